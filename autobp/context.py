@@ -1,0 +1,107 @@
+"""What a thread records: the clock that orders events, `no_grad`, `scope`, `detect_anomaly`.
+
+The state is one immutable value in a `ContextVar`. Every thread starts with the default, a `with`
+block puts a changed copy in its place and takes it away again whatever happens inside, and nothing
+here is shared, so nothing can leak from one thread, or from one exception, into another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+__all__ = ["clock", "current", "detect_anomaly", "no_grad", "scope", "user_line"]
+
+#: A logical clock. A tensor keeps the time of its birth, and since arguments are born before their
+#: results, sorting by birth is a topological order. A derivative's level is the time it began, so
+#: inner derivatives have the higher level and no two of them, on any threads, have the same.
+clock = itertools.count(1).__next__
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    threshold: int = 0  # levels below it are not recorded
+    scope: str | None = None
+    anomaly: bool = False
+
+
+_context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (frozen)
+current = _context.get
+
+
+@contextmanager
+def _changed(context: Context) -> Iterator[None]:
+    token = _context.set(context)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: results are constants.
+
+    Derivatives that begin inside the block (`grad` and its kin) still work; those that began
+    outside see what is computed here as constant, in forward and reverse mode alike.
+
+    >>> from autobp import Tensor, no_grad
+    >>> x = Tensor(3.0)
+    >>> with no_grad():
+    ...     y = x * x
+    >>> y
+    Tensor(9.0, requires_grad=False)
+    """
+    with _changed(replace(current(), threshold=clock())):
+        yield
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Name the part of the program that the operations inside belong to; scopes nest.
+
+    >>> from autobp import Tensor, scope
+    >>> with scope("encoder"), scope("layer1"):
+    ...     h = Tensor(1.0) * 2
+    >>> h.scope
+    'encoder/layer1'
+    """
+    outer = current().scope
+    with _changed(replace(current(), scope=f"{outer}/{name}" if outer else name)):
+        yield
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Stop at the first operation that makes a NaN or an infinity, forward or backward.
+
+    The error names the operation and the line of your code that called it. Numbers that were not
+    finite when they came in are not held against the operation that received them.
+
+    >>> import numpy as np
+    >>> from autobp import Tensor, detect_anomaly
+    >>> with detect_anomaly(), np.errstate(divide="ignore"):
+    ...     np.log(Tensor(0.0, name="p"))   # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FloatingPointError: log made the first inf (forward), ...
+    """
+    with _changed(replace(current(), anomaly=True)):
+        yield
+
+
+_OURS = os.path.dirname(__file__) + os.sep
+
+
+def user_line() -> str:
+    """Where the running operation was called from: the innermost frame outside the library."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(_OURS) or "numpy" in frame.f_globals.get("__name__", "")
+    ):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,100 @@
+"""Functions of your own with rules of your own, in both modes from either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Rule, Rules, Variable, general
+from autobp.reverse import vjp as pull_back
+
+__all__ = ["custom"]
+
+
+def custom(
+    forward: Callable[..., Array],
+    *,
+    vjp: Rule | Rules | None = None,
+    jvp: Rule | Rules | None = None,
+    name: str | None = None,
+) -> Callable[..., Any]:
+    """Make a differentiable function of a NumPy function and its rules.
+
+    A rule is `(t, out, *args, **params)`: `t` is the cotangent of the result for `vjp`, the tangent
+    of one argument for `jvp`; it returns what this contributes to the argument, or to the result.
+    With several arguments give a sequence of rules, one each, None where the derivative is zero.
+    Rules written with NumPy's functions can be differentiated again. One of the two is enough: both
+    are linear in `t`, and each is the other's transpose.
+
+    >>> import numpy as np
+    >>> from autobp import custom, grad, jvp
+    >>> clipped = custom(lambda x: np.sin(x), vjp=lambda g, y, x: np.clip(g, -1, 1) * np.cos(x))
+    >>> grad(lambda x: 100 * clipped(x))(0.0)
+    1.0
+    >>> cube = custom(lambda x: x**3, jvp=lambda t, y, x: 3 * x**2 * t)
+    >>> grad(grad(cube))(2.0)
+    12.0
+    """
+    if vjp is None and jvp is None:
+        raise TypeError("custom() needs a rule: vjp=, jvp= or both")
+    backward = (
+        _rules(vjp) if vjp is not None else [_transposed(r, i) for i, r in enumerate(_rules(jvp))]
+    )
+    onward = _rules(jvp) if jvp is not None else [_transposed(r, None) for r in _rules(vjp)]
+    if len(backward) != len(onward):
+        raise TypeError(f"custom(): {len(backward)} vjp rules and {len(onward)} jvp rules")
+    primitive = general(
+        forward, forward=onward, reverse=list(map(_owned, backward)), name=name or _named(forward)
+    )
+
+    def function(*args: Any, **params: Any) -> Any:
+        if len(args) != len(backward):
+            raise TypeError(
+                f"{primitive.name} has rules for {len(backward)} arguments and was given {len(args)};"
+                " give each argument a rule (None if its derivative is zero), and parameters by name"
+            )
+        for k, v in params.items():
+            if isinstance(v, Variable):
+                raise TypeError(f"{primitive.name}: {k} is a Tensor; Tensors are given by position")
+        return primitive(*args, **params)
+
+    function.__name__, function.__doc__ = primitive.name, forward.__doc__
+    return function
+
+
+def _named(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", "custom")
+    return "custom" if name == "<lambda>" else name
+
+
+def _rules(given: Any) -> Sequence[Rule | None]:
+    return (given,) if callable(given) else tuple(given)
+
+
+def _owned(rule: Rule | None) -> Rule | None:
+    """A rule whose result may be kept: a user's may return an array that it goes on using."""
+    if rule is None:
+        return None
+
+    def owned(g: Array, out: Array, *args: Array, **params: Any) -> Array:
+        c = rule(g, out, *args, **params)
+        return c if isinstance(c, Variable) else np.array(c)[()]
+
+    return owned
+
+
+def _transposed(rule: Rule | None, slot: int | None) -> Rule | None:
+    """The rule of the other mode. A rule is linear in `t`, which has the form of the argument in
+    that slot, or with None of the result; its transpose is a reverse sweep through the rule."""
+    if rule is None:
+        return None
+
+    def transposed(t: Array, out: Array, *args: Array, **params: Any) -> Array:
+        like = out if slot is None else args[slot]
+        zero = np.zeros(np.shape(like))[()]
+        _, pullback = pull_back(lambda s: rule(s, out, *args, **params), zero)
+        return pullback(t)[0]
+
+    return transposed

@@ -1,0 +1,123 @@
+"""What goes wrong, said so that the next step is clear: the operation, the tensors, the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["NoRuleError", "explained", "label", "no_rule", "not_in_place", "not_plain"]
+
+
+class NoRuleError(TypeError):
+    """A NumPy function that autobp does not know how to differentiate was given a Tensor."""
+
+
+def label(a: Any) -> str:
+    """How a message speaks of an argument: by its name if it has one."""
+    if getattr(a, "name", None) is not None:
+        return f"{a.name!r}"
+    shape = np.shape(a)
+    kind = "a Tensor" if hasattr(a, "primitive") else "an array" if shape else "a number"
+    origin = f" from {a.primitive.name}" if getattr(a, "primitive", None) is not None else ""
+    return f"{kind} of shape {shape}{origin}" if shape else f"{kind}{origin}"
+
+
+#: What to write instead, for the functions most likely to be met.
+_INSTEAD = {
+    "asarray": "the Tensor itself, or t.numpy() for its value as a constant",
+    "array": "np.stack of the tensors, or t.numpy() for the value as a constant",
+    "nansum": "np.sum(np.where(np.isnan(t), 0, t))",
+    "nanmean": "np.mean(t[~np.isnan(t)])",
+    "delete": "t[mask] with a boolean mask",
+    "insert": "np.concatenate",
+    "select": "np.where, nested",
+    "piecewise": "np.where, nested",
+    "choose": "np.where, nested",
+    "fill_diagonal": "t * (1 - np.eye(n)) + value * np.eye(n)",
+    "put": "t.at[i].set(v)",
+    "put_along_axis": "t.at[i].set(v)",
+    "place": "np.where",
+    "copyto": "t.at[...].set(v)",
+    "quantile": "np.sort and an index",
+    "percentile": "np.sort and an index",
+    "linspace": "start + (stop - start) * np.linspace(0, 1, n)",
+    "convolve": "a sum of shifted products",
+    "block": "np.concatenate",
+    "polyval": "Horner's rule, written out",
+}
+
+
+def no_rule(
+    function: Any, kwargs: Mapping[str, Any] | None = None, method: str = ""
+) -> NoRuleError:
+    name = getattr(function, "__name__", repr(function))
+    module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
+    call = ".".join(["np", *module.split(".")[1:], name, *([method] if method else [])])
+    if kwargs:
+        options = ", ".join(f"{k}=" for k in kwargs)
+        return NoRuleError(
+            f"{call}({options}…) has no rule of differentiation; call it without {options.rstrip('=')},"
+            " or pass t.numpy() if the result is to be a constant"
+        )
+    instead = f" use {_INSTEAD[name]};" if name in _INSTEAD else ""
+    return NoRuleError(
+        f"{call} has no rule of differentiation;{instead} pass t.numpy() if the result is to be a"
+        " constant, or give it a rule with autobp.custom"
+    )
+
+
+def not_plain(tensor: Any, what: str, way_out: str) -> TypeError:
+    return TypeError(
+        f"{label(tensor)} is recorded and cannot silently become {what}, which has no derivative;"
+        f" use NumPy's functions (np.sin, not math.sin; np.stack, not np.array), or {way_out} if a"
+        " constant is meant"
+    )
+
+
+def not_in_place(tensor: Any) -> TypeError:
+    return TypeError(
+        f"{label(tensor)} cannot be changed in place: use t = t.at[i].set(v) or t = t.at[i].add(v),"
+        " which give a new Tensor (or t.data[i] = v for a parameter that nothing was computed from)"
+    )
+
+
+def explained(
+    error: ValueError, name: str, args: Sequence[Any], params: Mapping[str, Any]
+) -> ValueError:
+    """A shape error in full: the operation, the shapes, what disagrees and in which tensors."""
+    shapes = [np.shape(a) for a in args]
+    said = f"{name}: shapes " + " and ".join(map(str, shapes))
+    names = " and ".join(label(a) for a in args if getattr(a, "name", None) is not None)
+    of = f" of {names}" if names else ""
+    clash = _matmul_clash(shapes) if name == "matmul" else _broadcast_clash(shapes, args, params)
+    if clash is None:
+        given = "".join(f", {k}={v!r}" for k, v in params.items())
+        return ValueError(f"{said}{given}{of}: {error}")
+    return ValueError(f"{said}{of} do not fit: {clash}")
+
+
+def _matmul_clash(shapes: Sequence[tuple[int, ...]]) -> str | None:
+    a, b = shapes
+    if not a or not b:
+        return "a product of matrices takes no numbers without dimensions; use * for those"
+    i, j = len(a) - 1, max(len(b) - 2, 0)
+    if a[i] != b[j]:
+        return f"{a[i]} (axis {i} of the first) is not {b[j]} (axis {j} of the second)"
+    return None
+
+
+def _broadcast_clash(
+    shapes: Sequence[tuple[int, ...]], args: Sequence[Any], params: Mapping[str, Any]
+) -> str | None:
+    if params or len(shapes) < 2:
+        return None
+    ndim = max(map(len, shapes))
+    for axis in range(-1, -ndim - 1, -1):
+        sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
+        if len(sizes) > 1:
+            return (
+                f"{' and '.join(map(str, sorted(sizes)))} on axis {axis} (sizes must agree or be 1)"
+            )
+    return None

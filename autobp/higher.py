@@ -1,0 +1,138 @@
+"""Whole Jacobians, and second derivatives by putting the two modes together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from autobp.forward import jvp, pushed
+from autobp.graph import Trace, ancestors, trace
+from autobp.primitive import Array
+from autobp.reverse import chosen_arguments, grad, positions, pulled
+from autobp.tree import refilled
+
+__all__ = ["hessian", "hvp", "jacobian"]
+
+Mode = Literal["forward", "reverse"]
+
+
+def jacobian(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: Mode | None = None
+) -> Callable[..., Any]:
+    """The function that computes all the partial derivatives of `function`.
+
+    For a result of shape (m,) and an argument of shape (n,) they are an array of shape (m, n); for
+    nests, a nest of the result's form with nests of the argument's form in it. Forward mode takes a
+    sweep for each component of the argument, reverse mode one for each of the result; without a
+    mode, the fewer decide.
+
+    >>> import numpy as np
+    >>> from autobp import jacobian
+    >>> jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    if mode not in ("forward", "reverse", None):
+        raise ValueError(f"mode is 'forward', 'reverse' or None, not {mode!r}")
+    chosen = chosen_arguments(argnums)
+
+    def all_partials(*args: Any, **kwargs: Any) -> Any:
+        where = positions(chosen, args)
+        traced = trace(lambda *a: function(*a, **kwargs), args, where)
+        sizes = [
+            sum(math.prod(np.shape(v)) for v in side) for side in (traced.inputs, traced.values)
+        ]
+        forward = mode == "forward" or (mode is None and sizes[0] < sizes[1])
+        blocks = _by_columns(traced) if forward else _by_rows(traced)
+        picked = [args[i] for i in where]
+        nests = [refilled(picked, row) for row in blocks]
+        return traced.refill(n[0] if isinstance(argnums, int) else tuple(n) for n in nests)
+
+    return all_partials
+
+
+def _by_rows(traced: Trace) -> list[list[Array]]:
+    """One reverse sweep for each component of each result."""
+    blocks = []
+    for k, value in enumerate(traced.values):
+        rows = []
+        for unit in _units(value):
+            seeds: list[Any] = [None] * len(traced.values)
+            seeds[k] = unit
+            rows.append(pulled(traced, seeds))
+        shapes = [np.shape(x) for x in traced.inputs]
+        columns = zip(*rows, strict=True) if rows else ([] for _ in shapes)
+        blocks.append(
+            [
+                _assembled(list(column), (*np.shape(value), *shape), 0)
+                for column, shape in zip(columns, shapes, strict=True)
+            ]
+        )
+    return blocks
+
+
+def _by_columns(traced: Trace) -> list[list[Array]]:
+    """One forward sweep for each component of each argument."""
+    order = ancestors((y for y in traced.outputs if y is not None), traced.level)
+    blocks: list[list[Array]] = [[] for _ in traced.values]
+    for k, x in enumerate(traced.inputs):
+        columns = []
+        for unit in _units(x.value):
+            tangents: list[Any] = [None] * len(traced.inputs)
+            tangents[k] = unit
+            columns.append(pushed(traced, order, tangents))
+        for j, value in enumerate(traced.values):
+            column = [c[j] for c in columns]
+            blocks[j].append(_assembled(column, (*np.shape(value), *np.shape(x)), -1))
+    return blocks
+
+
+def _units(value: Any) -> Any:
+    """The directions of the axes."""
+    shape, dtype = np.shape(value), getattr(value, "dtype", np.dtype(np.float64))
+    if shape == ():
+        yield 1.0 if dtype == np.float64 else dtype.type(1)
+    else:
+        for i in range(math.prod(shape)):
+            unit = np.zeros(shape, dtype)
+            unit.flat[i] = 1
+            yield unit
+
+
+def _assembled(pieces: list[Array], shape: tuple[int, ...], axis: int) -> Array:
+    if not pieces:
+        return np.zeros(shape)
+    if shape == ():
+        return pieces[0]
+    return np.reshape(np.stack(pieces, axis=axis), shape)
+
+
+def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The function that computes all the second partial derivatives of `function`, which returns a
+    number: forward mode over reverse mode.
+
+    >>> import numpy as np
+    >>> from autobp import hessian
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0]))
+    array([[6., 2.],
+           [2., 0.]])
+    """
+    return jacobian(grad(function, argnums), argnums, mode="forward")
+
+
+def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of the Hessian with a direction, at the cost of a few gradients.
+
+    The product has the form of the argument; with several arguments it is a tuple.
+
+    >>> import numpy as np
+    >>> from autobp import hvp
+    >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
+    array([6., 0.])
+    """
+    primals = tuple(primals)
+    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return jvp(grad(function, argnums), primals, tangents)[1]

@@ -1,0 +1,188 @@
+"""Primitive: an operation and its rules of differentiation, each stated once.
+
+A rule is one line of NumPy code with one signature in both modes,
+
+    rule(t, out, *args, **params)
+
+where `t` is the tangent that goes forward or the cotangent that comes back, `out` the result and
+`args` the arguments. There is one rule for each argument, so a constant argument costs nothing.
+The same text runs on arrays and, for derivatives of derivatives, on Tensors. Rules need not undo
+broadcasting, cast dtypes or add up: the sweeps do that, and a rule must not change what it is given.
+
+There are four forms, by what has to be said:
+
+    elementwise   the Jacobian is diagonal, hence its own transpose: one row serves both modes
+    linear        the tangent goes through the function itself: only the transpose is stated
+    bilinear      linear in each argument, the others held: again only the transposes
+    general       both rows, one above the other
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "NUMPY",
+    "Each",
+    "Primitive",
+    "Variable",
+    "bilinear",
+    "constant",
+    "elementwise",
+    "general",
+    "implements",
+    "linear",
+    "same",
+]
+
+Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
+Rule = Callable[..., Array]
+Rules = Sequence["Rule | None"]  # None: the derivative is zero
+
+#: NumPy's function -> ours. NumPy hands a call over to us when one of its arguments is a Tensor.
+NUMPY: dict[Any, Callable[..., Any]] = {}
+
+
+def same(t: Array, *_: Array) -> Array:
+    """The rule of what passes derivatives on unchanged, so common that sweeps skip calling it."""
+    return t
+
+
+class Variable:
+    """What a primitive does not evaluate itself but asks to take the operation over: a Tensor."""
+
+    __slots__ = ()
+
+    def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def numpy(self) -> np.ndarray:
+        raise NotImplementedError
+
+
+def constant(a: Any) -> Any:
+    """The bare value, for what takes no part in differentiation: a condition, a comparison."""
+    return a.numpy() if isinstance(a, Variable) else a
+
+
+class Each:
+    """The rule of a primitive with any number of arguments: it is told which `slot` is meant."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __getitem__(self, slot: int) -> Rule:
+        return partial(self.rule, slot=slot)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return map(self.__getitem__, count())
+
+
+class Primitive:
+    """An operation that is run as a whole and differentiated by rule."""
+
+    __slots__ = ("diagonal", "forward", "function", "name", "reverse")
+
+    def __init__(
+        self, name: str | None, function: Callable[..., Array], forward: Any, reverse: Any
+    ) -> None:
+        self.name = name or function.__name__.strip("_")
+        self.function = function
+        self.forward = forward  # one rule for each argument, carrying tangents
+        self.reverse = reverse  # one rule for each argument, carrying cotangents
+        self.diagonal = False  # elementwise: the forward rules are the reverse rules
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        for a in args:
+            if isinstance(a, Variable):
+                return a.apply(self, args, params)
+        return self.function(*args, **params)
+
+    def push(
+        self, tangents: Sequence[Array | None], out: Array, args: Sequence[Array], params: Any
+    ) -> Array | None:
+        """The tangent of the result from those of the arguments; None stands for zero."""
+        total = None
+        for t, rule in zip(tangents, self.forward, strict=False):
+            if t is not None and rule is not None:
+                term = rule(t, out, *args, **params)
+                total = term if total is None else total + term
+        return total
+
+
+class _Linear(Primitive):
+    """Linear in all of its arguments together: all the tangents go through in one call."""
+
+    __slots__ = ()
+
+    def push(
+        self, tangents: Sequence[Array | None], out: Array, args: Sequence[Array], params: Any
+    ) -> Array | None:
+        zero = partial(np.zeros, dtype=out.dtype)
+        pairs = zip(tangents, args, strict=True)
+        return self(*(zero(np.shape(a)) if t is None else t for t, a in pairs), **params)
+
+
+def elementwise(
+    function: Callable[..., Array], *rules: Rule | None, name: str | None = None
+) -> Primitive:
+    """A primitive that acts on each element alone. Its rules serve both modes.
+
+    >>> import numpy as np
+    >>> from autobp import grad
+    >>> from autobp.primitive import elementwise
+    >>> bump = elementwise(lambda x: np.exp(-x * x), lambda t, y, x: -2 * x * y * t, name="bump")
+    >>> grad(bump)(0.5)
+    -0.7788007830714049
+    """
+    primitive = Primitive(name, function, rules, rules)
+    primitive.diagonal = True
+    return primitive
+
+
+def linear(
+    function: Callable[..., Array], *transposes: Rule | Each, name: str | None = None
+) -> Primitive:
+    """A primitive that is linear in its arguments. Only the transposes need saying."""
+    reverse = transposes[0] if isinstance(transposes[0], Each) else transposes
+    return _Linear(name, function, None, reverse)
+
+
+def bilinear(
+    function: Callable[..., Array], *transposes: Rule | Each, name: str | None = None
+) -> Primitive:
+    """A primitive that is linear in each argument while the others are held."""
+
+    def tangent(t: Array, out: Array, *args: Array, slot: int, **params: Any) -> Array:
+        return primitive(*args[:slot], t, *args[slot + 1 :], **params)
+
+    reverse = transposes[0] if isinstance(transposes[0], Each) else transposes
+    primitive = Primitive(name, function, Each(tangent), reverse)
+    return primitive
+
+
+def general(
+    function: Callable[..., Array], *, forward: Any, reverse: Any, name: str | None = None
+) -> Primitive:
+    """A primitive whose rules are both written out, a row for each mode."""
+    rows = [(rule,) if callable(rule) else rule for rule in (forward, reverse)]
+    return Primitive(name, function, *rows)
+
+
+def implements(*numpy: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a function of ours stand in for NumPy's, with the argument forms that NumPy's has."""
+
+    def register(ours: Callable[..., Any]) -> Callable[..., Any]:
+        for theirs in numpy:
+            NUMPY[theirs] = ours
+        return ours
+
+    return register

@@ -1,0 +1,273 @@
+"""Reverse mode: sweep the graph backwards, carrying cotangents from results to inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.calculus import as_value, project, pull, spoilt
+from autobp.context import current
+from autobp.errors import label
+from autobp.graph import Trace, ancestors, like, trace
+from autobp.primitive import Array, Primitive, Rule, same
+from autobp.tensor import CONSTANT, Tensor, is_kept
+from autobp.tree import leaves, refilled
+
+__all__ = ["backward", "grad", "sweep", "value_and_grad", "vjp"]
+
+
+def sweep(seeds: dict[Tensor, Array]) -> dict[Tensor, Array]:
+    """From cotangents of results to cotangents of the leaves, in one pass over the graph.
+
+    The first cotangent to reach a tensor is borrowed, since an operation may hand one array to
+    several arguments; its sum with a second is a buffer of our own, into which others are added.
+    """
+    level = next((y.level for y in seeds), CONSTANT)
+    watched = current().anomaly
+    order = ancestors(seeds, level)
+    cotangents = dict(seeds)
+    owned: set[Tensor] = set()
+    found: dict[Tensor, Array] = {}
+
+    while order:
+        node = order.pop()
+        primitive, value = node.primitive, node.value
+        g = cotangents.pop(node, None)
+        if g is not None and node.hooks:
+            g = _hooked(node, g)
+        if primitive is None:
+            found[node] = np.zeros(node.shape, node.dtype)[()] if g is None else g
+            continue
+        if g is None:
+            continue
+        numbers = type(value) is float and type(g) is float and primitive.diagonal
+        if numbers and type(node.first) is not tuple and not watched:
+            _through_number(primitive, node, g, cotangents)
+            continue
+        args, params = node.args, node.params
+        values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
+        for a, v, rule in zip(args, values, primitive.reverse, strict=False):
+            if not isinstance(a, Tensor):
+                continue
+            if a.level != level:
+                if a.born > node.born:
+                    raise _replaced(a)
+                continue
+            if rule is None:
+                continue
+            c = pull(rule, primitive, g, value, values, params)
+            if type(c) is not float or type(v) is not float:
+                c = project(c, v)
+                if type(c) is np.ndarray and a.primitive is None and (c is g or c.base is not None):
+                    c = c.copy()  # a leaf's gradient is the user's, to keep and to change
+            if watched:
+                _watch(c, (g, *values), primitive, node, a)
+            before = cotangents.get(a)
+            if before is None:
+                cotangents[a] = c
+            elif a in owned and type(c) is np.ndarray:
+                before += c
+            else:
+                cotangents[a] = total = before + c
+                if type(total) is np.ndarray:
+                    owned.add(a)
+    if cotangents:  # what arrived at a tensor younger than the operation that it was argument of
+        raise _replaced(next(iter(cotangents)))
+    return found
+
+
+def _through_number(
+    primitive: Primitive, node: Tensor, g: float, cotangents: dict[Tensor, Array]
+) -> None:
+    """A step of the sweep where all are Python floats: the same, unrolled, since graphs of a hundred
+    thousand numbers spend their time here."""
+    rules = primitive.reverse
+    x, y = node.first, node.second
+    a = x.value if isinstance(x, Tensor) else x
+    if y is None:
+        _along(x, rules[0], g, primitive, node, (a,), cotangents)
+        return
+    values = (a, y.value if isinstance(y, Tensor) else y)
+    if isinstance(x, Tensor):
+        _along(x, rules[0], g, primitive, node, values, cotangents)
+    if isinstance(y, Tensor):
+        _along(y, rules[1], g, primitive, node, values, cotangents)
+
+
+def _along(
+    a: Tensor,
+    rule: Rule | None,
+    g: float,
+    primitive: Primitive,
+    node: Tensor,
+    values: tuple[float, ...],
+    cotangents: dict[Tensor, Array],
+) -> None:
+    """One edge of such a step."""
+    if a.level != node.level:
+        if a.born > node.born:
+            raise _replaced(a)
+        return
+    if rule is same:
+        c: Array = g
+    elif rule is None:
+        return
+    else:
+        c = pull(rule, primitive, g, node.value, values, node.params)
+        if type(c) is not float:
+            c = project(c, 0.0)
+    before = cotangents.get(a)
+    cotangents[a] = c if before is None else before + c
+
+
+def _replaced(a: Tensor) -> RuntimeError:
+    return RuntimeError(
+        f"the data of {label(a)} was replaced after a result was computed from it, so the derivative"
+        " of that result can no longer be taken; compute the result again"
+    )
+
+
+def _hooked(node: Tensor, g: Array) -> Array:
+    for hook in node.hooks:
+        if is_kept(hook):
+            node.grad = np.array(g)[()] if not isinstance(g, Tensor) else g
+        else:
+            changed = hook(g)
+            g = g if changed is None else project(changed, node.value)
+    return g
+
+
+def _watch(c: Array, given: Sequence[Array], primitive: Primitive, node: Tensor, a: Tensor) -> None:
+    """The backward half of detect_anomaly."""
+    kind = spoilt(c, given)
+    if kind:
+        where = f"at {node.line}" if node.line else "recorded outside detect_anomaly()"
+        raise FloatingPointError(
+            f"{primitive.name} made the first {kind} (backward), {where},"
+            f" in the gradient of {label(a)}"
+        )
+
+
+# ── from here on, what users call ─────────────────────────────────────────────────────────────────
+
+
+def backward(result: Tensor, gradient: Any = None) -> None:
+    """See `Tensor.backward`."""
+    if not result.requires_grad:
+        raise RuntimeError(
+            f"backward() of {label(result)}: it is a constant, computed from no Tensor that requires a"
+            " gradient, or under no_grad()"
+        )
+    seed = (
+        one(result.value, "backward()")
+        if gradient is None
+        else like(gradient, result.value, "backward()")
+    )
+    leaf_gradients = sweep({result: seed})
+    for leaf, g in leaf_gradients.items():
+        leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+def one(value: Array, who: str) -> Array:
+    """The cotangent that gradients begin with: 1, of a number."""
+    if np.shape(value) != ():
+        raise ValueError(
+            f"{who} of a result of shape {np.shape(value)}: a gradient is that of a number; take a"
+            " sum or a mean, give a cotangent (vjp, backward(gradient)), or ask for the jacobian"
+        )
+    return project(1.0, as_value(value) if not isinstance(value, Tensor) else value)
+
+
+def pulled(traced: Trace, cotangents: Sequence[Array | None]) -> list[Array]:
+    """The cotangents of a trace's inputs from those of its outputs."""
+    seeds: dict[Tensor, Array] = {}
+    for y, c in zip(traced.outputs, cotangents, strict=True):
+        if y is not None and c is not None:
+            seeds[y] = seeds[y] + c if y in seeds else c
+    found = sweep(seeds)
+    return [found[x] if x in found else np.zeros(x.shape, x.dtype)[()] for x in traced.inputs]
+
+
+def vjp(
+    function: Callable[..., Any], *primals: Any
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """The value of a function, and the linear map from cotangents of it to those of its arguments.
+
+    >>> import numpy as np
+    >>> from autobp import vjp
+    >>> y, pullback = vjp(lambda x: np.sin(x) * 2, np.zeros(2))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 20.]),)
+    """
+    traced = trace(function, primals, range(len(primals)))
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        given = [c for _, c in leaves(cotangent)]
+        if len(given) != len(traced.outputs):
+            raise ValueError(
+                f"vjp: {len(given)} cotangents for {len(traced.outputs)} results; they come in the"
+                " same nest as the results"
+            )
+        seeds = [like(c, v, "vjp: a cotangent") for c, v in zip(given, traced.values, strict=True)]
+        return tuple(refilled(primals, pulled(traced, seeds)))
+
+    return traced.refill(traced.values), pullback
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0
+) -> Callable[..., tuple[Any, Any]]:
+    """A function that returns the value of `function`, a number, and its gradient.
+
+    >>> import numpy as np
+    >>> from autobp import value_and_grad
+    >>> value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (5.0, array([2., 4.]))
+    """
+    chosen = chosen_arguments(argnums)
+
+    def with_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        traced = trace(lambda *a: function(*a, **kwargs), args, positions(chosen, args))
+        if len(traced.values) != 1 or isinstance(traced.result, list | tuple | dict):
+            raise TypeError(
+                f"grad takes functions that return a number, not {type(traced.result).__name__}"
+            )
+        value = traced.values[0]
+        gradients = pulled(traced, [one(value, "grad")])
+        nests = refilled([args[i] for i in positions(chosen, args)], gradients)
+        return value, nests[0] if isinstance(argnums, int) else tuple(nests)
+
+    return with_gradient
+
+
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The function that computes the gradient of `function`, which returns a number.
+
+    The gradient has the form of the argument: a number, an array, or a nest of them. Derivatives
+    nest: `grad(grad(f))`, `jvp` of `grad` and so on.
+
+    >>> import numpy as np
+    >>> from autobp import grad
+    >>> grad(np.tanh)(0.0)
+    1.0
+    >>> grad(grad(lambda x: x**3))(2.0)
+    12.0
+    >>> grad(lambda p, x: p["w"] * x + p["b"])({"w": 2.0, "b": 1.0}, 5.0)
+    {'w': 5.0, 'b': 1.0}
+    """
+    both = value_and_grad(function, argnums)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+
+
+def chosen_arguments(argnums: int | Sequence[int]) -> tuple[int, ...]:
+    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+
+def positions(chosen: Sequence[int], args: Sequence[Any]) -> list[int]:
+    """The arguments to differentiate by, from 0, checked against those given."""
+    for i in chosen:
+        if not -len(args) <= i < len(args):
+            raise ValueError(f"argnums={i}, but the function was called with {len(args)} arguments")
+    return [i % len(args) for i in chosen]

@@ -1,0 +1,20 @@
+"""The derivative tables, and every primitive in them by name."""
+
+import numpy as np
+
+from autobp.primitive import NUMPY, Primitive
+from autobp.rules import arithmetic, indexing, linalg, neural, plain, reduction, shape
+
+__all__ = ["PRIMITIVES"]
+
+PRIMITIVES: dict[str, Primitive] = {
+    value.name: value
+    for module in (arithmetic, reduction, shape, indexing, linalg, neural, plain)
+    for value in vars(module).values()
+    if isinstance(value, Primitive)
+}
+
+# A ufunc's primitive stands in for it as it is, unless a function does that takes more forms.
+for primitive in PRIMITIVES.values():
+    if isinstance(primitive.function, np.ufunc):
+        NUMPY.setdefault(primitive.function, primitive)

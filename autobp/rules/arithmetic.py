@@ -1,0 +1,210 @@
+"""Elementwise operations: one row an operation, `t` a tangent or a cotangent.
+
+Kinks, for both modes: ties in maximum and minimum share equally, abs and the like are 0 at 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Primitive, constant, elementwise, implements, same
+
+LN2 = math.log(2)
+LN10 = math.log(10)
+DEGREE = math.pi / 180
+
+
+def _half(tie: Array, wins: Array) -> Array:
+    """What each of two contenders gets: 1 for the winner, ½ in a tie."""
+    return np.where(tie, 0.5, wins)
+
+
+def _nonzero(x: Array) -> Array:
+    """x, with 1 in place of 0: a divisor where the numerator vanishes too."""
+    return np.where(x == 0, 1.0, x)
+
+
+# fmt: off
+# ── two arguments ─────────────────────────────────────────────────────────────────────────────────
+#                                        along x                                  along y
+add          = elementwise(np.add,          same,
+                                            same)
+subtract     = elementwise(np.subtract,     same,
+                                            lambda t, z, x, y: -t)
+multiply     = elementwise(np.multiply,     lambda t, z, x, y: t * y,
+                                            lambda t, z, x, y: t * x)
+divide       = elementwise(np.divide,       lambda t, z, x, y: t / y,
+                                            lambda t, z, x, y: -t * z / y)
+power        = elementwise(np.power,        lambda t, z, x, y: t * np.where(y == 0, 0.0, y * x ** np.where(y == 0, 1.0, y - 1)),
+                                            lambda t, z, x, y: t * z * np.log(_nonzero(x)))
+remainder    = elementwise(np.remainder,    lambda t, z, x, y: t,
+                                            lambda t, z, x, y: -t * np.floor(x / y))
+fmod         = elementwise(np.fmod,         lambda t, z, x, y: t,
+                                            lambda t, z, x, y: -t * np.trunc(x / y))
+maximum      = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y),
+                                            lambda t, z, x, y: t * _half(x == y, y > x))
+minimum      = elementwise(np.minimum,      lambda t, z, x, y: t * _half(x == y, x < y),
+                                            lambda t, z, x, y: t * _half(x == y, y < x))
+fmax         = elementwise(np.fmax,         lambda t, z, x, y: t * _half(x == y, (x > y) | np.isnan(y)),
+                                            lambda t, z, x, y: t * _half(x == y, (y > x) | np.isnan(x)))
+fmin         = elementwise(np.fmin,         lambda t, z, x, y: t * _half(x == y, (x < y) | np.isnan(y)),
+                                            lambda t, z, x, y: t * _half(x == y, (y < x) | np.isnan(x)))
+arctan2      = elementwise(np.arctan2,      lambda t, z, x, y: t * y / (x * x + y * y),
+                                            lambda t, z, x, y: -t * x / (x * x + y * y))
+hypot        = elementwise(np.hypot,        lambda t, z, x, y: t * x / _nonzero(z),
+                                            lambda t, z, x, y: t * y / _nonzero(z))
+logaddexp    = elementwise(np.logaddexp,    lambda t, z, x, y: t * np.exp(x - z),
+                                            lambda t, z, x, y: t * np.exp(y - z))
+logaddexp2   = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
+                                            lambda t, z, x, y: t * np.exp2(y - z))
+copysign     = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(x) * np.copysign(1.0, y),
+                                            None)
+heaviside    = elementwise(np.heaviside,    None,
+                                            lambda t, z, x, y: t * (x == 0))
+floor_divide = elementwise(np.floor_divide, None,
+                                            None)
+
+# ── one argument ──────────────────────────────────────────────────────────────────────────────────
+negative     = elementwise(np.negative,     lambda t, y, x: -t)
+positive     = elementwise(np.positive,     same)
+conjugate    = elementwise(np.conjugate,    same)
+absolute     = elementwise(np.absolute,     lambda t, y, x: t * np.sign(x))
+fabs         = elementwise(np.fabs,         lambda t, y, x: t * np.sign(x))
+square       = elementwise(np.square,       lambda t, y, x: t * 2 * x)
+reciprocal   = elementwise(np.reciprocal,   lambda t, y, x: -t * y * y)
+sqrt         = elementwise(np.sqrt,         lambda t, y, x: t / (2 * y))
+cbrt         = elementwise(np.cbrt,         lambda t, y, x: t / (3 * y * y))
+exp          = elementwise(np.exp,          lambda t, y, x: t * y)
+exp2         = elementwise(np.exp2,         lambda t, y, x: t * y * LN2)
+expm1        = elementwise(np.expm1,        lambda t, y, x: t * (y + 1))
+log          = elementwise(np.log,          lambda t, y, x: t / x)
+log2         = elementwise(np.log2,         lambda t, y, x: t / (x * LN2))
+log10        = elementwise(np.log10,        lambda t, y, x: t / (x * LN10))
+log1p        = elementwise(np.log1p,        lambda t, y, x: t / (1 + x))
+sin          = elementwise(np.sin,          lambda t, y, x: t * np.cos(x))
+cos          = elementwise(np.cos,          lambda t, y, x: -t * np.sin(x))
+tan          = elementwise(np.tan,          lambda t, y, x: t * (1 + y * y))
+arcsin       = elementwise(np.arcsin,       lambda t, y, x: t / np.sqrt((1 - x) * (1 + x)))
+arccos       = elementwise(np.arccos,       lambda t, y, x: -t / np.sqrt((1 - x) * (1 + x)))
+arctan       = elementwise(np.arctan,       lambda t, y, x: t / (1 + x * x))
+sinh         = elementwise(np.sinh,         lambda t, y, x: t * np.cosh(x))
+cosh         = elementwise(np.cosh,         lambda t, y, x: t * np.sinh(x))
+tanh         = elementwise(np.tanh,         lambda t, y, x: t * (1 - y * y))
+arcsinh      = elementwise(np.arcsinh,      lambda t, y, x: t / np.hypot(1.0, x))
+arccosh      = elementwise(np.arccosh,      lambda t, y, x: t / np.sqrt((x - 1) * (x + 1)))
+arctanh      = elementwise(np.arctanh,      lambda t, y, x: t / ((1 - x) * (1 + x)))
+deg2rad      = elementwise(np.deg2rad,      lambda t, y, x: t * DEGREE)
+radians      = elementwise(np.radians,      lambda t, y, x: t * DEGREE)
+rad2deg      = elementwise(np.rad2deg,      lambda t, y, x: t / DEGREE)
+degrees      = elementwise(np.degrees,      lambda t, y, x: t / DEGREE)
+sign         = elementwise(np.sign,         None)
+floor        = elementwise(np.floor,        None)
+ceil         = elementwise(np.ceil,         None)
+trunc        = elementwise(np.trunc,        None)
+rint         = elementwise(np.rint,         None)
+
+# ── with parameters ───────────────────────────────────────────────────────────────────────────────
+power_by     = elementwise(lambda x, n: x ** n,
+                           lambda t, y, x, n: t * (n * x ** (n - 1)) if n else t * 0.0,
+                           name="power_by")
+sinc: Primitive \
+             = elementwise(lambda x, order: _sinc(x, order),
+                           lambda t, y, x, order: t * sinc(x, order=order + 1),
+                           name="sinc")
+where        = elementwise(lambda c, x, y: np.where(c, x, y),
+                           None,
+                           lambda t, z, c, x, y: np.where(c, t, 0.0),
+                           lambda t, z, c, x, y: np.where(c, 0.0, t),
+                           name="where")
+nan_to_num   = elementwise(np.nan_to_num,
+                           lambda t, y, x, **to: np.where(np.isfinite(x), t, 0.0))
+round_       = elementwise(np.round,
+                           None)
+astype       = elementwise(lambda x, dtype: np.asarray(x, dtype),
+                           lambda t, y, x, dtype: t,
+                           name="astype")
+# fmt: on
+
+
+def _sinc(x: Array, order: int) -> Array:
+    """The derivative of that order of sin(πx)/(πx).
+
+    Away from 0 it follows from (u·s)' = cos u by s⁽ⁿ⁾ = (sin⁽ⁿ⁾u − n·s⁽ⁿ⁻¹⁾)/u, which loses all its
+    digits near 0, where the power series takes over.
+    """
+    x = np.asarray(x)
+    u = math.pi * x
+    near = np.abs(u) <= 1 + order
+    far = np.where(near, 1.0, u)
+    closed = np.sin(far) / far
+    for n in range(1, order + 1):
+        closed = (np.sin(far + n * math.pi / 2) - n * closed) / far
+    small = np.where(near, u, 0.0)
+    series = np.zeros_like(small)
+    for k in range((order + 1) // 2, 20 + 2 * order):
+        m = 2 * k - order
+        factor = (-1) ** k / ((2 * k + 1) * math.factorial(m))
+        series = series + factor * small**m
+    result = np.where(near, series, closed) * math.pi**order
+    return result.astype(u.dtype)
+
+
+# ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float | np.number)
+
+
+@implements(np.power)
+def power_(x: Array, y: Array) -> Array:
+    return power_by(x, n=y) if _is_number(y) else power(x, y)
+
+
+@implements(np.float_power)
+def float_power(x: Array, y: Array) -> Array:
+    return power_(astype(x, dtype=np.float64), y)
+
+
+@implements(np.where)
+def where_(condition: Array, *branches: Array) -> Array:
+    return (where if branches else np.where)(constant(condition), *branches)
+
+
+@implements(np.clip)
+def clip(
+    a: Array, a_min: Array = None, a_max: Array = None, *, min: Array = None, max: Array = None
+) -> Array:
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    a = a if low is None else np.maximum(a, low)
+    return a if high is None else np.minimum(a, high)
+
+
+@implements(np.round, np.around)
+def round(a: Array, decimals: int = 0) -> Array:
+    return round_(a, decimals=decimals)
+
+
+@implements(np.fix)
+def fix(x: Array) -> Array:
+    return np.trunc(x)
+
+
+@implements(np.sinc)
+def sinc_(x: Array) -> Array:
+    return sinc(x, order=0)
+
+
+@implements(np.nan_to_num)
+def nan_to_num_(
+    x: Array, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Array:
+    return nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+@implements(np.real)
+def real(val: Array) -> Array:
+    return np.positive(val)

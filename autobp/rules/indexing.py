@@ -1,0 +1,208 @@
+"""Taking elements out and putting them back: each is the other's transpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Primitive, Variable, constant, implements, linear
+from autobp.rules.arithmetic import where
+from autobp.rules.shape import _axis
+
+Index = Any
+
+
+def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
+    """Zeros of the shape given, with x added in at the index, as often as that names a place."""
+    x = np.asarray(x)
+    z = np.zeros(shape, x.dtype)
+    if _repeats(index):
+        np.add.at(z, index, x)
+    else:
+        z[index] = x
+    return z
+
+
+def _repeats(index: Index) -> bool:
+    """Only arrays of integers can name a place twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1 for i in parts)
+
+
+def _put(x: Array, v: Array, index: Index) -> Array:
+    z = np.array(x, dtype=np.result_type(x, v))
+    z[index] = v
+    return z
+
+
+def _last(index: Index, shape: tuple[int, ...]) -> Array:
+    """1 where a written value survives, 0 where a later one to the same place overwrote it."""
+    order = np.full(shape, -1)
+    mine = np.arange(order[index].size).reshape(order[index].shape)
+    order[index] = mine
+    return order[index] == mine
+
+
+# fmt: off
+getitem: Primitive \
+        = linear(lambda x, index: x[index],
+                 lambda g, y, x, index: scatter(g, index=index, shape=x.shape),           name="getitem")
+scatter: Primitive \
+        = linear(_scatter,
+                 lambda g, y, x, index, shape: g[index],                                  name="scatter")
+put: Primitive \
+        = linear(_put,
+                 lambda g, y, x, v, index: put(g, 0.0, index=index),
+                 lambda g, y, x, v, index: g[index] * _last(index, g.shape),              name="put")
+# fmt: on
+
+
+def prepared(index: Index) -> Index:
+    """An index that later changes to the caller's lists and arrays cannot reach."""
+    if isinstance(index, tuple):
+        return tuple(map(prepared, index))
+    if isinstance(index, Variable):
+        raise TypeError(
+            "a Tensor holds floating-point numbers and cannot be an index;"
+            " use t.numpy().astype(int), or a comparison, which gives a plain mask"
+        )
+    if isinstance(index, list | range):
+        index = np.asarray(index)
+        return index if index.size else index.astype(int)
+    return index.copy() if isinstance(index, np.ndarray) else index
+
+
+class At:
+    """`t.at[i]`: the functional form of writing. `set` and `add` return a new Tensor.
+
+    >>> from autobp import Tensor
+    >>> t = Tensor([1.0, 2.0, 3.0])
+    >>> t.at[0].set(9.0)
+    Tensor([9. 2. 3.], from put)
+    >>> t.at[[1, 1]].add(0.5)
+    Tensor([1. 3. 3.], from add)
+    """
+
+    __slots__ = ("_index", "_tensor")
+
+    def __init__(self, tensor: Any, index: Index = None) -> None:
+        self._tensor = tensor
+        self._index = index
+
+    def __getitem__(self, index: Index) -> At:
+        return At(self._tensor, prepared(index))
+
+    def set(self, value: Array) -> Any:
+        return put(self._tensor, value, index=self._index)
+
+    def add(self, value: Array) -> Any:
+        shape = self._tensor.shape
+        value = np.broadcast_to(value, np.broadcast_to(0.0, shape)[self._index].shape)
+        return self._tensor + scatter(value, index=self._index, shape=shape)
+
+
+# ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
+
+
+@implements(np.take)
+def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Array:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    axis = _axis(axis, a.ndim)
+    indices = np.asarray(prepared(indices))
+    n = a.shape[axis]
+    if mode == "wrap":
+        indices = indices % n
+    elif mode == "clip":
+        indices = np.clip(indices, 0, n - 1)
+    return getitem(a, index=(*(slice(None),) * axis, indices))
+
+
+@implements(np.take_along_axis)
+def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
+    if axis is None:
+        arr, axis = np.ravel(arr), 0
+    axis = _axis(axis, arr.ndim)
+    # Broadcasting ranges along the other axes; where an axis of the indices is 1, take 0…n all the same.
+    grid = [
+        np.arange(n).reshape([-1 if i == k else 1 for i in range(arr.ndim)])
+        for k, n in enumerate(arr.shape)
+    ]
+    grid[axis] = np.asarray(prepared(indices))
+    return getitem(arr, index=tuple(grid))
+
+
+@implements(np.compress)
+def compress(condition: Any, a: Array, axis: int | None = None) -> Array:
+    return take(a, np.flatnonzero(constant(condition)), axis)
+
+
+@implements(np.extract)
+def extract(condition: Any, arr: Array) -> Array:
+    return take(arr, np.flatnonzero(constant(condition)))
+
+
+@implements(np.sort)
+def sort(a: Array, axis: int | None = -1, *, kind: Any = None, stable: bool | None = None) -> Array:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    order = np.argsort(constant(a), axis=axis, kind=kind, stable=stable)
+    return take_along_axis(a, order, axis)
+
+
+@implements(np.partition)
+def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return take_along_axis(a, np.argpartition(constant(a), kth, axis=axis), axis)
+
+
+@implements(np.diagonal, np.linalg.diagonal)
+def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    a = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = a.shape[-2:]
+    n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    i = np.arange(n)
+    return getitem(a, index=(..., i + max(-offset, 0), i + max(offset, 0)))
+
+
+@implements(np.diag)
+def diag(v: Array, k: int = 0) -> Array:
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError(f"diag takes a vector or a matrix, not {v.ndim} dimensions")
+    n = v.shape[0] + abs(k)
+    i = np.arange(v.shape[0])
+    return scatter(v, index=(i + max(-k, 0), i + max(k, 0)), shape=(n, n))
+
+
+@implements(np.diagflat)
+def diagflat(v: Array, k: int = 0) -> Array:
+    return diag(np.ravel(v), k)
+
+
+@implements(np.trace)
+def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    return np.sum(diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@implements(np.linalg.trace)
+def linalg_trace(x: Array, /, *, offset: int = 0) -> Array:
+    return trace(x, offset, -2, -1)
+
+
+def _triangle(m: Array, k: int) -> np.ndarray:
+    rows, columns = (m.shape * 2)[-2:]  # a vector counts as a square of it, as in NumPy
+    return np.tri(rows, columns, k, bool)
+
+
+@implements(np.tril)
+def tril(m: Array, k: int = 0) -> Array:
+    return where(_triangle(m, k), m, 0.0)
+
+
+@implements(np.triu)
+def triu(m: Array, k: int = 0) -> Array:
+    return where(_triangle(m, k - 1), 0.0, m)

@@ -1,0 +1,136 @@
+"""What networks need and NumPy lacks, each stable at any argument, value and gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autobp.primitive import Array, Variable, elementwise, general
+from autobp.rules.reduction import Axis, spread
+
+
+def _floating(x: Array) -> Array:
+    if isinstance(x, Variable):
+        return x
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+def _relu(x: Array) -> Array:
+    return np.maximum(x, 0.0)
+
+
+def _leaky_relu(x: Array, slope: float) -> Array:
+    return np.where(x > 0, x, slope * x)
+
+
+def _sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ): where e⁻ˣ overflows the quotient is 0, which is right."""
+    with np.errstate(over="ignore"):
+        z = np.exp(-x)
+    z += 1
+    return 1 / z
+
+
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _softmax(x: Array, axis: Axis) -> Array:
+    z = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return z / np.sum(z, axis=axis, keepdims=True)
+
+
+def _log_softmax(x: Array, axis: Axis) -> Array:
+    shifted = x - np.max(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
+    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return (total if keepdims else np.squeeze(total, axis))[()]
+
+
+def _sum(x: Array, axis: Axis) -> Array:
+    return np.sum(x, axis=axis, keepdims=True)
+
+
+def _weights(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """The softmax, from the logarithm of its denominator."""
+    return np.exp(x - spread(y, x, axis, keepdims))
+
+
+# fmt: off
+relu_        = elementwise(_relu,        lambda t, y, x: t * (x > 0))
+leaky_relu_  = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x > 0, 1.0, slope))
+sigmoid_     = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 - y)))
+softplus_    = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x))
+softmax_     = general(_softmax,
+                       forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
+                       reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)))
+log_softmax_ = general(_log_softmax,
+                       forward=lambda t, y, x, axis: t - _sum(np.exp(y) * t, axis),
+                       reverse=lambda g, y, x, axis: g - np.exp(y) * _sum(g, axis))
+logsumexp_   = general(_logsumexp,
+                       forward=lambda t, y, x, axis, keepdims: np.sum(t * _weights(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
+                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * _weights(x, y, axis, keepdims))
+# fmt: on
+
+
+# ── as users call them ────────────────────────────────────────────────────────────────────────────
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), with derivative 0 at 0.
+
+    >>> from autobp import relu
+    >>> relu([-1.0, 2.0])
+    array([0., 2.])
+    """
+    return relu_(_floating(x))
+
+
+def leaky_relu(x: Array, slope: float = 0.01) -> Array:
+    """x where positive, slope·x elsewhere."""
+    return leaky_relu_(_floating(x), slope=slope)
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ).
+
+    >>> from autobp import sigmoid
+    >>> sigmoid([-1e4, 0.0, 1e4])
+    array([0. , 0.5, 1. ])
+    """
+    return sigmoid_(_floating(x))
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + eˣ), a smooth relu."""
+    return softplus_(_floating(x))
+
+
+def softmax(x: Array, axis: Axis = -1) -> Array:
+    """eˣ over its sum along the axis: probabilities from scores.
+
+    >>> from autobp import softmax
+    >>> softmax([1e4, 1e4])
+    array([0.5, 0.5])
+    """
+    return softmax_(_floating(x), axis=axis)
+
+
+def log_softmax(x: Array, axis: Axis = -1) -> Array:
+    """The logarithm of `softmax`, exact where the softmax itself is 0."""
+    return log_softmax_(_floating(x), axis=axis)
+
+
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """log Σ eˣ, a smooth maximum.
+
+    >>> from autobp import logsumexp
+    >>> logsumexp([-1e4, -1e4])
+    np.float64(-9999.30685281944)
+    """
+    return logsumexp_(_floating(x), axis=axis, keepdims=keepdims)

@@ -1,0 +1,213 @@
+"""Reductions and scans. `axis` is None, an int or a tuple, as in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, constant, general, implements, linear
+
+Axis = int | tuple[int, ...] | None
+
+
+def spread(g: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
+    """A reduced value put back along the axes it was reduced over, ready to broadcast with x."""
+    if keepdims or np.ndim(g) == x.ndim:
+        return g
+    return np.expand_dims(g, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def _count(x: Array, axis: Axis) -> int:
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    n = 1
+    for a in axes:
+        n *= x.shape[a]
+    return n
+
+
+def _share(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """The part that each element has in an extremum: all of it, or an equal share in a tie."""
+    hit = constant(x == spread(y, x, axis, keepdims))
+    return hit / np.maximum(1, np.sum(hit, axis=axis, keepdims=True))
+
+
+def _extremum(function: Any, name: str) -> Any:
+    return general(
+        lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims),
+        forward=lambda t, y, x, axis, keepdims: np.sum(
+            t * _share(x, y, axis, keepdims), axis=axis, keepdims=keepdims
+        ),
+        reverse=lambda g, y, x, axis, keepdims: (
+            spread(g, x, axis, keepdims) * _share(x, y, axis, keepdims)
+        ),
+        name=name,
+    )
+
+
+def _unit(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """x / ‖x‖, and 0 where the norm is 0: its kink."""
+    y = spread(y, x, axis, keepdims)
+    return x / np.where(y == 0, 1.0, y)
+
+
+# fmt: off
+sum_    = linear(lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
+                 lambda g, y, x, axis, keepdims: np.broadcast_to(spread(g, x, axis, keepdims), x.shape),
+                 name="sum")
+mean_   = linear(lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
+                 lambda g, y, x, axis, keepdims: np.broadcast_to(spread(g, x, axis, keepdims) / _count(x, axis), x.shape),
+                 name="mean")
+cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
+                 lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
+                 name="cumsum")
+max_    = _extremum(np.max, "max")
+min_    = _extremum(np.min, "min")
+norm_   = general(lambda x, axis, keepdims: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
+                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _unit(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
+                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * _unit(x, y, axis, keepdims),
+                  name="norm")
+prod_   = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
+                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
+                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * _others(x, y, axis, keepdims),
+                  name="prod")
+cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
+                   forward=lambda t, y, x, axis: _scan_forward(t, y, x, axis),
+                   reverse=lambda g, y, x, axis: _scan_reverse(g, y, x, axis),
+                   name="cumprod")
+# fmt: on
+
+
+def _others(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """For each element the product of all the others: y / x, unless there are zeros."""
+    if np.all(x != 0):
+        return spread(y, x, axis, keepdims) / x
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = np.moveaxis(x, axes, last)
+    flat = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], -1))
+    one = np.ones_like(flat[..., :1])
+    before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
+    after = np.flip(
+        np.cumprod(np.concatenate([one, np.flip(flat[..., 1:], -1)], axis=-1), axis=-1), -1
+    )
+    return np.moveaxis(np.reshape(before * after, moved.shape), last, axes)
+
+
+def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
+    """dyₖ = dyₖ₋₁·xₖ + yₖ₋₁·dxₖ, which needs no division and so does not mind zeros."""
+    if np.all(x != 0):
+        return y * np.cumsum(t / x, axis=axis)
+    t, y, x = (np.moveaxis(a, axis, 0) for a in (t, y, x))
+    steps = [t[0]]
+    for k in range(1, x.shape[0]):
+        steps.append(steps[-1] * x[k] + y[k - 1] * t[k])
+    return np.moveaxis(np.stack(steps), 0, axis)
+
+
+def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
+    """The same recurrence run from the end."""
+    if np.all(x != 0):
+        return np.flip(np.cumsum(np.flip(g * y, axis), axis=axis), axis) / x
+    g, y, x = (np.moveaxis(a, axis, 0) for a in (g, y, x))
+    carry, steps = g[-1], []
+    for k in range(x.shape[0] - 1, 0, -1):
+        steps.append(carry * y[k - 1])
+        carry = g[k - 1] + carry * x[k]
+    return np.moveaxis(np.stack([carry, *reversed(steps)]), 0, axis)
+
+
+# ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
+
+
+@implements(np.sum)
+def sum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    return sum_(a, axis=axis, keepdims=keepdims)
+
+
+@implements(np.mean)
+def mean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    return mean_(a, axis=axis, keepdims=keepdims)
+
+
+@implements(np.prod)
+def prod(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    return prod_(a, axis=axis, keepdims=keepdims)
+
+
+@implements(np.max, np.amax)
+def max(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    return max_(a, axis=axis, keepdims=keepdims)
+
+
+@implements(np.min, np.amin)
+def min(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    return min_(a, axis=axis, keepdims=keepdims)
+
+
+@implements(np.ptp)
+def ptp(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    return max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims)
+
+
+@implements(np.cumsum)
+def cumsum(a: Array, axis: int | None = None) -> Array:
+    return cumsum_(np.ravel(a), axis=0) if axis is None else cumsum_(a, axis=axis)
+
+
+@implements(np.cumprod)
+def cumprod(a: Array, axis: int | None = None) -> Array:
+    return cumprod_(np.ravel(a), axis=0) if axis is None else cumprod_(a, axis=axis)
+
+
+@implements(np.var)
+def var(a: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    deviation = a - mean(a, axis, keepdims=True)
+    return sum(np.square(deviation), axis, keepdims=keepdims) / (_count(a, axis) - ddof)
+
+
+@implements(np.std)
+def std(a: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    # A norm of the deviations, and so 0 has the norm's derivative there: 0, not NaN.
+    deviation = a - mean(a, axis, keepdims=True)
+    return norm_(deviation, axis=axis, keepdims=keepdims) / (_count(a, axis) - ddof) ** 0.5
+
+
+@implements(np.median)
+def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    axes = tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    shape = tuple(1 if i in {k % a.ndim for k in axes} else n for i, n in enumerate(a.shape))
+    last = np.moveaxis(a, axes, tuple(range(-len(axes), 0)))
+    rows = np.sort(np.reshape(last, (*last.shape[: a.ndim - len(axes)], -1)), axis=-1)
+    n = rows.shape[-1]
+    result = mean(rows[..., (n - 1) // 2 : n // 2 + 1], -1)
+    return np.reshape(result, shape) if keepdims else result
+
+
+@implements(np.average)
+def average(
+    a: Array,
+    axis: Axis = None,
+    weights: Array = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Array:
+    if weights is None:
+        weights = np.ones(np.shape(a))
+    elif np.shape(weights) != np.shape(a):
+        weights = spread_weights(weights, a, axis)
+    total = np.sum(np.broadcast_to(weights, np.shape(a)), axis=axis, keepdims=keepdims)
+    result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return (result, total) if returned else result
+
+
+def spread_weights(weights: Array, a: Array, axis: Axis) -> Array:
+    if not isinstance(axis, int) or np.shape(weights) != (np.shape(a)[axis],):
+        raise ValueError(
+            f"average: weights of shape {np.shape(weights)} do not fit values of shape {np.shape(a)}"
+            f" along axis {axis}; weights have the values' shape, or one axis and its length"
+        )
+    shape = [1] * np.ndim(a)
+    shape[axis] = -1
+    return np.reshape(weights, shape)

@@ -1,0 +1,361 @@
+"""Operations that move elements about without changing them: all of them linear."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Each, Variable, constant, implements, linear
+
+
+def _inverse(axes: Sequence[int] | None) -> Any:
+    return None if axes is None else tuple(np.argsort([a % len(axes) for a in axes]))
+
+
+def _part(g: Array, xs: Sequence[Array], slot: int, axis: int) -> Array:
+    """The piece of a concatenation that came from one argument."""
+    start = builtins.sum(x.shape[axis] for x in xs[:slot])
+    piece = [slice(None)] * g.ndim
+    piece[axis] = slice(start, start + xs[slot].shape[axis])
+    return g[tuple(piece)]
+
+
+def _inside(g: Array, x: Array, width: Sequence[tuple[int, int]]) -> Array:
+    return g[
+        tuple(slice(before, before + n) for (before, _), n in zip(width, x.shape, strict=True))
+    ]
+
+
+_pad_plain: Any = np.pad
+
+# fmt: off
+reshape_      = linear(lambda x, shape: np.reshape(x, shape),
+                       lambda g, y, x, shape: np.reshape(g, x.shape),               name="reshape")
+transpose_    = linear(lambda x, axes: np.transpose(x, axes),
+                       lambda g, y, x, axes: np.transpose(g, _inverse(axes)),       name="transpose")
+flip_         = linear(lambda x, axis: np.flip(x, axis),
+                       lambda g, y, x, axis: np.flip(g, axis),                      name="flip")
+roll_         = linear(lambda x, shift, axis: np.roll(x, shift, axis),
+                       lambda g, y, x, shift, axis: np.roll(g, _back(shift), axis), name="roll")
+broadcast_to_ = linear(lambda x, shape: np.broadcast_to(x, shape),
+                       lambda g, y, x, shape: g,                                    name="broadcast_to")
+concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
+                       Each(lambda g, y, *xs, slot, axis: _part(g, xs, slot, axis)), name="concatenate")
+pad_          = linear(lambda x, width: np.pad(x, width),
+                       lambda g, y, x, width: _inside(g, x, width),                 name="pad")
+# fmt: on
+
+
+def _back(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+
+
+# ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
+
+
+def _axis(axis: Any, ndim: int) -> int:
+    a = operator.index(axis)
+    if not -ndim <= a < ndim:
+        raise np.exceptions.AxisError(a, ndim)
+    return a % ndim
+
+
+def _order(order: str, name: str) -> None:
+    if order not in ("C", "F"):
+        raise TypeError(f"{name} of a Tensor takes order='C' or order='F', not {order!r}")
+
+
+@implements(np.reshape)
+def reshape(a: Array, /, shape: Any, order: str = "C") -> Array:
+    _order(order, "reshape")
+    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if order == "F":
+        return transpose(reshape_(transpose(a), shape=shape[::-1]))
+    return reshape_(a, shape=shape)
+
+
+@implements(np.ravel)
+def ravel(a: Array, order: str = "C") -> Array:
+    return reshape(a, -1, order)
+
+
+@implements(np.transpose, np.permute_dims)
+def transpose(a: Array, axes: Any = None) -> Array:
+    return transpose_(a, axes=None if axes is None else tuple(axes))
+
+
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x: Array, /) -> Array:
+    return swapaxes(x, -1, -2)
+
+
+@implements(np.swapaxes)
+def swapaxes(a: Array, axis1: int, axis2: int) -> Array:
+    axes = list(range(a.ndim))
+    i, j = _axis(axis1, a.ndim), _axis(axis2, a.ndim)
+    axes[i], axes[j] = axes[j], axes[i]
+    return transpose_(a, axes=tuple(axes))
+
+
+@implements(np.moveaxis)
+def moveaxis(a: Array, source: Any, destination: Any) -> Array:
+    source, destination = ([s] if isinstance(s, int) else list(s) for s in (source, destination))
+    sources = [_axis(s, a.ndim) for s in source]
+    targets = [_axis(d, a.ndim) for d in destination]
+    order = [i for i in range(a.ndim) if i not in sources]
+    for target, s in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, s)
+    return transpose_(a, axes=tuple(order))
+
+
+@implements(np.rollaxis)
+def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
+    axis = _axis(axis, a.ndim)
+    start = start + a.ndim if start < 0 else start
+    return moveaxis(a, axis, start - 1 if axis < start else start)
+
+
+@implements(np.squeeze)
+def squeeze(a: Array, axis: Any = None) -> Array:
+    return reshape_(a, shape=np.squeeze(np.broadcast_to(0.0, a.shape), axis).shape)
+
+
+@implements(np.expand_dims)
+def expand_dims(a: Array, axis: Any) -> Array:
+    return reshape_(a, shape=np.expand_dims(np.broadcast_to(0.0, a.shape), axis).shape)
+
+
+def _at_least(function: Any) -> Any:
+    def at_least(*arrays: Array) -> Any:
+        results = tuple(
+            reshape_(a, shape=function(np.broadcast_to(0.0, np.shape(a))).shape) for a in arrays
+        )
+        return results[0] if len(results) == 1 else results
+
+    return implements(function)(at_least)
+
+
+atleast_1d = _at_least(np.atleast_1d)
+atleast_2d = _at_least(np.atleast_2d)
+atleast_3d = _at_least(np.atleast_3d)
+
+
+@implements(np.broadcast_to)
+def broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
+    return broadcast_to_(array, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(broadcast_to_(a, shape=shape) for a in args)
+
+
+@implements(np.concatenate, np.concat)
+def concatenate(arrays: Sequence[Array], /, axis: int | None = 0) -> Array:
+    if axis is None:
+        arrays, axis = [np.ravel(a) for a in arrays], 0
+    return concatenate_(*arrays, axis=axis)
+
+
+@implements(np.append)
+def append(arr: Array, values: Array, axis: int | None = None) -> Array:
+    return concatenate([arr, values], axis)
+
+
+@implements(np.stack)
+def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+    arrays = list(arrays)
+    if len({np.shape(a) for a in arrays}) > 1:
+        raise ValueError(f"stack: all shapes must be the same, got {[np.shape(a) for a in arrays]}")
+    return concatenate_(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+
+
+def _stacker(function: Any, prepare: Any, axis: Any) -> Any:
+    def stacker(tup: Sequence[Array]) -> Array:
+        arrays = [prepare(a) for a in tup]
+        return concatenate_(*arrays, axis=axis(arrays))
+
+    return implements(function)(stacker)
+
+
+def _column(a: Array) -> Array:
+    return a if np.ndim(a) > 1 else np.transpose(np.atleast_2d(a))
+
+
+vstack = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0)
+hstack = _stacker(np.hstack, np.atleast_1d, lambda arrays: 0 if np.ndim(arrays[0]) == 1 else 1)
+dstack = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2)
+column_stack = _stacker(np.column_stack, _column, lambda arrays: 1)
+
+
+@implements(np.unstack)
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    return tuple(np.moveaxis(x, axis, 0))
+
+
+def _pieces(ary: Array, divisions: Sequence[int], axis: int) -> list[Array]:
+    everything = (slice(None),) * _axis(axis, ary.ndim)
+    return [
+        ary[(*everything, slice(start, stop))]
+        for start, stop in zip([0, *divisions], [*divisions, None], strict=True)
+    ]
+
+
+@implements(np.array_split)
+def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+    if not isinstance(indices_or_sections, int | np.integer):
+        return _pieces(ary, list(indices_or_sections), axis)
+    each, extra = divmod(ary.shape[axis], indices_or_sections)
+    sizes = [each + 1] * extra + [each] * (indices_or_sections - extra)
+    return _pieces(ary, np.cumsum(sizes)[:-1].tolist(), axis)
+
+
+@implements(np.split)
+def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+    if isinstance(indices_or_sections, int | np.integer) and ary.shape[axis] % indices_or_sections:
+        raise ValueError(
+            f"split: axis {axis} of length {ary.shape[axis]} does not divide into"
+            f" {indices_or_sections} equal parts (array_split makes unequal ones)"
+        )
+    return array_split(ary, indices_or_sections, axis)
+
+
+@implements(np.hsplit)
+def hsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+
+
+@implements(np.vsplit)
+def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    return split(ary, indices_or_sections, 0)
+
+
+@implements(np.dsplit)
+def dsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    return split(ary, indices_or_sections, 2)
+
+
+@implements(np.tile)
+def tile(A: Array, reps: Any) -> Array:
+    reps = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
+    ndim = builtins.max(len(reps), A.ndim)
+    shape = (1,) * (ndim - A.ndim) + A.shape
+    reps = (1,) * (ndim - len(reps)) + reps
+    # (2, 3) tiled (5, 7) times: (1, 2, 1, 3) broadcast to (5, 2, 7, 3), folded to (10, 21)
+    apart = np.reshape(A, [n for size in shape for n in (1, size)])
+    spread = np.broadcast_to(
+        apart, [n for r, size in zip(reps, shape, strict=True) for n in (r, size)]
+    )
+    return np.reshape(spread, [r * size for r, size in zip(reps, shape, strict=True)])
+
+
+@implements(np.repeat)
+def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return np.take(a, np.repeat(np.arange(a.shape[axis]), constant(repeats)), axis=axis)
+
+
+@implements(np.roll)
+def roll(a: Array, shift: Any, axis: Any = None) -> Array:
+    if isinstance(shift, list | np.ndarray):
+        shift = tuple(shift)
+    if isinstance(axis, list):
+        axis = tuple(axis)
+    return roll_(a, shift=shift, axis=axis)
+
+
+@implements(np.flip)
+def flip(m: Array, axis: Any = None) -> Array:
+    return flip_(m, axis=axis)
+
+
+@implements(np.fliplr)
+def fliplr(m: Array) -> Array:
+    return flip_(m, axis=1)
+
+
+@implements(np.flipud)
+def flipud(m: Array) -> Array:
+    return flip_(m, axis=0)
+
+
+@implements(np.rot90)
+def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    first, second = axes
+    k %= 4
+    if k == 0:
+        return np.positive(m)
+    if k == 2:
+        return flip(flip(m, first), second)
+    return swapaxes(flip(m, second), *axes) if k == 1 else flip(swapaxes(m, *axes), second)
+
+
+@implements(np.pad)
+def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Array:
+    if isinstance(pad_width, dict):
+        pairs = [(0, 0)] * array.ndim
+        for axis, w in pad_width.items():
+            pairs[axis] = (w, w) if isinstance(w, int) else tuple(w)
+        pad_width = pairs
+    width = tuple((int(b), int(a)) for b, a in np.broadcast_to(pad_width, (array.ndim, 2)))
+    if mode == "constant":
+        if isinstance(constant_values, Variable):
+            raise TypeError(
+                "pad: constant_values is a Tensor; pad with 0 and add it, or concatenate"
+            )
+        border = np.pad(np.zeros(array.shape), width, constant_values=constant_values)
+        padded = pad_(array, width=width)
+        return padded + border.astype(array.dtype) if np.any(border) else padded
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        # Every border element is a copy: let NumPy pad the indices and gather by them.
+        for axis, (n, w) in enumerate(zip(array.shape, width, strict=True)):
+            if any(w):
+                array = np.take(array, _pad_plain(np.arange(n), w, mode=mode), axis=axis)
+        return array
+    raise TypeError(
+        f"pad(mode={mode!r}) has no rule of differentiation; constant, edge, reflect, symmetric"
+        " and wrap have"
+    )
+
+
+@implements(np.diff)
+def diff(
+    a: Array, n: int = 1, axis: int = -1, prepend: Array = None, append: Array = None
+) -> Array:
+    axis = _axis(axis, a.ndim)
+    ends = [
+        x
+        if x is None or np.ndim(x)
+        else np.broadcast_to(x, (*a.shape[:axis], 1, *a.shape[axis + 1 :]))
+        for x in (prepend, append)
+    ]
+    parts = [x for x in (ends[0], a, ends[1]) if x is not None]
+    a = a if len(parts) == 1 else concatenate(parts, axis)
+    before = (slice(None),) * axis
+    for _ in range(n):
+        a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
+    return a
+
+
+@implements(np.copy)
+def copy(a: Array, order: str = "K", subok: bool = False) -> Array:
+    return np.positive(a)
+
+
+@implements(np.meshgrid)
+def meshgrid(*xi: Array, indexing: str = "xy") -> tuple[Array, ...]:
+    first = (1, 0) if indexing == "xy" and len(xi) > 1 else (0, 1)
+    place = [*first, *range(2, len(xi))][: len(xi)]
+    shape = [0] * len(xi)
+    for axis, x in zip(place, xi, strict=True):
+        shape[axis] = np.size(x)
+    return tuple(
+        np.broadcast_to(np.reshape(x, [-1 if i == axis else 1 for i in range(len(xi))]), shape)
+        for axis, x in zip(place, xi, strict=True)
+    )

@@ -1,0 +1,588 @@
+"""Tensor: a number or an array that remembers how it was made.
+
+The tensors behind a result form a directed acyclic graph whose edges are the `args` of each, in
+order and with repeats, so that `x * x` has two. The graph is plain data: there are no closures and
+no cycles in it, and it is gone when its last result is.
+
+A tensor has a level. What you make yourself is at level 0, a constant (`requires_grad=False`) is
+below all, and every derivative (`grad`, `jvp`, …) opens a level of its own above those around it.
+An operation happens at the highest level among its arguments; to that level all others are
+constants, and the value it computes with is theirs. That is how derivatives nest.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.calculus import ON_FLOATS, as_value, evaluate, operand
+from autobp.context import Context, clock, current, user_line
+from autobp.errors import label, no_rule, not_in_place, not_plain
+from autobp.primitive import NUMPY, Primitive, Variable, constant
+from autobp.rules import arithmetic as ops
+from autobp.rules import indexing, linalg, neural, reduction, shape
+
+__all__ = ["Tensor"]
+
+_new = object.__new__
+_NONE: dict[str, Any] = {}
+_FLOAT64 = np.dtype(np.float64)
+
+CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # of code objects: takes *args, **kwargs
+
+CONSTANT = -1  # the level of what is not differentiated
+
+
+def node(
+    value: Any,
+    primitive: Primitive | None,
+    first: Any,
+    second: Any,
+    params: dict[str, Any],
+    level: int,
+    context: Context,
+    kind: Any = None,
+) -> Any:
+    """A tensor, made without the checks of the constructor."""
+    t = _new(kind or Tensor)
+    t.value = value
+    t.grad = None
+    t.primitive = primitive
+    t.first = first
+    t.second = second
+    t.params = params
+    t.name = None
+    t.scope = context.scope
+    t.line = user_line() if context.anomaly else None
+    t.level = level
+    t.born = clock()
+    t.hooks = ()
+    return t
+
+
+def leaf(value: Any, level: int, kind: Any = None) -> Any:
+    """A variable that nothing was computed for."""
+    return node(value, None, None, None, _NONE, level, current(), kind)
+
+
+def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The two methods of an operator. On floats they record in one go: graphs of a hundred
+    thousand scalars spend their time here."""
+    compute = ON_FLOATS.get(primitive)
+
+    def method(self: Tensor, other: Any) -> Any:
+        if compute is not None and type(self) is Tensor:
+            x, level, y = self.value, self.level, other
+            if type(other) is Tensor and other.level == level:
+                y = other.value
+            elif type(other) is int:
+                y = other = float(other)
+            if type(x) is float and type(y) is float:
+                context = current()
+                if level >= context.threshold and not context.anomaly:
+                    try:
+                        value = compute(x, y)
+                    except ArithmeticError:
+                        pass
+                    else:
+                        return node(value, primitive, self, other, _NONE, level, context)
+        return self.apply(primitive, (self, other), _NONE)
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        return self.apply(primitive, (other, self), _NONE)
+
+    return method, reflected
+
+
+def _prefix(primitive: Primitive) -> Callable[..., Any]:
+    def method(self: Tensor) -> Any:
+        return self.apply(primitive, (self,), _NONE)
+
+    return method
+
+
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Comparisons give plain truth values."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        return compare(self.bare(), constant(other))
+
+    return method
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """ndarray's method of the same name as NumPy's function."""
+    ours = NUMPY[function]
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return _called(ours, function, (self, *args), kwargs)
+
+    method.__name__, method.__doc__ = function.__name__, f"`np.{function.__name__}` of this tensor."
+    return method
+
+
+def _called(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call our twin of a NumPy function in NumPy's own form. What the twin does not take must be
+    left at its default."""
+    if isinstance(ours, Primitive):
+        if kwargs:
+            raise no_rule(theirs, kwargs)
+        return ours(*args)
+    code = ours.__code__
+    if len(args) > code.co_argcount and not code.co_flags & CO_VARARGS:
+        # Arguments by position that NumPy has before those we take, such as the dtype of np.sum.
+        kwargs = {**dict(zip(_names(theirs), args)), **kwargs}
+        args = ()
+    if kwargs and not code.co_flags & CO_VARKEYWORDS:
+        known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        extra = {k: v for k, v in kwargs.items() if k not in known}
+        unmet = {k: v for k, v in extra.items() if v is not None and v is not np._NoValue}
+        if unmet:
+            raise no_rule(theirs, unmet)
+        kwargs = {k: v for k, v in kwargs.items() if k in known}
+    return ours(*args, **kwargs)
+
+
+def _names(function: Any) -> list[str]:
+    from inspect import signature  # late: rare, and slow to import
+
+    return list(signature(function).parameters)
+
+
+def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Tensor:
+    t = Tensor(value, requires_grad=requires_grad, name=name)
+    t.grad = grad
+    return t
+
+
+class Tensor(Variable):
+    """A float or an array of floats that derivatives can be taken of.
+
+    Write NumPy: operators, NumPy's functions and ndarray's methods all record what they do.
+
+    >>> import numpy as np
+    >>> from autobp import Tensor
+    >>> x = Tensor([1.0, 2.0, 3.0], name="x")
+    >>> y = np.sum(x**2)
+    >>> y
+    Tensor(14.0, from sum)
+    >>> y.backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = (
+        "born",
+        "first",
+        "grad",
+        "hooks",
+        "level",
+        "line",
+        "name",
+        "params",
+        "primitive",
+        "scope",
+        "second",
+        "value",
+    )
+
+    value: Any  # a float, a NumPy scalar or an ndarray; within nested derivatives a Tensor
+    grad: Any  # what backward() brought, of the value's shape and dtype; None before
+    primitive: Primitive | None  # the operation that made it; None for a leaf
+    first: Any  # the first argument; None for a leaf; all of them in a tuple if there are many
+    second: Any  # the second argument, if there are two
+    params: dict[str, Any]
+    name: str | None
+    scope: str | None  # the scope() it was made in
+    line: str | None  # the user's line that made it, under detect_anomaly()
+    level: int
+    born: int
+    hooks: tuple[Callable[[Any], Any], ...]
+
+    def __init__(
+        self, data: Any, *, requires_grad: bool = True, name: str | None = None, dtype: Any = None
+    ) -> None:
+        value = as_value(data, dtype)
+        if type(value) is np.ndarray and (value is data or value.base is not None):
+            value = value.copy()
+        self.value = value
+        self.grad = None
+        self.primitive = None
+        self.first = self.second = None
+        self.params = _NONE
+        self.name = name
+        self.scope = current().scope
+        self.line = None
+        self.level = 0 if requires_grad else CONSTANT
+        self.born = clock()
+        self.hooks = ()
+
+    # ── recording ─────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Run an operation at the highest level among its arguments."""
+        top = self
+        for a in args:
+            if isinstance(a, Tensor) and a.level > top.level:
+                top = a
+        context = current()
+        if top.level < context.threshold or top.level == CONSTANT:
+            values = [a.bare() if isinstance(a, Tensor) else operand(a) for a in args]
+            value = evaluate(primitive, args, values, params, context)
+            return leaf(value, CONSTANT)
+        return top.record(primitive, args, params, context)
+
+    def record(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
+    ) -> Tensor:
+        """Run an operation at this tensor's level and remember it."""
+        level = self.level
+        args = tuple([a if isinstance(a, Tensor) else operand(a) for a in args])
+        values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
+        value = evaluate(primitive, args, values, params, context)
+        first, second = args if len(args) == 2 else (args[0] if len(args) == 1 else args, None)
+        return node(value, primitive, first, second, params, level, context)
+
+    def seen_from(self, level: int) -> Any:
+        """What an operation at some level computes with: the value of what belongs to the level or
+        is constant, and what belongs to a derivative further out as it is."""
+        return self.value if self.level == level or self.level == CONSTANT else self
+
+    def bare(self) -> Any:
+        """The number or array at the bottom, whatever derivatives are being taken."""
+        value = self.value
+        while isinstance(value, Tensor):
+            value = value.value
+        return value
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """What it was computed from, in order and with repeats.
+
+        Most operations have one or two arguments. Those are kept in slots and not in a tuple, which
+        halves the work that the garbage collector has with large graphs.
+        """
+        first, second = self.first, self.second
+        if second is not None:
+            return first, second
+        if type(first) is tuple:
+            return first
+        return () if first is None else (first,)
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.level != CONSTANT
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.primitive is None
+
+    @property
+    def data(self) -> Any:
+        """The bare value itself, not a copy. Assign to it to update a parameter.
+
+        What was computed from the old value can no longer be differentiated, and says so.
+
+        >>> from autobp import Tensor
+        >>> w = Tensor(3.0, name="w")
+        >>> loss = w * w
+        >>> loss.backward()
+        >>> w.data -= 0.1 * w.grad
+        >>> w
+        Tensor(2.4, name='w')
+        """
+        return self.bare()
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        if isinstance(self.value, Tensor):
+            raise TypeError(
+                "the value of a Tensor cannot be replaced inside grad, jvp and the like"
+            )
+        old, value = self.value, as_value(data)
+        if np.shape(value) != np.shape(old):
+            raise ValueError(
+                f"the new data of {label(self)} has shape {np.shape(value)}, not {np.shape(old)}"
+            )
+        if type(value) is not type(old) or self.dtype != np.result_type(value):
+            value = as_value(value, self.dtype)
+        self.value = value
+        self.born = clock()  # younger now than what was computed from it: that is how it is noticed
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the value as an ndarray, which is not differentiated."""
+        return np.array(self.bare())
+
+    def item(self) -> float:
+        """The value of a tensor with one element, as a Python float."""
+        return float(self.numpy().item())
+
+    def tolist(self) -> Any:
+        """The value as nested lists of Python floats."""
+        return self.numpy().tolist()
+
+    def detach(self) -> Tensor:
+        """The same value as a constant."""
+        return Tensor(self.bare(), requires_grad=False, name=self.name)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        value = self.value
+        return () if type(value) is float else value.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        value = self.value
+        return _FLOAT64 if type(value) is float else value.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    # ── differentiating ───────────────────────────────────────────────────────────────────────────
+
+    def backward(self, gradient: Any = None) -> None:
+        """Add the derivatives of this tensor to the `.grad` of the leaves it was computed from.
+
+        A result with more than one element needs a cotangent of its shape, the `gradient`.
+        """
+        from autobp.reverse import backward  # late: a reader, which the engine does not know
+
+        backward(self, gradient)
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call `hook(gradient)` when a backward sweep has this tensor's whole gradient. If it
+        returns something, that takes the gradient's place. Returns a function that removes it."""
+        self.hooks = (*self.hooks, hook)
+
+        def remove() -> None:
+            self.hooks = tuple(h for h in self.hooks if h is not hook)
+
+        return remove
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of an intermediate result in `.grad`, that of the latest sweep."""
+        if not self.is_leaf and not any(map(is_kept, self.hooks)):
+            self.hooks = (*self.hooks, _keep)
+
+    # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__":
+            if kwargs:
+                raise no_rule(ufunc, kwargs)
+            twin = NUMPY.get(ufunc)
+            if twin is None:
+                raise no_rule(ufunc)
+            return twin(*inputs)
+        if method == "outer" and ufunc in NUMPY and not kwargs:
+            x, y = inputs
+            column = np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y)))
+            return NUMPY[ufunc](column, y)
+        twin = _UFUNC_METHODS.get((ufunc, method))
+        if twin is None:
+            raise no_rule(ufunc, method=method)
+        a, axis = (*inputs, kwargs.pop("axis", 0))[:2]
+        return _called(twin, getattr(ufunc, method), (a, axis), kwargs)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        twin = NUMPY.get(function)
+        if twin is None:
+            raise no_rule(function)
+        return _called(twin, function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise not_plain(self, "an array", ".numpy()")
+        return np.array(self.value, dtype)
+
+    # ── operators ─────────────────────────────────────────────────────────────────────────────────
+
+    # fmt: off
+    __add__,      __radd__      = _infix(ops.add)
+    __sub__,      __rsub__      = _infix(ops.subtract)
+    __mul__,      __rmul__      = _infix(ops.multiply)
+    __truediv__,  __rtruediv__  = _infix(ops.divide)
+    __floordiv__, __rfloordiv__ = _infix(ops.floor_divide)
+    __mod__,      __rmod__      = _infix(ops.remainder)
+    __matmul__,   __rmatmul__   = _infix(linalg.matmul)
+
+    __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
+    __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)
+
+    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
+    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
+    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    # fmt: on
+
+    def __pow__(self, other: Any) -> Tensor:
+        return NUMPY[np.power](self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.power(other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return indexing.getitem(self, index=indexing.prepared(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise not_in_place(self)
+
+    @property
+    def at(self) -> indexing.At:
+        """`t.at[i].set(v)` and `t.at[i].add(v)`: what writing to t[i] would give, as a new tensor."""
+        return indexing.At(self)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a Tensor without dimensions has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("a Tensor without dimensions cannot be iterated over")
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.bare())
+
+    def __float__(self) -> float:
+        if self.requires_grad:
+            raise not_plain(self, "a Python number", ".item()")
+        return self.item()
+
+    def __int__(self) -> int:
+        return int(float(self))
+
+    def __round__(self, ndigits: int | None = None) -> Tensor:
+        return ops.round(self, ndigits or 0)
+
+    __hash__ = object.__hash__
+
+    # ── ndarray's methods ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def T(self) -> Tensor:
+        return shape.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        return shape.swapaxes(self, -1, -2)
+
+    @property
+    def real(self) -> Tensor:
+        return ops.positive(self)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The same numbers in another floating-point type; the gradient comes back in this one."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(
+                f"astype({np.dtype(dtype)}) would cut {label(self)} off from its derivative;"
+                f" if that is meant, use .numpy().astype({np.dtype(dtype)})"
+            )
+        return ops.astype(self, dtype=np.dtype(dtype))
+
+    def reshape(self, *shape_: Any, order: str = "C") -> Tensor:
+        size = shape_[0] if len(shape_) == 1 else shape_
+        return shape.reshape(self, size, order)
+
+    def flatten(self, order: str = "C") -> Tensor:
+        return shape.ravel(self, order)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        many = len(axes) == 1 and not isinstance(axes[0], int)
+        return shape.transpose(self, (axes[0] if many else axes) or None)
+
+    # fmt: off
+    sum,     mean,    prod     = _method(np.sum),     _method(np.mean),    _method(np.prod)
+    var,     std               = _method(np.var),     _method(np.std)
+    max,     min               = _method(np.max),     _method(np.min)
+    cumsum,  cumprod           = _method(np.cumsum),  _method(np.cumprod)
+    argmax,  argmin,  argsort  = _method(np.argmax),  _method(np.argmin),  _method(np.argsort)
+    all,     any,     nonzero  = _method(np.all),     _method(np.any),     _method(np.nonzero)
+    ravel,   squeeze, swapaxes = _method(np.ravel),   _method(np.squeeze), _method(np.swapaxes)
+    clip,    round,   dot      = _method(np.clip),    _method(np.round),   _method(np.dot)
+    take,    repeat,  copy     = _method(np.take),    _method(np.repeat),  _method(np.copy)
+    trace,   diagonal          = _method(np.trace),   _method(np.diagonal)
+    argpartition, searchsorted = _method(np.argpartition), _method(np.searchsorted)
+    conj = conjugate           = _method(np.conjugate)
+    # fmt: on
+
+    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
+        return indexing.compress(condition, self, axis)
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("sort() would change the Tensor in place: use np.sort(t)")
+
+    # ── copies and text ───────────────────────────────────────────────────────────────────────────
+
+    def __reduce__(self) -> Any:
+        """Pickled and deep-copied, a leaf is kept exactly and a result becomes a constant: what it
+        was computed from stays behind, however much that is."""
+        leaf = self.is_leaf and self.level <= 0
+        return _rebuild, (self.bare(), self.grad, self.name, leaf and self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        rebuild, (value, grad, *rest) = self.__reduce__()
+        return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
+
+    def __repr__(self) -> str:
+        value = self.bare()
+        parts = [
+            repr(value)
+            if type(value) is float
+            else np.array2string(np.asarray(value), prefix="Tensor(")
+        ]
+        if self.size > np.get_printoptions()["threshold"] or not self.size:
+            parts.append(f"shape={self.shape}")
+        if self.dtype != np.float64:
+            parts.append(f"dtype={self.dtype}")
+        if self.name is not None:
+            parts.append(f"name={self.name!r}")
+        if self.primitive is not None:
+            parts.append(f"from {self.primitive.name}")
+        if not self.requires_grad:
+            parts.append("requires_grad=False")
+        return f"Tensor({', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+
+def _keep(gradient: Any) -> None:
+    """The hook of retain_grad: the sweep looks for it and stores the gradient."""
+
+
+def is_kept(hook: Any) -> bool:
+    return hook is _keep
+
+
+# fmt: off
+_UFUNC_METHODS: dict[tuple[Any, str], Any] = {
+    (np.add,       "reduce"): reduction.sum,  (np.add,      "accumulate"): reduction.cumsum,
+    (np.multiply,  "reduce"): reduction.prod, (np.multiply, "accumulate"): reduction.cumprod,
+    (np.maximum,   "reduce"): reduction.max,  (np.minimum,  "reduce"):     reduction.min,
+    (np.logaddexp, "reduce"): neural.logsumexp,
+}
+# fmt: on
