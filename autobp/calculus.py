@@ -1,4 +1,4 @@
-"""The three ways to run a primitive: evaluate its value, push tangents, pull a cotangent.
+"""Running a primitive: its value, the push of tangents through it, and what both modes share.
 
 Here, and in no rule, are broadcasting undone, dtypes restored, and numbers told from arrays. What
 is handed over as a Tensor stays one, and is recorded by the derivative that it belongs to.
@@ -15,11 +15,11 @@ import numpy as np
 
 from autobp.context import Context, user_line
 from autobp.errors import explained, label
-from autobp.primitive import Array, Primitive, Rule, Variable
+from autobp.primitive import Array, Primitive, Variable
 from autobp.rules import arithmetic as ops
 from autobp.rules import neural
 
-__all__ = ["ON_FLOATS", "as_value", "evaluate", "operand", "project", "pull", "push", "spoilt"]
+__all__ = ["ON_FLOATS", "as_value", "evaluate", "operand", "project", "push", "shaped", "spoilt"]
 
 #: What Python itself computes on floats, several times faster than NumPy.
 ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
@@ -108,15 +108,15 @@ def evaluate(
 
 
 def call(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
-    quick = ON_FLOATS.get(primitive)
-    if quick is not None and all(type(v) is float for v in values):
+    quick = ON_FLOATS.get(primitive) if type(values[-1]) is float else None
+    if quick is not None and type(values[0]) is float:
         try:
             value = quick(*values, *params.values())
         except (ArithmeticError, ValueError):  # where NumPy has inf or nan
-            return primitive.function(*map(np.float64, values), **params)
+            return primitive.function(*shaped(*values), **params)
         if type(value) is float:  # (−8.0) ** ⅓ is complex
             return value
-        return primitive.function(*map(np.float64, values), **params)
+        return primitive.function(*shaped(*values), **params)
     return primitive.function(*values, **params)
 
 
@@ -143,45 +143,43 @@ def push(
             return None if t is None else project(t, out)
         except ArithmeticError:
             pass
-    tangents, values = list(map(_shaped, tangents)), list(map(_shaped, values))
-    t = primitive.push(tangents, _shaped(out), values, params)
+    out, *values = shaped(out, *values)
+    t = primitive.push(shaped(*tangents), out, values, params)
     return None if t is None else project(t, out)
 
 
-def _shaped(v: Any) -> Any:
-    """A float as a NumPy scalar, which has a shape and can be divided by 0."""
-    return np.float64(v) if type(v) is float else v
+def shaped(*values: Any) -> list[Any]:
+    """Floats as NumPy scalars, which have a shape, and which NumPy divides by 0.
 
-
-def pull(
-    rule: Rule, primitive: Primitive, g: Array, out: Array, values: Sequence[Array], params: Any
-) -> Array:
-    """What a cotangent contributes to one argument. Python floats serve in elementwise rules, but
-    where they raise, NumPy decides what a division by 0 is; rules about shapes need NumPy scalars."""
-    if primitive.diagonal:
-        try:
-            return rule(g, out, *values, **params)
-        except ArithmeticError:
-            pass
-    return rule(_shaped(g), _shaped(out), *map(_shaped, values), **params)
+    Rules about shapes are always given these; elementwise rules, where Python's floats raise.
+    """
+    return [np.float64(v) if type(v) is float else v for v in values]
 
 
 def project(c: Array, primal: Array) -> Array:
     """A cotangent (or a tangent) in its primal's shape and dtype: what broadcasting spread is
     summed, what an operation promoted is cast back."""
-    shape, have = np.shape(primal), np.shape(c)
+    shape = () if type(primal) is float else primal.shape
+    have = np.shape(c) if type(c) is not np.ndarray else c.shape
     if have != shape:
         extra = len(have) - len(shape)
-        axes = tuple(i for i, n in enumerate(have) if i < extra or shape[i - extra] == 1 != n)
-        if len(axes) > extra:
-            c = np.add.reduce(c, axis=axes, keepdims=True)
-            c = np.reshape(c, np.shape(c)[extra:]) if extra > 0 else c
-        elif axes:
-            c = np.add.reduce(c, axis=axes)
-        if np.shape(c) != shape:
-            c = np.broadcast_to(c, shape)
+        if extra > 0:  # axes that broadcasting put in front
+            c = np.add.reduce(c, axis=tuple(range(extra)))
+            have = have[extra:]
+        if have != shape:
+            c = _widened(c, shape)
     if type(primal) is float:
         return c if isinstance(c, Variable) else float(c)
     if type(c) is float:
         return c if primal.dtype == np.float64 else primal.dtype.type(c)
     return c if c.dtype == primal.dtype else c.astype(primal.dtype)
+
+
+def _widened(c: Array, shape: tuple[int, ...]) -> Array:
+    """Undo the broadcasting of axes of length 1; broadcast what a rule left smaller."""
+    have = np.shape(c)
+    before = len(shape) - len(have)
+    axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
+    if axes:
+        c = np.add.reduce(c, axis=axes, keepdims=True)
+    return np.broadcast_to(c, shape) if np.shape(c) != shape else c

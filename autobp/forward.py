@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import as_value, evaluate, operand, push
+from autobp.calculus import as_value, evaluate, push
 from autobp.context import Context, clock
 from autobp.graph import Trace, ancestors, lifted, like, trace
 from autobp.primitive import Array, Primitive
-from autobp.tensor import Tensor, leaf
+from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, refilled
 
 __all__ = ["jvp", "linearize", "sweep"]
@@ -34,9 +34,9 @@ class Dual(Tensor):
     ) -> Tensor:
         """Run the operation on the values and push the tangents through its rules."""
         level = self.level
-        values = [a.seen_from(level) if isinstance(a, Tensor) else operand(a) for a in args]
-        tangents = [a.tangent if isinstance(a, Dual) and a.level == level else None for a in args]
-        out = evaluate(primitive, args, values, params, context)
+        kept, values = operands(args, level)
+        tangents = [a.tangent if isinstance(a, Dual) and a.level == level else None for a in kept]
+        out = evaluate(primitive, kept, values, params, context)
         return dual(out, push(primitive, tangents, out, values, params), level)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import as_value, project, pull, spoilt
+from autobp.calculus import as_value, project, shaped, spoilt
 from autobp.context import current
 from autobp.errors import label
 from autobp.graph import Trace, ancestors, like, trace
@@ -47,8 +47,15 @@ def sweep(seeds: dict[Tensor, Array]) -> dict[Tensor, Array]:
             _through_number(primitive, node, g, cotangents)
             continue
         args, params = node.args, node.params
-        values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
-        for a, v, rule in zip(args, values, primitive.reverse, strict=False):
+        values = [
+            (a.value if a.level == level or a.level == CONSTANT else a)
+            if isinstance(a, Tensor)
+            else a
+            for a in args
+        ]
+        if not primitive.diagonal:
+            g, value, *values = shaped(g, value, *values)
+        for a, v, rule in zip(args, values, primitive.reverse):
             if not isinstance(a, Tensor):
                 continue
             if a.level != level:
@@ -57,11 +64,16 @@ def sweep(seeds: dict[Tensor, Array]) -> dict[Tensor, Array]:
                 continue
             if rule is None:
                 continue
-            c = pull(rule, primitive, g, value, values, params)
-            if type(c) is not float or type(v) is not float:
+            try:
+                c = rule(g, value, *values, **params)
+            except ArithmeticError:
+                c = rule(*shaped(g, value, *values), **params)
+            if type(c) is not np.ndarray or type(v) is not np.ndarray:
+                c = project(c, a.value)
+            elif c.shape != v.shape or c.dtype is not v.dtype:
                 c = project(c, v)
-                if type(c) is np.ndarray and a.primitive is None and (c is g or c.base is not None):
-                    c = c.copy()  # a leaf's gradient is the user's, to keep and to change
+            if a.primitive is None and type(c) is np.ndarray and (c is g or c.base is not None):
+                c = c.copy()  # a leaf's gradient is the user's, to keep and to change
             if watched:
                 _watch(c, (g, *values), primitive, node, a)
             before = cotangents.get(a)
@@ -115,7 +127,10 @@ def _along(
     elif rule is None:
         return
     else:
-        c = pull(rule, primitive, g, node.value, values, node.params)
+        try:
+            c = rule(g, node.value, *values, **node.params)
+        except ArithmeticError:
+            c = rule(*shaped(g, node.value, *values), **node.params)
         if type(c) is not float:
             c = project(c, 0.0)
     before = cotangents.get(a)

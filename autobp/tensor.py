@@ -64,6 +64,19 @@ def node(
     return t
 
 
+def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
+    """The arguments of an operation as they are remembered, and what it computes with."""
+    kept, values = [], []
+    for a in args:
+        if isinstance(a, Tensor):
+            values.append(a.value if a.level == level or a.level == CONSTANT else a)
+        else:
+            a = operand(a)
+            values.append(a)
+        kept.append(a)
+    return kept, values
+
+
 def leaf(value: Any, level: int, kind: Any = None) -> Any:
     """A variable that nothing was computed for."""
     return node(value, None, None, None, _NONE, level, current(), kind)
@@ -240,12 +253,13 @@ class Tensor(Variable):
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
     ) -> Tensor:
         """Run an operation at this tensor's level and remember it."""
-        level = self.level
-        args = tuple([a if isinstance(a, Tensor) else operand(a) for a in args])
-        values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
-        value = evaluate(primitive, args, values, params, context)
-        first, second = args if len(args) == 2 else (args[0] if len(args) == 1 else args, None)
-        return node(value, primitive, first, second, params, level, context)
+        kept, values = operands(args, self.level)
+        value = evaluate(primitive, kept, values, params, context)
+        if len(kept) == 2:
+            first, second = kept
+        else:
+            first, second = kept[0] if len(kept) == 1 else tuple(kept), None
+        return node(value, primitive, first, second, params, self.level, context)
 
     def seen_from(self, level: int) -> Any:
         """What an operation at some level computes with: the value of what belongs to the level or
@@ -306,6 +320,9 @@ class Tensor(Variable):
                 "the value of a Tensor cannot be replaced inside grad, jvp and the like"
             )
         old, value = self.value, as_value(data)
+        if value is old:  # changed in place
+            self.born = clock()
+            return
         if np.shape(value) != np.shape(old):
             raise ValueError(
                 f"the new data of {label(self)} has shape {np.shape(value)}, not {np.shape(old)}"

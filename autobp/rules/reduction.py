@@ -13,7 +13,7 @@ Axis = int | tuple[int, ...] | None
 
 def spread(g: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     """A reduced value put back along the axes it was reduced over, ready to broadcast with x."""
-    if keepdims or np.ndim(g) == x.ndim:
+    if keepdims or g.ndim == x.ndim or g.ndim == 0:
         return g
     return np.expand_dims(g, tuple(range(x.ndim)) if axis is None else axis)
 
@@ -52,10 +52,10 @@ def _unit(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
 
 
 # fmt: off
-sum_    = linear(lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
+sum_    = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
                  lambda g, y, x, axis, keepdims: np.broadcast_to(spread(g, x, axis, keepdims), x.shape),
                  name="sum")
-mean_   = linear(lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
+mean_   = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis),
                  lambda g, y, x, axis, keepdims: np.broadcast_to(spread(g, x, axis, keepdims) / _count(x, axis), x.shape),
                  name="mean")
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
