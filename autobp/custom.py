@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.calculus import project
 from autobp.primitive import Array, Rule, Rules, Variable, general
 from autobp.reverse import vjp as pull_back
 
@@ -39,10 +40,8 @@ def custom(
     """
     if vjp is None and jvp is None:
         raise TypeError("custom() needs a rule: vjp=, jvp= or both")
-    backward = (
-        _rules(vjp) if vjp is not None else [_transposed(r, i) for i, r in enumerate(_rules(jvp))]
-    )
-    onward = _rules(jvp) if jvp is not None else [_transposed(r, None) for r in _rules(vjp)]
+    backward = _rules(vjp) or [_transposed(r, i, "jvp") for i, r in enumerate(_rules(jvp))]
+    onward = _rules(jvp) or [_transposed(r, i, "vjp") for i, r in enumerate(_rules(vjp))]
     if len(backward) != len(onward):
         raise TypeError(f"custom(): {len(backward)} vjp rules and {len(onward)} jvp rules")
     primitive = general(
@@ -70,7 +69,7 @@ def _named(function: Callable[..., Any]) -> str:
 
 
 def _rules(given: Any) -> Sequence[Rule | None]:
-    return (given,) if callable(given) else tuple(given)
+    return () if given is None else (given,) if callable(given) else tuple(given)
 
 
 def _owned(rule: Rule | None) -> Rule | None:
@@ -85,16 +84,16 @@ def _owned(rule: Rule | None) -> Rule | None:
     return owned
 
 
-def _transposed(rule: Rule | None, slot: int | None) -> Rule | None:
-    """The rule of the other mode. A rule is linear in `t`, which has the form of the argument in
-    that slot, or with None of the result; its transpose is a reverse sweep through the rule."""
+def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
+    """The rule of the other mode. A rule is a linear map, between the argument in that slot and the
+    result; its transpose is a reverse sweep through the rule."""
     if rule is None:
         return None
 
     def transposed(t: Array, out: Array, *args: Array, **params: Any) -> Array:
-        like = out if slot is None else args[slot]
-        zero = np.zeros(np.shape(like))[()]
-        _, pullback = pull_back(lambda s: rule(s, out, *args, **params), zero)
+        ends = (args[slot], out) if kind == "jvp" else (out, args[slot])
+        start, end = (np.zeros(np.shape(a))[()] for a in ends)
+        _, pullback = pull_back(lambda s: project(rule(s, out, *args, **params), end), start)
         return pullback(t)[0]
 
     return transposed

@@ -46,7 +46,7 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 
 # fmt: off
 getitem: Primitive \
-        = linear(lambda x, index: x[index],
+        = linear(lambda x, index: np.asarray(x)[index],
                  lambda g, y, x, index: scatter(g, index=index, shape=x.shape),           name="getitem")
 scatter: Primitive \
         = linear(_scatter,
@@ -158,13 +158,18 @@ def partition(a: Array, kth: Any, axis: int | None = -1) -> Array:
     return take_along_axis(a, np.argpartition(constant(a), kth, axis=axis), axis)
 
 
-@implements(np.diagonal, np.linalg.diagonal)
+@implements(np.diagonal)
 def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     a = np.moveaxis(a, (axis1, axis2), (-2, -1))
     rows, columns = a.shape[-2:]
     n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     i = np.arange(n)
     return getitem(a, index=(..., i + max(-offset, 0), i + max(offset, 0)))
+
+
+@implements(np.linalg.diagonal)
+def linalg_diagonal(x: Array, /, *, offset: int = 0) -> Array:
+    return diagonal(x, offset, -2, -1)
 
 
 @implements(np.diag)

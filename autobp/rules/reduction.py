@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ def spread(g: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     return np.expand_dims(g, tuple(range(x.ndim)) if axis is None else axis)
 
 
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes, as a tuple, that a reduction goes over."""
+    return tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+
+
 def _count(x: Array, axis: Axis) -> int:
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    n = 1
-    for a in axes:
-        n *= x.shape[a]
-    return n
+    shape = np.shape(x)
+    return math.prod(shape[a] for a in _axes(axis, len(shape)))
 
 
 def _share(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
@@ -82,7 +85,7 @@ def _others(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
     """For each element the product of all the others: y / x, unless there are zeros."""
     if np.all(x != 0):
         return spread(y, x, axis, keepdims) / x
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = _axes(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
     flat = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], -1))
@@ -175,7 +178,7 @@ def std(a: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False)
 
 @implements(np.median)
 def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    axes = tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = _axes(axis, a.ndim)
     shape = tuple(1 if i in {k % a.ndim for k in axes} else n for i, n in enumerate(a.shape))
     last = np.moveaxis(a, axes, tuple(range(-len(axes), 0)))
     rows = np.sort(np.reshape(last, (*last.shape[: a.ndim - len(axes)], -1)), axis=-1)

@@ -1,0 +1,365 @@
+"""grad, vjp, jvp, linearize, jacobian, hessian, hvp: forms, nesting and refusals."""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from autobp import (
+    Tensor,
+    check_gradients,
+    custom,
+    detect_anomaly,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    no_grad,
+    sigmoid,
+    value_and_grad,
+    vjp,
+)
+
+
+def close(found, expected, rtol=1e-12):
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-14)
+
+
+# ── forms ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_gradient_has_the_arguments_form():
+    class Layer(NamedTuple):
+        w: float
+        b: float
+
+    def f(p):
+        layer, rest, last = p["layer"], p["rest"], p["last"]
+        return layer.w * 2 + layer.b * 3 + rest[0] * 4 + rest[1][0].sum() * 5 + last * 6
+
+    p = {"layer": Layer(1.0, 2), "rest": [3.0, (np.ones(2), None)], "last": np.float32(1)}
+    g = grad(f)(p)
+    assert g["layer"] == Layer(2.0, 3.0)
+    assert g["rest"][0] == 4.0
+    assert g["rest"][1][0].tolist() == [5, 5]
+    assert g["rest"][1][1] is None
+    assert g["last"].dtype == np.float32
+
+
+def test_numbers_in_numbers_out():
+    for x in (3, 3.0, np.float64(3), np.array(3.0), np.array(3)):
+        assert type(grad(lambda x: x * x)(x)) is float
+        assert grad(lambda x: x * x)(x) == 6.0
+    assert grad(lambda x: np.sum(x * x))(np.array([1, 2])).tolist() == [2.0, 4.0]
+    g = grad(lambda x: np.sum(x * x))(np.ones(2, np.float32))
+    assert type(g) is np.ndarray
+    assert g.dtype == np.float32
+
+
+def test_argnums_and_keywords():
+    f = lambda x, y, scale=1: scale * x * y**2
+    assert grad(f, 1)(2.0, 3.0) == 12.0
+    assert grad(f, -1)(2.0, 3.0) == 12.0
+    assert grad(f, (0, 1))(2.0, 3.0, scale=2) == (18.0, 24.0)
+    assert value_and_grad(f, argnums=[1, 0])(2.0, 3.0) == (18.0, (12.0, 9.0))
+    with pytest.raises(ValueError, match="argnums=2, but the function was called with 2 arguments"):
+        grad(f, 2)(2.0, 3.0)
+
+
+def test_what_does_not_depend_has_zero_derivative():
+    assert grad(lambda x: 3.0)(2.0) == 0.0
+    assert grad(lambda x, y: y * 2.0, (0, 1))(np.ones(2), 1.0)[0].tolist() == [0, 0]
+    assert jvp(lambda x: 5.0, (2.0,), (1.0,)) == (5.0, 0.0)
+    y, t = jvp(lambda x: (x, np.ones(2)), (2.0,), (1.0,))
+    assert t[0] == 1.0
+    assert t[1].tolist() == [0, 0]
+    assert jacobian(lambda x: np.ones(3))(np.ones(2)).tolist() == [[0, 0]] * 3
+    assert jacobian(lambda x: np.ones(3), mode="forward")(np.ones(2)).tolist() == [[0, 0]] * 3
+
+
+def test_vjp_and_linearize_serve_many_times():
+    y, pullback = vjp(lambda x, w: {"a": x * w, "b": np.sum(x)}, np.array([1.0, 2.0]), 3.0)
+    assert y["a"].tolist() == [3, 6]
+    for _ in range(2):
+        gx, gw = pullback({"a": np.array([1.0, 10.0]), "b": 100.0})
+        assert gx.tolist() == [103.0, 130.0]
+        assert gw == 21.0
+    y, derivative = linearize(lambda x: x**2, np.array([1.0, 2.0]))
+    for i in range(2):
+        close(derivative(np.eye(2)[i]), np.eye(2)[i] * [2, 4])
+
+
+def test_results_belong_to_the_caller():
+    x = np.ones(3)
+    seed = np.ones(3)
+    y, pullback = vjp(lambda x: x + 0.0, x)
+    (g,) = pullback(seed)
+    g += 1
+    assert seed.tolist() == [1, 1, 1]
+    y, t = jvp(lambda x: x, (x,), (seed,))
+    t += 1
+    assert seed.tolist() == [1, 1, 1]
+    g = grad(np.sum)(x)
+    g += 1  # not a read-only view of a broadcast 1
+
+
+def test_jacobian_shapes_and_modes_agree():
+    a = np.random.default_rng(0).standard_normal((2, 3))
+    f = lambda x: np.sin(x @ x.T)
+    forward, reverse, auto = (jacobian(f, mode=m)(a) for m in ("forward", "reverse", None))
+    assert forward.shape == (2, 2, 2, 3)
+    close(forward, reverse)
+    close(auto, reverse)
+    nested = jacobian(lambda p: {"y": p["a"] * p["b"], "z": p["b"]})({"a": np.ones(2), "b": 2.0})
+    assert nested["y"]["a"].tolist() == [[2, 0], [0, 2]]
+    assert nested["y"]["b"].tolist() == [1, 1]
+    assert nested["z"]["b"] == 1.0
+    both = jacobian(lambda x, y: x * y, argnums=(0, 1))(np.array([1.0, 2.0]), 3.0)
+    assert both[0].tolist() == [[3, 0], [0, 3]]
+    assert both[1].tolist() == [1, 2]
+    assert jacobian(lambda x: x[:0])(np.ones(2)).shape == (0, 2)
+    assert jacobian(lambda x: x, mode="forward")(np.ones((0, 2))).shape == (0, 2, 0, 2)
+
+
+def test_jacobian_chooses_by_shape():
+    """Wide or tall: the fewer sweeps."""
+    sweeps = {"forward": 0, "reverse": 0}
+
+    def count(mode, rule):
+        def counted(t, out, x):
+            sweeps[mode] += 1
+            return rule(t, x)
+
+        return counted
+
+    def run(rows, columns):
+        a = np.ones((rows, columns))
+        f = custom(
+            lambda x: a @ x,
+            jvp=count("forward", lambda t, x: a @ t),
+            vjp=count("reverse", lambda g, x: a.T @ g),
+        )
+        sweeps.update(forward=0, reverse=0)
+        jacobian(f)(np.ones(columns))
+        return dict(sweeps)
+
+    assert run(5, 2) == {"forward": 2, "reverse": 0}
+    assert run(2, 5) == {"forward": 0, "reverse": 2}
+
+
+def test_hessian_and_hvp():
+    def rosenbrock(x):
+        return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    x, v = np.array([0.5, 1.5, -0.3]), np.array([1.0, -2.0, 0.5])
+    h = hessian(rosenbrock)(x)
+    close(h, h.T)
+    numerical = np.stack([
+        (grad(rosenbrock)(x + e) - grad(rosenbrock)(x - e)) / 2e-6 for e in 1e-6 * np.eye(3)
+    ])
+    close(h, numerical, rtol=1e-5)
+    close(hvp(rosenbrock, (x,), (v,)), h @ v)
+    blocks = hessian(lambda x, y: np.sum(x**2) * y, argnums=(0, 1))(np.ones(2), 3.0)
+    close(blocks[0][0], 6 * np.eye(2))
+    close(blocks[0][1], [2, 2])
+    close(blocks[1][1], 0)
+    product = hvp(lambda x, y: x**2 * y, (2.0, 3.0), (1.0, 0.0))
+    assert product == (6.0, 4.0)
+
+
+# ── nesting ───────────────────────────────────────────────────────────────────────────────────────
+
+MODES = {
+    "reverse": grad,
+    "forward": lambda f: lambda x: jvp(f, (x,), (1.0,))[1],
+    "linearized": lambda f: lambda x: linearize(f, x)[1](1.0),
+    "pulled": lambda f: lambda x: vjp(f, x)[1](1.0)[0],
+}
+
+
+@pytest.mark.parametrize("modes", list(itertools.product(MODES, repeat=3)), ids="-".join)
+def test_any_nesting_is_right_three_deep(modes):
+    first, second, third = (MODES[m] for m in modes)
+    x = 0.7
+    close(first(second(third(np.sin)))(x), -math.cos(x))
+    close(first(second(third(lambda x: x**5)))(x), 60 * x**2)
+    close(first(second(third(np.exp)))(x), math.exp(x))
+    f = lambda x: np.sum(np.tanh(x * np.array([1.0, 2.0])) ** 2)
+    h, u = 1e-4, lambda x: grad(grad(f))(x)
+    close(first(second(third(f)))(x), (u(x + h) - u(x - h)) / (2 * h), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("outer", "inner"), list(itertools.product(MODES, repeat=2)))
+def test_perturbations_are_not_confused(outer, inner):
+    d, e = MODES[outer], MODES[inner]
+    assert d(lambda x: x * e(lambda y: x + y)(1.0))(3.0) == 1.0
+    assert d(lambda x: x * e(lambda y: x * y)(2.0))(3.0) == 6.0
+    assert d(lambda x: e(lambda y: x)(1.0))(3.0) == 0.0
+    assert d(lambda x: e(lambda y: x * y**2)(x))(3.0) == 12.0
+    assert d(lambda x: x * e(lambda y: e(lambda z: x * y * z)(y))(x))(2.0) == 4.0
+
+
+def test_tensors_outside_are_differentiated_through():
+    """A gradient of Tensors is a Tensor, and backward() goes on through it."""
+    w = Tensor(3.0)
+    g = grad(lambda x: w * x**2)(2.0)
+    assert isinstance(g, Tensor)
+    g.backward()
+    assert w.grad == 4.0
+    x = Tensor(2.0)
+    d = grad(lambda x: x**3)(x)
+    assert d.data == 12.0
+    d.backward()
+    assert x.grad == 12.0
+    with no_grad():
+        assert grad(lambda x: w * x**2)(2.0) == 12.0
+    value, slope = jvp(lambda x: w * x, (2.0,), (1.0,))
+    assert slope.data == 3.0
+
+
+def test_backward_inside_a_derivative():
+    def f(x):
+        y = x.detach()
+        w = Tensor(y.data)
+        (w**2).backward()
+        return x * w.grad
+
+    assert grad(f)(3.0) == 6.0
+
+
+def test_no_grad_inside_is_constant_in_both_modes():
+    def f(x):
+        with no_grad():
+            y = x * x
+        return x * y
+
+    assert grad(f)(3.0) == 9.0
+    assert jvp(f, (3.0,), (1.0,)) == (27.0, 9.0)
+    assert linearize(f, 3.0)[1](1.0) == 9.0
+    with no_grad():
+        assert grad(lambda x: x * x)(3.0) == 6.0
+        assert jvp(lambda x: x * x, (3.0,), (1.0,)) == (9.0, 6.0)
+
+
+def test_exceptions_leave_nothing_behind():
+    def fails(x):
+        if np.exp(x) > 0:
+            raise KeyError("on purpose")
+
+    for derivative in MODES.values():
+        with pytest.raises(KeyError):
+            grad(lambda x: derivative(fails)(x))(1.0)  # noqa: B023
+        assert derivative(lambda x: x * x)(3.0) == 6.0
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: grad(lambda x: x * 2)(np.ones(3)), ValueError, r"grad of a result of shape \(3,\): a gradient is that of a number"),
+        (lambda: grad(lambda x: (x, x))(1.0), TypeError, "grad takes functions that return a number, not tuple"),
+        (lambda: grad(lambda x: None)(1.0), TypeError, "grad takes functions that return a number, not NoneType"),
+        (lambda: grad(lambda x: x)("a"), TypeError, r"argument 0: a Tensor holds floating-point numbers"),
+        (lambda: grad(lambda p: p["w"])({"w": 1.0, "act": "relu"}), TypeError, r"argument 0\['act'\]: a Tensor holds"),
+        (lambda: grad(lambda x: x)(1j), TypeError, "not complex128"),
+        (lambda: jvp(lambda x: x, (1.0,), (1.0, 2.0)), ValueError, "jvp: 2 tangents for 1 arguments; .*same nest"),
+        (lambda: jvp(lambda x: x, (np.ones(2),), (np.ones(3),)), ValueError, r"jvp: the tangent of argument \[0\] has shape \(3,\), its value \(2,\)"),
+        (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: a cotangent has shape \(3,\), its value \(2,\)"),
+        (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: 1 cotangents for 2 results"),
+        (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode is 'forward', 'reverse' or None, not 'both'"),
+    ],
+)  # fmt: skip
+def test_refusals(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
+
+
+# ── custom ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_custom_rules_serve_both_modes_from_either():
+    rules = {
+        "vjp": lambda g, y, x: 3 * x**2 * g,
+        "jvp": lambda t, y, x: 3 * x**2 * t,
+    }
+    x = np.array([1.0, -2.0])
+    for given in ({"vjp"}, {"jvp"}, {"vjp", "jvp"}):
+        cube = custom(lambda x: x**3, **{k: rules[k] for k in given})
+        check_gradients(cube, x, order=2)
+        assert cube(2.0) == 8.0
+        assert type(cube(x)) is np.ndarray
+        close(MODES["forward"](MODES["reverse"](MODES["forward"](cube)))(2.0), 6.0)
+
+
+def test_custom_with_several_arguments_parameters_and_broadcasting():
+    scaled = custom(
+        lambda x, y, power: x * y**power,
+        vjp=(lambda g, z, x, y, power: g * y**power, lambda g, z, x, y, power: g * x * power * y ** (power - 1)),
+    )
+    check_gradients(lambda x, y: scaled(x, y, power=3), np.ones((2, 3)) * 0.5, np.arange(1.0, 4), order=2)
+    straight = custom(np.multiply, vjp=(lambda g, z, x, y: g * y, None))
+    assert grad(straight, (0, 1))(2.0, 3.0) == (3.0, 0.0)
+    assert jvp(straight, (2.0, 3.0), (0.0, 1.0))[1] == 0.0
+
+
+def test_a_custom_rule_does_not_replace_numpys():
+    custom(np.sin, vjp=lambda g, y, x: 0 * g)
+    assert grad(np.sin)(0.0) == 1.0
+
+
+def test_custom_rules_may_return_what_they_keep():
+    kept = np.ones(2)
+    f = custom(lambda x: x.sum(), vjp=lambda g, y, x: kept)
+    g = grad(lambda x: f(x) + f(x))(np.zeros(2))
+    assert g.tolist() == [2, 2]
+    g += 1
+    assert kept.tolist() == [1, 1]
+
+
+def test_custom_refusals():
+    with pytest.raises(TypeError, match="needs a rule: vjp=, jvp= or both"):
+        custom(np.sin)
+    f = custom(np.multiply, vjp=lambda g, z, x, y: g * y)
+    with pytest.raises(TypeError, match="multiply has rules for 1 arguments and was given 2"):
+        f(Tensor(1.0), 2.0)
+    with pytest.raises(TypeError, match="2 vjp rules and 1 jvp rules"):
+        custom(np.multiply, vjp=(None, None), jvp=(None,))
+    g = custom(lambda x, scale: x * scale, vjp=lambda g, y, x, scale: g * scale)
+    with pytest.raises(TypeError, match="scale is a Tensor; Tensors are given by position"):
+        g(1.0, scale=Tensor(2.0))
+
+
+# ── anomalies ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_anomalies_are_found_where_they_begin():
+    here = r"test_derivatives\.py:\d+"
+    p = Tensor([0.5, 0.0], name="p")
+    with np.errstate(all="ignore"), detect_anomaly():
+        with pytest.raises(FloatingPointError, match=rf"log made the first inf \(forward\), at .*{here}, from 'p'"):
+            p * np.log(p)
+        with pytest.raises(FloatingPointError, match=rf"divide made the first nan \(forward\), at .*{here}"):
+            Tensor(0.0) / 0.0
+        with pytest.raises(FloatingPointError, match=r"exp made the first inf"):
+            jvp(np.exp, (1e4,), (1.0,))
+        y = np.sum(np.sqrt(p))
+        with pytest.raises(FloatingPointError, match=rf"sqrt made the first inf \(backward\), at .*{here}, in the gradient of 'p'"):
+            y.backward()
+        assert p.grad is None
+    with np.errstate(all="ignore"):
+        y = np.sqrt(Tensor(0.0))
+        with detect_anomaly(), pytest.raises(FloatingPointError, match="recorded outside detect_anomaly"):
+            y.backward()
+
+
+def test_anomalies_that_were_given_are_not_held_against_anyone():
+    with detect_anomaly():
+        masked = np.where([True, False], Tensor([1.0, 2.0]), -np.inf)
+        sigmoid(masked).sum().backward()
+        assert np.isnan((Tensor(np.nan) * 2).data)

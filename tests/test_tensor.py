@@ -1,0 +1,376 @@
+"""Tensor: what it holds, how it shows, what it refuses."""
+
+import copy
+import gc
+import math
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import Tensor, grad, no_grad, relu
+
+
+def test_values_are_floats_and_float32_stays():
+    assert type(Tensor(3).data) is float
+    assert Tensor([1, 2]).dtype == np.float64
+    assert Tensor(np.arange(3)).dtype == np.float64
+    assert Tensor(np.float32(1)).dtype == np.float32
+    assert Tensor([1.0, 2.0], dtype=np.float32).dtype == np.float32
+    assert Tensor(np.array(2.0)).shape == ()
+    x = Tensor(np.ones((2, 3), np.float32))
+    loss = np.mean(np.tanh(x * 2.0 + 1) ** 2) / 3
+    assert loss.dtype == np.float32
+    loss.backward()
+    assert x.grad.dtype == np.float32
+    assert x.grad.shape == (2, 3)
+
+
+def test_a_number_is_weak_as_in_python():
+    half, x = Tensor(0.5), Tensor(np.ones(3, np.float32))
+    assert (half * x).dtype == np.float32
+    assert (np.ones(3, np.float32) * half).dtype == np.float32
+    (half * x).sum().backward()
+    assert type(half.grad) is float
+    assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("bad", [True, [True], 1j, "3", ["a"], None, object(), [[1], [1, 2]]])
+def test_what_a_tensor_does_not_hold(bad):
+    with pytest.raises(TypeError, match="a Tensor holds floating-point numbers"):
+        Tensor(bad)
+
+
+def test_a_tensor_does_not_share_memory_with_what_it_was_made_of():
+    a = np.ones(3)
+    t = Tensor(a)
+    a[0] = 5
+    assert t.data[0] == 1
+    Tensor(t).data[0] = 7
+    assert t.data[0] == 1
+    t.numpy()[0] = 9
+    assert t.data[0] == 1
+
+
+def test_reading():
+    t = Tensor([[1.0, 2.0], [3.0, 4.0]], name="t")
+    assert (t.shape, t.ndim, t.size, t.nbytes, len(t)) == ((2, 2), 2, 4, 32, 2)
+    assert t.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert t[1, 1].item() == 4.0
+    assert [row.tolist() for row in t] == [[1.0, 2.0], [3.0, 4.0]]
+    assert t.is_leaf
+    assert not (t * 2).is_leaf
+    assert f"{Tensor(1.23456):.2f}" == "1.23"
+    assert bool(Tensor(0.0)) is False
+    assert math.isclose(float(Tensor(2.0, requires_grad=False)), 2.0)
+    assert int(Tensor(2.7, requires_grad=False)) == 2
+    with pytest.raises(ValueError, match="size 1|one element|can only convert"):
+        t.item()
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda x: x, "Tensor(2.0, name='x')"),
+        (lambda x: x * 1.0, "Tensor(2.0, from multiply)"),
+        (lambda x: x.detach(), "Tensor(2.0, name='x', requires_grad=False)"),
+        (lambda x: np.stack([x, x]), "Tensor([2. 2.], from concatenate)"),
+        (lambda x: Tensor(np.ones(2, np.float32)), "Tensor([1. 1.], dtype=float32)"),
+        (lambda x: Tensor(np.ones((0, 3))), "Tensor([], shape=(0, 3))"),
+    ],
+)
+def test_repr(make, text):
+    assert repr(make(Tensor(2.0, name="x"))) == text
+
+
+def test_repr_of_a_large_tensor_tells_its_shape():
+    assert "shape=(100, 100)" in repr(Tensor(np.zeros((100, 100))))
+
+
+def test_operators_on_numbers():
+    x = Tensor(3.0)
+    results = {
+        x + 1: 4,
+        1 + x: 4,
+        x - 1: 2,
+        1 - x: -2,
+        x * 2: 6,
+        x / 2: 1.5,
+        6 / x: 2,
+        x**2: 9,
+        2**x: 8,
+        x // 2: 1,
+        x % 2: 1,
+        7 % x: 1,
+        -x: -3,
+        +x: 3,
+        abs(-x): 3,
+        round(x): 3,
+        math.floor(x): 3,
+        math.ceil(x): 3,
+        math.trunc(x): 3,
+    }
+    for result, value in results.items():
+        assert isinstance(result, Tensor)
+        assert result.data == value
+    quotient, rest = divmod(x, 2)
+    assert (quotient.data, rest.data) == (1, 1)
+    assert x > 2
+    assert not x < 2
+    assert x == 3
+    assert x != 4
+    assert (x == None) is False  # noqa: E711
+
+
+def test_equality_is_by_value_and_hash_by_identity():
+    x, y = Tensor([1.0, 2.0]), Tensor([1.0, 3.0])
+    assert type(x == y) is np.ndarray
+    assert (x == y).tolist() == [True, False]
+    assert len({x, y, x}) == 2
+
+
+def test_numpy_arithmetic_of_python_floats():
+    """Where Python raises, a Tensor has what NumPy has."""
+    zero = Tensor(0.0)
+    with np.errstate(all="ignore"):
+        assert (1 / zero).data == np.inf
+        assert math.isnan((zero / zero).data)
+        assert (zero**-1).data == np.inf
+        assert math.isnan((Tensor(-8.0) ** (1 / 3)).data)
+        assert np.exp(Tensor(1e4)).data == np.inf
+        assert np.log(zero).data == -np.inf
+        assert math.isnan(np.sqrt(Tensor(-1.0)).data)
+        assert (Tensor(1e300) ** 2).data == np.inf
+        (1 / zero).backward()
+        assert zero.grad == -np.inf
+
+
+def test_in_place_operators_rebind():
+    x = Tensor(2.0)
+    y = x
+    y += 1
+    y *= 3
+    assert x.data == 2.0
+    assert y.data == 9.0
+    y.backward()
+    assert x.grad == 3.0
+
+
+def test_writing_in_place_is_refused_and_at_is_offered():
+    x = Tensor([1.0, 2.0], name="x")
+    with pytest.raises(TypeError, match=r"'x' cannot be changed in place: use t = t\.at\[i\]\.set\(v\)"):
+        x[0] = 3
+    with pytest.raises(TypeError, match=r"use np\.sort"):
+        x.sort()
+    a = np.ones(2)
+    with pytest.raises(TypeError, match=r"np\.add\(out=…\) has no rule"):
+        a += x
+
+
+def test_recorded_tensors_do_not_silently_become_constants():
+    x = Tensor(2.0, name="x")
+    for convert in (float, int, math.sin, np.asarray, lambda t: np.array([t, t]), lambda t: [1, 2][t]):
+        with pytest.raises(TypeError, match=r"'x' is recorded and cannot silently become|integer"):
+            convert(x)
+    with pytest.raises(TypeError, match=r"use NumPy's functions .*np\.stack, not np\.array"):
+        np.array([x, x])
+    a = np.zeros(2)
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        a[0] = x  # the words are NumPy's; ours stand above them
+    assert "cannot silently become" in str(caught.value.__cause__)
+    assert np.asarray(x.detach()) == 2.0
+
+
+def test_an_unsuitable_operand_is_named():
+    for bad in ("a", None, object(), [None]):
+        with pytest.raises(TypeError, match="a Tensor does not combine with"):
+            Tensor(1.0) + bad
+    with pytest.raises(TypeError, match="complex"):
+        Tensor(1.0) * 1j
+
+
+# ── replacing data ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_parameters_are_updated_through_data():
+    for start in (2.0, np.full((2, 2), 2.0), np.full(3, 2.0, np.float32), np.float32(2)):
+        p = Tensor(start, name="p")
+        dtype = p.dtype
+        for _ in range(2):
+            p.grad = None
+            (p * p).sum().backward()
+            p.data -= 0.1 * p.grad
+        assert p.dtype == dtype
+        np.testing.assert_allclose(p.data, 2 * 0.8**2, rtol=1e-6)
+
+
+def test_replaced_data_is_noticed_and_named():
+    w, x = Tensor(2.0, name="w"), Tensor([1.0, 2.0], name="x")
+    message = r"the data of 'w' was replaced after a result was computed from it"
+    loss = np.sum(w * x)
+    w.data = 3.0
+    with pytest.raises(RuntimeError, match=message):
+        loss.backward()
+    v = Tensor([1.0, 2.0], name="w")
+    turned = v.reshape(2, 1)  # a view: its value changes along
+    loss = np.sum(turned @ turned.T)
+    v.data -= 1.0
+    with pytest.raises(RuntimeError, match=message):
+        loss.backward()
+    c = Tensor(2.0, requires_grad=False, name="w")
+    loss = x * c
+    c.data += 1
+    with pytest.raises(RuntimeError, match=message):
+        loss.sum().backward()
+    loss = w * 2
+    loss.backward()  # computed since
+    assert w.grad == 2.0
+
+
+def test_data_keeps_shape_and_dtype():
+    p = Tensor(np.ones(2, np.float32), name="p")
+    p.data = np.array([1.5, 2.5])
+    assert p.dtype == np.float32
+    with pytest.raises(ValueError, match=r"the new data of 'p' has shape \(3,\), not \(2,\)"):
+        p.data = np.ones(3)
+    with pytest.raises(TypeError, match="cannot be replaced inside grad"):
+        grad(grad(lambda x: setattr(x, "data", 1.0)))(1.0)
+
+
+# ── copies ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_keep_leaves_and_detach_results(duplicate):
+    w = Tensor(np.arange(3, dtype=np.float32), name="w")
+    (w * w).sum().backward()
+    twin = duplicate(w)
+    assert twin.name == "w"
+    assert twin.requires_grad
+    assert twin.dtype == np.float32
+    assert twin.data is not w.data
+    np.testing.assert_array_equal(twin.data, w.data)
+    np.testing.assert_array_equal(twin.grad, w.grad)
+    result = duplicate(w * 2)
+    assert result.is_leaf
+    assert not result.requires_grad
+    assert not duplicate(Tensor(1.0, requires_grad=False)).requires_grad
+    shared = duplicate([w, w])
+    assert shared[0] is shared[1]
+
+
+# ── gradients on tensors ──────────────────────────────────────────────────────────────────────────
+
+
+def test_backward_adds_to_leaves_only_and_works_twice():
+    x = Tensor(2.0)
+    y = x * x
+    z = y * x
+    y.retain_grad()
+    for times in (1, 2, 3):
+        z.backward()
+        assert x.grad == 12.0 * times
+        assert y.grad == 2.0
+
+
+def test_gradients_are_the_users_own():
+    x, b = Tensor(np.ones(3)), Tensor(np.ones(3))
+    (x + b).sum().backward()
+    x.grad += 1  # writable, and not the array that b has
+    assert b.grad.tolist() == [1, 1, 1]
+    seed = np.ones(3)
+    c = Tensor(np.ones(3))
+    c.backward(seed)
+    c.grad += 1
+    assert seed.tolist() == [1, 1, 1]
+
+
+def test_leaves_that_have_no_influence_get_zero_not_none():
+    x, y = Tensor([1.0, 2.0]), Tensor(3.0)
+    np.sum(np.floor(x) * y).backward()
+    assert x.grad.tolist() == [0, 0]
+    assert Tensor(1.0).grad is None
+
+
+def test_backward_refuses_what_has_no_gradient():
+    x = Tensor([1.0, 2.0], name="x")
+    with pytest.raises(ValueError, match=r"backward\(\) of a result of shape \(2,\).*take a sum"):
+        x.backward()
+    with pytest.raises(ValueError, match=r"cotangent.* has shape \(3,\), its value \(2,\)|\(3,\)"):
+        (x * 2).backward(np.ones(3))
+    with pytest.raises(RuntimeError, match="it is a constant"):
+        Tensor(1.0, requires_grad=False).backward()
+    with no_grad():
+        y = x.sum()
+    with pytest.raises(RuntimeError, match=r"or under no_grad\(\)"):
+        y.backward()
+    (x * x).backward([1.0, 10.0])
+    assert x.grad.tolist() == [2.0, 40.0]
+
+
+def test_hooks_see_and_change_gradients():
+    x = Tensor(3.0)
+    y = x * x
+    seen = []
+    remove = y.register_hook(seen.append)
+    x.register_hook(lambda g: g / 2)
+    (y + y).backward()
+    assert seen == [2.0]
+    assert x.grad == 6.0
+    remove()
+    (y + y).backward()
+    assert seen == [2.0]
+
+
+def test_detach_cuts():
+    x = Tensor(3.0)
+    y = x * x.detach()
+    y.backward()
+    assert x.grad == 3.0
+    assert grad(lambda x: x * x.detach())(3.0) == 3.0
+    assert grad(grad(lambda x: x**2 * x.detach()))(3.0) == 6.0
+
+
+# ── memory ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_graph_goes_with_its_last_reference_without_the_collector():
+    class Marked(Tensor):
+        __slots__ = ("__weakref__",)
+
+    gc.disable()
+    try:
+        x = Marked([1.0, 2.0])
+        alive = weakref.ref(x)
+        y = np.sum(np.exp(x) * x)
+        y.backward()
+        del x
+        assert alive() is not None
+        del y
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_training_leaves_nothing_behind():
+    gc.collect()
+    gc.disable()
+    try:
+        w = Tensor(np.ones((4, 4)))
+        for i in range(200):
+            if i == 50:
+                before = len(gc.get_objects())
+            w.grad = None
+            np.sum(relu(w @ w)).backward()
+            w.data -= 1e-3 * w.grad
+        assert len(gc.get_objects()) <= before + 5
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+
+
+def test_public_names():
+    assert all(hasattr(autobp, name) for name in autobp.__all__)
+    assert len(set(autobp.__all__)) == len(autobp.__all__)
