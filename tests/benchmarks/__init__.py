@@ -1,0 +1,1 @@
+"""Speed, as ratios to other projects measured in the same process: `python -m tests.benchmarks`."""

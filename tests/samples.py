@@ -1,0 +1,854 @@
+"""Sample arguments for every primitive: what the checks of the rules run on.
+
+`samples` are points where the function is smooth; values, derivatives of both orders and both modes
+are checked there against numerical ones. `kinks` are points where it is not, or where arithmetic
+needs care (0, infinity, ties): there the derivative is a convention, and each states what it is.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, ...]
+Intervals = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    args: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    #: At a kink: what a cotangent of ones brings to each argument that has derivatives.
+    gradients: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    samples: tuple[Sample, ...]
+    kinks: tuple[Sample, ...] = ()
+    analytic: bool = False  # its function takes complex numbers and is analytic in them
+    symmetric: bool = False  # its function is defined for symmetric matrices alone
+    keeps_dtype: bool = True  # float32 in, float32 out
+    reference: Callable[..., Any] | None = None  # the same value from NumPy, by another way
+
+
+# ── drawing values ────────────────────────────────────────────────────────────────────────────────
+
+NONZERO: Intervals = ((-2.0, -0.2), (0.2, 2.0))
+POSITIVE: Intervals = ((0.3, 2.0),)
+WITHIN_ONE: Intervals = ((-0.8, -0.1), (0.1, 0.8))
+FRACTIONS: Intervals = ((-1.8, -1.6), (-0.4, -0.2), (0.2, 0.4), (1.6, 1.8))
+# Two arguments that never tie, either of them the greater.
+ODD: Intervals = ((-2.0, -1.1), (0.1, 0.9), (2.1, 3.0))
+EVEN: Intervals = ((-0.9, -0.1), (1.1, 1.9), (3.1, 4.0))
+# Dividends and divisors whose quotients stay away from whole numbers.
+DIVIDENDS: Intervals = ((-1.7, -0.3), (0.3, 1.7), (2.7, 3.7))
+DIVISORS: Intervals = ((2.0, 2.4),)
+
+
+def generator(name: str) -> np.random.Generator:
+    """The same numbers for one name in every run, whatever else there is."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def draw(rng: np.random.Generator, shape: Shape, intervals: Intervals) -> Any:
+    low, high = np.array(intervals)[rng.integers(len(intervals), size=shape)].T
+    return np.asarray(rng.uniform(low.T, high.T))[()]
+
+
+def strided(rng: np.random.Generator, shape: Shape, intervals: Intervals) -> Any:
+    """Like `draw`, but not contiguous in memory: a transposed view of every other element."""
+    rows, columns = shape
+    return draw(rng, (columns, 2 * rows), intervals).T[::2]
+
+
+# ── shapes ────────────────────────────────────────────────────────────────────────────────────────
+
+#: None stands for a matrix that is not contiguous.
+SINGLE: tuple[Shape | None, ...] = ((), (3,), (2, 3), (2, 1, 3), (0,), (0, 3), None)
+
+
+def broadcasts(n: int) -> Iterator[tuple[Shape | None, ...]]:
+    """Combinations of shapes for n arguments of an elementwise operation."""
+    if n == 1:
+        yield from ((shape,) for shape in SINGLE)
+        return
+    for shape in ((), (3,), (2, 3), None, (0,)):
+        yield (shape,) * n
+    for i, small in product(range(n), ((), (3,), (2, 1), (1, 1))):
+        yield tuple(small if k == i else (2, 3) for k in range(n))
+    yield tuple((2, 1) if k % 2 else (1, 3) for k in range(n))
+    yield tuple((3,) if k else (0, 3) for k in range(n))
+    yield tuple((1,) if k else (2, 0) for k in range(n))
+
+
+def pointwise(
+    name: str,
+    *ranges: Intervals,
+    also: Sequence[Sample] = (),
+    kinks: Sequence[Sample] = (),
+    analytic: bool = False,
+    reference: Callable[..., Any] | None = None,
+    keeps_dtype: bool = True,
+    **params: Any,
+) -> Record:
+    """The record of an elementwise primitive, with every way to broadcast its arguments."""
+    rng = generator(name)
+    samples = [
+        Sample(
+            tuple(
+                strided(rng, (2, 3), r) if shape is None else draw(rng, shape, r)
+                for shape, r in zip(shapes, ranges, strict=True)
+            ),
+            params,
+        )
+        for shapes in broadcasts(len(ranges))
+    ]
+    return Record(
+        (*samples, *also),
+        tuple(kinks),
+        analytic=analytic,
+        reference=reference,
+        keeps_dtype=keeps_dtype,
+    )
+
+
+def kink(*args: Any, to: Sequence[Any], **params: Any) -> Sample:
+    """A point where the derivative is a convention: `to` is that derivative, by argument."""
+    return Sample(tuple(map(_value, args)), params, tuple(map(_value, to)))
+
+
+def sample(*args: Any, **params: Any) -> Sample:
+    return Sample(tuple(map(_value, args)), params)
+
+
+def _value(a: Any) -> Any:
+    array = np.asarray(a)
+    return array if array.dtype == bool else array.astype(np.float64)[()]
+
+
+INF, NAN = np.inf, np.nan
+
+#: Elementwise conventions at one point, for a function of one argument: 0 there.
+FLAT_AT_0 = (kink(0.0, to=[0.0]), kink([0.0, -0.0], to=[[0.0, 0.0]]))
+
+
+# ── elementwise ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _ties(winner: int) -> list[Sample]:
+    """maximum (winner 1) and minimum (winner −1): a tie is shared."""
+    lost, won = (0.0, 1.0) if winner > 0 else (1.0, 0.0)
+    return [
+        kink(1.0, 1.0, to=[0.5, 0.5]),
+        kink([1.0, 2.0, 3.0], 2.0, to=[[lost, 0.5, won], 1.5]),
+        kink([0.0, INF], [-0.0, 1.0], to=[[0.5, won], [0.5, lost]]),
+    ]
+
+
+def _power() -> Record:
+    rng = generator("powers at 0")
+    base = draw(rng, (3,), POSITIVE)
+    return pointwise(
+        "power",
+        POSITIVE,
+        ((-1.5, 2.5),),
+        analytic=True,
+        also=[
+            # An exponent of 0 is no kink: the mixed second derivative there is 1/x.
+            Sample((base, np.array([0.0, 1.0, 2.0]))),
+            Sample((base[0], 0.0)),
+        ],
+        kinks=[
+            kink(0.0, 2.0, to=[0.0, 0.0]),
+            kink(0.0, 1.0, to=[1.0, 0.0]),
+            kink(0.0, 0.0, to=[0.0, 0.0]),
+            kink([0.0, 0.0, 2.0], [0.0, 1.0, 3.0], to=[[0, 1, 12], [0, 0, 8 * np.log(2)]]),
+            kink(-2.0, 3.0, to=[12.0, NAN]),  # (−2)ʸ exists at whole y alone
+        ],
+    )
+
+
+def _quotient(name: str, times: Callable[[float, float], float]) -> Record:
+    """remainder, fmod and floor_divide; `times` is how often the divisor was taken off."""
+    rng = generator(name)
+    both = [draw(rng, (3,), r) for r in (DIVIDENDS, DIVISORS)]
+    slopes = (lambda x, y: (0.0, 0.0)) if name == "floor_divide" else lambda x, y: (1, -times(x, y))
+    return pointwise(
+        name,
+        DIVIDENDS,
+        DIVISORS,
+        also=[Sample((both[0], -both[1])), Sample((-both[0], -both[1]))],
+        # The quotient rounds to the whole number 10, but 0.1 goes into 1 only 9 times in full.
+        kinks=[kink(1.0, 0.1, to=slopes(1.0, 0.1)), kink(-1.0, 0.1, to=slopes(-1.0, 0.1))],
+    )
+
+
+def _power_by() -> Record:
+    rng = generator("power_by")
+    positive, both = draw(rng, (2, 3), POSITIVE), draw(rng, (2, 3), NONZERO)
+    return Record(
+        (
+            *(Sample((both,), {"n": n}) for n in (0, 1, 2, 3, -1, -2, 2.0)),
+            *(Sample((positive,), {"n": n}) for n in (0.5, -0.5, 2.5)),
+            *(Sample((np.array([0.0, 1.5]),), {"n": n}) for n in (0, 1, 2, 3)),
+            *(Sample((x,), {"n": 3}) for x in (both[0, 0], both[:, :0], both.T[::2])),
+            Sample((0.0,), {"n": 2}),
+        ),
+        (kink(0.0, to=[0.0], n=0), kink(0.0, to=[INF], n=0.5)),
+        analytic=True,
+        reference=lambda x, n: np.power(x, n),
+    )
+
+
+def _sinc() -> Record:
+    rng = generator("sinc")
+    values = [
+        draw(rng, (), NONZERO),
+        0.0,
+        np.array([0.0, 1e-9, 1e-3, 0.3, 0.31, 0.32, -0.6, 0.64, 1.0, -7.3]),
+        strided(rng, (2, 3), NONZERO),
+        np.zeros((0, 3)),
+    ]
+    return Record(
+        tuple(Sample((x,), {"order": n}) for x in values for n in range(3)),
+        analytic=True,
+        reference=lambda x, order: np.sinc(x) if order == 0 else None,
+    )
+
+
+def _where() -> Record:
+    rng = generator("where")
+    samples = [
+        Sample((rng.integers(2, size=c).astype(bool), *(draw(rng, s, NONZERO) for s in (x, y))))
+        for c, x, y in (
+            ((), (), ()),
+            ((3,), (3,), (3,)),
+            ((3,), (2, 3), ()),
+            ((2, 1), (3,), (2, 3)),
+            ((2, 3), (), (2, 1)),
+            ((2, 3), (1, 3), ()),
+            ((0,), (1,), ()),
+            ((2, 3), (2, 3), (2, 3)),
+        )
+    ]
+    return Record(
+        tuple(samples),
+        (kink([True, False], [1.0, INF], [NAN, 2.0], to=[[1.0, 0.0], [0.0, 1.0]]),),
+        analytic=True,
+        reference=np.where,
+    )
+
+
+ANYWHERE: Intervals = ((-2.0, 2.0),)
+
+
+def _elementwise() -> dict[str, Record]:
+    def step(name: str, *at: float) -> Record:
+        """Constant between its steps, and taken to be so on them."""
+        return pointwise(name, FRACTIONS, kinks=[kink(x, to=[0.0]) for x in at])
+
+    def smooth(name: str, r: Intervals = ANYWHERE, **others: Any) -> Record:
+        return pointwise(name, r, analytic=True, **others)
+
+    e_no = [
+        kink([-INF, 0.0], [0.0, -INF], to=[[0.0, 1.0], [1.0, 0.0]]),
+        kink(1e4, -1e4, to=[1.0, 0.0]),
+    ]
+    nans = [kink([NAN, 1.0, NAN], [1.0, NAN, NAN], to=[[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])]
+    saturated = [1e4, -1e4, 0.0]
+    return {
+        "add": pointwise("add", NONZERO, NONZERO, analytic=True),
+        "subtract": pointwise("subtract", NONZERO, NONZERO, analytic=True),
+        "multiply": pointwise("multiply", NONZERO, NONZERO, analytic=True),
+        "divide": pointwise("divide", NONZERO, NONZERO, analytic=True),
+        "power": _power(),
+        "remainder": _quotient("remainder", lambda x, y: np.floor_divide(x, y)),
+        "fmod": _quotient("fmod", lambda x, y: np.sign(x) * np.floor_divide(abs(x), y)),
+        "floor_divide": _quotient("floor_divide", lambda x, y: 0.0),
+        "maximum": pointwise("maximum", ODD, EVEN, kinks=_ties(1)),
+        "minimum": pointwise("minimum", ODD, EVEN, kinks=_ties(-1)),
+        "fmax": pointwise("fmax", ODD, EVEN, kinks=[*_ties(1), *nans]),
+        "fmin": pointwise("fmin", ODD, EVEN, kinks=[*_ties(-1), *nans]),
+        "arctan2": pointwise("arctan2", NONZERO, NONZERO, kinks=[kink(0.0, 2.0, to=[0.5, 0.0])]),
+        "hypot": pointwise("hypot", NONZERO, NONZERO, kinks=[kink(0.0, 0.0, to=[0.0, 0.0])]),
+        "logaddexp": pointwise("logaddexp", NONZERO, NONZERO, kinks=e_no),
+        "logaddexp2": pointwise("logaddexp2", NONZERO, NONZERO, kinks=e_no),
+        "copysign": pointwise(
+            "copysign", NONZERO, NONZERO, kinks=[kink([0.0, 1.0], -0.0, to=[[0.0, -1.0], 0.0])]
+        ),
+        "heaviside": pointwise(
+            "heaviside", NONZERO, NONZERO, kinks=[kink([0.0, 1.0], 0.3, to=[[0.0, 0.0], 1.0])]
+        ),
+        "negative": smooth("negative"),
+        "positive": smooth("positive"),
+        "conjugate": pointwise("conjugate", ANYWHERE),
+        "absolute": pointwise("absolute", NONZERO, kinks=FLAT_AT_0),
+        "fabs": pointwise("fabs", NONZERO, kinks=FLAT_AT_0),
+        "square": smooth("square"),
+        "reciprocal": smooth("reciprocal", NONZERO),
+        "sqrt": smooth("sqrt", POSITIVE, kinks=[kink(0.0, to=[INF])]),
+        "cbrt": pointwise("cbrt", NONZERO, kinks=[kink(0.0, to=[INF])]),
+        "exp": smooth("exp"),
+        "exp2": smooth("exp2"),
+        "expm1": smooth("expm1"),
+        "log": smooth("log", POSITIVE, kinks=[kink(0.0, to=[INF])]),
+        "log2": smooth("log2", POSITIVE),
+        "log10": smooth("log10", POSITIVE),
+        "log1p": smooth("log1p", ((-0.7, 2.0),)),
+        "sin": smooth("sin"),
+        "cos": smooth("cos"),
+        "tan": smooth("tan", ((-1.2, 1.2),)),
+        "arcsin": smooth("arcsin", WITHIN_ONE, kinks=[kink(1.0, to=[INF])]),
+        "arccos": smooth("arccos", WITHIN_ONE, kinks=[kink(1.0, to=[-INF])]),
+        "arctan": smooth("arctan"),
+        "sinh": smooth("sinh"),
+        "cosh": smooth("cosh"),
+        "tanh": smooth("tanh", kinks=[kink(1e4, to=[0.0])]),
+        "arcsinh": smooth("arcsinh"),
+        "arccosh": smooth("arccosh", ((1.2, 3.0),), kinks=[kink(1.0, to=[INF])]),
+        "arctanh": smooth("arctanh", WITHIN_ONE),
+        "deg2rad": pointwise("deg2rad", ANYWHERE),
+        "radians": pointwise("radians", ANYWHERE),
+        "rad2deg": pointwise("rad2deg", ANYWHERE),
+        "degrees": pointwise("degrees", ANYWHERE),
+        "sign": pointwise("sign", NONZERO, kinks=FLAT_AT_0),
+        "floor": step("floor", 0.0, 1.0),
+        "ceil": step("ceil", 0.0, 1.0),
+        "trunc": step("trunc", 0.0, 1.0),
+        "rint": step("rint", 0.5, 1.5),
+        "round": pointwise("round", FRACTIONS, decimals=0, kinks=[kink(0.5, to=[0.0], decimals=0)]),
+        "power_by": _power_by(),
+        "sinc": _sinc(),
+        "where": _where(),
+        "nan_to_num": pointwise(
+            "nan_to_num",
+            NONZERO,
+            nan=0.5,
+            posinf=None,
+            neginf=None,
+            kinks=[
+                kink([NAN, INF, -INF, 1.0], to=[[0.0, 0.0, 0.0, 1.0]], nan=0.0),
+                kink([NAN, INF, 2.0], to=[[0.0, 0.0, 1.0]], nan=1.0, posinf=9.0, neginf=-9.0),
+            ],
+        ),
+        "astype": pointwise(
+            "astype",
+            NONZERO,
+            dtype=np.dtype(np.float64),
+            keeps_dtype=False,
+            reference=lambda x, dtype: np.array(x).astype(dtype),
+            kinks=[kink([1.5, -2.5], to=[[1.0, 1.0]], dtype=np.dtype(np.float32))],
+        ),
+        "relu": pointwise(
+            "relu", NONZERO, kinks=FLAT_AT_0, reference=lambda x: np.where(x < 0, 0.0, x)
+        ),
+        "leaky_relu": pointwise(
+            "leaky_relu",
+            NONZERO,
+            slope=0.1,
+            kinks=[kink([0.0, -1.0, 1.0], to=[[0.1, 0.1, 1.0]], slope=0.1)],
+            reference=lambda x, slope: np.maximum(x, 0) + slope * np.minimum(x, 0),
+        ),
+        "sigmoid": smooth(
+            "sigmoid",
+            kinks=[kink(saturated, to=[[0.0, 0.0, 0.25]])],
+            reference=lambda x: 0.5 + 0.5 * np.tanh(x / 2),
+        ),
+        "softplus": pointwise(
+            "softplus",
+            ANYWHERE,
+            also=[sample(0.0), sample([0.0, 1e-5])],
+            kinks=[kink(saturated, to=[[1.0, 0.0, 0.5]])],
+            reference=lambda x: np.logaddexp(x, 0),
+        ),
+    }
+
+
+# ── reductions and scans ──────────────────────────────────────────────────────────────────────────
+
+AXES: tuple[tuple[Shape | None, Any], ...] = (
+    ((), None),
+    ((4,), None),
+    ((4,), 0),
+    ((2, 3), None),
+    ((2, 3), 0),
+    ((2, 3), -1),
+    ((2, 3), (0, 1)),
+    ((2, 3, 2), 1),
+    ((2, 3, 2), (0, 2)),
+    ((2, 3, 2), (-1, 0)),
+    ((2, 1, 3), 1),
+    ((2, 1, 3), (1, 2)),
+    ((0, 3), 1),
+    ((1,), 0),
+    (None, 0),
+)
+OVER_NOTHING: tuple[tuple[Shape | None, Any], ...] = (((0,), None), ((0, 3), 0), ((0, 3), (0, 1)))
+
+
+def reductions(
+    name: str, axes: Sequence[tuple[Shape | None, Any]], intervals: Intervals = NONZERO
+) -> list[Sample]:
+    rng = generator(name)
+    return [
+        Sample(
+            (strided(rng, (2, 3), intervals) if shape is None else draw(rng, shape, intervals),),
+            {"axis": axis, "keepdims": keepdims},
+        )
+        for shape, axis in axes
+        for keepdims in (False, True)
+    ]
+
+
+def _with_zeros() -> list[np.ndarray]:
+    """Rows without a zero, with one and with two."""
+    rows = np.array([[1.5, 2.0, -0.5], [0.0, 2.0, 0.7], [0.0, -1.5, 0.0]])
+    return [rows, rows[1], rows[2], np.stack([rows, rows[::-1]]), np.zeros(3)]
+
+
+def _reductions() -> dict[str, Record]:
+    def over(axis: Any, keepdims: bool = False) -> dict[str, Any]:
+        return {"axis": axis, "keepdims": keepdims}
+
+    def distinct(name: str) -> list[Sample]:
+        """Values far enough apart that no step of a difference makes them change places."""
+        rng = generator(name + " apart")
+        samples = []
+        for s in reductions(name, AXES):
+            x = s.args[0]
+            ranks = 0.25 * rng.permutation(x.size).reshape(x.shape) - 1.0
+            samples.append(Sample(((ranks.T.copy().T if x.ndim else ranks)[()],), s.params))
+        return samples
+
+    def extremum(name: str, of: Callable[..., Any], winner: int) -> Record:
+        w = winner
+        tied = [w * 1.0, w * 2.0, w * 2.0]
+        grid = [[w * 3.0, w * 3.0, w * 3.0], [w * 1.0, w * 3.0, w * 2.0]]
+        return Record(
+            tuple(distinct(name)),
+            (
+                kink(tied, to=[[0, 0.5, 0.5]], **over(None)),
+                kink(tied, to=[[0, 0.5, 0.5]], **over(0, True)),
+                kink(grid, to=[[[0.25, 0.25, 0.25], [0, 0.25, 0]]], **over(None)),
+                kink(grid, to=[[[1 / 3, 1 / 3, 1 / 3], [0, 1, 0]]], **over(1)),
+                kink(grid, to=[[[1, 0.5, 1], [0, 0.5, 0]]], **over(0)),
+                kink([1.0, NAN], to=[[0.0, 0.0]], **over(None)),
+            ),
+            reference=lambda x, axis, keepdims: of(x, axis=axis, keepdims=keepdims),
+        )
+
+    products = [
+        Sample((x,), {"axis": axis, "keepdims": keepdims})
+        for x in _with_zeros()
+        for axis in ((None, -1) if x.ndim == 1 else (None, 0, -1, tuple(range(x.ndim))[:2]))
+        for keepdims in (False, True)
+    ]
+    zero_row = [[0.0, 0.0], [3.0, 4.0]]
+    rng = generator("scans")
+    scanned = [
+        Sample((x,), {"axis": axis})
+        for x in (
+            draw(rng, (4,), NONZERO),
+            draw(rng, (2, 3), NONZERO),
+            draw(rng, (2, 1, 3), NONZERO),
+            strided(rng, (2, 3), NONZERO),
+            np.zeros((0,)),
+            np.zeros((0, 3)),
+            draw(rng, (1,), NONZERO),
+        )
+        for axis in range(-x.ndim, x.ndim)
+    ]
+    zeros = [Sample((x,), {"axis": a}) for x in _with_zeros() for a in range(-x.ndim, x.ndim)]
+    return {
+        "sum": Record(
+            tuple(reductions("sum", (*AXES, *OVER_NOTHING))), analytic=True, reference=np.sum
+        ),
+        "mean": Record(tuple(reductions("mean", AXES)), analytic=True, reference=np.mean),
+        "cumsum": Record(tuple(scanned), analytic=True, reference=np.cumsum),
+        "max": extremum("max", np.max, 1),
+        "min": extremum("min", np.min, -1),
+        "norm": Record(
+            tuple(reductions("norm", AXES)),
+            (
+                kink([0.0, 0.0], to=[[0.0, 0.0]], **over(None)),
+                kink(0.0, to=[0.0], **over(None)),
+                kink(zero_row, to=[[[0.0, 0.0], [0.6, 0.8]]], **over(1)),
+                kink(zero_row, to=[[[0.0, 0.0], [0.6, 0.8]]], **over(-1, True)),
+            ),
+            analytic=True,
+            reference=lambda x, axis, keepdims: np.sqrt(
+                np.sum(np.abs(x) ** 2, axis=axis, keepdims=keepdims)
+            ),
+        ),
+        "prod": Record(
+            (*reductions("prod", (*AXES, *OVER_NOTHING)), *products),
+            analytic=True,
+            reference=np.prod,
+        ),
+        "cumprod": Record((*scanned, *zeros), analytic=True, reference=np.cumprod),
+    }
+
+
+# ── shapes and indices ────────────────────────────────────────────────────────────────────────────
+
+
+def _shapes() -> dict[str, Record]:
+    rng = generator("shapes")
+
+    def a(*shape: int) -> Any:
+        return draw(rng, shape, NONZERO)
+
+    def linear(reference: Callable[..., Any], *samples: Sample) -> Record:
+        return Record(samples, analytic=True, reference=reference)
+
+    return {
+        "reshape": linear(
+            lambda x, shape: np.array(x).copy().reshape(shape),
+            sample(a(2, 3), shape=(3, 2)),
+            sample(a(2, 3), shape=(-1,)),
+            sample(a(6), shape=(1, 2, 3)),
+            sample(a(), shape=(1, 1)),
+            sample(a(1, 1), shape=()),
+            sample(a(0, 3), shape=(3, 0)),
+            Sample((strided(rng, (2, 3), NONZERO),), {"shape": (6,)}),
+        ),
+        "transpose": linear(
+            lambda x, axes: np.array(x).transpose(axes),
+            sample(a(2, 3), axes=None),
+            sample(a(2, 3), axes=(0, 1)),
+            sample(a(2, 3, 4), axes=(2, 0, 1)),
+            sample(a(2, 3, 4), axes=(1, -1, 0)),
+            sample(a(2, 3, 4), axes=None),
+            sample(a(3), axes=None),
+            sample(a(), axes=None),
+            sample(a(0, 3), axes=(1, 0)),
+            Sample((strided(rng, (2, 3), NONZERO),), {"axes": (1, 0)}),
+        ),
+        "flip": linear(
+            np.flip,
+            sample(a(3), axis=None),
+            sample(a(2, 3), axis=None),
+            sample(a(2, 3), axis=0),
+            sample(a(2, 3), axis=-1),
+            sample(a(2, 3, 2), axis=(0, 2)),
+            sample(a(2, 1), axis=1),
+            sample(a(0, 3), axis=0),
+            sample(a(), axis=None),
+        ),
+        "roll": linear(
+            np.roll,
+            sample(a(5), shift=2, axis=None),
+            sample(a(2, 3), shift=1, axis=None),
+            sample(a(2, 3), shift=-1, axis=1),
+            sample(a(2, 3), shift=4, axis=-1),
+            sample(a(3, 4), shift=(1, 2), axis=(0, 1)),
+            sample(a(3, 4), shift=(1, -2), axis=(1, 0)),
+            sample(a(3, 4), shift=(1, 1), axis=0),
+            sample(a(0, 3), shift=1, axis=0),
+        ),
+        "broadcast_to": linear(
+            lambda x, shape: np.zeros(shape) + x,
+            sample(a(), shape=(2, 3)),
+            sample(a(3), shape=(2, 3)),
+            sample(a(2, 1), shape=(2, 3)),
+            sample(a(1, 3), shape=(4, 2, 3)),
+            sample(a(2, 3), shape=(2, 3)),
+            sample(a(1), shape=(0,)),
+            sample(a(3), shape=(0, 3)),
+            sample(a(1, 1), shape=(1, 1)),
+            sample(a(), shape=()),
+        ),
+        "concatenate": linear(
+            lambda *xs, axis: np.concatenate(xs, axis=axis),
+            sample(a(3), a(2), axis=0),
+            sample(a(3), axis=0),
+            sample(a(2, 3), a(1, 3), a(2, 3), axis=0),
+            sample(a(2, 3), a(2, 1), axis=-1),
+            sample(a(2, 1), a(2, 2), a(2, 3), axis=1),
+            sample(a(2, 0), a(2, 3), axis=1),
+            sample(a(0), a(0), axis=0),
+            Sample((strided(rng, (2, 3), NONZERO), a(2, 3)), {"axis": 0}),
+        ),
+        "pad": linear(
+            lambda x, width: np.pad(x, width, constant_values=0.0),
+            sample(a(3), width=((1, 2),)),
+            sample(a(2, 3), width=((1, 0), (0, 2))),
+            sample(a(2, 3), width=((0, 0), (2, 1))),
+            sample(a(2, 3), width=((0, 0), (0, 0))),
+            sample(a(2, 1, 2), width=((1, 1), (2, 0), (0, 3))),
+            sample(a(0, 3), width=((1, 1), (0, 1))),
+        ),
+    }
+
+
+def _indices() -> list[tuple[Shape, Any]]:
+    """Shapes, and the ways to index them: basic, by arrays of integers with repeats, by masks."""
+    i = np.array
+    return [
+        ((4,), 2),
+        ((4,), -1),
+        ((4,), slice(1, 3)),
+        ((4,), slice(None, None, -2)),
+        ((4,), i([0, 2, 2, 2])),
+        ((4,), i([1])),
+        ((4,), i([], int)),
+        ((4,), i([[0, 1], [1, -1]])),
+        ((4,), i([True, False, True, True])),
+        ((4,), (None, slice(None))),
+        ((4,), Ellipsis),
+        ((), ()),
+        ((), None),
+        ((2, 3), 1),
+        ((2, 3), (1, 2)),
+        ((2, 3), (slice(None), 1)),
+        ((2, 3), (..., slice(None, 2))),
+        ((2, 3), (i([0, 1, 0, 0]), i([2, 1, 2, 0]))),
+        ((2, 3), (i([[0], [1]]), i([0, 0, 2]))),
+        ((2, 3), (slice(None), i([2, 2, 0]))),
+        ((2, 3), (1, i([1, 1]))),
+        ((2, 3), i([[True, False, True], [False, True, True]])),
+        ((2, 3), (i([True, True]), i([1, 1]))),
+        ((2, 3), (i(1), i([0, 0]))),
+        ((2, 3, 2), (slice(None), i([0, 0, 1]), 1)),
+        ((2, 3, 2), (i([0, 0]), slice(1, None), i([1, 1]))),
+        ((0, 3), (slice(None), 1)),
+        ((1, 3), (0, slice(0, 0))),
+    ]
+
+
+def _scattered(x: Any, index: Any, shape: Shape) -> np.ndarray:
+    """One element at a time, at the places that an array of positions has at the index."""
+    z = np.zeros(shape)
+    places = np.arange(z.size).reshape(shape)[index]
+    for place, value in zip(np.ravel(places), np.ravel(np.broadcast_to(x, places.shape))):
+        z.flat[place] += value
+    return z
+
+
+def _overwritten(x: Any, v: Any, index: Any) -> np.ndarray:
+    z = np.array(x)
+    places = np.arange(z.size).reshape(z.shape)[index]
+    for place, value in zip(np.ravel(places), np.ravel(np.broadcast_to(v, places.shape))):
+        z.flat[place] = value
+    return z
+
+
+def _indexing() -> dict[str, Record]:
+    rng = generator("indexing")
+    taken, scattered, written = [], [], []
+    for shape, index in _indices():
+        part = np.empty(shape)[index].shape
+        taken.append(Sample((draw(rng, shape, NONZERO),), {"index": index}))
+        scattered.append(Sample((draw(rng, part, NONZERO),), {"index": index, "shape": shape}))
+        for v in {part, (), (1,) * len(part), part[-1:]}:
+            args = (draw(rng, shape, NONZERO), draw(rng, v, NONZERO))
+            written.append(Sample(args, {"index": index}))
+    taken.append(Sample((strided(rng, (2, 3), NONZERO),), {"index": (slice(None), 1)}))
+    return {
+        "getitem": Record(
+            tuple(taken),
+            analytic=True,
+            reference=lambda x, index: np.ravel(x)[np.arange(np.size(x)).reshape(x.shape)[index]],
+        ),
+        "scatter": Record(tuple(scattered), analytic=True, reference=_scattered),
+        "put": Record(tuple(written), analytic=True, reference=_overwritten),
+    }
+
+
+# ── linear algebra ────────────────────────────────────────────────────────────────────────────────
+
+
+def _linalg() -> dict[str, Record]:
+    rng = generator("linear algebra")
+
+    def a(*shape: int) -> Any:
+        return draw(rng, shape, NONZERO)
+
+    def regular(*shape: int) -> np.ndarray:
+        """Matrices far from singular, and not symmetric."""
+        return draw(rng, shape, ((-0.5, 0.5),)) + np.diag(1.5 + np.arange(shape[-1]))
+
+    def definite(*shape: int) -> np.ndarray:
+        x = draw(rng, shape, ((-0.5, 0.5),))
+        return x @ x.mT + np.eye(shape[-1])
+
+    def swapped(x: np.ndarray) -> np.ndarray:
+        """Rows exchanged: a determinant of the other sign."""
+        return x[..., [1, 0, *range(2, x.shape[-2])], :]
+
+    def products(*samples: tuple[str, Sequence[Shape]]) -> tuple[Sample, ...]:
+        return tuple(
+            Sample(
+                tuple(a(*shape) for shape in shapes),
+                {"terms": tuple(text.split("->")[0].split(",")), "result": text.split("->")[1]},
+            )
+            for text, shapes in samples
+        )
+
+    squares = [
+        regular(2, 2),
+        regular(1, 1),
+        regular(3, 3),
+        swapped(regular(2, 2)),
+        regular(2, 3, 3),
+        regular(2, 1, 2, 2),
+        regular(0, 2, 2),
+        regular(3, 3).T,
+    ]
+    return {
+        "matmul": Record(
+            tuple(
+                Sample((a(*left), a(*right)))
+                for left, right in (
+                    ((2, 3), (3, 4)),
+                    ((3,), (3,)),
+                    ((1,), (1,)),
+                    ((3,), (3, 4)),
+                    ((2, 3), (3,)),
+                    ((5, 2, 3), (5, 3, 4)),
+                    ((5, 2, 3), (3, 4)),
+                    ((2, 3), (5, 3, 4)),
+                    ((3,), (5, 3, 4)),
+                    ((5, 2, 3), (3,)),
+                    ((4, 1, 2, 3), (5, 3, 2)),
+                    ((1, 2, 3), (5, 3, 4)),
+                    ((2, 1), (1, 3)),
+                    ((1, 3), (3, 1)),
+                    ((3, 3), (3, 3)),
+                    ((2, 0), (0, 3)),
+                    ((0, 3), (3, 2)),
+                    ((0,), (0,)),
+                )
+            )
+            + (Sample((strided(rng, (2, 3), NONZERO), strided(rng, (3, 2), NONZERO))),),
+            analytic=True,
+        ),
+        "inv": Record(tuple(map(sample, squares)), analytic=True),
+        "solve": Record(
+            tuple(
+                Sample((regular(*left), a(*right)))
+                for left, right in (
+                    ((3, 3), (3,)),
+                    ((3, 3), (3, 2)),
+                    ((3, 3), (3, 3)),
+                    ((1, 1), (1,)),
+                    ((2, 2), (2, 1)),
+                    ((2, 3, 3), (2, 3, 2)),
+                    ((3, 3), (2, 3, 2)),
+                    ((2, 3, 3), (3, 2)),
+                    ((2, 1, 2, 2), (3, 2, 1)),
+                    ((0, 2, 2), (2, 3)),
+                    ((2, 2), (2, 0)),
+                )
+            )
+            + (Sample((regular(3, 3).T, strided(rng, (3, 2), NONZERO))),),
+            analytic=True,
+        ),
+        "det": Record(tuple(map(sample, squares)), analytic=True),
+        "logdet": Record(
+            tuple(map(sample, squares)),
+            reference=lambda x: np.log(np.abs(np.linalg.det(x))),
+        ),
+        "cholesky": Record(
+            tuple(map(sample, (definite(*s) for s in ((1, 1), (2, 2), (3, 3), (2, 3, 3))))),
+            symmetric=True,
+        ),
+        "einsum": Record(
+            products(
+                ("ij,jk->ik", [(2, 3), (3, 4)]),
+                ("ij,jk->ki", [(2, 3), (3, 4)]),
+                ("i,i->", [(3,), (3,)]),
+                ("i->", [(3,)]),
+                ("i->i", [(3,)]),
+                ("ij->ji", [(2, 3)]),
+                ("ij->j", [(2, 3)]),
+                ("ijk->j", [(2, 3, 4)]),
+                ("ii->", [(3, 3)]),
+                ("ii->i", [(3, 3)]),
+                ("iii->i", [(2, 2, 2)]),
+                ("iij->j", [(3, 3, 2)]),
+                ("iji->", [(3, 2, 3)]),
+                ("iij,j->i", [(3, 3, 2), (2,)]),
+                ("ii,ii->", [(2, 2), (2, 2)]),
+                ("ij,kl->il", [(2, 3), (2, 4)]),
+                ("i,j->ij", [(2,), (3,)]),
+                (",i->i", [(), (3,)]),
+                ("->", [()]),
+                ("bij,bjk->bik", [(2, 2, 3), (2, 3, 2)]),
+                ("bij,jk->bik", [(2, 2, 3), (3, 2)]),
+                ("ij,jk,kl->il", [(2, 3), (3, 2), (2, 3)]),
+                ("i,ij,j->", [(2,), (2, 3), (3,)]),
+                ("ij,jk->ik", [(2, 1), (3, 4)]),
+                ("ij,jk->ik", [(0, 3), (3, 2)]),
+                ("ij,jk->ik", [(2, 0), (0, 2)]),
+            ),
+            analytic=True,
+            reference=lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs),
+        ),
+    }
+
+
+# ── networks ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _neural() -> dict[str, Record]:
+    rng = generator("networks")
+    over = [
+        Sample((x,), {"axis": axis})
+        for x, axes in (
+            (draw(rng, (3,), NONZERO), (-1, 0, None)),
+            (draw(rng, (2, 3), NONZERO), (-1, 0, None, (0, 1))),
+            (draw(rng, (2, 3, 2), NONZERO), (1, (0, 2))),
+            (draw(rng, (2, 1, 3), NONZERO), (1,)),
+            (draw(rng, (0, 3), NONZERO), (1,)),
+            (strided(rng, (2, 3), NONZERO), (1,)),
+            (np.array([1.0, 1.0, 0.5]), (0,)),
+        )
+        for axis in axes
+    ]
+    far = np.array([1e4, 0.0, -1e4])
+
+    def probabilities(x: Any, axis: Any) -> Any:
+        return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
+
+    return {
+        "softmax": Record(
+            tuple(over),
+            (kink(far, to=[np.zeros(3)], axis=0),),
+            analytic=True,
+            reference=probabilities,
+        ),
+        "log_softmax": Record(
+            tuple(over),
+            (kink(far, to=[[-2.0, 1.0, 1.0]], axis=0),),
+            analytic=True,
+            reference=lambda x, axis: np.log(probabilities(x, axis)),
+        ),
+        "logsumexp": Record(
+            tuple(reductions("logsumexp", AXES)),
+            (
+                kink(far, to=[[1.0, 0.0, 0.0]], axis=0, keepdims=False),
+                kink([-INF, 0.0, 0.0], to=[[0.0, 0.5, 0.5]], axis=None, keepdims=False),
+            ),
+            analytic=True,
+            reference=lambda x, axis, keepdims: np.log(
+                np.sum(np.exp(x), axis=axis, keepdims=keepdims)
+            ),
+        ),
+    }
+
+
+RECORDS: dict[str, Record] = {
+    **_elementwise(),
+    **_reductions(),
+    **_shapes(),
+    **_indexing(),
+    **_linalg(),
+    **_neural(),
+}

@@ -1,0 +1,51 @@
+"""A chain of 1,000,000 operations: nothing recurses."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, grad, graph, jvp, linearize
+
+N = 1_000_000
+
+
+def test_a_million_operations_recorded():
+    x = Tensor(1.0, name="x")
+    y = x
+    for _ in range(N):
+        y = y + 1e-6
+    y.backward()
+    assert x.grad == 1.0
+    g = graph(y)
+    assert len(g) == N + 1
+    assert "more …" in str(g)
+    del g
+    assert repr(y) == f"Tensor({y.data!r}, from add)"
+    assert pickle.loads(pickle.dumps(y)).data == y.data
+    assert copy.deepcopy(y).data == y.data
+    del y
+
+
+def test_a_million_operations_forward():
+    def f(x):
+        for _ in range(N):
+            x = x * 1.000001
+        return x
+
+    value, slope = jvp(f, (1.0,), (1.0,))
+    assert slope == value == pytest.approx(np.exp(1), rel=1e-5)
+
+
+def test_deep_chains_of_arrays_nested():
+    def f(x):
+        for _ in range(10_000):
+            x = x * 1.0001
+        return np.sum(x)
+
+    x = np.ones(2)
+    slope = 1.0001**10_000
+    np.testing.assert_allclose(grad(f)(x), slope)
+    np.testing.assert_allclose(linearize(f, x)[1](x), 2 * slope)
+    np.testing.assert_allclose(grad(lambda x: np.sum(grad(f)(x) * x))(x), slope)

@@ -1,0 +1,73 @@
+"""Errors say what happened, to which tensors, and what to do."""
+
+import numpy as np
+import pytest
+
+from autobp import NoRuleError, Tensor, grad
+
+x = Tensor(np.ones((3, 4)), name="x")
+w = Tensor(np.ones((5, 2)), name="w")
+unnamed = Tensor(np.ones(7))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: x @ w, "matmul: shapes (3, 4) and (5, 2) of 'x' and 'w' do not fit: 4 (axis 1 of the first) is not 5 (axis 0 of the second)"),
+        (lambda: np.dot(x, unnamed), "matmul: shapes (3, 4) and (7,) of 'x' do not fit: 4 (axis 1 of the first) is not 7 (axis 0 of the second)"),
+        (lambda: x @ 2.0, "matmul: shapes (3, 4) and () of 'x' do not fit: a product of matrices takes no numbers"),
+        (lambda: x + w, "add: shapes (3, 4) and (5, 2) of 'x' and 'w' do not fit: 2 and 4 on axis -1 (sizes must agree or be 1)"),
+        (lambda: x * np.ones(3), "multiply: shapes (3, 4) and (3,) of 'x' do not fit: 3 and 4 on axis -1"),
+        (lambda: np.where(np.ones(2, bool), x, 0.0), "where: shapes (2,) and (3, 4) and () of 'x' do not fit: 2 and 4 on axis -1"),
+        (lambda: x.reshape(5, 5), "reshape: shapes (3, 4), shape=(5, 5) of 'x': cannot reshape"),
+        (lambda: np.concatenate([x, w]), "concatenate: shapes (3, 4) and (5, 2), axis=0 of 'x' and 'w':"),
+        (lambda: np.stack([x, w]), "stack: all shapes must be the same, got [(3, 4), (5, 2)]"),
+        (lambda: np.broadcast_to(x, (2, 4)), "broadcast_to: shapes (3, 4), shape=(2, 4) of 'x'"),
+        (lambda: np.einsum("ij,jk", x, w), "einsum: shapes (3, 4) and (5, 2)"),
+        (lambda: np.split(x, 2), "split: axis 0 of length 3 does not divide into 2 equal parts"),
+        (lambda: np.tensordot(x, w), "tensordot: shapes (3, 4) and (5, 2) do not fit"),
+        (lambda: grad(lambda a: np.sum(a @ w))(np.ones((3, 4))), "matmul: shapes (3, 4) and (5, 2) of 'w' do not fit"),
+    ],
+)  # fmt: skip
+def test_shape_errors(call, text):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert text in str(caught.value)
+
+
+def test_errors_of_numpys_own_kinds_stay_what_they_are():
+    with pytest.raises(np.exceptions.AxisError):
+        np.sum(x, axis=2)
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        np.linalg.inv(Tensor(np.zeros((2, 2))))
+    with pytest.raises(IndexError):
+        x[5]
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: np.fft.fft(x), "np.fft.fft has no rule of differentiation; pass t.numpy()"),
+        (lambda: np.linalg.svd(x), "np.linalg.svd has no rule of differentiation"),
+        (lambda: np.convolve(unnamed, unnamed), "np.convolve has no rule of differentiation; use a sum of shifted products;"),
+        (lambda: np.frexp(x), "np.frexp has no rule of differentiation"),
+        (lambda: np.add.at(x, 0, 1), "np.add.at has no rule"),
+        (lambda: np.divide.reduce(x), "np.divide.reduce has no rule"),
+        (lambda: np.sum(x, dtype=np.float32), "np.sum(dtype=…) has no rule of differentiation; call it without dtype"),
+        (lambda: np.sum(x, 0, np.float32), "np.sum(dtype=…) has no rule"),
+        (lambda: x.mean(where=[True]), "np.mean(where=…) has no rule"),
+        (lambda: np.exp(x, out=np.ones((3, 4))), "np.exp(out=…) has no rule"),
+        (lambda: np.fft.ifft(x), "or give it a rule with autobp.custom"),
+        (lambda: x.astype(int), "astype(int64) would cut 'x' off from its derivative; if that is meant, use .numpy().astype(int64)"),
+        (lambda: x[x], "a Tensor holds floating-point numbers and cannot be an index"),
+    ],
+)  # fmt: skip
+def test_what_has_no_rule_says_what_to_do(call, text):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert text in str(caught.value)
+
+
+def test_no_rule_errors_are_a_kind_of_their_own():
+    with pytest.raises(NoRuleError):
+        np.fft.fft(x)

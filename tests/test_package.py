@@ -1,0 +1,91 @@
+"""The project as a whole: layers, dependencies, the README."""
+
+import ast
+import contextlib
+import io
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import autobp
+
+PACKAGE = pathlib.Path(autobp.__file__).parent
+ROOT = PACKAGE.parent
+
+# Each module may import those before it. That is the architecture; a circle cannot be written down.
+LAYERS = [
+    "context",
+    "primitive",
+    "rules",
+    "errors",
+    "calculus",
+    "tensor",
+    "tree",
+    "graph",
+    "reverse",
+    "forward",
+    "higher",
+    "custom",
+    "check",
+]
+
+
+def imports(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("autobp"):
+            yield from [node.module.partition("autobp.")[2].split(".")[0]] if node.module != "autobp" else [a.name for a in node.names]
+
+
+def test_imports_run_one_way():
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if name == "__init__":
+            continue
+        assert name in LAYERS, f"{name} has no place in the layers"
+        for other in imports(path):
+            ahead = LAYERS.index(other) < LAYERS.index(name) or (other == name == "rules")
+            assert ahead, f"{name} imports {other}, which stands on it"
+
+
+def test_readers_meet_only_in_the_graph():
+    readers = {"reverse", "forward"}
+    for reader in readers:
+        assert not set(imports(PACKAGE / f"{reader}.py")) & (readers - {reader})
+
+
+def test_importing_needs_numpy_alone():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import autobp;"
+        "print(*sorted({m.partition('.')[0] for m in set(sys.modules) - before}))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    added = set(out.stdout.split())
+    assert added - set(sys.stdlib_module_names) == {"autobp"}
+
+
+def test_typed():
+    assert (PACKAGE / "py.typed").exists()
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="installed without the README")
+def test_readme_blocks_run_and_print_what_they_say():
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```(\w*)\n(.*?)```", text, re.S)
+    names, printed = {}, ""
+    ran = compared = 0
+    for language, block in blocks:
+        if language == "python":
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(block, names)
+            printed, ran = out.getvalue(), ran + 1
+        elif not language:
+            assert block == printed
+            compared += 1
+    assert ran >= 2
+    assert compared >= 1
+    assert "autobp" in text.splitlines()[0]
+    assert text.index("```python") < 200  # the first example is on the first screen
