@@ -27,7 +27,10 @@ def test_agreement_is_reported():
     [
         (lambda g, y, x: -g * np.cos(x), r"argument 0\[.\]"),
         (lambda g, y, x: g, r"argument 0\[.\]"),
-        (lambda g, y, x: g * np.cos(x) * [1, 1, 1.001], r"argument 0\[2\]: forward .*, numerical -?[\d.]+"),
+        (
+            lambda g, y, x: g * np.cos(x) * [1, 1, 1.001],
+            r"argument 0\[2\]: forward .*, numerical -?[\d.]+",
+        ),
     ],
 )
 def test_a_wrong_rule_is_found_and_placed(rule, text):
@@ -46,7 +49,9 @@ def test_a_rule_wrong_in_one_mode_is_found():
 
 def test_a_rule_that_is_wrong_only_when_differentiated_is_found():
     """First order is right, the dependence of the rule on x is hidden."""
-    hidden = custom(np.sin, vjp=lambda g, y, x: g * np.cos(x.numpy() if isinstance(x, Tensor) else x))
+    hidden = custom(
+        np.sin, vjp=lambda g, y, x: g * np.cos(x.numpy() if isinstance(x, Tensor) else x)
+    )
     check_gradients(hidden, 1.0)
     with pytest.raises(GradientError, match="the (gradient|tangent)'s argument 0"):
         check_gradients(hidden, 1.0, order=2)
@@ -55,7 +60,9 @@ def test_a_rule_that_is_wrong_only_when_differentiated_is_found():
 def test_paths_into_nests_are_named():
     wrong = custom(np.sin, vjp=lambda g, y, x: g * 2)
     with pytest.raises(GradientError, match=r"argument 1\['b'\]\[0\]\[1\]: "):
-        check_gradients(lambda x, p: wrong(p["b"][0]), 1.0, {"b": [np.array([np.pi / 3, 2.0])]}, atol=1)
+        check_gradients(
+            lambda x, p: wrong(p["b"][0]), 1.0, {"b": [np.array([np.pi / 3, 2.0])]}, atol=1
+        )
     with pytest.raises(ValueError, match="order is 1 or 2, not 3"):
         check_gradients(np.sin, 1.0, order=3)
 
@@ -93,7 +100,9 @@ def test_integers_are_converted_with_a_word_and_put_back():
     np.testing.assert_allclose(g, (p - np.eye(3)[y]) / 2, atol=1e-8)
     assert z.dtype == before.dtype
     np.testing.assert_array_equal(z, before)
-    with pytest.raises(TypeError, match=r"array of int8, which cannot be varied: use \.astype\(float\)"):
+    with pytest.raises(
+        TypeError, match=r"array of int8, which cannot be varied: use \.astype\(float\)"
+    ):
         numerical_gradient(lambda: 0.0, [np.ones(2, np.int8)])
 
 
@@ -126,7 +135,9 @@ def test_tensors_are_varied_too():
     np.testing.assert_allclose(gb, b.grad, rtol=1e-8)
     assert b.data == 3.0
     single = Tensor(np.ones(2, np.float32))
-    np.testing.assert_allclose(numerical_gradient(lambda: np.sum(single**2), [single])[0], 2, rtol=1e-3)
+    np.testing.assert_allclose(
+        numerical_gradient(lambda: np.sum(single**2), [single])[0], 2, rtol=1e-3
+    )
 
 
 def test_numerical_gradient_refusals():

@@ -42,7 +42,13 @@ def test_scopes_nest_and_end():
         with pytest.raises(KeyError), scope("layer2"):
             raise KeyError
         c = x + 1
-    assert [t.scope for t in (a, b, w, c, x * 2)] == ["net", "net/layer1", "net/layer1", "net", None]
+    assert [t.scope for t in (a, b, w, c, x * 2)] == [
+        "net",
+        "net/layer1",
+        "net/layer1",
+        "net",
+        None,
+    ]
 
 
 def test_state_is_restored_whatever_happens():

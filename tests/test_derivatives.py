@@ -158,9 +158,9 @@ def test_hessian_and_hvp():
     x, v = np.array([0.5, 1.5, -0.3]), np.array([1.0, -2.0, 0.5])
     h = hessian(rosenbrock)(x)
     close(h, h.T)
-    numerical = np.stack([
-        (grad(rosenbrock)(x + e) - grad(rosenbrock)(x - e)) / 2e-6 for e in 1e-6 * np.eye(3)
-    ])
+    numerical = np.stack(
+        [(grad(rosenbrock)(x + e) - grad(rosenbrock)(x - e)) / 2e-6 for e in 1e-6 * np.eye(3)]
+    )
     close(h, numerical, rtol=1e-5)
     close(hvp(rosenbrock, (x,), (v,)), h @ v)
     blocks = hessian(lambda x, y: np.sum(x**2) * y, argnums=(0, 1))(np.ones(2), 3.0)
@@ -300,9 +300,14 @@ def test_custom_rules_serve_both_modes_from_either():
 def test_custom_with_several_arguments_parameters_and_broadcasting():
     scaled = custom(
         lambda x, y, power: x * y**power,
-        vjp=(lambda g, z, x, y, power: g * y**power, lambda g, z, x, y, power: g * x * power * y ** (power - 1)),
+        vjp=(
+            lambda g, z, x, y, power: g * y**power,
+            lambda g, z, x, y, power: g * x * power * y ** (power - 1),
+        ),
     )
-    check_gradients(lambda x, y: scaled(x, y, power=3), np.ones((2, 3)) * 0.5, np.arange(1.0, 4), order=2)
+    check_gradients(
+        lambda x, y: scaled(x, y, power=3), np.ones((2, 3)) * 0.5, np.arange(1.0, 4), order=2
+    )
     straight = custom(np.multiply, vjp=(lambda g, z, x, y: g * y, None))
     assert grad(straight, (0, 1))(2.0, 3.0) == (3.0, 0.0)
     assert jvp(straight, (2.0, 3.0), (0.0, 1.0))[1] == 0.0
@@ -342,19 +347,29 @@ def test_anomalies_are_found_where_they_begin():
     here = r"test_derivatives\.py:\d+"
     p = Tensor([0.5, 0.0], name="p")
     with np.errstate(all="ignore"), detect_anomaly():
-        with pytest.raises(FloatingPointError, match=rf"log made the first inf \(forward\), at .*{here}, from 'p'"):
+        with pytest.raises(
+            FloatingPointError, match=rf"log made the first inf \(forward\), at .*{here}, from 'p'"
+        ):
             p * np.log(p)
-        with pytest.raises(FloatingPointError, match=rf"divide made the first nan \(forward\), at .*{here}"):
+        with pytest.raises(
+            FloatingPointError, match=rf"divide made the first nan \(forward\), at .*{here}"
+        ):
             Tensor(0.0) / 0.0
         with pytest.raises(FloatingPointError, match=r"exp made the first inf"):
             jvp(np.exp, (1e4,), (1.0,))
         y = np.sum(np.sqrt(p))
-        with pytest.raises(FloatingPointError, match=rf"sqrt made the first inf \(backward\), at .*{here}, in the gradient of 'p'"):
+        with pytest.raises(
+            FloatingPointError,
+            match=rf"sqrt made the first inf \(backward\), at .*{here}, in the gradient of 'p'",
+        ):
             y.backward()
         assert p.grad is None
     with np.errstate(all="ignore"):
         y = np.sqrt(Tensor(0.0))
-        with detect_anomaly(), pytest.raises(FloatingPointError, match="recorded outside detect_anomaly"):
+        with (
+            detect_anomaly(),
+            pytest.raises(FloatingPointError, match="recorded outside detect_anomaly"),
+        ):
             y.backward()
 
 

@@ -36,7 +36,11 @@ LAYERS = [
 def imports(path):
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("autobp"):
-            yield from [node.module.partition("autobp.")[2].split(".")[0]] if node.module != "autobp" else [a.name for a in node.names]
+            yield from (
+                [node.module.partition("autobp.")[2].split(".")[0]]
+                if node.module != "autobp"
+                else [a.name for a in node.names]
+            )
 
 
 def test_imports_run_one_way():

@@ -160,7 +160,9 @@ def test_in_place_operators_rebind():
 
 def test_writing_in_place_is_refused_and_at_is_offered():
     x = Tensor([1.0, 2.0], name="x")
-    with pytest.raises(TypeError, match=r"'x' cannot be changed in place: use t = t\.at\[i\]\.set\(v\)"):
+    with pytest.raises(
+        TypeError, match=r"'x' cannot be changed in place: use t = t\.at\[i\]\.set\(v\)"
+    ):
         x[0] = 3
     with pytest.raises(TypeError, match=r"use np\.sort"):
         x.sort()
@@ -171,7 +173,14 @@ def test_writing_in_place_is_refused_and_at_is_offered():
 
 def test_recorded_tensors_do_not_silently_become_constants():
     x = Tensor(2.0, name="x")
-    for convert in (float, int, math.sin, np.asarray, lambda t: np.array([t, t]), lambda t: [1, 2][t]):
+    for convert in (
+        float,
+        int,
+        math.sin,
+        np.asarray,
+        lambda t: np.array([t, t]),
+        lambda t: [1, 2][t],
+    ):
         with pytest.raises(TypeError, match=r"'x' is recorded and cannot silently become|integer"):
             convert(x)
     with pytest.raises(TypeError, match=r"use NumPy's functions .*np\.stack, not np\.array"):
