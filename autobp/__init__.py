@@ -3,13 +3,14 @@
 Write NumPy on Tensors; the program is recorded as a graph, and everything else reads it.
 """
 
-from autobp.check import GradientError, check_gradients, numerical_gradient
+from autobp.check import GradientError, check_gradients
 from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom import custom
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
 from autobp.graph import Graph, graph
 from autobp.higher import hessian, hvp, jacobian
+from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor

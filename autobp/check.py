@@ -1,10 +1,8 @@
-"""Numerical derivatives, and the check of both modes against them."""
+"""Forward and reverse mode checked against central differences."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +13,7 @@ from autobp.reverse import vjp
 from autobp.tensor import Tensor
 from autobp.tree import leaves, refilled, transformed
 
-__all__ = ["GradientError", "GradientReport", "check_gradients", "numerical_gradient"]
+__all__ = ["GradientError", "GradientReport", "check_gradients"]
 
 
 class GradientError(AssertionError):
@@ -152,94 +150,3 @@ def _compare(
                 report.note("forward", place, column[j], numerical[j], atol + rtol * scale)
             bound = atol + rtol * max(float(np.sum(np.abs(v_flat * numerical))), 1e-3)
             report.note("reverse", place, float(pulled[k][i]), float(v_flat @ numerical), bound)
-
-
-def numerical_gradient(
-    function: Callable[[], Any], parameters: Sequence[Any], eps: float = 1e-6
-) -> list[np.ndarray]:
-    """The gradient of a function of no arguments by central differences.
-
-    The function reads the parameters, arrays or Tensors, which are varied in place and left exactly
-    as they were, whatever happens. Arrays of integers cannot hold a small step: for as long as it
-    takes they are made arrays of floats, and a warning says so.
-
-    >>> import numpy as np
-    >>> from autobp import numerical_gradient
-    >>> w = np.array([1.0, 2.0])
-    >>> numerical_gradient(lambda: np.sum(w**2), [w])[0].round(6)
-    array([2., 4.])
-    """
-    gradients = []
-    for k, p in enumerate(parameters):
-        with _variable(p, f"parameter {k}") as array:
-            single = array.dtype.itemsize < 8
-            h = max(eps, 5e-3) if single else eps  # float32 cannot tell smaller steps apart
-            g = np.zeros(array.shape)
-            for i in np.ndindex(array.shape):
-                start = array[i]
-                array[i] = start + h
-                above, up = array[i], _number(function())
-                array[i] = start - h
-                below, down = array[i], _number(function())
-                array[i] = start
-                g[i] = (up - down) / (float(above) - float(below))
-            gradients.append(g)
-    return gradients
-
-
-@contextmanager
-def _variable(p: Any, what: str) -> Iterator[np.ndarray]:
-    """A parameter as an array of floats that the function reads, put back at the end."""
-    if isinstance(p, Tensor) and not p.ndim:
-        with _number_variable(p) as array:
-            yield array
-        return
-    array = p.data if isinstance(p, Tensor) else p
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise TypeError(
-            f"{what} must be a Tensor or an array of numbers to be varied, not {p!r:.60}"
-        )
-    saved, dtype = array.copy(), array.dtype
-    if dtype.kind != "f":
-        if dtype.itemsize != 8:
-            raise TypeError(
-                f"{what} is an array of {dtype}, which cannot be varied: use .astype(float)"
-            )
-        warnings.warn(
-            f"{what} is an array of {dtype}: converted to float64 to be varied", stacklevel=4
-        )
-        setattr(array, "dtype", np.float64)  # noqa: B010  # the same memory, which everybody who holds the array then sees
-        array[...] = saved
-    try:
-        yield array
-    finally:
-        setattr(array, "dtype", dtype)  # noqa: B010
-        array[...] = saved
-
-
-class _Cell(np.ndarray):
-    """A 0-d array that writes through to a Tensor, whose number is not in an array."""
-
-    tensor: Tensor
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        super().__setitem__(index, value)
-        self.tensor.value = type(self.tensor.value)(value)
-
-
-@contextmanager
-def _number_variable(tensor: Tensor) -> Iterator[np.ndarray]:
-    saved = tensor.value
-    cell = np.array(saved).view(_Cell)
-    cell.tensor = tensor
-    try:
-        yield cell
-    finally:
-        tensor.value = saved
-
-
-def _number(value: Any) -> float:
-    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.size != 1:
-        raise ValueError(f"the function must return a number, not shape {array.shape}")
-    return float(array.item())

@@ -100,10 +100,47 @@ def test_integers_are_converted_with_a_word_and_put_back():
     np.testing.assert_allclose(g, (p - np.eye(3)[y]) / 2, atol=1e-8)
     assert z.dtype == before.dtype
     np.testing.assert_array_equal(z, before)
-    with pytest.raises(
-        TypeError, match=r"array of int8, which cannot be varied: use \.astype\(float\)"
-    ):
-        numerical_gradient(lambda: 0.0, [np.ones(2, np.int8)])
+
+
+GLOBAL = np.array([1, 2])
+
+
+class Model:
+    def __init__(self):
+        self.w = np.array([1, 2], np.int8)
+
+    def loss(self):
+        return np.sum(self.w**2)
+
+
+@pytest.mark.filterwarnings("ignore:parameter")
+def test_integers_are_found_wherever_the_function_reads_them():
+    closed, nested, listed, model = (
+        np.array([1, 2]),
+        {"w": [np.array([1, 2])]},
+        [np.array([1, 2])],
+        Model(),
+    )
+    helper = lambda: np.sum(closed**2)
+    for f, params in [
+        (lambda: np.sum(GLOBAL**2), [GLOBAL]),
+        (lambda: helper(), [closed]),
+        (lambda: np.sum(nested["w"][0] ** 2), nested["w"]),
+        (lambda: np.sum(listed[0] ** 2), listed),
+        (model.loss, [model.w]),
+        (lambda: model.loss(), [model.w]),
+    ]:
+        before = params[0]
+        np.testing.assert_allclose(numerical_gradient(f, params)[0], [2, 4], rtol=1e-6)
+        assert params[0] is before
+        assert before.dtype.kind == "i"
+        assert before.tolist() == [1, 2]
+    assert GLOBAL.dtype == np.array([1]).dtype
+    held = (np.array([1, 2]),)
+    with pytest.raises(TypeError, match=r"in a tuple .*: use \.astype\(float\)"):
+        numerical_gradient(lambda: np.sum(held[0] ** 2), [held[0]])
+    with pytest.raises(TypeError, match="in no place that is known"):
+        numerical_gradient(lambda: 0.0, [np.array([1, 2])])
 
 
 @pytest.mark.filterwarnings("ignore:parameter")

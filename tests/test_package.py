@@ -30,6 +30,7 @@ LAYERS = [
     "higher",
     "custom",
     "check",
+    "numerical",
 ]
 
 
