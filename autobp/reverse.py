@@ -12,7 +12,7 @@ from autobp.context import current
 from autobp.errors import label
 from autobp.graph import Trace, ancestors, like, trace
 from autobp.primitive import Array, Primitive, Rule, same
-from autobp.tensor import CONSTANT, Tensor, is_kept
+from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import leaves, refilled
 
 __all__ = ["backward", "grad", "sweep", "value_and_grad", "vjp"]
@@ -146,10 +146,10 @@ def _replaced(a: Tensor) -> RuntimeError:
 
 def _hooked(node: Tensor, g: Array) -> Array:
     for hook in node.hooks:
-        if is_kept(hook):
+        if hook is RETAIN:
             node.grad = np.array(g)[()] if not isinstance(g, Tensor) else g
         else:
-            changed = hook(g)
+            changed = hook.call(g)
             g = g if changed is None else project(changed, node.value)
     return g
 

@@ -21,18 +21,17 @@ import numpy as np
 
 from autobp.calculus import ON_FLOATS, as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line
-from autobp.errors import label, no_rule, not_in_place, not_plain
+from autobp.dispatch import called, called_ufunc, method
+from autobp.errors import label, not_in_place, not_plain
 from autobp.primitive import NUMPY, Primitive, Variable, constant
 from autobp.rules import arithmetic as ops
-from autobp.rules import indexing, linalg, neural, reduction, shape
+from autobp.rules import indexing, linalg, shape
 
 __all__ = ["Tensor"]
 
 _new = object.__new__
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
-
-CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # of code objects: takes *args, **kwargs
 
 CONSTANT = -1  # the level of what is not differentiated
 
@@ -127,45 +126,6 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return method
 
 
-def _method(function: Callable[..., Any]) -> Callable[..., Any]:
-    """ndarray's method of the same name as NumPy's function."""
-    ours = NUMPY[function]
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return _called(ours, function, (self, *args), kwargs)
-
-    method.__name__, method.__doc__ = function.__name__, f"`np.{function.__name__}` of this tensor."
-    return method
-
-
-def _called(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Call our twin of a NumPy function in NumPy's own form. What the twin does not take must be
-    left at its default."""
-    if isinstance(ours, Primitive):
-        if kwargs:
-            raise no_rule(theirs, kwargs)
-        return ours(*args)
-    code = ours.__code__
-    if len(args) > code.co_argcount and not code.co_flags & CO_VARARGS:
-        # Arguments by position that NumPy has before those we take, such as the dtype of np.sum.
-        kwargs = {**dict(zip(_names(theirs), args)), **kwargs}
-        args = ()
-    if kwargs and not code.co_flags & CO_VARKEYWORDS:
-        known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        extra = {k: v for k, v in kwargs.items() if k not in known}
-        unmet = {k: v for k, v in extra.items() if v is not None and v is not np._NoValue}
-        if unmet:
-            raise no_rule(theirs, unmet)
-        kwargs = {k: v for k, v in kwargs.items() if k in known}
-    return ours(*args, **kwargs)
-
-
-def _names(function: Any) -> list[str]:
-    from inspect import signature  # late: rare, and slow to import
-
-    return list(signature(function).parameters)
-
-
 def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Tensor:
     t = Tensor(value, requires_grad=requires_grad, name=name)
     t.grad = grad
@@ -214,7 +174,7 @@ class Tensor(Variable):
     line: str | None  # the user's line that made it, under detect_anomaly()
     level: int
     born: int
-    hooks: tuple[Callable[[Any], Any], ...]
+    hooks: tuple[Hook, ...]
 
     def __init__(
         self, data: Any, *, requires_grad: bool = True, name: str | None = None, dtype: Any = None
@@ -381,48 +341,28 @@ class Tensor(Variable):
 
         backward(self, gradient)
 
-    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Any], Any]) -> Hook:
         """Call `hook(gradient)` when a backward sweep has this tensor's whole gradient. If it
-        returns something, that takes the gradient's place. Returns a function that removes it."""
-        self.hooks = (*self.hooks, hook)
-
-        def remove() -> None:
-            self.hooks = tuple(h for h in self.hooks if h is not hook)
-
-        return remove
+        returns something, that takes the gradient's place. `remove()` of what is returned ends it.
+        """
+        handle = Hook(self, hook)
+        self.hooks = (*self.hooks, handle)
+        return handle
 
     def retain_grad(self) -> None:
         """Keep the gradient of an intermediate result in `.grad`, that of the latest sweep."""
-        if not self.is_leaf and not any(map(is_kept, self.hooks)):
-            self.hooks = (*self.hooks, _keep)
+        if not self.is_leaf and RETAIN not in self.hooks:
+            self.hooks = (*self.hooks, RETAIN)
 
     # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__":
-            if kwargs:
-                raise no_rule(ufunc, kwargs)
-            twin = NUMPY.get(ufunc)
-            if twin is None:
-                raise no_rule(ufunc)
-            return twin(*inputs)
-        if method == "outer" and ufunc in NUMPY and not kwargs:
-            x, y = inputs
-            column = np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y)))
-            return NUMPY[ufunc](column, y)
-        twin = _UFUNC_METHODS.get((ufunc, method))
-        if twin is None:
-            raise no_rule(ufunc, method=method)
-        a, axis = (*inputs, kwargs.pop("axis", 0))[:2]
-        return _called(twin, getattr(ufunc, method), (a, axis), kwargs)
+        return called_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(
         self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
-        twin = NUMPY.get(function)
-        if twin is None:
-            raise no_rule(function)
-        return _called(twin, function, args, kwargs)
+        return called(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
@@ -532,18 +472,18 @@ class Tensor(Variable):
         return shape.transpose(self, (axes[0] if many else axes) or None)
 
     # fmt: off
-    sum,     mean,    prod     = _method(np.sum),     _method(np.mean),    _method(np.prod)
-    var,     std               = _method(np.var),     _method(np.std)
-    max,     min               = _method(np.max),     _method(np.min)
-    cumsum,  cumprod           = _method(np.cumsum),  _method(np.cumprod)
-    argmax,  argmin,  argsort  = _method(np.argmax),  _method(np.argmin),  _method(np.argsort)
-    all,     any,     nonzero  = _method(np.all),     _method(np.any),     _method(np.nonzero)
-    ravel,   squeeze, swapaxes = _method(np.ravel),   _method(np.squeeze), _method(np.swapaxes)
-    clip,    round,   dot      = _method(np.clip),    _method(np.round),   _method(np.dot)
-    take,    repeat,  copy     = _method(np.take),    _method(np.repeat),  _method(np.copy)
-    trace,   diagonal          = _method(np.trace),   _method(np.diagonal)
-    argpartition, searchsorted = _method(np.argpartition), _method(np.searchsorted)
-    conj = conjugate           = _method(np.conjugate)
+    sum,     mean,    prod     = method(np.sum),     method(np.mean),    method(np.prod)
+    var,     std               = method(np.var),     method(np.std)
+    max,     min               = method(np.max),     method(np.min)
+    cumsum,  cumprod           = method(np.cumsum),  method(np.cumprod)
+    argmax,  argmin,  argsort  = method(np.argmax),  method(np.argmin),  method(np.argsort)
+    all,     any,     nonzero  = method(np.all),     method(np.any),     method(np.nonzero)
+    ravel,   squeeze, swapaxes = method(np.ravel),   method(np.squeeze), method(np.swapaxes)
+    clip,    round,   dot      = method(np.clip),    method(np.round),   method(np.dot)
+    take,    repeat,  copy     = method(np.take),    method(np.repeat),  method(np.copy)
+    trace,   diagonal          = method(np.trace),   method(np.diagonal)
+    argpartition, searchsorted = method(np.argpartition), method(np.searchsorted)
+    conj = conjugate           = method(np.conjugate)
     # fmt: on
 
     def compress(self, condition: Any, axis: int | None = None) -> Tensor:
@@ -587,19 +527,20 @@ class Tensor(Variable):
         return format(self.item(), spec) if spec else repr(self)
 
 
-def _keep(gradient: Any) -> None:
-    """The hook of retain_grad: the sweep looks for it and stores the gradient."""
+class Hook:
+    """What is called with a tensor's gradient, until it is removed."""
+
+    __slots__ = ("call", "tensor")
+
+    def __init__(self, tensor: Tensor | None, call: Callable[[Any], Any]) -> None:
+        self.tensor = tensor
+        self.call = call
+
+    def remove(self) -> None:
+        if self.tensor is not None:
+            self.tensor.hooks = tuple(h for h in self.tensor.hooks if h is not self)
+            self.tensor = None
 
 
-def is_kept(hook: Any) -> bool:
-    return hook is _keep
-
-
-# fmt: off
-_UFUNC_METHODS: dict[tuple[Any, str], Any] = {
-    (np.add,       "reduce"): reduction.sum,  (np.add,      "accumulate"): reduction.cumsum,
-    (np.multiply,  "reduce"): reduction.prod, (np.multiply, "accumulate"): reduction.cumprod,
-    (np.maximum,   "reduce"): reduction.max,  (np.minimum,  "reduce"):     reduction.min,
-    (np.logaddexp, "reduce"): neural.logsumexp,
-}
-# fmt: on
+#: The hook of retain_grad: a sweep that meets it stores the gradient.
+RETAIN = Hook(None, lambda gradient: None)

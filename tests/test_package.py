@@ -18,10 +18,11 @@ ROOT = PACKAGE.parent
 # Each module may import those before it. That is the architecture; a circle cannot be written down.
 LAYERS = [
     "context",
+    "errors",
     "primitive",
     "rules",
-    "errors",
     "calculus",
+    "dispatch",
     "tensor",
     "tree",
     "graph",

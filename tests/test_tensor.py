@@ -323,12 +323,12 @@ def test_hooks_see_and_change_gradients():
     x = Tensor(3.0)
     y = x * x
     seen = []
-    remove = y.register_hook(seen.append)
+    hook = y.register_hook(seen.append)
     x.register_hook(lambda g: g / 2)
     (y + y).backward()
     assert seen == [2.0]
     assert x.grad == 6.0
-    remove()
+    hook.remove()
     (y + y).backward()
     assert seen == [2.0]
 

@@ -1,0 +1,91 @@
+"""From a call of NumPy's, in any of the forms that NumPy allows, to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.errors import no_rule
+from autobp.primitive import NUMPY, Primitive
+from autobp.rules import neural, reduction
+
+__all__ = ["called", "called_ufunc", "method"]
+
+# fmt: off
+_UFUNC_METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
+    (np.add,       "reduce"): reduction.sum,  (np.add,      "accumulate"): reduction.cumsum,
+    (np.multiply,  "reduce"): reduction.prod, (np.multiply, "accumulate"): reduction.cumprod,
+    (np.maximum,   "reduce"): reduction.max,  (np.minimum,  "reduce"):     reduction.min,
+    (np.logaddexp, "reduce"): neural.logsumexp,
+}
+# fmt: on
+
+_TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
+
+
+def called(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call our twin of a NumPy function."""
+    twin = NUMPY.get(function)
+    if twin is None:
+        raise no_rule(function)
+    return _fitted(twin, function, args, kwargs)
+
+
+def called_ufunc(
+    ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """Call our twin of a ufunc, or of one of its methods: `np.add(x, y)`, `np.add.reduce(x)`."""
+    if method == "__call__":
+        return called(ufunc, inputs, kwargs)
+    if method == "outer" and ufunc in NUMPY and not kwargs:
+        x, y = inputs
+        return NUMPY[ufunc](np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y)
+    twin = _UFUNC_METHODS.get((ufunc, method))
+    if twin is None:
+        raise no_rule(ufunc, method=method)
+    x, axis = (*inputs, kwargs.pop("axis", 0))[:2]  # not None: a ufunc's methods begin at axis 0
+    return _fitted(twin, getattr(ufunc, method), (x, axis), kwargs)
+
+
+def method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """ndarray's method of the same name as a NumPy function."""
+    twin = NUMPY[function]
+
+    def as_method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _fitted(twin, function, (self, *args), kwargs)
+
+    as_method.__name__ = function.__name__
+    as_method.__doc__ = f"`np.{function.__name__}` of this tensor."
+    return as_method
+
+
+def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call ours with arguments meant for theirs. What ours does not take must be at its default."""
+    if isinstance(ours, Primitive):
+        if kwargs:
+            raise no_rule(theirs, kwargs)
+        return ours(*args)
+    code = ours.__code__
+    if len(args) > code.co_argcount and not code.co_flags & _TAKES_ARGS:
+        # By position, past one that ours does not have: np.sum has a dtype before its keepdims.
+        kwargs = {**dict(zip(_names(theirs), args)), **kwargs}
+        args = ()
+    if kwargs and not code.co_flags & _TAKES_KWARGS:
+        known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        unmet = {
+            k: v
+            for k, v in kwargs.items()
+            if k not in known and v is not None and v is not np._NoValue
+        }
+        if unmet:
+            raise no_rule(theirs, unmet)
+        kwargs = {k: v for k, v in kwargs.items() if k in known}
+    return ours(*args, **kwargs)
+
+
+def _names(function: Any) -> list[str]:
+    from inspect import signature  # late: rare, and slow to import
+
+    return list(signature(function).parameters)
