@@ -19,7 +19,17 @@ from autobp.primitive import Array, Primitive, Variable
 from autobp.rules import arithmetic as ops
 from autobp.rules import neural
 
-__all__ = ["ON_FLOATS", "as_value", "evaluate", "operand", "project", "push", "shaped", "spoilt"]
+__all__ = [
+    "ON_FLOATS",
+    "as_value",
+    "evaluate",
+    "on_float",
+    "operand",
+    "project",
+    "push",
+    "shaped",
+    "spoilt",
+]
 
 #: What Python itself computes on floats, several times faster than NumPy.
 ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
@@ -108,16 +118,23 @@ def evaluate(
 
 
 def call(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
-    quick = ON_FLOATS.get(primitive) if type(values[-1]) is float else None
-    if quick is not None and type(values[0]) is float:
-        try:
-            value = quick(*values, *params.values())
-        except (ArithmeticError, ValueError):  # where NumPy has inf or nan
-            return primitive.function(*shaped(*values), **params)
-        if type(value) is float:  # (−8.0) ** ⅓ is complex
-            return value
-        return primitive.function(*shaped(*values), **params)
+    if len(values) == 1 and type(values[0]) is float:
+        value = on_float(primitive, values[0], params)
+        return primitive.function(*shaped(*values), **params) if value is None else value
     return primitive.function(*values, **params)
+
+
+def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | None:
+    """What Python's own function gives for a number; None if there is none, or if it raises or
+    leaves the real numbers, as (−8.0) ** ⅓ does, where NumPy has an inf or a nan."""
+    compute = ON_FLOATS.get(primitive)
+    if compute is None:
+        return None
+    try:
+        value = compute(x, *params.values()) if params else compute(x)
+    except (ArithmeticError, ValueError):
+        return None
+    return value if type(value) is float else None
 
 
 def spoilt(result: Array, given: Sequence[Array]) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import ON_FLOATS, as_value, evaluate, operand
+from autobp.calculus import ON_FLOATS, as_value, evaluate, on_float, operand
 from autobp.context import Context, clock, current, user_line
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain
@@ -82,8 +82,8 @@ def leaf(value: Any, level: int, kind: Any = None) -> Any:
 
 
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The two methods of an operator. On floats they record in one go: graphs of a hundred
-    thousand scalars spend their time here."""
+    """The two methods of an operator. Numbers are computed and recorded in one go: graphs of a
+    hundred thousand scalars spend their time here."""
     compute = ON_FLOATS.get(primitive)
 
     def method(self: Tensor, other: Any) -> Any:
@@ -98,13 +98,23 @@ def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]
                 if level >= context.threshold and not context.anomaly:
                     try:
                         value = compute(x, y)
-                    except ArithmeticError:
+                    except ArithmeticError:  # NumPy has an inf or a nan
                         pass
                     else:
                         return node(value, primitive, self, other, _NONE, level, context)
         return self.apply(primitive, (self, other), _NONE)
 
     def reflected(self: Tensor, other: Any) -> Any:
+        if compute is not None and type(self) is Tensor and type(other) in (float, int):
+            x, level, y = self.value, self.level, float(other)
+            context = current()
+            if type(x) is float and level >= context.threshold and not context.anomaly:
+                try:
+                    value = compute(y, x)
+                except ArithmeticError:
+                    pass
+                else:
+                    return node(value, primitive, y, self, _NONE, level, context)
         return self.apply(primitive, (other, self), _NONE)
 
     return method, reflected
@@ -198,11 +208,18 @@ class Tensor(Variable):
 
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Run an operation at the highest level among its arguments."""
-        top = self
-        for a in args:
-            if isinstance(a, Tensor) and a.level > top.level:
-                top = a
         context = current()
+        top = self
+        if len(args) == 1:
+            x, level = self.value, self.level
+            if type(x) is float and level >= context.threshold and type(self) is Tensor:
+                value = on_float(primitive, x, params)
+                if value is not None and not context.anomaly:
+                    return node(value, primitive, self, None, params, level, context)
+        else:
+            for a in args:
+                if isinstance(a, Tensor) and a.level > top.level:
+                    top = a
         if top.level < context.threshold or top.level == CONSTANT:
             values = [a.bare() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
