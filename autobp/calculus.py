@@ -176,6 +176,9 @@ def shaped(*values: Any) -> list[Any]:
 def project(c: Array, primal: Array) -> Array:
     """A cotangent (or a tangent) in its primal's shape and dtype: what broadcasting spread is
     summed, what an operation promoted is cast back."""
+    arrays = type(c) is np.ndarray is type(primal)
+    if arrays and c.shape == primal.shape and c.dtype is primal.dtype:
+        return c  # the usual case
     shape = () if type(primal) is float else primal.shape
     have = np.shape(c) if type(c) is not np.ndarray else c.shape
     if have != shape:

@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp.calculus import as_value, evaluate, push
 from autobp.context import Context, clock
-from autobp.graph import Trace, ancestors, lifted, like, trace
+from autobp.graph import Trace, lifted, like, trace
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, refilled
@@ -78,7 +78,7 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     (6.0, 3.0, 2.0)
     """
     traced = trace(function, primals, range(len(primals)))
-    order = ancestors((y for y in traced.outputs if y is not None), traced.level)
+    order = traced.order()
 
     def derivative(*tangents: Any) -> Any:
         _, given = _matched(primals, tangents, "linearize")

@@ -48,6 +48,10 @@ class Trace(NamedTuple):
     values: list[Any]  # of the outputs, as seen from outside the level
     result: Any  # the nest that the function returned
 
+    def order(self) -> list[Tensor]:
+        """What the outputs were computed from, in the order in which that happened."""
+        return ancestors((y for y in self.outputs if y is not None), self.level)
+
     def refill(self, values: Iterable[Any]) -> Any:
         return refilled(self.result, values)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from autobp.forward import jvp, pushed
-from autobp.graph import Trace, ancestors, trace
+from autobp.graph import Trace, trace
 from autobp.primitive import Array
 from autobp.reverse import chosen_arguments, grad, positions, pulled
 from autobp.tree import refilled
@@ -56,13 +56,13 @@ def jacobian(
 
 def _by_rows(traced: Trace) -> list[list[Array]]:
     """One reverse sweep for each component of each result."""
-    blocks = []
+    blocks, order = [], traced.order()
     for k, value in enumerate(traced.values):
         rows = []
         for unit in _units(value):
             seeds: list[Any] = [None] * len(traced.values)
             seeds[k] = unit
-            rows.append(pulled(traced, seeds))
+            rows.append(pulled(traced, order, seeds))
         shapes = [np.shape(x) for x in traced.inputs]
         columns = zip(*rows, strict=True) if rows else ([] for _ in shapes)
         blocks.append(
@@ -76,7 +76,7 @@ def _by_rows(traced: Trace) -> list[list[Array]]:
 
 def _by_columns(traced: Trace) -> list[list[Array]]:
     """One forward sweep for each component of each argument."""
-    order = ancestors((y for y in traced.outputs if y is not None), traced.level)
+    order = traced.order()
     blocks: list[list[Array]] = [[] for _ in traced.values]
     for k, x in enumerate(traced.inputs):
         columns = []

@@ -18,21 +18,16 @@ from autobp.tree import leaves, refilled
 __all__ = ["backward", "grad", "sweep", "value_and_grad", "vjp"]
 
 
-def sweep(seeds: dict[Tensor, Array]) -> dict[Tensor, Array]:
-    """From cotangents of results to cotangents of the leaves, in one pass over the graph.
-
-    The first cotangent to reach a tensor is borrowed, since an operation may hand one array to
-    several arguments; its sum with a second is a buffer of our own, into which others are added.
-    """
+def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, Array]:
+    """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
+    `order` of recording, backwards. A cotangent is forgotten as soon as it has been handed on."""
     level = next((y.level for y in seeds), CONSTANT)
     watched = current().anomaly
-    order = ancestors(seeds, level)
     cotangents = dict(seeds)
     owned: set[Tensor] = set()
     found: dict[Tensor, Array] = {}
 
-    while order:
-        node = order.pop()
+    for node in reversed(order):
         primitive, value = node.primitive, node.value
         g = cotangents.pop(node, None)
         if g is not None and node.hooks:
@@ -46,16 +41,12 @@ def sweep(seeds: dict[Tensor, Array]) -> dict[Tensor, Array]:
         if numbers and type(node.first) is not tuple and not watched:
             _through_number(primitive, node, g, cotangents)
             continue
+
         args, params = node.args, node.params
-        values = [
-            (a.value if a.level == level or a.level == CONSTANT else a)
-            if isinstance(a, Tensor)
-            else a
-            for a in args
-        ]
+        values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
-        for a, v, rule in zip(args, values, primitive.reverse):
+        for a, rule in zip(args, primitive.reverse):
             if not isinstance(a, Tensor):
                 continue
             if a.level != level:
@@ -68,26 +59,30 @@ def sweep(seeds: dict[Tensor, Array]) -> dict[Tensor, Array]:
                 c = rule(g, value, *values, **params)
             except ArithmeticError:
                 c = rule(*shaped(g, value, *values), **params)
-            if type(c) is not np.ndarray or type(v) is not np.ndarray:
-                c = project(c, a.value)
-            elif c.shape != v.shape or c.dtype is not v.dtype:
-                c = project(c, v)
+            c = project(c, a.value)
             if a.primitive is None and type(c) is np.ndarray and (c is g or c.base is not None):
                 c = c.copy()  # a leaf's gradient is the user's, to keep and to change
             if watched:
                 _watch(c, (g, *values), primitive, node, a)
-            before = cotangents.get(a)
-            if before is None:
-                cotangents[a] = c
-            elif a in owned and type(c) is np.ndarray:
-                before += c
-            else:
-                cotangents[a] = total = before + c
-                if type(total) is np.ndarray:
-                    owned.add(a)
-    if cotangents:  # what arrived at a tensor younger than the operation that it was argument of
+            _add(c, a, cotangents, owned)
+
+    if cotangents:  # what came to a tensor younger than the operation that has it as an argument
         raise _replaced(next(iter(cotangents)))
     return found
+
+
+def _add(c: Array, a: Tensor, cotangents: dict[Tensor, Array], owned: set[Tensor]) -> None:
+    """The first cotangent to reach a tensor is borrowed, since a rule may hand one array to several
+    arguments; its sum with a second is a buffer of our own, into which others are added."""
+    before = cotangents.get(a)
+    if before is None:
+        cotangents[a] = c
+    elif a in owned and type(c) is np.ndarray:
+        before += c
+    else:
+        cotangents[a] = total = before + c
+        if type(total) is np.ndarray:
+            owned.add(a)
 
 
 def _through_number(
@@ -147,7 +142,7 @@ def _replaced(a: Tensor) -> RuntimeError:
 def _hooked(node: Tensor, g: Array) -> Array:
     for hook in node.hooks:
         if hook is RETAIN:
-            node.grad = np.array(g)[()] if not isinstance(g, Tensor) else g
+            node.grad = g.copy() if type(g) is np.ndarray else g
         else:
             changed = hook.call(g)
             g = g if changed is None else project(changed, node.value)
@@ -180,8 +175,7 @@ def backward(result: Tensor, gradient: Any = None) -> None:
         if gradient is None
         else like(gradient, result.value, "backward()")
     )
-    leaf_gradients = sweep({result: seed})
-    for leaf, g in leaf_gradients.items():
+    for leaf, g in sweep({result: seed}, ancestors([result], result.level)).items():
         leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
@@ -195,13 +189,15 @@ def one(value: Array, who: str) -> Array:
     return project(1.0, as_value(value) if not isinstance(value, Tensor) else value)
 
 
-def pulled(traced: Trace, cotangents: Sequence[Array | None]) -> list[Array]:
+def pulled(
+    traced: Trace, order: Sequence[Tensor], cotangents: Sequence[Array | None]
+) -> list[Array]:
     """The cotangents of a trace's inputs from those of its outputs."""
     seeds: dict[Tensor, Array] = {}
     for y, c in zip(traced.outputs, cotangents, strict=True):
         if y is not None and c is not None:
             seeds[y] = seeds[y] + c if y in seeds else c
-    found = sweep(seeds)
+    found = sweep(seeds, order)
     return [found[x] if x in found else np.zeros(x.shape, x.dtype)[()] for x in traced.inputs]
 
 
@@ -217,6 +213,7 @@ def vjp(
     (array([ 2., 20.]),)
     """
     traced = trace(function, primals, range(len(primals)))
+    order = traced.order()
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         given = [c for _, c in leaves(cotangent)]
@@ -226,7 +223,7 @@ def vjp(
                 " same nest as the results"
             )
         seeds = [like(c, v, "vjp: a cotangent") for c, v in zip(given, traced.values, strict=True)]
-        return tuple(refilled(primals, pulled(traced, seeds)))
+        return tuple(refilled(primals, pulled(traced, order, seeds)))
 
     return traced.refill(traced.values), pullback
 
@@ -250,7 +247,7 @@ def value_and_grad(
                 f"grad takes functions that return a number, not {type(traced.result).__name__}"
             )
         value = traced.values[0]
-        gradients = pulled(traced, [one(value, "grad")])
+        gradients = pulled(traced, traced.order(), [one(value, "grad")])
         nests = refilled([args[i] for i in positions(chosen, args)], gradients)
         return value, nests[0] if isinstance(argnums, int) else tuple(nests)
 

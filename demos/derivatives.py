@@ -1,0 +1,45 @@
+"""The same derivative by every road: backward(), grad, jvp, by hand, and by differences.
+
+Run it with `python demos/derivatives.py`.
+"""
+
+import numpy as np
+
+from autobp import Tensor, check_gradients, grad, graph, hessian, jvp, numerical_gradient
+
+
+def f(x, y):
+    """f(x, y) = sin(x)·y + x²"""
+    return np.sin(x) * y + x**2
+
+
+def main():
+    a, b = 2.0, 3.0
+    by_hand = np.cos(a) * b + 2 * a
+
+    print("f(x, y) = sin(x)·y + x² at x = 2, y = 3, recorded:\n")
+    x, y = Tensor(a, name="x"), Tensor(b, name="y")
+    z = f(x, y)
+    print(graph(z), "\n")
+
+    z.backward()
+    u, v = np.array(a), np.array(b)
+    roads = {
+        "by hand: cos(x)·y + 2x": by_hand,
+        "reverse, on Tensors: z.backward()": x.grad,
+        "reverse, of a function: grad(f)": grad(f)(a, b),
+        "forward: jvp along x": jvp(f, (a, b), (1.0, 0.0))[1],
+        "central differences": numerical_gradient(lambda: f(u, v), [u, v])[0],
+    }
+    print("∂f/∂x")
+    for road, slope in roads.items():
+        print(f"  {road:36}{float(slope):.10f}")
+
+    second = hessian(lambda p: f(p[0], p[1]))(np.array([a, b]))
+    print("\nall second derivatives, forward over reverse\n", second.round(6))
+    print("\nboth modes, first and second order, against differences:")
+    print(check_gradients(f, a, b, order=2))
+
+
+if __name__ == "__main__":
+    main()
