@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import as_value, evaluate, push
+from autobp.calculus import as_value, evaluate, project, push
 from autobp.context import Context, clock
 from autobp.graph import Trace, lifted, like, trace
 from autobp.primitive import Array, Primitive
@@ -110,12 +110,7 @@ def sweep(
 def _dense(tangent: Array | None, value: Array) -> Array:
     """A tangent as users get it: zeros where there is none, and an array of their own."""
     if tangent is None:
-        value = value if isinstance(value, Tensor) else as_value(value)
-        return (
-            np.zeros(np.shape(value), getattr(value, "dtype", None))[()]
-            if np.shape(value)
-            else 0.0 * 0
-        )
+        tangent = project(0.0, value if isinstance(value, Tensor) else as_value(value))
     if type(tangent) is np.ndarray and not (tangent.base is None and tangent.flags.writeable):
         return tangent.copy()
     return tangent

@@ -126,8 +126,8 @@ def _along(
             c = rule(g, node.value, *values, **node.params)
         except ArithmeticError:
             c = rule(*shaped(g, node.value, *values), **node.params)
-        if type(c) is not float:
-            c = project(c, 0.0)
+        if type(c) is not float or type(a.value) is not float:
+            c = project(c, a.value)
     before = cotangents.get(a)
     cotangents[a] = c if before is None else before + c
 

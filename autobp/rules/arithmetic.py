@@ -38,12 +38,12 @@ multiply     = elementwise(np.multiply,     lambda t, z, x, y: t * y,
                                             lambda t, z, x, y: t * x)
 divide       = elementwise(np.divide,       lambda t, z, x, y: t / y,
                                             lambda t, z, x, y: -t * z / y)
-power        = elementwise(np.power,        lambda t, z, x, y: t * np.where(y == 0, 0.0, y * x ** np.where(y == 0, 1.0, y - 1)),
+power        = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
                                             lambda t, z, x, y: t * z * np.log(_nonzero(x)))
 remainder    = elementwise(np.remainder,    lambda t, z, x, y: t,
-                                            lambda t, z, x, y: -t * np.floor(x / y))
+                                            lambda t, z, x, y: -t * np.floor_divide(x, y))
 fmod         = elementwise(np.fmod,         lambda t, z, x, y: t,
-                                            lambda t, z, x, y: -t * np.trunc(x / y))
+                                            lambda t, z, x, y: -t * np.rint((x - z) / y))
 maximum      = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y),
                                             lambda t, z, x, y: t * _half(x == y, y > x))
 minimum      = elementwise(np.minimum,      lambda t, z, x, y: t * _half(x == y, x < y),
@@ -166,7 +166,13 @@ def power_(x: Array, y: Array) -> Array:
 
 @implements(np.float_power)
 def float_power(x: Array, y: Array) -> Array:
+    y = y if _is_number(y) else astype(y, dtype=np.float64)
     return power_(astype(x, dtype=np.float64), y)
+
+
+@implements(np.divmod)
+def divmod(x: Array, y: Array) -> tuple[Array, Array]:
+    return floor_divide(x, y), remainder(x, y)
 
 
 @implements(np.where)
@@ -178,6 +184,8 @@ def where_(condition: Array, *branches: Array) -> Array:
 def clip(
     a: Array, a_min: Array = None, a_max: Array = None, *, min: Array = None, max: Array = None
 ) -> Array:
+    if not (min is None and max is None) and not (a_min is None and a_max is None):
+        raise ValueError("clip takes a_min and a_max, or min and max, not some of both")
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     a = a if low is None else np.maximum(a, low)
     return a if high is None else np.minimum(a, high)
@@ -200,9 +208,21 @@ def sinc_(x: Array) -> Array:
 
 @implements(np.nan_to_num)
 def nan_to_num_(
-    x: Array, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+    x: Array,
+    copy: bool = True,
+    *,
+    nan: float = 0.0,
+    posinf: float | None = None,
+    neginf: float | None = None,
 ) -> Array:
+    if not copy:
+        raise TypeError("nan_to_num(copy=False) would change a Tensor in place: leave copy out")
     return nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+@implements(np.astype)
+def astype_(x: Array, dtype: Any, /, *, copy: bool = True) -> Array:
+    return x.astype(dtype)
 
 
 @implements(np.real)

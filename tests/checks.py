@@ -1,0 +1,335 @@
+"""Checks of one primitive's rules on its samples: each raises AssertionError where a rule is wrong.
+
+The derivative that rules are held against is numerical: by the complex step where the function is
+analytic, which is exact to rounding, and by central differences elsewhere. Between the modes the
+adjoint test ⟨v, Ju⟩ = ⟨Jᵀv, u⟩ decides, which holds at kinks too, and is exact to rounding as well.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from autobp import Tensor, jvp, linearize, vjp
+from autobp.primitive import Each, Primitive
+from tests.samples import Record, Sample, draw, generator
+
+EXACT = 1e-12  # what differs by rounding alone
+DIFFERENCE = 1e-8  # of a function, by central differences
+SINGLE = 1e-4  # float32 against float64
+
+Function = Callable[..., Any]
+
+
+# ── comparing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def plain(x: Any) -> np.ndarray:
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+def close(found: Any, expected: Any, rtol: float, what: str) -> None:
+    """Equal shapes, and elements equal relative to the greatest; inf and nan are to be the same."""
+    found, expected = plain(found), plain(expected)
+    if found.shape != expected.shape:
+        raise AssertionError(f"{what}: shape {found.shape}, not {expected.shape}")
+    finite = np.isfinite(expected)
+    bound = rtol * max(1.0, float(np.max(np.abs(expected[finite]), initial=0.0)))
+    gap = np.abs(found[finite] - expected[finite])
+    if not (np.all(gap <= bound) and _same(found[~finite], expected[~finite])):
+        raise AssertionError(f"{what}: {found.tolist()}, not {expected.tolist()}")
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a, b, equal_nan=True)
+
+
+def adjoint(v: Any, ju: Any, jtv: Sequence[Any], u: Sequence[Any], rtol: float, what: str) -> None:
+    """⟨v, Ju⟩ = ⟨Jᵀv, u⟩."""
+    left = [plain(a) * plain(b) for a, b in zip(v, ju, strict=True)]
+    right = [plain(a) * plain(b) for a, b in zip(jtv, u, strict=True)]
+    forward, reverse = (sum(float(np.sum(p)) for p in parts) for parts in (left, right))
+    if not np.isfinite(forward):
+        if np.isfinite(reverse):
+            raise AssertionError(f"{what}: forward {forward}, reverse {reverse}")
+        return
+    scale = sum(float(np.sum(np.abs(p))) for p in (*left, *right))
+    if not abs(forward - reverse) <= rtol * max(1.0, scale):
+        raise AssertionError(f"{what}: ⟨v, Ju⟩ = {forward!r}, ⟨Jᵀv, u⟩ = {reverse!r}")
+
+
+# ── a primitive at a sample ───────────────────────────────────────────────────────────────────────
+
+
+def variables(sample: Sample) -> list[int]:
+    """The arguments that can be varied: those of floating point."""
+    return [i for i, a in enumerate(sample.args) if np.asarray(a).dtype.kind == "f"]
+
+
+def subsets(sample: Sample) -> list[tuple[int, ...]]:
+    slots = variables(sample)
+    return [s for n in range(len(slots), 0, -1) for s in combinations(slots, n)]
+
+
+def bound(primitive: Function, sample: Sample, chosen: Sequence[int]) -> Function:
+    """The function of some arguments alone, the others held."""
+
+    def function(*xs: Any) -> Any:
+        args = list(sample.args)
+        for i, x in zip(chosen, xs, strict=True):
+            args[i] = x
+        return primitive(*args, **sample.params)
+
+    return function
+
+
+def picked(sample: Sample, chosen: Sequence[int]) -> list[Any]:
+    return [sample.args[i] for i in chosen]
+
+
+def directions(rng: np.random.Generator, like: Sequence[Any], symmetric: bool = False) -> list[Any]:
+    """A random direction for each. None of its components is small, so that none goes unseen."""
+    found = [draw(rng, np.shape(x), ((-1.5, -0.5), (0.5, 1.5))) for x in like]
+    return [(u + u.mT) / 2 for u in found] if symmetric else found
+
+
+def complex_step(function: Function, xs: Sequence[Any], u: Sequence[Any]) -> Any:
+    """Im f(x + ihu) / h: no difference is taken, so h can be as small as one likes."""
+    h = 1e-20
+    return np.imag(function(*(x + 1j * h * d for x, d in zip(xs, u, strict=True)))) / h
+
+
+def difference(function: Function, xs: Sequence[Any], u: Sequence[Any]) -> list[np.ndarray]:
+    """Central differences at two distances, which together leave an error of order h⁴."""
+    h = 1e-3
+
+    def at(step: float) -> list[np.ndarray]:
+        result = function(*(x + step * d for x, d in zip(xs, u, strict=True)))
+        return [plain(y) for y in (result if isinstance(result, tuple) else (result,))]
+
+    return [
+        (8 * (b - a) - (d - c)) / (12 * h)
+        for a, b, c, d in zip(at(-h), at(h), at(-2 * h), at(2 * h), strict=True)
+    ]
+
+
+def places(primitive: Primitive, record: Record, kinks: bool) -> Iterator[tuple[Sample, Any, str]]:
+    """The samples, each with random numbers of its own and with words for messages."""
+    rng = generator(primitive.name + " directions")
+    for s in (*record.samples, *(record.kinks if kinks else ())):
+        shapes = ", ".join(str(np.shape(a)) for a in s.args)
+        given = "".join(f", {k}={v!r}" for k, v in s.params.items())
+        yield s, rng, f"{primitive.name}({shapes}{given})"
+
+
+# ── the checks ────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_complete(primitive: Primitive, record: Record) -> None:
+    """There is a rule for each argument in each mode; None only where the derivative is zero."""
+    takes_tangents = type(primitive).push is not Primitive.push  # linear: the function itself
+    for s, rng, what in places(primitive, record, kinks=False):
+        for mode in ("forward", "reverse"):
+            rules = getattr(primitive, mode)
+            if isinstance(rules, Each) or (mode == "forward" and takes_tangents):
+                continue
+            if rules is None or len(rules) != len(s.args):
+                n = 0 if rules is None else len(rules)
+                raise AssertionError(
+                    f"{what}: {n} {mode} rules for {len(s.args)} arguments; each argument needs one"
+                )
+            for i in variables(s):
+                if rules[i] is None:
+                    x = picked(s, [i])
+                    slope = difference(
+                        bound(primitive.function, s, [i]), x, directions(rng, x, record.symmetric)
+                    )
+                    if np.any(slope[0]):
+                        raise AssertionError(
+                            f"{what}: no {mode} rule for argument {i}, whose derivative is not zero"
+                        )
+
+
+def check_tangents(primitive: Primitive, record: Record) -> None:
+    """Tangents are numerical derivatives, for every subset of the arguments."""
+    for s, rng, what in places(primitive, record, kinks=False):
+        for chosen in subsets(s):
+            x = picked(s, chosen)
+            u = directions(rng, x, record.symmetric)
+            _, found = jvp(bound(primitive, s, chosen), x, u)
+            function = bound(primitive.function, s, chosen)
+            if record.analytic:
+                close(found, complex_step(function, x, u), EXACT, f"{what}: tangent by {chosen}")
+            else:
+                expected = difference(function, x, u)[0]
+                close(found, expected, DIFFERENCE, f"{what}: tangent by {chosen}")
+
+
+def check_adjoints(primitive: Primitive, record: Record) -> None:
+    """Forward and reverse mode are each other's transposes, at kinks too."""
+    for s, rng, what in places(primitive, record, kinks=True):
+        for chosen in subsets(s):
+            x, function = picked(s, chosen), bound(primitive, s, chosen)
+            u = directions(rng, x)
+            y, tangent = jvp(function, x, u)
+            close(linearize(function, *x)[1](*u), tangent, EXACT, f"{what}: linearize against jvp")
+            again, pullback = vjp(function, *x)
+            (v,) = directions(rng, [y])
+            cotangents = pullback(v)
+            close(again, y, EXACT, f"{what}: value")
+            for a, c in zip(x, cotangents, strict=True):
+                if np.shape(c) != np.shape(a):
+                    raise AssertionError(f"{what}: cotangent {np.shape(c)} of {np.shape(a)}")
+            rtol = EXACT if np.result_type(y) == np.float64 else SINGLE
+            adjoint([v], [tangent], cotangents, u, rtol, f"{what} by {chosen}")
+
+
+def check_kinks(primitive: Primitive, record: Record) -> None:
+    """Where the derivative is a convention, it is the one that the record states."""
+    for s in record.kinks:
+        chosen = variables(s)
+        y, pullback = vjp(bound(primitive, s, chosen), *picked(s, chosen))
+        for i, c, to in zip(chosen, pullback(np.ones(np.shape(y))), s.gradients, strict=True):
+            close(c, to, EXACT, f"{primitive.name} at the kink {s.args}, {s.params}: argument {i}")
+
+
+def check_second_order(primitive: Primitive, record: Record) -> None:
+    """The derivatives of the derivatives, by both modes of both modes.
+
+    A derivative is taken as a function of the point and of its own tangents or cotangents, so that
+    rules are differentiated by everything they are given.
+    """
+    for s, rng, what in places(primitive, record, kinks=False):
+        chosen = variables(s)
+        x, function, n = picked(s, chosen), bound(primitive, s, chosen), len(chosen)
+
+        def tangent(*a: Any, f: Function = function, n: int = n) -> tuple[Any, ...]:
+            return (jvp(f, a[:n], a[n:])[1],)
+
+        def cotangents(*a: Any, f: Function = function, n: int = n) -> tuple[Any, ...]:
+            return vjp(f, *a[:n])[1](a[n])
+
+        u, v = directions(rng, x), directions(rng, [jvp(function, x, x)[0]])
+        for name, derivative, given in (("jvp", tangent, u), ("vjp", cotangents, v)):
+            at = (*x, *given)
+            along = (*directions(rng, x, record.symmetric), *directions(rng, given))
+            once = derivative(*at)
+            inside, slopes = jvp(derivative, at, along)
+            _, pullback = vjp(derivative, *at)
+            weights = directions(rng, once)
+            back = pullback(tuple(weights))
+            for a, b in zip(inside, once, strict=True):
+                close(a, b, EXACT, f"{what}: {name} inside jvp against {name}")
+            for a, b in zip(slopes, difference(derivative, at, along), strict=True):
+                close(a, b, 10 * DIFFERENCE, f"{what}: jvp of {name}")
+            adjoint(weights, slopes, back, along, EXACT, f"{what}: vjp of {name}")
+
+
+def check_values(primitive: Primitive, record: Record) -> None:
+    """The value is NumPy's, computed another way, and a Tensor has the same."""
+    for s, _, what in places(primitive, record, kinks=False):
+        value = primitive.function(*s.args, **s.params)
+        tensors = (Tensor(a) if i in variables(s) else a for i, a in enumerate(s.args))
+        close(primitive(*tensors, **s.params), value, EXACT, f"{what}: value of Tensors")
+        numbers = (float(a) if isinstance(a, np.float64) else a for a in s.args)
+        close(primitive(*numbers, **s.params), value, EXACT, f"{what}: value of floats")
+        if record.reference is not None:
+            expected = record.reference(*s.args, **s.params)
+            if expected is not None:
+                close(value, expected, EXACT, f"{what}: value")
+
+
+def rules(primitive: Primitive, sample: Sample) -> Iterator[tuple[str, Any]]:
+    """The rules that are there for the arguments of a sample."""
+    for mode in ("forward", "reverse"):
+        row = getattr(primitive, mode)
+        for i in variables(sample):
+            if row is not None and row[i] is not None:
+                yield f"{mode}[{i}]", row[i]
+
+
+def check_forms(primitive: Primitive, record: Record) -> None:
+    """A rule gives the same on arrays, on Tensors and on Python floats, and changes none of them."""
+    for s, rng, what in places(primitive, record, kinks=True):
+        slots = variables(s)
+        floats = [np.float64(a) if np.ndim(a) == 0 else a for a in s.args]
+        args = [a if i in slots else s.args[i] for i, a in enumerate(floats)]
+        out = np.asarray(primitive.function(*args, **s.params))[()]
+        for name, rule in rules(primitive, s):
+            primal = out if name.startswith("reverse") else args[int(name[8:-1])]
+            (t,) = directions(rng, [primal])
+            given = copy.deepcopy((t, out, *args)), copy.deepcopy(s.params)
+            found = rule(t, out, *args, **s.params)
+            untouched = all(map(_same_bits, given[0], (t, out, *args)))
+            if not untouched or repr(given[1]) != repr(s.params):
+                raise AssertionError(f"{what}: {name} changes what it is given")
+            wrapped = [Tensor(a) if i in slots else a for i, a in enumerate(args)]
+            on_tensors = rule(Tensor(t), Tensor(out), *wrapped, **s.params)
+            close(on_tensors, found, EXACT, f"{what}: {name} on Tensors against arrays")
+            if primitive.diagonal and not any(map(np.ndim, (t, out, *args))):
+                numbers = [a if np.asarray(a).dtype == bool else float(a) for a in (t, out, *args)]
+                try:
+                    on_floats = rule(*numbers, **s.params)
+                except ArithmeticError:  # the engine goes over to NumPy where Python raises
+                    continue
+                close(on_floats, found, EXACT, f"{what}: {name} on floats against arrays")
+
+
+def _same_bits(a: Any, b: Any) -> bool:
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def check_single(primitive: Primitive, record: Record) -> None:
+    """float32 stays float32, alone and beside float64, and is as good as float32 can be."""
+    for s, rng, what in places(primitive, record, kinks=True):
+        slots = variables(s)
+        function = bound(primitive, s, slots)
+        singles = [np.asarray(a, np.float32)[()] for a in picked(s, slots)]
+        doubles = [np.asarray(a, np.float64)[()] for a in singles]
+        u = [np.asarray(d, np.float32)[()] for d in directions(rng, singles)]
+        y, tangent = jvp(function, singles, u)
+        (v,) = (np.asarray(d, np.float32)[()] for d in directions(rng, [y]))
+        cotangents = vjp(function, *singles)[1](v)
+        wide, wide_tangent = jvp(function, doubles, [d.astype(np.float64) for d in u])
+        wide_cotangents = vjp(function, *doubles)[1](np.asarray(v, np.float64)[()])
+        kept = np.dtype(np.float32) if record.keeps_dtype else np.result_type(y)
+        for name, found, expected, dtype in (
+            ("value", y, wide, kept),
+            ("tangent", tangent, wide_tangent, kept),
+            *(("cotangent", c, w, np.float32) for c, w in zip(cotangents, wide_cotangents)),
+        ):
+            if np.result_type(found) != dtype:
+                raise AssertionError(f"{what}: {name} is {np.result_type(found)}, not {dtype}")
+            close(found, expected, SINGLE, f"{what}: {name} in float32")
+        for i in range(len(slots) if len(slots) > 1 else 0):
+            mixed = [a if k == i else b for k, (a, b) in enumerate(zip(singles, doubles))]
+            y, pullback = vjp(function, *mixed)
+            for a, c in zip(mixed, pullback(np.ones(np.shape(y)))):
+                if np.result_type(c) != np.result_type(a):
+                    raise AssertionError(
+                        f"{what}: the cotangent of {np.result_type(a)} is {np.result_type(c)}"
+                    )
+
+
+#: In the order in which a wrong rule is found soonest.
+CHECKS: tuple[Callable[[Primitive, Record], None], ...] = (
+    check_complete,
+    check_tangents,
+    check_adjoints,
+    check_kinks,
+    check_values,
+    check_forms,
+    check_second_order,
+    check_single,
+)
+
+
+def check_primitive(primitive: Primitive, record: Record) -> None:
+    """All the checks of one primitive. Infinities on the way are not held against it."""
+    with np.errstate(all="ignore"):
+        for check in CHECKS:
+            check(primitive, record)

@@ -1,0 +1,212 @@
+"""Mutants that no check can tell from the rule, since they compute the same numbers, and why."""
+
+from __future__ import annotations
+
+COMMUTES = "the factors commute"
+TIE_FIRST = "a tie has been decided before this comparison counts"
+WINNER = "the result is greater (or less) than the loser exactly if the winner is"
+ONE_LENGTH = "the arrays have one length along this axis"
+LAST_AXIS = "of a vector the axes 1 and −1 of the expanded array are the same"
+NO_ZERO = "a product is 0 exactly if a factor is"
+ANY_DIVISOR = "0 divided by any number is 0"
+PROJECTED = "the engine broadcasts a cotangent to its argument's shape"
+SIGNS = "a sign is its own reciprocal, and the result has the sign of y"
+KEPT = "with keepdims the dimensions are as many as those of x, which is asked as well"
+NUMBER = "a number needs no axes to broadcast, and to expand it does no harm"
+NO_AXIS = "without an axis the reduced value is a number, or has all the dimensions"
+A_SEQUENCE = "any sequence will do where there is a tuple"
+
+# (why, primitives, mutants)
+_ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (COMMUTES, "multiply", ("reverse[0]: t → y, and back", "reverse[1]: t → x, and back")),
+    (COMMUTES, "divide power", ("reverse[1]: t → z, and back",)),
+    (COMMUTES, "hypot", ("reverse[0]: t → x, and back", "reverse[1]: t → y, and back")),
+    (COMMUTES, "square", ("reverse[0]: t → x, and back",)),
+    (COMMUTES, "exp exp2", ("reverse[0]: t → y, and back",)),
+    (COMMUTES, "det", ("reverse[0]: g → y, and back",)),
+    (COMMUTES, "norm", ("forward[0]: t → x, and back",)),
+    (ANY_DIVISOR, "hypot", ("_nonzero: 1.0 → 2.0",)),
+    (ANY_DIVISOR, "norm", ("_unit: 1.0 → 2.0",)),
+    ("0 to any positive power is 0", "power", ("reverse[0]: 1.0 → 2.0",)),
+    (
+        "a number taken off is a whole multiple already, but for rounding",
+        "fmod",
+        ("reverse[1]: np.rint((x - z) / y) → (x - z) / y",),
+    ),
+    (TIE_FIRST, "maximum fmax", ("reverse[0]: x > y → x >= y", "reverse[1]: y > x → y >= x")),
+    (TIE_FIRST, "minimum fmin", ("reverse[0]: x < y → x <= y", "reverse[1]: y < x → y <= x")),
+    (WINNER, "maximum minimum fmax fmin", ("reverse[0]: x → z (2)", "reverse[1]: y → z (2)")),
+    (
+        SIGNS,
+        "copysign",
+        (
+            "reverse[0]: t * np.sign(x) * np.copysign(1.0, y) → t * np.sign(x) / np.copysign(1.0, y)",
+            "reverse[0]: z → y, and back",
+            "reverse[0]: y → z",
+        ),
+    ),
+    (
+        "anything finite times 0 is 0, and the result is 1",
+        "power_by",
+        ("reverse[0]: t * 0.0 → 0.0", "reverse[0]: t → y (2)", "reverse[0]: t → n (2)"),
+    ),
+    ("a condition is not of numbers and has no tangent", "where", ("reverse[0]: None → same",)),
+    (
+        "a result is positive exactly if its argument is",
+        "relu",
+        ("reverse[0]: y → x, and back", "reverse[0]: x → y"),
+    ),
+    # ── reductions ──
+    (
+        KEPT,
+        "sum mean max min norm prod logsumexp",
+        (
+            "reverse[0]: spread(g, x, axis, keepdims) → spread(g, x, axis, False)",
+            "spread: keepdims or g.ndim == x.ndim or g.ndim == 0 → g.ndim == x.ndim",
+        ),
+    ),
+    (
+        KEPT,
+        "max min",
+        (
+            "forward[0]: _share(x, y, axis, keepdims) → _share(x, y, axis, False)",
+            "reverse[0]: _share(x, y, axis, keepdims) → _share(x, y, axis, False)",
+            "_share: spread(y, x, axis, keepdims) → spread(y, x, axis, False)",
+        ),
+    ),
+    (
+        KEPT,
+        "norm",
+        (
+            "forward[0]: _unit(x, y, axis, keepdims) → _unit(x, y, axis, False)",
+            "reverse[0]: _unit(x, y, axis, keepdims) → _unit(x, y, axis, False)",
+            "_unit: spread(y, x, axis, keepdims) → spread(y, x, axis, False)",
+        ),
+    ),
+    (
+        KEPT,
+        "prod",
+        (
+            "forward[0]: _others(x, y, axis, keepdims) → _others(x, y, axis, False)",
+            "reverse[0]: _others(x, y, axis, keepdims) → _others(x, y, axis, False)",
+            "_others: spread(y, x, axis, keepdims) → spread(y, x, axis, False)",
+        ),
+    ),
+    (
+        NUMBER,
+        "sum mean max min norm prod logsumexp",
+        ("spread: keepdims or g.ndim == x.ndim or g.ndim == 0 → keepdims", "spread: g → x (3)"),
+    ),
+    (
+        NO_AXIS,
+        "sum mean max min norm prod logsumexp",
+        (
+            "spread: tuple(range(x.ndim)) if axis is None else axis → axis",
+            "spread: tuple(range(x.ndim)) → range(x.ndim)",
+            "spread: range(x.ndim) → x.ndim",
+            "spread: x → g (2)",
+        ),
+    ),
+    (A_SEQUENCE, "mean prod", ("_axes: tuple(range(ndim)) → range(ndim)",)),
+    (A_SEQUENCE, "prod", ("_others: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
+    (
+        PROJECTED,
+        "sum",
+        (
+            "reverse[0]: np.broadcast_to(spread(g, x, axis, keepdims), x.shape)"
+            " → spread(g, x, axis, keepdims)",
+        ),
+    ),
+    (
+        PROJECTED,
+        "mean",
+        (
+            "reverse[0]: np.broadcast_to(spread(g, x, axis, keepdims) / _count(x, axis), x.shape)"
+            " → spread(g, x, axis, keepdims) / _count(x, axis)",
+        ),
+    ),
+    (
+        "a comparison of Tensors gives a plain array",
+        "max min",
+        (
+            "_share: constant(x == spread(y, x, axis, keepdims))"
+            " → x == spread(y, x, axis, keepdims)",
+        ),
+    ),
+    (NO_ZERO, "prod", ("_others: x → y",)),
+    ("any negative length is inferred", "prod", ("_others: 1 → 2",)),
+    (NO_ZERO, "cumprod", ("_scan_forward: x → y", "_scan_reverse: x → y")),
+    (
+        ONE_LENGTH,
+        "cumprod",
+        (
+            "_scan_forward: x → t (4)",
+            "_scan_forward: x → y (4)",
+            "_scan_reverse: x → g (4)",
+            "_scan_reverse: x → y (4)",
+        ),
+    ),
+    # ── shapes and indices ──
+    (
+        A_SEQUENCE,
+        "transpose",
+        (
+            "_inverse: tuple(np.argsort([a % len(axes) for a in axes]))"
+            " → np.argsort([a % len(axes) for a in axes])",
+        ),
+    ),
+    (
+        "adding up where no place is named twice is slower, and the same",
+        "scatter",
+        (
+            "function: index → x",
+            "_repeats: any((isinstance(i, np.ndarray) and i.dtype != bool and (i.size > 1)"
+            " for i in parts)) → (isinstance(i, np.ndarray) and i.dtype != bool and (i.size > 1)"
+            " for i in parts)",
+            "_repeats: isinstance(i, np.ndarray) and i.dtype != bool and (i.size > 1)"
+            " → isinstance(i, np.ndarray)",
+            "_repeats: i.size > 1 → i.size >= 1",
+        ),
+    ),
+    (
+        "the result has the shape of what was written to",
+        "put",
+        ("reverse[1]: g → y (2)", "reverse[1]: g → x (2)"),
+    ),
+    (
+        "only places that have been written to are read",
+        "put",
+        ("_last: -1 → 1", "_last: 1 → 2"),
+    ),
+    # ── linear algebra ──
+    (LAST_AXIS, "matmul", ("_right: -1 → 1",)),
+    (LAST_AXIS, "solve", ("_column: -1 → 1",)),
+    ("the matrices are square", "cholesky", ("_phi: 1 → 2",)),
+    (
+        "the result is made symmetric",
+        "cholesky",
+        ("_cholesky_reverse: inner.mT → inner",),
+    ),
+    (
+        "the product is symmetric, as its middle is",
+        "cholesky",
+        (
+            "_cholesky_forward: np.linalg.solve(y, np.linalg.solve(y, (t + t.mT) / 2).mT).mT"
+            " → np.linalg.solve(y, np.linalg.solve(y, (t + t.mT) / 2).mT)",
+        ),
+    ),
+    (
+        PROJECTED + ", and scatter to its places",
+        "einsum",
+        (
+            "_einsum_transpose: np.broadcast_to(c, [max(kept.get(i, 1), size[i])"
+            " for i in distinct]) → c",
+            "_einsum_transpose: max(kept.get(i, 1), size[i]) → kept.get(i, 1)",
+        ),
+    ),
+)
+
+EQUIVALENT: dict[str, dict[str, str]] = {}
+for _why, _names, _labels in _ROWS:
+    for _name in _names.split():
+        EQUIVALENT.setdefault(_name, {}).update(dict.fromkeys(_labels, _why))
