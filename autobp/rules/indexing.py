@@ -31,7 +31,7 @@ def _repeats(index: Index) -> bool:
 
 
 def _put(x: Array, v: Array, index: Index) -> Array:
-    z = np.array(x, dtype=np.result_type(x, v))
+    z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
     z[index] = v
     return z
 
@@ -97,9 +97,11 @@ class At:
         return put(self._tensor, value, index=self._index)
 
     def add(self, value: Array) -> Any:
-        shape = self._tensor.shape
-        value = np.broadcast_to(value, np.broadcast_to(0.0, shape)[self._index].shape)
-        return self._tensor + scatter(value, index=self._index, shape=shape)
+        shape, dtype = self._tensor.shape, self._tensor.dtype
+        added: Any = value if isinstance(value, Variable) else np.asarray(value)
+        added = added if added.dtype == dtype else added.astype(dtype)
+        added = np.broadcast_to(added, np.broadcast_to(0.0, shape)[self._index].shape)
+        return self._tensor + scatter(added, index=self._index, shape=shape)
 
 
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
@@ -112,6 +114,8 @@ def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise"
     axis = _axis(axis, a.ndim)
     indices = np.asarray(prepared(indices))
     n = a.shape[axis]
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"take: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
     if mode == "wrap":
         indices = indices % n
     elif mode == "clip":
@@ -135,7 +139,10 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
 
 @implements(np.compress)
 def compress(condition: Any, a: Array, axis: int | None = None) -> Array:
-    return take(a, np.flatnonzero(constant(condition)), axis)
+    condition = np.asarray(constant(condition))
+    if condition.ndim != 1:
+        raise ValueError(f"compress takes a condition of 1 dimension, not {condition.ndim}")
+    return take(a, np.flatnonzero(condition), axis)
 
 
 @implements(np.extract)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import string
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Each, bilinear, constant, general, implements
+from autobp.errors import no_rule
+from autobp.primitive import Array, Each, Variable, bilinear, constant, general, implements
 from autobp.rules.indexing import scatter
-from autobp.rules.reduction import Axis, norm_
+from autobp.rules.reduction import Axis, _axes, norm_
+from autobp.rules.shape import _axis
 
 
 def _left(g: Array, a: Array, b: Array) -> Array:
@@ -140,9 +143,16 @@ def inner(a: Array, b: Array) -> Array:
     return tensordot(a, b, (-1, -1))
 
 
-@implements(np.outer, np.linalg.outer)
+@implements(np.outer)
 def outer(a: Array, b: Array) -> Array:
     return np.expand_dims(np.ravel(a), 1) * np.ravel(b)
+
+
+@implements(np.linalg.outer)
+def linalg_outer(x1: Array, x2: Array, /) -> Array:
+    if np.ndim(x1) != 1 or np.ndim(x2) != 1:
+        raise ValueError(f"outer takes vectors, not shapes {np.shape(x1)} and {np.shape(x2)}")
+    return outer(x1, x2)
 
 
 @implements(np.vecdot, np.linalg.vecdot)
@@ -150,14 +160,17 @@ def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     return np.sum(np.multiply(x1, x2), axis=axis)
 
 
-@implements(np.matvec)
 def matvec(x1: Array, x2: Array, /) -> Array:
     return np.squeeze(matmul(x1, np.expand_dims(x2, -1)), -1)
 
 
-@implements(np.vecmat)
 def vecmat(x1: Array, x2: Array, /) -> Array:
     return np.squeeze(matmul(np.expand_dims(x1, -2), x2), -2)
+
+
+if hasattr(np, "matvec"):  # since NumPy 2.2
+    implements(np.matvec)(matvec)
+    implements(np.vecmat)(vecmat)
 
 
 @implements(np.tensordot, np.linalg.tensordot)
@@ -165,7 +178,7 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     if isinstance(axes, int | np.integer):
         left, right = list(range(-int(axes), 0)), list(range(int(axes)))
     else:
-        left, right = ([x] if isinstance(x, int) else list(x) for x in axes)
+        left, right = (list(x) if np.iterable(x) else [x] for x in axes)
     left, right = [i % np.ndim(a) for i in left], [i % np.ndim(b) for i in right]
     if [np.shape(a)[i] for i in left] != [np.shape(b)[i] for i in right]:
         raise ValueError(
@@ -220,6 +233,8 @@ def _subscripts(subscripts: str, ndims: Sequence[int]) -> tuple[tuple[str, ...],
     for t, h, n in zip(terms, hidden, ndims, strict=True):
         if h < 0 or (h > 0 and "..." not in t):
             raise ValueError(f"einsum: the term {t!r} does not fit an operand of {n} dimensions")
+    if most and "..." not in result:
+        raise ValueError(f"einsum: the result of {subscripts!r} has no '...' for {most} dimensions")
     full = (t.replace("...", dots[most - h :]) for t, h in zip(terms, hidden, strict=True))
     return tuple(full), result.replace("...", dots)
 
@@ -251,11 +266,15 @@ def cross(
 
 @implements(np.linalg.norm)
 def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
-    if ord is None or (axis is None and ord == 2 and x.ndim == 1):
-        return norm_(x, axis=axis, keepdims=keepdims)
-    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    if isinstance(ord, Variable):
+        raise no_rule(np.linalg.norm, {"ord": ord})
+    if ord is None and axis is None:
+        return norm_(x, axis=None, keepdims=keepdims)
+    axes = tuple(_axis(a, x.ndim) for a in _axes(axis, x.ndim))
+    if ord is None and len(axes) <= 2:
+        return norm_(x, axis=axes, keepdims=keepdims)
     if len(axes) == 2:
-        return _matrix_norm(x, ord, (axes[0] % x.ndim, axes[1] % x.ndim), keepdims)
+        return _matrix_norm(x, ord, axes, keepdims)
     if len(axes) != 1 or isinstance(ord, str):
         raise ValueError(f"norm: ord={ord!r} does not fit {len(axes)} axes")
     size = np.abs(x)
@@ -272,7 +291,7 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
     return np.sum(size**ord, axis=axes, keepdims=keepdims) ** (1 / ord)
 
 
-def _matrix_norm(x: Array, ord: Any, axes: tuple[int, int], keepdims: bool) -> Array:
+def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:
     if ord == "fro":
         return norm_(x, axis=axes, keepdims=keepdims)
     if ord not in (1, -1, np.inf, -np.inf):
@@ -333,10 +352,13 @@ def cholesky_(a: Array, /, *, upper: bool = False) -> Array:
 
 @implements(np.linalg.matrix_power)
 def matrix_power(a: Array, n: int) -> Array:
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"matrix_power takes square matrices, not shape {a.shape}")
+    n = operator.index(n)
     if n < 0:
         a, n = inv(a), -n
     if n == 0:
-        return 0.0 * a + np.eye(a.shape[-1])
+        return 0.0 * a + np.eye(a.shape[-1], dtype=a.dtype)
     result = None
     while n:
         if n % 2:
@@ -347,6 +369,8 @@ def matrix_power(a: Array, n: int) -> Array:
 
 @implements(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Array]) -> Array:
+    if len(arrays) < 2:
+        raise ValueError(f"multi_dot takes two arrays or more, not {len(arrays)}")
     result, *rest = arrays
     for a in rest:
         result = dot(result, a)

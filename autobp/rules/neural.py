@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autobp.primitive import Array, Variable, elementwise, general
+from autobp.primitive import Array, Variable, constant, elementwise, general
 from autobp.rules.reduction import Axis, spread
 
 
@@ -56,11 +56,6 @@ def _sum(x: Array, axis: Axis) -> Array:
     return np.sum(x, axis=axis, keepdims=True)
 
 
-def _weights(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
-    """The softmax, from the logarithm of its denominator."""
-    return np.exp(x - spread(y, x, axis, keepdims))
-
-
 # fmt: off
 relu_        = elementwise(_relu,        lambda t, y, x: t * (x > 0))
 leaky_relu_  = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x > 0, 1.0, slope))
@@ -72,9 +67,10 @@ softmax_     = general(_softmax,
 log_softmax_ = general(_log_softmax,
                        forward=lambda t, y, x, axis: t - _sum(np.exp(y) * t, axis),
                        reverse=lambda g, y, x, axis: g - np.exp(y) * _sum(g, axis))
+# (by softmax and not as exp(x − y), into which y's rounding goes)
 logsumexp_   = general(_logsumexp,
-                       forward=lambda t, y, x, axis, keepdims: np.sum(t * _weights(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
-                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * _weights(x, y, axis, keepdims))
+                       forward=lambda t, y, x, axis, keepdims: np.sum(t * softmax_(x, axis=axis), axis=axis, keepdims=keepdims),
+                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * softmax_(x, axis=axis))
 # fmt: on
 
 
@@ -93,7 +89,10 @@ def relu(x: Array) -> Array:
 
 def leaky_relu(x: Array, slope: float = 0.01) -> Array:
     """x where positive, slope·x elsewhere."""
-    return leaky_relu_(_floating(x), slope=slope)
+    x = _floating(x)
+    if isinstance(slope, Variable):  # a slope that is learned
+        return np.where(constant(x) > 0, x, slope * x)
+    return leaky_relu_(x, slope=slope)
 
 
 def sigmoid(x: Array) -> Array:

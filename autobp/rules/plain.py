@@ -12,9 +12,14 @@ from autobp.primitive import NUMPY, constant
 
 def _plainly(function: Callable[..., Any]) -> Callable[..., Any]:
     def plain(*args: Any, **kwargs: Any) -> Any:
-        return function(*map(constant, args), **{k: constant(v) for k, v in kwargs.items()})
+        return function(*map(_constants, args), **{k: _constants(v) for k, v in kwargs.items()})
 
     return plain
+
+
+def _constants(a: Any) -> Any:
+    """The bare values, also of what comes in a list or a tuple, as the keys of lexsort do."""
+    return type(a)(map(_constants, a)) if type(a) in (list, tuple) else constant(a)
 
 
 # fmt: off

@@ -163,17 +163,64 @@ def cumprod(a: Array, axis: int | None = None) -> Array:
     return cumprod_(np.ravel(a), axis=0) if axis is None else cumprod_(a, axis=axis)
 
 
+@implements(np.cumulative_sum)
+def cumulative_sum(x: Array, /, *, axis: int | None = None, include_initial: bool = False) -> Array:
+    return _initialled(cumsum, x, axis, np.zeros if include_initial else None)
+
+
+@implements(np.cumulative_prod)
+def cumulative_prod(
+    x: Array, /, *, axis: int | None = None, include_initial: bool = False
+) -> Array:
+    return _initialled(cumprod, x, axis, np.ones if include_initial else None)
+
+
+def _initialled(scan: Any, x: Array, axis: int | None, initial: Any) -> Array:
+    if axis is None:
+        if x.ndim != 1:
+            raise ValueError(f"a cumulative function needs an axis of {x.ndim} dimensions")
+        axis = 0
+    result = scan(x, axis)
+    if initial is None:
+        return result
+    shape = list(x.shape)
+    shape[axis] = 1
+    return np.concatenate([initial(shape, x.dtype), result], axis=axis)
+
+
 @implements(np.var)
-def var(a: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-    deviation = a - mean(a, axis, keepdims=True)
-    return sum(np.square(deviation), axis, keepdims=keepdims) / (_count(a, axis) - ddof)
+def var(
+    a: Array,
+    axis: Axis = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Array = None,
+    correction: float = 0,
+) -> Array:
+    deviation = _deviation(a, axis, mean)
+    return sum(np.square(deviation), axis, keepdims=keepdims) / (
+        _count(a, axis) - (ddof or correction)
+    )
 
 
 @implements(np.std)
-def std(a: Array, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+def std(
+    a: Array,
+    axis: Axis = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Array = None,
+    correction: float = 0,
+) -> Array:
     # A norm of the deviations, and so 0 has the norm's derivative there: 0, not NaN.
-    deviation = a - mean(a, axis, keepdims=True)
-    return norm_(deviation, axis=axis, keepdims=keepdims) / (_count(a, axis) - ddof) ** 0.5
+    size = norm_(_deviation(a, axis, mean), axis=axis, keepdims=keepdims)
+    return size / (_count(a, axis) - (ddof or correction)) ** 0.5
+
+
+def _deviation(a: Array, axis: Axis, around: Array) -> Array:
+    return a - (mean(a, axis, keepdims=True) if around is None else around)
 
 
 @implements(np.median)
@@ -197,20 +244,26 @@ def average(
     keepdims: bool = False,
 ) -> Array:
     if weights is None:
-        weights = np.ones(np.shape(a))
-    elif np.shape(weights) != np.shape(a):
-        weights = spread_weights(weights, a, axis)
+        result = np.mean(a, axis, keepdims=keepdims)
+        if not returned:
+            return result
+        count = np.size(a) / np.size(result)
+        return result, np.full(np.shape(result), count, constant(result).dtype)[()]
+    if np.shape(weights) != np.shape(a):
+        weights = _along(weights, a, axis)
     total = np.sum(np.broadcast_to(weights, np.shape(a)), axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (result, total) if returned else result
 
 
-def spread_weights(weights: Array, a: Array, axis: Axis) -> Array:
-    if not isinstance(axis, int) or np.shape(weights) != (np.shape(a)[axis],):
+def _along(weights: Array, a: Array, axis: Axis) -> Array:
+    """Weights that have only the axes averaged over, laid along those of the values."""
+    shape = np.shape(a)
+    axes = [] if axis is None else [k % len(shape) for k in _axes(axis, len(shape))]
+    if np.shape(weights) != tuple(shape[k] for k in axes):
         raise ValueError(
-            f"average: weights of shape {np.shape(weights)} do not fit values of shape {np.shape(a)}"
-            f" along axis {axis}; weights have the values' shape, or one axis and its length"
+            f"average: weights of shape {np.shape(weights)} do not fit values of shape {shape}"
+            f" along axis {axis}; weights have the values' shape, or that of the axes"
         )
-    shape = [1] * np.ndim(a)
-    shape[axis] = -1
-    return np.reshape(weights, shape)
+    across = np.transpose(weights, np.argsort(axes))
+    return np.reshape(across, [n if k in axes else 1 for k, n in enumerate(shape)])

@@ -103,7 +103,7 @@ def swapaxes(a: Array, axis1: int, axis2: int) -> Array:
 
 @implements(np.moveaxis)
 def moveaxis(a: Array, source: Any, destination: Any) -> Array:
-    source, destination = ([s] if isinstance(s, int) else list(s) for s in (source, destination))
+    source, destination = (list(s) if np.iterable(s) else [s] for s in (source, destination))
     sources = [_axis(s, a.ndim) for s in source]
     targets = [_axis(d, a.ndim) for d in destination]
     order = [i for i in range(a.ndim) if i not in sources]
@@ -146,7 +146,7 @@ atleast_3d = _at_least(np.atleast_3d)
 
 @implements(np.broadcast_to)
 def broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
-    return broadcast_to_(array, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+    return broadcast_to_(array, shape=tuple(shape) if np.iterable(shape) else (shape,))
 
 
 @implements(np.broadcast_arrays)
@@ -210,6 +210,8 @@ def _pieces(ary: Array, divisions: Sequence[int], axis: int) -> list[Array]:
 def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     if not isinstance(indices_or_sections, int | np.integer):
         return _pieces(ary, list(indices_or_sections), axis)
+    if indices_or_sections < 1:
+        raise ValueError(f"array_split makes 1 part or more, not {indices_or_sections}")
     each, extra = divmod(ary.shape[axis], indices_or_sections)
     sizes = [each + 1] * extra + [each] * (indices_or_sections - extra)
     return _pieces(ary, np.cumsum(sizes)[:-1].tolist(), axis)
@@ -232,6 +234,8 @@ def hsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
 
 @implements(np.vsplit)
 def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    if ary.ndim < 2:
+        raise ValueError(f"vsplit takes 2 dimensions or more, not {ary.ndim}")
     return split(ary, indices_or_sections, 0)
 
 
@@ -288,6 +292,8 @@ def flipud(m: Array) -> Array:
 @implements(np.rot90)
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     first, second = axes
+    if _axis(first, m.ndim) == _axis(second, m.ndim):
+        raise ValueError(f"rot90 takes two different axes, not {first} and {second}")
     k %= 4
     if k == 0:
         return np.positive(m)
@@ -299,11 +305,12 @@ def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
 @implements(np.pad)
 def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Array:
     if isinstance(pad_width, dict):
-        pairs = [(0, 0)] * array.ndim
+        given = [(0, 0)] * array.ndim
         for axis, w in pad_width.items():
-            pairs[axis] = (w, w) if isinstance(w, int) else tuple(w)
-        pad_width = pairs
-    width = tuple((int(b), int(a)) for b, a in np.broadcast_to(pad_width, (array.ndim, 2)))
+            given[axis] = tuple(np.broadcast_to(w, 2))
+        pad_width = given
+    pairs = np.broadcast_to(pad_width, (array.ndim, 2))
+    width = tuple((operator.index(b), operator.index(a)) for b, a in pairs)
     if mode == "constant":
         if isinstance(constant_values, Variable):
             raise TypeError(
@@ -328,6 +335,9 @@ def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values
 def diff(
     a: Array, n: int = 1, axis: int = -1, prepend: Array = None, append: Array = None
 ) -> Array:
+    if n < 0:
+        raise ValueError(f"diff: n is {n}, and must not be negative")
+    a = a if isinstance(a, Variable) else np.asarray(a)
     axis = _axis(axis, a.ndim)
     ends = [
         x
@@ -349,13 +359,18 @@ def copy(a: Array, order: str = "K", subok: bool = False) -> Array:
 
 
 @implements(np.meshgrid)
-def meshgrid(*xi: Array, indexing: str = "xy") -> tuple[Array, ...]:
+def meshgrid(
+    *xi: Array, copy: bool = True, sparse: bool = False, indexing: str = "xy"
+) -> tuple[Array, ...]:
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     first = (1, 0) if indexing == "xy" and len(xi) > 1 else (0, 1)
     place = [*first, *range(2, len(xi))][: len(xi)]
     shape = [0] * len(xi)
     for axis, x in zip(place, xi, strict=True):
         shape[axis] = np.size(x)
-    return tuple(
-        np.broadcast_to(np.reshape(x, [-1 if i == axis else 1 for i in range(len(xi))]), shape)
+    grids = (
+        np.reshape(x, [-1 if i == axis else 1 for i in range(len(xi))])
         for axis, x in zip(place, xi, strict=True)
     )
+    return tuple(grids if sparse else (np.broadcast_to(x, shape) for x in grids))
