@@ -102,11 +102,14 @@ def evaluate(
             result = v.apply(primitive, values, params)
             return result if result.requires_grad else result.value
     try:
-        value = as_value(call(primitive, values, params))
+        value = call(primitive, values, params)
     except ValueError as error:
         if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
             raise
         raise explained(error, primitive.name, args, params) from error
+    if isinstance(value, Variable):
+        raise TypeError(f"{primitive.name}: a parameter is a Tensor; Tensors are given by position")
+    value = as_value(value)
     if context.anomaly:
         kind = spoilt(value, values)
         if kind:

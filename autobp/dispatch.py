@@ -46,6 +46,8 @@ def called_ufunc(
     if twin is None:
         raise no_rule(ufunc, method=method)
     x, axis = (*inputs, kwargs.pop("axis", 0))[:2]  # not None: a ufunc's methods begin at axis 0
+    if any(k != "keepdims" and v is not None for k, v in kwargs.items()):
+        raise no_rule(ufunc, kwargs, method)
     return _fitted(twin, getattr(ufunc, method), (x, axis), kwargs)
 
 

@@ -74,7 +74,7 @@ def test_what_does_not_depend_has_zero_derivative():
     assert grad(lambda x: 3.0)(2.0) == 0.0
     assert grad(lambda x, y: y * 2.0, (0, 1))(np.ones(2), 1.0)[0].tolist() == [0, 0]
     assert jvp(lambda x: 5.0, (2.0,), (1.0,)) == (5.0, 0.0)
-    y, t = jvp(lambda x: (x, np.ones(2)), (2.0,), (1.0,))
+    _y, t = jvp(lambda x: (x, np.ones(2)), (2.0,), (1.0,))
     assert t[0] == 1.0
     assert t[1].tolist() == [0, 0]
     assert jacobian(lambda x: np.ones(3))(np.ones(2)).tolist() == [[0, 0]] * 3
@@ -96,11 +96,11 @@ def test_vjp_and_linearize_serve_many_times():
 def test_results_belong_to_the_caller():
     x = np.ones(3)
     seed = np.ones(3)
-    y, pullback = vjp(lambda x: x + 0.0, x)
+    _, pullback = vjp(lambda x: x + 0.0, x)
     (g,) = pullback(seed)
     g += 1
     assert seed.tolist() == [1, 1, 1]
-    y, t = jvp(lambda x: x, (x,), (seed,))
+    _y, t = jvp(lambda x: x, (x,), (seed,))
     t += 1
     assert seed.tolist() == [1, 1, 1]
     g = grad(np.sum)(x)
@@ -217,7 +217,7 @@ def test_tensors_outside_are_differentiated_through():
     assert x.grad == 12.0
     with no_grad():
         assert grad(lambda x: w * x**2)(2.0) == 12.0
-    value, slope = jvp(lambda x: w * x, (2.0,), (1.0,))
+    _value, slope = jvp(lambda x: w * x, (2.0,), (1.0,))
     assert slope.data == 3.0
 
 

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--only", type=int, choices=SECTIONS, action="append", metavar="N")
     options = parser.parse_args(arguments)
-    effort = Effort(rounds=3, turn=0.05) if options.quick else Effort(rounds=9, turn=0.25)
+    effort = Effort(rounds=3, turn=0.05) if options.quick else Effort(rounds=15, turn=0.1)
 
     legend.clear()
     print(facts())
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += SECTIONS[number](effort)
     print()
     print(table(rows))
-    print(f"\nmedians of {effort.rounds} rounds in turn. What each one does:")
+    print(f"\nMedians of {effort.rounds} rounds; the ratio is autobp / peer. What each one does:")
     for name, text in legend.items():
         print(f"  {name}: {text}")
     if torch := sys.modules.get("torch"):

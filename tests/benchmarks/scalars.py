@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from statistics import fmean
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ def demo(kinds: dict[str, Kind], effort: Effort) -> list[Row]:
 
 
 def two_moons(number: type, relu: Relu) -> Step:
-    """The demo of micrograd, line by line: about 65,000 nodes in each step."""
+    """The network and the loss of micrograd's demo: about 65,000 nodes in each step."""
     rng = np.random.default_rng(1337)
     turn = np.linspace(0, np.pi, 50)
     upper, lower = (np.cos(turn), np.sin(turn)), (1 - np.cos(turn), 0.5 - np.sin(turn))
@@ -100,16 +99,16 @@ UNARY = {"a ** 2": partial(pow, exp=2), "relu(a)": None, "-a": operator.neg}
 
 def operations(kinds: dict[str, Kind], effort: Effort) -> list[Row]:
     rows: list[Row] = []
-    logarithms: dict[str, list[float]] = {k: [] for k in kinds}
     for name in [*BINARY, *UNARY]:
         steps = {k: chains(name, *kind) for k, kind in kinds.items()}
         times = compete(steps, effort, rtol=1e-9, collector=False)
         each = {k: t / (CHAINS * LENGTH) for k, t in times.items()}
         rows += rows_against("1b", f"one scalar {name}, forward + backward, collector off", each)
-        for k, t in each.items():
-            logarithms[k].append(math.log(t))
-    mean = {k: math.exp(fmean(ls)) for k, ls in logarithms.items()}
-    return rows + rows_against("1b", "… the geometric mean of these", mean, {"micrograd": 1.0})
+    if rows:
+        ours, theirs = ([getattr(row, side) for row in rows] for side in ("ours", "theirs"))
+        mean = {OURS: geometric_mean(ours), "micrograd": geometric_mean(theirs)}
+        rows += rows_against("1b", "… the geometric mean of these", mean, {"micrograd": 1.0})
+    return rows
 
 
 def chains(name: str, number: type, relu: Relu) -> Step:
