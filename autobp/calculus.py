@@ -102,14 +102,20 @@ def evaluate(
             result = v.apply(primitive, values, params)
             return result if result.requires_grad else result.value
     try:
-        value = call(primitive, values, params)
+        if len(values) == 1 and type(values[0]) is float:
+            value = on_float(primitive, values[0], params)
+            if value is None:
+                value = primitive.function(*shaped(*values), **params)
+        else:
+            value = primitive.function(*values, **params)
     except ValueError as error:
         if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
             raise
         raise explained(error, primitive.name, args, params) from error
     if isinstance(value, Variable):
         raise TypeError(f"{primitive.name}: a parameter is a Tensor; Tensors are given by position")
-    value = as_value(value)
+    if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
+        value = as_value(value)
     if context.anomaly:
         kind = spoilt(value, values)
         if kind:
@@ -118,13 +124,6 @@ def evaluate(
                 + " and ".join(map(label, args))
             )
     return value
-
-
-def call(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
-    if len(values) == 1 and type(values[0]) is float:
-        value = on_float(primitive, values[0], params)
-        return primitive.function(*shaped(*values), **params) if value is None else value
-    return primitive.function(*values, **params)
 
 
 def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | None:
@@ -179,9 +178,6 @@ def shaped(*values: Any) -> list[Any]:
 def project(c: Array, primal: Array) -> Array:
     """A cotangent (or a tangent) in its primal's shape and dtype: what broadcasting spread is
     summed, what an operation promoted is cast back."""
-    arrays = type(c) is np.ndarray is type(primal)
-    if arrays and c.shape == primal.shape and c.dtype is primal.dtype:
-        return c  # the usual case
     shape = () if type(primal) is float else primal.shape
     have = np.shape(c) if type(c) is not np.ndarray else c.shape
     if have != shape:
@@ -205,4 +201,8 @@ def _widened(c: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
     if axes:
         c = np.add.reduce(c, axis=axes, keepdims=True)
-    return np.broadcast_to(c, shape) if np.shape(c) != shape else c
+    if np.shape(c) == shape:
+        return c
+    if isinstance(c, float | np.floating) and math.prod(shape) < 10_000:
+        return np.full(shape, c)  # which for a small array is faster than a view of one number
+    return np.broadcast_to(c, shape)

@@ -46,7 +46,7 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
         values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
-        for a, rule in zip(args, primitive.reverse):
+        for a, v, rule in zip(args, values, primitive.reverse):
             if not isinstance(a, Tensor):
                 continue
             if a.level != level:
@@ -59,7 +59,9 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
                 c = rule(g, value, *values, **params)
             except ArithmeticError:
                 c = rule(*shaped(g, value, *values), **params)
-            c = project(c, a.value)
+            arrays = type(c) is np.ndarray is type(v)
+            if not arrays or c.shape != v.shape or c.dtype is not v.dtype:
+                c = project(c, a.value)
             if a.primitive is None and type(c) is np.ndarray and (c is g or c.base is not None):
                 c = c.copy()  # a leaf's gradient is the user's, to keep and to change
             if watched:

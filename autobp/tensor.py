@@ -32,6 +32,7 @@ __all__ = ["Tensor"]
 _new = object.__new__
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
+_PLAIN = (np.ndarray, float)
 
 CONSTANT = -1  # the level of what is not differentiated
 
@@ -81,40 +82,52 @@ def leaf(value: Any, level: int, kind: Any = None) -> Any:
     return node(value, None, None, None, _NONE, level, current(), kind)
 
 
+def _settled(value: Any, like: Any) -> Any:
+    """The result of an operation as a tensor keeps it, if that is plain to see; else None."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return value if value.ndim and value.dtype is like.dtype else None
+    return float(value) if kind is float or kind is np.float64 else None
+
+
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The two methods of an operator. Numbers are computed and recorded in one go: graphs of a
-    hundred thousand scalars spend their time here."""
+    """The two methods of an operator. What is plainly of one level, two numbers or an array and
+    another, is computed and recorded in one go, since programs spend much of their time here;
+    `apply` does the rest, and raises what there is to raise."""
+    function = primitive.function
     compute = ON_FLOATS.get(primitive)
 
     def method(self: Tensor, other: Any) -> Any:
-        if compute is not None and type(self) is Tensor:
-            x, level, y = self.value, self.level, other
+        x, y, level, context = self.value, other, self.level, current()
+        if level >= context.threshold and not context.anomaly and type(self) is Tensor:
             if type(other) is Tensor and other.level == level:
                 y = other.value
             elif type(other) is int:
                 y = other = float(other)
-            if type(x) is float and type(y) is float:
-                context = current()
-                if level >= context.threshold and not context.anomaly:
-                    try:
+            value = None
+            try:
+                if type(x) is float:
+                    if type(y) is float and compute is not None:
                         value = compute(x, y)
-                    except ArithmeticError:  # NumPy has an inf or a nan
-                        pass
-                    else:
-                        return node(value, primitive, self, other, _NONE, level, context)
+                elif type(x) is np.ndarray and type(y) in _PLAIN:
+                    value = _settled(function(x, y), x)
+            except (ArithmeticError, ValueError):
+                pass
+            if value is not None:
+                return node(value, primitive, self, other, _NONE, level, context)
         return self.apply(primitive, (self, other), _NONE)
 
     def reflected(self: Tensor, other: Any) -> Any:
-        if compute is not None and type(self) is Tensor and type(other) in (float, int):
-            x, level, y = self.value, self.level, float(other)
-            context = current()
-            if type(x) is float and level >= context.threshold and not context.anomaly:
-                try:
-                    value = compute(y, x)
-                except ArithmeticError:
-                    pass
-                else:
-                    return node(value, primitive, y, self, _NONE, level, context)
+        x, level, context = self.value, self.level, current()
+        numbers = type(x) is float and type(other) in (float, int) and compute is not None
+        if numbers and type(self) is Tensor and level >= context.threshold:
+            y, value = float(other), None
+            try:
+                value = compute(y, x)  # type: ignore[misc]
+            except ArithmeticError:  # NumPy has an inf or a nan
+                pass
+            if value is not None and not context.anomaly:
+                return node(value, primitive, y, self, _NONE, level, context)
         return self.apply(primitive, (other, self), _NONE)
 
     return method, reflected
@@ -212,9 +225,16 @@ class Tensor(Variable):
         top = self
         if len(args) == 1:
             x, level = self.value, self.level
-            if type(x) is float and level >= context.threshold and type(self) is Tensor:
-                value = on_float(primitive, x, params)
-                if value is not None and not context.anomaly:
+            if level >= context.threshold and not context.anomaly and type(self) is Tensor:
+                value = None
+                if type(x) is float:
+                    value = on_float(primitive, x, params)
+                elif type(x) is np.ndarray:
+                    try:
+                        value = _settled(primitive.function(x, **params), x)
+                    except ValueError:
+                        pass
+                if value is not None:
                     return node(value, primitive, self, None, params, level, context)
         else:
             for a in args:
@@ -296,10 +316,11 @@ class Tensor(Variable):
             raise TypeError(
                 "the value of a Tensor cannot be replaced inside grad, jvp and the like"
             )
-        old, value = self.value, as_value(data)
-        if value is old:  # changed in place
+        old = self.value
+        if data is old:  # changed in place
             self.born = clock()
             return
+        value = as_value(data)
         if np.shape(value) != np.shape(old):
             raise ValueError(
                 f"the new data of {label(self)} has shape {np.shape(value)}, not {np.shape(old)}"
@@ -374,6 +395,8 @@ class Tensor(Variable):
     # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc in NUMPY:
+            return NUMPY[ufunc](*inputs)
         return called_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(
@@ -406,6 +429,8 @@ class Tensor(Variable):
     # fmt: on
 
     def __pow__(self, other: Any) -> Tensor:
+        if type(other) is int or type(other) is float:
+            return self.apply(ops.power_by, (self,), {"n": other})
         return NUMPY[np.power](self, other)
 
     def __rpow__(self, other: Any) -> Tensor:

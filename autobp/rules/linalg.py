@@ -40,7 +40,7 @@ def _phi(x: Array) -> Array:
 
 
 def _cholesky_forward(t: Array, y: Array) -> Array:
-    inner = np.linalg.solve(y, np.linalg.solve(y, (t + t.mT) / 2).mT).mT
+    inner = np.linalg.solve(y, np.linalg.solve(y, (t + t.mT) / 2).mT)
     return y @ _phi(inner)
 
 

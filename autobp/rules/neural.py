@@ -70,7 +70,7 @@ log_softmax_ = general(_log_softmax,
 # (by softmax and not as exp(x − y), into which y's rounding goes)
 logsumexp_   = general(_logsumexp,
                        forward=lambda t, y, x, axis, keepdims: np.sum(t * softmax_(x, axis=axis), axis=axis, keepdims=keepdims),
-                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * softmax_(x, axis=axis))
+                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * softmax_(x, axis=axis))
 # fmt: on
 
 

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, constant, general, implements, linear
+from autobp.primitive import Array, general, implements, linear
 
 Axis = int | tuple[int, ...] | None
 
 
-def spread(g: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
-    """A reduced value put back along the axes it was reduced over, ready to broadcast with x."""
-    if keepdims or g.ndim == x.ndim or g.ndim == 0:
-        return g
-    return np.expand_dims(g, tuple(range(x.ndim)) if axis is None else axis)
+def spread(g: Array, x: Array, axis: Axis) -> Array:
+    """A reduced value with the axes back that it was reduced over, ready to broadcast with x."""
+    return g if g.ndim in (0, x.ndim) else np.expand_dims(g, axis)  # type: ignore[arg-type]
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -29,9 +27,9 @@ def _count(x: Array, axis: Axis) -> int:
     return math.prod(shape[a] for a in _axes(axis, len(shape)))
 
 
-def _share(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+def _share(x: Array, y: Array, axis: Axis) -> Array:
     """The part that each element has in an extremum: all of it, or an equal share in a tie."""
-    hit = constant(x == spread(y, x, axis, keepdims))
+    hit = x == spread(y, x, axis)
     return hit / np.maximum(1, np.sum(hit, axis=axis, keepdims=True))
 
 
@@ -39,27 +37,25 @@ def _extremum(function: Any, name: str) -> Any:
     return general(
         lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims),
         forward=lambda t, y, x, axis, keepdims: np.sum(
-            t * _share(x, y, axis, keepdims), axis=axis, keepdims=keepdims
+            t * _share(x, y, axis), axis=axis, keepdims=keepdims
         ),
-        reverse=lambda g, y, x, axis, keepdims: (
-            spread(g, x, axis, keepdims) * _share(x, y, axis, keepdims)
-        ),
+        reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _share(x, y, axis),
         name=name,
     )
 
 
-def _unit(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+def _unit(x: Array, y: Array, axis: Axis) -> Array:
     """x / ‖x‖, and 0 where the norm is 0: its kink."""
-    y = spread(y, x, axis, keepdims)
+    y = spread(y, x, axis)
     return x / np.where(y == 0, 1.0, y)
 
 
 # fmt: off
 sum_    = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
-                 lambda g, y, x, axis, keepdims: np.broadcast_to(spread(g, x, axis, keepdims), x.shape),
+                 lambda g, y, x, axis, keepdims: spread(g, x, axis),
                  name="sum")
 mean_   = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis),
-                 lambda g, y, x, axis, keepdims: np.broadcast_to(spread(g, x, axis, keepdims) / _count(x, axis), x.shape),
+                 lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
                  name="mean")
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
                  lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
@@ -67,12 +63,12 @@ cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
 max_    = _extremum(np.max, "max")
 min_    = _extremum(np.min, "min")
 norm_   = general(lambda x, axis, keepdims: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
-                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _unit(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
-                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * _unit(x, y, axis, keepdims),
+                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _unit(x, y, axis), axis=axis, keepdims=keepdims),
+                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _unit(x, y, axis),
                   name="norm")
 prod_   = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
-                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
-                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis, keepdims) * _others(x, y, axis, keepdims),
+                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
+                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
                   name="prod")
 cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
                    forward=lambda t, y, x, axis: _scan_forward(t, y, x, axis),
@@ -81,10 +77,10 @@ cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
 # fmt: on
 
 
-def _others(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
-    """For each element the product of all the others: y / x, unless there are zeros."""
-    if np.all(x != 0):
-        return spread(y, x, axis, keepdims) / x
+def _others(x: Array, y: Array, axis: Axis) -> Array:
+    """For each element the product of all the others: y / x, unless that is 0 / 0 somewhere."""
+    if np.all(y != 0):
+        return spread(y, x, axis) / x
     axes = _axes(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
@@ -99,7 +95,7 @@ def _others(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
 
 def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
     """dyₖ = dyₖ₋₁·xₖ + yₖ₋₁·dxₖ, which needs no division and so does not mind zeros."""
-    if np.all(x != 0):
+    if np.all(y != 0):
         return y * np.cumsum(t / x, axis=axis)
     t, y, x = (np.moveaxis(a, axis, 0) for a in (t, y, x))
     steps = [t[0]]
@@ -110,7 +106,7 @@ def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
 
 def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
     """The same recurrence run from the end."""
-    if np.all(x != 0):
+    if np.all(y != 0):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis=axis), axis) / x
     g, y, x = (np.moveaxis(a, axis, 0) for a in (g, y, x))
     carry, steps = g[-1], []
@@ -248,7 +244,7 @@ def average(
         if not returned:
             return result
         count = np.size(a) / np.size(result)
-        return result, np.full(np.shape(result), count, constant(result).dtype)[()]
+        return result, np.full(np.shape(result), count, result.dtype)[()]
     if np.shape(weights) != np.shape(a):
         weights = _along(weights, a, axis)
     total = np.sum(np.broadcast_to(weights, np.shape(a)), axis=axis, keepdims=keepdims)
