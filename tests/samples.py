@@ -492,10 +492,17 @@ def _reductions() -> dict[str, Record]:
         ),
         "prod": Record(
             (*reductions("prod", (*AXES, *OVER_NOTHING)), *products),
+            # The product underflows, the products of the others do not.
+            (kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], **over(None)),),
             analytic=True,
             reference=np.prod,
         ),
-        "cumprod": Record((*scanned, *zeros), analytic=True, reference=np.cumprod),
+        "cumprod": Record(
+            (*scanned, *zeros),
+            (kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], axis=0),),
+            analytic=True,
+            reference=np.cumprod,
+        ),
     }
 
 
