@@ -151,10 +151,18 @@ def extract(condition: Any, arr: Array) -> Array:
 
 
 @implements(np.sort)
-def sort(a: Array, axis: int | None = -1, *, kind: Any = None, stable: bool | None = None) -> Array:
+def sort(
+    a: Array,
+    axis: int | None = -1,
+    *,
+    kind: Any = None,
+    stable: bool | None = None,
+    descending: bool = False,
+) -> Array:
     if axis is None:
         a, axis = np.ravel(a), 0
-    order = np.argsort(constant(a), axis=axis, kind=kind, stable=stable)
+    values = constant(a)
+    order = np.argsort(-values if descending else values, axis=axis, kind=kind, stable=stable)
     return take_along_axis(a, order, axis)
 
 
