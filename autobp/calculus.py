@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from autobp.context import Context, user_line
+from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
-from autobp.primitive import Array, Primitive, Variable
+from autobp.primitive import Array, Primitive, Variable, constant
 from autobp.rules import arithmetic as ops
 from autobp.rules import neural
 
@@ -29,6 +29,7 @@ __all__ = [
     "push",
     "shaped",
     "spoilt",
+    "zeros",
 ]
 
 #: What Python itself computes on floats, several times faster than NumPy.
@@ -60,7 +61,7 @@ def as_value(data: Any, dtype: Any = None) -> Any:
     if type(data) is float and dtype is None:
         return data
     if isinstance(data, Variable):
-        data = data.numpy()
+        data = data.bare()
     if isinstance(data, np.float64) and dtype is None:
         return float(data)
     try:
@@ -141,6 +142,7 @@ def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | 
 
 def spoilt(result: Array, given: Sequence[Array]) -> str | None:
     """Whether an operation made a nan or an inf from numbers that were all finite, and which."""
+    result, given = constant(result), [constant(v) for v in given]
     if np.all(np.isfinite(result)) or not all(np.all(np.isfinite(v)) for v in given):
         return None
     return "nan" if np.any(np.isnan(result)) else "inf"
@@ -152,10 +154,28 @@ def push(
     out: Array,
     values: Sequence[Array],
     params: dict[str, Any],
+    line: Callable[[], str] = user_line,
 ) -> Array | None:
     """The tangent of a result, in its shape and dtype, from those of the arguments; None is zero."""
     if all(t is None for t in tangents):
         return None
+    t = _pushed(primitive, tangents, out, values, params)
+    if t is not None and current().anomaly:
+        kind = spoilt(t, [*(s for s in tangents if s is not None), *values])
+        if kind:
+            raise FloatingPointError(
+                f"{primitive.name} made the first {kind} (forward, in the tangent), at {line()}"
+            )
+    return t
+
+
+def _pushed(
+    primitive: Primitive,
+    tangents: Sequence[Array | None],
+    out: Array,
+    values: Sequence[Array],
+    params: dict[str, Any],
+) -> Array | None:
     if primitive.diagonal:
         try:
             t = primitive.push(tangents, out, values, params)
@@ -165,6 +185,14 @@ def push(
     out, *values = shaped(out, *values)
     t = primitive.push(shaped(*tangents), out, values, params)
     return None if t is None else project(t, out)
+
+
+def zeros(value: Array) -> Array:
+    """Zero in the form of a value; what holds no floating-point numbers has float64 zeros."""
+    if not hasattr(value, "dtype"):
+        return np.zeros(np.shape(value))[()] if np.shape(value) else 0.0
+    dtype = value.dtype if value.dtype.kind == "f" else np.float64
+    return 0.0 if value.shape == () and dtype == np.float64 else np.zeros(value.shape, dtype)[()]
 
 
 def shaped(*values: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.forward import jvp, linearize
+from autobp.primitive import constant
 from autobp.reverse import vjp
 from autobp.tensor import Tensor
 from autobp.tree import leaves, refilled, transformed
@@ -101,7 +102,7 @@ def _plain(x: Any) -> Any:
 
 
 def _flat(tree: Any) -> np.ndarray:
-    parts = [np.ravel(np.asarray(x, np.float64)) for _, x in leaves(tree)]
+    parts = [np.ravel(np.asarray(constant(x), np.float64)) for _, x in leaves(tree)]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
@@ -123,7 +124,7 @@ def _compare(
     y, derivative = linearize(function, *args)
     _, pullback = vjp(function, *args)
     v = transformed(lambda x: rng.standard_normal(np.shape(x)), y)
-    v_flat, pulled = _flat(v), [np.asarray(g, np.float64) for _, g in leaves(pullback(v))]
+    v_flat, pulled = _flat(v), [np.asarray(constant(g), np.float64) for _, g in leaves(pullback(v))]
 
     def at(k: int, i: Any, shift: float) -> np.ndarray:
         moved = [x.copy() if j == k else x for j, x in enumerate(wide)]

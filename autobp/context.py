@@ -101,7 +101,8 @@ def user_line() -> str:
     """Where the running operation was called from: the innermost frame outside the library."""
     frame = sys._getframe(1)
     while frame.f_back is not None and (
-        frame.f_code.co_filename.startswith(_OURS) or "numpy" in frame.f_globals.get("__name__", "")
+        frame.f_code.co_filename.startswith(_OURS)
+        or frame.f_globals.get("__name__", "").partition(".")[0] == "numpy"
     ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -44,8 +44,19 @@ def custom(
     onward = _rules(jvp) or [_transposed(r, i, "vjp") for i, r in enumerate(_rules(vjp))]
     if len(backward) != len(onward):
         raise TypeError(f"custom(): {len(backward)} vjp rules and {len(onward)} jvp rules")
+    name = name or _named(forward)
+
+    def run(*args: Any, **params: Any) -> Any:
+        out = forward(*args, **params)
+        if isinstance(out, tuple | list):
+            raise TypeError(f"{name} returned a {type(out).__name__}; a primitive has one result")
+        return out
+
     primitive = general(
-        forward, forward=onward, reverse=list(map(_owned, backward)), name=name or _named(forward)
+        run,
+        forward=[_owned(rule, name) for rule in onward],
+        reverse=[_owned(rule, name) for rule in backward],
+        name=name,
     )
 
     def function(*args: Any, **params: Any) -> Any:
@@ -72,16 +83,32 @@ def _rules(given: Any) -> Sequence[Rule | None]:
     return () if given is None else (given,) if callable(given) else tuple(given)
 
 
-def _owned(rule: Rule | None) -> Rule | None:
+def _owned(rule: Rule | None, name: str) -> Rule | None:
     """A rule whose result may be kept: a user's may return an array that it goes on using."""
     if rule is None:
         return None
 
-    def owned(g: Array, out: Array, *args: Array, **params: Any) -> Array:
-        c = rule(g, out, *args, **params)
-        return c if isinstance(c, Variable) else np.array(c)[()]
+    def owned(t: Array, out: Array, *args: Array, **params: Any) -> Array:
+        c = rule(t, out, *args, **params)
+        if c is None or isinstance(c, Variable):
+            return c
+        c = np.array(c, None if np.result_type(c).kind == "f" else np.float64)[()]
+        shapes = [np.shape(out), *map(np.shape, args)]
+        if c.shape and not any(_fits(c.shape, s) for s in shapes):
+            raise ValueError(
+                f"a rule of {name} returned shape {c.shape}, which fits neither the result's shape"
+                f" {shapes[0]} nor those of the arguments {shapes[1:]}"
+            )
+        return c
 
     return owned
+
+
+def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, other) == other
+    except ValueError:
+        return False
 
 
 def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:

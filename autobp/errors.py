@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NoRuleError", "explained", "label", "no_rule", "not_in_place", "not_plain"]
+__all__ = ["NoRuleError", "explained", "label", "no_rule", "not_in_place", "not_plain", "replaced"]
 
 
 class NoRuleError(TypeError):
@@ -83,19 +83,33 @@ def not_in_place(tensor: Any) -> TypeError:
     )
 
 
+def replaced(a: Any) -> RuntimeError:
+    return RuntimeError(
+        f"the data of {label(a)} was replaced after a result was computed from it, so the derivative"
+        " of that result can no longer be taken; compute the result again"
+    )
+
+
 def explained(
     error: ValueError, name: str, args: Sequence[Any], params: Mapping[str, Any]
 ) -> ValueError:
-    """A shape error in full: the operation, the shapes, what disagrees and in which tensors."""
+    """A shape error in full: the operation, each argument with its shape, and what disagrees."""
+    said = f"{name}: {' and '.join(map(_described, args))}"
     shapes = [np.shape(a) for a in args]
-    said = f"{name}: shapes " + " and ".join(map(str, shapes))
-    names = " and ".join(label(a) for a in args if getattr(a, "name", None) is not None)
-    of = f" of {names}" if names else ""
-    clash = _matmul_clash(shapes) if name == "matmul" else _broadcast_clash(shapes, args, params)
+    clash = _matmul_clash(shapes) if name == "matmul" else None
+    if clash is None and not params and len(shapes) > 1 and name != "concatenate":
+        clash = _broadcast_clash([s[:-2] for s in shapes] if name == "matmul" else shapes)
     if clash is None:
         given = "".join(f", {k}={v!r}" for k, v in params.items())
-        return ValueError(f"{said}{given}{of}: {error}")
-    return ValueError(f"{said}{of} do not fit: {clash}")
+        return ValueError(f"{said}{given}: {error}")
+    return ValueError(f"{said} do not fit: {clash}")
+
+
+def _described(a: Any) -> str:
+    shape = np.shape(a)
+    if getattr(a, "name", None) is not None:
+        return f"{a.name!r} of shape {shape}"
+    return label(a) if shape else f"{label(a)} of shape ()"
 
 
 def _matmul_clash(shapes: Sequence[tuple[int, ...]]) -> str | None:
@@ -108,11 +122,7 @@ def _matmul_clash(shapes: Sequence[tuple[int, ...]]) -> str | None:
     return None
 
 
-def _broadcast_clash(
-    shapes: Sequence[tuple[int, ...]], args: Sequence[Any], params: Mapping[str, Any]
-) -> str | None:
-    if params or len(shapes) < 2:
-        return None
+def _broadcast_clash(shapes: Sequence[tuple[int, ...]]) -> str | None:
     ndim = max(map(len, shapes))
     for axis in range(-1, -ndim - 1, -1):
         sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import as_value, evaluate, project, push
+from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock
-from autobp.graph import Trace, lifted, like, trace
+from autobp.graph import Trace, lifted, like, own, trace
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
-from autobp.tree import leaves, refilled
+from autobp.tree import leaves, paired, refilled
 
 __all__ = ["jvp", "linearize", "sweep"]
 
@@ -55,7 +55,6 @@ def jvp(
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
     """
-    primals = tuple(primals)
     level = clock()
     duals = [dual(v, t, level) for v, t in zip(*_matched(primals, tangents, "jvp"), strict=True)]
     result = function(*refilled(primals, duals))
@@ -65,7 +64,7 @@ def jvp(
     slopes = [
         _dense(y.tangent if m else None, v) for y, m, v in zip(found, mine, values, strict=True)
     ]
-    return refilled(result, values), refilled(result, slopes)
+    return refilled(result, map(own, values)), refilled(result, slopes)
 
 
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
@@ -77,58 +76,68 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     >>> y, derivative(1.0, 0.0), derivative(0.0, 1.0)
     (6.0, 3.0, 2.0)
     """
-    traced = trace(function, primals, range(len(primals)))
-    order = traced.order()
+    traced = trace(function, primals, range(len(primals)), keep=True)
+    order = in_order(traced)
 
     def derivative(*tangents: Any) -> Any:
         _, given = _matched(primals, tangents, "linearize")
         return traced.refill(pushed(traced, order, given))
 
-    return traced.refill(traced.values), derivative
+    return traced.refill(map(own, traced.values)), derivative
 
 
-def pushed(traced: Trace, order: Sequence[Tensor], tangents: Sequence[Array | None]) -> list[Array]:
+Steps = list[tuple[Tensor, list[Tensor]]]
+
+
+def in_order(traced: Trace) -> Steps:
+    """The operations of a trace, each with the tensors that are not needed after it."""
+    order = traced.order()
+    last = {a: t for t in order for a in t.args if isinstance(a, Tensor)}
+    done: dict[Tensor, list[Tensor]] = {}
+    kept = set(traced.outputs)
+    for a, t in last.items():
+        if a not in kept:
+            done.setdefault(t, []).append(a)
+    return [(t, done.get(t, [])) for t in order if t.primitive is not None]
+
+
+def pushed(traced: Trace, order: Steps, tangents: Sequence[Array | None]) -> list[Array]:
     """The tangents of a trace's outputs from those of its inputs."""
-    known = sweep(order, dict(zip(traced.inputs, tangents, strict=True)), traced.level)
+    known = sweep(order, dict(zip(traced.inputs, tangents, strict=True)))
     pairs = zip(traced.outputs, traced.values, strict=True)
     return [_dense(None if y is None else known.get(y), v) for y, v in pairs]
 
 
-def sweep(
-    order: Sequence[Tensor], tangents: dict[Tensor, Array | None], level: int
-) -> dict[Tensor, Array | None]:
-    """Push tangents through recorded operations, in the order in which those ran."""
-    for t in order:
-        if t.primitive is not None:
-            mine = [isinstance(a, Tensor) and a.level == level for a in t.args]
-            values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in t.args]
-            incoming = [tangents.get(a) if m else None for a, m in zip(t.args, mine, strict=True)]
-            tangents[t] = push(t.primitive, incoming, t.value, values, t.params)
+def sweep(order: Steps, tangents: dict[Tensor, Array | None]) -> dict[Tensor, Array | None]:
+    """Push tangents through recorded operations, in the order in which those ran; a tangent is
+    forgotten as soon as nothing needs it any more."""
+    for t, done in order:
+        incoming = [tangents.get(a) if isinstance(a, Tensor) else None for a in t.args]
+        line = lambda t=t: t.line or "a line recorded outside detect_anomaly()"
+        tangents[t] = push(t.primitive, incoming, t.value, t.operand_values(), t.params, line)  # type: ignore[arg-type]
+        for a in done:
+            tangents.pop(a, None)
     return tangents
 
 
 def _dense(tangent: Array | None, value: Array) -> Array:
     """A tangent as users get it: zeros where there is none, and an array of their own."""
     if tangent is None:
-        tangent = project(0.0, value if isinstance(value, Tensor) else as_value(value))
+        return zeros(value)
     if type(tangent) is np.ndarray and not (tangent.base is None and tangent.flags.writeable):
         return tangent.copy()
     return tangent
 
 
-def _matched(
-    primals: Sequence[Any], tangents: Sequence[Any], who: str
-) -> tuple[list[Any], list[Any]]:
+def _matched(primals: Any, tangents: Any, who: str) -> tuple[list[Any], list[Any]]:
     """The leaves of the arguments, and those of the directions that go with them."""
-    primals_, tangents_ = list(leaves(primals)), [t for _, t in leaves(tuple(tangents))]
-    if len(primals_) != len(tangents_):
-        raise ValueError(
-            f"{who}: {len(tangents_)} tangents for {len(primals_)} arguments; they come in the same"
-            " nest as the arguments"
-        )
-    values = [lifted(x, f"{who}: argument {path}") for path, x in primals_]
-    paths = [path for path, _ in primals_]
-    return values, [
-        like(t, v, f"{who}: the tangent of argument {path}")
-        for path, v, t in zip(paths, values, tangents_, strict=True)
-    ]
+    for given, what in ((primals, "primals"), (tangents, "tangents")):
+        if not isinstance(given, tuple | list):
+            raise TypeError(
+                f"{who}: the {what} come in a tuple, one for each argument, not {type(given).__name__}"
+            )
+    values, directions = [], []
+    for path, x, t in paired(tuple(primals), tuple(tangents), f"{who}: tangents"):
+        values.append(lifted(x, f"{who}: argument {path}"))
+        directions.append(like(t, values[-1], f"{who}: tangents{path}"))
+    return values, directions

@@ -56,13 +56,17 @@ class Trace(NamedTuple):
         return refilled(self.result, values)
 
 
-def trace(function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]) -> Trace:
-    """Record a function of the chosen arguments, the others held as they are."""
+def trace(
+    function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int], keep: bool = False
+) -> Trace:
+    """Record a function of the chosen arguments, the others held as they are. What is to be kept
+    for later is recorded of copies, so that changes to the caller's arrays do not reach it."""
     level = clock()
     inputs: list[Tensor] = []
     filled = list(args)
     for i in chosen:
-        fresh = [leaf(lifted(x, f"argument {i}{path}"), level) for path, x in leaves(args[i])]
+        values = [lifted(x, f"argument {i}{path}") for path, x in leaves(args[i])]
+        fresh = [leaf(own(v) if keep else v, level) for v in values]
         inputs += fresh
         filled[i] = refilled(args[i], fresh)
     result = function(*filled)
@@ -80,6 +84,11 @@ def lifted(x: Any, what: str) -> Any:
         return as_value(x)
     except TypeError as error:
         raise TypeError(f"{what}: {error}") from None
+
+
+def own(value: Any) -> Any:
+    """A value that nobody else holds."""
+    return value.copy() if type(value) is np.ndarray else value
 
 
 def like(given: Any, value: Any, what: str) -> Any:

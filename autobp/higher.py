@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autobp.forward import jvp, pushed
+from autobp.forward import in_order, jvp, pushed
 from autobp.graph import Trace, trace
 from autobp.primitive import Array
 from autobp.reverse import chosen_arguments, grad, positions, pulled
@@ -76,7 +76,7 @@ def _by_rows(traced: Trace) -> list[list[Array]]:
 
 def _by_columns(traced: Trace) -> list[list[Array]]:
     """One forward sweep for each component of each argument."""
-    order = traced.order()
+    order = in_order(traced)
     blocks: list[list[Array]] = [[] for _ in traced.values]
     for k, x in enumerate(traced.inputs):
         columns = []
@@ -133,6 +133,5 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])
     """
-    primals = tuple(primals)
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
     return jvp(grad(function, argnums), primals, tangents)[1]

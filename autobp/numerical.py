@@ -98,7 +98,9 @@ def _floats_for(array: np.ndarray, what: str, function: Any) -> Iterator[np.ndar
     """Floats in the place of integers, wherever the function reads them from."""
     places = list(_places(function, array))
     if None in places or not places:
-        found = "in a tuple or a default argument" if places else "in no place that is known"
+        found = (
+            "in a tuple, a default argument or a view" if places else "in no place that is known"
+        )
         raise TypeError(
             f"{what} is an array of {array.dtype}, which cannot be varied, and the function reads it"
             f" {found}, where floats cannot take its place: use .astype(float)"
@@ -127,7 +129,10 @@ def _places(function: Any, array: np.ndarray) -> Iterator[Callable[[Any], None] 
             for held, put in _held(holder):
                 if held is array:
                     yield put
-                elif not isinstance(held, np.ndarray | str | float | int):
+                elif isinstance(held, np.ndarray):
+                    if np.may_share_memory(held, array):
+                        yield None  # a view of it
+                elif not isinstance(held, str | float | int):
                     stack.append(held)
 
 

@@ -48,7 +48,7 @@ Rules = Sequence["Rule | None"]  # None: the derivative is zero
 NUMPY: dict[Any, Callable[..., Any]] = {}
 
 
-def same(t: Array, *_: Array) -> Array:
+def same(t: Array, *_: Array, **__: Any) -> Array:
     """The rule of what passes derivatives on unchanged, so common that sweeps skip calling it."""
     return t
 
@@ -61,13 +61,13 @@ class Variable:
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    def numpy(self) -> np.ndarray:
+    def bare(self) -> Any:
         raise NotImplementedError
 
 
 def constant(a: Any) -> Any:
     """The bare value, for what takes no part in differentiation: a condition, a comparison."""
-    return a.numpy() if isinstance(a, Variable) else a
+    return a.bare() if isinstance(a, Variable) else a
 
 
 class Each:
@@ -114,7 +114,8 @@ class Primitive:
         for t, rule in zip(tangents, self.forward, strict=False):
             if t is not None and rule is not None:
                 term = rule(t, out, *args, **params)
-                total = term if total is None else total + term
+                if term is not None:
+                    total = term if total is None else total + term
         return total
 
 

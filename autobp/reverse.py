@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import as_value, project, shaped, spoilt
+from autobp.calculus import as_value, project, shaped, spoilt, zeros
 from autobp.context import current
-from autobp.errors import label
-from autobp.graph import Trace, ancestors, like, trace
-from autobp.primitive import Array, Primitive, Rule, same
+from autobp.errors import label, replaced
+from autobp.graph import Trace, ancestors, like, own, trace
+from autobp.primitive import Array, Primitive, Rule, constant, same
 from autobp.tensor import CONSTANT, RETAIN, Tensor
-from autobp.tree import leaves, refilled
+from autobp.tree import paired, refilled
 
 __all__ = ["backward", "grad", "sweep", "value_and_grad", "vjp"]
 
@@ -33,7 +33,7 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
         if g is not None and node.hooks:
             g = _hooked(node, g)
         if primitive is None:
-            found[node] = np.zeros(node.shape, node.dtype)[()] if g is None else g
+            found[node] = zeros(value) if g is None else g
             continue
         if g is None:
             continue
@@ -42,23 +42,18 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
             _through_number(primitive, node, g, cotangents)
             continue
 
-        args, params = node.args, node.params
-        values = [a.seen_from(level) if isinstance(a, Tensor) else a for a in args]
+        args, params, values = node.args, node.params, node.operand_values()
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
         for a, v, rule in zip(args, values, primitive.reverse):
-            if not isinstance(a, Tensor):
-                continue
-            if a.level != level:
-                if a.born > node.born:
-                    raise _replaced(a)
-                continue
-            if rule is None:
+            if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
             try:
                 c = rule(g, value, *values, **params)
             except ArithmeticError:
                 c = rule(*shaped(g, value, *values), **params)
+            if c is None:
+                continue
             arrays = type(c) is np.ndarray is type(v)
             if not arrays or c.shape != v.shape or c.dtype is not v.dtype:
                 c = project(c, a.value)
@@ -69,7 +64,7 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
             _add(c, a, cotangents, owned)
 
     if cotangents:  # what came to a tensor younger than the operation that has it as an argument
-        raise _replaced(next(iter(cotangents)))
+        raise replaced(next(iter(cotangents)))
     return found
 
 
@@ -117,37 +112,33 @@ def _along(
     """One edge of such a step."""
     if a.level != node.level:
         if a.born > node.born:
-            raise _replaced(a)
+            raise replaced(a)
         return
-    if rule is same:
-        c: Array = g
-    elif rule is None:
+    c: Array = g
+    if rule is None:
         return
-    else:
+    if rule is not same:
         try:
             c = rule(g, node.value, *values, **node.params)
         except ArithmeticError:
             c = rule(*shaped(g, node.value, *values), **node.params)
-        if type(c) is not float or type(a.value) is not float:
-            c = project(c, a.value)
+        if c is None:
+            return
+    if type(c) is not float or type(a.value) is not float:
+        c = project(c, a.value)
     before = cotangents.get(a)
     cotangents[a] = c if before is None else before + c
 
 
-def _replaced(a: Tensor) -> RuntimeError:
-    return RuntimeError(
-        f"the data of {label(a)} was replaced after a result was computed from it, so the derivative"
-        " of that result can no longer be taken; compute the result again"
-    )
-
-
 def _hooked(node: Tensor, g: Array) -> Array:
     for hook in node.hooks:
-        if hook is RETAIN:
-            node.grad = g.copy() if type(g) is np.ndarray else g
-        else:
-            changed = hook.call(g)
-            g = g if changed is None else project(changed, node.value)
+        changed = hook.call(g)
+        if changed is not None:
+            if not isinstance(node.value, Tensor):
+                changed = constant(changed)
+            g = like(changed, node.value, "the gradient that a hook returned")
+    if RETAIN in node.hooks:
+        node.grad = own(g)
     return g
 
 
@@ -172,11 +163,12 @@ def backward(result: Tensor, gradient: Any = None) -> None:
             f"backward() of {label(result)}: it is a constant, computed from no Tensor that requires a"
             " gradient, or under no_grad()"
         )
-    seed = (
-        one(result.value, "backward()")
-        if gradient is None
-        else like(gradient, result.value, "backward()")
-    )
+    if gradient is None and result.size == 1:
+        gradient = np.ones(result.shape, result.dtype)
+    if gradient is None:
+        seed = one(result.value, "backward()")
+    else:
+        seed = like(constant(gradient), result.value, "backward()")
     for leaf, g in sweep({result: seed}, ancestors([result], result.level)).items():
         leaf.grad = g if leaf.grad is None else leaf.grad + g
 
@@ -200,7 +192,7 @@ def pulled(
         if y is not None and c is not None:
             seeds[y] = seeds[y] + c if y in seeds else c
     found = sweep(seeds, order)
-    return [found[x] if x in found else np.zeros(x.shape, x.dtype)[()] for x in traced.inputs]
+    return [found[x] if x in found else zeros(x.value) for x in traced.inputs]
 
 
 def vjp(
@@ -214,20 +206,18 @@ def vjp(
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 20.]),)
     """
-    traced = trace(function, primals, range(len(primals)))
+    traced = trace(function, primals, range(len(primals)), keep=True)
     order = traced.order()
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        given = [c for _, c in leaves(cotangent)]
-        if len(given) != len(traced.outputs):
-            raise ValueError(
-                f"vjp: {len(given)} cotangents for {len(traced.outputs)} results; they come in the"
-                " same nest as the results"
-            )
-        seeds = [like(c, v, "vjp: a cotangent") for c, v in zip(given, traced.values, strict=True)]
+        pairs = paired(traced.result, cotangent, "vjp: the cotangent")
+        seeds = [
+            like(c, v, f"vjp: the cotangent{path}")
+            for (path, _, c), v in zip(pairs, traced.values, strict=True)
+        ]
         return tuple(refilled(primals, pulled(traced, order, seeds)))
 
-    return traced.refill(traced.values), pullback
+    return traced.refill(map(own, traced.values)), pullback
 
 
 def value_and_grad(
@@ -281,6 +271,8 @@ def chosen_arguments(argnums: int | Sequence[int]) -> tuple[int, ...]:
 
 def positions(chosen: Sequence[int], args: Sequence[Any]) -> list[int]:
     """The arguments to differentiate by, from 0, checked against those given."""
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"argnums={tuple(chosen)} names an argument twice")
     for i in chosen:
         if not -len(args) <= i < len(args):
             raise ValueError(f"argnums={i}, but the function was called with {len(args)} arguments")

@@ -22,7 +22,7 @@ import numpy as np
 from autobp.calculus import ON_FLOATS, as_value, evaluate, on_float, operand
 from autobp.context import Context, clock, current, user_line
 from autobp.dispatch import called, called_ufunc, method
-from autobp.errors import label, not_in_place, not_plain
+from autobp.errors import label, not_in_place, not_plain, replaced
 from autobp.primitive import NUMPY, Primitive, Variable, constant
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg, shape
@@ -97,7 +97,7 @@ def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]
     function = primitive.function
     compute = ON_FLOATS.get(primitive)
 
-    def method(self: Tensor, other: Any) -> Any:
+    def operator_(self: Tensor, other: Any) -> Any:
         x, y, level, context = self.value, other, self.level, current()
         if level >= context.threshold and not context.anomaly and type(self) is Tensor:
             if type(other) is Tensor and other.level == level:
@@ -130,23 +130,24 @@ def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]
                 return node(value, primitive, y, self, _NONE, level, context)
         return self.apply(primitive, (other, self), _NONE)
 
-    return method, reflected
+    return operator_, reflected
 
 
 def _prefix(primitive: Primitive) -> Callable[..., Any]:
-    def method(self: Tensor) -> Any:
+    def operator_(self: Tensor) -> Any:
         return self.apply(primitive, (self,), _NONE)
 
-    return method
+    return operator_
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """Comparisons give plain truth values."""
+    """Comparisons give plain truth values, and NumPy's at that: of Python's, ~True is −2."""
 
-    def method(self: Tensor, other: Any) -> Any:
-        return compare(self.bare(), constant(other))
+    def compared(self: Tensor, other: Any) -> Any:
+        truth = compare(self.bare(), constant(other))
+        return np.bool_(truth) if type(truth) is bool else truth
 
-    return method
+    return compared
 
 
 def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Tensor:
@@ -202,6 +203,8 @@ class Tensor(Variable):
     def __init__(
         self, data: Any, *, requires_grad: bool = True, name: str | None = None, dtype: Any = None
     ) -> None:
+        if isinstance(data, Tensor) and data.requires_grad:
+            raise not_plain(data, "a new Tensor", "its .detach() or .numpy()")
         value = as_value(data, dtype)
         if type(value) is np.ndarray and (value is data or value.base is not None):
             value = value.copy()
@@ -258,10 +261,17 @@ class Tensor(Variable):
             first, second = kept[0] if len(kept) == 1 else tuple(kept), None
         return node(value, primitive, first, second, params, self.level, context)
 
-    def seen_from(self, level: int) -> Any:
-        """What an operation at some level computes with: the value of what belongs to the level or
-        is constant, and what belongs to a derivative further out as it is."""
-        return self.value if self.level == level or self.level == CONSTANT else self
+    def operand_values(self) -> list[Any]:
+        """What the arguments are to the operation that made this: the values of what belongs to its
+        level or is constant, and what belongs to a derivative further out as it is."""
+        level, values = self.level, []
+        for a in self.args:
+            if isinstance(a, Tensor):
+                if a.level != level and a.born > self.born:
+                    raise replaced(a)
+                a = a.value if a.level == level or a.level == CONSTANT else a
+            values.append(a)
+        return values
 
     def bare(self) -> Any:
         """The number or array at the bottom, whatever derivatives are being taken."""
@@ -298,7 +308,8 @@ class Tensor(Variable):
     def data(self) -> Any:
         """The bare value itself, not a copy. Assign to it to update a parameter.
 
-        What was computed from the old value can no longer be differentiated, and says so.
+        What was computed from the old value can no longer be differentiated, and says so. It cannot
+        when single elements were written to, as by `w.data[0] = 1`: assign `w.data = w.data` then.
 
         >>> from autobp import Tensor
         >>> w = Tensor(3.0, name="w")
@@ -315,6 +326,11 @@ class Tensor(Variable):
         if isinstance(self.value, Tensor):
             raise TypeError(
                 "the value of a Tensor cannot be replaced inside grad, jvp and the like"
+            )
+        if self.primitive is not None:
+            raise TypeError(
+                f"the data of {label(self)} was computed and cannot be replaced; detach() gives a"
+                " Tensor of its own"
             )
         old = self.value
         if data is old:  # changed in place
@@ -379,13 +395,12 @@ class Tensor(Variable):
 
         backward(self, gradient)
 
-    def register_hook(self, hook: Callable[[Any], Any]) -> Hook:
+    def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
         """Call `hook(gradient)` when a backward sweep has this tensor's whole gradient. If it
         returns something, that takes the gradient's place. `remove()` of what is returned ends it.
         """
-        handle = Hook(self, hook)
-        self.hooks = (*self.hooks, handle)
-        return handle
+        self.hooks = (*self.hooks, Hook(hook))
+        return HookHandle(self, self.hooks[-1])
 
     def retain_grad(self) -> None:
         """Keep the gradient of an intermediate result in `.grad`, that of the latest sweep."""
@@ -463,6 +478,9 @@ class Tensor(Variable):
             raise TypeError("a Tensor without dimensions cannot be iterated over")
         return (self[i] for i in range(len(self)))
 
+    def __contains__(self, item: Any) -> bool:
+        return bool(np.any(self.bare() == constant(item)))
+
     def __bool__(self) -> bool:
         return bool(self.bare())
 
@@ -539,8 +557,9 @@ class Tensor(Variable):
     def __reduce__(self) -> Any:
         """Pickled and deep-copied, a leaf is kept exactly and a result becomes a constant: what it
         was computed from stays behind, however much that is."""
-        leaf = self.is_leaf and self.level <= 0
-        return _rebuild, (self.bare(), self.grad, self.name, leaf and self.requires_grad)
+        if self.level > 0:
+            raise not_plain(self, "a copy", "its .detach()")
+        return _rebuild, (self.bare(), self.grad, self.name, self.is_leaf and self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         rebuild, (value, grad, *rest) = self.__reduce__()
@@ -570,19 +589,26 @@ class Tensor(Variable):
 
 
 class Hook:
-    """What is called with a tensor's gradient, until it is removed."""
+    """What is called with a tensor's gradient. It knows nothing of the tensor, which knows it."""
 
-    __slots__ = ("call", "tensor")
+    __slots__ = ("call",)
 
-    def __init__(self, tensor: Tensor | None, call: Callable[[Any], Any]) -> None:
-        self.tensor = tensor
+    def __init__(self, call: Callable[[Any], Any]) -> None:
         self.call = call
 
+
+class HookHandle:
+    """The other end of a hook, by which it can be removed."""
+
+    __slots__ = ("_hook", "_tensor")
+
+    def __init__(self, tensor: Tensor, hook: Hook) -> None:
+        self._tensor = tensor
+        self._hook = hook
+
     def remove(self) -> None:
-        if self.tensor is not None:
-            self.tensor.hooks = tuple(h for h in self.tensor.hooks if h is not self)
-            self.tensor = None
+        self._tensor.hooks = tuple(h for h in self._tensor.hooks if h is not self._hook)
 
 
 #: The hook of retain_grad: a sweep that meets it stores the gradient.
-RETAIN = Hook(None, lambda gradient: None)
+RETAIN = Hook(lambda gradient: None)

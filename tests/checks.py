@@ -195,6 +195,12 @@ def check_kinks(primitive: Primitive, record: Record) -> None:
         y, pullback = vjp(bound(primitive, s, chosen), *picked(s, chosen))
         for i, c, to in zip(chosen, pullback(np.ones(np.shape(y))), s.gradients, strict=True):
             close(c, to, EXACT, f"{primitive.name} at the kink {s.args}, {s.params}: argument {i}")
+        if s.flat:
+            f, point = bound(primitive, s, chosen), picked(s, chosen)
+            slopes = lambda *xs, f=f, y=y: vjp(f, *xs)[1](np.ones(np.shape(y)))
+            _, curvature = vjp(slopes, *point)
+            for c in curvature(tuple(np.ones(np.shape(x)) for x in point)):
+                close(c, np.zeros(np.shape(c)), EXACT, f"{primitive.name}: second order at a kink")
 
 
 def check_second_order(primitive: Primitive, record: Record) -> None:

@@ -20,9 +20,9 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (COMMUTES, "square", ("reverse[0]: t → x, and back",)),
     (COMMUTES, "exp exp2", ("reverse[0]: t → y, and back",)),
     (COMMUTES, "det", ("reverse[0]: g → y, and back",)),
-    (COMMUTES, "norm", ("forward[0]: t → x, and back",)),
     (ANY_DIVISOR, "hypot", ("_nonzero: 1.0 → 2.0",)),
     (ANY_DIVISOR, "norm", ("_unit: 1.0 → 2.0",)),
+    ("any size does where the ratio is 0", "norm", ("_unit: 1.0 → 2.0 (2)",)),
     ("0 to any positive power is 0", "power", ("reverse[0]: 1.0 → 2.0",)),
     (
         "a number taken off is a whole multiple already, but for rounding",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -25,6 +25,8 @@ class Sample:
     params: dict[str, Any] = field(default_factory=dict)
     #: At a kink: what a cotangent of ones brings to each argument that has derivatives.
     gradients: tuple[Any, ...] | None = None
+    #: At a kink: that the second derivative is 0.
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,9 @@ def pointwise(
     )
 
 
-def kink(*args: Any, to: Sequence[Any], **params: Any) -> Sample:
+def kink(*args: Any, to: Sequence[Any], flat: bool = False, **params: Any) -> Sample:
     """A point where the derivative is a convention: `to` is that derivative, by argument."""
-    return Sample(tuple(map(_value, args)), params, tuple(map(_value, to)))
+    return Sample(tuple(map(_value, args)), params, tuple(map(_value, to)), flat)
 
 
 def sample(*args: Any, **params: Any) -> Sample:
@@ -200,7 +202,11 @@ def _power_by() -> Record:
             *(Sample((x,), {"n": 3}) for x in (both[0, 0], both[:, :0], both.T[::2])),
             Sample((0.0,), {"n": 2}),
         ),
-        (kink([0.0, INF], to=[[0.0, 0.0]], n=0), kink(0.0, to=[INF], n=0.5)),
+        (
+            kink([0.0, INF], to=[[0.0, 0.0]], n=0),
+            kink(0.0, to=[INF], n=0.5),
+            kink(-1.0, to=[NAN], n=1.5),
+        ),
         analytic=True,
         reference=lambda x, n: np.power(x, n),
     )
@@ -276,7 +282,13 @@ def _elementwise() -> dict[str, Record]:
         "fmax": pointwise("fmax", ODD, EVEN, kinks=[*_ties(1), *nans]),
         "fmin": pointwise("fmin", ODD, EVEN, kinks=[*_ties(-1), *nans]),
         "arctan2": pointwise("arctan2", NONZERO, NONZERO, kinks=[kink(0.0, 2.0, to=[0.5, 0.0])]),
-        "hypot": pointwise("hypot", NONZERO, NONZERO, kinks=[kink(0.0, 0.0, to=[0.0, 0.0])]),
+        "hypot": pointwise(
+            "hypot",
+            NONZERO,
+            NONZERO,
+            also=[sample(0.0, 0.7), sample([0.7, 1.0], 0.0)],
+            kinks=[kink(0.0, 0.0, to=[0.0, 0.0], flat=True)],
+        ),
         "logaddexp": pointwise("logaddexp", NONZERO, NONZERO, kinks=e_no),
         "logaddexp2": pointwise("logaddexp2", NONZERO, NONZERO, kinks=e_no),
         "copysign": pointwise(
@@ -478,22 +490,31 @@ def _reductions() -> dict[str, Record]:
         "max": extremum("max", np.max, 1),
         "min": extremum("min", np.min, -1),
         "norm": Record(
-            (*reductions("norm", AXES), sample([0.0, 3.0, 4.0], **over(None))),
-            (
-                kink([0.0, 0.0], to=[[0.0, 0.0]], **over(None)),
-                kink(0.0, to=[0.0], **over(None)),
-                kink(zero_row, to=[[[0.0, 0.0], [0.6, 0.8]]], **over(1)),
-                kink(zero_row, to=[[[0.0, 0.0], [0.6, 0.8]]], **over(-1, True)),
+            tuple(
+                replace(s, params={**s.params, "ord": ord})
+                for s in (*reductions("norm", AXES), sample([0.0, 3.0, 4.0], **over(None)))
+                for ord in ((2, 3, 1.5) if np.all(s.args[0]) else (2,))
             ),
-            analytic=True,
-            reference=lambda x, axis, keepdims: np.sqrt(
-                np.sum(np.abs(x) ** 2, axis=axis, keepdims=keepdims)
+            (
+                kink([0.0, 0.0], to=[[0.0, 0.0]], flat=True, ord=2, **over(None)),
+                kink([0.0, 0.0], to=[[0.0, 0.0]], flat=True, ord=3, **over(None)),
+                kink([0.0, 0.0], to=[[0.0, 0.0]], flat=True, ord=1.5, **over(None)),
+                kink([0.0, 4.0], to=[[0.0, 1.0]], ord=0.5, **over(None)),
+                kink(0.0, to=[0.0], ord=2, **over(None)),
+                kink(zero_row, to=[[[0.0, 0.0], [0.6, 0.8]]], ord=2, **over(1)),
+                kink(zero_row, to=[[[0.0, 0.0], [0.6, 0.8]]], ord=2, **over(-1, True)),
+            ),
+            reference=lambda x, axis, keepdims, ord: (
+                np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
             ),
         ),
         "prod": Record(
             (*reductions("prod", (*AXES, *OVER_NOTHING)), *products),
             # The product underflows, the products of the others do not.
-            (kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], **over(None)),),
+            (
+                kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], **over(None)),
+                kink([1e200, 1e200, 1e-300], to=[[1e-100, 1e-100, INF]], **over(None)),
+            ),
             analytic=True,
             reference=np.prod,
         ),

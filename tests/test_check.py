@@ -74,6 +74,11 @@ def test_float32_integers_and_many_elements():
     assert check_gradients(lambda x: x**2, np.ones(500), elements=10).compared == 20
 
 
+def test_functions_of_tensors_around_them_are_checked_too():
+    w = Tensor(2.0)
+    check_gradients(lambda x: x * w, 1.0, order=2)
+
+
 # ── numerical_gradient ────────────────────────────────────────────────────────────────────────────
 
 
@@ -137,8 +142,12 @@ def test_integers_are_found_wherever_the_function_reads_them():
         assert before.tolist() == [1, 2]
     assert GLOBAL.dtype == np.array([1]).dtype
     held = (np.array([1, 2]),)
-    with pytest.raises(TypeError, match=r"in a tuple .*: use \.astype\(float\)"):
+    with pytest.raises(TypeError, match=r"in a tuple, .*: use \.astype\(float\)"):
         numerical_gradient(lambda: np.sum(held[0] ** 2), [held[0]])
+    w = np.array([1, 2, 3])
+    part = w[:2]
+    with pytest.raises(TypeError, match="or a view"):
+        numerical_gradient(lambda: np.sum(w**2) + np.sum(part), [w])
     with pytest.raises(TypeError, match="in no place that is known"):
         numerical_gradient(lambda: 0.0, [np.array([1, 2])])
 

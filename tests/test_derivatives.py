@@ -1,5 +1,6 @@
 """grad, vjp, jvp, linearize, jacobian, hessian, hvp: forms, nesting and refusals."""
 
+import copy
 import itertools
 import math
 from typing import NamedTuple
@@ -171,6 +172,69 @@ def test_hessian_and_hvp():
     assert product == (6.0, 4.0)
 
 
+def test_nests_are_matched_by_key():
+    f = lambda p: p["a"] * 10 + p["b"]
+    assert jvp(f, ({"a": 1.0, "b": 2.0},), ({"b": 1.0, "a": 0.0},))[1] == 1.0
+    _, pullback = vjp(lambda x: {"u": x, "v": 10 * x}, 1.0)
+    assert pullback({"v": 1.0, "u": 0.0}) == (10.0,)
+    with pytest.raises(
+        ValueError, match=r"must have the form of its value, a dict of \[\"'u'\", \"'v'\"\], not"
+    ):
+        pullback({"u": 1.0, "w": 1.0})
+    with pytest.raises(
+        TypeError, match="jvp: the primals come in a tuple, one for each argument, not ndarray"
+    ):
+        jvp(np.sin, np.ones(2), np.ones(2))
+
+
+def test_what_vjp_and_linearize_return_and_were_given_may_be_changed():
+    x = np.array([1.0, 2.0])
+    y, pullback = vjp(np.exp, x)
+    z, derivative = linearize(lambda x: x * x, x)
+    x[:] = y[:] = z[:] = 7
+    close(pullback(np.ones(2))[0], np.exp([1.0, 2.0]))
+    close(derivative(np.ones(2)), [2.0, 4.0])
+    x = np.ones(3)
+    y, _ = jvp(lambda x: x, (x,), (x,))
+    y += 1
+    assert x.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_replaced_data_is_noticed_in_every_mode(requires_grad):
+    w = Tensor(3.0, name="w", requires_grad=requires_grad)
+    _, derivative = linearize(lambda x: w * x, 2.0)
+    _, pullback = vjp(lambda x: w * x, 2.0)
+    w.data = 100.0
+    for use in (derivative, pullback):
+        with pytest.raises(RuntimeError, match="the data of 'w' was replaced"):
+            use(1.0)
+
+
+def test_results_that_are_not_numbers_have_zero_derivative():
+    value, slope = jvp(lambda x: (x * x, x > 1, 3), (2.0,), (1.0,))
+    assert value == (4.0, True, 3)
+    assert slope == (4.0, 0.0, 0.0)
+    assert jacobian(lambda x: (x, x > 0))(np.ones(2))[1].tolist() == [[0, 0], [0, 0]]
+
+
+def test_linearize_forgets_tangents_as_it_goes():
+    import tracemalloc
+
+    def f(x):
+        for _ in range(50):
+            x = x * 1.01
+        return np.sum(x)
+
+    x = np.ones(100_000)
+    _, derivative = linearize(f, x)
+    tracemalloc.start()
+    derivative(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * x.nbytes
+
+
 # ── nesting ───────────────────────────────────────────────────────────────────────────────────────
 
 MODES = {
@@ -201,6 +265,19 @@ def test_perturbations_are_not_confused(outer, inner):
     assert d(lambda x: e(lambda y: x)(1.0))(3.0) == 0.0
     assert d(lambda x: e(lambda y: x * y**2)(x))(3.0) == 12.0
     assert d(lambda x: x * e(lambda y: e(lambda z: x * y * z)(y))(x))(2.0) == 4.0
+
+
+def test_a_branch_taken_on_numbers_is_the_one_taken_on_arrays():
+    f = lambda x: np.where(~(x > 1), x, x**2)
+    assert grad(f)(2.0) == 4.0
+    assert jvp(f, (2.0,), (1.0,)) == (4.0, 4.0)
+
+
+def test_a_new_tensor_of_a_recorded_one_is_refused():
+    with pytest.raises(TypeError, match=r"cannot silently become a new Tensor.*\.detach\(\)"):
+        grad(lambda x: Tensor(x) ** 2)(3.0)
+    with pytest.raises(TypeError, match="cannot silently become a copy"):
+        grad(lambda x: copy.deepcopy([x])[0] ** 2)(3.0)
 
 
 def test_tensors_outside_are_differentiated_through():
@@ -268,10 +345,11 @@ def test_exceptions_leave_nothing_behind():
         (lambda: grad(lambda x: x)("a"), TypeError, r"argument 0: a Tensor holds floating-point numbers"),
         (lambda: grad(lambda p: p["w"])({"w": 1.0, "act": "relu"}), TypeError, r"argument 0\['act'\]: a Tensor holds"),
         (lambda: grad(lambda x: x)(1j), TypeError, "not complex128"),
-        (lambda: jvp(lambda x: x, (1.0,), (1.0, 2.0)), ValueError, "jvp: 2 tangents for 1 arguments; .*same nest"),
-        (lambda: jvp(lambda x: x, (np.ones(2),), (np.ones(3),)), ValueError, r"jvp: the tangent of argument \[0\] has shape \(3,\), its value \(2,\)"),
-        (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: a cotangent has shape \(3,\), its value \(2,\)"),
-        (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: 1 cotangents for 2 results"),
+        (lambda: jvp(lambda x: x, (1.0,), (1.0, 2.0)), ValueError, r"jvp: tangents must have the form of its value, tuple of 1, not tuple of 2"),
+        (lambda: jvp(lambda x: x, (np.ones(2),), (np.ones(3),)), ValueError, r"jvp: tangents\[0\] has shape \(3,\), its value \(2,\)"),
+        (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\), its value \(2,\)"),
+        (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the form of its value, tuple of 2, not float"),
+        (lambda: grad(lambda x, y: x * y, (0, 0))(1.0, 2.0), ValueError, r"argnums=\(0, 0\) names an argument twice"),
         (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode is 'forward', 'reverse' or None, not 'both'"),
     ],
 )  # fmt: skip
@@ -340,6 +418,22 @@ def test_custom_refusals():
         g(1.0, scale=Tensor(2.0))
 
 
+def test_custom_rules_are_held_to_their_shapes():
+    f = custom(np.sum, vjp=lambda g, y, x: np.ones((4, 7)))
+    with pytest.raises(
+        ValueError, match=r"a rule of sum returned shape \(4, 7\), which fits neither"
+    ):
+        grad(f)(np.ones(7))
+    g = custom(lambda x: (x, x), vjp=lambda g, y, x: g)
+    with pytest.raises(TypeError, match="returned a tuple; a primitive has one result"):
+        g(Tensor(1.0))
+    h = custom(np.sin, vjp=lambda g, y, x: None, jvp=lambda t, y, x: None)
+    assert grad(h)(1.0) == 0.0
+    assert jvp(h, (np.ones(2, np.float32),), (np.ones(2, np.float32),))[1].tolist() == [0, 0]
+    whole = custom(np.sin, jvp=lambda t, y, x: 0)
+    assert jvp(whole, (np.ones(2, np.float32),), (np.ones(2, np.float32),))[1].dtype == np.float32
+
+
 # ── anomalies ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -364,6 +458,11 @@ def test_anomalies_are_found_where_they_begin():
         ):
             y.backward()
         assert p.grad is None
+        tangent = rf"sqrt made the first inf \(forward, in the tangent\), at .*{here}"
+        with pytest.raises(FloatingPointError, match=tangent):
+            jvp(np.sqrt, (0.0,), (1.0,))
+        with pytest.raises(FloatingPointError, match=tangent):
+            linearize(lambda x: np.sqrt(x) * 2, 0.0)[1](1.0)
     with np.errstate(all="ignore"):
         y = np.sqrt(Tensor(0.0))
         with (

@@ -48,7 +48,7 @@ def test_a_tensor_does_not_share_memory_with_what_it_was_made_of():
     t = Tensor(a)
     a[0] = 5
     assert t.data[0] == 1
-    Tensor(t).data[0] = 7
+    Tensor(t.detach()).data[0] = 7
     assert t.data[0] == 1
     t.numpy()[0] = 9
     assert t.data[0] == 1
@@ -121,7 +121,8 @@ def test_operators_on_numbers():
     assert not x < 2
     assert x == 3
     assert x != 4
-    assert (x == None) is False  # noqa: E711
+    assert x != None  # noqa: E711
+    assert type(x > 2) is np.bool_
 
 
 def test_equality_is_by_value_and_hash_by_identity():
@@ -238,6 +239,14 @@ def test_replaced_data_is_noticed_and_named():
     assert w.grad == 2.0
 
 
+def test_data_of_results_is_not_replaced():
+    y = np.exp(Tensor(1.0, name="x"))
+    with pytest.raises(
+        TypeError, match="the data of a Tensor from exp was computed and cannot be replaced"
+    ):
+        y.data = 2.0
+
+
 def test_data_keeps_shape_and_dtype():
     p = Tensor(np.ones(2, np.float32), name="p")
     p.data = np.array([1.5, 2.5])
@@ -329,8 +338,36 @@ def test_hooks_see_and_change_gradients():
     assert seen == [2.0]
     assert x.grad == 6.0
     hook.remove()
+    hook.remove()
     (y + y).backward()
     assert seen == [2.0]
+
+
+def test_hooks_are_checked_and_come_before_retain_grad():
+    x = Tensor([1.0, 2.0])
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert y.grad.tolist() == [10, 10]
+    y.register_hook(lambda g: np.ones((5, 2)))
+    with pytest.raises(ValueError, match=r"the gradient that a hook returned has shape \(5, 2\)"):
+        y.sum().backward()
+    z = Tensor(1.0)
+    z.register_hook(lambda g: Tensor(5.0))
+    z.backward(Tensor(1.0))
+    assert type(z.grad) is float
+
+
+def test_one_element_needs_no_cotangent():
+    x = Tensor([3.0])
+    (x * 2).backward()
+    assert x.grad.tolist() == [2.0]
+
+
+def test_membership():
+    assert 2.0 in Tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert 5.0 not in Tensor([1.0])
 
 
 def test_detach_cuts():
@@ -353,6 +390,7 @@ def test_a_graph_goes_with_its_last_reference_without_the_collector():
     try:
         x = Marked([1.0, 2.0])
         alive = weakref.ref(x)
+        x.register_hook(lambda g: None)
         y = np.sum(np.exp(x) * x)
         y.backward()
         del x

@@ -27,6 +27,17 @@ def _nonzero(x: Array) -> Array:
     return np.where(x == 0, 1.0, x)
 
 
+def _over(x: Array, size: Array) -> Array:
+    """x / size, and 0, with no slope either, where the size of all is 0: its kink."""
+    return np.where(size == 0, 0.0, x / _nonzero(size))
+
+
+def _power(x: Array, n: float) -> Array:
+    """xⁿ among the real numbers; Python would go on to the complex ones."""
+    y = x**n
+    return math.nan if type(y) is complex else y
+
+
 # fmt: off
 # ── two arguments ─────────────────────────────────────────────────────────────────────────────────
 #                                        along x                                  along y
@@ -40,9 +51,9 @@ divide       = elementwise(np.divide,       lambda t, z, x, y: t / y,
                                             lambda t, z, x, y: -t * z / y)
 power        = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
                                             lambda t, z, x, y: t * z * np.log(_nonzero(x)))
-remainder    = elementwise(np.remainder,    lambda t, z, x, y: t,
+remainder    = elementwise(np.remainder,    same,
                                             lambda t, z, x, y: -t * np.floor_divide(x, y))
-fmod         = elementwise(np.fmod,         lambda t, z, x, y: t,
+fmod         = elementwise(np.fmod,         same,
                                             lambda t, z, x, y: -t * np.rint((x - z) / y))
 maximum      = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y),
                                             lambda t, z, x, y: t * _half(x == y, y > x))
@@ -52,10 +63,10 @@ fmax         = elementwise(np.fmax,         lambda t, z, x, y: t * _half(x == y,
                                             lambda t, z, x, y: t * _half(x == y, (y > x) | np.isnan(x)))
 fmin         = elementwise(np.fmin,         lambda t, z, x, y: t * _half(x == y, (x < y) | np.isnan(y)),
                                             lambda t, z, x, y: t * _half(x == y, (y < x) | np.isnan(x)))
-arctan2      = elementwise(np.arctan2,      lambda t, z, x, y: t * y / (x * x + y * y),
-                                            lambda t, z, x, y: -t * x / (x * x + y * y))
-hypot        = elementwise(np.hypot,        lambda t, z, x, y: t * x / _nonzero(z),
-                                            lambda t, z, x, y: t * y / _nonzero(z))
+arctan2      = elementwise(np.arctan2,      lambda t, z, x, y: t * (y / np.hypot(x, y)) / np.hypot(x, y),
+                                            lambda t, z, x, y: -t * (x / np.hypot(x, y)) / np.hypot(x, y))
+hypot        = elementwise(np.hypot,        lambda t, z, x, y: t * _over(x, z),
+                                            lambda t, z, x, y: t * _over(y, z))
 logaddexp    = elementwise(np.logaddexp,    lambda t, z, x, y: t * np.exp(x - z),
                                             lambda t, z, x, y: t * np.exp(y - z))
 logaddexp2   = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
@@ -108,7 +119,7 @@ rint         = elementwise(np.rint,         None)
 
 # ── with parameters ───────────────────────────────────────────────────────────────────────────────
 power_by     = elementwise(lambda x, n: x ** n,
-                           lambda t, y, x, n: t * (n * x ** (n - 1)) if n else t * 0.0,
+                           lambda t, y, x, n: t * (n * _power(x, n - 1)) if n else t * 0.0,
                            name="power_by")
 sinc: Primitive \
              = elementwise(lambda x, order: _sinc(x, order),
@@ -124,7 +135,7 @@ nan_to_num   = elementwise(np.nan_to_num,
 round_       = elementwise(np.round,
                            None)
 astype       = elementwise(lambda x, dtype: np.asarray(x, dtype),
-                           lambda t, y, x, dtype: t,
+                           same,
                            name="astype")
 # fmt: on
 

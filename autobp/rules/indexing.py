@@ -61,7 +61,7 @@ put: Primitive \
 def prepared(index: Index) -> Index:
     """An index that later changes to the caller's lists and arrays cannot reach."""
     if isinstance(index, tuple):
-        return tuple(map(prepared, index))
+        return tuple(prepared(list(i) if isinstance(i, tuple) else i) for i in index)
     if isinstance(index, Variable):
         raise TypeError(
             "a Tensor holds floating-point numbers and cannot be an index;"

@@ -269,10 +269,10 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
     if isinstance(ord, Variable):
         raise no_rule(np.linalg.norm, {"ord": ord})
     if ord is None and axis is None:
-        return norm_(x, axis=None, keepdims=keepdims)
+        return norm_(x, axis=None, keepdims=keepdims, ord=2)
     axes = tuple(_axis(a, x.ndim) for a in _axes(axis, x.ndim))
     if ord is None and len(axes) <= 2:
-        return norm_(x, axis=axes, keepdims=keepdims)
+        return norm_(x, axis=axes, keepdims=keepdims, ord=2)
     if len(axes) == 2:
         return _matrix_norm(x, ord, axes, keepdims)
     if len(axes) != 1 or isinstance(ord, str):
@@ -284,16 +284,14 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
         return np.min(size, axis=axes, keepdims=keepdims)
     if ord == 1:
         return np.sum(size, axis=axes, keepdims=keepdims)
-    if ord == 2:
-        return norm_(x, axis=axes, keepdims=keepdims)
     if ord == 0:
         return np.sum(np.sign(size), axis=axes, keepdims=keepdims)
-    return np.sum(size**ord, axis=axes, keepdims=keepdims) ** (1 / ord)
+    return norm_(x, axis=axes, keepdims=keepdims, ord=ord)
 
 
 def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:
     if ord == "fro":
-        return norm_(x, axis=axes, keepdims=keepdims)
+        return norm_(x, axis=axes, keepdims=keepdims, ord=2)
     if ord not in (1, -1, np.inf, -np.inf):
         raise TypeError(
             f"norm: the matrix norm ord={ord!r} needs singular values, which have no rule of"

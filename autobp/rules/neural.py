@@ -48,7 +48,8 @@ def _log_softmax(x: Array, axis: Axis) -> Array:
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
-    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
+        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return (total if keepdims else np.squeeze(total, axis))[()]
 
 

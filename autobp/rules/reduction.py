@@ -44,17 +44,27 @@ def _extremum(function: Any, name: str) -> Any:
     )
 
 
-def _unit(x: Array, y: Array, axis: Axis) -> Array:
-    """x / ‖x‖, and 0 where the norm is 0: its kink."""
+def _unit(x: Array, y: Array, axis: Axis, ord: float) -> Array:
+    """The gradient of a norm: x / ‖x‖ for the usual one. It is 0 where the norm is, its kink."""
     y = spread(y, x, axis)
-    return x / np.where(y == 0, 1.0, y)
+    ratio = x / np.where(y == 0, 1.0, y)
+    if ord != 2:
+        size = np.where(ratio == 0, 1.0, np.abs(ratio))
+        ratio = np.where(ratio == 0, 0.0, np.sign(ratio) * size ** (ord - 1))
+    return np.where(y == 0, 0.0, ratio)
+
+
+def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
+    if ord == 2:
+        return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
 # fmt: off
 sum_    = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis),
                  name="sum")
-mean_   = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis),
+mean_   = linear(lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
                  name="mean")
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
@@ -62,10 +72,9 @@ cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
                  name="cumsum")
 max_    = _extremum(np.max, "max")
 min_    = _extremum(np.min, "min")
-norm_   = general(lambda x, axis, keepdims: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
-                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _unit(x, y, axis), axis=axis, keepdims=keepdims),
-                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _unit(x, y, axis),
-                  name="norm")
+norm_   = general(_norm,
+                  forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
+                  reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord))
 prod_   = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
                   forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
                   reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
@@ -78,8 +87,8 @@ cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
 
 
 def _others(x: Array, y: Array, axis: Axis) -> Array:
-    """For each element the product of all the others: y / x, unless that is 0 / 0 somewhere."""
-    if np.all(y != 0):
+    """For each element the product of all the others: y / x, unless y has lost it."""
+    if np.all((y != 0) & np.isfinite(y)):
         return spread(y, x, axis) / x
     axes = _axes(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
@@ -211,7 +220,7 @@ def std(
     correction: float = 0,
 ) -> Array:
     # A norm of the deviations, and so 0 has the norm's derivative there: 0, not NaN.
-    size = norm_(_deviation(a, axis, mean), axis=axis, keepdims=keepdims)
+    size = norm_(_deviation(a, axis, mean), axis=axis, keepdims=keepdims, ord=2)
     return size / (_count(a, axis) - (ddof or correction)) ** 0.5
 
 
@@ -227,6 +236,9 @@ def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     rows = np.sort(np.reshape(last, (*last.shape[: a.ndim - len(axes)], -1)), axis=-1)
     n = rows.shape[-1]
     result = mean(rows[..., (n - 1) // 2 : n // 2 + 1], -1)
+    spoilt = np.isnan(rows[..., -1]) if n else False  # sorting puts a nan last
+    if np.any(spoilt):
+        result = np.where(spoilt, np.nan, result)
     return np.reshape(result, shape) if keepdims else result
 
 
