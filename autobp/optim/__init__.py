@@ -1,0 +1,35 @@
+"""Optimizers, schedules for their learning rates, clipping, and the textbook's gradient descent.
+
+Names and behaviour are PyTorch's. All of it stands on `.data` and `.grad` of Tensors alone.
+"""
+
+from autobp.optim.clip import clip_grad_norm
+from autobp.optim.descent import Descent, gradient_descent
+from autobp.optim.methods import SGD, Adagrad, Adam, AdamW, RMSprop
+from autobp.optim.optimizer import Optimizer
+from autobp.optim.schedules import (
+    CosineAnnealingLR,
+    LinearLR,
+    ReduceLROnPlateau,
+    Schedule,
+    SequentialLR,
+    StepLR,
+)
+
+__all__ = [
+    "Optimizer",
+    "SGD",
+    "Adagrad",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+    "Schedule",
+    "StepLR",
+    "CosineAnnealingLR",
+    "LinearLR",
+    "SequentialLR",
+    "ReduceLROnPlateau",
+    "clip_grad_norm",
+    "gradient_descent",
+    "Descent",
+]

@@ -1,0 +1,77 @@
+"""Gradients cut down to a length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from autobp.optim.optimizer import listed, titled
+from autobp.optim.option import number
+from autobp.tensor import Tensor
+
+__all__ = ["clip_grad_norm", "largest"]
+
+
+def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
+    """Scale the gradients of all parameters, taken as one long vector, down to `max_norm` if they
+    are longer, in place; return the length that they had. `max_norm=math.inf` only measures.
+
+    A NaN or an infinity among them is an error that says where it is; nothing is scaled then.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import clip_grad_norm
+    >>> w = Tensor([3.0, 4.0])
+    >>> (w @ w).backward()
+    >>> clip_grad_norm([w], 5.0)
+    10.0
+    >>> w.grad.round(5)
+    array([3., 4.])
+    """
+    bound = number("clip_grad_norm: max_norm", max_norm)
+    if bound < 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be 0 or above, not {max_norm}")
+    entries = [params] if isinstance(params, Tensor) else listed(params, "clip_grad_norm")
+    norms: dict[str, float] = {}
+    for i, p in enumerate(entries):
+        if not isinstance(p, Tensor):
+            raise TypeError(f"clip_grad_norm: {titled(p, i)} is no Tensor: {p!r:.50}")
+        if p.grad is not None:
+            title = f"clip_grad_norm: the gradient of {titled(p, i)}"
+            norms[title] = _norm(np.asarray(p.grad), title)
+    norm = math.hypot(*norms.values())
+    if norm == math.inf:
+        longest = max(norms, key=lambda title: norms[title])
+        raise FloatingPointError(f"{longest} is the longest of those whose length overflows")
+    scale = bound / (norm + 1e-6)  # as in PyTorch
+    if scale < 1:
+        for p in entries:
+            if type(p.grad) is np.ndarray:
+                p.grad *= scale
+            elif p.grad is not None:
+                p.grad = p.grad * scale
+    return norm
+
+
+def largest(g: Any) -> float:
+    """The largest absolute value in an array, without another array of them; NaN if there is one."""
+    return float(max(np.max(g), -np.min(g))) if np.size(g) else 0.0
+
+
+def _norm(g: np.ndarray, title: str) -> float:
+    """The length of a gradient, with no overflow or underflow of squares on the way."""
+    top = largest(g)
+    if not math.isfinite(top):
+        i = tuple(int(j) for j in np.argwhere(~np.isfinite(g))[0])
+        at = f" at [{', '.join(map(str, i))}]" if i else ""
+        raise FloatingPointError(
+            f"{title} has {g[i]}{at}; detect_anomaly() finds the operation that it comes from"
+        )
+    flat = g.ravel(order="K")
+    if 1e-15 < top < 1e15 and flat.dtype.itemsize >= 4:
+        return math.sqrt(float(np.dot(flat, flat)))
+    if top:
+        flat = flat.astype(np.float64) / top
+    return top * math.sqrt(float(np.dot(flat, flat)))

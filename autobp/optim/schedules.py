@@ -1,0 +1,301 @@
+"""Schedules: learning rates that change as training goes on.
+
+Names, options and numbers are those of `torch.optim.lr_scheduler`. Call `step()` once per epoch (or
+per batch), after the optimizer's. What is a formula sets the rates whatever they were before, so an
+optimizer takes one of these, or one SequentialLR of several.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+from autobp.optim.optimizer import Optimizer
+from autobp.optim.option import at_least_zero, count, fraction, number
+from autobp.tensor import Tensor
+
+__all__ = [
+    "CosineAnnealingLR",
+    "LinearLR",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "SequentialLR",
+    "StepLR",
+]
+
+
+class _OnRates:
+    """What all schedules share: the optimizer whose rates they set, and saving and resuming."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(self).__name__} takes an optimizer, not {optimizer!r:.50}")
+        self.optimizer = optimizer
+        self.last_epoch = 0
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each group as it is now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the optimizer, whose own state holds the rates."""
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned. Load the optimizer's as well: it has the rates."""
+        who = f"{type(self).__name__}.load_state_dict"
+        mine = self.state_dict()
+        if not isinstance(state_dict, dict) or state_dict.keys() != mine.keys():
+            given = state_dict if isinstance(state_dict, dict) else [repr(state_dict)[:50]]
+            found = ", ".join(map(str, given))
+            raise ValueError(f"{who}: the state has {found}; expected {', '.join(mine)}")
+        for name, value in state_dict.items():
+            if isinstance(mine[name], str):
+                fits = isinstance(value, str)
+            else:
+                fits = isinstance(value, numbers.Real) and not math.isnan(value)
+            if not fits:
+                raise ValueError(f"{who}: {name} is {value!r:.50}")
+        vars(self).update(state_dict)
+
+
+class Schedule(_OnRates):
+    """The base of schedules that are formulas: `rate(initial, t)` is the learning rate after `t`
+    steps of a group that began with `initial`, its "initial_lr".
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, Schedule
+    >>> class InverseTime(Schedule):
+    ...     def rate(self, initial, t):
+    ...         return initial / (1 + t)
+    >>> schedule = InverseTime(SGD([Tensor(1.0)], lr=0.6))
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.3]
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer)
+        self._set()
+
+    def rate(self, initial: float, t: int) -> float:
+        raise NotImplementedError(f"{type(self).__name__} has no rate()")
+
+    def step(self) -> None:
+        """Go on to the next rate."""
+        self.last_epoch += 1
+        self._set()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned, with the rates of that step."""
+        super().load_state_dict(state_dict)
+        self._set()
+
+    def _set(self) -> None:
+        for group in self.optimizer.param_groups:
+            initial = group.setdefault("initial_lr", group["lr"])
+            group["lr"] = self.rate(initial, self.last_epoch)
+
+
+class StepLR(Schedule):
+    """The rate times `gamma` after every `step_size` steps.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, StepLR
+    >>> schedule = StepLR(SGD([Tensor(1.0)], lr=0.8), step_size=2, gamma=0.5)
+    >>> for _ in range(4):
+    ...     schedule.step()
+    >>> schedule.get_last_lr()
+    [0.2]
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = count("StepLR: step_size", step_size, 1)
+        self.gamma = at_least_zero("StepLR: gamma", gamma)
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        return initial * self.gamma ** (t // self.step_size)
+
+
+class CosineAnnealingLR(Schedule):
+    """From the rate down to `eta_min` along half a wave of the cosine, in `T_max` steps; those
+    beyond go up again.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, CosineAnnealingLR
+    >>> schedule = CosineAnnealingLR(SGD([Tensor(1.0)], lr=0.1), T_max=10)
+    >>> for _ in range(5):
+    ...     schedule.step()
+    >>> [round(lr, 6) for lr in schedule.get_last_lr()]
+    [0.05]
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max = count("CosineAnnealingLR: T_max", T_max, 1)
+        self.eta_min = at_least_zero("CosineAnnealingLR: eta_min", eta_min)
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        return (
+            self.eta_min + (initial - self.eta_min) * (1 + math.cos(math.pi * t / self.T_max)) / 2
+        )
+
+
+class LinearLR(Schedule):
+    """Warm-up: from `start_factor` times the rate to `end_factor` times it in `total_iters` equal
+    steps, and no further.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, LinearLR
+    >>> schedule = LinearLR(SGD([Tensor(1.0)], lr=0.5), start_factor=0.5, total_iters=2)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(3):
+    ...     schedule.step()
+    ...     rates += schedule.get_last_lr()
+    >>> rates
+    [0.25, 0.375, 0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+    ) -> None:
+        self.start_factor = at_least_zero("LinearLR: start_factor", start_factor)
+        self.end_factor = at_least_zero("LinearLR: end_factor", end_factor)
+        self.total_iters = count("LinearLR: total_iters", total_iters, 1)
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        way = min(t, self.total_iters) / self.total_iters
+        return initial * (self.start_factor + (self.end_factor - self.start_factor) * way)
+
+
+class SequentialLR(Schedule):
+    """Schedules one after the other: each begins anew at its milestone. Warm-up, then cosine:
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, CosineAnnealingLR, LinearLR, SequentialLR
+    >>> optimizer = SGD([Tensor(1.0)], lr=0.4)
+    >>> parts = LinearLR(optimizer, 0.5, total_iters=2), CosineAnnealingLR(optimizer, T_max=4)
+    >>> schedule = SequentialLR(optimizer, parts, milestones=[2])
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(4):
+    ...     schedule.step()
+    ...     rates += schedule.get_last_lr()
+    >>> [round(lr, 6) for lr in rates]
+    [0.2, 0.3, 0.4, 0.341421, 0.2]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int]
+    ) -> None:
+        self.schedulers = list(schedulers)
+        self.milestones = [count("SequentialLR: a milestone", m, 1) for m in milestones]
+        for i, part in enumerate(self.schedulers):
+            if not isinstance(part, Schedule):
+                raise TypeError(f"SequentialLR: schedule {i} is {part!r:.50}, which is no formula")
+            if part.optimizer is not optimizer:
+                raise ValueError(f"SequentialLR: schedule {i} belongs to another optimizer")
+        if len(self.milestones) != len(self.schedulers) - 1:
+            raise ValueError(
+                f"SequentialLR: {len(self.schedulers)} schedules need"
+                f" {len(self.schedulers) - 1} milestones between them, not {len(self.milestones)}"
+            )
+        if self.milestones != sorted(set(self.milestones)):
+            raise ValueError(f"SequentialLR: the milestones {self.milestones} do not increase")
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        k = bisect.bisect_right(self.milestones, t)
+        return self.schedulers[k].rate(initial, t - self.milestones[k - 1] if k else t)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step alone: the formulas are in the program."""
+        return {"last_epoch": self.last_epoch}
+
+
+class ReduceLROnPlateau(_OnRates):
+    """The rate times `factor` once a metric has not improved for more than `patience` steps.
+
+    Better means lower (`mode="min"`) or higher ("max") than the best so far by more than
+    `threshold`, of the best ("rel") or as it is ("abs"). For `cooldown` steps after a reduction
+    nothing is counted. No rate falls below `min_lr`, or by less than `eps`.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, ReduceLROnPlateau
+    >>> schedule = ReduceLROnPlateau(SGD([Tensor(1.0)], lr=0.5), factor=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.0, 2.0):
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(optimizer)
+        who = "ReduceLROnPlateau"
+        if mode not in ("min", "max"):
+            raise ValueError(f"{who}: mode is 'min' or 'max', not {mode!r}")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"{who}: threshold_mode is 'rel' or 'abs', not {threshold_mode!r}")
+        self.mode = mode
+        self.factor = fraction(f"{who}: factor", factor)
+        self.patience = count(f"{who}: patience", patience)
+        self.threshold = at_least_zero(f"{who}: threshold", threshold)
+        self.threshold_mode = threshold_mode
+        self.cooldown = count(f"{who}: cooldown", cooldown)
+        self.min_lr = at_least_zero(f"{who}: min_lr", min_lr)
+        self.eps = at_least_zero(f"{who}: eps", eps)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = 0
+        self.cooldown_counter = 0
+
+    def step(self, metric: Any) -> None:
+        """Take in what the metric is now; NaN is no improvement."""
+        if isinstance(metric, Tensor):
+            metric = metric.item()
+        if metric == metric:  # no NaN
+            metric = number("ReduceLROnPlateau: the metric", metric)
+        self.last_epoch += 1
+        if self._improves(metric):
+            self.best = metric
+            self.num_bad_epochs = 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self.cooldown_counter = self.cooldown
+            self.num_bad_epochs = 0
+            for group in self.optimizer.param_groups:
+                lr = max(group["lr"] * self.factor, self.min_lr)
+                if group["lr"] - lr > self.eps:
+                    group["lr"] = lr
+
+    def _improves(self, metric: float) -> bool:
+        sign = 1 if self.mode == "max" else -1
+        relative = self.threshold_mode == "rel" and math.isfinite(self.best)
+        bound = (
+            self.best * (1 + sign * self.threshold)
+            if relative
+            else self.best + sign * self.threshold
+        )
+        return metric > bound if self.mode == "max" else metric < bound
