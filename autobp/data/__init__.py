@@ -1,0 +1,38 @@
+"""Data to learn from: points in the plane, handwritten digits, and the ways to cut them up.
+
+    >>> from autobp.data import batches, spiral
+    >>> X, y = spiral()
+    >>> [len(labels) for _, labels in batches(X, y, size=128)]
+    [128, 128, 44]
+
+Nothing here knows of Tensors: it is arrays that come out, and a model may do with them what it will.
+"""
+
+from autobp.data.batches import batches
+from autobp.data.digits import digits
+from autobp.data.folds import k_folds, split
+from autobp.data.idx import DataError, read_idx
+from autobp.data.images import Images
+from autobp.data.mnist import fashion_mnist, mnist
+from autobp.data.points import circles, linear, moons, regression, spiral, xor
+from autobp.data.standard import Standard, standardize
+
+__all__ = [
+    "linear",
+    "xor",
+    "spiral",
+    "moons",
+    "circles",
+    "regression",
+    "digits",
+    "mnist",
+    "fashion_mnist",
+    "Images",
+    "batches",
+    "split",
+    "k_folds",
+    "standardize",
+    "Standard",
+    "read_idx",
+    "DataError",
+]

@@ -1,0 +1,42 @@
+"""The small handwritten digits, which come with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+
+from autobp.data.images import Images
+
+__all__ = ["digits"]
+
+_TRAIN = 1437  # four fifths
+
+
+def digits(*, scale: bool = False) -> Images:
+    """1,797 handwritten digits of 8×8 pixels, from 0 (paper) to 16 (ink); no network is needed.
+
+    They are in the order in which they were collected: the first 1,437 to learn from, the last 360
+    to test on. With `scale=True` pixels are float32 from 0 to 1.
+
+    This is the test part of *Optical Recognition of Handwritten Digits* by E. Alpaydin and C. Kaynak
+    (1998), UCI Machine Learning Repository, as scikit-learn bundles it. It is not MNIST, and much
+    easier: an accuracy on one says nothing about the other.
+
+    >>> x, y, x_test, y_test = digits()
+    >>> x.shape, x_test.shape, x.dtype, int(x.max())
+    ((1437, 8, 8), (360, 8, 8), dtype('uint8'), 16)
+    >>> for row in x[0]: print("".join(".:+*#"[pixel // 4] for pixel in row))
+    ..:*+...
+    ..**+*:.
+    ..*..++.
+    .:*..++.
+    .:+..++.
+    .:+..*:.
+    ..*:+*..
+    ..:*+...
+    """
+    with (files(__package__) / "digits.npz").open("rb") as file, np.load(file) as arrays:
+        x, y = arrays["images"], arrays["labels"].astype(int)
+    images = Images(x[:_TRAIN], y[:_TRAIN], x[_TRAIN:], y[_TRAIN:])
+    return images.scaled(16) if scale else images
