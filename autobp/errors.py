@@ -57,6 +57,11 @@ def no_rule(
     call = ".".join(["np", *module.split(".")[1:], name, *([method] if method else [])])
     if kwargs:
         options = ", ".join(f"{k}=" for k in kwargs)
+        if "out" in kwargs:
+            return NoRuleError(
+                f"{call}(out=…) has no rule of differentiation: a Tensor is not written into an array;"
+                " leave out= away, and for a += t write a = a + t"
+            )
         return NoRuleError(
             f"{call}({options}…) has no rule of differentiation; call it without {options.rstrip('=')},"
             " or pass t.numpy() if the result is to be a constant"

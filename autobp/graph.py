@@ -131,9 +131,8 @@ class Graph:
         self.outputs = tuple(outputs)
         level = max((y.level for y in outputs), default=CONSTANT)
         order = ancestors([y for y in outputs if y.level == level], level)
-        constants = {
-            a: None for t in order for a in t.args if isinstance(a, Tensor) and (a.level != level)
-        }
+        arguments = (a for t in order for a in t.args if isinstance(a, Tensor))
+        constants = dict.fromkeys(a for a in (*arguments, *outputs) if a.level != level)
         #: Every tensor in the graph, arguments before results.
         self.nodes: tuple[Tensor, ...] = tuple(sorted([*constants, *order], key=_born))
 

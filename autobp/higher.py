@@ -49,7 +49,9 @@ def jacobian(
         blocks = _by_columns(traced) if forward else _by_rows(traced)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
-        return traced.refill(n[0] if isinstance(argnums, int) else tuple(n) for n in nests)
+        return traced.refill(
+            n[0] if isinstance(argnums, int | np.integer) else tuple(n) for n in nests
+        )
 
     return all_partials
 

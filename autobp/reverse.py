@@ -241,7 +241,7 @@ def value_and_grad(
         value = traced.values[0]
         gradients = pulled(traced, traced.order(), [one(value, "grad")])
         nests = refilled([args[i] for i in positions(chosen, args)], gradients)
-        return value, nests[0] if isinstance(argnums, int) else tuple(nests)
+        return value, nests[0] if isinstance(argnums, int | np.integer) else tuple(nests)
 
     return with_gradient
 
@@ -266,7 +266,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
 
 
 def chosen_arguments(argnums: int | Sequence[int]) -> tuple[int, ...]:
-    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    return (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
 
 
 def positions(chosen: Sequence[int], args: Sequence[Any]) -> list[int]:

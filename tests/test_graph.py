@@ -54,6 +54,12 @@ def test_several_outputs_and_constants():
         graph(3.0)
 
 
+def test_constant_results_are_shown():
+    x, c = Tensor(1.0), Tensor(2.0, requires_grad=False, name="c")
+    assert c in list(graph(x * 2, c))
+    assert str(graph(c)) == "c = constant     2.0"
+
+
 def test_text_shows_parameters_constants_and_unique_names():
     x = Tensor(np.ones((2, 3), np.float32), name="x")
     other = Tensor(2.0, name="x")
