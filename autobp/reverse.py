@@ -91,20 +91,19 @@ def _through_number(
     x, y = node.first, node.second
     a = x.value if isinstance(x, Tensor) else x
     if y is None:
-        _along(x, rules[0], g, primitive, node, (a,), cotangents)
+        _along(x, rules[0], g, node, (a,), cotangents)
         return
     values = (a, y.value if isinstance(y, Tensor) else y)
     if isinstance(x, Tensor):
-        _along(x, rules[0], g, primitive, node, values, cotangents)
+        _along(x, rules[0], g, node, values, cotangents)
     if isinstance(y, Tensor):
-        _along(y, rules[1], g, primitive, node, values, cotangents)
+        _along(y, rules[1], g, node, values, cotangents)
 
 
 def _along(
     a: Tensor,
     rule: Rule | None,
     g: float,
-    primitive: Primitive,
     node: Tensor,
     values: tuple[float, ...],
     cotangents: dict[Tensor, Array],
@@ -119,7 +118,8 @@ def _along(
         return
     if rule is not same:
         try:
-            c = rule(g, node.value, *values, **node.params)
+            params = node.params
+            c = rule(g, node.value, *values, **params) if params else rule(g, node.value, *values)
         except ArithmeticError:
             c = rule(*shaped(g, node.value, *values), **node.params)
         if c is None:

@@ -85,7 +85,9 @@ def relu(x: Array) -> Array:
     >>> relu([-1.0, 2.0])
     array([0., 2.])
     """
-    return relu_(_floating(x))
+    if isinstance(x, Variable):  # at once: nets of single neurons call this for each of them
+        return x.apply(relu_, (x,), {})
+    return relu_.function(_floating(x))
 
 
 def leaky_relu(x: Array, slope: float = 0.01) -> Array:
