@@ -12,6 +12,7 @@ from autobp.graph import Graph, graph
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp
+from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
 
@@ -42,6 +43,9 @@ __all__ = [
     "softmax",
     "log_softmax",
     "logsumexp",
+    "conv2d",
+    "max_pool2d",
+    "avg_pool2d",
     "NoRuleError",
     "GradientError",
 ]

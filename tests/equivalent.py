@@ -116,6 +116,18 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "_einsum_transpose: max(kept.get(i, 1), size[i]) → kept.get(i, 1)",
         ),
     ),
+    # ── convolutions ──
+    (COMMUTES, "windows add_windows max_pool2d", ("_seen: offset → dilation, and back",)),
+    (
+        "the windows of a maximum are not dilated",
+        "max_pool2d",
+        ("_seen: k * d → k", "_seen: k * d → k (2)"),
+    ),
+    (
+        "maxima have as many samples and channels as the images, and their dtype",
+        "max_pool2d",
+        ("_share: y → x", "_share: y → x (5)"),
+    ),
 )
 
 EQUIVALENT: dict[str, dict[str, str]] = {}

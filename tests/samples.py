@@ -882,6 +882,104 @@ def _neural() -> dict[str, Record]:
     }
 
 
+# ── convolutions ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _convolved(x: Any, w: Any, stride: Any, dilation: Any) -> np.ndarray:
+    """By einsum over views of windows, of which every second, or third, is taken."""
+    span = [d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation)]
+    views = np.lib.stride_tricks.sliding_window_view(x, span, axis=(2, 3))
+    views = views[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    return np.einsum("nchwij,ocij->nohw", views, w)
+
+
+def _convolutions() -> dict[str, Record]:
+    rng = generator("convolutions")
+
+    def a(*shape: int) -> Any:
+        return draw(rng, shape, NONZERO)
+
+    # image, kernel, stride, dilation
+    geometries = (
+        ((3, 4), (2, 2), (1, 1), (1, 1)),
+        ((4, 6), (2, 3), (2, 1), (1, 1)),
+        ((6, 5), (1, 2), (3, 2), (1, 2)),
+        ((5, 7), (2, 3), (1, 2), (3, 2)),
+        ((2, 3), (1, 1), (1, 1), (1, 1)),
+    )
+    forward, to_x, to_w, seen, added, pooled = [], [], [], [], [], []
+    for n, c, o, geometry in (
+        *((2, 3, 2, g) for g in geometries),
+        (0, 2, 1, geometries[0]),
+        (1, 1, 1, geometries[3]),
+        (2, 2, 2, ((4, 4), (2, 2), (2, 2), (1, 1))),
+    ):
+        image, size, stride, dilation = geometry
+        step = {"stride": stride, "dilation": dilation}
+        x, w = a(n, c, *image), a(o, c, *size)
+        g = a(*_convolved(x, w, **step).shape)
+        forward.append(Sample((x, w), step))
+        to_x.append(Sample((g, w), {"image": image, **step}))
+        to_w.append(Sample((x, g), {"size": size, **step}))
+        seen.append(Sample((x,), {"size": size, **step}))
+        added.append(Sample((a(n, c, *size, *g.shape[2:]),), {"image": image, **step}))
+        if dilation == (1, 1):
+            apart = 0.25 * rng.permutation(x.size).reshape(x.shape) - 1.0
+            pooled.append(Sample((apart,), {"size": size, "stride": stride}))
+
+    def windows(x: Any, size: Any, **step: Any) -> np.ndarray:
+        """By kernels that are 1 at one place and 0 elsewhere."""
+        units = np.eye(int(np.prod(size))).reshape(-1, 1, *size)
+        n, c = x.shape[:2]
+        y = _convolved(x.reshape(n * c, 1, *x.shape[2:]), units, **step)
+        return y.reshape(n, c, *size, *y.shape[2:])
+
+    def add_windows(seen: Any, image: Any, **step: Any) -> np.ndarray:
+        units = np.eye(int(np.prod(image))).reshape(-1, 1, *image)
+        each = windows(units, seen.shape[2:4], **step)[:, 0]
+        return np.einsum("ncijhw,pijhw->ncp", seen, each).reshape(*seen.shape[:2], *image)
+
+    third = 1 / 3
+    over = {"size": (2, 2), "stride": (1, 2)}
+    return {
+        "conv2d": Record(tuple(forward), analytic=True, reference=_convolved),
+        "conv2d_input": Record(
+            tuple(to_x),
+            analytic=True,
+            reference=lambda g, w, **given: add_windows(
+                np.einsum("nohw,ocij->ncijhw", g, w), **given
+            ),
+        ),
+        "conv2d_weight": Record(
+            tuple(to_w),
+            analytic=True,
+            reference=lambda x, g, **given: np.einsum("ncijhw,nohw->ocij", windows(x, **given), g),
+        ),
+        "windows": Record(tuple(seen), analytic=True, reference=windows),
+        "add_windows": Record(tuple(added), analytic=True, reference=add_windows),
+        "max_pool2d": Record(
+            tuple(pooled),
+            (
+                kink(
+                    [[[[1, 1, 1, 2], [0, 1, 2, 2]]]],
+                    to=[[[[[third, third, 0, third], [0, third, third, third]]]]],
+                    **over,
+                ),
+                kink(
+                    [[[[1, 1], [0, 0]], [[1, 2], [0, 3]], [[2, 0], [2, 2]]]],
+                    to=[[[[[0.5, 0.5], [0, 0]], [[0, 0], [0, 1]], [[third, 0], [third, third]]]]],
+                    **over,
+                ),
+                kink([[[[1, NAN, 3, 2]] * 2]], to=[[[[[0, 0, 0.5, 0]] * 2]]], **over),
+                kink([[[[1, -INF], [-INF, 0]]]], to=[[[[[1, 0], [0, 0]]]]], **over),
+            ),
+            reference=lambda x, size, stride: np.max(
+                windows(x, size, stride=stride, dilation=(1, 1)), axis=(2, 3)
+            ),
+        ),
+    }
+
+
 RECORDS: dict[str, Record] = {
     **_elementwise(),
     **_reductions(),
@@ -889,4 +987,5 @@ RECORDS: dict[str, Record] = {
     **_indexing(),
     **_linalg(),
     **_neural(),
+    **_convolutions(),
 }

@@ -3,13 +3,22 @@
 import numpy as np
 
 from autobp.primitive import NUMPY, Primitive
-from autobp.rules import arithmetic, indexing, linalg, neural, plain, reduction, shape
+from autobp.rules import (
+    arithmetic,
+    convolution,
+    indexing,
+    linalg,
+    neural,
+    plain,
+    reduction,
+    shape,
+)
 
 __all__ = ["PRIMITIVES"]
 
 PRIMITIVES: dict[str, Primitive] = {
     value.name: value
-    for module in (arithmetic, reduction, shape, indexing, linalg, neural, plain)
+    for module in (arithmetic, reduction, shape, indexing, linalg, neural, convolution, plain)
     for value in vars(module).values()
     if isinstance(value, Primitive)
 }

@@ -8,7 +8,7 @@ from autobp.primitive import Array, Variable, constant, elementwise, general
 from autobp.rules.reduction import Axis, spread
 
 
-def _floating(x: Array) -> Array:
+def floating(x: Array) -> Array:
     if isinstance(x, Variable):
         return x
     x = np.asarray(x)
@@ -87,12 +87,12 @@ def relu(x: Array) -> Array:
     """
     if isinstance(x, Variable):  # at once: nets of single neurons call this for each of them
         return x.apply(relu_, (x,), {})
-    return relu_.function(_floating(x))
+    return relu_.function(floating(x))
 
 
 def leaky_relu(x: Array, slope: float = 0.01) -> Array:
     """x where positive, slope·x elsewhere."""
-    x = _floating(x)
+    x = floating(x)
     if isinstance(slope, Variable):  # a slope that is learned
         return np.where(constant(x) > 0, x, slope * x)
     return leaky_relu_(x, slope=slope)
@@ -105,12 +105,12 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid([-1e4, 0.0, 1e4])
     array([0. , 0.5, 1. ])
     """
-    return sigmoid_(_floating(x))
+    return sigmoid_(floating(x))
 
 
 def softplus(x: Array) -> Array:
     """log(1 + eˣ), a smooth relu."""
-    return softplus_(_floating(x))
+    return softplus_(floating(x))
 
 
 def softmax(x: Array, axis: Axis = -1) -> Array:
@@ -120,12 +120,12 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
     >>> softmax([1e4, 1e4])
     array([0.5, 0.5])
     """
-    return softmax_(_floating(x), axis=axis)
+    return softmax_(floating(x), axis=axis)
 
 
 def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
-    return log_softmax_(_floating(x), axis=axis)
+    return log_softmax_(floating(x), axis=axis)
 
 
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -135,4 +135,4 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> logsumexp([-1e4, -1e4])
     np.float64(-9999.30685281944)
     """
-    return logsumexp_(_floating(x), axis=axis, keepdims=keepdims)
+    return logsumexp_(floating(x), axis=axis, keepdims=keepdims)

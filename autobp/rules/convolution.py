@@ -1,0 +1,258 @@
+"""Convolution and pooling of images, laid out as (samples, channels, height, width).
+
+Both look at an image through a window. `windows` takes out what it sees at each of its places,
+`add_windows` adds that up again where it came from, and each is the transpose of the other.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Primitive, bilinear, general, linear
+from autobp.rules.neural import floating
+
+Pair = tuple[int, int]
+
+
+def _seen(offset: Pair, places: Pair, stride: Pair, dilation: Pair) -> Any:
+    """The pixels that one element of the window meets in all of the window's places."""
+    return (
+        ...,
+        *(
+            slice(k * d, k * d + n * s, s)
+            for k, n, s, d in zip(offset, places, stride, dilation, strict=True)
+        ),
+    )
+
+
+def _places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Any:
+    """How many places a window has, vertically and horizontally."""
+    lengths = zip(x.shape[2:], size, stride, dilation, strict=True)
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lengths)
+
+
+def _windows(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
+    """(samples, channels, *size, *places): the loop is over the few elements of a window."""
+    places = _places(x, size, stride, dilation)
+    seen = np.empty((*x.shape[:2], *size, *places), x.dtype)
+    for i, j in np.ndindex(*size):
+        seen[:, :, i, j] = x[_seen((i, j), places, stride, dilation)]
+    return seen
+
+
+def _add_windows(seen: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
+    x = np.zeros((*seen.shape[:2], *image), seen.dtype)
+    for i, j in np.ndindex(*seen.shape[2:4]):
+        x[_seen((i, j), seen.shape[4:], stride, dilation)] += seen[:, :, i, j]
+    return x
+
+
+def _joined(a: Array, *runs: int) -> Array:
+    """The array with each run of so many axes made one."""
+    ends = accumulate(runs)
+    return a.reshape([math.prod(a.shape[end - n : end]) for n, end in zip(runs, ends, strict=True)])
+
+
+# A convolution is a product of matrices: of the weights, a row for each channel that comes out, and
+# of the windows, a column for each place.
+
+
+def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
+    seen = _windows(x, w.shape[2:], stride, dilation)
+    y = _joined(w, 1, 3) @ _joined(seen, 1, 3, 2)
+    return y.reshape(*y.shape[:2], *seen.shape[4:])
+
+
+def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
+    seen = _joined(w, 1, 3).T @ _joined(g, 1, 1, 2)
+    seen = seen.reshape(g.shape[0], *w.shape[1:], *g.shape[2:])
+    return _add_windows(seen, image, stride, dilation)
+
+
+def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
+    seen = _joined(_windows(x, size, stride, dilation), 1, 3, 2)
+    w = np.add.reduce(_joined(g, 1, 1, 2) @ seen.mT, axis=0)
+    return w.reshape(g.shape[1], x.shape[1], *size)
+
+
+def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
+    places = _places(x, size, stride, (1, 1))
+    return reduce(
+        np.maximum, (x[_seen((i, j), places, stride, (1, 1))] for i, j in np.ndindex(*size))
+    )
+
+
+def _share(x: Array, y: Array, size: Pair, stride: Pair) -> Array:
+    """The part that each pixel of a window has in its maximum: all of it, or an equal share."""
+    hit = np.empty((*y.shape[:2], *size, *y.shape[2:]), bool)
+    for i, j in np.ndindex(*size):
+        hit[:, :, i, j] = x[_seen((i, j), y.shape[2:], stride, (1, 1))] == y
+    ties = np.add.reduce(hit, axis=(2, 3), dtype=y.dtype, keepdims=True)
+    return hit / np.maximum(1, ties)
+
+
+# fmt: off
+conv2d_:       Primitive = bilinear(_conv2d,
+                                    lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[2:], stride=stride, dilation=dilation),
+                                    lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[2:], stride=stride, dilation=dilation))
+conv2d_input:  Primitive = bilinear(_conv2d_input,
+                                    lambda c, x, g, w, image, stride, dilation: conv2d_(c, w, stride=stride, dilation=dilation),
+                                    lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[2:], stride=stride, dilation=dilation))
+conv2d_weight: Primitive = bilinear(_conv2d_weight,
+                                    lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[2:], stride=stride, dilation=dilation),
+                                    lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation))
+windows:       Primitive = linear(_windows,
+                                  lambda g, y, x, size, stride, dilation: add_windows(g, image=x.shape[2:], stride=stride, dilation=dilation))
+add_windows:   Primitive = linear(_add_windows,
+                                  lambda g, y, x, image, stride, dilation: windows(g, size=x.shape[2:4], stride=stride, dilation=dilation))
+max_pool2d_:   Primitive = general(_max_pool2d,
+                                   forward=lambda t, y, x, size, stride: np.sum(_pixels(t, size, stride) * _share(x, y, size, stride), axis=(2, 3)),
+                                   reverse=lambda g, y, x, size, stride: _images(g[:, :, None, None] * _share(x, y, size, stride), x, stride))
+# fmt: on
+
+
+def _pixels(x: Array, size: Pair, stride: Pair) -> Array:
+    return windows(x, size=size, stride=stride, dilation=(1, 1))
+
+
+def _images(seen: Array, x: Array, stride: Pair) -> Array:
+    return add_windows(seen, image=x.shape[2:], stride=stride, dilation=(1, 1))
+
+
+# ── as users call them ────────────────────────────────────────────────────────────────────────────
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    b: Array = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> Array:
+    """Slide kernels over images: each pixel that comes out is a product of a kernel with a window.
+
+    `x` is (samples, channels, height, width), `w` (channels out, channels in, height, width), and
+    `b` has one number for each channel out. What is not square is given as (vertical, horizontal).
+
+    >>> import numpy as np
+    >>> from autobp import conv2d
+    >>> conv2d(np.eye(3).reshape(1, 1, 3, 3), np.ones((1, 1, 2, 2)), b=[0.5])
+    array([[[[2.5, 1.5],
+             [1.5, 2.5]]]])
+    """
+    x, w = floating(x), floating(w)
+    at_least = {"stride": 1, "padding": 0, "dilation": 1}
+    given = {"stride": stride, "padding": padding, "dilation": dilation}
+    steps, margin, spread = (_pair("conv2d", k, v, at_least[k]) for k, v in given.items())
+    both = f"{_described('x', x)} and {_described('w', w)}"
+    for a in (x, w):
+        if a.ndim != 4:
+            raise ValueError(f"conv2d: {both}: each takes 4 dimensions, not {a.ndim}")
+    if x.shape[1] != w.shape[1]:
+        raise ValueError(
+            f"conv2d: {both} do not fit: {x.shape[1]} channels (axis 1 of x)"
+            f" are not {w.shape[1]} (axis 1 of w)"
+        )
+    size = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[2:], spread, strict=True))
+    if 0 in w.shape[2:]:
+        raise ValueError(f"conv2d: {both} do not fit: the kernel is empty")
+    _fits("conv2d", f"{both} do", "kernel", x, size, margin, spread)
+    y = conv2d_(_padded(x, margin), w, stride=steps, dilation=spread)
+    if b is None:
+        return y
+    b = floating(b)
+    if b.shape != w.shape[:1]:
+        raise ValueError(
+            f"conv2d: {_described('b', b)} and {_described('w', w)} do not fit:"
+            f" a bias has shape {w.shape[:1]}, one number for each channel out"
+        )
+    return y + np.reshape(b, (-1, 1, 1))
+
+
+def max_pool2d(
+    x: Array, size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Array:
+    """The greatest of each window. Ties share the derivative equally, as they do in `np.max`.
+
+    >>> import numpy as np
+    >>> from autobp import max_pool2d
+    >>> max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2)
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+    """
+    x, window, steps = _pooled("max_pool2d", x, size, stride, padding, -np.inf)
+    return max_pool2d_(x, size=window, stride=steps)
+
+
+def avg_pool2d(
+    x: Array, size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Array:
+    """The mean of each window, in which the zeros of the padding count.
+
+    >>> import numpy as np
+    >>> from autobp import avg_pool2d
+    >>> avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2)
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]])
+    """
+    x, window, steps = _pooled("avg_pool2d", x, size, stride, padding, 0.0)
+    return np.mean(_pixels(x, window, steps), axis=(2, 3))
+
+
+def _pooled(
+    name: str, x: Array, size: Any, stride: Any, padding: Any, border: float
+) -> tuple[Array, Pair, Pair]:
+    x = floating(x)
+    window = _pair(name, "size", size, 1)
+    steps = window if stride is None else _pair(name, "stride", stride, 1)
+    margin = _pair(name, "padding", padding, 0)
+    if x.ndim != 4:
+        raise ValueError(f"{name}: {_described('x', x)}: x takes 4 dimensions, not {x.ndim}")
+    if any(2 * p > k for p, k in zip(margin, window, strict=True)):
+        raise ValueError(
+            f"{name}: padding={margin} is more than half of size={window},"
+            " which leaves windows with nothing in them but padding"
+        )
+    _fits(name, _described("x", x) + " does", "window", x, window, margin, (1, 1))
+    return _padded(x, margin, border), window, steps
+
+
+def _pair(name: str, what: str, given: Any, least: int) -> Pair:
+    pair = (given, given) if isinstance(given, int | np.integer) else given
+    if not (
+        isinstance(pair, tuple | list)
+        and len(pair) == 2
+        and all(isinstance(n, int | np.integer) and n >= least for n in pair)
+    ):
+        raise ValueError(f"{name}: {what}={given!r} is not a number, or two, of {least} or more")
+    return int(pair[0]), int(pair[1])
+
+
+def _described(role: str, a: Array) -> str:
+    name = getattr(a, "name", None)
+    return f"{role} of shape {a.shape}" if name is None else f"{role} {name!r} of shape {a.shape}"
+
+
+def _fits(
+    name: str, said: str, what: str, x: Array, size: Any, margin: Pair, dilation: Pair
+) -> None:
+    image = tuple(n + 2 * p for n, p in zip(x.shape[2:], margin, strict=True))
+    if all(k <= n for k, n in zip(size, image, strict=True)):
+        return
+    dilated = f", dilated by {dilation}," if dilation != (1, 1) else ""
+    padded = f", padded by {margin}," if any(margin) else ""
+    raise ValueError(
+        f"{name}: {said} not fit: the {what}{dilated} of {size}"
+        f" is larger than the image{padded} of {image}"
+    )
+
+
+def _padded(x: Array, margin: Pair, border: float = 0.0) -> Array:
+    width = ((0, 0), (0, 0), *((p, p) for p in margin))
+    return np.pad(x, width, constant_values=border) if any(margin) else x

@@ -1,0 +1,217 @@
+"""Convolution and pooling: against loops over pixels, through every mode, and at their edges."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from autobp import (
+    Tensor,
+    avg_pool2d,
+    check_gradients,
+    conv2d,
+    grad,
+    hvp,
+    jvp,
+    linearize,
+    max_pool2d,
+    relu,
+    vjp,
+)
+
+rng = np.random.default_rng(8)
+
+
+def pair(n):
+    return n if isinstance(n, tuple) else (n, n)
+
+
+def slid(x, size, stride, padding, dilation, border, see):
+    """What `see` makes of each window, one place of one channel of one sample at a time."""
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = map(pair, (size, stride, padding, dilation))
+    n, c, h, w = x.shape
+    padded = np.full((n, c, h + 2 * ph, w + 2 * pw), border)
+    padded[:, :, ph : ph + h, pw : pw + w] = x
+    rows = range(0, h + 2 * ph - dh * (kh - 1), sh)
+    columns = range(0, w + 2 * pw - dw * (kw - 1), sw)
+    y = np.zeros((n, c, len(rows), len(columns)))
+    for s, k in itertools.product(range(n), range(c)):
+        for (i, top), (j, left) in itertools.product(enumerate(rows), enumerate(columns)):
+            window = [
+                [padded[s, k, top + dh * a, left + dw * b] for b in range(kw)] for a in range(kh)
+            ]
+            y[s, k, i, j] = see(k, np.array(window))
+    return y
+
+
+def naive(x, w, b, stride, padding, dilation):
+    maps = [
+        slid(x, w.shape[2:], stride, padding, dilation, 0.0, lambda c, s, o=o: np.sum(s * w[o, c]))
+        for o in range(w.shape[0])
+    ]
+    return np.stack([np.sum(m, axis=1) for m in maps], axis=1) + b[:, None, None]
+
+
+# fmt: off
+#   image           kernel          stride  padding  dilation
+CONVOLUTIONS = [
+    ((2, 3, 5, 5),  (4, 3, 3, 3),   1,      0,       1),
+    ((2, 3, 5, 4),  (2, 3, 3, 2),   1,      1,       1),
+    ((2, 2, 6, 7),  (3, 2, 2, 3),   2,      (1, 2),  1),
+    ((1, 2, 7, 6),  (2, 2, 3, 2),   (3, 1), 0,       (1, 3)),
+    ((2, 1, 5, 6),  (1, 1, 2, 2),   (2, 3), (2, 0),  (3, 2)),
+    ((2, 3, 4, 3),  (2, 3, 1, 1),   1,      0,       1),
+    ((2, 3, 4, 3),  (2, 3, 1, 1),   2,      1,       4),
+    ((1, 2, 3, 4),  (2, 2, 3, 4),   1,      0,       1),
+    ((0, 3, 5, 5),  (4, 3, 3, 3),   1,      1,       1),
+]
+#   image           size    stride  padding
+POOLS = [
+    ((2, 3, 4, 6),  2,      None,   0),
+    ((2, 2, 5, 5),  2,      None,   0),
+    ((2, 2, 6, 5),  3,      2,      1),
+    ((1, 2, 5, 6),  (2, 3), (1, 2), (1, 0)),
+    ((1, 1, 5, 4),  (2, 1), (3, 2), 0),
+    ((2, 2, 3, 3),  1,      None,   0),
+    ((1, 2, 3, 4),  (3, 4), None,   0),
+    ((0, 3, 4, 4),  2,      None,   1),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("image", "kernel", "stride", "padding", "dilation"), CONVOLUTIONS)
+def test_convolution(image, kernel, stride, padding, dilation):
+    x, w, b = (rng.standard_normal(s) for s in (image, kernel, kernel[:1]))
+    y = conv2d(x, w, b, stride, padding, dilation)
+    expected = naive(x, w, b, stride, padding, dilation)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        conv2d(x, w, None, stride, padding, dilation), expected - b[:, None, None], atol=1e-12
+    )
+    function = lambda *a: conv2d(*a, stride=stride, padding=padding, dilation=dilation)
+    check_gradients(function, x, w, b, order=2)
+
+
+@pytest.mark.parametrize(("image", "size", "stride", "padding"), POOLS)
+@pytest.mark.parametrize(
+    ("pool", "border", "see"),
+    [(max_pool2d, -np.inf, np.max), (avg_pool2d, 0.0, np.mean)],
+    ids=["max", "avg"],
+)
+def test_pooling(pool, border, see, image, size, stride, padding):
+    x = rng.permutation(np.prod(image)).reshape(image) / 8 - 2  # no two alike
+    y = pool(x, size, stride, padding)
+    steps = size if stride is None else stride
+    expected = slid(x, size, steps, padding, 1, border, lambda _, window: see(window))
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    check_gradients(lambda x: pool(x, size, stride, padding), x, order=2)
+
+
+def network(x, w, b):
+    h = max_pool2d(relu(conv2d(x, w, b, padding=1)), 2)
+    return np.mean(avg_pool2d(h * h * h, 2, stride=1))
+
+
+def test_a_network_in_every_mode():
+    x, w, b = (rng.standard_normal(s) for s in ((2, 2, 6, 6), (3, 2, 3, 3), (3,)))
+    check_gradients(network, x, w, b, order=2)
+    v = rng.standard_normal(w.shape)
+    loss = lambda w: network(x, w, b)
+    curvature = jvp(grad(loss), (w,), (v,))[1]
+    np.testing.assert_allclose(hvp(loss, (w,), (v,)), curvature, rtol=1e-12)
+    np.testing.assert_allclose(
+        grad(lambda w: jvp(loss, (w,), (v,))[1])(w), curvature, rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("function", [conv2d, None, max_pool2d, avg_pool2d])
+def test_float32_stays(function):
+    x, w, b = (
+        rng.standard_normal(s).astype(np.float32) for s in ((2, 2, 5, 5), (3, 2, 2, 2), (3,))
+    )
+    call = {
+        conv2d: lambda x: conv2d(x, w, b, padding=1),
+        None: lambda x: conv2d(x, w, stride=2),
+        max_pool2d: lambda x: max_pool2d(x, 2, padding=1),
+        avg_pool2d: lambda x: avg_pool2d(x, 2, padding=1),
+    }[function]
+    y, pullback = vjp(call, x)
+    assert y.dtype == pullback(y)[0].dtype == jvp(call, (x,), (x,))[1].dtype == np.float32
+    t = Tensor(x)
+    np.sum(call(t)).backward()
+    assert t.grad.dtype == np.float32
+
+
+def test_whole_numbers_and_lists_are_taken():
+    x = np.arange(9).reshape(1, 1, 3, 3)
+    assert conv2d(x, [[[[1, 1]]]], [1]).tolist() == [[[[2, 4], [8, 10], [14, 16]]]]
+    assert conv2d(x, Tensor([[[[1, 1]]]]), [1], stride=[1, 2]).tolist() == [[[[2], [8], [14]]]]
+    assert max_pool2d(x, np.int64(2), 1).tolist() == [[[[4, 5], [7, 8]]]]
+    assert avg_pool2d(x.tolist(), 2, 1).tolist() == [[[[2, 3], [5, 6]]]]
+
+
+# fmt: off
+#   rows of the image                   size    stride  padding  derivative of the sum
+TIES = {
+    "none":     ([[1, 2], [3, 4]],      2,      None,   0,       [[0, 0], [0, 1]]),
+    "two":      ([[1, 4], [3, 4]],      2,      None,   0,       [[0, .5], [0, .5]]),
+    "all":      ([[1, 1], [1, 1]],      2,      None,   0,       [[.25, .25], [.25, .25]]),
+    "overlap":  ([[1, 1, 1]],           (1, 2), 1,      0,       [[.5, 1, .5]]),
+    "seen twice": ([[0, 1, 0]],         (1, 2), 1,      0,       [[0, 2, 0]]),
+    "border":   ([[0, 0]],              (1, 2), None,   (0, 1),  [[1, 1]]),
+    "below 0":  ([[-2, -1], [-3, -4]],  2,      2,      1,       [[1, 1], [1, 1]]),
+    "nan":      ([[1, np.nan]],         (1, 2), None,   0,       [[0, 0]]),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("case", TIES)
+def test_ties_share_the_maximum(case):
+    rows, size, stride, padding, expected = TIES[case]
+    x = np.array([[rows]], float)
+    total = lambda x: np.sum(max_pool2d(x, size, stride, padding))
+    assert grad(total)(x)[0, 0].tolist() == expected
+    v = rng.standard_normal(x.shape)
+    slope = np.sum(v * expected)
+    np.testing.assert_allclose(jvp(total, (x,), (v,))[1], slope, rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(linearize(total, x)[1](v), slope, rtol=1e-14, atol=1e-15)
+
+
+X, W = np.zeros((2, 3, 5, 6)), np.zeros((4, 3, 3, 3))
+NAMED = Tensor(X, name="photos"), Tensor(np.zeros((4, 2, 3, 3)), name="edges")
+BOTH = "conv2d: x of shape (2, 3, 5, 6) and w of shape "
+
+# fmt: off
+ERRORS = [
+    (lambda: conv2d(*NAMED),                           "conv2d: x 'photos' of shape (2, 3, 5, 6) and w 'edges' of shape (4, 2, 3, 3) do not fit:"
+                                                       " 3 channels (axis 1 of x) are not 2 (axis 1 of w)"),
+    (lambda: conv2d(X[0], W),                          "conv2d: x of shape (3, 5, 6) and w of shape (4, 3, 3, 3): each takes 4 dimensions, not 3"),
+    (lambda: conv2d(X, W[0, 0]),                       BOTH + "(3, 3): each takes 4 dimensions, not 2"),
+    (lambda: conv2d(X, np.zeros((4, 3, 6, 2))),        BOTH + "(4, 3, 6, 2) do not fit: the kernel of (6, 2) is larger than the image of (5, 6)"),
+    (lambda: conv2d(X, np.zeros((4, 3, 2, 9)), padding=1),
+                                                       BOTH + "(4, 3, 2, 9) do not fit: the kernel of (2, 9) is larger than the image, padded by (1, 1), of (7, 8)"),
+    (lambda: conv2d(X, W, dilation=3),                 BOTH + "(4, 3, 3, 3) do not fit: the kernel, dilated by (3, 3), of (7, 7) is larger than the image of (5, 6)"),
+    (lambda: conv2d(X, np.zeros((4, 3, 0, 2))),        BOTH + "(4, 3, 0, 2) do not fit: the kernel is empty"),
+    (lambda: conv2d(X, W, np.zeros(3)),                "conv2d: b of shape (3,) and w of shape (4, 3, 3, 3) do not fit:"
+                                                       " a bias has shape (4,), one number for each channel out"),
+    (lambda: conv2d(X, W, stride=0),                   "conv2d: stride=0 is not a number, or two, of 1 or more"),
+    (lambda: conv2d(X, W, stride=(1, 0)),              "conv2d: stride=(1, 0) is not a number, or two, of 1 or more"),
+    (lambda: conv2d(X, W, padding=-1),                 "conv2d: padding=-1 is not a number, or two, of 0 or more"),
+    (lambda: conv2d(X, W, padding="same"),             "conv2d: padding='same' is not a number, or two, of 0 or more"),
+    (lambda: conv2d(X, W, dilation=(1, 2, 3)),         "conv2d: dilation=(1, 2, 3) is not a number, or two, of 1 or more"),
+    (lambda: max_pool2d(X, 0),                         "max_pool2d: size=0 is not a number, or two, of 1 or more"),
+    (lambda: max_pool2d(X, 2, 0),                      "max_pool2d: stride=0 is not a number, or two, of 1 or more"),
+    (lambda: max_pool2d(X[0], 2),                      "max_pool2d: x of shape (3, 5, 6): x takes 4 dimensions, not 3"),
+    (lambda: max_pool2d(NAMED[0], (6, 2)),             "max_pool2d: x 'photos' of shape (2, 3, 5, 6) does not fit: the window of (6, 2) is larger than the image of (5, 6)"),
+    (lambda: avg_pool2d(X, 9, padding=1),              "avg_pool2d: x of shape (2, 3, 5, 6) does not fit: the window of (9, 9) is larger than the image, padded by (1, 1), of (7, 8)"),
+    (lambda: avg_pool2d(X, 3, padding=(1, 2)),         "avg_pool2d: padding=(1, 2) is more than half of size=(3, 3),"
+                                                       " which leaves windows with nothing in them but padding"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("call", "said"), ERRORS)
+def test_errors(call, said):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == said
