@@ -37,8 +37,12 @@ def called_ufunc(
     ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Call our twin of a ufunc, or of one of its methods: `np.add(x, y)`, `np.add.reduce(x)`."""
-    whole = "axis" in kwargs and kwargs["axis"] is None
-    kwargs = {k: v for k, v in kwargs.items() if v is not None and not (k == "where" and v is True)}
+    kwargs = {
+        k: v
+        for k, v in kwargs.items()
+        if (v is not None and not (k == "where" and v is True))
+        or (k == "axis" and method != "__call__")  # of a reduction, where None is all axes
+    }
     if method == "__call__":
         return called(ufunc, inputs, kwargs)
     if method == "outer" and ufunc in NUMPY and not kwargs:
@@ -50,7 +54,7 @@ def called_ufunc(
     x, axis = (*inputs, kwargs.pop("axis", 0))[:2]  # a ufunc's methods begin at axis 0
     if kwargs.keys() - {"keepdims"}:
         raise no_rule(ufunc, kwargs, method)
-    return _fitted(twin, getattr(ufunc, method), (x, None if whole else axis), kwargs)
+    return _fitted(twin, getattr(ufunc, method), (x, axis), kwargs)
 
 
 def method(function: Callable[..., Any]) -> Callable[..., Any]:

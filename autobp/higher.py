@@ -11,7 +11,7 @@ import numpy as np
 from autobp.forward import in_order, jvp, pushed
 from autobp.graph import Trace, trace
 from autobp.primitive import Array
-from autobp.reverse import chosen_arguments, grad, positions, pulled
+from autobp.reverse import chosen_arguments, grad, is_one, positions, pulled
 from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
@@ -49,9 +49,7 @@ def jacobian(
         blocks = _by_columns(traced) if forward else _by_rows(traced)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
-        return traced.refill(
-            n[0] if isinstance(argnums, int | np.integer) else tuple(n) for n in nests
-        )
+        return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
 
     return all_partials
 

@@ -233,15 +233,16 @@ def value_and_grad(
     chosen = chosen_arguments(argnums)
 
     def with_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        traced = trace(lambda *a: function(*a, **kwargs), args, positions(chosen, args))
+        where = positions(chosen, args)
+        traced = trace(lambda *a: function(*a, **kwargs), args, where)
         if len(traced.values) != 1 or isinstance(traced.result, list | tuple | dict):
             raise TypeError(
                 f"grad takes functions that return a number, not {type(traced.result).__name__}"
             )
         value = traced.values[0]
         gradients = pulled(traced, traced.order(), [one(value, "grad")])
-        nests = refilled([args[i] for i in positions(chosen, args)], gradients)
-        return value, nests[0] if isinstance(argnums, int | np.integer) else tuple(nests)
+        nests = refilled([args[i] for i in where], gradients)
+        return value, nests[0] if is_one(argnums) else tuple(nests)
 
     return with_gradient
 
@@ -265,8 +266,13 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
-def chosen_arguments(argnums: int | Sequence[int]) -> tuple[int, ...]:
-    return (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
+def is_one(argnums: Any) -> bool:
+    """Whether one argument is meant, whose derivative then comes without a tuple around it."""
+    return isinstance(argnums, int | np.integer)
+
+
+def chosen_arguments(argnums: Any) -> tuple[int, ...]:
+    return (argnums,) if is_one(argnums) else tuple(argnums)
 
 
 def positions(chosen: Sequence[int], args: Sequence[Any]) -> list[int]:
