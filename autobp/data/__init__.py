@@ -2,7 +2,7 @@
 
     >>> from autobp.data import batches, spiral
     >>> X, y = spiral()
-    >>> [len(labels) for _, labels in batches(X, y, size=128)]
+    >>> [len(labels) for _, labels in batches(X, y, 128)]
     [128, 128, 44]
 
 Nothing here knows of Tensors: it is arrays that come out, and a model may do with them what it will.

@@ -12,23 +12,25 @@ from autobp.data.points import Seed
 __all__ = ["aligned", "batches", "parted"]
 
 
-def batches(*arrays: Any, size: int, shuffle: bool = False, rng: Seed = None) -> Iterator[Any]:
-    """Go once through samples, `size` at a time; the last batch is what is left.
+def batches(
+    X: Any, y: Any, size: int, shuffle: bool = False, rng: Seed = None
+) -> Iterator[tuple[Any, Any]]:
+    """Go once through samples and what belongs to them, `size` at a time; the last batch is what is
+    left.
 
-    Each batch is a tuple with a part of every array, or that part itself where there is one array.
     With `shuffle=True` the order is drawn from `rng`: hand the same Generator to each epoch, and the
     epochs differ while the run as a whole is reproducible. (An integer gives one order, every time.)
 
     >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)
-    >>> for xs, ys in batches(X, y, size=2): print(xs.tolist(), ys)
+    >>> for xs, ys in batches(X, y, 2): print(xs.tolist(), ys)
     [[0, 1], [2, 3]] [0 1]
     [[4, 5], [6, 7]] [2 3]
     [[8, 9]] [4]
     >>> rng = np.random.default_rng(0)
-    >>> [ys.tolist() for _ in range(2) for ys in batches(y, size=3, shuffle=True, rng=rng)]
+    >>> [ys.tolist() for _ in range(2) for _, ys in batches(X, y, 3, shuffle=True, rng=rng)]
     [[2, 4, 3], [0, 1], [4, 1, 2], [0, 3]]
     """
-    samples = aligned(arrays)
+    samples = aligned((X, y))
     if size < 1:
         raise ValueError(f"size is the number of samples in a batch, at least 1, not {size}")
     n = len(samples[0])
@@ -46,7 +48,7 @@ def aligned(arrays: tuple[Any, ...]) -> list[Any]:
     samples = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
     for given, a in zip(arrays, samples):
         if not a.shape:
-            raise TypeError(f"{given!r:.40} is no array of samples (options have names: size=…)")
+            raise TypeError(f"{given!r:.40} is no array of samples")
     counts = [len(a) for a in samples]
     if len(set(counts)) > 1:
         raise ValueError(
