@@ -32,6 +32,11 @@ __all__ = [
     "zeros",
 ]
 
+# Derivatives take and give back the same megabytes over and over. The allocator of Linux returns them
+# to the system each time, and page faults then cost as much as the arithmetic, until it has seen one
+# large block freed; from then on it keeps up to twice that for reuse. This block is never touched.
+np.empty(31 << 20, np.uint8)
+
 #: What Python itself computes on floats, several times faster than NumPy.
 ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
     ops.add: operator.add,

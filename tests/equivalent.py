@@ -117,7 +117,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     # ── convolutions ──
-    (COMMUTES, "windows add_windows max_pool2d", ("_seen: offset → dilation, and back",)),
+    (COMMUTES, "max_pool2d", ("_seen: offset → dilation, and back",)),
     (
         "the windows of a maximum are not dilated",
         "max_pool2d",
@@ -126,7 +126,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "maxima have as many samples and channels as the images, and their dtype",
         "max_pool2d",
-        ("_share: y → x", "_share: y → x (5)"),
+        ("_greatest: y → x (4)",),
     ),
 )
 

@@ -907,7 +907,7 @@ def _convolutions() -> dict[str, Record]:
         ((5, 7), (2, 3), (1, 2), (3, 2)),
         ((2, 3), (1, 1), (1, 1), (1, 1)),
     )
-    forward, to_x, to_w, seen, added, pooled = [], [], [], [], [], []
+    forward, to_x, to_w, gathered, scattered, met, pooled = [], [], [], [], [], [], []
     for n, c, o, geometry in (
         *((2, 3, 2, g) for g in geometries),
         (0, 2, 1, geometries[0]),
@@ -921,9 +921,13 @@ def _convolutions() -> dict[str, Record]:
         forward.append(Sample((x, w), step))
         to_x.append(Sample((g, w), {"image": image, **step}))
         to_w.append(Sample((x, g), {"size": size, **step}))
-        seen.append(Sample((x,), {"size": size, **step}))
-        added.append(Sample((a(n, c, *size, *g.shape[2:]),), {"image": image, **step}))
         if dilation == (1, 1):
+            y = _convolved(x.reshape(n * c, 1, *image), w[:1, :1], **step)
+            y = y.reshape(n, c, *y.shape[2:])
+            for weight in (a(*size, *y.shape), a(*size, 1, 1, 1, 1)):
+                gathered.append(Sample((x, weight), {"stride": stride}))
+                scattered.append(Sample((y, weight), {"image": image, "stride": stride}))
+            met.append(Sample((x, y), {"size": size, "stride": stride}))
             apart = 0.25 * rng.permutation(x.size).reshape(x.shape) - 1.0
             pooled.append(Sample((apart,), {"size": size, "stride": stride}))
 
@@ -938,6 +942,19 @@ def _convolutions() -> dict[str, Record]:
         units = np.eye(int(np.prod(image))).reshape(-1, 1, *image)
         each = windows(units, seen.shape[2:4], **step)[:, 0]
         return np.einsum("ncijhw,pijhw->ncp", seen, each).reshape(*seen.shape[:2], *image)
+
+    def pool2d(x: Any, w: Any, stride: Any) -> np.ndarray:
+        seen = windows(x, w.shape[:2], stride=stride, dilation=(1, 1))
+        w = np.broadcast_to(w, (*w.shape[:2], *seen.shape[:2], *seen.shape[4:]))
+        return np.einsum("ncijhw,ijnchw->nchw", seen, w)
+
+    def pool2d_input(g: Any, w: Any, image: Any, stride: Any) -> np.ndarray:
+        seen = np.einsum("nchw,ijnchw->ncijhw", g, np.broadcast_to(w, (*w.shape[:2], *g.shape)))
+        return add_windows(seen, image, stride=stride, dilation=(1, 1))
+
+    def pool2d_weight(x: Any, g: Any, size: Any, stride: Any) -> np.ndarray:
+        seen = windows(x, size, stride=stride, dilation=(1, 1))
+        return np.einsum("ncijhw,nchw->ijnchw", seen, g)
 
     third = 1 / 3
     over = {"size": (2, 2), "stride": (1, 2)}
@@ -955,8 +972,9 @@ def _convolutions() -> dict[str, Record]:
             analytic=True,
             reference=lambda x, g, **given: np.einsum("ncijhw,nohw->ocij", windows(x, **given), g),
         ),
-        "windows": Record(tuple(seen), analytic=True, reference=windows),
-        "add_windows": Record(tuple(added), analytic=True, reference=add_windows),
+        "pool2d": Record(tuple(gathered), analytic=True, reference=pool2d),
+        "pool2d_input": Record(tuple(scattered), analytic=True, reference=pool2d_input),
+        "pool2d_weight": Record(tuple(met), analytic=True, reference=pool2d_weight),
         "max_pool2d": Record(
             tuple(pooled),
             (

@@ -1,19 +1,21 @@
 """Convolution and pooling of images, laid out as (samples, channels, height, width).
 
-Both look at an image through a window. `windows` takes out what it sees at each of its places,
-`add_windows` adds that up again where it came from, and each is the transpose of the other.
+Both look at an image through a window. A convolution takes out what it sees at each of its places
+and multiplies matrices; pooling makes one number of it, by weights that are the same everywhere for a
+mean, and that say where the greatest stands for a maximum.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import reduce
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Primitive, bilinear, general, linear
+from autobp.primitive import Array, Primitive, bilinear, general
 from autobp.rules.neural import floating
 
 Pair = tuple[int, int]
@@ -45,11 +47,10 @@ def _windows(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
     return seen
 
 
-def _add_windows(seen: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    x = np.zeros((*seen.shape[:2], *image), seen.dtype)
+def _add_windows(seen: Array, x: Array, stride: Pair, dilation: Pair) -> None:
+    """Add what was seen to the pixels that it was seen of."""
     for i, j in np.ndindex(*seen.shape[2:4]):
         x[_seen((i, j), seen.shape[4:], stride, dilation)] += seen[:, :, i, j]
-    return x
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -59,41 +60,94 @@ def _joined(a: Array, *runs: int) -> Array:
 
 
 # A convolution is a product of matrices: of the weights, a row for each channel that comes out, and
-# of the windows, a column for each place.
+# of the windows, a column for each place. The windows are many times as large as the image, so that
+# only those of a few samples are there at a time, which the processor's cache can hold.
+
+_CACHE = 1 << 20  # bytes
+
+
+def _few(samples: Array, weight: Array, places: Pair) -> Iterator[slice]:
+    """Samples whose windows together fill the cache."""
+    bytes_ = math.prod(weight.shape[1:]) * math.prod(places) * weight.itemsize
+    n = max(1, _CACHE // max(1, bytes_))
+    return (slice(i, i + n) for i in range(0, len(samples), n))
 
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
-    seen = _windows(x, w.shape[2:], stride, dilation)
-    y = _joined(w, 1, 3) @ _joined(seen, 1, 3, 2)
-    return y.reshape(*y.shape[:2], *seen.shape[4:])
+    size, places = w.shape[2:], _places(x, w.shape[2:], stride, dilation)
+    y = np.empty((len(x), len(w), math.prod(places)), np.result_type(x, w))
+    for few in _few(x, w, places):
+        seen = _windows(x[few], size, stride, dilation)
+        np.matmul(_joined(w, 1, 3), _joined(seen, 1, 3, 2), out=y[few])
+    return y.reshape(*y.shape[:2], *places)
 
 
 def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    seen = _joined(w, 1, 3).T @ _joined(g, 1, 1, 2)
-    seen = seen.reshape(g.shape[0], *w.shape[1:], *g.shape[2:])
-    return _add_windows(seen, image, stride, dilation)
+    x = np.zeros((len(g), w.shape[1], *image), np.result_type(g, w))
+    for few in _few(g, w, g.shape[2:]):
+        seen = _joined(w, 1, 3).T @ _joined(g[few], 1, 1, 2)
+        _add_windows(seen.reshape(-1, *w.shape[1:], *g.shape[2:]), x[few], stride, dilation)
+    return x
 
 
 def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    seen = _joined(_windows(x, size, stride, dilation), 1, 3, 2)
-    w = np.add.reduce(_joined(g, 1, 1, 2) @ seen.mT, axis=0)
-    return w.reshape(g.shape[1], x.shape[1], *size)
+    w = np.zeros((g.shape[1], x.shape[1], *size), np.result_type(x, g))
+    for few in _few(x, w, g.shape[2:]):
+        seen = _joined(_windows(x[few], size, stride, dilation), 1, 3, 2)
+        w += np.add.reduce(_joined(g[few], 1, 1, 2) @ seen.mT, axis=0).reshape(w.shape)
+    return w
+
+
+def _pool2d(x: Array, weight: Array, stride: Pair) -> Array:
+    """The weighted sum over each window; the axes of `weight` are those of the window, then those of
+    the result. A sum over views of the image needs no copy of every window."""
+    size = weight.shape[:2]
+    places = _places(x, size, stride, (1, 1))
+    offsets = np.ndindex(*size)
+    return reduce(np.add, (x[_seen(k, places, stride, (1, 1))] * weight[k] for k in offsets))
+
+
+def _pool2d_input(g: Array, weight: Array, image: Pair, stride: Pair) -> Array:
+    x = np.zeros((*g.shape[:2], *image), np.result_type(g, weight))
+    size = weight.shape[:2]
+    apart = all(s >= k for s, k in zip(stride, size, strict=True))
+    for offset in np.ndindex(*size):
+        part = x[_seen(offset, g.shape[2:], stride, (1, 1))]
+        if apart:  # no pixel is in two windows
+            np.multiply(g, weight[offset], out=part)
+        else:
+            part += g * weight[offset]
+    return x
+
+
+def _pool2d_weight(x: Array, g: Array, size: Pair, stride: Pair) -> Array:
+    """What each weight was multiplied by, times the cotangent of what it went into."""
+    views = (x[_seen(offset, g.shape[2:], stride, (1, 1))] for offset in np.ndindex(*size))
+    return np.reshape([view * g for view in views], (*size, *g.shape))
 
 
 def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
     places = _places(x, size, stride, (1, 1))
-    return reduce(
-        np.maximum, (x[_seen((i, j), places, stride, (1, 1))] for i, j in np.ndindex(*size))
-    )
+    views = (x[_seen(offset, places, stride, (1, 1))] for offset in np.ndindex(*size))
+    return reduce(np.maximum, views)
 
 
-def _share(x: Array, y: Array, size: Pair, stride: Pair) -> Array:
-    """The part that each pixel of a window has in its maximum: all of it, or an equal share."""
-    hit = np.empty((*y.shape[:2], *size, *y.shape[2:]), bool)
-    for i, j in np.ndindex(*size):
-        hit[:, :, i, j] = x[_seen((i, j), y.shape[2:], stride, (1, 1))] == y
-    ties = np.add.reduce(hit, axis=(2, 3), dtype=y.dtype, keepdims=True)
-    return hit / np.maximum(1, ties)
+def _greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
+    """Where in each window the maximum stands, and how often."""
+    hit = np.empty((*size, *y.shape), bool)
+    for offset in np.ndindex(*size):
+        hit[offset] = x[_seen(offset, y.shape[2:], stride, (1, 1))] == y
+    return hit, np.maximum(1, np.add.reduce(hit, axis=(0, 1), dtype=y.dtype))
+
+
+def _max_pool2d_forward(t: Array, y: Array, x: Array, size: Pair, stride: Pair) -> Array:
+    hit, ties = _greatest(x, y, size, stride)
+    return pool2d(t, hit, stride=stride) / ties
+
+
+def _max_pool2d_reverse(g: Array, y: Array, x: Array, size: Pair, stride: Pair) -> Array:
+    hit, ties = _greatest(x, y, size, stride)
+    return pool2d_input(g / ties, hit, image=x.shape[2:], stride=stride)
 
 
 # fmt: off
@@ -106,22 +160,19 @@ conv2d_input:  Primitive = bilinear(_conv2d_input,
 conv2d_weight: Primitive = bilinear(_conv2d_weight,
                                     lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[2:], stride=stride, dilation=dilation),
                                     lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation))
-windows:       Primitive = linear(_windows,
-                                  lambda g, y, x, size, stride, dilation: add_windows(g, image=x.shape[2:], stride=stride, dilation=dilation))
-add_windows:   Primitive = linear(_add_windows,
-                                  lambda g, y, x, image, stride, dilation: windows(g, size=x.shape[2:4], stride=stride, dilation=dilation))
+pool2d:        Primitive = bilinear(_pool2d,
+                                    lambda g, y, x, w, stride: pool2d_input(g, w, image=x.shape[2:], stride=stride),
+                                    lambda g, y, x, w, stride: pool2d_weight(x, g, size=w.shape[:2], stride=stride))
+pool2d_input:  Primitive = bilinear(_pool2d_input,
+                                    lambda c, x, g, w, image, stride: pool2d(c, w, stride=stride),
+                                    lambda c, x, g, w, image, stride: pool2d_weight(c, g, size=w.shape[:2], stride=stride))
+pool2d_weight: Primitive = bilinear(_pool2d_weight,
+                                    lambda c, w, x, g, size, stride: pool2d_input(g, c, image=x.shape[2:], stride=stride),
+                                    lambda c, w, x, g, size, stride: pool2d(x, c, stride=stride))
 max_pool2d_:   Primitive = general(_max_pool2d,
-                                   forward=lambda t, y, x, size, stride: np.sum(_pixels(t, size, stride) * _share(x, y, size, stride), axis=(2, 3)),
-                                   reverse=lambda g, y, x, size, stride: _images(g[:, :, None, None] * _share(x, y, size, stride), x, stride))
+                                   forward=_max_pool2d_forward,
+                                   reverse=_max_pool2d_reverse)
 # fmt: on
-
-
-def _pixels(x: Array, size: Pair, stride: Pair) -> Array:
-    return windows(x, size=size, stride=stride, dilation=(1, 1))
-
-
-def _images(seen: Array, x: Array, stride: Pair) -> Array:
-    return add_windows(seen, image=x.shape[2:], stride=stride, dilation=(1, 1))
 
 
 # ── as users call them ────────────────────────────────────────────────────────────────────────────
@@ -202,7 +253,8 @@ def avg_pool2d(
              [10.5, 12.5]]]])
     """
     x, window, steps = _pooled("avg_pool2d", x, size, stride, padding, 0.0)
-    return np.mean(_pixels(x, window, steps), axis=(2, 3))
+    share = np.full((*window, 1, 1, 1, 1), 1 / math.prod(window), x.dtype)
+    return pool2d(x, share, stride=steps)
 
 
 def _pooled(

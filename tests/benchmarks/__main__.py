@@ -16,12 +16,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from . import classifier, importing, scalars, training
+from . import classifier, convolution, importing, scalars, training
 from .race import Effort, Row, legend
 
 # In this order, since a peer is imported when its first row is set up: what PyTorch and JAX leave in
 # memory would make every collection slower for the graphs of scalars.
-SECTIONS = {1: scalars.run, 2: training.run, 3: classifier.run, 4: importing.run}
+SECTIONS = {
+    1: scalars.run,
+    2: training.run,
+    3: classifier.run,
+    4: importing.run,
+    5: convolution.run,
+}
 PEERS = ("micrograd", "torch", "autograd", "mygrad", "jax")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -1,0 +1,81 @@
+"""Row 5: a small convolutional network, whose convolutions are products of matrices for NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp import Tensor, conv2d, log_softmax, max_pool2d, relu
+
+from .race import OURS, Effort, Row, Step, compete, ready, rows_against
+
+RATE = 0.01
+WHAT = "one SGD step: conv 32, conv 64, 128, 10 on 28×28, batch 32, float32"
+AT_MOST = {"PyTorch": 2.0}
+
+
+def run(effort: Effort) -> list[Row]:
+    steps = ready("5", CONTESTANTS, *problem())
+    return rows_against("5", WHAT, compete(steps, effort, rtol=1e-3), AT_MOST)
+
+
+def problem() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Images, labels, and the parameters: weights, each followed by its biases."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((32, 1, 28, 28), dtype=np.float32)
+    y = rng.integers(0, 10, 32)
+    shapes = [(32, 1, 3, 3), (64, 32, 3, 3), (128, 1600), (10, 128)]
+    parameters = []
+    for shape in shapes:
+        bound = np.prod(shape[1:]) ** -0.5
+        parameters += [rng.uniform(-bound, bound, s).astype(np.float32) for s in (shape, shape[:1])]
+    return x, y, parameters
+
+
+def ours(x: np.ndarray, y: np.ndarray, start: list[np.ndarray]) -> Step:
+    """Tensors, backward(), p.data -= rate * p.grad."""
+    parameters = list(map(Tensor, start))
+
+    def step() -> list[Any]:
+        for p in parameters:
+            p.grad = None
+        W1, b1, W2, b2, W3, b3, W4, b4 = parameters
+        h = max_pool2d(relu(conv2d(x, W1, b1)), 2)
+        h = max_pool2d(relu(conv2d(h, W2, b2)), 2)
+        h = relu(h.reshape(len(x), -1) @ W3.T + b3)
+        z = h @ W4.T + b4
+        loss = -np.mean(log_softmax(z, axis=1)[np.arange(len(x)), y])
+        loss.backward()
+        for p in parameters:
+            p.data -= np.float32(RATE) * p.grad
+        return [p.grad for p in parameters]
+
+    return step
+
+
+def torch(x: np.ndarray, y: np.ndarray, start: list[np.ndarray]) -> Step:
+    """Eager, on the CPU: torch.nn.functional, backward(), p -= rate * p.grad under no_grad."""
+    import torch
+    import torch.nn.functional as F
+
+    inputs, labels = torch.tensor(x), torch.tensor(y)
+    parameters = [torch.tensor(p, requires_grad=True) for p in start]
+
+    def step() -> list[Any]:
+        for p in parameters:
+            p.grad = None
+        W1, b1, W2, b2, W3, b3, W4, b4 = parameters
+        h = F.max_pool2d(F.relu(F.conv2d(inputs, W1, b1)), 2)
+        h = F.max_pool2d(F.relu(F.conv2d(h, W2, b2)), 2)
+        h = F.relu(F.linear(h.flatten(1), W3, b3))
+        F.cross_entropy(F.linear(h, W4, b4), labels).backward()
+        with torch.no_grad():
+            for p in parameters:
+                p -= RATE * p.grad
+        return [p.grad for p in parameters]
+
+    return step
+
+
+CONTESTANTS = {OURS: ours, "PyTorch": torch}
