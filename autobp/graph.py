@@ -30,13 +30,23 @@ def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
     """
     stack = list(outputs)
     seen = set(stack)
+    order = []
     while stack:
         t = stack.pop()
-        for a in t.first if type(t.first) is tuple else (t.first, t.second):
-            if isinstance(a, Tensor) and a.level == level and a not in seen:
-                seen.add(a)
-                stack.append(a)
-    return sorted(seen, key=_born)
+        order.append(t)
+        a, b = t.first, t.second  # twice the same text, since a loop costs half as much again
+        if isinstance(a, Tensor) and a.level == level and a not in seen:
+            seen.add(a)
+            stack.append(a)
+        if isinstance(b, Tensor) and b.level == level and b not in seen:
+            seen.add(b)
+            stack.append(b)
+        if type(a) is tuple:
+            fresh = {c for c in a if isinstance(c, Tensor) and c.level == level} - seen
+            seen |= fresh
+            stack += fresh
+    order.sort(key=_born)
+    return order
 
 
 class Trace(NamedTuple):

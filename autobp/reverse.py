@@ -28,24 +28,24 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
     found: dict[Tensor, Array] = {}
 
     for node in reversed(order):
-        primitive, value = node.primitive, node.value
-        g = cotangents.pop(node, None)
-        if g is not None and node.hooks:
+        primitive, g = node.primitive, cotangents.pop(node, None)
+        if g is None:
+            if primitive is None:
+                found[node] = zeros(node.value)
+            continue
+        if node.hooks:
             g = _hooked(node, g)
         if primitive is None:
-            found[node] = zeros(value) if g is None else g
+            found[node] = g
             continue
-        if g is None:
-            continue
-        numbers = type(value) is float and type(g) is float and primitive.diagonal
-        if numbers and type(node.first) is not tuple and not watched:
-            _through_number(primitive, node, g, cotangents)
-            continue
+        if primitive.diagonal and type(g) is float and not watched:
+            if _through_numbers(primitive, node, g, cotangents):
+                continue
 
-        args, params, values = node.args, node.params, node.operand_values()
+        value, params, values = node.value, node.params, node.operand_values()
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
-        for a, v, rule in zip(args, values, primitive.reverse):
+        for a, v, rule in zip(node.args, values, primitive.reverse):
             if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
             try:
@@ -74,60 +74,47 @@ def _add(c: Array, a: Tensor, cotangents: dict[Tensor, Array], owned: set[Tensor
     before = cotangents.get(a)
     if before is None:
         cotangents[a] = c
-    elif a in owned and type(c) is np.ndarray:
+    elif type(c) is not np.ndarray:
+        cotangents[a] = before + c
+    elif a in owned:
         before += c
     else:
-        cotangents[a] = total = before + c
-        if type(total) is np.ndarray:
-            owned.add(a)
+        cotangents[a] = before + c
+        owned.add(a)
 
 
-def _through_number(
+def _through_numbers(
     primitive: Primitive, node: Tensor, g: float, cotangents: dict[Tensor, Array]
-) -> None:
-    """A step of the sweep where all are Python floats: the same, unrolled, since graphs of a hundred
-    thousand numbers spend their time here."""
-    rules = primitive.reverse
-    x, y = node.first, node.second
-    a = x.value if isinstance(x, Tensor) else x
-    if y is None:
-        _along(x, rules[0], g, node, (a,), cotangents)
-        return
-    values = (a, y.value if isinstance(y, Tensor) else y)
-    if isinstance(x, Tensor):
-        _along(x, rules[0], g, node, values, cotangents)
-    if isinstance(y, Tensor):
-        _along(y, rules[1], g, node, values, cotangents)
-
-
-def _along(
-    a: Tensor,
-    rule: Rule | None,
-    g: float,
-    node: Tensor,
-    values: tuple[float, ...],
-    cotangents: dict[Tensor, Array],
-) -> None:
-    """One edge of such a step."""
-    if a.level != node.level:
-        if a.born > node.born:
-            raise replaced(a)
-        return
-    c: Array = g
-    if rule is None:
-        return
-    if rule is not same:
-        try:
-            params = node.params
-            c = rule(g, node.value, *values, **params) if params else rule(g, node.value, *values)
-        except ArithmeticError:
-            c = rule(*shaped(g, node.value, *values), **node.params)
-        if c is None:
-            return
-    if type(c) is not float or type(a.value) is not float:
-        c = project(c, a.value)
-    before = cotangents.get(a)
-    cotangents[a] = c if before is None else before + c
+) -> bool:
+    """A step of the sweep where all are Python floats, written out for one argument and for two,
+    since graphs of a hundred thousand numbers spend their time here. False: not such a step."""
+    x, y, z, level = node.first, node.second, node.value, node.level
+    u = x.value if isinstance(x, Tensor) and x.level == level else x
+    v = y.value if isinstance(y, Tensor) and y.level == level else y
+    if not (type(u) is float is type(z) and (y is None or type(v) is float)):
+        return False
+    c = d = None
+    try:
+        if y is None:
+            (rule,) = primitive.reverse
+            if rule is not None:
+                params = node.params
+                c = g if rule is same else rule(g, z, u, **params) if params else rule(g, z, u)
+        else:
+            along_x, along_y = primitive.reverse
+            if u is not x and along_x is not None:
+                c = g if along_x is same else along_x(g, z, u, v)
+            if v is not y and along_y is not None:
+                d = g if along_y is same else along_y(g, z, u, v)
+    except ArithmeticError:  # a division by 0, of which NumPy makes an inf or a nan
+        return False
+    if c is not None:
+        before, c = cotangents.get(x), c if type(c) is float else project(c, u)
+        cotangents[x] = c if before is None else before + c
+    if d is not None:
+        before, d = cotangents.get(y), d if type(d) is float else project(d, v)
+        cotangents[y] = d if before is None else before + d
+    return True
 
 
 def _hooked(node: Tensor, g: Array) -> Array:
