@@ -28,8 +28,8 @@ def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
 
     Arguments are born before results, so that no sorting by depth and no recursion is needed.
     """
-    stack = list(outputs)
-    seen = set(stack)
+    seen = set(outputs)
+    stack = list(seen)
     order = []
     while stack:
         t = stack.pop()

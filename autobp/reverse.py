@@ -17,6 +17,8 @@ from autobp.tree import paired, refilled
 
 __all__ = ["backward", "grad", "sweep", "value_and_grad", "vjp"]
 
+_PLAIN = (float, np.ndarray)
+
 
 def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, Array]:
     """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
@@ -38,14 +40,13 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
         if primitive is None:
             found[node] = g
             continue
-        if primitive.diagonal and type(g) is float and not watched:
-            if _through_numbers(primitive, node, g, cotangents):
-                continue
+        if not watched and _written_out(primitive, node, g, cotangents, owned):
+            continue
 
         value, params, values = node.value, node.params, node.operand_values()
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
-        for a, v, rule in zip(node.args, values, primitive.reverse):
+        for a, rule in zip(node.args, primitive.reverse):
             if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
             try:
@@ -54,23 +55,28 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
                 c = rule(*shaped(g, value, *values), **params)
             if c is None:
                 continue
-            arrays = type(c) is np.ndarray is type(v)
-            if not arrays or c.shape != v.shape or c.dtype is not v.dtype:
-                c = project(c, a.value)
-            if a.primitive is None and type(c) is np.ndarray and (c is g or c.base is not None):
-                c = c.copy()  # a leaf's gradient is the user's, to keep and to change
             if watched:
                 _watch(c, (g, *values), primitive, node, a)
-            _add(c, a, cotangents, owned)
+            _add(c, a, g, cotangents, owned)
 
     if cotangents:  # what came to a tensor younger than the operation that has it as an argument
         raise replaced(next(iter(cotangents)))
     return found
 
 
-def _add(c: Array, a: Tensor, cotangents: dict[Tensor, Array], owned: set[Tensor]) -> None:
-    """The first cotangent to reach a tensor is borrowed, since a rule may hand one array to several
-    arguments; its sum with a second is a buffer of our own, into which others are added."""
+def _add(
+    c: Array, a: Tensor, g: Array, cotangents: dict[Tensor, Array], owned: set[Tensor]
+) -> None:
+    """Add to the cotangent of a tensor what a rule made of g.
+
+    The first to arrive is borrowed, since a rule may hand one array to several arguments; its sum
+    with a second is a buffer of our own, into which others are added."""
+    v = a.value
+    arrays = type(c) is np.ndarray is type(v)
+    if not arrays or c.shape != v.shape or c.dtype is not v.dtype:
+        c = project(c, v)
+    if a.primitive is None and type(c) is np.ndarray and (c is g or c.base is not None):
+        c = c.copy()  # a leaf's gradient is the user's, to keep and to change
     before = cotangents.get(a)
     if before is None:
         cotangents[a] = c
@@ -83,37 +89,53 @@ def _add(c: Array, a: Tensor, cotangents: dict[Tensor, Array], owned: set[Tensor
         owned.add(a)
 
 
-def _through_numbers(
-    primitive: Primitive, node: Tensor, g: float, cotangents: dict[Tensor, Array]
+def _written_out(
+    primitive: Primitive,
+    node: Tensor,
+    g: Array,
+    cotangents: dict[Tensor, Array],
+    owned: set[Tensor],
 ) -> bool:
-    """A step of the sweep where all are Python floats, written out for one argument and for two,
-    since graphs of a hundred thousand numbers spend their time here. False: not such a step."""
+    """A step of the sweep for one argument or two that are plain floats or arrays: the same without
+    lists and loops, since sweeps spend their time here. False: it was not such a step."""
     x, y, z, level = node.first, node.second, node.value, node.level
     u = x.value if isinstance(x, Tensor) and x.level == level else x
     v = y.value if isinstance(y, Tensor) and y.level == level else y
-    if not (type(u) is float is type(z) and (y is None or type(v) is float)):
+    if type(u) not in _PLAIN or (y is not None and type(v) not in _PLAIN):
         return False
+    if not primitive.diagonal:
+        if type(u) is float or type(v) is float:
+            return False
+        g, z = shaped(g, z)
+    rules, params = primitive.reverse, node.params
     c = d = None
     try:
-        if y is None:
-            (rule,) = primitive.reverse
-            if rule is not None:
-                params = node.params
-                c = g if rule is same else rule(g, z, u, **params) if params else rule(g, z, u)
-        else:
-            along_x, along_y = primitive.reverse
-            if u is not x and along_x is not None:
-                c = g if along_x is same else along_x(g, z, u, v)
-            if v is not y and along_y is not None:
-                d = g if along_y is same else along_y(g, z, u, v)
+        if u is not x and (rule := rules[0]) is not None:
+            if rule is same:
+                c = g
+            elif y is None:
+                c = rule(g, z, u, **params) if params else rule(g, z, u)
+            else:
+                c = rule(g, z, u, v, **params) if params else rule(g, z, u, v)
+        if v is not y and (rule := rules[1]) is not None:
+            if rule is same:
+                d = g
+            else:
+                d = rule(g, z, u, v, **params) if params else rule(g, z, u, v)
     except ArithmeticError:  # a division by 0, of which NumPy makes an inf or a nan
         return False
     if c is not None:
-        before, c = cotangents.get(x), c if type(c) is float else project(c, u)
-        cotangents[x] = c if before is None else before + c
+        if type(c) is float is type(u):
+            before = cotangents.get(x)
+            cotangents[x] = c if before is None else before + c
+        else:
+            _add(c, x, g, cotangents, owned)
     if d is not None:
-        before, d = cotangents.get(y), d if type(d) is float else project(d, v)
-        cotangents[y] = d if before is None else before + d
+        if type(d) is float is type(v):
+            before = cotangents.get(y)
+            cotangents[y] = d if before is None else before + d
+        else:
+            _add(d, y, g, cotangents, owned)
     return True
 
 
@@ -150,12 +172,11 @@ def backward(result: Tensor, gradient: Any = None) -> None:
             f"backward() of {label(result)}: it is a constant, computed from no Tensor that requires a"
             " gradient, or under no_grad()"
         )
-    if gradient is None and result.size == 1:
-        gradient = np.ones(result.shape, result.dtype)
-    if gradient is None:
-        seed = one(result.value, "backward()")
+    value = result.value
+    if gradient is not None:
+        seed = like(constant(gradient), value, "backward()")
     else:
-        seed = like(constant(gradient), result.value, "backward()")
+        seed = project(1.0, value) if result.size == 1 else one(value, "backward()")
     for leaf, g in sweep({result: seed}, ancestors([result], result.level)).items():
         leaf.grad = g if leaf.grad is None else leaf.grad + g
 
