@@ -219,7 +219,7 @@ def project(c: Array, primal: Array) -> Array:
             c = np.add.reduce(c, axis=tuple(range(extra)))
             have = have[extra:]
         if have != shape:
-            c = _widened(c, shape)
+            c = _widened(c, have, shape)
     if type(primal) is float:
         return c if isinstance(c, Variable) else float(c)
     if type(c) is float:
@@ -227,15 +227,12 @@ def project(c: Array, primal: Array) -> Array:
     return c if c.dtype == primal.dtype else c.astype(primal.dtype)
 
 
-def _widened(c: Array, shape: tuple[int, ...]) -> Array:
+def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """Undo the broadcasting of axes of length 1; broadcast what a rule left smaller."""
-    have = np.shape(c)
+    if isinstance(c, float | np.floating) and math.prod(shape) < 10_000:
+        return np.full(shape, c)  # which for a small array is faster than a view of one number
     before = len(shape) - len(have)
     axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
     if axes:
         c = np.add.reduce(c, axis=axes, keepdims=True)
-    if np.shape(c) == shape:
-        return c
-    if isinstance(c, float | np.floating) and math.prod(shape) < 10_000:
-        return np.full(shape, c)  # which for a small array is faster than a view of one number
-    return np.broadcast_to(c, shape)
+    return c if np.shape(c) == shape else np.broadcast_to(c, shape)

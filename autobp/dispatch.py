@@ -71,6 +71,8 @@ def method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call ours with arguments meant for theirs. What ours does not take must be at its default."""
+    if len(args) == 1 and not kwargs:
+        return ours(*args)
     if isinstance(ours, Primitive):
         if kwargs:
             raise no_rule(theirs, kwargs)

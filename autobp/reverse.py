@@ -106,7 +106,8 @@ def _written_out(
     if not primitive.diagonal:
         if type(u) is float or type(v) is float:
             return False
-        g, z = shaped(g, z)
+        if type(z) is float:
+            g, z = shaped(g, z)
     rules, params = primitive.reverse, node.params
     c = d = None
     try:

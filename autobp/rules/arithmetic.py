@@ -34,7 +34,7 @@ def _over(x: Array, size: Array) -> Array:
 
 def _power(x: Array, n: float) -> Array:
     """xⁿ among the real numbers; Python would go on to the complex ones."""
-    y = x**n
+    y = x if n == 1 else x**n
     return math.nan if type(y) is complex else y
 
 

