@@ -80,13 +80,12 @@ def _add(
     before = cotangents.get(a)
     if before is None:
         cotangents[a] = c
-    elif type(c) is not np.ndarray:
-        cotangents[a] = before + c
-    elif a in owned:
+    elif a in owned and type(c) is np.ndarray:
         before += c
     else:
-        cotangents[a] = before + c
-        owned.add(a)
+        cotangents[a] = total = before + c
+        if type(total) is np.ndarray:
+            owned.add(a)
 
 
 def _written_out(
@@ -99,30 +98,33 @@ def _written_out(
     """A step of the sweep for one argument or two that are plain floats or arrays: the same without
     lists and loops, since sweeps spend their time here. False: it was not such a step."""
     x, y, z, level = node.first, node.second, node.value, node.level
+    rules, params = primitive.reverse, node.params
     u = x.value if isinstance(x, Tensor) and x.level == level else x
-    v = y.value if isinstance(y, Tensor) and y.level == level else y
-    if type(u) not in _PLAIN or (y is not None and type(v) not in _PLAIN):
+    if type(u) not in _PLAIN:
         return False
+    if y is not None:
+        v = y.value if isinstance(y, Tensor) and y.level == level else y
+        if type(v) not in _PLAIN or params:
+            return False
     if not primitive.diagonal:
-        if type(u) is float or type(v) is float:
+        if type(u) is float or (y is not None and type(v) is float):
             return False
         if type(z) is float:
             g, z = shaped(g, z)
-    rules, params = primitive.reverse, node.params
     c = d = None
     try:
-        if u is not x and (rule := rules[0]) is not None:
-            if rule is same:
+        along_x = rules[0]
+        if y is None:
+            if along_x is same:
                 c = g
-            elif y is None:
-                c = rule(g, z, u, **params) if params else rule(g, z, u)
-            else:
-                c = rule(g, z, u, v, **params) if params else rule(g, z, u, v)
-        if v is not y and (rule := rules[1]) is not None:
-            if rule is same:
-                d = g
-            else:
-                d = rule(g, z, u, v, **params) if params else rule(g, z, u, v)
+            elif along_x is not None:
+                c = along_x(g, z, u, **params) if params else along_x(g, z, u)
+        else:
+            along_y = rules[1]
+            if u is not x and along_x is not None:
+                c = g if along_x is same else along_x(g, z, u, v)
+            if v is not y and along_y is not None:
+                d = g if along_y is same else along_y(g, z, u, v)
     except ArithmeticError:  # a division by 0, of which NumPy makes an inf or a nan
         return False
     if c is not None:
