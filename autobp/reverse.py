@@ -11,7 +11,7 @@ from autobp.calculus import as_value, project, shaped, spoilt, zeros
 from autobp.context import current
 from autobp.errors import label, replaced
 from autobp.graph import Trace, ancestors, like, own, trace
-from autobp.primitive import Array, Primitive, Rule, constant, same
+from autobp.primitive import Array, Primitive, constant, same
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -56,6 +56,7 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
             if c is None:
                 continue
             if watched:
+                c = project(c, a.value)  # of which an inf may come too
                 _watch(c, (g, *values), primitive, node, a)
             _add(c, a, g, cotangents, owned)
 

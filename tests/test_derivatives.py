@@ -458,6 +458,10 @@ def test_anomalies_are_found_where_they_begin():
         ):
             y.backward()
         assert p.grad is None
+        single = Tensor(np.ones(3, np.float32), name="single")
+        far = np.sum(single.astype(np.float64) * 1e200)
+        with pytest.raises(FloatingPointError, match="astype made the first inf .*'single'"):
+            far.backward()  # whose gradient single precision cannot hold
         tangent = rf"sqrt made the first inf \(forward, in the tangent\), at .*{here}"
         with pytest.raises(FloatingPointError, match=tangent):
             jvp(np.sqrt, (0.0,), (1.0,))

@@ -28,6 +28,17 @@ def test_values_are_floats_and_float32_stays():
     assert x.grad.shape == (2, 3)
 
 
+def test_the_mean_of_half_precision_is_that_of_numpy():
+    values = np.linspace(0, 6e4, 999).astype(np.float16)  # whose sum is beyond half precision
+    x = Tensor(values)
+    y = np.mean(x)
+    assert y.dtype == np.float16
+    assert y.numpy() == np.mean(values)
+    y.backward()
+    assert x.grad.dtype == np.float16
+    np.testing.assert_allclose(x.grad, 1 / 999, rtol=1e-3)
+
+
 def test_a_number_is_weak_as_in_python():
     half, x = Tensor(0.5), Tensor(np.ones(3, np.float32))
     assert (half * x).dtype == np.float32
