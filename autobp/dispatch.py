@@ -71,7 +71,7 @@ def method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call ours with arguments meant for theirs. What ours does not take must be at its default."""
-    if len(args) == 1 and not kwargs:
+    if len(args) == 1 and not kwargs:  # nothing to fit
         return ours(*args)
     if isinstance(ours, Primitive):
         if kwargs:

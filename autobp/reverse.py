@@ -97,14 +97,19 @@ def _written_out(
     owned: set[Tensor],
 ) -> bool:
     """A step of the sweep for one argument or two that are plain floats or arrays: the same without
-    lists and loops, since sweeps spend their time here. False: it was not such a step."""
+    lists and loops, since sweeps spend their time here. False: it was not such a step, and nothing
+    was done."""
     x, y, z, level = node.first, node.second, node.value, node.level
     rules, params = primitive.reverse, node.params
     u = x.value if isinstance(x, Tensor) and x.level == level else x
     if type(u) not in _PLAIN:
-        return False
+        x = u = _held(x, node)
+        if type(u) not in _PLAIN:
+            return False
     if y is not None:
         v = y.value if isinstance(y, Tensor) and y.level == level else y
+        if type(v) not in _PLAIN:
+            y = v = _held(y, node)
         if type(v) not in _PLAIN or params:
             return False
     if not primitive.diagonal:
@@ -141,6 +146,13 @@ def _written_out(
         else:
             _add(d, y, g, cotangents, owned)
     return True
+
+
+def _held(a: Any, node: Tensor) -> Any:
+    """The value of an argument that is a constant tensor, unless it was replaced since."""
+    if isinstance(a, Tensor) and a.level == CONSTANT and a.born < node.born:
+        return a.value
+    return a
 
 
 def _hooked(node: Tensor, g: Array) -> Array:
