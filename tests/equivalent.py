@@ -54,7 +54,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("reverse[0]: y → x, and back", "reverse[0]: x → y"),
     ),
     # ── reductions ──
-    (A_SEQUENCE, "mean prod", ("_axes: tuple(range(ndim)) → range(ndim)",)),
+    (A_SEQUENCE, "mean prod", ("axes_of: tuple(range(ndim)) → range(ndim)",)),
     (A_SEQUENCE, "prod", ("_others: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
     ("any negative length is inferred", "prod", ("_others: 1 → 2",)),
     (

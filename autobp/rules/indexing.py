@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.primitive import Array, Primitive, Variable, constant, implements, linear
 from autobp.rules.arithmetic import where
-from autobp.rules.shape import _axis
+from autobp.rules.shape import axis_of
 
 Index = Any
 
@@ -111,7 +111,7 @@ class At:
 def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Array:
     if axis is None:
         a, axis = np.ravel(a), 0
-    axis = _axis(axis, a.ndim)
+    axis = axis_of(axis, a.ndim)
     indices = np.asarray(prepared(indices))
     n = a.shape[axis]
     if mode not in ("raise", "wrap", "clip"):
@@ -127,7 +127,7 @@ def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise"
 def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
         arr, axis = np.ravel(arr), 0
-    axis = _axis(axis, arr.ndim)
+    axis = axis_of(axis, arr.ndim)
     # Broadcasting ranges along the other axes; where an axis of the indices is 1, take 0…n all the same.
     grid = [
         np.arange(n).reshape([-1 if i == k else 1 for i in range(arr.ndim)])

@@ -12,8 +12,8 @@ import numpy as np
 from autobp.errors import no_rule
 from autobp.primitive import Array, Each, Variable, bilinear, constant, general, implements
 from autobp.rules.indexing import scatter
-from autobp.rules.reduction import Axis, _axes, norm_
-from autobp.rules.shape import _axis
+from autobp.rules.reduction import Axis, axes_of, norm_
+from autobp.rules.shape import axis_of
 
 
 def _left(g: Array, a: Array, b: Array) -> Array:
@@ -270,7 +270,7 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
         raise no_rule(np.linalg.norm, {"ord": ord})
     if ord is None and axis is None:
         return norm_(x, axis=None, keepdims=keepdims, ord=2)
-    axes = tuple(_axis(a, x.ndim) for a in _axes(axis, x.ndim))
+    axes = tuple(axis_of(a, x.ndim) for a in axes_of(axis, x.ndim))
     if ord is None and len(axes) <= 2:
         return norm_(x, axis=axes, keepdims=keepdims, ord=2)
     if len(axes) == 2:

@@ -17,14 +17,14 @@ def spread(g: Array, x: Array, axis: Axis) -> Array:
     return g if g.ndim in (0, x.ndim) else np.expand_dims(g, axis)  # type: ignore[arg-type]
 
 
-def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes, as a tuple, that a reduction goes over."""
     return tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
 
 
 def _count(x: Array, axis: Axis) -> int:
     shape = np.shape(x)
-    return math.prod(shape[a] for a in _axes(axis, len(shape)))
+    return math.prod(shape[a] for a in axes_of(axis, len(shape)))
 
 
 def _share(x: Array, y: Array, axis: Axis) -> Array:
@@ -90,7 +90,7 @@ def _others(x: Array, y: Array, axis: Axis) -> Array:
     """For each element the product of all the others: y / x, unless y has lost it."""
     if np.all((y != 0) & np.isfinite(y)):
         return spread(y, x, axis) / x
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
     flat = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], -1))
@@ -232,7 +232,7 @@ def _deviation(a: Array, axis: Axis, around: Array) -> Array:
 
 @implements(np.median)
 def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    axes = _axes(axis, a.ndim)
+    axes = axes_of(axis, a.ndim)
     shape = tuple(1 if i in {k % a.ndim for k in axes} else n for i, n in enumerate(a.shape))
     last = np.moveaxis(a, axes, tuple(range(-len(axes), 0)))
     rows = np.sort(np.reshape(last, (*last.shape[: a.ndim - len(axes)], -1)), axis=-1)
@@ -269,7 +269,7 @@ def average(
 def _along(weights: Array, a: Array, axis: Axis) -> Array:
     """Weights that have only the axes averaged over, laid along those of the values."""
     shape = np.shape(a)
-    axes = [] if axis is None else [k % len(shape) for k in _axes(axis, len(shape))]
+    axes = [] if axis is None else [k % len(shape) for k in axes_of(axis, len(shape))]
     if np.shape(weights) != tuple(shape[k] for k in axes):
         raise ValueError(
             f"average: weights of shape {np.shape(weights)} do not fit values of shape {shape}"

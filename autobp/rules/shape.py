@@ -57,7 +57,8 @@ def _back(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
-def _axis(axis: Any, ndim: int) -> int:
+def axis_of(axis: Any, ndim: int) -> int:
+    """An axis, counted from the front."""
     a = operator.index(axis)
     if not -ndim <= a < ndim:
         raise np.exceptions.AxisError(a, ndim)
@@ -96,7 +97,7 @@ def matrix_transpose(x: Array, /) -> Array:
 @implements(np.swapaxes)
 def swapaxes(a: Array, axis1: int, axis2: int) -> Array:
     axes = list(range(a.ndim))
-    i, j = _axis(axis1, a.ndim), _axis(axis2, a.ndim)
+    i, j = axis_of(axis1, a.ndim), axis_of(axis2, a.ndim)
     axes[i], axes[j] = axes[j], axes[i]
     return transpose_(a, axes=tuple(axes))
 
@@ -104,8 +105,8 @@ def swapaxes(a: Array, axis1: int, axis2: int) -> Array:
 @implements(np.moveaxis)
 def moveaxis(a: Array, source: Any, destination: Any) -> Array:
     source, destination = (list(s) if np.iterable(s) else [s] for s in (source, destination))
-    sources = [_axis(s, a.ndim) for s in source]
-    targets = [_axis(d, a.ndim) for d in destination]
+    sources = [axis_of(s, a.ndim) for s in source]
+    targets = [axis_of(d, a.ndim) for d in destination]
     order = [i for i in range(a.ndim) if i not in sources]
     for target, s in sorted(zip(targets, sources, strict=True)):
         order.insert(target, s)
@@ -114,7 +115,7 @@ def moveaxis(a: Array, source: Any, destination: Any) -> Array:
 
 @implements(np.rollaxis)
 def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
-    axis = _axis(axis, a.ndim)
+    axis = axis_of(axis, a.ndim)
     start = start + a.ndim if start < 0 else start
     return moveaxis(a, axis, start - 1 if axis < start else start)
 
@@ -199,7 +200,7 @@ def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
 
 
 def _pieces(ary: Array, divisions: Sequence[int], axis: int) -> list[Array]:
-    everything = (slice(None),) * _axis(axis, ary.ndim)
+    everything = (slice(None),) * axis_of(axis, ary.ndim)
     return [
         ary[(*everything, slice(start, stop))]
         for start, stop in zip([0, *divisions], [*divisions, None], strict=True)
@@ -292,7 +293,7 @@ def flipud(m: Array) -> Array:
 @implements(np.rot90)
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     first, second = axes
-    if _axis(first, m.ndim) == _axis(second, m.ndim):
+    if axis_of(first, m.ndim) == axis_of(second, m.ndim):
         raise ValueError(f"rot90 takes two different axes, not {first} and {second}")
     k %= 4
     if k == 0:
@@ -338,7 +339,7 @@ def diff(
     if n < 0:
         raise ValueError(f"diff: n is {n}, and must not be negative")
     a = a if isinstance(a, Variable) else np.asarray(a)
-    axis = _axis(axis, a.ndim)
+    axis = axis_of(axis, a.ndim)
     ends = [
         x
         if x is None or np.ndim(x)
