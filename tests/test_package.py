@@ -34,6 +34,7 @@ LAYERS = [
     "numerical",
     "data",
     "optim",
+    "nn",
 ]
 
 

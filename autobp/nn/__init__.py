@@ -1,0 +1,99 @@
+"""Models: modules of layers, activations, initializers, losses and metrics.
+
+    >>> import numpy as np
+    >>> from autobp import nn, optim
+    >>> from autobp.data import xor
+    >>> X, y = xor()
+    >>> model = nn.MLP([2, 8, 1], activation="tanh", rng=0)
+    >>> optimizer = optim.Adam(model.parameters(), lr=0.1)
+    >>> for _ in range(200):
+    ...     optimizer.zero_grad()
+    ...     nn.binary_cross_entropy_with_logits(model(X), y[:, None]).backward()
+    ...     optimizer.step()
+    >>> nn.accuracy(nn.sigmoid(model(X)), y)
+    1.0
+
+Names and behaviour are PyTorch's. The functions are of use without any class.
+"""
+
+from autobp.nn.activations import (
+    Activation,
+    Identity,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Step,
+    Tanh,
+    identity,
+    leaky_relu,
+    log_softmax,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    step,
+    tanh,
+)
+from autobp.nn.initializers import from_npy, he, normal, uniform, xavier, zeros
+from autobp.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
+from autobp.nn.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge,
+    huber,
+    l2_penalty,
+    mse,
+    nll,
+)
+from autobp.nn.metrics import accuracy, confusion_matrix, one_hot
+from autobp.nn.module import Module, functional_call
+
+__all__ = [
+    "Module",
+    "functional_call",
+    "Linear",
+    "Flatten",
+    "Dropout",
+    "Sequential",
+    "MLP",
+    "Activation",
+    "Identity",
+    "Step",
+    "Sigmoid",
+    "Tanh",
+    "ReLU",
+    "LeakyReLU",
+    "Softplus",
+    "Softmax",
+    "LogSoftmax",
+    "identity",
+    "step",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "softplus",
+    "softmax",
+    "log_softmax",
+    "normal",
+    "uniform",
+    "xavier",
+    "he",
+    "zeros",
+    "from_npy",
+    "mse",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "nll",
+    "hinge",
+    "huber",
+    "l2_penalty",
+    "one_hot",
+    "accuracy",
+    "confusion_matrix",
+]

@@ -1,0 +1,185 @@
+"""Activations: functions, and the modules that apply them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from autobp.nn.module import Module
+from autobp.primitive import Array
+from autobp.rules.neural import (
+    floating,
+    leaky_relu,
+    log_softmax,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+)
+
+__all__ = [
+    "Activation",
+    "Given",
+    "Identity",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Step",
+    "Tanh",
+    "as_module",
+    "identity",
+    "leaky_relu",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "step",
+    "tanh",
+]
+
+
+def identity(x: Array) -> Array:
+    """x itself: no activation."""
+    return x
+
+
+def step(x: Array, threshold: float = 0.0) -> Array:
+    """The perceptron's: 1 above the threshold, 0 elsewhere. Its derivative is 0.
+
+    >>> from autobp import nn
+    >>> nn.step([-1.0, 0.5, 2.0], threshold=0.5)
+    array([0., 0., 1.])
+    """
+    return np.heaviside(floating(x) - threshold, 0.0)
+
+
+def tanh(x: Array) -> Array:
+    """`np.tanh`."""
+    return np.tanh(floating(x))
+
+
+class Activation(Module):
+    """Any function as a module. Those of this page have modules of their own.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> nn.Sequential(nn.Linear(2, 3), np.sin)
+    Sequential(
+      (0): Linear(2, 3)
+      (1): Activation(sin)
+    )
+    """
+
+    def __init__(self, function: Callable[[Array], Array]) -> None:
+        self.function = function
+
+    def forward(self, x: Array) -> Array:
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+class Identity(Module):
+    def forward(self, x: Array) -> Array:
+        return x
+
+
+class Step(Module):
+    def __init__(self, threshold: float = 0.0) -> None:
+        self.threshold = threshold
+
+    def forward(self, x: Array) -> Array:
+        return step(x, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"threshold={self.threshold}"
+
+
+class Sigmoid(Module):
+    def forward(self, x: Array) -> Array:
+        return sigmoid(x)
+
+
+class Tanh(Module):
+    def forward(self, x: Array) -> Array:
+        return tanh(x)
+
+
+class ReLU(Module):
+    def forward(self, x: Array) -> Array:
+        return relu(x)
+
+
+class LeakyReLU(Module):
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        return leaky_relu(x, self.slope)
+
+    def extra_repr(self) -> str:
+        return f"slope={self.slope}"
+
+
+class Softplus(Module):
+    def forward(self, x: Array) -> Array:
+        return softplus(x)
+
+
+class Softmax(Module):
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return softmax(x, self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+
+class LogSoftmax(Module):
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return log_softmax(x, self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+
+_NAMED: dict[str, type[Module]] = {
+    "identity": Identity,
+    "step": Step,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "softplus": Softplus,
+    "softmax": Softmax,
+    "log_softmax": LogSoftmax,
+}
+
+#: A name ("relu"), a module, a class of modules that needs no arguments, or a function of arrays.
+Given = str | Module | type[Module] | Callable[[Array], Array]
+
+
+def as_module(given: Given) -> Module:
+    """An activation, or a layer, in whatever way it was given."""
+    if isinstance(given, str):
+        if given not in _NAMED:
+            raise ValueError(f"no activation is called {given!r}; there are {', '.join(_NAMED)}")
+        return _NAMED[given]()
+    if isinstance(given, Module):
+        return given
+    if isinstance(given, type) and issubclass(given, Module):
+        return given()
+    if not callable(given):
+        raise TypeError(f"{given!r:.60} is no module and no function")
+    return Activation(given)

@@ -1,0 +1,223 @@
+"""The layers that most models are made of, and the ways to stack them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from copy import copy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from autobp.context import current
+from autobp.data.points import Seed
+from autobp.nn.activations import Given, as_module
+from autobp.nn.initializers import Initializer, fan_in, uniform
+from autobp.nn.module import Module
+from autobp.primitive import Array
+from autobp.tensor import Tensor
+
+__all__ = ["MLP", "Dropout", "Flatten", "Linear", "Sequential", "located", "weight_and_bias"]
+
+
+class Linear(Module):
+    """x Wᵀ + b, with a weight of shape (out, in) as in PyTorch.
+
+    Weight and bias are drawn uniformly within ±1/√n_in, unless `init` draws the weight; the bias is
+    0 then.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> layer = nn.Linear(2, 3, rng=0)
+    >>> layer(np.ones((5, 2))).shape
+    (5, 3)
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        bias: bool = True,
+        *,
+        init: Initializer | None = None,
+        rng: Seed = None,
+    ) -> None:
+        self.n_in, self.n_out = _count("Linear: n_in", n_in), _count("Linear: n_out", n_out)
+        self.weight, self.bias = weight_and_bias((n_out, n_in), bias, init, rng)
+
+    def forward(self, x: Array) -> Array:
+        shape = x.shape if hasattr(x, "shape") else np.shape(x)
+        if shape[-1:] != (self.n_in,):
+            raise ValueError(_misfit(self, self.n_in, shape))
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.n_in}, {self.n_out}" + (", bias=False" if self.bias is None else "")
+
+
+def weight_and_bias(
+    shape: tuple[int, ...], bias: bool, init: Initializer | None, rng: Seed
+) -> tuple[Tensor, Tensor | None]:
+    """The parameters of a layer whose weight has a given shape, (out, in, *kernel)."""
+    rng = np.random.default_rng(rng)
+    bound = 1 / math.sqrt(fan_in(shape))
+    weight = Tensor((init or uniform(-bound, bound))(shape, rng))
+    if weight.shape != shape:
+        raise ValueError(f"init gave an array of shape {weight.shape}, not {shape}")
+    if not bias:
+        return weight, None
+    drawn = rng.uniform(-bound, bound, shape[0])
+    return weight, Tensor(drawn if init is None else np.zeros(shape[0]))
+
+
+class Flatten(Module):
+    """Each sample as one row: (n, …) becomes (n, product of the rest).
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> nn.Flatten()(np.ones((5, 28, 28))).shape
+    (5, 784)
+    """
+
+    def forward(self, x: Array) -> Array:
+        return np.reshape(x, (np.shape(x)[0], math.prod(np.shape(x)[1:])))
+
+
+class Dropout(Module):
+    """In training, each number is 0 with probability `p` and what remains is scaled up by 1/(1 − p),
+    so that sums stay what they are on average; in use, nothing happens.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> layer = nn.Dropout(0.5, rng=0)
+    >>> layer(np.ones(8))
+    array([2., 2., 2., 0., 0., 0., 0., 0.])
+    >>> layer.eval()(np.ones(3))
+    array([1., 1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p is a probability, from 0 to 1, not {p}")
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Array) -> Array:
+        if not self.training or self.p == 0:
+            return x
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        kept = self.rng.random(x.shape, np.float32) >= self.p
+        scale = 1 / (1 - self.p) if self.p < 1 else 0.0
+        return x * (kept * x.dtype.type(scale))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Sequential(Module):
+    """Layers one after the other. They are modules; functions and names of activations do too.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> model = nn.Sequential(nn.Linear(2, 4), "tanh", nn.Linear(4, 1))
+    >>> model
+    Sequential(
+      (0): Linear(2, 4)
+      (1): Tanh()
+      (2): Linear(4, 1)
+    )
+    >>> model(np.ones((5, 2))).scope
+    'sequential/linear2'
+
+    As in PyTorch, parameters are called "0.weight"; scopes have names that say more, as seen above.
+    """
+
+    def __init__(self, *layers: Given) -> None:
+        self.layers = tuple(map(as_module, layers))
+        kinds = [type(layer).__name__.lower() for layer in self.layers]
+        many, count = Counter(kinds), Counter[str]()
+        for kind, layer in zip(kinds, self.layers):
+            count[kind] += 1
+            layer._title = f"{kind}{count[kind]}" if many[kind] > 1 else kind
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def _held(self) -> Iterator[tuple[str, Any]]:
+        return ((path.removeprefix("layers."), part) for path, part in super()._held())
+
+    def _entitle(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    def __getitem__(self, i: int) -> Module:
+        return self.layers[i]
+
+
+class MLP(Sequential):
+    """A multilayer perceptron: linear layers of the given sizes with an activation between them, and
+    one at the `output` if that is asked for.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> model = nn.MLP([2, 4, 8, 1], activation="tanh", output="sigmoid", rng=0)
+    >>> model
+    MLP(
+      (0): Linear(2, 4)
+      (1): Tanh()
+      (2): Linear(4, 8)
+      (3): Tanh()
+      (4): Linear(8, 1)
+      (5): Sigmoid()
+    )
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: Given = "relu",
+        output: Given | None = None,
+        *,
+        bias: bool = True,
+        init: Initializer | None = None,
+        rng: Seed = None,
+    ) -> None:
+        if len(sizes) < 2:
+            raise ValueError(f"MLP: sizes are those of the input and of each layer, not {sizes}")
+        rng = np.random.default_rng(rng)
+        layers: list[Module] = []
+        for n_in, n_out in pairwise(sizes):
+            if layers:
+                layers.append(copy(as_module(activation)))
+            layers.append(Linear(n_in, n_out, bias, init=init, rng=rng))
+        if output is not None:
+            layers.append(copy(as_module(output)))
+        super().__init__(*layers)
+
+
+def located(module: Module) -> str:
+    """How a message speaks of the module that is running."""
+    return f"{type(module).__name__} {current().scope or module.title!r}"
+
+
+def _misfit(module: Module, n: int, shape: tuple[int, ...]) -> str:
+    given = "×".join(map(str, shape[1:] if len(shape) > 1 else shape))
+    flat = math.prod(shape[1:]) == n and len(shape) > 2
+    hint = "; flatten first (nn.Flatten)" if flat else ""
+    return f"{located(module)} takes {n} features, not {given}{hint}: its input has shape {shape}"
+
+
+def _count(what: str, n: Any) -> int:
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"{what} must be a whole number, 1 or more, not {n!r}")
+    return int(n)

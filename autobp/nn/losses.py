@@ -1,0 +1,240 @@
+"""Losses: functions of predictions and targets that are 0 where all is right.
+
+`reduction` says what becomes of the losses of the samples: their "mean", their "sum", or "none",
+the losses themselves. Predictions and targets have the same shape, or it is an error: nothing is
+broadcast.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, constant
+from autobp.rules.neural import floating, log_softmax, relu, softplus
+from autobp.tensor import Tensor
+from autobp.tree import leaves
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "hinge",
+    "huber",
+    "l2_penalty",
+    "mse",
+    "nll",
+]
+
+
+def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
+    """Squared error: summed over the outputs of a sample, and averaged over the samples. With `half`
+    the half of it, whose gradient is (predicted − target) / samples.
+
+    >>> from autobp import nn
+    >>> nn.mse([[1.0], [2.0]], [[1.0], [5.0]])
+    np.float64(4.5)
+    """
+    predicted, target = _aligned("mse", predicted, target)
+    squares = (predicted - target) ** 2
+    if squares.ndim > 1:
+        squares = np.sum(squares, axis=tuple(range(1, squares.ndim)))
+    return _reduced("mse", squares / 2 if half else squares, reduction)
+
+
+def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Array:
+    """−log of the probability that the softmax of the scores gives to the true class. Classes are
+    along axis 1 (or 0, if there is one sample).
+
+    Targets are labels, whole numbers of one dimension less, or a probability for every class.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> Z = np.array([[2.0, 25.0, 13.0], [54.0, 3.0, 11.0]])
+    >>> float(nn.cross_entropy(Z, [2, 1]))
+    31.500003072148047
+    """
+    logits = floating(logits)
+    return _picked(
+        "cross_entropy", log_softmax(logits, _axis("cross_entropy", logits)), target, reduction
+    )
+
+
+def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str = "mean") -> Array:
+    """−log of the probability of what is true: −y log p − (1 − y) log(1 − p). Logarithms are cut off
+    at −100, as in PyTorch, so that a wrong 0 or 1 costs 100; there the derivative is 0.
+
+    >>> from autobp import nn
+    >>> nn.binary_cross_entropy([0.0, 1.0, 0.5], [0.0, 1.0, 1.0], reduction="none").round(3)
+    array([0.   , 0.   , 0.693])
+    >>> nn.binary_cross_entropy([0.0], [1.0])
+    np.float64(100.0)
+    """
+    who = "binary_cross_entropy"
+    p, y = _aligned(who, probabilities, target)
+    bare = constant(p)
+    _within_unit(who, "probabilities", bare)
+    _within_unit(who, "targets", constant(y))
+    some, less = bare > _LEAST, bare < 1
+    if_true = np.where(some, -np.log(np.where(some, p, 1.0)), 100.0)
+    if_false = np.where(less, -np.log1p(-np.where(less, p, 0.0)), 100.0)
+    return _reduced(who, y * if_true + (1 - y) * if_false, reduction)
+
+
+_LEAST = np.exp(-100.0)
+
+
+def _within_unit(who: str, what: str, a: Any) -> None:
+    wrong = np.argwhere(~((np.asarray(a) >= 0) & (np.asarray(a) <= 1)))
+    if len(wrong):
+        where = tuple(wrong[0].tolist())
+        hint = "; scores of any size go to binary_cross_entropy_with_logits"
+        raise ValueError(
+            f"{who}: {what} are from 0 to 1, not {a[where]:.6g}{_at(where)}"
+            + (hint if what == "probabilities" else "")
+        )
+
+
+def binary_cross_entropy_with_logits(
+    logits: Array, target: Array, *, reduction: str = "mean"
+) -> Array:
+    """`binary_cross_entropy` of the sigmoid of scores, exact however large they are. The derivative
+    is sigmoid(logits) − target.
+
+    >>> from autobp import nn
+    >>> nn.binary_cross_entropy_with_logits([1000.0, -1000.0], [0.0, 0.0], reduction="none")
+    array([1000.,    0.])
+    """
+    who = "binary_cross_entropy_with_logits"
+    z, y = _aligned(who, logits, target)
+    _within_unit(who, "targets", constant(y))
+    return _reduced(who, y * softplus(-z) + (1 - y) * softplus(z), reduction)
+
+
+def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
+    """max(0, 1 − y·score) for labels y of −1 and 1: right by a margin costs nothing.
+
+    >>> from autobp import nn
+    >>> nn.hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none")
+    array([0. , 0.5, 1.5])
+    """
+    f, y = _aligned("hinge", scores, target)
+    if not np.all(np.abs(constant(y)) == 1):
+        raise ValueError("hinge: labels are -1 and 1 (of 0 and 1, 2*y - 1 makes them)")
+    return _reduced("hinge", relu(1 - y * f), reduction)
+
+
+def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
+    """Half the square of small errors; errors above `delta` count in proportion to their size, so
+    that outliers pull no harder than others.
+
+    >>> from autobp import nn
+    >>> nn.huber([0.5, 3.0], [0.0, 0.0], reduction="none")
+    array([0.125, 2.5  ])
+    """
+    if not delta > 0:
+        raise ValueError(f"huber: delta must be above 0, not {delta}")
+    predicted, target = _aligned("huber", predicted, target)
+    size = np.abs(predicted - target)
+    small = np.minimum(size, delta)
+    return _reduced("huber", small * (size - small / 2), reduction)
+
+
+def l2_penalty(params: Any, strength: float = 1.0) -> Array:
+    """strength · Σ‖W‖² over all that is given: a Tensor, or any nest or iterable of them.
+
+    >>> from autobp import nn
+    >>> nn.l2_penalty([[3.0, 4.0], [1.0]], 0.1)
+    np.float64(2.6)
+    """
+    if not isinstance(params, dict | list | tuple | Tensor | np.ndarray):
+        params = list(params)
+    return strength * sum(np.sum(w**2) for w in (floating(w) for _, w in leaves(params)))
+
+
+def nll(log_probabilities: Array, target: Any, *, reduction: str = "mean") -> Array:
+    """Negative log likelihood: `cross_entropy` of what are log probabilities already.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> float(nn.nll(np.log([0.3, 0.5, 0.2]), 2))
+    1.6094379124341003
+    """
+    return _picked("nll", floating(log_probabilities), target, reduction)
+
+
+def _axis(who: str, scores: Array) -> int:
+    if scores.ndim == 0:
+        raise ValueError(f"{who} takes a score for each class, not a single number")
+    return 1 if scores.ndim > 1 else 0
+
+
+def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
+    axis = _axis(who, logs)
+    classes = logs.shape[axis]
+    labels_shape = logs.shape[:axis] + logs.shape[axis + 1 :]
+    given = np.asarray(constant(target))
+    if given.shape == logs.shape:
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"{who}: targets are numbers, not {given.dtype}")
+        totals = np.sum(given, axis=axis)
+        wrong = np.argwhere(~(np.isclose(totals, 1, atol=1e-3) & (np.min(given, axis=axis) >= 0)))
+        if len(wrong):
+            where = tuple(wrong[0].tolist())
+            raise ValueError(
+                f"{who}: probabilities are 0 or more and sum to 1; those of the target"
+                f"{_at(where)} sum to {totals[where]:.6g}, the least of them is"
+                f" {np.min(given, axis=axis)[where]:.6g}"
+            )
+        soft = target if isinstance(target, Tensor) else given.astype(logs.dtype, copy=False)
+        return _reduced(who, -np.sum(soft * logs, axis=axis), reduction)
+    if given.shape != labels_shape:
+        raise ValueError(
+            f"{who}: scores of shape {logs.shape} take labels of shape {labels_shape} or"
+            f" probabilities of shape {logs.shape}, not a target of shape {given.shape}"
+        )
+    labels = as_labels(who, given, classes)
+    picked = np.take_along_axis(logs, np.expand_dims(labels, axis), axis)
+    return _reduced(who, -np.squeeze(picked, axis), reduction)
+
+
+def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
+    """Labels as whole numbers, each of which is a class."""
+    labels = given.astype(int) if given.dtype.kind in "iubf" else None
+    if labels is None or np.any(labels != given):
+        raise TypeError(
+            f"{who}: labels are whole numbers, not {given.dtype} such as {given.flat[0]!r}"
+        )
+    out = np.argwhere((labels < 0) | (labels >= classes))
+    if len(out):
+        where = tuple(out[0].tolist())
+        raise ValueError(
+            f"{who}: the label{_at(where)} is {labels[where]}; with {classes} classes labels are"
+            f" 0 to {classes - 1}"
+        )
+    return labels
+
+
+def _at(where: tuple[int, ...]) -> str:
+    return f" at [{', '.join(map(str, where))}]" if where else ""
+
+
+def _aligned(who: str, predicted: Array, target: Array) -> tuple[Array, Array]:
+    predicted, target = floating(predicted), floating(target)
+    if predicted.shape != target.shape:
+        raise ValueError(
+            f"{who}: predictions of shape {predicted.shape} and targets of shape {target.shape};"
+            " they must be the same (reshape one of them)"
+        )
+    return predicted, target
+
+
+def _reduced(who: str, losses: Array, reduction: str) -> Array:
+    if reduction == "mean":
+        return np.mean(losses)
+    if reduction == "sum":
+        return np.sum(losses)
+    if reduction == "none":
+        return losses
+    raise ValueError(f'{who}: reduction is "mean", "sum" or "none", not {reduction!r}')

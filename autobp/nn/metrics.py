@@ -1,0 +1,79 @@
+"""What classifiers are judged by. All of it is plain arrays; nothing is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.nn.losses import as_labels
+from autobp.primitive import constant
+
+__all__ = ["accuracy", "confusion_matrix", "one_hot"]
+
+
+def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
+    """A row for each label: 1 at its place, 0 elsewhere. Without `classes`, as many as are met.
+
+    >>> from autobp import nn
+    >>> nn.one_hot([2, 0])
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    given = np.asarray(constant(labels))
+    if classes is None:
+        classes = int(np.max(given, initial=-1)) + 1
+    return np.eye(classes)[as_labels("one_hot", given, classes)]
+
+
+def accuracy(predicted: Any, truth: Any) -> float:
+    """The part of the samples whose class is predicted rightly, from 0 to 1.
+
+    Both may be labels, or numbers for every class, of which the greatest counts; of one output for
+    each sample, (n,) or (n, 1), what is above ½ is class 1.
+
+    >>> from autobp import nn
+    >>> nn.accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
+    0.5
+    >>> nn.accuracy([[0.7], [0.2]], [[1], [0]])
+    1.0
+    """
+    found, true = decided(predicted), decided(truth)
+    if found.shape != true.shape:
+        raise ValueError(f"accuracy: {_many(found)} predictions for {_many(true)} samples")
+    if not found.size:
+        raise ValueError("accuracy: there are no samples")
+    return float(np.mean(found == true))
+
+
+def confusion_matrix(predicted: Any, truth: Any, classes: int | None = None) -> np.ndarray:
+    """How many samples of each class (rows) were predicted to be of each (columns).
+
+    >>> from autobp import nn
+    >>> nn.confusion_matrix([0, 1, 1, 1], [0, 0, 1, 1])
+    array([[1, 1],
+           [0, 2]])
+    """
+    found, true = decided(predicted), decided(truth)
+    if found.shape != true.shape:
+        raise ValueError(f"confusion_matrix: {_many(found)} predictions for {_many(true)} samples")
+    if classes is None:
+        classes = 1 + max(int(np.max(a, initial=-1)) for a in (found, true))
+    found, true = (as_labels("confusion_matrix", a, classes) for a in (found, true))
+    return np.bincount(true * classes + found, minlength=classes**2).reshape(classes, classes)
+
+
+def decided(scores: Any) -> np.ndarray:
+    """Labels, from whatever says which class a sample belongs to."""
+    a = np.asarray(constant(scores))
+    if a.ndim == 2 and a.shape[1] > 1:
+        return np.argmax(a, axis=1)
+    if a.ndim == 2:
+        a = a[:, 0]
+    if a.ndim != 1:
+        raise ValueError(f"classes are of shape (n,), (n, 1) or (n, classes), not {a.shape}")
+    return a.astype(int) if a.dtype.kind in "iub" else (a > 0.5).astype(int)
+
+
+def _many(labels: np.ndarray) -> str:
+    return f"{len(labels):,}"

@@ -1,0 +1,57 @@
+"""Summary: a model's layers as a table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Row", "Summary"]
+
+
+class Row(NamedTuple):
+    """One call of one module."""
+
+    depth: int  # of nesting: 0 for the model itself
+    name: str
+    kind: str
+    output: tuple[int, ...] | None  # the shape of what it returned, None if that was no array
+    parameters: int  # in it and all within, trained or not; 0 where they were counted before
+
+
+class Summary(NamedTuple):
+    """What `Module.summary` returns; its text is the table."""
+
+    rows: tuple[Row, ...]
+    total: int  # numbers in parameters and buffers, shared ones once
+    trainable: int
+    nbytes: int
+    dtypes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        cells = [("layer", "kind", "output", "parameters")]
+        cells += [
+            (
+                "  " * row.depth + row.name,
+                row.kind,
+                "" if row.output is None else str(row.output),
+                f"{row.parameters:,}",
+            )
+            for row in self.rows
+        ]
+        wide = [max(map(len, column)) for column in zip(*cells)]
+        lines = [
+            f"{name:{wide[0]}}  {kind:{wide[1]}}  {output:{wide[2]}}  {number:>{wide[3]}}"
+            for name, kind, output, number in cells
+        ]
+        fixed = self.total - self.trainable
+        trained = f"{self.trainable:,} trained, {fixed:,} not" if fixed else "all trained"
+        dtypes = f" in {' and '.join(self.dtypes)}" if self.dtypes else ""
+        return "\n".join(
+            [*lines, f"{self.total:,} parameters, {trained}; {_size(self.nbytes)}{dtypes}"]
+        )
+
+
+def _size(nbytes: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= scale:
+            return f"{nbytes / scale:.3g} {unit}"
+    return f"{nbytes} bytes"
