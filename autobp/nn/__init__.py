@@ -37,6 +37,7 @@ from autobp.nn.activations import (
     step,
     tanh,
 )
+from autobp.nn.images import AvgPool2d, Conv2d, MaxPool2d
 from autobp.nn.initializers import from_npy, he, normal, uniform, xavier, zeros
 from autobp.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
 from autobp.nn.losses import (
@@ -51,15 +52,25 @@ from autobp.nn.losses import (
 )
 from autobp.nn.metrics import accuracy, confusion_matrix, one_hot
 from autobp.nn.module import Module, functional_call
+from autobp.nn.neuron import Layer, Neuron
+from autobp.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 
 __all__ = [
     "Module",
     "functional_call",
     "Linear",
+    "Conv2d",
+    "MaxPool2d",
+    "AvgPool2d",
     "Flatten",
     "Dropout",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "LayerNorm",
     "Sequential",
     "MLP",
+    "Neuron",
+    "Layer",
     "Activation",
     "Identity",
     "Step",

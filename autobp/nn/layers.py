@@ -16,6 +16,7 @@ from autobp.data.points import Seed
 from autobp.nn.activations import Given, as_module
 from autobp.nn.initializers import Initializer, fan_in, uniform
 from autobp.nn.module import Module
+from autobp.optim.option import count
 from autobp.primitive import Array
 from autobp.tensor import Tensor
 
@@ -25,7 +26,7 @@ __all__ = ["MLP", "Dropout", "Flatten", "Linear", "Sequential", "located", "weig
 class Linear(Module):
     """x Wᵀ + b, with a weight of shape (out, in) as in PyTorch.
 
-    Weight and bias are drawn uniformly within ±1/√n_in, unless `init` draws the weight; the bias is
+    Weight and bias are drawn uniformly within ±1/√in_features, unless `init` draws the weight; the bias is
     0 then.
 
     >>> import numpy as np
@@ -37,25 +38,28 @@ class Linear(Module):
 
     def __init__(
         self,
-        n_in: int,
-        n_out: int,
+        in_features: int,
+        out_features: int,
         bias: bool = True,
         *,
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        self.n_in, self.n_out = _count("Linear: n_in", n_in), _count("Linear: n_out", n_out)
-        self.weight, self.bias = weight_and_bias((n_out, n_in), bias, init, rng)
+        self.in_features = count("Linear: in_features", in_features, 1)
+        self.out_features = count("Linear: out_features", out_features, 1)
+        self.weight, self.bias = weight_and_bias((out_features, in_features), bias, init, rng)
 
     def forward(self, x: Array) -> Array:
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
-        if shape[-1:] != (self.n_in,):
-            raise ValueError(_misfit(self, self.n_in, shape))
+        if shape[-1:] != (self.in_features,):
+            raise ValueError(_misfit(self, self.in_features, shape))
         y = x @ self.weight.T
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
-        return f"{self.n_in}, {self.n_out}" + (", bias=False" if self.bias is None else "")
+        return f"{self.in_features}, {self.out_features}" + (
+            ", bias=False" if self.bias is None else ""
+        )
 
 
 def weight_and_bias(
@@ -211,13 +215,6 @@ def located(module: Module) -> str:
 
 
 def _misfit(module: Module, n: int, shape: tuple[int, ...]) -> str:
-    given = "×".join(map(str, shape[1:] if len(shape) > 1 else shape))
-    flat = math.prod(shape[1:]) == n and len(shape) > 2
-    hint = "; flatten first (nn.Flatten)" if flat else ""
-    return f"{located(module)} takes {n} features, not {given}{hint}: its input has shape {shape}"
-
-
-def _count(what: str, n: Any) -> int:
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"{what} must be a whole number, 1 or more, not {n!r}")
-    return int(n)
+    given = "×".join(map(str, shape[1:] or shape)) or "a single number"
+    hint = "; flatten first (nn.Flatten)" if len(shape) > 2 and math.prod(shape[1:]) == n else ""
+    return f"{located(module)} takes {n} features, not {given}{hint} (its input has shape {shape})"

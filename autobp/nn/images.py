@@ -1,0 +1,109 @@
+"""Layers for images of shape (samples, channels, height, width)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.data.points import Seed
+from autobp.nn.initializers import Initializer
+from autobp.nn.layers import located, weight_and_bias
+from autobp.nn.module import Module
+from autobp.optim.option import count
+from autobp.primitive import Array
+from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
+
+__all__ = ["AvgPool2d", "Conv2d", "MaxPool2d"]
+
+Pair = tuple[int, int]
+
+
+class Conv2d(Module):
+    """Kernels that slide over images: see `autobp.conv2d`. The weight is of shape (out, in, height,
+    width); it and the bias begin as those of `Linear` do.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> layer = nn.Conv2d(1, 32, 3, padding=1)
+    >>> layer
+    Conv2d(1, 32, kernel_size=3, padding=1)
+    >>> layer(np.ones((5, 1, 28, 28))).shape
+    (5, 32, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        bias: bool = True,
+        *,
+        init: Initializer | None = None,
+        rng: Seed = None,
+    ) -> None:
+        self.in_channels = count("Conv2d: in_channels", in_channels, 1)
+        self.out_channels = count("Conv2d: out_channels", out_channels, 1)
+        self.kernel_size, self.stride = kernel_size, stride
+        self.padding, self.dilation = padding, dilation
+        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        shape = (out_channels, in_channels, *(count("Conv2d: kernel_size", n, 1) for n in size))
+        self.weight, self.bias = weight_and_bias(shape, bias, init, rng)
+
+    def forward(self, x: Array) -> Array:
+        shape = np.shape(x)
+        if len(shape) != 4 or shape[1] != self.in_channels:
+            hint = "; images without an axis of channels take it by x[:, None]" * (len(shape) == 3)
+            raise ValueError(
+                f"{located(self)} takes images of shape (samples, {self.in_channels}, height, width),"
+                f" not {shape}{hint}"
+            )
+        return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+
+    def extra_repr(self) -> str:
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_channels}, {self.out_channels}, {_window(self, dilation=1)}{bias}"
+
+
+class _Pool(Module):
+    def __init__(
+        self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+    ) -> None:
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+
+    def extra_repr(self) -> str:
+        return _window(self, stride=self.kernel_size)
+
+
+class MaxPool2d(_Pool):
+    """The greatest of each window: see `autobp.max_pool2d`. The stride is the window's size unless
+    it is given.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+    """
+
+    def forward(self, x: Array) -> Array:
+        return max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AvgPool2d(_Pool):
+    """The mean of each window, as `MaxPool2d` has the greatest: see `autobp.avg_pool2d`."""
+
+    def forward(self, x: Array) -> Array:
+        return avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+def _window(module: Any, **usual: Any) -> str:
+    """The options of a window that are not as usual."""
+    options = {"stride": 1, "padding": 0, **usual}
+    given = [f"{k}={getattr(module, k)}" for k, v in options.items() if getattr(module, k) != v]
+    return ", ".join([f"kernel_size={module.kernel_size}", *given])

@@ -1,0 +1,119 @@
+"""Layers that bring what passes through them to mean 0 and variance 1."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from autobp.nn.layers import located
+from autobp.nn.module import Module
+from autobp.optim.option import count
+from autobp.primitive import Array, constant
+from autobp.tensor import Tensor
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
+
+
+class _BatchNorm(Module):
+    """Each channel, that is each index along axis 1, by itself."""
+
+    dims: tuple[int, ...]  # that the input may have
+    form: str
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        n = count(f"{type(self).__name__}: num_features", num_features, 1)
+        self.num_features, self.eps, self.momentum = n, eps, momentum
+        self.weight, self.bias = Tensor(np.ones(n)), Tensor(np.zeros(n))
+        self.running_mean = Tensor(np.zeros(n), requires_grad=False)
+        self.running_var = Tensor(np.ones(n), requires_grad=False)
+
+    def forward(self, x: Array) -> Array:
+        shape = np.shape(x)
+        if len(shape) not in self.dims or shape[1] != self.num_features:
+            raise ValueError(
+                f"{located(self)} takes an input of shape {self.form.format(self.num_features)},"
+                f" not {shape}"
+            )
+        along = (-1,) + (1,) * (len(shape) - 2)  # the channels
+        if self.training:
+            axes = (0, *range(2, len(shape)))
+            mean = np.mean(x, axis=axes, keepdims=True)
+            centred = x - mean
+            variance = np.mean(centred**2, axis=axes, keepdims=True)
+            self._remember(mean, variance, math.prod(shape) // self.num_features)
+        else:
+            centred = x - np.reshape(self.running_mean, along)
+            variance = np.reshape(self.running_var, along)
+        scale = np.reshape(self.weight, along) / np.sqrt(variance + self.eps)
+        return centred * scale + np.reshape(self.bias, along)
+
+    def _remember(self, mean: Array, variance: Array, n: int) -> None:
+        if n < 2:
+            raise ValueError(
+                f"{located(self)}: a single value in each channel has no variance to train with;"
+                " use larger batches, or eval()"
+            )
+        for running, now in (
+            (self.running_mean, constant(mean)),
+            (self.running_var, constant(variance) * (n / (n - 1))),
+        ):
+            running.data = (1 - self.momentum) * running.data + self.momentum * np.ravel(now)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Each feature brought to mean 0 and variance 1 over the batch, then scaled and shifted by what
+    is learned. In use (`eval`) the running averages of the training take the place of the batch's.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> layer = nn.BatchNorm1d(1)
+    >>> layer(np.array([[1.0], [3.0]])).round(3)
+    Tensor([[-1.]
+            [ 1.]], from round)
+    >>> layer.running_mean
+    Tensor([0.2], name='running_mean', requires_grad=False)
+    """
+
+    dims, form = (2, 3), "(samples, {0}) or (samples, {0}, length)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """`BatchNorm1d` for images of shape (samples, channels, height, width), channel by channel."""
+
+    dims, form = (4,), "(samples, {0}, height, width)"
+
+
+class LayerNorm(Module):
+    """Each sample brought to mean 0 and variance 1 over its last axes, of the shape that is given;
+    then scaled and shifted by what is learned.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> nn.LayerNorm(2)(np.array([[1.0, 3.0], [10.0, 30.0]])).round(3)
+    Tensor([[-1.  1.]
+            [-1.  1.]], from round)
+    """
+
+    def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.shape = tuple(count("LayerNorm: normalized_shape", n, 1) for n in shape)
+        self.eps = eps
+        self.weight, self.bias = Tensor(np.ones(self.shape)), Tensor(np.zeros(self.shape))
+
+    def forward(self, x: Array) -> Array:
+        shape = np.shape(x)
+        if shape[-len(self.shape) :] != self.shape:
+            raise ValueError(
+                f"{located(self)} takes an input whose last axes are {self.shape}, not {shape}"
+            )
+        axes = tuple(range(-len(self.shape), 0))
+        centred = x - np.mean(x, axis=axes, keepdims=True)
+        variance = np.mean(centred**2, axis=axes, keepdims=True)
+        return centred / np.sqrt(variance + self.eps) * self.weight + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.shape}, eps={self.eps}"
