@@ -51,6 +51,15 @@ def test_scopes_nest_and_end():
     ]
 
 
+def test_a_scope_as_a_decorator_of_what_calls_itself():
+    @scope("step")
+    def scopes(depth):
+        return [(Tensor(1.0) * 2).scope, *(scopes(depth - 1) if depth else [])]
+
+    assert scopes(2) == ["step", "step/step", "step/step/step"]
+    assert (Tensor(1.0) * 2).scope is None
+
+
 def test_state_is_restored_whatever_happens():
     for manager in (no_grad(), scope("s"), detect_anomaly()):
         before = current()
