@@ -57,6 +57,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (A_SEQUENCE, "mean prod", ("axes_of: tuple(range(ndim)) → range(ndim)",)),
     (A_SEQUENCE, "prod", ("_others: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
     ("any negative length is inferred", "prod", ("_others: 1 → 2",)),
+    ("any negative length is inferred", "linear", ("_rows: 1 → 2",)),
     (
         ONE_LENGTH,
         "cumprod",

@@ -7,6 +7,7 @@ needs care (0, infinity, ties): there the derivative is a convention, and each s
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -375,6 +376,12 @@ def _elementwise() -> dict[str, Record]:
             "sigmoid",
             kinks=[kink(saturated, to=[[0.0, 0.0, 0.25]])],
             reference=lambda x: 0.5 + 0.5 * np.tanh(x / 2),
+        ),
+        "normal_cdf": pointwise(
+            "normal_cdf",
+            ANYWHERE,
+            kinks=[kink([-50.0, 1e4, 0.0], to=[[0.0, 0.0, 1 / np.sqrt(2 * np.pi)]])],
+            reference=lambda x: np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, "d")(x),
         ),
         "softplus": pointwise(
             "softplus",
@@ -775,6 +782,14 @@ def _linalg() -> dict[str, Record]:
                 Sample((strided(rng, (2, 3), NONZERO), strided(rng, (3, 2), NONZERO))),
             ),
             analytic=True,
+        ),
+        "linear": Record(
+            (
+                *(Sample((a(*shape), a(2, 3))) for shape in ((4, 3), (3,), (2, 4, 3), (0, 3))),
+                Sample((strided(rng, (4, 3), NONZERO), strided(rng, (2, 3), NONZERO))),
+            ),
+            analytic=True,
+            reference=np.inner,
         ),
         "inv": Record(tuple(map(sample, squares)), analytic=True),
         "solve": Record(
