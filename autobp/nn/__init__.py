@@ -17,6 +17,7 @@ Names and behaviour are PyTorch's. The functions are of use without any class.
 """
 
 from autobp.nn.activations import (
+    GELU,
     Activation,
     Identity,
     LeakyReLU,
@@ -27,6 +28,7 @@ from autobp.nn.activations import (
     Softplus,
     Step,
     Tanh,
+    gelu,
     identity,
     leaky_relu,
     log_softmax,
@@ -54,6 +56,7 @@ from autobp.nn.metrics import accuracy, confusion_matrix, one_hot
 from autobp.nn.module import Module, functional_call
 from autobp.nn.neuron import Layer, Neuron
 from autobp.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+from autobp.rules.neural import linear
 
 __all__ = [
     "Module",
@@ -78,6 +81,7 @@ __all__ = [
     "Tanh",
     "ReLU",
     "LeakyReLU",
+    "GELU",
     "Softplus",
     "Softmax",
     "LogSoftmax",
@@ -87,9 +91,11 @@ __all__ = [
     "tanh",
     "relu",
     "leaky_relu",
+    "gelu",
     "softplus",
     "softmax",
     "log_softmax",
+    "linear",
     "normal",
     "uniform",
     "xavier",

@@ -10,6 +10,7 @@ from autobp.nn.module import Module
 from autobp.primitive import Array
 from autobp.rules.neural import (
     floating,
+    gelu,
     leaky_relu,
     log_softmax,
     relu,
@@ -22,6 +23,7 @@ __all__ = [
     "Activation",
     "Given",
     "Identity",
+    "GELU",
     "LeakyReLU",
     "LogSoftmax",
     "ReLU",
@@ -31,6 +33,7 @@ __all__ = [
     "Step",
     "Tanh",
     "as_module",
+    "gelu",
     "identity",
     "leaky_relu",
     "log_softmax",
@@ -127,6 +130,17 @@ class LeakyReLU(Module):
         return f"slope={self.slope}"
 
 
+class GELU(Module):
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+    def forward(self, x: Array) -> Array:
+        return gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        return "" if self.approximate == "none" else f"approximate={self.approximate!r}"
+
+
 class Softplus(Module):
     def forward(self, x: Array) -> Array:
         return softplus(x)
@@ -161,6 +175,7 @@ _NAMED: dict[str, type[Module]] = {
     "tanh": Tanh,
     "relu": ReLU,
     "leaky_relu": LeakyReLU,
+    "gelu": GELU,
     "softplus": Softplus,
     "softmax": Softmax,
     "log_softmax": LogSoftmax,

@@ -18,6 +18,7 @@ from autobp.nn.initializers import Initializer, fan_in, uniform
 from autobp.nn.module import Module
 from autobp.optim.option import count
 from autobp.primitive import Array
+from autobp.rules.neural import linear
 from autobp.tensor import Tensor
 
 __all__ = ["MLP", "Dropout", "Flatten", "Linear", "Sequential", "located", "weight_and_bias"]
@@ -53,8 +54,7 @@ class Linear(Module):
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
         if shape[-1:] != (self.in_features,):
             raise ValueError(_misfit(self, self.in_features, shape))
-        y = x @ self.weight.T
-        return y if self.bias is None else y + self.bias
+        return linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (
