@@ -87,6 +87,10 @@ class Activation(Module):
     def extra_repr(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
 
+    def _kind(self) -> str:
+        name = self.extra_repr()
+        return name if name.isidentifier() else "activation"
+
 
 class Identity(Module):
     def forward(self, x: Array) -> Array:

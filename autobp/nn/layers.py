@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
 from itertools import pairwise
@@ -18,7 +17,7 @@ from autobp.nn.initializers import Initializer, fan_in, uniform
 from autobp.nn.module import Module
 from autobp.optim.option import count
 from autobp.primitive import Array
-from autobp.rules.neural import linear
+from autobp.rules.neural import floating, linear
 from autobp.tensor import Tensor
 
 __all__ = ["MLP", "Dropout", "Flatten", "Linear", "Sequential", "located", "weight_and_bias"]
@@ -112,7 +111,7 @@ class Dropout(Module):
     def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:
             return x
-        x = x if hasattr(x, "dtype") else np.asarray(x)
+        x = floating(x)
         kept = self.rng.random(x.shape, np.float32) >= self.p
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
         return x * (kept * x.dtype.type(scale))
@@ -141,11 +140,11 @@ class Sequential(Module):
 
     def __init__(self, *layers: Given) -> None:
         self.layers = tuple(map(as_module, layers))
-        kinds = [type(layer).__name__.lower() for layer in self.layers]
-        many, count = Counter(kinds), Counter[str]()
-        for kind, layer in zip(kinds, self.layers):
-            count[kind] += 1
-            layer._title = f"{kind}{count[kind]}" if many[kind] > 1 else kind
+        kinds = [layer._kind() for layer in self.layers]
+        self._titles = {
+            str(i): f"{kind}{kinds[: i + 1].count(kind)}" if kinds.count(kind) > 1 else kind
+            for i, kind in enumerate(kinds)
+        }
 
     def forward(self, x: Array) -> Array:
         for layer in self.layers:
@@ -155,8 +154,8 @@ class Sequential(Module):
     def _held(self) -> Iterator[tuple[str, Any]]:
         return ((path.removeprefix("layers."), part) for path, part in super()._held())
 
-    def _entitle(self) -> None:
-        pass
+    def _called(self, path: str) -> str:
+        return self._titles.get(path, path)
 
     def __len__(self) -> int:
         return len(self.layers)

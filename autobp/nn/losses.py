@@ -201,11 +201,13 @@ def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
 
 def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
     """Labels as whole numbers, each of which is a class."""
-    labels = given.astype(int) if given.dtype.kind in "iubf" else None
-    if labels is None or np.any(labels != given):
-        raise TypeError(
-            f"{who}: labels are whole numbers, not {given.dtype} such as {given.flat[0]!r}"
-        )
+    if given.dtype.kind not in "iubf":
+        raise TypeError(f"{who}: labels are whole numbers, not {given.dtype}")
+    broken = np.argwhere(given != np.rint(given))
+    if len(broken):
+        where = tuple(broken[0].tolist())
+        raise ValueError(f"{who}: labels are whole numbers, not {given[where]:.6g}{_at(where)}")
+    labels = given.astype(int)
     out = np.argwhere((labels < 0) | (labels >= classes))
     if len(out):
         where = tuple(out[0].tolist())
@@ -221,7 +223,10 @@ def _at(where: tuple[int, ...]) -> str:
 
 
 def _aligned(who: str, predicted: Array, target: Array) -> tuple[Array, Array]:
+    """Both as floating-point numbers; constant targets in the type of the predictions."""
     predicted, target = floating(predicted), floating(target)
+    if isinstance(target, np.ndarray):
+        target = target.astype(predicted.dtype, copy=False)
     if predicted.shape != target.shape:
         raise ValueError(
             f"{who}: predictions of shape {predicted.shape} and targets of shape {target.shape};"

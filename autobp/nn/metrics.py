@@ -29,8 +29,8 @@ def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
 def accuracy(predicted: Any, truth: Any) -> float:
     """The part of the samples whose class is predicted rightly, from 0 to 1.
 
-    Both may be labels, or numbers for every class, of which the greatest counts; of one output for
-    each sample, (n,) or (n, 1), what is above ½ is class 1.
+    Both may be labels, or numbers for every class, of which the greatest counts. Of probabilities,
+    one for each sample, (n,) or (n, 1), what is above ½ is class 1.
 
     >>> from autobp import nn
     >>> nn.accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
@@ -72,7 +72,7 @@ def decided(scores: Any) -> np.ndarray:
         a = a[:, 0]
     if a.ndim != 1:
         raise ValueError(f"classes are of shape (n,), (n, 1) or (n, classes), not {a.shape}")
-    return a.astype(int) if a.dtype.kind in "iub" else (a > 0.5).astype(int)
+    return (a if np.array_equal(a, np.rint(a)) else a > 0.5).astype(int)
 
 
 def _many(labels: np.ndarray) -> str:

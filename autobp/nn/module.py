@@ -2,7 +2,8 @@
 
 Nothing is registered. What a module holds is what is found in its attributes, also within lists,
 tuples and dicts there: Tensors that require a gradient are its parameters, constant ones its
-buffers, and modules its children.
+buffers, and modules its children. Attributes that begin with an underscore are its own affair, and
+so are results of operations.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ class Module:
     def _held(self) -> Iterator[tuple[str, Any]]:
         """What is in the attributes, and in lists, tuples and dicts there, with its path."""
         for attribute, value in vars(self).items():
+            if attribute[0] == "_":
+                continue
             if isinstance(value, dict | list | tuple):
                 yield from _within(value, attribute)
             else:
@@ -113,7 +116,7 @@ class Module:
         seen = set()
         for path, module in self.named_modules():
             for step, part in module._held():
-                if isinstance(part, Tensor) and part not in seen:
+                if isinstance(part, Tensor) and part.is_leaf and part not in seen:
                     seen.add(part)
                     yield _joined(path, step), part
 
@@ -188,14 +191,21 @@ class Module:
     @property
     def title(self) -> str:
         """The name of the scope that a call opens."""
-        return self.name or self._title or type(self).__name__.lower()
+        return self.name or self._title or self._kind()
+
+    def _kind(self) -> str:
+        return type(self).__name__.lower()
+
+    def _called(self, path: str) -> str:
+        """The title of what is held by a path."""
+        return path
 
     def _entitle(self) -> None:
         """Tell the children the names they are held by, and name the parameters."""
         where = current().scope or ""
         for path, part in self._held():
             if isinstance(part, Module):
-                part._title = path
+                part._title = self._called(path)
             elif isinstance(part, Tensor) and part.scope is None:
                 part.scope = where
                 if part.name is None:

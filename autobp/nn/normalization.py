@@ -100,20 +100,23 @@ class LayerNorm(Module):
 
     def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.shape = tuple(count("LayerNorm: normalized_shape", n, 1) for n in shape)
+        self.normalized_shape = tuple(count("LayerNorm: normalized_shape", n, 1) for n in shape)
         self.eps = eps
-        self.weight, self.bias = Tensor(np.ones(self.shape)), Tensor(np.zeros(self.shape))
+        self.weight, self.bias = (
+            Tensor(np.ones(self.normalized_shape)),
+            Tensor(np.zeros(self.normalized_shape)),
+        )
 
     def forward(self, x: Array) -> Array:
         shape = np.shape(x)
-        if shape[-len(self.shape) :] != self.shape:
+        if shape[-len(self.normalized_shape) :] != self.normalized_shape:
             raise ValueError(
-                f"{located(self)} takes an input whose last axes are {self.shape}, not {shape}"
+                f"{located(self)} takes an input whose last axes are {self.normalized_shape}, not {shape}"
             )
-        axes = tuple(range(-len(self.shape), 0))
+        axes = tuple(range(-len(self.normalized_shape), 0))
         centred = x - np.mean(x, axis=axes, keepdims=True)
         variance = np.mean(centred**2, axis=axes, keepdims=True)
         return centred / np.sqrt(variance + self.eps) * self.weight + self.bias
 
     def extra_repr(self) -> str:
-        return f"{self.shape}, eps={self.eps}"
+        return f"{self.normalized_shape}, eps={self.eps}"
