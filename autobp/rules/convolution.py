@@ -200,7 +200,7 @@ def conv2d(
     x, w = floating(x), floating(w)
     at_least = {"stride": 1, "padding": 0, "dilation": 1}
     given = {"stride": stride, "padding": padding, "dilation": dilation}
-    steps, margin, spread = (_pair("conv2d", k, v, at_least[k]) for k, v in given.items())
+    steps, margin, spread = (pair("conv2d", k, v, at_least[k]) for k, v in given.items())
     both = f"{_described('x', x)} and {_described('w', w)}"
     for a in (x, w):
         if a.ndim != 4:
@@ -261,9 +261,9 @@ def _pooled(
     name: str, x: Array, size: Any, stride: Any, padding: Any, border: float
 ) -> tuple[Array, Pair, Pair]:
     x = floating(x)
-    window = _pair(name, "size", size, 1)
-    steps = window if stride is None else _pair(name, "stride", stride, 1)
-    margin = _pair(name, "padding", padding, 0)
+    window = pair(name, "size", size, 1)
+    steps = window if stride is None else pair(name, "stride", stride, 1)
+    margin = pair(name, "padding", padding, 0)
     if x.ndim != 4:
         raise ValueError(f"{name}: {_described('x', x)}: x takes 4 dimensions, not {x.ndim}")
     if any(2 * p > k for p, k in zip(margin, window, strict=True)):
@@ -275,7 +275,7 @@ def _pooled(
     return _padded(x, margin, border), window, steps
 
 
-def _pair(name: str, what: str, given: Any, least: int) -> Pair:
+def pair(name: str, what: str, given: Any, least: int) -> Pair:
     pair = (given, given) if isinstance(given, int | np.integer) else given
     if not (
         isinstance(pair, tuple | list)
