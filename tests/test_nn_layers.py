@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, nn
+from autobp import Tensor, check_gradients, grad, nn, scope
 from tests.samples import generator
 
 # ── values and gradients, as PyTorch has them ─────────────────────────────────────────────────────
@@ -291,3 +291,336 @@ EXPECTED: dict[str, dict[str, list[float]]] = {
     },
 }
 # fmt: on
+
+
+# ── what layers begin with ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("make", "fan_in"),
+    [
+        (lambda rng: nn.Linear(25, 400, rng=rng), 25),
+        (lambda rng: nn.Conv2d(4, 99, 5, rng=rng), 100),
+    ],
+)
+def test_parameters_begin_uniform_within_the_square_root_of_fan_in(make, fan_in):
+    layer = make(0)
+    for p in layer.parameters():
+        bound = 1 / np.sqrt(fan_in)
+        assert 0.97 * bound < np.max(np.abs(p.numpy())) <= bound
+        assert np.std(p.numpy()) == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+def test_a_seed_makes_all_the_same():
+    same = lambda a, b: all(map(np.array_equal, a.state_dict().values(), b.state_dict().values()))
+    make = lambda rng: nn.MLP([3, 5, 5, 2], rng=rng)
+    assert same(make(7), make(7))
+    assert not same(make(7), make(8))
+    assert not same(make(None), make(None))
+    assert same(make(np.random.default_rng(7)), make(7))
+    net = make(7)
+    assert not np.array_equal(net[0].bias.data, net[2].bias.data)  # one generator for all layers
+    layers = [nn.Layer(2, 3, rng=1), nn.Layer(2, 3, rng=1)]
+    assert same(*layers)
+
+
+INITIALIZERS = {
+    "normal": (nn.normal(0.3), 0.0, 0.3),
+    "uniform": (nn.uniform(1.0, 4.0), 2.5, 3 / np.sqrt(12)),
+    "xavier": (nn.xavier(), 0.0, np.sqrt(2 / (60 + 80))),
+    "xavier, n_in alone": (nn.xavier(fan_out=False), 0.0, np.sqrt(1 / 60)),
+    "he": (nn.he(), 0.0, np.sqrt(2 / 60)),
+    "zeros": (nn.zeros(), 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initializers(name):
+    init, mean, std = INITIALIZERS[name]
+    for layer in (nn.Linear(60, 80, init=init, rng=0), nn.Conv2d(15, 20, 2, init=init, rng=0)):
+        w = layer.weight.numpy()
+        assert np.mean(w) == pytest.approx(mean, abs=0.05)
+        assert np.std(w) == pytest.approx(std, rel=0.05)
+        np.testing.assert_array_equal(layer.bias.numpy(), 0.0)
+        again = init(w.shape, np.random.default_rng(0))
+        np.testing.assert_array_equal(w, again)
+
+
+def test_weights_from_a_file(tmp_path):
+    path = tmp_path / "first.npy"
+    np.save(path, np.arange(6.0).reshape(2, 3))
+    layer = nn.Linear(3, 2, bias=False, init=nn.from_npy(path))
+    np.testing.assert_array_equal(layer.weight.numpy(), [[0, 1, 2], [3, 4, 5]])
+    with pytest.raises(ValueError) as caught:
+        nn.Linear(2, 3, init=nn.from_npy(path))
+    assert str(caught.value) == (
+        f"{path} holds an array of shape (2, 3), not (3, 2); weights are (out, in): save the"
+        " transpose"
+    )
+    with pytest.raises(ValueError, match=r"holds an array of shape \(2, 3\), not \(4, 4\)$"):
+        nn.Linear(4, 4, init=nn.from_npy(path))
+
+
+# ── activations ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_perceptron_steps_at_its_threshold():
+    x = Tensor([-1.0, 0.0, 0.4, 0.5, 0.6])
+    np.testing.assert_array_equal(nn.step(x).numpy(), [0, 0, 1, 1, 1])
+    y = nn.Step(0.5)(x)
+    np.testing.assert_array_equal(y.numpy(), [0, 0, 0, 0, 1])
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, np.zeros(5))
+    assert nn.step(np.float32([1.0])).dtype == np.float32
+
+
+def test_gelu_is_exact_far_out():
+    """x Φ(x), with Φ from mpmath."""
+    x = np.array([-30.0, -8.0, -5.0, -1.0, -1e-3, 0.0, 0.5, 3.0, 9.0])
+    expected = [
+        -1.472014178144456e-196, -4.976768459417427e-15, -1.43325785939597e-6, -0.1586552539314571,
+        -0.0004996010577860889, 0.0, 0.3457312306370066, 2.99595030590511, 9.0,
+    ]  # fmt: skip
+    np.testing.assert_allclose(nn.gelu(x), expected, rtol=1e-13)
+    assert grad(nn.gelu)(0.5) == pytest.approx(0.8674951246561628, rel=1e-14)
+    assert nn.gelu(Tensor(1.0)).item() == pytest.approx(0.841344746068543, rel=1e-15)
+    assert nn.gelu(np.float32([1.0])).dtype == np.float32
+
+
+NAMES = [
+    "identity",
+    "step",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "gelu",
+    "softplus",
+    "softmax",
+    "log_softmax",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_activations_by_name_class_module_and_function(name):
+    function = getattr(nn, name)
+    x = np.array([[-1.0, 0.5, 2.0]])
+    for given in (name, function, nn.Sequential(name)[0], type(nn.Sequential(name)[0])):
+        np.testing.assert_array_equal(nn.Sequential(given)(x), function(x))
+
+
+# ── shapes and scopes ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_linear_takes_any_number_of_axes_in_front():
+    layer = nn.Linear(3, 2, rng=0)
+    x = generator("x").uniform(-1, 1, (2, 4, 3))
+    assert layer(x[0, 0]).shape == (2,)
+    assert layer(x).shape == (2, 4, 2)
+    np.testing.assert_allclose(layer(x)[1].numpy(), layer(x[1]).numpy(), rtol=1e-14)
+    np.testing.assert_allclose(layer([1.0, 2.0, 3.0]).numpy(), layer(np.r_[1.0, 2, 3]).numpy())
+
+
+def test_flatten():
+    assert nn.Flatten()(np.ones((2, 3, 4))).shape == (2, 12)
+    assert nn.Flatten()(np.ones((0, 3, 4))).shape == (0, 12)
+    assert nn.Flatten()(Tensor(np.ones(3))).shape == (3, 1)
+
+
+def test_an_mlp_is_linear_layers_and_activations():
+    model = nn.MLP([2, 4, 3, 1], "tanh", "sigmoid", rng=0)
+    x = generator("x").uniform(-1, 1, (5, 2))
+    state = model.state_dict()
+    h = x
+    for i in (0, 2, 4):
+        z = h @ state[f"{i}.weight"].T + state[f"{i}.bias"]
+        h = 1 / (1 + np.exp(-z)) if i == 4 else np.tanh(z)
+    np.testing.assert_allclose(model(x).numpy(), h, rtol=1e-14)
+    assert [type(layer).__name__ for layer in nn.MLP([2, 1])] == ["Linear"]
+    assert list(nn.MLP([2, 3, 1], bias=False).state_dict()) == ["0.weight", "2.weight"]
+    assert [layer.slope for layer in nn.MLP([1, 1, 1, 1], nn.LeakyReLU(0.3))[1::2]] == [0.3, 0.3]
+
+
+def test_each_operation_knows_its_layer():
+    model = nn.MLP([2, 4, 3], "tanh", rng=0)
+    y = model(np.ones((5, 2)))
+    assert y.scope == "mlp/linear2"
+    names = {p.name: p.scope for p in model.parameters()}
+    assert names == {
+        "linear1.weight": "mlp/linear1",
+        "linear1.bias": "mlp/linear1",
+        "linear2.weight": "mlp/linear2",
+        "linear2.bias": "mlp/linear2",
+    }
+    model.name = "policy"
+    with scope("step1"):
+        assert model(np.ones(2)).scope == "step1/policy/linear2"
+    assert nn.Sequential(np.sin, "relu")(Tensor(1.0)).scope == "sequential/relu"
+    assert nn.Sequential("relu", np.sin)(Tensor(1.0)).scope == "sequential/sin"
+    assert nn.Sequential(lambda x: 2 * x)(Tensor(1.0)).scope == "sequential/activation"
+
+
+# ── dropout and batch normalization: training and use ─────────────────────────────────────────────
+
+
+def test_dropout_keeps_sums_on_average():
+    layer = nn.Dropout(0.3, rng=0)
+    x = Tensor(np.ones(20_000, np.float32))
+    y = layer(x)
+    assert y.dtype == np.float32
+    assert set(np.unique(y.numpy())) == {0, np.float32(1 / 0.7)}
+    assert np.mean(y.numpy()) == pytest.approx(1, abs=0.02)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, y.numpy())  # what is dropped has no gradient either
+    assert not np.array_equal(layer(x).numpy(), y.numpy())
+    assert layer.eval()(x) is x
+    np.testing.assert_array_equal(nn.Dropout(1.0)(np.ones(3)), 0)
+    np.testing.assert_array_equal(nn.Dropout(0.0)(np.ones(3)), 1)
+    np.testing.assert_array_equal(nn.Dropout(0.75, rng=0)(np.ones(9, int)) % 4, 0)
+
+
+def test_batch_normalization_remembers_averages_in_training_alone():
+    layer = nn.BatchNorm2d(2).astype(np.float32)
+    x = generator("x").normal(3, 2, (50, 2, 4, 4)).astype(np.float32)
+    y = layer(x).numpy()
+    np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.var(axis=(0, 2, 3)), 1, atol=1e-4)
+    for _ in range(100):
+        layer(x)
+    before = layer.state_dict()
+    np.testing.assert_allclose(before["running_mean"], x.mean(axis=(0, 2, 3)), rtol=1e-3)
+    np.testing.assert_allclose(before["running_var"], x.var(axis=(0, 2, 3), ddof=1), rtol=1e-3)
+    assert before["running_var"].dtype == np.float32
+    layer.eval()
+    np.testing.assert_allclose(layer(x).numpy(), y, atol=2e-3)
+    assert layer(x[:1]).shape == (1, 2, 4, 4)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_what_was_computed_in_use_keeps_its_derivative_when_training_goes_on():
+    layer = nn.BatchNorm1d(1, eps=0.25).eval()
+    layer.running_var.data = np.array([3.75])
+    x = Tensor([[1.0], [2.0]])
+    y = layer(x)
+    layer.train()(np.array([[1.0], [2.0]]))
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [[0.5], [0.5]])
+
+
+def test_statistics_are_remembered_within_grad():
+    layer = nn.BatchNorm1d(2)
+    x = generator("x").normal(3, 2, (6, 2))
+    params = {name: p.numpy() for name, p in layer.named_parameters()}
+    grad(lambda params: np.sum(nn.functional_call(layer, params, x) ** 3))(params)
+    np.testing.assert_allclose(layer.running_mean.numpy(), 0.1 * x.mean(axis=0))
+
+
+# ── neurons one by one ────────────────────────────────────────────────────────────────────────────
+
+
+def test_neurons_compute_what_matrices_do():
+    net = nn.Sequential(nn.Layer(2, 3, "tanh", rng=0), nn.Layer(3, 2, "identity", rng=1))
+    x = [0.5, -2.0]
+    outputs = net(x)
+    w = [[n.w[i].item() for i in range(2)] for n in net[0].neurons]
+    v = [[n.w[i].item() for i in range(3)] for n in net[1].neurons]
+    np.testing.assert_allclose([y.item() for y in outputs], v @ np.tanh(np.dot(w, x)), rtol=1e-14)
+    outputs[1].backward()
+    np.testing.assert_allclose([w.grad for w in net[1].neurons[1].w], np.tanh(np.dot(w, x)))
+    assert net[1].neurons[0].b.grad is None
+    assert {type(p.data) for p in net.parameters()} == {float}
+    assert sum(1 for _ in net.parameters()) == 3 * 3 + 2 * 4
+    assert [p.name for p in net[0].parameters()][:4] == [
+        "layer1.n1.w1", "layer1.n1.w2", "layer1.n1.b", "layer1.n2.w1",
+    ]  # fmt: skip
+    assert outputs[0].scope == "sequential/layer2/n1"
+
+
+def test_a_layer_of_one_neuron_gives_a_number():
+    y = nn.Layer(2, 1, rng=0)(np.array([1.0, 2.0]))
+    assert isinstance(y, Tensor)
+    assert y.shape == ()
+    assert isinstance(nn.Neuron(2)(Tensor([1.0, 2.0])), Tensor)
+
+
+def test_neurons_learn_xor():
+    net = nn.Sequential(nn.Layer(2, 4, "tanh", rng=3), nn.Layer(4, 1, "identity", rng=4))
+    data = [([0.0, 0.0], -1), ([0.0, 1.0], 1), ([1.0, 0.0], 1), ([1.0, 1.0], -1)]
+    for _ in range(150):
+        net.zero_grad()
+        sum((net(x) - y) ** 2 for x, y in data).backward()
+        for p in net.parameters():
+            p.data -= 0.1 * p.grad
+    assert all(net(x).item() * y > 0.5 for x, y in data)
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────
+
+# fmt: off
+REFUSED = {
+    "Linear 'mlp/linear1' takes 784 features, not 28×28; flatten first (nn.Flatten) (its input has"
+    " shape (5, 28, 28))":
+        lambda: nn.MLP([784, 3, 2])(np.ones((5, 28, 28))),
+    "Linear 'linear' takes 4 features, not 3 (its input has shape (3,))":
+        lambda: nn.Linear(4, 2)([1.0, 2.0, 3.0]),
+    "Linear 'linear' takes 4 features, not a single number (its input has shape ())":
+        lambda: nn.Linear(4, 2)(1.0),
+    "Linear: in_features must be at least 1, not 0":
+        lambda: nn.Linear(0, 2),
+    "Linear: out_features must be a whole number, not 2.5":
+        lambda: nn.Linear(1, 2.5),
+    "init gave an array of shape (2, 1), not (1, 2)":
+        lambda: nn.Linear(2, 1, init=lambda shape, rng: rng.normal(size=shape[::-1])),
+    "Conv2d 'conv2d' takes images of shape (samples, 1, height, width), not (5, 28, 28); images"
+    " without an axis of channels take it by x[:, None]":
+        lambda: nn.Conv2d(1, 2, 3)(np.ones((5, 28, 28))),
+    "Conv2d 'conv2d' takes images of shape (samples, 1, height, width), not (5, 3, 28, 28)":
+        lambda: nn.Conv2d(1, 2, 3)(np.ones((5, 3, 28, 28))),
+    "Conv2d: in_channels must be at least 1, not 0":
+        lambda: nn.Conv2d(0, 2, 3),
+    "Conv2d: kernel_size=0 is not a number, or two, of 1 or more":
+        lambda: nn.Conv2d(1, 2, 0),
+    "Conv2d: padding=(1, 2, 3) is not a number, or two, of 0 or more":
+        lambda: nn.Conv2d(1, 2, 3, padding=(1, 2, 3)),
+    "MaxPool2d: stride=0 is not a number, or two, of 1 or more":
+        lambda: nn.MaxPool2d(2, 0),
+    "Dropout: p is a probability, from 0 to 1, not 1.5":
+        lambda: nn.Dropout(1.5),
+    "BatchNorm1d 'batchnorm1d' takes an input of shape (samples, 3) or (samples, 3, length), not"
+    " (5, 2)":
+        lambda: nn.BatchNorm1d(3)(np.ones((5, 2))),
+    "BatchNorm2d 'net/batchnorm2d' takes an input of shape (samples, 3, height, width), not (5, 3)":
+        lambda: named(nn.Sequential(nn.BatchNorm2d(3)), "net")(np.ones((5, 3))),
+    "BatchNorm1d 'batchnorm1d': a single value in each channel has no variance to train with; use"
+    " larger batches, or eval()":
+        lambda: nn.BatchNorm1d(3)(np.ones((1, 3))),
+    "LayerNorm 'layernorm' takes an input whose last axes are (3,), not (3, 2)":
+        lambda: nn.LayerNorm(3)(np.ones((3, 2))),
+    "Neuron 'neuron' takes 2 numbers, not 3":
+        lambda: nn.Neuron(2)([1.0, 2.0, 3.0]),
+    "Neuron 'layer/n1' takes 2 numbers, not 1":
+        lambda: nn.Layer(2, 3)([1.0]),
+    "MLP: sizes are those of the input and of each layer, two or more, not [3]":
+        lambda: nn.MLP([3]),
+    "no activation is called 'rely'; there are identity, step, sigmoid, tanh, relu, leaky_relu,"
+    " gelu, softplus, softmax, log_softmax":
+        lambda: nn.MLP([3, 2, 1], "rely"),
+    "3 is no module and no function":
+        lambda: nn.Sequential(3),
+    "gelu: approximate is \"none\" or \"tanh\", not 'fast'":
+        lambda: nn.gelu([1.0], "fast"),
+}
+# fmt: on
+
+
+def named(module: nn.Module, name: str) -> nn.Module:
+    module.name = name
+    return module
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_refused(text):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        REFUSED[text]()
+    assert str(caught.value) == text

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, nn
+from autobp import Tensor, check_gradients, grad, nn
 from tests.samples import generator
 from tests.test_nn_layers import weights_of
 
@@ -186,3 +186,204 @@ EXPECTED: dict[str, dict[str, list[float]]] = {
     },
 }
 # fmt: on
+
+
+# ── what they are known to be ─────────────────────────────────────────────────────────────────────
+
+
+def test_cross_entropy_of_the_textbook():
+    F = np.array([[0.2, 0.5, 0.3], [0.2, 0.6, 0.2]])
+    assert float(nn.nll(np.log(F), [2, 1])) == pytest.approx(0.8573992140459634, rel=1e-15)
+    assert float(nn.nll(np.log(F), nn.one_hot([2, 1], 3))) == pytest.approx(0.8573992140459634)
+    assert float(nn.nll(np.log([0.3, 0.5, 0.2]), 2)) == pytest.approx(-np.log(0.2))
+    Z = np.array([[2, 25, 13], [54, 3, 11]])
+    assert float(nn.cross_entropy(Z, [2, 1])) == pytest.approx(31.500003072148047, rel=1e-15)
+    softmax = nn.softmax(Z)
+    expected = (softmax - nn.one_hot([2, 1], 3)) / 2
+    np.testing.assert_allclose(grad(lambda Z: nn.cross_entropy(Z, [2, 1]))(Z), expected, 1e-12)
+
+
+def test_softmax_regression_with_a_penalty():
+    X, y, reg = np.array([[2.0, 3.0], [4.0, 5.0]]), np.array([2, 1]), 0.2
+    W = Tensor([[0.1, 0.2, 0.3], [0.4, 0.2, 0.8]])
+    loss = nn.cross_entropy(X @ W, y) + nn.l2_penalty([W], reg)
+    loss.backward()
+    assert loss.item() == pytest.approx(2.0863049636282662, rel=1e-14)
+    expected = [[0.30213245, -1.75779321, 1.69566076], [0.5254108, -2.19194012, 2.22652932]]
+    np.testing.assert_allclose(W.grad, expected, atol=5e-9)
+
+
+def test_three_losses_begin_with_the_same_gradient():
+    """Sigmoid and binary cross entropy, softmax and cross entropy, half the squared error: each
+    hands (F − Y)/m to what made its scores."""
+    z = generator("scores").uniform(-2, 2, (5, 1))
+    y = np.array([[0.0], [1.0], [1.0], [0.0], [1.0]])
+    for loss in (
+        nn.binary_cross_entropy_with_logits,
+        lambda z, y: nn.binary_cross_entropy(nn.sigmoid(z), y),
+    ):
+        np.testing.assert_allclose(grad(loss)(z, y), (nn.sigmoid(z) - y) / 5, 1e-12)
+    np.testing.assert_allclose(grad(lambda z: nn.mse(z, y, half=True))(z), (z - y) / 5, 1e-12)
+    Z, Y = np.hstack([z, 1 - z, z * z]), nn.one_hot([0, 2, 1, 1, 0])
+    np.testing.assert_allclose(
+        grad(lambda Z: nn.cross_entropy(Z, Y))(Z), (nn.softmax(Z) - Y) / 5, 1e-12, 1e-15
+    )
+
+
+def test_labels_and_one_hot_rows_are_the_same_target():
+    scores = generator("scores").uniform(-5, 5, (4, 3))
+    for target in ([0, 2, 1, 1], np.array([0, 2, 1, 1], np.uint8), [0.0, 2.0, 1.0, 1.0]):
+        assert nn.cross_entropy(scores, target) == pytest.approx(
+            nn.cross_entropy(scores, nn.one_hot([0, 2, 1, 1], 3)), rel=1e-15
+        )
+
+
+def test_binary_cross_entropy_is_safe_at_0_and_1():
+    p = Tensor([0.0, 1.0, 0.0, 1.0, 1e-300])
+    y = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    losses = nn.binary_cross_entropy(p, y, reduction="none")
+    np.testing.assert_array_equal(losses.numpy(), [0, 0, 100, 100, 100])
+    losses.sum().backward()
+    np.testing.assert_array_equal(p.grad, [1, -1, 0, 0, 0])
+    z = Tensor([-1e4, 1e4, 1e4, -1e4])
+    losses = nn.binary_cross_entropy_with_logits(z, [0, 1, 0, 1], reduction="none")
+    np.testing.assert_array_equal(losses.numpy(), [0, 0, 1e4, 1e4])
+    losses.sum().backward()
+    np.testing.assert_array_equal(z.grad, [0, 0, 1, -1])
+
+
+def test_small_differences_count_in_the_loss_of_great_scores():
+    assert nn.binary_cross_entropy_with_logits([40.0], [1.0]) == pytest.approx(
+        np.exp(-40), rel=1e-9
+    )
+    assert nn.cross_entropy([[0.0, 30.0]], [1]) == pytest.approx(np.exp(-30), rel=1e-2)
+
+
+def test_constant_targets_take_the_type_of_the_predictions():
+    p = Tensor(np.ones((3, 1), np.float32))
+    assert nn.mse(p, np.zeros((3, 1))).dtype == np.float32
+    assert nn.cross_entropy(Tensor(np.ones((2, 3), np.float32)), np.eye(3)[:2]).dtype == np.float32
+
+
+def test_targets_may_be_learned():
+    target = Tensor([[0.5], [1.0]])
+    nn.mse(np.array([[1.0], [3.0]]), target).backward()
+    np.testing.assert_array_equal(target.grad, [[-0.5], [-2.0]])
+    soft = Tensor([[0.5, 0.5]])
+    nn.cross_entropy([[0.0, 0.0]], soft).backward()
+    np.testing.assert_allclose(soft.grad, np.log([[2.0, 2.0]]))
+
+
+def test_penalties_of_whatever_holds_parameters():
+    model = nn.MLP([2, 3, 1], rng=0)
+    expected = 0.5 * sum(np.sum(p.numpy() ** 2) for p in model.parameters())
+    assert nn.l2_penalty(model.parameters(), 0.5).item() == pytest.approx(expected)
+    assert nn.l2_penalty(dict(model.named_parameters()), 0.5).item() == pytest.approx(expected)
+    w = Tensor([3.0, 4.0])
+    nn.l2_penalty(w, 0.1).backward()
+    np.testing.assert_allclose(w.grad, [0.6, 0.8])
+
+
+def test_losses_are_scopes():
+    assert nn.mse(Tensor([1.0]), [0.0]).scope == "mse"
+    assert nn.cross_entropy(Tensor([[1.0, 2.0]]), [0]).scope == "cross_entropy"
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────
+
+ONES = np.ones((2, 3))
+
+# fmt: off
+REFUSED = {
+    "cross_entropy: the label at [1] is 3; with 3 classes labels are 0 to 2":
+        lambda: nn.cross_entropy(ONES, [0, 3]),
+    "cross_entropy: the label at [0] is -1; with 3 classes labels are 0 to 2":
+        lambda: nn.cross_entropy(ONES, [-1, 0]),
+    "nll: the label is 5; with 3 classes labels are 0 to 2":
+        lambda: nn.nll(np.ones(3), 5),
+    "cross_entropy: labels are whole numbers, not 0.5 at [1]":
+        lambda: nn.cross_entropy(ONES, [0, 0.5]),
+    "cross_entropy: labels are whole numbers, not nan at [0]":
+        lambda: nn.cross_entropy(ONES, [np.nan, 0]),
+    "cross_entropy: labels are whole numbers, not <U3":
+        lambda: nn.cross_entropy(ONES, ["cat", "dog"]),
+    "cross_entropy: scores of shape (2, 3) take labels of shape (2,) or probabilities of shape"
+    " (2, 3), not a target of shape (2, 1)":
+        lambda: nn.cross_entropy(ONES, [[0], [1]]),
+    "cross_entropy: scores of shape (2, 3) take labels of shape (2,) or probabilities of shape"
+    " (2, 3), not a target of shape (3,)":
+        lambda: nn.cross_entropy(ONES, [0, 1, 2]),
+    "cross_entropy: probabilities are 0 or more and sum to 1; those of the target at [1] sum to"
+    " 1.5, the least of them is 0.5":
+        lambda: nn.cross_entropy(ONES, [[0, 1, 0], [0.5, 0.5, 0.5]]),
+    "cross_entropy: probabilities are 0 or more and sum to 1; those of the target at [0] sum to"
+    " 1, the least of them is -1":
+        lambda: nn.cross_entropy(ONES, [[2, -1, 0], [0, 1, 0]]),
+    "cross_entropy takes a score for each class, not a single number":
+        lambda: nn.cross_entropy(1.0, 0),
+    "mse: predictions of shape (4, 1) and targets of shape (4,); they must be the same (reshape"
+    " one of them)":
+        lambda: nn.mse(np.ones((4, 1)), np.ones(4)),
+    "binary_cross_entropy: probabilities are from 0 to 1, not 1.5 at [1]; scores of any size go"
+    " to binary_cross_entropy_with_logits":
+        lambda: nn.binary_cross_entropy([0.5, 1.5], [0, 1]),
+    "binary_cross_entropy: probabilities are from 0 to 1, not nan at [0]; scores of any size go"
+    " to binary_cross_entropy_with_logits":
+        lambda: nn.binary_cross_entropy([np.nan], [0]),
+    "binary_cross_entropy_with_logits: targets are from 0 to 1, not -1 at [0]":
+        lambda: nn.binary_cross_entropy_with_logits([0.5], [-1]),
+    "hinge: labels are -1 and 1 (of 0 and 1, 2*y - 1 makes them)":
+        lambda: nn.hinge([0.5, 1.5], [0, 1]),
+    "huber: delta must be above 0, not 0":
+        lambda: nn.huber([0.5], [0], delta=0),
+    'mse: reduction is "mean", "sum" or "none", not \'avg\'':
+        lambda: nn.mse([0.5], [0], reduction="avg"),
+    "one_hot: the label at [1] is 2; with 2 classes labels are 0 to 1":
+        lambda: nn.one_hot([0, 2], 2),
+    "accuracy: 2 predictions for 3 samples":
+        lambda: nn.accuracy([0, 1], [0, 1, 1]),
+    "accuracy: there are no samples":
+        lambda: nn.accuracy([], []),
+    "classes are of shape (n,), (n, 1) or (n, classes), not (2, 2, 2)":
+        lambda: nn.accuracy(np.ones((2, 2, 2)), [0, 1]),
+    "confusion_matrix: 1 predictions for 2 samples":
+        lambda: nn.confusion_matrix([0], [0, 1]),
+    "confusion_matrix: the label at [0] is 4; with 2 classes labels are 0 to 1":
+        lambda: nn.confusion_matrix([4], [0], classes=2),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_refused(text):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        REFUSED[text]()
+    assert str(caught.value) == text
+
+
+# ── metrics ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_hot_of_any_shape():
+    np.testing.assert_array_equal(nn.one_hot([1, 0]), [[0, 1], [1, 0]])
+    assert nn.one_hot(2, 4).tolist() == [0, 0, 1, 0]
+    assert nn.one_hot(np.zeros((2, 3), int), 5).shape == (2, 3, 5)
+    assert nn.one_hot([]).shape == (0, 0)
+
+
+def test_accuracy_of_all_that_says_a_class():
+    scores, labels = np.array([[0.1, 2.0, 0.0], [5.0, 1.0, 1.0]]), [1, 2]
+    assert nn.accuracy(scores, labels) == 0.5
+    assert nn.accuracy(Tensor(scores), nn.one_hot(labels)) == 0.5
+    assert nn.accuracy([1, 0], labels) == 0.5
+    assert nn.accuracy([[0.9], [0.4], [0.6]], [1, 0, 0]) == pytest.approx(2 / 3)
+    assert nn.accuracy([0.9, 0.4], [[1.0], [0.0]]) == 1.0
+    assert nn.accuracy([3.0, 1.0], [3, 2]) == 0.5
+
+
+def test_confusion_matrix():
+    truth, found = [0, 0, 1, 2, 2, 2], [0, 1, 1, 2, 0, 2]
+    expected = [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+    assert nn.confusion_matrix(found, truth).tolist() == expected
+    assert nn.confusion_matrix(nn.one_hot(found), truth).tolist() == expected
+    assert nn.confusion_matrix([0], [0], classes=2).tolist() == [[1, 0], [0, 0]]

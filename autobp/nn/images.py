@@ -12,11 +12,9 @@ from autobp.nn.layers import located, weight_and_bias
 from autobp.nn.module import Module
 from autobp.optim.option import count
 from autobp.primitive import Array
-from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
+from autobp.rules.convolution import Pair, avg_pool2d, conv2d, max_pool2d, pair
 
 __all__ = ["AvgPool2d", "Conv2d", "MaxPool2d"]
-
-Pair = tuple[int, int]
 
 
 class Conv2d(Module):
@@ -47,10 +45,11 @@ class Conv2d(Module):
     ) -> None:
         self.in_channels = count("Conv2d: in_channels", in_channels, 1)
         self.out_channels = count("Conv2d: out_channels", out_channels, 1)
-        self.kernel_size, self.stride = kernel_size, stride
-        self.padding, self.dilation = padding, dilation
-        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-        shape = (out_channels, in_channels, *(count("Conv2d: kernel_size", n, 1) for n in size))
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.stride = pair("Conv2d", "stride", stride, 1)
+        self.padding = pair("Conv2d", "padding", padding, 0)
+        self.dilation = pair("Conv2d", "dilation", dilation, 1)
+        shape = (self.out_channels, self.in_channels, *self.kernel_size)
         self.weight, self.bias = weight_and_bias(shape, bias, init, rng)
 
     def forward(self, x: Array) -> Array:
@@ -65,16 +64,17 @@ class Conv2d(Module):
 
     def extra_repr(self) -> str:
         bias = "" if self.bias is not None else ", bias=False"
-        return f"{self.in_channels}, {self.out_channels}, {_window(self, dilation=1)}{bias}"
+        return f"{self.in_channels}, {self.out_channels}, {_window(self, dilation=(1, 1))}{bias}"
 
 
 class _Pool(Module):
     def __init__(
         self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
     ) -> None:
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        name = type(self).__name__
+        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
+        self.padding = pair(name, "padding", padding, 0)
 
     def extra_repr(self) -> str:
         return _window(self, stride=self.kernel_size)
@@ -102,8 +102,14 @@ class AvgPool2d(_Pool):
         return avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
-def _window(module: Any, **usual: Any) -> str:
+def _window(module: Any, **usual: Pair) -> str:
     """The options of a window that are not as usual."""
-    options = {"stride": 1, "padding": 0, **usual}
-    given = [f"{k}={getattr(module, k)}" for k, v in options.items() if getattr(module, k) != v]
-    return ", ".join([f"kernel_size={module.kernel_size}", *given])
+    options = {"stride": (1, 1), "padding": (0, 0), **usual}
+    given = {k: getattr(module, k) for k, v in options.items() if getattr(module, k) != v}
+    return ", ".join(
+        f"{k}={_short(v)}" for k, v in {"kernel_size": module.kernel_size, **given}.items()
+    )
+
+
+def _short(both: Pair) -> str:
+    return str(both[0] if both[0] == both[1] else both)

@@ -196,7 +196,9 @@ class MLP(Sequential):
         rng: Seed = None,
     ) -> None:
         if len(sizes) < 2:
-            raise ValueError(f"MLP: sizes are those of the input and of each layer, not {sizes}")
+            raise ValueError(
+                f"MLP: sizes are those of the input and of each layer, two or more, not {sizes}"
+            )
         rng = np.random.default_rng(rng)
         layers: list[Module] = []
         for n_in, n_out in pairwise(sizes):

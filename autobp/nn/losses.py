@@ -2,7 +2,7 @@
 
 `reduction` says what becomes of the losses of the samples: their "mean", their "sum", or "none",
 the losses themselves. Predictions and targets have the same shape, or it is an error: nothing is
-broadcast.
+broadcast. Each loss is a scope of its name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.context import scope
 from autobp.primitive import Array, constant
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@scope("mse")
 def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
     """Squared error: summed over the outputs of a sample, and averaged over the samples. With `half`
     the half of it, whose gradient is (predicted − target) / samples.
@@ -43,6 +45,7 @@ def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str =
     return _reduced("mse", squares / 2 if half else squares, reduction)
 
 
+@scope("cross_entropy")
 def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Array:
     """−log of the probability that the softmax of the scores gives to the true class. Classes are
     along axis 1 (or 0, if there is one sample).
@@ -61,6 +64,7 @@ def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Arr
     )
 
 
+@scope("binary_cross_entropy")
 def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str = "mean") -> Array:
     """−log of the probability of what is true: −y log p − (1 − y) log(1 − p). Logarithms are cut off
     at −100, as in PyTorch, so that a wrong 0 or 1 costs 100; there the derivative is 0.
@@ -86,16 +90,17 @@ _LEAST = np.exp(-100.0)
 
 
 def _within_unit(who: str, what: str, a: Any) -> None:
-    wrong = np.argwhere(~((np.asarray(a) >= 0) & (np.asarray(a) <= 1)))
-    if len(wrong):
-        where = tuple(wrong[0].tolist())
-        hint = "; scores of any size go to binary_cross_entropy_with_logits"
-        raise ValueError(
-            f"{who}: {what} are from 0 to 1, not {a[where]:.6g}{_at(where)}"
-            + (hint if what == "probabilities" else "")
-        )
+    if np.all((a >= 0) & (a <= 1)):
+        return
+    where = _first(~((a >= 0) & (a <= 1)))
+    hint = "; scores of any size go to binary_cross_entropy_with_logits"
+    raise ValueError(
+        f"{who}: {what} are from 0 to 1, not {np.asarray(a)[where]:.6g}{_at(where)}"
+        + (hint if what == "probabilities" else "")
+    )
 
 
+@scope("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, reduction: str = "mean"
 ) -> Array:
@@ -112,6 +117,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(who, y * softplus(-z) + (1 - y) * softplus(z), reduction)
 
 
+@scope("hinge")
 def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     """max(0, 1 − y·score) for labels y of −1 and 1: right by a margin costs nothing.
 
@@ -125,6 +131,7 @@ def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     return _reduced("hinge", relu(1 - y * f), reduction)
 
 
+@scope("huber")
 def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
     """Half the square of small errors; errors above `delta` count in proportion to their size, so
     that outliers pull no harder than others.
@@ -141,6 +148,7 @@ def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str
     return _reduced("huber", small * (size - small / 2), reduction)
 
 
+@scope("l2_penalty")
 def l2_penalty(params: Any, strength: float = 1.0) -> Array:
     """strength · Σ‖W‖² over all that is given: a Tensor, or any nest or iterable of them.
 
@@ -153,6 +161,7 @@ def l2_penalty(params: Any, strength: float = 1.0) -> Array:
     return strength * sum(np.sum(w**2) for w in (floating(w) for _, w in leaves(params)))
 
 
+@scope("nll")
 def nll(log_probabilities: Array, target: Any, *, reduction: str = "mean") -> Array:
     """Negative log likelihood: `cross_entropy` of what are log probabilities already.
 
@@ -178,14 +187,13 @@ def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
     if given.shape == logs.shape:
         if given.dtype.kind not in "fiub":
             raise TypeError(f"{who}: targets are numbers, not {given.dtype}")
-        totals = np.sum(given, axis=axis)
-        wrong = np.argwhere(~(np.isclose(totals, 1, atol=1e-3) & (np.min(given, axis=axis) >= 0)))
-        if len(wrong):
-            where = tuple(wrong[0].tolist())
+        totals, least = np.sum(given, axis=axis), np.min(given, axis=axis)
+        wrong = ~((np.abs(totals - 1) <= 1e-3) & (least >= 0))
+        if np.any(wrong):
+            where = _first(wrong)
             raise ValueError(
-                f"{who}: probabilities are 0 or more and sum to 1; those of the target"
-                f"{_at(where)} sum to {totals[where]:.6g}, the least of them is"
-                f" {np.min(given, axis=axis)[where]:.6g}"
+                f"{who}: probabilities are 0 or more and sum to 1; those of the target{_at(where)}"
+                f" sum to {totals[where]:.6g}, the least of them is {least[where]:.6g}"
             )
         soft = target if isinstance(target, Tensor) else given.astype(logs.dtype, copy=False)
         return _reduced(who, -np.sum(soft * logs, axis=axis), reduction)
@@ -194,23 +202,21 @@ def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
             f"{who}: scores of shape {logs.shape} take labels of shape {labels_shape} or"
             f" probabilities of shape {logs.shape}, not a target of shape {given.shape}"
         )
-    labels = as_labels(who, given, classes)
-    picked = np.take_along_axis(logs, np.expand_dims(labels, axis), axis)
-    return _reduced(who, -np.squeeze(picked, axis), reduction)
+    place: list[Any] = list(np.indices(given.shape, sparse=True))
+    place.insert(axis, as_labels(who, given, classes))
+    return _reduced(who, -logs[tuple(place)], reduction)
 
 
 def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
     """Labels as whole numbers, each of which is a class."""
     if given.dtype.kind not in "iubf":
         raise TypeError(f"{who}: labels are whole numbers, not {given.dtype}")
-    broken = np.argwhere(given != np.rint(given))
-    if len(broken):
-        where = tuple(broken[0].tolist())
+    if given.dtype.kind == "f" and np.any(given != np.rint(given)):
+        where = _first(given != np.rint(given))
         raise ValueError(f"{who}: labels are whole numbers, not {given[where]:.6g}{_at(where)}")
-    labels = given.astype(int)
-    out = np.argwhere((labels < 0) | (labels >= classes))
-    if len(out):
-        where = tuple(out[0].tolist())
+    labels = given.astype(int, copy=False)
+    if labels.size and not 0 <= np.min(labels) <= np.max(labels) < classes:
+        where = _first((labels < 0) | (labels >= classes))
         raise ValueError(
             f"{who}: the label{_at(where)} is {labels[where]}; with {classes} classes labels are"
             f" 0 to {classes - 1}"
@@ -218,8 +224,13 @@ def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
     return labels
 
 
+def _first(wrong: Any) -> tuple[int, ...]:
+    """The index of the first element that is."""
+    return tuple(np.argwhere(wrong)[0].tolist())
+
+
 def _at(where: tuple[int, ...]) -> str:
-    return f" at [{', '.join(map(str, where))}]" if where else ""
+    return f" at {list(where)}" if where else ""
 
 
 def _aligned(who: str, predicted: Array, target: Array) -> tuple[Array, Array]:
