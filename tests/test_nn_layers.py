@@ -572,10 +572,10 @@ REFUSED = {
         lambda: nn.Linear(1, 2.5),
     "init gave an array of shape (2, 1), not (1, 2)":
         lambda: nn.Linear(2, 1, init=lambda shape, rng: rng.normal(size=shape[::-1])),
-    "Conv2d 'conv2d' takes images of shape (samples, 1, height, width), not (5, 28, 28); images"
+    "Conv2d 'conv' takes images of shape (samples, 1, height, width), not (5, 28, 28); images"
     " without an axis of channels take it by x[:, None]":
         lambda: nn.Conv2d(1, 2, 3)(np.ones((5, 28, 28))),
-    "Conv2d 'conv2d' takes images of shape (samples, 1, height, width), not (5, 3, 28, 28)":
+    "Conv2d 'conv' takes images of shape (samples, 1, height, width), not (5, 3, 28, 28)":
         lambda: nn.Conv2d(1, 2, 3)(np.ones((5, 3, 28, 28))),
     "Conv2d: in_channels must be at least 1, not 0":
         lambda: nn.Conv2d(0, 2, 3),
@@ -587,12 +587,12 @@ REFUSED = {
         lambda: nn.MaxPool2d(2, 0),
     "Dropout: p is a probability, from 0 to 1, not 1.5":
         lambda: nn.Dropout(1.5),
-    "BatchNorm1d 'batchnorm1d' takes an input of shape (samples, 3) or (samples, 3, length), not"
+    "BatchNorm1d 'batchnorm' takes an input of shape (samples, 3) or (samples, 3, length), not"
     " (5, 2)":
         lambda: nn.BatchNorm1d(3)(np.ones((5, 2))),
-    "BatchNorm2d 'net/batchnorm2d' takes an input of shape (samples, 3, height, width), not (5, 3)":
+    "BatchNorm2d 'net/batchnorm' takes an input of shape (samples, 3, height, width), not (5, 3)":
         lambda: named(nn.Sequential(nn.BatchNorm2d(3)), "net")(np.ones((5, 3))),
-    "BatchNorm1d 'batchnorm1d': a single value in each channel has no variance to train with; use"
+    "BatchNorm1d 'batchnorm': a single value in each channel has no variance to train with; use"
     " larger batches, or eval()":
         lambda: nn.BatchNorm1d(3)(np.ones((1, 3))),
     "LayerNorm 'layernorm' takes an input whose last axes are (3,), not (3, 2)":

@@ -41,7 +41,7 @@ class Module:
     'residual'
 
     Each call opens a scope: of the name that the parent holds the module by, or of the name of its
-    class in lower case if nobody holds it; `model.name = "encoder"` takes the place of both. At its
+    class in lower case (less 1d or 2d) if nobody holds it; `model.name = "encoder"` takes the place of both. At its
     first call a module gives this scope to its parameters, and a name to those that have none.
     """
 
@@ -177,6 +177,8 @@ class Module:
         >>> model.weight.dtype
         dtype('float32')
         """
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"astype({np.dtype(dtype)}): modules hold floating-point numbers")
         return _rebuilt(
             self,
             {
@@ -194,7 +196,8 @@ class Module:
         return self.name or self._title or self._kind()
 
     def _kind(self) -> str:
-        return type(self).__name__.lower()
+        """What to call a module that has no name: conv for a Conv2d, as numbers may follow."""
+        return type(self).__name__.lower().removesuffix("1d").removesuffix("2d")
 
     def _called(self, path: str) -> str:
         """The title of what is held by a path."""
