@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, grad, nn, scope
+from autobp import Tensor, check_gradients, grad, graph, nn, scope
 from tests.samples import generator
 
 # ── values and gradients, as PyTorch has them ─────────────────────────────────────────────────────
@@ -21,7 +21,7 @@ CASES: dict[str, Case] = {
     "Linear, no bias": (lambda nn: nn.Linear(3, 2, False), (3,)),
     "Linear, three axes": (lambda nn: nn.Linear(2, 2), (2, 2, 2)),
     "Conv2d": (lambda nn: nn.Conv2d(1, 2, 2), (1, 1, 3, 3)),
-    "Conv2d, strided": (lambda nn: nn.Conv2d(2, 1, (2, 1), 2, (1, 0), (1, 2)), (1, 2, 2, 3)),
+    "Conv2d, strided": (lambda nn: nn.Conv2d(2, 1, 2, 2, (1, 0), (1, 2)), (1, 2, 2, 3)),
     "MaxPool2d": (lambda nn: nn.MaxPool2d(2), (1, 1, 4, 4)),
     "MaxPool2d, strided": (lambda nn: nn.MaxPool2d((2, 3), 1, (1, 0)), (1, 1, 3, 4)),
     "AvgPool2d": (lambda nn: nn.AvgPool2d(2, 1, 1), (1, 1, 2, 3)),
@@ -42,7 +42,7 @@ CASES: dict[str, Case] = {
     "Softplus": (lambda nn: nn.Softplus(), (4,)),
     "Softmax": (lambda nn: nn.Softmax(-1), (2, 3)),
     "Softmax, columns": (lambda nn: nn.Softmax(0), (2, 2)),
-    "LogSoftmax": (lambda nn: nn.LogSoftmax(1), (2, 3)),
+    "LogSoftmax": (lambda nn: nn.LogSoftmax(0), (2, 3)),
     "Sequential": (
         lambda nn: nn.Sequential(
             nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 2)
@@ -143,11 +143,12 @@ EXPECTED: dict[str, dict[str, list[float]]] = {
         "bias": [-1.58195369266, -0.312881151312],
     },
     "Conv2d, strided": {
-        "output": [1.96343474943, 0.257484669931, -1.34030488686, -1.14301743665],
-        "input": [0.120361835369, 0, -0.22753405695, -0.476737272155, 0, -0.369663353431,
-            0.160437470633, 0, -0.303293718213, 0.802398663376, 0, 0.622182065504],
-        "weight": [0.393004867541, 0.723277981323, -1.56814247355, -0.274539251167],
-        "bias": [-1.58195369266],
+        "output": [-0.139989483855, -1.18202466837],
+        "input": [-0.169963396757, 0, 0.160437470633, -0.190898238673, 0, -0.22753405695,
+            0.189952621152, 0, 0.23316435382, 0.139799995411, 0, -0.160943694978],
+        "weight": [-0.182482492862, 0.438291059589, 0.27530905478, -0.236968315468,
+            -0.542662162524, -0.109960472812, 0.149533617107, 0.224327687203],
+        "bias": [-0.151917813951],
     },
     "MaxPool2d": {
         "output": [0.757884069381, 0.590457148084, 1.84700033385, -0.163858190113],
@@ -274,10 +275,10 @@ EXPECTED: dict[str, dict[str, list[float]]] = {
         "input": [0.21044566286, 0.065470430152, -0.21044566286, -0.065470430152],
     },
     "LogSoftmax": {
-        "output": [-0.818037247398, -0.882182320449, -1.93223379682, -1.60173978295,
-            -0.914427000913, -0.922036594693],
-        "input": [0.593107140841, 0.0737109149674, -0.666818055808, -0.503150514066,
-            0.851856406901, -0.348705892836],
+        "output": [-1.71834401818, -2.37024525495, -3.35027406891, -0.197674318246,
+            -0.09811769993, -0.0357046313034],
+        "input": [0.2520361001, -0.349439379135, -0.756585429566, -0.2520361001, 0.349439379135,
+            0.756585429566],
     },
     "Sequential": {
         "output": [-0.327152246593, -0.118474207599],
@@ -437,6 +438,7 @@ def test_an_mlp_is_linear_layers_and_activations():
         h = 1 / (1 + np.exp(-z)) if i == 4 else np.tanh(z)
     np.testing.assert_allclose(model(x).numpy(), h, rtol=1e-14)
     assert [type(layer).__name__ for layer in nn.MLP([2, 1])] == ["Linear"]
+    assert not any(np.any(p.data) for p in nn.MLP([2, 3, 1], init=nn.zeros()).parameters())
     assert list(nn.MLP([2, 3, 1], bias=False).state_dict()) == ["0.weight", "2.weight"]
     assert [layer.slope for layer in nn.MLP([1, 1, 1, 1], nn.LeakyReLU(0.3))[1::2]] == [0.3, 0.3]
 
@@ -455,6 +457,12 @@ def test_each_operation_knows_its_layer():
     model.name = "policy"
     with scope("step1"):
         assert model(np.ones(2)).scope == "step1/policy/linear2"
+    assert model[0].weight.scope == "step1/policy/linear1"
+    assert model[0].weight.name == "linear1.weight"
+    tanh, twice = nn.Tanh(), nn.Linear(2, 2)
+    for same in (nn.MLP([2, 2, 2, 2], tanh), nn.Sequential(twice, tanh, twice, tanh, "relu")):
+        scopes = [t.scope.partition("/")[2] for t in graph(same(np.ones(2))).operations]
+        assert list(dict.fromkeys(scopes))[:4] == ["linear1", "tanh1", "linear2", "tanh2"]
     assert nn.Sequential(np.sin, "relu")(Tensor(1.0)).scope == "sequential/relu"
     assert nn.Sequential("relu", np.sin)(Tensor(1.0)).scope == "sequential/sin"
     assert nn.Sequential(lambda x: 2 * x)(Tensor(1.0)).scope == "sequential/activation"

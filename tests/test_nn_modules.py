@@ -337,6 +337,7 @@ def test_other_parameters_leave_the_model_as_it_is():
     before = model(X).numpy()
     y = nn.functional_call(model, {"0.bias": [5.0]}, X)
     np.testing.assert_allclose(y.numpy(), before - model[0].bias.numpy() + 5)
+    assert graph(y).inputs == (model[0].weight,)
     np.testing.assert_array_equal(model(X).numpy(), before)
     y.sum().backward()
     np.testing.assert_array_equal(model[0].weight.grad, [X.sum(axis=0)])

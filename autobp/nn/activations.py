@@ -93,11 +93,15 @@ class Activation(Module):
 
 
 class Identity(Module):
+    """`identity` as a module: what passes is unchanged."""
+
     def forward(self, x: Array) -> Array:
         return x
 
 
 class Step(Module):
+    """`step` as a module: the perceptron."""
+
     def __init__(self, threshold: float = 0.0) -> None:
         self.threshold = threshold
 
@@ -109,21 +113,29 @@ class Step(Module):
 
 
 class Sigmoid(Module):
+    """`sigmoid` as a module."""
+
     def forward(self, x: Array) -> Array:
         return sigmoid(x)
 
 
 class Tanh(Module):
+    """`tanh` as a module."""
+
     def forward(self, x: Array) -> Array:
         return tanh(x)
 
 
 class ReLU(Module):
+    """`relu` as a module."""
+
     def forward(self, x: Array) -> Array:
         return relu(x)
 
 
 class LeakyReLU(Module):
+    """`leaky_relu` as a module."""
+
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope
 
@@ -135,6 +147,8 @@ class LeakyReLU(Module):
 
 
 class GELU(Module):
+    """`gelu` as a module."""
+
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
 
@@ -146,11 +160,15 @@ class GELU(Module):
 
 
 class Softplus(Module):
+    """`softplus` as a module."""
+
     def forward(self, x: Array) -> Array:
         return softplus(x)
 
 
 class Softmax(Module):
+    """`softmax` as a module."""
+
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
@@ -162,6 +180,8 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
+    """`log_softmax` as a module."""
+
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 

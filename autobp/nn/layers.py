@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -139,32 +138,33 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Given) -> None:
-        self.layers = tuple(map(as_module, layers))
-        kinds = [layer._kind() for layer in self.layers]
-        self._titles = {
-            str(i): f"{kind}{kinds[: i + 1].count(kind)}" if kinds.count(kind) > 1 else kind
+        self._layers = tuple(map(as_module, layers))
+        kinds = [layer._kind() for layer in self._layers]
+        self._titles = [
+            f"{kind}{kinds[: i + 1].count(kind)}" if kinds.count(kind) > 1 else kind
             for i, kind in enumerate(kinds)
-        }
+        ]
 
     def forward(self, x: Array) -> Array:
-        for layer in self.layers:
-            x = layer(x)
+        for title, layer in zip(self._titles, self._layers):
+            x = layer._called(layer.name or title, x)
         return x
 
     def _held(self) -> Iterator[tuple[str, Any]]:
-        return ((path.removeprefix("layers."), part) for path, part in super()._held())
+        yield from ((str(i), layer) for i, layer in enumerate(self._layers))
+        yield from super()._held()
 
-    def _called(self, path: str) -> str:
-        return self._titles.get(path, path)
+    def _entitle(self, parts: Iterable[tuple[str, Any]]) -> None:
+        super()._entitle(super()._held())  # layers have their titles here and need not be told
 
     def __len__(self) -> int:
-        return len(self.layers)
+        return len(self._layers)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter(self.layers)
+        return iter(self._layers)
 
     def __getitem__(self, i: int) -> Module:
-        return self.layers[i]
+        return self._layers[i]
 
 
 class MLP(Sequential):
@@ -203,16 +203,16 @@ class MLP(Sequential):
         layers: list[Module] = []
         for n_in, n_out in pairwise(sizes):
             if layers:
-                layers.append(copy(as_module(activation)))
+                layers.append(as_module(activation))
             layers.append(Linear(n_in, n_out, bias, init=init, rng=rng))
         if output is not None:
-            layers.append(copy(as_module(output)))
+            layers.append(as_module(output))
         super().__init__(*layers)
 
 
 def located(module: Module) -> str:
     """How a message speaks of the module that is running."""
-    return f"{type(module).__name__} {current().scope or module.title!r}"
+    return f"{type(module).__name__} {current().scope or module._scope!r}"
 
 
 def _misfit(module: Module, n: int, shape: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ so are results of operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any, Self, TypeVar
 
@@ -41,8 +41,8 @@ class Module:
     'residual'
 
     Each call opens a scope: of the name that the parent holds the module by, or of the name of its
-    class in lower case (less 1d or 2d) if nobody holds it; `model.name = "encoder"` takes the place of both. At its
-    first call a module gives this scope to its parameters, and a name to those that have none.
+    class in lower case (less 1d or 2d) if nobody holds it; `model.name = "encoder"` takes the place
+    of both. The parameters are put in that scope, and those without a name are given one.
     """
 
     #: Whether Dropout and batch normalization behave as in training: see `train` and `eval`.
@@ -55,8 +55,11 @@ class Module:
     forward: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with scope(self.title):
-            self._entitle()
+        return self._called(self._scope, *args, **kwargs)
+
+    def _called(self, title: str, *args: Any, **kwargs: Any) -> Any:
+        with scope(title):
+            self._entitle(self._held())
             return self.forward(*args, **kwargs)
 
     # ── what it holds ─────────────────────────────────────────────────────────────────────────────
@@ -169,7 +172,8 @@ class Module:
             tensors[path].data = array.astype(tensors[path].dtype)
 
     def astype(self, dtype: Any) -> Self:
-        """A module like this one with its values in another floating-point type.
+        """A module like this one with its values in another floating-point type. Data of the same
+        type keeps all that is computed in it; of two types, NumPy takes the wider.
 
         >>> import numpy as np
         >>> from autobp import nn
@@ -191,7 +195,7 @@ class Module:
     # ── text ──────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def title(self) -> str:
+    def _scope(self) -> str:
         """The name of the scope that a call opens."""
         return self.name or self._title or self._kind()
 
@@ -199,22 +203,18 @@ class Module:
         """What to call a module that has no name: conv for a Conv2d, as numbers may follow."""
         return type(self).__name__.lower().removesuffix("1d").removesuffix("2d")
 
-    def _called(self, path: str) -> str:
-        """The title of what is held by a path."""
-        return path
-
-    def _entitle(self) -> None:
+    def _entitle(self, parts: Iterable[tuple[str, Any]]) -> None:
         """Tell the children the names they are held by, and name the parameters."""
         where = current().scope or ""
-        for path, part in self._held():
+        for path, part in parts:
             if isinstance(part, Module):
-                part._title = self._called(path)
-            elif isinstance(part, Tensor) and part.scope is None:
+                part._title = path
+            elif isinstance(part, Tensor):
                 part.scope = where
                 if part.name is None:
                     part.name = _joined(where.partition("/")[2].replace("/", "."), path)
 
-    def summary(self, input: Any) -> Summary:
+    def summary(self, *inputs: Any) -> Summary:
         """A table of the layers with the shapes of their outputs and the numbers of their parameters
         for an input, which is an array or the shape of one. A copy is run, in the mode of use.
 
@@ -228,8 +228,11 @@ class Module:
         203,530 parameters, all trained; 1.63 MB in float64
         """
         tensors = [t for _, t in self._tensors()]
-        if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
-            input = np.zeros(input, tensors[0].dtype if tensors else np.float64)
+        dtype = tensors[0].dtype if tensors else np.float64
+        given = [
+            np.zeros(x, dtype) if type(x) is tuple and all(isinstance(n, int) for n in x) else x
+            for x in inputs
+        ]
         twin = _rebuilt(self, {}, {}).eval()
         rows: list[Row] = []
         counted: set[Tensor] = set()
@@ -247,7 +250,8 @@ class Module:
                 counted.update(mine)
                 kind = type(module).__name__ if any(module.children()) else repr(module)
                 shape = getattr(result, "shape", None)
-                rows[at] = Row(above, module.title, kind, shape, sum(t.size for t in mine))
+                title = (current().scope or "").rpartition("/")[2]
+                rows[at] = Row(above, title, kind, shape, sum(t.size for t in mine))
                 return result
 
             return run
@@ -255,7 +259,7 @@ class Module:
         for module in twin.modules():
             vars(module)["forward"] = listed(module, module.forward)
         with no_grad():
-            twin(input)
+            twin(*given)
         return Summary(
             rows=tuple(rows),
             total=sum(t.size for t in tensors),
