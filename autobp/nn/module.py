@@ -9,7 +9,6 @@ so are results of operations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from autobp.tree import transformed
 __all__ = ["Module", "functional_call"]
 
 M = TypeVar("M", bound="Module")
+_NEST = (dict, list, tuple)
 
 
 class Module:
@@ -103,7 +103,7 @@ class Module:
         for attribute, value in vars(self).items():
             if attribute[0] == "_":
                 continue
-            if isinstance(value, dict | list | tuple):
+            if isinstance(value, _NEST):
                 yield from _within(value, attribute)
             else:
                 yield attribute, value
@@ -312,7 +312,7 @@ def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwar
 def _rebuilt(module: M, tensors: dict[Tensor, Any], made: dict[Module, Any]) -> M:
     """A module with the same attributes but for Tensors that are replaced, and so its children."""
     if module not in made:
-        made[module] = fresh = copy(module)
+        made[module] = fresh = object.__new__(type(module))
 
         def part(held: Any) -> Any:
             if isinstance(held, Module):

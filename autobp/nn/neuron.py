@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from autobp.context import current
 from autobp.data.points import Seed
 from autobp.nn.activations import Given, as_module
 from autobp.nn.layers import located
@@ -52,6 +53,10 @@ class Neuron(Module):
     def _held(self) -> Iterator[tuple[str, Any]]:
         yield from ((f"w{i}", w) for i, w in enumerate(self.w, 1))
         yield "b", self.b
+
+    def _entitle(self, parts: Iterable[tuple[str, Any]]) -> None:
+        if self.b.scope != current().scope:  # not at every call, which is of a few numbers only
+            super()._entitle(parts)
 
     def extra_repr(self) -> str:
         return f"{len(self.w)}, {self.activation}"
