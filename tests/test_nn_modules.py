@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -99,6 +100,21 @@ def test_modules_that_hold_each_other():
     twin = parent.astype(np.float32)
     assert twin.child.parent is twin
     assert twin.child.weight.dtype == np.float32
+
+
+def test_a_module_may_be_a_dataclass():
+    @dataclass
+    class Twice(nn.Module):
+        first: nn.Module
+        rate: float = 0.5
+
+        def forward(self, x):
+            return self.first(self.first(x)) * self.rate
+
+    model = Twice(nn.Linear(2, 2, rng=0))
+    assert list(model.state_dict()) == ["first.weight", "first.bias"]
+    params = {name: p.numpy() for name, p in model.named_parameters()}
+    np.testing.assert_array_equal(nn.functional_call(model, params, X), model(X).numpy())
 
 
 def test_a_part_that_is_replaced_is_a_part():

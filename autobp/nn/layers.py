@@ -25,8 +25,9 @@ __all__ = ["MLP", "Dropout", "Flatten", "Linear", "Sequential", "located", "weig
 class Linear(Module):
     """x Wᵀ + b, with a weight of shape (out, in) as in PyTorch.
 
-    Weight and bias are drawn uniformly within ±1/√in_features, unless `init` draws the weight; the bias is
-    0 then.
+    Weight and bias are drawn uniformly within ±1/√in_features, unless `init` draws the weight; the
+    bias is 0 then. Hand one Generator, `rng`, to all layers of a model, and its seed makes the whole
+    reproducible.
 
     >>> import numpy as np
     >>> from autobp import nn

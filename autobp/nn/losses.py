@@ -32,7 +32,8 @@ __all__ = [
 @scope("mse")
 def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
     """Squared error: summed over the outputs of a sample, and averaged over the samples. With `half`
-    the half of it, whose gradient is (predicted − target) / samples.
+    the half of it, whose gradient is (predicted − target) / samples. (With several outputs PyTorch's
+    `mse_loss` averages over those as well.)
 
     >>> from autobp import nn
     >>> nn.mse([[1.0], [2.0]], [[1.0], [5.0]])

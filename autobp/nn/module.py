@@ -108,9 +108,9 @@ class Module:
             else:
                 yield attribute, value
 
-    def _modules(self, path: str, seen: set[Module]) -> Iterator[tuple[str, Module]]:
-        if self not in seen:
-            seen.add(self)
+    def _modules(self, path: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) not in seen:  # a dataclass has no hash
+            seen.add(id(self))
             yield path, self
             for step, child in self.named_children():
                 yield from child._modules(_joined(path, step), seen)
@@ -309,10 +309,10 @@ def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwar
     return _rebuilt(model, replaced, {})(*args, **kwargs)
 
 
-def _rebuilt(module: M, tensors: dict[Tensor, Any], made: dict[Module, Any]) -> M:
+def _rebuilt(module: M, tensors: dict[Tensor, Any], made: dict[int, Any]) -> M:
     """A module with the same attributes but for Tensors that are replaced, and so its children."""
-    if module not in made:
-        made[module] = fresh = object.__new__(type(module))
+    if id(module) not in made:
+        made[id(module)] = fresh = object.__new__(type(module))
 
         def part(held: Any) -> Any:
             if isinstance(held, Module):
@@ -320,7 +320,7 @@ def _rebuilt(module: M, tensors: dict[Tensor, Any], made: dict[Module, Any]) -> 
             return tensors.get(held, held) if isinstance(held, Tensor) else held
 
         vars(fresh).update(transformed(part, vars(module)))
-    return made[module]
+    return made[id(module)]
 
 
 def _within(nest: Any, path: str) -> Iterator[tuple[str, Any]]:

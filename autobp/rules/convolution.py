@@ -276,14 +276,14 @@ def _pooled(
 
 
 def pair(name: str, what: str, given: Any, least: int) -> Pair:
-    pair = (given, given) if isinstance(given, int | np.integer) else given
+    both = (given, given) if isinstance(given, int | np.integer) else given
     if not (
-        isinstance(pair, tuple | list)
-        and len(pair) == 2
-        and all(isinstance(n, int | np.integer) and n >= least for n in pair)
+        isinstance(both, tuple | list)
+        and len(both) == 2
+        and all(isinstance(n, int | np.integer) and n >= least for n in both)
     ):
         raise ValueError(f"{name}: {what}={given!r} is not a number, or two, of {least} or more")
-    return int(pair[0]), int(pair[1])
+    return int(both[0]), int(both[1])
 
 
 def _described(role: str, a: Array) -> str:

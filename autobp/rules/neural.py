@@ -57,11 +57,10 @@ def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
 
 
 def _linear(x: Array, w: Array) -> Array:
+    """One product of matrices, however many axes there are in front."""
     if x.ndim <= 2:
         return x @ w.T
-    return (_rows(x) @ w.T).reshape(
-        *x.shape[:-1], w.shape[0]
-    )  # one product and not many small ones
+    return (_rows(x) @ w.T).reshape(*x.shape[:-1], w.shape[0])
 
 
 def _rows(x: Array) -> Array:
