@@ -35,6 +35,7 @@ LAYERS = [
     "data",
     "optim",
     "nn",
+    "draw",
 ]
 
 

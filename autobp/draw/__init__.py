@@ -1,0 +1,1 @@
+"""Graphs drawn: pictures by Graphviz."""

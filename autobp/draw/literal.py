@@ -1,0 +1,90 @@
+"""Text as it is meant to be read: numbers in few digits, and names that stay names.
+
+A name in a picture passes four borders: `shown` makes it one short line of characters that XML and
+fonts can take, and `quoted` and `record` carry it through DOT's strings, Graphviz's entities and the
+characters with a meaning in record labels. The last border, HTML, belongs to whoever writes HTML.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import numpy as np
+
+__all__ = ["few", "number", "quoted", "record", "shown"]
+
+_UNSAFE = {"Cc", "Cs", "Co", "Zl", "Zp"}
+_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BLANK = set("\u00ad\u200b\u2060\ufeff")
+
+
+def number(x: Any) -> str:
+    """A number in four digits, with a true minus.
+
+    >>> number(-0.70711), number(3.0), number(1e-9), number(float("nan"))
+    ('−0.7071', '3', '1e−09', 'NaN')
+    """
+    return f"{float(x):.4g}".replace("-", "−").replace("nan", "NaN")
+
+
+def few(value: Any) -> str:
+    """One number, or a few in a line.
+
+    >>> few(2.0), few(np.array([0.5, -1.0])), few(np.eye(2))
+    ('2', '[0.5, −1]', '[[1, 0], [0, 1]]')
+    """
+    return _nested(np.asarray(value).tolist())
+
+
+def _nested(x: Any) -> str:
+    return f"[{', '.join(map(_nested, x))}]" if isinstance(x, list) else number(x)
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """A name on one line, shortened; what cannot be seen, or would turn the text around, is written
+    out as Python writes it.
+
+    >>> shown("a\\nb"), shown("x" * 5000, limit=10), shown("変数 <b>")
+    ('a\\\\nb', 'xxxxxxxxx…', '変数 <b>')
+    """
+    cut = text[:limit]
+    written = "".join(c if _plain(c) else c.encode("unicode_escape").decode() for c in cut)
+    return (
+        written if len(text) == len(cut) and len(written) <= limit else written[: limit - 1] + "…"
+    )
+
+
+def _plain(c: str) -> bool:
+    if c < "\x7f":
+        return c >= " "
+    noncharacter = ord(c) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(c) <= 0xFDEF
+    return unicodedata.category(c) not in _UNSAFE and c not in _BIDI | _BLANK and not noncharacter
+
+
+def quoted(*lines: str) -> str:
+    """Lines of text as a DOT string.
+
+    >>> print(quoted('C:\\\\ "&lt;"', "b"))
+    "C:\\\\ \\"&amp;lt;\\"\\nb"
+    """
+    return '"' + "\\n".join(map(_escaped, lines)) + '"'
+
+
+def record(*fields: tuple[str, ...], across: bool) -> str:
+    """Fields of lines as the label of a record, one below the other. In pictures that run `across`
+    the page that is a record's own direction; in others it has to be turned.
+
+    >>> print(record(("a|b",), ("{x}", "y z"), across=True))
+    "a\\|b|\\{x\\}\\ny\\ z"
+    """
+    text = "|".join("\\n".join(map(_fenced, lines)) for lines in fields)
+    return f'"{text}"' if across else f'"{{{text}}}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+
+
+def _fenced(text: str) -> str:
+    return "".join(f"\\{c}" if c in "{}|<> " else c for c in _escaped(text))

@@ -1,0 +1,81 @@
+"""The colours of pictures, light and dark, after Okabe and Ito, who chose theirs so that people with
+any kind of colour vision can tell them apart.
+
+Colour is never alone in saying something. Kinds of variable differ in border and corners too, the
+backward pass is dashed and runs the other way, and warnings are words.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["DARK", "FONT", "LIGHT", "THEMES", "Paint", "Theme"]
+
+FONT = "Helvetica,Arial,sans-serif"
+
+
+class Paint(NamedTuple):
+    fill: str
+    line: str
+
+
+class Theme(NamedTuple):
+    """What is painted how. The player writes the same names as CSS variables."""
+
+    page: str
+    ink: str
+    faint: str  # text of less weight, the borders of scopes
+    forward: str
+    backward: str
+    backward_ink: str  # text in the colour of the backward pass, dark enough to read
+    warning: Paint  # NaN and inf
+    warning_ink: str
+    parameter: Paint
+    input: Paint
+    constant: Paint
+    result: Paint
+    output: Paint
+    operation: Paint
+    folded: Paint
+    scope: Paint
+
+
+LIGHT = Theme(
+    page="#FFFFFF",
+    ink="#1A1A1A",
+    faint="#5F6670",
+    forward="#0072B2",
+    backward="#D55E00",
+    backward_ink="#9A4300",
+    warning=Paint("#F0E442", "#000000"),
+    warning_ink="#000000",
+    parameter=Paint("#FCEFD3", "#A66F00"),
+    input=Paint("#DFF0FA", "#0072B2"),
+    constant=Paint("#F4F4F4", "#6B6B6B"),
+    result=Paint("#FFFFFF", "#4A4A4A"),
+    output=Paint("#DDF3EC", "#00704F"),
+    operation=Paint("#EEF1F5", "#5F6670"),
+    folded=Paint("#F8EAF2", "#97487A"),
+    scope=Paint("#FAFAFB", "#B4BAC2"),
+)
+
+DARK = Theme(
+    page="#15181D",
+    ink="#ECECEC",
+    faint="#A4ACB8",
+    forward="#56B4E9",
+    backward="#E69F00",
+    backward_ink="#F2B63D",
+    warning=Paint("#F0E442", "#FFFFFF"),
+    warning_ink="#000000",
+    parameter=Paint("#3A2D10", "#E69F00"),
+    input=Paint("#12303F", "#56B4E9"),
+    constant=Paint("#2A2D32", "#A8A8A8"),
+    result=Paint("#1F242B", "#C4C9D1"),
+    output=Paint("#10352A", "#2FC79A"),
+    operation=Paint("#2A303A", "#A4ACB8"),
+    folded=Paint("#37222E", "#DB93B8"),
+    scope=Paint("#1A1E24", "#515A66"),
+)
+
+THEMES = {"light": LIGHT, "dark": DARK}
