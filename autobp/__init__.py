@@ -6,6 +6,7 @@ Write NumPy on Tensors; the program is recorded as a graph, and everything else 
 from autobp.check import GradientError, check_gradients
 from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom import custom
+from autobp.draw import draw
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
 from autobp.graph import Graph, graph
@@ -30,6 +31,7 @@ __all__ = [
     "hvp",
     "graph",
     "Graph",
+    "draw",
     "check_gradients",
     "numerical_gradient",
     "custom",

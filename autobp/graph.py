@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from autobp.calculus import as_value, project
 from autobp.context import clock, current
 from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, refilled
+
+if TYPE_CHECKING:
+    from autobp.draw.picture import Picture
 
 __all__ = ["Edge", "Graph", "Trace", "ancestors", "graph", "trace"]
 
@@ -209,6 +212,12 @@ class Graph:
         if len(shown) < len(self.nodes):
             lines.insert(len(shown) // 2, f"… {len(self.nodes) - len(shown):,} more …")
         return "\n".join(lines)
+
+    def draw(self, **options: Any) -> Picture:
+        """A picture of it; see `autobp.draw` for the options."""
+        from autobp.draw import draw  # late: a reader, which the graph does not know
+
+        return draw(self, **options)
 
 
 def _right_side(t: Tensor, names: dict[Tensor, str]) -> str:

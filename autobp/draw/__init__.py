@@ -1,1 +1,86 @@
-"""Graphs drawn: pictures by Graphviz."""
+"""Graphs drawn: pictures by Graphviz.
+
+    diagram   what there is to show: values, names, gradients of a sweep of its own
+    program   the diagram of the backward pass itself
+    fold      what is drawn and what is inside a box
+    marks     what deserves a second look
+    literal   numbers and names as text, and through DOT's strings
+    theme     the colours
+    dot       the diagram written in Graphviz's language
+    layout    Graphviz, under a time limit
+    picture   the object that users get
+
+All of these are imported by the first call, so that they cost nobody who draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from autobp.graph import Graph
+from autobp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from autobp.draw.picture import Picture
+
+__all__ = ["draw"]
+
+
+def draw(
+    *results: Tensor | Graph,
+    view: Literal["textbook", "operations", "backward program"] = "textbook",
+    passes: Literal["forward", "backward", "both"] = "both",
+    values: bool = True,
+    gradients: bool = True,
+    shapes: bool = True,
+    dtypes: bool | None = None,
+    derivatives: bool | None = None,
+    direction: Literal["LR", "TB", "RL", "BT"] = "LR",
+    theme: Literal["light", "dark"] = "light",
+    depth: int | None = None,
+    expand: Sequence[str] = (),
+    names: Mapping[str, Any] | None = None,
+    limit: int = 200,
+) -> Picture:
+    """Draw the graph behind a result: how it was computed, and how its gradient comes back.
+
+    The `view` "textbook" has a node for each variable and an edge for each use of one, labelled with
+    the operation; "operations" puts round nodes for the operations between them; and "backward
+    program" draws what reverse mode itself computes. Gradients are those of the result, from a
+    sweep of the picture's own: no tensor is changed, no hook is called.
+
+    `passes` are "forward" (solid edges), "backward" (dashed) or "both". `values`, `gradients`,
+    `shapes`, `dtypes` and the local `derivatives` on edges can be shown or not; None shows dtypes
+    other than float64, and derivatives where there are few edges. `direction` is that of the page,
+    "LR", "TB", "RL" or "BT".
+
+    Scopes are drawn as boxes, and as many of them are closed as it takes for at most `limit` nodes
+    to be drawn. `depth` says how many levels are open instead, and `expand` names scopes to open.
+    `names=locals()` gives tensors without names those of your variables.
+
+    >>> from autobp import Tensor, draw
+    >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")
+    >>> picture = draw(a * b)
+    >>> picture
+    <Picture of 3 variables and 1 operation: .save("graph.svg") writes it>
+    >>> _ = picture.save("graph.svg")   # doctest: +SKIP
+    """
+    from autobp.draw.picture import picture
+
+    return picture(
+        results,
+        view=view,
+        passes=passes,
+        values=values,
+        gradients=gradients,
+        shapes=shapes,
+        dtypes=dtypes,
+        derivatives=derivatives,
+        direction=direction,
+        theme=theme,
+        depth=depth,
+        expand=expand,
+        names=names,
+        limit=limit,
+    )

@@ -23,7 +23,7 @@ from autobp.graph import Graph
 from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
-__all__ = ["Diagram", "Kind", "Node", "Use", "cotangents", "diagram", "local"]
+__all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "cotangents", "diagram", "local"]
 
 Kind = Literal["parameter", "input", "constant", "result"]
 
@@ -104,7 +104,7 @@ def diagram(
     [('e0', 0, 2, 3.0), ('e1', 1, 2, 2.0), ('e2', 2, 3, 1.0), ('e3', 0, 3, 1.0)]
     """
     level = max((y.level for y in graph.outputs), default=-1)
-    called = _Names(graph, names or {})
+    called = Naming(graph, names or {})
     stale = _replaced(graph, level)
     found = Diagram([], [])
     position: dict[int, int] = {}  # by id(): of tensors and arrays that the graph keeps alive
@@ -149,7 +149,7 @@ def _replaced(graph: Graph, level: int) -> set[Tensor]:
     }
 
 
-class _Names:
+class Naming:
     """A name for everything: its own, else that of the user's variable, else its place."""
 
     def __init__(self, graph: Graph, given: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from autobp.draw.literal import few, number, quoted, record, shown
 from autobp.draw.marks import Mark, marks
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
-__all__ = ["Style", "dot", "label_of", "symbol"]
+__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements", "symbol"]
 
 _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
 _SMALL = 6  # numbers that are shown one by one
@@ -50,18 +50,23 @@ _ORDERED = {"subtract", "divide", "matmul", "power", "remainder"}  # a − b is 
 _RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
+View = Literal["textbook", "operations"]
+Passes = Literal["forward", "backward", "both"]
+Direction = Literal["LR", "TB", "RL", "BT"]
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """What is shown, and how."""
 
-    view: Literal["textbook", "operations"] = "textbook"
-    passes: Literal["forward", "backward", "both"] = "both"
+    view: View = "textbook"
+    passes: Passes = "both"
     values: bool = True
     gradients: bool = True
     shapes: bool = True
     dtypes: bool | None = None  # None: those that are not float64
     derivatives: bool | None = None  # None: if there are few edges
-    direction: Literal["LR", "TB", "RL", "BT"] = "LR"
+    direction: Direction = "LR"
     theme: Theme = LIGHT
 
     @property
@@ -71,7 +76,11 @@ class Style:
 
 def dot(diagram: Diagram, folded: Fold, style: Style) -> str:
     """The DOT text of a folded diagram."""
-    return "digraph {\n" + "".join(f"\t{line}\n" for line in body(diagram, folded, style)) + "}\n"
+    return (
+        "digraph {\n"
+        + "".join(f"\t{line}\n" for line in statements(diagram, folded, style))
+        + "}\n"
+    )
 
 
 class _Scene(NamedTuple):
@@ -79,7 +88,7 @@ class _Scene(NamedTuple):
     marks: dict[int, list[Mark]]
 
 
-def body(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
+def statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
     """The statements of the graph, one a line."""
     theme, scene = style.theme, _Scene(diagram, marks(diagram))
     text = f'fontname="{FONT}" fontcolor="{theme.ink}"'

