@@ -25,30 +25,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from autobp.draw.diagram import Diagram, Node, Use, local
-from autobp.draw.fold import Box, Fold, Link
+from autobp.draw.fold import Box, Fold
 from autobp.draw.literal import few, number, quoted, record, shown
 from autobp.draw.marks import Mark, marks
+from autobp.draw.symbol import ORDERED, symbol
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
-__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements", "symbol"]
+__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements"]
 
 _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
-_SMALL = 6  # numbers that are shown one by one
-
-_INFIX = {
-    "add": "+",
-    "subtract": "−",
-    "multiply": "×",
-    "divide": "÷",
-    "matmul": "@",
-    "power": "^",
-    "maximum": "max",
-    "minimum": "min",
-    "remainder": "mod",
-}
-_ORDERED = {"subtract", "divide", "matmul", "power", "remainder"}  # a − b is not b − a
-_RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
+_SMALL = 4  # numbers that are shown one by one
 
 View = Literal["textbook", "operations"]
 Passes = Literal["forward", "backward", "both"]
@@ -86,11 +72,16 @@ def dot(diagram: Diagram, folded: Fold, style: Style) -> str:
 class _Scene(NamedTuple):
     diagram: Diagram
     marks: dict[int, list[Mark]]
+    gradients: bool  # are shown
+
+    def of(self, node: Node) -> list[Mark]:
+        """The marks of a node, as far as what they speak of is shown."""
+        return [m for m in self.marks.get(node.index, ()) if self.gradients or not m.backward]
 
 
 def statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
     """The statements of the graph, one a line."""
-    theme, scene = style.theme, _Scene(diagram, marks(diagram))
+    theme, scene = style.theme, _Scene(diagram, marks(diagram), style.gradients and style.backward)
     text = f'fontname="{FONT}" fontcolor="{theme.ink}"'
     notes = quoted(*(shown(note, 120) for note in diagram.notes))
     yield f'graph [rankdir={style.direction} bgcolor="{theme.page}" pad=0.2 nodesep=0.3 ranksep=0.5]'
@@ -124,17 +115,19 @@ def _first(item: Box | int) -> int:
 
 def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
     theme = style.theme
-    found = [m for m in scene.marks.get(node.index, ()) if style.gradients or "grad" not in m.text]
+    found = scene.of(node)
     paint: Paint = theme.output if node.output else getattr(theme, node.kind)
     ink, width = theme.ink, 2.2 if node.output or node.kind == "parameter" else 1.0
-    if any(m.grave for m in found):
-        paint, ink, width = theme.warning, theme.warning_ink, 3.0
+    if any(m.kind == "spoilt" for m in found):
+        width = 4.0 if any(m.first for m in found) else 1.0
+        paint, ink = theme.warning, theme.warning_ink
     elif found:
-        paint, width = Paint(paint.fill, theme.folded.line), 2.2
+        paint, width = Paint(paint.fill, theme.marked), 3.0
     shape = "Mrecord" if node.kind == "result" else "record"
     fields = label_of(node, style)
-    if found:
-        fields.append(tuple(shown(m.text) for m in found))
+    said = tuple(m.text for m in found if not _plain(m, node))
+    if said:
+        fields.append(said)
     dashed = ' style="filled,dashed"'
     label = record(*fields, across=style.direction in ("LR", "RL"))
     yield (
@@ -148,6 +141,12 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
             f"o{node.index} [id=o{node.index} shape=ellipse label={quoted(symbol(scene.diagram, node))}"
             f' fillcolor="{paint.fill}" color="{paint.line}" margin="0.05,0.02"]'
         )
+
+
+def _plain(mark: Mark, node: Node) -> bool:
+    """Whether the numbers say it themselves."""
+    small = np.size(node.value) <= _SMALL and not mark.first
+    return mark.kind == "zero" or (mark.kind == "spoilt" and small)
 
 
 def label_of(node: Node, style: Style) -> list[tuple[str, ...]]:
@@ -170,6 +169,8 @@ def label_of(node: Node, style: Style) -> list[tuple[str, ...]]:
 def _lines(value: Any) -> tuple[str, ...]:
     """A few numbers themselves, of more what there is to say of them all."""
     array = np.asarray(value)
+    if array.size > 2 and array.dtype.kind == "f" and array.min() == array.max():
+        return (f"all {number(array.flat[0])}",)
     if array.ndim == 2 and array.size <= 9 and array.shape[1] <= 4:
         return tuple(map(few, array)) or ("empty",)
     if array.size <= _SMALL and array.ndim < 2:
@@ -196,27 +197,26 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
         lines += inside
         common = [f"{n:,} {shown(name, 20)}" for name, n in parts.most_common(3)]
         lines.append(", ".join(common) + (", …" if len(parts) > 3 else ""))
-    found = [
-        m
-        for n in nodes
-        for m in scene.marks.get(n.index, ())
-        if style.gradients or "grad" not in m.text
-    ]
-    graves = [m for m in found if m.grave]
-    first = next((m.text for m in found if m.text.startswith("first ")), None)
-    if graves:
-        lines.append(f"{first or graves[0].text} inside")
-    dead = sum("dead" in m.text for m in found)
-    zero = sum(m.text.startswith("gradient") for m in found)
-    if dead:
-        lines.append(f"dead units in {dead:,}")
-    if zero:
-        lines.append(f"gradients of 0: {zero:,}")
-    paint = style.theme.warning if graves else style.theme.folded
-    ink = style.theme.warning_ink if graves else style.theme.ink
+    found = [m for n in nodes for m in scene.of(n)]
+    spoilt = [m for m in found if m.kind == "spoilt"]
+    if spoilt:
+        lines.append(f"{max(spoilt, key=lambda m: m.first).text}, inside")
+    for kind, text in (
+        ("dead", "relu with dead units"),
+        ("zero", "gradient of 0"),
+        ("grad", "other .grad"),
+    ):
+        n = sum(m.kind == kind for m in found)
+        if n:
+            lines.append(f"{n:,} × {text}")
+    paint = style.theme.warning if spoilt else style.theme.folded
+    if found and not spoilt:
+        paint = Paint(paint.fill, style.theme.marked)
+    ink = style.theme.warning_ink if spoilt else style.theme.ink
+    width = 3.0 if found else 1.2
     return (
         f"{box.id} [id={box.id} shape={'box3d' if box.path is not None else 'box'} label={quoted(*lines)}"
-        f' fillcolor="{paint.fill}" color="{paint.line}" fontcolor="{ink}" penwidth={3.0 if graves else 1.2}'
+        f' fillcolor="{paint.fill}" color="{paint.line}" fontcolor="{ink}" penwidth={width}'
         f"{'' if box.path is not None else ' peripheries=2'}]"
     )
 
@@ -230,99 +230,66 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
     labelled = style.derivatives
     if labelled is None:
         labelled = len(folded.links) <= _FEW_EDGES
-    drawn = {folded.home[n.index] for n in scene.diagram.nodes if n.kind == "result"}
+    inside = {
+        item.id if isinstance(item, Box) else f"n{item}": box.id
+        for box in (folded.root, *folded.boxes())
+        if not box.closed
+        for item in box.items
+    }
     for link in folded.links:
-        use = link.uses[0]
-        source, target = link.source, link.target
+        use, source, target = link.uses[0], link.source, link.target
         node = scene.diagram.nodes[use.target]
-        if operations and target[0] == "n":
-            target = f"o{use.target}"
-        alone = len(link.uses) == 1 and link.target[0] == "n"
-        many = f"{len(link.uses):,} uses" if len(link.uses) > 1 else ""
+        single = target[0] == "n" and len(link.uses) == 1
+        leaf = scene.diagram.nodes[use.source].kind != "result"
+        far = " minlen=2" if inside[source] != inside[target] and not leaf else ""
+        text = symbol(scene.diagram, node, use.slot) if single else ""
+        if operations:
+            ordered = single and node.operation in ORDERED and None not in node.operands
+            text = ("left", "right")[use.slot] if ordered else ""
+            target = f"o{use.target}" if target[0] == "n" else target
+        if len(link.uses) > 1:
+            text = f"{len(link.uses):,} uses"
         if style.passes != "backward":
-            text = many or (
-                symbol(scene.diagram, node, use.slot) if alone and not operations else ""
-            )
-            if operations and alone and node.operation in _ORDERED and None not in node.operands:
-                text = ("left", "right")[use.slot]
-            yield (
-                f'{source} -> {target} [id={use.id} color="{theme.forward}" fontcolor="{theme.forward}"'
-                f"{f' label={quoted(text)}' if text else ''}]"
-            )
-        if style.backward and _carries(scene.diagram, link):
-            text = many if style.passes == "backward" else ""
-            if labelled and alone:
-                text = _derivative(scene.diagram, use)
-            yield _back(source, target, f"b{use.place}", text, style)
+            yield _edge(source, target, use.id, text, theme.forward, theme.forward, far)
+        if style.backward and any(u.contribution is not None for u in link.uses):
+            if single:
+                text = _derivative(scene.diagram, use) if labelled else ""
+            elif style.passes == "both":
+                text = ""
+            yield _back(source, target, f"b{use.place}", text, theme, far)
     if operations:
-        for i in sorted(int(name[1:]) for name in drawn if name[0] == "n"):
-            if style.passes != "backward":
-                yield f'o{i} -> n{i} [id=r{i} color="{theme.forward}"]'
-            if style.backward and scene.diagram.nodes[i].gradient is not None:
-                yield _back(f"o{i}", f"n{i}", f"s{i}", "", style)
+        shown_here = set(folded.home)
+        for node in scene.diagram.nodes:
+            if node.kind == "result" and node.id in shown_here:
+                i = node.index
+                if style.passes != "backward":
+                    yield _edge(f"o{i}", node.id, f"r{i}", "", theme.forward, theme.forward)
+                if style.backward and node.gradient is not None:
+                    yield _back(f"o{i}", node.id, f"s{i}", "", theme)
 
 
-def _back(source: str, target: str, id: str, text: str, style: Style) -> str:
+def _edge(
+    source: str, target: str, id: str, text: str, colour: str, ink: str, more: str = ""
+) -> str:
+    label = f' fontcolor="{ink}" label={quoted(f" {text} ")}' if text else ""
+    return f'{source} -> {target} [id={id} color="{colour}"{label}{more}]'
+
+
+def _back(source: str, target: str, id: str, text: str, theme: Theme, more: str = "") -> str:
     """An edge from a result back to where it came from. It is written forward, so that the layout
     is the same, and has its head at the other end."""
-    theme = style.theme
-    return (
-        f'{source} -> {target} [id={id} dir=back style=dashed color="{theme.backward}"'
-        f' fontcolor="{theme.backward_ink}"{f" label={quoted(text)}" if text else ""}]'
-    )
-
-
-def _carries(diagram: Diagram, link: Link) -> bool:
-    return any(use.contribution is not None for use in link.uses)
+    more = f" dir=back style=dashed{more}"
+    return _edge(source, target, id, text, theme.backward, theme.backward_ink, more)
 
 
 def _derivative(diagram: Diagram, use: Use) -> str:
     """The local derivative along a use, as a label."""
     d = local(diagram, use)
-    source, target = diagram.nodes[use.source].name, diagram.nodes[use.target].name
-    ratio = f"∂{target}/∂{source}" if len(source) + len(target) <= 8 else "∂"
     if d is None:
         return ""
-    if np.size(d) <= 4 and np.ndim(d) < 2:
+    source, target = diagram.nodes[use.source].name, diagram.nodes[use.target].name
+    ratio = f"∂{target}/∂{source}" if len(source) + len(target) <= 8 else "∂"
+    if np.size(d) <= _SMALL and np.ndim(d) < 2:
         return f"{shown(ratio)} = {few(d)}"
-    low, high = np.min(d), np.max(d)
-    return f"{shown(ratio)} = {number(low)}" + (f" … {number(high)}" if low != high else "")
-
-
-def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
-    """An operation as a label, with the numbers that it was given; along the edge in one slot, with
-    a dot where that argument goes if the place matters."""
-    name = node.operation or ""
-    if name == "power_by":
-        n = number(node.params["n"])
-        return f"·{n.translate(_RAISED)}" if n.lstrip("−").isdigit() else f"·^{n}"
-    if name == "getitem":
-        return shown(f"·[{_index(node.params['index'])}]", 24)
-    if name in _INFIX and len(node.args) == 2:
-        sign = _INFIX[name]
-        left, right = ("·" if i is not None else few(a) for i, a in zip(node.operands, node.args))
-        if None in node.operands:
-            commutes = name not in _ORDERED and left != "·"
-            return (
-                f"{sign} {left}"
-                if commutes
-                else f"{sign} {right}"
-                if right != "·"
-                else f"{left} {sign} ·"
-            )
-        if slot is None or name not in _ORDERED:
-            return sign
-        return f"· {sign}" if slot == 0 else f"{sign} ·"
-    given = [f"{k} {v}" for k, v in node.params.items() if type(v) in (int, float, tuple, str)]
-    return shown(" ".join([name, *given]), 24)
-
-
-def _index(index: Any) -> str:
-    if isinstance(index, tuple):
-        return ", ".join(map(_index, index))
-    if isinstance(index, slice):
-        ends = (index.start, index.stop, index.step)[: 2 + (index.step is not None)]
-        return ":".join("" if i is None else str(i) for i in ends)
-    if isinstance(index, np.ndarray):
-        return few(index) if index.size <= 4 else f"{index.size} places"
-    return "…" if index is Ellipsis else str(index)
+    low, high = number(np.min(d)), number(np.max(d))
+    return f"{shown(ratio)} = {low}" + (f" … {high}" if low != high else "")

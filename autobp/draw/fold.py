@@ -19,7 +19,7 @@ from autobp.draw.diagram import Diagram, Use
 __all__ = ["LIMIT", "Box", "Fold", "Link", "fold"]
 
 LIMIT = 200  # how many nodes a picture has at most, unless it is asked for more
-ENDS = 8  # how many operations are left at each end of a folded run
+ENDS = 6  # how many operations are left at each end of a folded run
 _DEEPEST = 30  # scopes within scopes; what is deeper is as if in the thirtieth
 
 
@@ -101,7 +101,7 @@ def fold(
     ...     y = y * 1.01
     >>> folded = fold(diagram(graph(y)))
     >>> folded.drawn, [box.title for box in folded.boxes()]
-    (18, ['984 operations'])
+    (14, ['988 operations'])
     """
     if expand:
         _check(diagram, expand)

@@ -25,7 +25,7 @@ def number(x: Any) -> str:
     >>> number(-0.70711), number(3.0), number(1e-9), number(float("nan"))
     ('−0.7071', '3', '1e−09', 'NaN')
     """
-    return f"{float(x):.4g}".replace("-", "−").replace("nan", "NaN")
+    return f"{float(x) + 0.0:.4g}".replace("-", "−").replace("nan", "NaN")
 
 
 def few(value: Any) -> str:

@@ -4,7 +4,7 @@ that are zero throughout; a `.grad` that is not the gradient of what is drawn.""
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,10 @@ __all__ = ["Mark", "marks", "spoilt"]
 
 
 class Mark(NamedTuple):
-    text: str  # what is written on the variable
-    grave: bool  # NaN or inf
+    kind: Literal["spoilt", "dead", "zero", "grad"]
+    text: str
+    backward: bool = False  # of the gradient
+    first: bool = False  # in the order in which its pass computes
 
 
 def marks(diagram: Diagram) -> dict[int, list[Mark]]:
@@ -31,38 +33,33 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
     """
     found: dict[int, list[Mark]] = {}
 
-    def add(node: Node, text: str, grave: bool = False) -> None:
-        found.setdefault(node.index, []).append(Mark(text, grave))
+    def add(node: Node, *mark: Any) -> None:
+        found.setdefault(node.index, []).append(Mark(*mark))
 
     first = True
     for node in diagram.nodes:
-        kind = spoilt(node.value)
-        if kind:
-            add(node, f"{'first ' if first else ''}{kind}", grave=True)
+        bad = spoilt(node.value)
+        if bad:
+            add(node, "spoilt", f"first {bad}" if first else bad, False, first)
             first = False
-        dead = _dead(diagram, node)
+        dead = _dead(node)
         if dead:
-            add(node, dead)
+            add(node, "dead", dead)
     first = True
     for node in reversed(diagram.nodes):
         g = node.gradient
         if g is None:
             continue
-        kind = spoilt(g)
-        if kind:
-            add(node, f"{'first ' if first else ''}{kind} of the gradients", grave=True)
+        bad = spoilt(g)
+        if bad:
+            add(node, "spoilt", f"{'first gradient' if first else 'gradient'} {bad}", True, first)
             first = False
         elif g == 0 if type(g) is float else np.size(g) and not np.any(g):
-            add(node, "gradient 0" if np.size(g) == 1 else "gradient all 0")
-        given = node.tensor.grad if node.tensor is not None else None
-        differs = given is not None and not np.allclose(constant(given), g, 1e-6, 0, True)
-        if differs:
-            add(
-                node,
-                f".grad is {few(constant(given))}"
-                if np.size(g) <= 4
-                else ".grad differs from this",
-            )
+            add(node, "zero", "gradient 0", True)
+        given = None if node.tensor is None else constant(node.tensor.grad)
+        if given is not None and not np.allclose(given, g, rtol=1e-6, atol=0, equal_nan=True):
+            text = f".grad {few(given)}" if np.size(g) <= 4 else ".grad differs from this"
+            add(node, "grad", text, True)
     return found
 
 
@@ -73,15 +70,14 @@ def spoilt(value: Any) -> str | None:
     array = np.asarray(value)
     if array.dtype.kind != "f":
         return None
-    bad = ~np.isfinite(array)
-    count = int(np.count_nonzero(bad))
-    if not count:
-        return None
-    what = "NaN" if np.isnan(array).any() else "inf"
-    return what if array.size == 1 else f"{what}: {count:,} of {array.size:,}"
+    for what, bad in (("NaN", np.isnan), ("inf", np.isinf)):
+        count = int(np.count_nonzero(bad(array)))
+        if count:
+            return what if array.size == 1 else f"{what}: {count:,} of {array.size:,}"
+    return None
 
 
-def _dead(diagram: Diagram, node: Node) -> str | None:
+def _dead(node: Node) -> str | None:
     """Units of a ReLU layer that are 0 for a whole batch: columns, or the channels of images."""
     if node.operation == "relu":
         pass

@@ -13,7 +13,7 @@ import numpy as np
 
 from autobp.context import clock
 from autobp.draw.diagram import Diagram, Kind, Naming, cotangents, diagram
-from autobp.graph import Graph
+from autobp.graph import Graph, ancestors
 from autobp.primitive import constant
 from autobp.tensor import Tensor, leaf
 
@@ -28,7 +28,7 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     >>> from autobp import Tensor, graph
     >>> program = backward_program(graph(np.tanh(Tensor(0.5, name="x"))))
     >>> [(n.name, n.kind, n.operation) for n in program.nodes]
-    [('∂t1', 'input', None), ('t1', 'constant', None), ('t2', 'result', 'multiply'), ('t3', 'result', 'subtract'), ('∂x', 'result', 'multiply')]
+    [('∂t1', 'input', None), ('t1', 'constant', None), ('u1', 'result', 'multiply'), ('u2', 'result', 'subtract'), ('∂x', 'result', 'multiply')]
     """
     if len(graph.outputs) != 1 or graph.outputs[0].size != 1 or not graph.outputs[0].requires_grad:
         raise ValueError(
@@ -58,6 +58,9 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
         g = gradients.get(t)
         if isinstance(g, Tensor) and g.level == level and g.name is None:
             g.name = f"∂{called(t)}"
+    made = ancestors([g for g in gradients.values() if isinstance(g, Tensor)], level)
+    for i, t in enumerate((t for t in made if t.name is None), 1):
+        t.name = f"u{i}"
     outputs = dict.fromkeys(g for t in leaves if isinstance(g := gradients.get(t), Tensor))
     program = diagram(Graph(tuple(outputs)), gradients=False)
     kinds: dict[Tensor | None, Kind] = {

@@ -29,6 +29,7 @@ class Theme(NamedTuple):
     backward: str
     backward_ink: str  # text in the colour of the backward pass, dark enough to read
     warning: Paint  # NaN and inf
+    marked: str  # the border of what is dead or has no gradient
     warning_ink: str
     parameter: Paint
     input: Paint
@@ -48,6 +49,7 @@ LIGHT = Theme(
     backward="#D55E00",
     backward_ink="#9A4300",
     warning=Paint("#F0E442", "#000000"),
+    marked="#B0307E",
     warning_ink="#000000",
     parameter=Paint("#FCEFD3", "#A66F00"),
     input=Paint("#DFF0FA", "#0072B2"),
@@ -67,6 +69,7 @@ DARK = Theme(
     backward="#E69F00",
     backward_ink="#F2B63D",
     warning=Paint("#F0E442", "#FFFFFF"),
+    marked="#FF9BD0",
     warning_ink="#000000",
     parameter=Paint("#3A2D10", "#E69F00"),
     input=Paint("#12303F", "#56B4E9"),
