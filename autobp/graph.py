@@ -7,7 +7,7 @@ the operations ran; `Graph` is that order with names, for people and for whateve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -212,6 +212,36 @@ class Graph:
         if len(shown) < len(self.nodes):
             lines.insert(len(shown) // 2, f"… {len(self.nodes) - len(shown):,} more …")
         return "\n".join(lines)
+
+    def text(self, names: Mapping[str, Any] | None = None) -> str:
+        """The graph for a terminal: a tree of what the result is made of, in which what is shared
+        appears once, and the equations with their numbers, forward and then backward.
+
+        >>> from autobp import Tensor, graph
+        >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")
+        >>> print(graph(a * b + a).text())
+        t3 = add           8   grad 1
+        ├─ t2 = multiply   6   grad 1
+        │  ├─ a: input     2   grad 4
+        │  └─ b: input     3   grad 2
+        └─ a: input        2   grad 4
+        <BLANKLINE>
+        forward
+        a = input     2
+        b = input     3
+        t2 = a × b    6
+        t3 = t2 + a   8
+        <BLANKLINE>
+        backward
+        ∂t3 = 1
+        ∂t2 = ∂t3       1
+        ∂a = ∂t3        1
+        ∂a += ∂t2 × b   3 → 4
+        ∂b = ∂t2 × a    2
+        """
+        from autobp.draw.text import text  # late: a reader, which the graph does not know
+
+        return text(self, names)
 
     def draw(self, **options: Any) -> Picture:
         """A picture of it; see `autobp.draw` for the options."""

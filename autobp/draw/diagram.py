@@ -163,11 +163,10 @@ class Naming:
 
     def __call__(self, thing: Any) -> str:
         name = thing.name if isinstance(thing, Tensor) else None
-        if name is None:
-            name = self._given.get(id(thing))
-        if name is None and isinstance(thing, Tensor):
+        name = name or self._given.get(id(thing))
+        if not name and isinstance(thing, Tensor):
             name = self._place[thing]
-        if name is None:
+        if not name:
             name = f"array{self._arrays}"
             self._arrays += 1
         return str(name)

@@ -26,6 +26,7 @@ import numpy as np
 
 from autobp.draw.diagram import Diagram, Node, Use, local
 from autobp.draw.fold import Box, Fold
+from autobp.draw.formula import Term, quantity, rule
 from autobp.draw.literal import few, number, quoted, record, shown
 from autobp.draw.marks import Mark, marks
 from autobp.draw.symbol import ORDERED, symbol
@@ -34,6 +35,7 @@ from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 __all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements"]
 
 _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
+_LONGEST = 24  # characters of a formula on an edge
 _SMALL = 4  # numbers that are shown one by one
 
 View = Literal["textbook", "operations"]
@@ -286,10 +288,24 @@ def _derivative(diagram: Diagram, use: Use) -> str:
     """The local derivative along a use, as a label."""
     d = local(diagram, use)
     if d is None:
-        return ""
+        return _formula(diagram, use)
     source, target = diagram.nodes[use.source].name, diagram.nodes[use.target].name
     ratio = f"∂{target}/∂{source}" if len(source) + len(target) <= 8 else "∂"
     if np.size(d) <= _SMALL and np.ndim(d) < 2:
         return f"{shown(ratio)} = {few(d)}"
     low, high = number(np.min(d)), number(np.max(d))
     return f"{shown(ratio)} = {low}" + (f" … {high}" if low != high else "")
+
+
+def _formula(diagram: Diagram, use: Use) -> str:
+    """What becomes of the gradient along a use where the derivative is no array of a handy size."""
+    node = diagram.nodes[use.target]
+    if node.tensor is None or use.contribution is None:
+        return ""
+    terms = [
+        quantity(a) if i is None else Term(shown(diagram.nodes[i].name, 12))
+        for i, a in zip(node.operands, node.args)
+    ]
+    name = shown(node.name, 12)
+    found = rule(node.tensor, use.slot, Term(name), terms, Term(f"∂{name}"))
+    return found[0] if found is not None and len(found[0]) <= _LONGEST else ""

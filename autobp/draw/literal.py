@@ -15,8 +15,9 @@ import numpy as np
 __all__ = ["few", "number", "quoted", "record", "shown"]
 
 _UNSAFE = {"Cc", "Cs", "Co", "Zl", "Zp"}
-_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_BLANK = set("\u00ad\u200b\u2060\ufeff")
+_HIDDEN = set(
+    "\u00ad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 
 
 def number(x: Any) -> str:
@@ -48,18 +49,20 @@ def shown(text: str, limit: int = 40) -> str:
     >>> shown("a\\nb"), shown("x" * 5000, limit=10), shown("変数 <b>")
     ('a\\\\nb', 'xxxxxxxxx…', '変数 <b>')
     """
-    cut = text[:limit]
-    written = "".join(c if _plain(c) else c.encode("unicode_escape").decode() for c in cut)
-    return (
-        written if len(text) == len(cut) and len(written) <= limit else written[: limit - 1] + "…"
-    )
+    written = _visible(text[:limit])
+    whole = len(text) <= limit and len(written) <= limit
+    return written if whole else written[: limit - 1] + "…"
+
+
+def _visible(text: str) -> str:
+    return "".join(c if _plain(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def _plain(c: str) -> bool:
     if c < "\x7f":
         return c >= " "
     noncharacter = ord(c) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(c) <= 0xFDEF
-    return unicodedata.category(c) not in _UNSAFE and c not in _BIDI | _BLANK and not noncharacter
+    return unicodedata.category(c) not in _UNSAFE and c not in _HIDDEN and not noncharacter
 
 
 def quoted(*lines: str) -> str:
@@ -83,7 +86,7 @@ def record(*fields: tuple[str, ...], across: bool) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return _visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
 
 def _fenced(text: str) -> str:
