@@ -19,7 +19,7 @@ from autobp.draw.diagram import Diagram, Use
 __all__ = ["LIMIT", "Box", "Fold", "Link", "fold"]
 
 LIMIT = 200  # how many nodes a picture has at most, unless it is asked for more
-ENDS = 6  # how many operations are left at each end of a folded run
+_ENDS = (None, 6, 2)  # how many operations are left at each end of a folded run: tried in turn
 _DEEPEST = 30  # scopes within scopes; what is deeper is as if in the thirtieth
 
 
@@ -109,9 +109,9 @@ def fold(
     deepest = max((len(_parts(n.scope)) for n in diagram.nodes), default=0)
     depths = range(deepest, -1, -1) if depth is None else [depth]
     best = None
-    for runs in (False, True):
+    for ends in _ENDS:
         for d in depths:
-            found = _folded(diagram, d, expand, runs, limit)
+            found = _folded(diagram, d, expand, ends, limit)
             if found.drawn <= limit and (found.drawn > 4 or d == deepest or depth is not None):
                 return found
             if best is None or found.drawn < best.drawn:
@@ -136,18 +136,20 @@ def _parts(scope: str | None) -> list[str]:
     return scope.split("/", _DEEPEST - 1) if scope else []
 
 
-def _folded(diagram: Diagram, depth: int, expand: Sequence[str], runs: bool, limit: int) -> Fold:
+def _folded(
+    diagram: Diagram, depth: int, expand: Sequence[str], ends: int | None, limit: int
+) -> Fold:
     root, holder = _nested(diagram)
     for box in _every(root):
         within = any(path == box.path or path.startswith(f"{box.path}/") for path in expand)
         box.closed = box.depth > depth and not within
-    if runs:
+    if ends is not None:
         for box in [root, *_every(root)]:
             if not box.closed:
-                _fold_run(box, holder)
+                _fold_run(box, holder, ends)
     stands: dict[Box, Box | None] = {}
     homes = [_home(holder[n.index], stands) if n.kind == "result" else None for n in diagram.nodes]
-    _place_leaves(diagram, root, holder, homes, limit if runs else None)
+    _place_leaves(diagram, root, holder, homes, ends, limit)
     home = [f"n{i}" if box is None else box.id for i, box in enumerate(homes)]
     return Fold(root, home, _links(diagram, home))
 
@@ -191,15 +193,15 @@ def _nested(diagram: Diagram) -> tuple[Box, list[Box]]:
     return root, holder
 
 
-def _fold_run(box: Box, holder: list[Box]) -> None:
+def _fold_run(box: Box, holder: list[Box], ends: int) -> None:
     """Put all but the ends of what runs in a box into one closed box."""
-    middle = box.items[ENDS:-ENDS]
-    if len(middle) < ENDS:
+    middle = box.items[ends:-ends]
+    if len(middle) < ends:
         return
     run = Box("", "", None, box.depth + 1, box, closed=True, items=middle)
     inside = list(run.all_nodes())
     run.id, run.title = f"f{inside[0]}", f"{len(inside):,} operations"
-    box.items[ENDS:-ENDS] = [run]
+    box.items[ends:-ends] = [run]
     for item in middle:
         if isinstance(item, Box):
             item.parent = run
@@ -222,7 +224,8 @@ def _place_leaves(
     root: Box,
     holder: list[Box],
     homes: list[Box | None],
-    limit: int | None,
+    ends: int | None,
+    limit: int,
 ) -> None:
     """Put each leaf where it is used: inside a folded run if only that uses it, inside a scope if
     it is of one, and else outside all boxes."""
@@ -234,20 +237,22 @@ def _place_leaves(
         if node.kind == "result":
             continue
         targets = users[node.index]
-        ends = {homes[i] or i for i in targets}
-        (end,) = ends if len(ends) == 1 else (None,)
+        around = {homes[i] or i for i in targets}
+        (end,) = around if len(around) == 1 else (None,)
         box = root
         if isinstance(end, Box) and (end.path is None or node.scope):
             box, homes[node.index] = end, end
         elif node.scope and targets:
             box = _around([homes[i] or holder[i] for i in targets])
         if homes[node.index] is None:
-            loose.setdefault((box, node.kind, frozenset(ends)), []).append(node.index)
+            loose.setdefault(
+                (box, node.kind, frozenset(i for i in around if isinstance(i, int))), []
+            ).append(node.index)
         else:
             box.items.append(node.index)
-    crowded = limit is not None and sum(map(len, loose.values())) > limit // 2
+    crowded = ends is not None and sum(map(len, loose.values())) > limit // 2
     for (box, kind, _), leaves in loose.items():
-        if crowded and len(leaves) > ENDS:
+        if crowded and len(leaves) > 6:
             bundle = Box(
                 f"f{leaves[0]}", f"{len(leaves):,} {kind}s", None, box.depth + 1, box, True
             )
