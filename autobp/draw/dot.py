@@ -64,11 +64,8 @@ class Style:
 
 def dot(diagram: Diagram, folded: Fold, style: Style) -> str:
     """The DOT text of a folded diagram."""
-    return (
-        "digraph {\n"
-        + "".join(f"\t{line}\n" for line in statements(diagram, folded, style))
-        + "}\n"
-    )
+    lines = statements(diagram, folded, style)
+    return "digraph {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
 
 
 class _Scene(NamedTuple):
@@ -81,8 +78,13 @@ class _Scene(NamedTuple):
         return [m for m in self.marks.get(node.index, ()) if self.gradients or not m.backward]
 
 
-def statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
+def statements(diagram: Diagram, folded: Fold, style: Style) -> list[str]:
     """The statements of the graph, one a line."""
+    with np.errstate(all="ignore"):
+        return list(_statements(diagram, folded, style))
+
+
+def _statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
     theme, scene = style.theme, _Scene(diagram, marks(diagram), style.gradients and style.backward)
     text = f'fontname="{FONT}" fontcolor="{theme.ink}"'
     notes = quoted(*(shown(note, 120) for note in diagram.notes))
@@ -291,7 +293,7 @@ def _derivative(diagram: Diagram, use: Use) -> str:
         return _formula(diagram, use)
     source, target = diagram.nodes[use.source].name, diagram.nodes[use.target].name
     ratio = f"∂{target}/∂{source}" if len(source) + len(target) <= 8 else "∂"
-    if np.size(d) <= _SMALL and np.ndim(d) < 2:
+    if (np.size(d) <= _SMALL and np.ndim(d) < 2) or not np.size(d):
         return f"{shown(ratio)} = {few(d)}"
     low, high = number(np.min(d)), number(np.max(d))
     return f"{shown(ratio)} = {low}" + (f" … {high}" if low != high else "")

