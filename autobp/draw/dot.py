@@ -184,8 +184,10 @@ def _lines(value: Any) -> tuple[str, ...]:
     finite = array[np.isfinite(array)]
     if not finite.size:
         return ("nothing finite",)
-    low, mean, high = (number(f(finite)) for f in (np.min, np.mean, np.max))
-    return (f"min {low}", f"mean {mean}", f"max {high}")
+    low, mean, high = np.min(finite), np.mean(finite), np.max(finite)
+    if abs(mean) < 1e-12 * max(abs(low), abs(high)):
+        mean = 0.0  # but for rounding
+    return (f"min {number(low)}", f"mean {number(mean)}", f"max {number(high)}")
 
 
 def _box(box: Box, style: Style, scene: _Scene) -> str:
@@ -218,10 +220,10 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
         paint = Paint(paint.fill, style.theme.marked)
     ink = style.theme.warning_ink if spoilt else style.theme.ink
     width = 3.0 if found else 1.2
+    form = "box peripheries=2" if box.path is None else 'box3d margin="0.2,0.15"'
     return (
-        f"{box.id} [id={box.id} shape={'box3d' if box.path is not None else 'box'} label={quoted(*lines)}"
-        f' fillcolor="{paint.fill}" color="{paint.line}" fontcolor="{ink}" penwidth={width}'
-        f"{'' if box.path is not None else ' peripheries=2'}]"
+        f"{box.id} [id={box.id} shape={form} label={quoted(*lines)} penwidth={width}"
+        f' fillcolor="{paint.fill}" color="{paint.line}" fontcolor="{ink}"]'
     )
 
 
@@ -257,7 +259,8 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
             yield _edge(source, target, use.id, text, theme.forward, theme.forward, far)
         if style.backward and any(u.contribution is not None for u in link.uses):
             if single:
-                text = _derivative(scene.diagram, use) if labelled else ""
+                # a blank one keeps the label of the edge beside it free
+                text = (_derivative(scene.diagram, use) or " ") if labelled else ""
             elif style.passes == "both":
                 text = ""
             yield _back(source, target, f"b{use.place}", text, theme, far)

@@ -62,7 +62,7 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     for i, t in enumerate((t for t in made if t.name is None), 1):
         t.name = f"u{i}"
     outputs = dict.fromkeys(g for t in leaves if isinstance(g := gradients.get(t), Tensor))
-    program = diagram(Graph(tuple(outputs)), gradients=False)
+    program = diagram(Graph(tuple(outputs)), names, gradients=False)
     kinds: dict[Tensor | None, Kind] = {
         new: "constant" if old.primitive else "parameter" if old.scope else "input"
         for old, new in stands.items()

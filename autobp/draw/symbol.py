@@ -50,7 +50,7 @@ def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
     given = [
         str(v) if k in ("shape", "axes") else f"{k} {v}"
         for k, v in node.params.items()
-        if type(v) in (int, float, tuple, str)
+        if type(v) in (int, float, tuple, str) and (k in ("shape", "axes") or not _trivial(v))
     ]
     return shown(" ".join([name, *given]), 24)
 
@@ -73,6 +73,11 @@ def _name(name: str) -> str:
 def _number(a: Any) -> str:
     text = few(a) if np.size(a) <= 4 else "…"
     return f"({text})" if text.startswith("−") else text
+
+
+def _trivial(v: Any) -> bool:
+    """A stride or dilation of 1 all around, a padding of 0."""
+    return isinstance(v, tuple) and len(v) > 1 and set(np.ravel(v).tolist()) in ({0}, {1})
 
 
 def _index(index: Any) -> str:
