@@ -50,6 +50,11 @@ def draw(
     program" draws what reverse mode itself computes. Gradients are those of the result, from a
     sweep of the picture's own: no tensor is changed, no hook is called.
 
+    Results are rounded and what derivatives are taken of is not; parameters, which belong to a
+    scope, have a thick border, constants a dashed one, and the result that is drawn a thick one in
+    green. What is not finite is yellow, the first of it with a thick border; what has a gradient of
+    zero, or dead units, has a border in purple.
+
     `passes` are "forward" (solid edges), "backward" (dashed) or "both". `values`, `gradients`,
     `shapes`, `dtypes` and the local `derivatives` on edges can be shown or not; None shows dtypes
     other than float64, and derivatives where there are few edges. `direction` is that of the page,

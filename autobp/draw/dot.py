@@ -27,15 +27,16 @@ import numpy as np
 from autobp.draw.diagram import Diagram, Node, Use, local
 from autobp.draw.fold import Box, Fold
 from autobp.draw.formula import Term, quantity, rule
-from autobp.draw.literal import few, number, quoted, record, shown
+from autobp.draw.literal import breadth, few, number, quoted, record, shown
 from autobp.draw.marks import Mark, marks
 from autobp.draw.symbol import ORDERED, symbol
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
-__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements"]
+__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of"]
 
 _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
 _LONGEST = 24  # characters of a formula on an edge
+_SIZE = 11  # of the text, in points
 _SMALL = 4  # numbers that are shown one by one
 
 View = Literal["textbook", "operations"]
@@ -63,8 +64,9 @@ class Style:
 
 
 def dot(diagram: Diagram, folded: Fold, style: Style) -> str:
-    """The DOT text of a folded diagram."""
-    lines = statements(diagram, folded, style)
+    """The DOT text of a folded diagram, one statement a line."""
+    with np.errstate(all="ignore"):
+        lines = list(_statements(diagram, folded, style))
     return "digraph {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
 
 
@@ -78,20 +80,14 @@ class _Scene(NamedTuple):
         return [m for m in self.marks.get(node.index, ()) if self.gradients or not m.backward]
 
 
-def statements(diagram: Diagram, folded: Fold, style: Style) -> list[str]:
-    """The statements of the graph, one a line."""
-    with np.errstate(all="ignore"):
-        return list(_statements(diagram, folded, style))
-
-
 def _statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
     theme, scene = style.theme, _Scene(diagram, marks(diagram), style.gradients and style.backward)
     text = f'fontname="{FONT}" fontcolor="{theme.ink}"'
     notes = quoted(*(shown(note, 120) for note in diagram.notes))
     yield f'graph [rankdir={style.direction} bgcolor="{theme.page}" pad=0.2 nodesep=0.3 ranksep=0.5]'
-    yield f"graph [{text} fontsize=11 labelloc=t labeljust=l{f' label={notes}' if diagram.notes else ''}]"
-    yield f'node [{text} fontsize=11 style=filled margin="0.12,0.06" height=0.3]'
-    yield f"edge [{text} fontsize=10 arrowsize=0.7]"
+    yield f"graph [{text} fontsize={_SIZE} labelloc=t labeljust=l{f' label={notes}' if diagram.notes else ''}]"
+    yield f'node [{text} fontsize={_SIZE} style=filled margin="0.12,0.06" height=0.3]'
+    yield f"edge [{text} fontsize={_SIZE - 1} arrowsize=0.7]"
     yield from _members(folded.root, style, scene)
     yield from _edges(folded, style, scene)
 
@@ -133,10 +129,11 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
     if said:
         fields.append(said)
     dashed = ' style="filled,dashed"'
+    room = breadth(fields[0][0]) * _SIZE / 72
     label = record(*fields, across=style.direction in ("LR", "RL"))
     yield (
         f"{node.id} [id={node.id} shape={shape} label={label} penwidth={width}"
-        f"{dashed if node.kind == 'constant' else ''}"
+        f"{dashed if node.kind == 'constant' else ''}{f' width={room + 0.25:.2f}' if room else ''}"
         f' fillcolor="{paint.fill}" color="{paint.line}" fontcolor="{ink}"]'
     )
     if style.view == "operations" and node.operation is not None:

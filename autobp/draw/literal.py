@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["few", "number", "quoted", "record", "shown"]
+__all__ = ["breadth", "few", "number", "quoted", "record", "shown"]
 
 _UNSAFE = {"Cc", "Cs", "Co", "Zl", "Zp"}
 _HIDDEN = set(
@@ -63,6 +63,17 @@ def _plain(c: str) -> bool:
         return c >= " "
     noncharacter = ord(c) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(c) <= 0xFDEF
     return unicodedata.category(c) not in _UNSAFE and c not in _HIDDEN and not noncharacter
+
+
+def breadth(text: str) -> float:
+    """How many ems a text with wide characters takes, which not all builds of Graphviz know; 0 if it
+    has none.
+
+    >>> breadth("変数 x"), breadth("x")
+    (3.2, 0)
+    """
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return wide and wide + 0.6 * (len(text) - wide)
 
 
 def quoted(*lines: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from autobp.draw.diagram import Diagram, diagram
-from autobp.draw.dot import Direction, Passes, Style, View, dot, statements
+from autobp.draw.dot import Direction, Passes, Style, View, dot
 from autobp.draw.fold import LIMIT, Fold, fold
 from autobp.draw.layout import SECONDS, GraphvizMissing, LayoutTimeout, formats, render
 from autobp.draw.program import backward_program
@@ -120,9 +120,7 @@ class Picture:
         """The same as a `graphviz.Digraph`, to go on with."""
         import graphviz  # late: what is not drawn needs none of it
 
-        return graphviz.Digraph(
-            body=[f"\t{line}\n" for line in statements(self.diagram, self.folded, self.style)]
-        )
+        return graphviz.Digraph(body=self.source.splitlines(keepends=True)[1:-1])
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the picture as SVG, PNG, PDF, DOT or HTML, by the suffix of the file's name. Returns
