@@ -14,7 +14,7 @@ from tests.drawing import SVG, chain, classifier, ids, lines_of, needs_dot, neur
 
 GOLDEN = """\
 digraph {
-	graph [rankdir=LR bgcolor="#FFFFFF" pad=0.2 nodesep=0.3 ranksep=0.5]
+	graph [newrank=true rankdir=LR bgcolor="#FFFFFF" pad=0.2 nodesep=0.3 ranksep=0.5]
 	graph [fontname="Helvetica,Arial,sans-serif" fontcolor="#1A1A1A" fontsize=11 labelloc=t labeljust=l]
 	node [fontname="Helvetica,Arial,sans-serif" fontcolor="#1A1A1A" fontsize=11 style=filled margin="0.12,0.06" height=0.3]
 	edge [fontname="Helvetica,Arial,sans-serif" fontcolor="#1A1A1A" fontsize=10 arrowsize=0.7]
@@ -88,6 +88,36 @@ def test_big_graphs_draw_folded():
     picture = draw(chain(100_000), direction="TB")
     assert ids(tree(run_dot(picture.source))) >= set(picture.folded.home)
     assert picture.folded.drawn < 20
+
+
+@needs_dot
+@pytest.mark.parametrize("seed", range(12))
+def test_no_edge_is_lost_whatever_the_graph(seed):
+    rng = np.random.default_rng(seed)
+    some = [Tensor(v) for v in rng.normal(size=4)]
+    for i in range(int(rng.integers(5, 120))):
+        with scope("/".join(rng.choice(list("abc"), size=rng.integers(1, 4)))):
+            if i % 7 == 0:
+                some.append(Tensor(0.5, name=f"w{i}"))
+            j, k = rng.integers(max(0, len(some) - 9), len(some), size=2)
+            some.append(some[j] * some[k] if rng.random() < 0.7 else np.tanh(some[j]))
+    options = {
+        "depth": [None, 0, 1, 2][seed % 4],
+        "limit": int(rng.integers(10, 200)),
+        "view": ["textbook", "operations"][seed % 2],
+        "direction": ["LR", "TB", "RL", "BT"][seed // 3],
+    }
+    source = draw(sum(some[-5:]), **options).source
+    assert ids(tree(run_dot(source))) == set(re.findall(r"\[id=(\w+)", source))
+
+
+def test_crowded_pictures_have_the_operation_in_the_node():
+    y = Tensor([1.0, 2.0], name="y")
+    source = draw(np.sum(np.concatenate([y] * 30)), passes="forward").source
+    assert source.count("-> n1 [") == 30  # an edge for each use
+    assert 'label="t1\\ (60,):\\ concatenate' in source
+    assert 'label=" concatenate' not in source
+    assert 'label=" sum' not in source
 
 
 def test_kinds_differ_by_shape_and_border():

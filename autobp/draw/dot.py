@@ -32,8 +32,9 @@ from autobp.draw.marks import Mark, marks
 from autobp.draw.symbol import ORDERED, symbol
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
-__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of"]
+__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements"]
 
+_LABELLED = 400  # up to here, operations stand on the edges: labels cost much of the layout's time
 _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
 _LONGEST = 24  # characters of a formula on an edge
 _SIZE = 11  # of the text, in points
@@ -64,16 +65,22 @@ class Style:
 
 
 def dot(diagram: Diagram, folded: Fold, style: Style) -> str:
-    """The DOT text of a folded diagram, one statement a line."""
-    with np.errstate(all="ignore"):
-        lines = list(_statements(diagram, folded, style))
+    """The DOT text of a folded diagram."""
+    lines = statements(diagram, folded, style)
     return "digraph {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
+
+
+def statements(diagram: Diagram, folded: Fold, style: Style) -> list[str]:
+    """The statements of that text, one a line."""
+    with np.errstate(all="ignore"):
+        return list(_statements(diagram, folded, style))
 
 
 class _Scene(NamedTuple):
     diagram: Diagram
     marks: dict[int, list[Mark]]
     gradients: bool  # are shown
+    roomy: bool  # there is place for labels on the edges, which double the ranks of the layout
 
     def of(self, node: Node) -> list[Mark]:
         """The marks of a node, as far as what they speak of is shown."""
@@ -81,10 +88,14 @@ class _Scene(NamedTuple):
 
 
 def _statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
-    theme, scene = style.theme, _Scene(diagram, marks(diagram), style.gradients and style.backward)
+    theme, links = style.theme, len(folded.links)
+    roomy = links <= min(2 * folded.drawn, _LABELLED)
+    scene = _Scene(diagram, marks(diagram), style.gradients and style.backward, roomy)
     text = f'fontname="{FONT}" fontcolor="{theme.ink}"'
     notes = quoted(*(shown(note, 120) for note in diagram.notes))
-    yield f'graph [rankdir={style.direction} bgcolor="{theme.page}" pad=0.2 nodesep=0.3 ranksep=0.5]'
+    page = f'bgcolor="{theme.page}" pad=0.2 nodesep=0.3 ranksep={0.5 if roomy else 1.5}'
+    # without newrank, Graphviz 2.43 may lose edges between clusters
+    yield f"graph [newrank=true rankdir={style.direction} {page}]"
     yield f"graph [{text} fontsize={_SIZE} labelloc=t labeljust=l{f' label={notes}' if diagram.notes else ''}]"
     yield f'node [{text} fontsize={_SIZE} style=filled margin="0.12,0.06" height=0.3]'
     yield f"edge [{text} fontsize={_SIZE - 1} arrowsize=0.7]"
@@ -125,6 +136,8 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
         paint, width = Paint(paint.fill, theme.marked), 3.0
     shape = "Mrecord" if node.kind == "result" else "record"
     fields = label_of(node, style)
+    if not scene.roomy and style.view == "textbook" and node.operation is not None:
+        fields[0] = (f"{fields[0][0]}: {symbol(scene.diagram, node)}",)
     said = tuple(m.text for m in found if not _plain(m, node))
     if said:
         fields.append(said)
@@ -232,7 +245,7 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
     theme, operations = style.theme, style.view == "operations"
     labelled = style.derivatives
     if labelled is None:
-        labelled = len(folded.links) <= _FEW_EDGES
+        labelled = scene.roomy and len(folded.links) <= _FEW_EDGES
     inside = {
         item.id if isinstance(item, Box) else f"n{item}": box.id
         for box in (folded.root, *folded.boxes())
@@ -244,13 +257,13 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
         node = scene.diagram.nodes[use.target]
         single = target[0] == "n" and len(link.uses) == 1
         leaf = scene.diagram.nodes[use.source].kind != "result"
-        far = " minlen=2" if inside[source] != inside[target] and not leaf else ""
-        text = symbol(scene.diagram, node, use.slot) if single else ""
+        far = " minlen=2" if inside[source] != inside[target] and not leaf and scene.roomy else ""
+        text = symbol(scene.diagram, node, use.slot) if single and scene.roomy else ""
         if operations:
-            ordered = single and node.operation in ORDERED and None not in node.operands
+            ordered = text and node.operation in ORDERED and None not in node.operands
             text = ("left", "right")[use.slot] if ordered else ""
             target = f"o{use.target}" if target[0] == "n" else target
-        if len(link.uses) > 1:
+        if len(link.uses) > 1 and scene.roomy:
             text = f"{len(link.uses):,} uses"
         if style.passes != "backward":
             yield _edge(source, target, use.id, text, theme.forward, theme.forward, far)

@@ -112,7 +112,8 @@ def fold(
     for ends in _ENDS:
         for d in depths:
             found = _folded(diagram, d, expand, ends, limit)
-            if found.drawn <= limit and (found.drawn > 4 or d == deepest or depth is not None):
+            fits = found.drawn <= limit and len(found.links) <= 2 * limit
+            if fits and (found.drawn > 4 or d == deepest or depth is not None):
                 return found
             if best is None or found.drawn < best.drawn:
                 best = found
