@@ -137,6 +137,7 @@ def test_replaced_data_is_said_and_not_differentiated():
     assert d.nodes[0].stale
     assert d.nodes[0].gradient is None
     assert d.notes == ["no gradients: the data of w was replaced after it was used"]
+    assert [m.text for m in marks(d)[0]] == ["replaced since"]
 
 
 def test_a_rule_that_raises_ends_the_sweep_and_no_more():
@@ -216,3 +217,6 @@ def test_a_grad_that_is_another_is_marked():
     loss.backward()
     (mark,) = marks(diagram(graph(loss)))[0]
     assert mark.text == ".grad 12"
+    x.grad = np.zeros(7)
+    (mark,) = marks(diagram(graph(loss)))[0]
+    assert mark.kind == "grad"

@@ -183,6 +183,9 @@ def test_what_is_inside_a_box_is_summed_up():
         assert "3 operations\\n2 parameters\\n1 matmul, 1 add, 1 relu" in source
         source = draw(classifier(bias=np.inf), depth=0).source
     assert "first inf: 4 of 4, inside" in source
+    source = draw(classifier(), depth=0).source
+    assert '\\nloss = 1.086"' in source
+    assert "loss = " not in draw(classifier(), depth=0, values=False).source
 
 
 def test_formulas_stand_where_a_derivative_is_no_handy_array():

@@ -1,14 +1,17 @@
-"""Graphs drawn: pictures by Graphviz.
+"""Graphs drawn: pictures by Graphviz, and text.
 
     diagram   what there is to show: values, names, gradients of a sweep of its own
     program   the diagram of the backward pass itself
     fold      what is drawn and what is inside a box
     marks     what deserves a second look
     literal   numbers and names as text, and through DOT's strings
+    symbol    operations as labels
+    formula   operations and the rules of their derivatives as formulas
     theme     the colours
     dot       the diagram written in Graphviz's language
     layout    Graphviz, under a time limit
     picture   the object that users get
+    text      the graph for a terminal
 
 All of these are imported by the first call, so that they cost nobody who draws nothing.
 """

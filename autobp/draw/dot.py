@@ -11,7 +11,7 @@ Everything that is drawn has an id, which Graphviz hands on to the SVG as `<g id
 The text depends on the diagram alone, so that it is the same whenever the program is. Labels are
 plain strings and records, never HTML, and there is no attribute that could hold a link.
 
-The player writes its views with `dot` too, and finds the lines of a label again as `<text>` elements,
+The player writes its views with `statements`, and finds the lines of a label again as `<text>` elements,
 in the order of `label_of`.
 """
 
@@ -213,6 +213,8 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
         lines += inside
         common = [f"{n:,} {shown(name, 20)}" for name, n in parts.most_common(3)]
         lines.append(", ".join(common) + (", …" if len(parts) > 3 else ""))
+    if style.values:
+        lines += [f"{shown(n.name)} = {_lines(n.value)[0]}" for n in nodes if n.output]
     found = [m for n in nodes for m in scene.of(n)]
     spoilt = [m for m in found if m.kind == "spoilt"]
     if spoilt:

@@ -20,6 +20,7 @@ __all__ = ["LIMIT", "Box", "Fold", "Link", "fold"]
 
 LIMIT = 200  # how many nodes a picture has at most, unless it is asked for more
 _ENDS = (None, 6, 2)  # how many operations are left at each end of a folded run: tried in turn
+_CROWD = 6  # how many leaves that are used alike are drawn each, where there are too many
 _DEEPEST = 30  # scopes within scopes; what is deeper is as if in the thirtieth
 
 
@@ -233,7 +234,7 @@ def _place_leaves(
     users: list[list[int]] = [[] for _ in diagram.nodes]
     for use in diagram.uses:
         users[use.source].append(use.target)
-    loose: dict[tuple[Box, str, frozenset[object]], list[int]] = {}
+    loose: dict[tuple[Box, str, frozenset[int]], list[int]] = {}
     for node in diagram.nodes:
         if node.kind == "result":
             continue
@@ -246,18 +247,15 @@ def _place_leaves(
         elif node.scope and targets:
             box = _around([homes[i] or holder[i] for i in targets])
         if homes[node.index] is None:
-            loose.setdefault(
-                (box, node.kind, frozenset(i for i in around if isinstance(i, int))), []
-            ).append(node.index)
+            seen = frozenset(i for i in around if isinstance(i, int))
+            loose.setdefault((box, node.kind, seen), []).append(node.index)
         else:
             box.items.append(node.index)
     crowded = ends is not None and sum(map(len, loose.values())) > limit // 2
     for (box, kind, _), leaves in loose.items():
-        if crowded and len(leaves) > 6:
-            bundle = Box(
-                f"f{leaves[0]}", f"{len(leaves):,} {kind}s", None, box.depth + 1, box, True
-            )
-            bundle.items += leaves
+        if crowded and len(leaves) > _CROWD:
+            title = f"{len(leaves):,} {kind}s"
+            bundle = Box(f"f{leaves[0]}", title, None, box.depth + 1, box, True, [*leaves])
             box.items.append(bundle)
             for i in leaves:
                 homes[i] = bundle

@@ -1,5 +1,5 @@
 """What deserves a second look: NaN and inf, and the first of them; units that are dead; gradients
-that are zero throughout; a `.grad` that is not the gradient of what is drawn."""
+that are zero throughout; a `.grad` that is not the gradient of what is drawn; data replaced since."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Mark", "marks", "spoilt"]
 
 
 class Mark(NamedTuple):
-    kind: Literal["spoilt", "dead", "zero", "grad"]
+    kind: Literal["spoilt", "stale", "dead", "zero", "grad"]
     text: str
     backward: bool = False  # of the gradient
     first: bool = False  # in the order in which its pass computes
@@ -42,6 +42,8 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
         if bad:
             add(node, "spoilt", f"first {bad}" if first else bad, False, first)
             first = False
+        if node.stale:
+            add(node, "stale", "replaced since")
         dead = _dead(node)
         if dead:
             add(node, "dead", dead)
@@ -57,7 +59,7 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
         elif g == 0 if type(g) is float else np.size(g) and not np.any(g):
             add(node, "zero", "gradient 0", True)
         given = None if node.tensor is None else constant(node.tensor.grad)
-        if given is not None and not np.allclose(given, g, rtol=1e-6, atol=0, equal_nan=True):
+        if given is not None and not _same(given, g):
             text = f".grad {few(given)}" if np.size(g) <= 4 else ".grad differs from this"
             add(node, "grad", text, True)
     return found
@@ -75,6 +77,10 @@ def spoilt(value: Any) -> str | None:
         if count:
             return what if array.size == 1 else f"{what}: {count:,} of {array.size:,}"
     return None
+
+
+def _same(given: Any, g: Any) -> bool:
+    return np.shape(given) == np.shape(g) and np.allclose(given, g, 1e-6, 0, equal_nan=True)
 
 
 def _dead(node: Node) -> str | None:
