@@ -16,11 +16,19 @@ from autobp.context import clock
 from autobp.draw.literal import few, number
 from autobp.graph import _constant, ancestors
 from autobp.primitive import Primitive, constant, same
+from autobp.rules import arithmetic, convolution, indexing, linalg, neural, reduction, shape
 from autobp.rules.arithmetic import where
 from autobp.tensor import Tensor, leaf
 
-__all__ = ["FEW", "Term", "brief", "operation", "quantity", "rule"]
+__all__ = ["FEW", "OURS", "Term", "brief", "operation", "quantity", "rule"]
 
+#: Operations whose names mean what they say. A user's own may have any name.
+OURS = frozenset(
+    p
+    for module in (arithmetic, convolution, indexing, linalg, neural, reduction, shape)
+    for p in vars(module).values()
+    if isinstance(p, Primitive)
+)
 FEW = 4  # numbers that are written out where there are no more
 _LONG = 160  # characters of a formula, beyond which it says nothing to anybody
 
@@ -75,7 +83,7 @@ def operation(primitive: Primitive, args: Sequence[Term], params: Mapping[str, A
     >>> operation(power_by, [Term("a + b", 1)], {"n": 2}).text
     '(a + b)²'
     """
-    name = primitive.name
+    name = primitive.name if primitive in OURS else ""
     if name in _INFIX and len(args) == 2:
         return _infix(name, *args)
     if name == "negative":
@@ -94,7 +102,7 @@ def operation(primitive: Primitive, args: Sequence[Term], params: Mapping[str, A
     if name in ("reshape", "broadcast_to"):
         return Term(f"{name}({args[0].text}, {params['shape']})")
     given = [f"{k}={_constant(v)}" for k, v in params.items() if v is not None and v is not False]
-    return Term(f"{name}({', '.join([*(a.text for a in args), *given])})")
+    return Term(f"{primitive.name}({', '.join([*(a.text for a in args), *given])})")
 
 
 def _index(index: Any) -> str:
@@ -154,7 +162,7 @@ def rule(
     start = t if mode == "reverse" else t.args[slot]
     if function is same:
         return ("1" if carried is None else carried.text), start.size
-    if primitive.name == "matmul" and mode == "reverse" and carried is not None:
+    if primitive is linalg.matmul and mode == "reverse" and carried is not None:
         return _matmul(t, slot, args, carried).text, t.args[slot].size
     level = clock()
     terms: dict[Tensor, Term] = {}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autobp.draw.diagram import Diagram, Node
+from autobp.draw.formula import OURS
 from autobp.draw.literal import few, number, shown
 
 __all__ = ["ORDERED", "symbol"]
@@ -35,7 +36,8 @@ def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
     >>> [symbol(d, d.nodes[use.target], use.slot) for use in d.uses]
     ['1 − a', 't2²', 't3 ÷', '÷ b', '× 3']
     """
-    name = node.operation or ""
+    assert node.tensor is not None
+    name = node.operation if node.tensor.primitive in OURS else None
     terms = [
         _name(diagram.nodes[i].name) if i is not None else _number(a)
         for i, a in zip(node.operands, node.args)
@@ -45,14 +47,14 @@ def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
         return terms[0] + (n.translate(_RAISED) if n.lstrip("−").isdigit() else f"^{n}")
     if name == "getitem":
         return shown(f"{terms[0]}[{_index(node.params['index'])}]", 24)
-    if name in _INFIX and len(terms) == 2:
+    if name is not None and name in _INFIX and len(terms) == 2:
         return _infix(name, terms, [i is not None for i in node.operands], slot)
     given = [
         str(v) if k in ("shape", "axes") else f"{k} {v}"
         for k, v in node.params.items()
         if type(v) in (int, float, tuple, str) and (k in ("shape", "axes") or not _trivial(v))
     ]
-    return shown(" ".join([name, *given]), 24)
+    return shown(" ".join([node.operation or "", *given]), 24)
 
 
 def _infix(name: str, terms: list[str], variable: list[bool], slot: int | None) -> str:
