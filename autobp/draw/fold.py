@@ -109,17 +109,20 @@ def fold(
         depth = depth or 0
     deepest = max((len(_parts(n.scope)) for n in diagram.nodes), default=0)
     depths = range(deepest, -1, -1) if depth is None else [depth]
-    best = None
+    least: tuple[int, Box, list[str]] | None = None
     for ends in _ENDS:
         for d in depths:
-            found = _folded(diagram, d, expand, ends, limit)
-            fits = found.drawn <= limit and len(found.links) <= 2 * limit
-            if fits and (found.drawn > 4 or d == deepest or depth is not None):
-                return found
-            if best is None or found.drawn < best.drawn:
-                best = found
-    assert best is not None
-    return best
+            root, home = _folded(diagram, d, expand, ends, limit)
+            drawn = len(set(home))
+            if drawn <= limit and (drawn > 4 or d == deepest or depth is not None):
+                links = _links(diagram, home)
+                if depth is not None or len(links) <= 2 * limit:
+                    return Fold(root, home, links)
+            if least is None or drawn < least[0]:
+                least = drawn, root, home
+    assert least is not None
+    _, root, home = least
+    return Fold(root, home, _links(diagram, home))
 
 
 def _check(diagram: Diagram, expand: Sequence[str]) -> None:
@@ -140,7 +143,7 @@ def _parts(scope: str | None) -> list[str]:
 
 def _folded(
     diagram: Diagram, depth: int, expand: Sequence[str], ends: int | None, limit: int
-) -> Fold:
+) -> tuple[Box, list[str]]:
     root, holder = _nested(diagram)
     for box in _every(root):
         within = any(path == box.path or path.startswith(f"{box.path}/") for path in expand)
@@ -152,8 +155,7 @@ def _folded(
     stands: dict[Box, Box | None] = {}
     homes = [_home(holder[n.index], stands) if n.kind == "result" else None for n in diagram.nodes]
     _place_leaves(diagram, root, holder, homes, ends, limit)
-    home = [f"n{i}" if box is None else box.id for i, box in enumerate(homes)]
-    return Fold(root, home, _links(diagram, home))
+    return root, [f"n{i}" if box is None else box.id for i, box in enumerate(homes)]
 
 
 def _every(root: Box) -> list[Box]:
