@@ -67,7 +67,10 @@ def test_the_text_is_the_same_on_every_run():
 @pytest.mark.parametrize("options", [{}, {"depth": 0}, {"direction": "TB", "theme": "dark"}])
 def test_every_id_is_in_the_svg(view, passes, options):
     picture = draw(classifier(), view=view, passes=passes, **options)
-    found, folded = ids(tree(run_dot(picture.source))), picture.folded
+    svg, folded = tree(run_dot(picture.source)), picture.folded
+    found = ids(svg)
+    points = [float(t.get("font-size")) for t in svg.iter(f"{SVG}text")]
+    assert min(points) * 4 / 3 >= 11  # pixels at natural size
     passes = picture.style.passes
     homes = {f"{home}" for home in folded.home} | {box.id for box in folded.boxes()}
     expected = set(homes)
