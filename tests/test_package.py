@@ -32,6 +32,7 @@ LAYERS = [
     "custom",
     "check",
     "numerical",
+    "files",
     "data",
     "optim",
     "nn",

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from autobp.data.idx import DataError
+from autobp.files import sync_folder
 
 __all__ = ["download"]
 
@@ -44,7 +45,7 @@ def download(
             _from_any(part, target.name, mirrors, size, sha256, timeout)
             os.replace(part, target)
             _kept(target).unlink(missing_ok=True)
-            _sync(target.parent)
+            sync_folder(target.parent)
         finally:
             _keep(part, target)
     except ConnectionError:
@@ -181,13 +182,3 @@ def _keep(part: Path, target: Path) -> None:
             os.replace(part, _kept(target))
         else:
             part.unlink()
-
-
-def _sync(folder: Path) -> None:
-    """The new name is to outlive a power cut too, where a folder can be synced."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
