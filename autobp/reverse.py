@@ -171,9 +171,10 @@ def _watch(c: Array, given: Sequence[Array], primitive: Primitive, node: Tensor,
     """The backward half of detect_anomaly."""
     kind = spoilt(c, given)
     if kind:
-        where = f"at {node.line}" if node.line else "recorded outside detect_anomaly()"
+        line = f"at {node.line}" if node.line else "recorded outside detect_anomaly()"
+        scope = f" in scope {node.scope!r}" if node.scope else ""
         raise FloatingPointError(
-            f"{primitive.name} made the first {kind} (backward), {where},"
+            f"{primitive.name} made the first {kind} (backward), {line}{scope},"
             f" in the gradient of {label(a)}"
         )
 
