@@ -35,6 +35,7 @@ LAYERS = [
     "files",
     "data",
     "optim",
+    "train",
     "nn",
     "draw",
 ]

@@ -1,0 +1,42 @@
+"""Training: the loop, its history, checkpoints, and many trainings at once.
+
+>>> from autobp import nn
+>>> from autobp.data import digits
+>>> from autobp.optim import Adam
+>>> from autobp.train import fit
+>>> X, y, X_test, y_test = digits(scale=True)
+>>> model = nn.Sequential(nn.Flatten(), nn.MLP([64, 32, 10], rng=0)).astype(np.float32)
+>>> optimizer = Adam(model.parameters(), lr=1e-2)
+>>> history = fit(
+...     model, train, nn.cross_entropy, optimizer, epochs=5, batch_size=64, validation=test,
+...     metrics={"accuracy": nn.accuracy}, rng=0, progress=False,
+... )
+>>> history.best("val_accuracy")["val_accuracy"] > 0.9
+True
+"""
+
+from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from autobp.train.diverged import DivergedError
+from autobp.train.fit import Run, evaluate, fit
+from autobp.train.gradients import gradient_over, value_and_gradient_over
+from autobp.train.history import History
+from autobp.train.search import Trials, cross_validate, sweep
+from autobp.train.weights import load_weights, save_weights
+
+__all__ = [
+    "fit",
+    "evaluate",
+    "History",
+    "Run",
+    "DivergedError",
+    "save_checkpoint",
+    "load_checkpoint",
+    "CheckpointError",
+    "save_weights",
+    "load_weights",
+    "sweep",
+    "cross_validate",
+    "Trials",
+    "gradient_over",
+    "value_and_gradient_over",
+]

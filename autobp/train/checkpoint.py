@@ -1,0 +1,129 @@
+"""Checkpoints: nests of arrays, numbers and text in one `.npz`, without pickle.
+
+The file holds each array under its path in the nest, for NumPy and people to look at, and a text
+member, "autobp", with the form of the nest. It is whole or not there: see `autobp.files`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autobp.files import written
+
+__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
+
+_HEAD = "autobp"
+_TAKEN = (_HEAD, "file", "allow_pickle")  # the last two are names of np.savez
+_VERSION = 1
+_ZIP = b"PK\x03\x04"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or is damaged, or belongs to something else."""
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: Any) -> None:
+    """Write a nest of dicts, lists and tuples with arrays, numbers, text and None in it. Whoever
+    looks at `path`, and whenever the machine stops, finds the old file or the new one.
+
+    >>> import tempfile
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD
+    >>> from autobp.train import load_checkpoint, save_checkpoint
+    >>> w, rng = Tensor([1.0, 2.0]), np.random.default_rng(0)
+    >>> state = {"w": w.numpy(), "optimizer": SGD([w]).state_dict(), "rng": rng.bit_generator.state}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/run.npz", state)
+    ...     load_checkpoint(f"{folder}/run.npz")["w"]
+    array([1., 2.])
+    """
+    arrays: dict[str, np.ndarray] = {}
+    form = _form(state, "", arrays)
+    head = json.dumps({"version": _VERSION, "state": form}).encode()
+    with written(path) as file:
+        np.savez(file, allow_pickle=False, **{_HEAD: np.array(head)}, **arrays)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Any:
+    """The nest that `save_checkpoint` has written, exactly.
+
+    Every byte of the arrays is checked. A file that is damaged, cut short or something else is
+    refused with a `CheckpointError`, which says what is wrong.
+    """
+    name = os.fspath(path)
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if not size:
+        raise CheckpointError(f"{name} is empty")
+    if start != _ZIP:
+        raise CheckpointError(f"{name} is no checkpoint: it does not begin as an .npz does")
+    try:
+        with np.load(Path(path), allow_pickle=False) as archive:
+            members = {member: archive[member] for member in archive.files}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise CheckpointError(f"{name} is damaged or cut short: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # whatever the readers of zip and npy stumble over
+        raise CheckpointError(f"{name} is damaged, or holds pickled objects: {error}") from error
+    if _HEAD not in members:
+        held = ", ".join(members) or "nothing"
+        raise CheckpointError(f"{name} is no checkpoint of autobp: it holds {held:.60}")
+    try:
+        head = json.loads(members.pop(_HEAD).item())
+        version = head["version"]
+        if version != _VERSION:
+            raise CheckpointError(
+                f"{name} has version {version} of the format, this autobp reads {_VERSION}"
+            )
+        return _nest(head["state"], members)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{name} is damaged: its parts do not belong together") from error
+
+
+def _form(nest: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    """A nest as JSON has it, the arrays put aside. What JSON cannot tell apart is a list whose first
+    entry says what it is."""
+    if nest is None or type(nest) in (bool, int, float, str):
+        return nest
+    if isinstance(nest, np.ndarray | np.generic) and not nest.dtype.hasobject:
+        member = path.strip("/").replace("\0", "?") or "value"
+        while member in arrays or member in _TAKEN or member.endswith(".npy"):
+            member += "_"
+        arrays[member] = np.asarray(nest)
+        return ["array" if isinstance(nest, np.ndarray) else "number", member]
+    if type(nest) in (list, tuple):
+        return [type(nest).__name__, *(_form(v, f"{path}/{i}", arrays) for i, v in enumerate(nest))]
+    if isinstance(nest, dict):
+        entries = [
+            [_form(k, f"{path}/", arrays), _form(v, f"{path}/{k}", arrays)] for k, v in nest.items()
+        ]
+        return ["dict", *entries]
+    kind = f"an array of {nest.dtype}" if isinstance(nest, np.ndarray) else type(nest).__name__
+    raise TypeError(
+        f"save_checkpoint: {path.strip('/') or 'the state'} is {kind}; a checkpoint holds dicts,"
+        " lists and tuples of arrays, numbers, text and None (a Tensor's .numpy(), a Generator's"
+        " .bit_generator.state)"
+    )
+
+
+def _nest(form: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if not isinstance(form, list):
+        return form
+    kind, *parts = form
+    if kind == "dict":
+        return {_nest(k, arrays): _nest(v, arrays) for k, v in parts}
+    if kind in ("array", "number"):
+        array = arrays[parts[0]]
+        return array if kind == "array" else array[()]
+    made = [_nest(part, arrays) for part in parts]
+    return {"list": list, "tuple": tuple}[kind](made)

@@ -1,0 +1,64 @@
+"""Where a NaN or an infinity came from: the layer, the operation, or the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from autobp.context import detect_anomaly
+from autobp.tensor import Tensor
+
+__all__ = ["DivergedError", "of_gradient", "of_loss", "spoilt"]
+
+
+class DivergedError(FloatingPointError):
+    """A training that met a NaN or an infinity. `history` is that of the epochs before."""
+
+    history: Any = None
+
+
+def spoilt(value: Any) -> str | None:
+    """Whether there is a nan or an inf in it, and which."""
+    value = np.asarray(value)
+    if value.dtype.kind != "f" or not value.size:
+        return None
+    least, most = np.min(value), np.max(value)
+    if math.isfinite(least) and math.isfinite(most):
+        return None
+    return "nan" if math.isnan(least) else "inf"
+
+
+def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:
+    """The operation that made the first NaN or infinity among those that reached a loss."""
+    stack, seen, made = [loss], {loss}, []
+    while stack:
+        t = stack.pop()
+        guilty = [a for a in t.args if spoilt(a.data if isinstance(a, Tensor) else a)]
+        for a in guilty:
+            if isinstance(a, Tensor) and a not in seen:
+                seen.add(a)
+                stack.append(a)
+        if not any(isinstance(a, Tensor) for a in guilty):
+            made.append((t, bool(guilty)))
+    t, given = min(made, key=lambda entry: entry[0].born)
+    kind = spoilt(t.data)
+    if t.primitive is None:
+        name = names.get(t) or t.name
+        return f"the parameter {name!r} holds {kind}" if name else f"a Tensor holds {kind}"
+    where = f"in layer {t.scope!r}" if t.scope else "outside all layers, as in the loss,"
+    return f"{t.primitive.name} {where} {'was given' if given else 'made the first'} {kind}"
+
+
+def of_gradient(loss: Tensor, names: Mapping[Tensor, str]) -> str:
+    """The operation whose derivative made the first NaN or infinity among the gradients."""
+    try:
+        with detect_anomaly():
+            loss.backward()
+    except FloatingPointError as error:
+        return str(error)
+    return " and ".join(
+        f"that of {name!r} holds {kind}" for p, name in names.items() if (kind := spoilt(p.grad))
+    )

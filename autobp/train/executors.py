@@ -1,0 +1,154 @@
+"""Tasks on any executor of `concurrent.futures`, with one BLAS thread each.
+
+Several processes that each use all cores for their matrix products are slower than one. Within a
+process `threadpoolctl` sets the number of threads. Without that package only processes that load
+NumPy anew can be told, by their environment: those of the start method "spawn".
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+__all__ = ["Outcome", "in_a_task", "one_blas_thread", "outcomes"]
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+in_a_task = _inside.get
+
+#: What the BLAS libraries read when they are loaded.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task."""
+
+    value: Any = None
+    error: str = ""  # the traceback, or what kept the task from running
+    seconds: float = 0.0
+
+
+def outcomes(
+    function: Callable[..., Any],
+    tasks: Sequence[Mapping[str, Any]],
+    executor: Executor | None,
+    report: Callable[[int, Outcome], object],
+) -> tuple[list[Outcome], bool]:
+    """Call a function with the keywords of each task; return what became of them, in their order,
+    and whether Ctrl-C came between: then those that had not begun never do. An error ends its own
+    task alone. `report` learns of each as it is done."""
+    found: dict[int, Outcome] = {}
+
+    def arrived(i: int, outcome: Outcome) -> None:
+        found[i] = outcome
+        report(i, outcome)
+
+    interrupted = False
+    with _one_blas_thread_meanwhile(processes=executor is not None):
+        try:
+            if executor is None:
+                for i, task in enumerate(tasks):
+                    arrived(i, _outcome(function, task, os.getpid()))
+            else:
+                _on_executor(function, tasks, executor, arrived)
+        except KeyboardInterrupt:
+            if in_a_task():
+                raise
+            interrupted = True
+    missing = Outcome(error="interrupted")
+    return [found.get(i, missing) for i in range(len(tasks))], interrupted
+
+
+def _on_executor(
+    function: Callable[..., Any],
+    tasks: Sequence[Mapping[str, Any]],
+    executor: Executor,
+    arrived: Callable[[int, Outcome], None],
+) -> None:
+    futures: dict[Any, int] = {}
+    try:
+        for i, task in enumerate(tasks):
+            futures[executor.submit(_outcome, function, task, os.getpid())] = i
+        for future in as_completed(futures):
+            i = futures[future]
+            try:
+                outcome = future.result()
+            except Exception as error:  # of the executor: the task's own are in the outcome
+                _check_sendable(function, tasks[i], error)
+                outcome = Outcome(error=f"{type(error).__name__}: {error}")
+            arrived(i, outcome)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _outcome(function: Callable[..., Any], task: Mapping[str, Any], home: int) -> Outcome:
+    """Run a task, which is not in the process `home` if the executor is one of processes."""
+    if os.getpid() != home:
+        one_blas_thread()
+    token = _inside.set(True)
+    start = time.perf_counter()
+    try:
+        return Outcome(function(**task), "", time.perf_counter() - start)
+    except Exception:
+        return Outcome(None, traceback.format_exc().rstrip(), time.perf_counter() - start)
+    finally:
+        _inside.reset(token)
+
+
+def _check_sendable(function: Any, task: Any, error: Exception) -> None:
+    if "pickle" in f"{type(error).__name__} {error}".lower():
+        try:
+            pickle.dumps((function, task))
+        except Exception:
+            raise TypeError(
+                f"{getattr(function, '__qualname__', function)} and its arguments cannot be sent to"
+                f" another process ({error}); functions must be defined at the top of a module"
+            ) from None
+
+
+# ── BLAS ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _threadpoolctl() -> Any:
+    try:
+        import threadpoolctl  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ModuleNotFoundError:
+        return None
+    return threadpoolctl
+
+
+@cache
+def one_blas_thread() -> None:
+    """Let this process compute with one BLAS thread from now on."""
+    library = _threadpoolctl()
+    if library is not None:
+        library.threadpool_limits(1, user_api="blas")
+
+
+@contextmanager
+def _one_blas_thread_meanwhile(processes: bool) -> Iterator[None]:
+    """One BLAS thread here, and in processes that are started meanwhile."""
+    library = _threadpoolctl()
+    before = {name: os.environ.get(name) for name in _THREADS if processes}
+    limits = None if library is None else library.threadpool_limits(1, user_api="blas")
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if limits is not None:
+            limits.restore_original_limits()

@@ -1,0 +1,384 @@
+"""fit: the loop that trains a model, and evaluate, which judges it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autobp.context import no_grad
+from autobp.data.batches import aligned, batches
+from autobp.data.points import Seed
+from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm
+from autobp.optim.option import count
+from autobp.primitive import constant
+from autobp.tensor import Tensor
+from autobp.train.diverged import DivergedError, of_gradient, of_loss, spoilt
+from autobp.train.executors import in_a_task
+from autobp.train.history import History, best_of, highest
+from autobp.train.progress import Progress
+from autobp.train.state import State, Weights
+from autobp.train.table import short
+
+__all__ = ["Run", "evaluate", "fit"]
+
+Function = Callable[[Any, Any], Any]
+
+
+@dataclass
+class Run:
+    """A training under way, as callbacks see it."""
+
+    model: Any
+    optimizer: Optimizer
+    history: History
+    best: Weights | None = field(default=None, repr=False)  # with keep_best
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.history)
+
+    def stop(self, why: str) -> None:
+        """Let the epoch that was just done be the last."""
+        self.history.stopped = why
+
+
+def fit(
+    model: Any,
+    data: Any,
+    loss: Function,
+    optimizer: Optimizer,
+    epochs: int = 10,
+    batch_size: int = 32,
+    validation: Any = None,
+    callbacks: Sequence[Callable[[Run], object]] = (),
+    *,
+    metrics: Mapping[str, Function] | None = None,
+    schedule: Schedule | ReduceLROnPlateau | None = None,
+    clip_norm: float | None = None,
+    monitor: str | None = None,
+    mode: str | None = None,
+    patience: int | None = None,
+    keep_best: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    rng: Seed = None,
+    progress: bool = True,
+) -> History:
+    """Train a model on `data`, a pair of arrays (X, y), and return how that went.
+
+    >>> from autobp import nn
+    >>> from autobp.data import moons
+    >>> from autobp.optim import Adam
+    >>> from autobp.train import fit
+    >>> model = nn.MLP([2, 16, 2], activation="tanh", rng=0)
+    >>> history = fit(
+    ...     model, moons(), nn.cross_entropy, Adam(model.parameters(), lr=0.01), epochs=40,
+    ...     metrics={"accuracy": nn.accuracy}, rng=0, progress=False,
+    ... )
+    >>> history.best("accuracy")["accuracy"] > 0.95
+    True
+
+    The model is any function of a batch of X; `loss(prediction, y)` gives a number; metrics are
+    functions of the same two, as plain arrays. Loss and metrics are averaged over the samples of an
+    epoch; those of `validation`, another pair, are called "val_loss" and so on. `rng` shuffles.
+
+    After each epoch the `schedule` takes a step, and each callback is called with the `Run`, which it
+    may `stop`. `clip_norm` shortens long gradients.
+
+    What an epoch is judged by is `monitor`: the loss, that of the validation if there is one. Losses
+    and errors are good when low, accuracies when high; of anything else `mode="min"` or "max" says.
+    With `patience`, training stops after so many epochs without a new best. With `keep_best`, the
+    model ends with the weights of the best epoch, not of the last.
+
+    With `checkpoint`, all that the training depends on is in that file after each epoch. With
+    `resume=True` it goes on from there, if the file exists, as if it had never stopped: the same
+    numbers, bit for bit, if data and arguments are the same.
+
+    Ctrl-C ends the training, and what there is is returned. If loss, gradients or weights are no
+    longer finite, `DivergedError` names epoch, batch and layer; the model has the weights of the end
+    of the epoch before.
+
+    On a terminal there is a bar, elsewhere about twenty lines, with `progress=False` nothing.
+    """
+    X, y = _pair("data", data)
+    held = None if validation is None else _pair("validation", validation)
+    epochs = count("fit: epochs", epochs, 1)
+    batch_size = count("fit: batch_size", batch_size, 1)
+    if patience is not None:
+        patience = count("fit: patience", patience, 1)
+    metrics = _metrics("fit", metrics)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: a callback is a function of the Run, not {callback!r:.50}")
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError("fit: the schedule belongs to another optimizer")
+    generator = np.random.default_rng(rng)
+    state = State(model, optimizer, schedule, generator)
+    history = History([], *_monitored(monitor, mode, metrics, held is not None))
+    run = Run(model, optimizer, history)
+    if checkpoint is None and resume:
+        raise ValueError("fit: resume=True needs checkpoint=, the file to go on from")
+    if checkpoint is not None and os.path.exists(checkpoint):
+        if not resume:
+            raise FileExistsError(
+                f"{os.fspath(checkpoint)} exists: resume=True goes on from it; to begin anew, remove it"
+            )
+        history.rows[:], history.stopped, run.best = state.load(checkpoint)
+    best = _best(history, range(1, run.epoch + 1))
+
+    shown = Progress(epochs, -(-len(X) // batch_size), "batch", progress, run.epoch)
+    try:
+        with shown, _mode(model, training=True):
+            while run.epoch < epochs and not history.stopped:
+                if patience is not None and run.epoch - best >= patience:
+                    run.stop(f"no better {history.monitor} for {_many(patience, 'epoch')}")
+                    break
+                start = time.perf_counter()
+                row: dict[str, float] = {"epoch": run.epoch + 1}
+                row |= _epoch(
+                    run, state, loss, X, y, batch_size, generator, metrics, clip_norm, shown
+                )
+                if held is not None:
+                    found = evaluate(model, held, loss, metrics=metrics)
+                    row |= {f"val_{name}": number for name, number in found.items()}
+                row["lr"] = optimizer.param_groups[0]["lr"]
+                row["seconds"] = time.perf_counter() - start
+                history.rows.append(row)
+                shown.step(run.epoch, _text(row))
+                if isinstance(schedule, ReduceLROnPlateau):
+                    schedule.step(row[history.monitor])
+                elif schedule is not None:
+                    schedule.step()
+                best = _best(history, [best, run.epoch] if best else [run.epoch])
+                if keep_best and best == run.epoch:
+                    run.best = state.weights()
+                for callback in callbacks:
+                    callback(run)
+                if checkpoint is not None:
+                    state.save(checkpoint, history, run.best)
+    except KeyboardInterrupt:
+        if in_a_task():  # then it is the whole sweep that is to end
+            raise
+        history.interrupted = True
+        run.stop(f"interrupted in epoch {run.epoch + 1}")
+    if keep_best and run.best is not None:
+        state.restore(run.best)
+    if history.stopped:
+        shown.say(f"stopped after {_many(run.epoch, 'epoch')}: {history.stopped}")
+    return history
+
+
+def evaluate(
+    model: Any,
+    data: Any,
+    loss: Function,
+    *,
+    metrics: Mapping[str, Function] | None = None,
+    batch_size: int = 256,
+) -> dict[str, float]:
+    """Loss and metrics of a model on data, averaged over the samples, with nothing recorded and
+    the model as in use (`eval()`).
+
+    >>> from autobp import nn
+    >>> from autobp.data import moons
+    >>> from autobp.train import evaluate
+    >>> found = evaluate(nn.MLP([2, 2]), moons(), nn.cross_entropy, metrics={"right": nn.accuracy})
+    >>> sorted(found)
+    ['loss', 'right']
+    """
+    X, y = _pair("data", data)
+    metrics = _metrics("evaluate", metrics)
+    means = _Means()
+    with no_grad(), _mode(model, training=False):
+        for xs, ys in batches(X, y, size=count("evaluate: batch_size", batch_size, 1)):
+            prediction = model(xs)
+            value = float(np.asarray(constant(loss(prediction, ys))).item())
+            means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
+    return means.found()
+
+
+# ── one epoch ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _epoch(
+    run: Run,
+    state: State,
+    loss: Function,
+    X: Any,
+    y: Any,
+    batch_size: int,
+    rng: np.random.Generator,
+    metrics: Mapping[str, Function],
+    clip_norm: float | None,
+    shown: Progress,
+) -> dict[str, float]:
+    """Go once through the data; return the means of loss and metrics."""
+    before = state.weights()
+    means = _Means()
+    number = 0
+    try:
+        for xs, ys in batches(X, y, size=batch_size, shuffle=True, rng=rng):
+            number += 1
+            prediction, value = _step(state, loss, xs, ys, clip_norm)
+            means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
+            shown.tick(lambda: f"epoch {run.epoch + 1}  {_text(means.found())}")
+        for p in state.params:
+            if kind := spoilt(p.data):
+                raise DivergedError(f"the step made {kind} of the parameter {state.names[p]!r}")
+    except DivergedError as error:
+        state.restore(before)
+        state.optimizer.zero_grad()
+        raise _explained(error, run, number, X, y) from None
+    return means.found()
+
+
+def _step(
+    state: State, loss: Function, xs: Any, ys: Any, clip_norm: float | None
+) -> tuple[Any, float]:
+    """Move the parameters along the gradient of one batch; return the prediction and the loss."""
+    state.optimizer.zero_grad()
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # it is looked at here
+        prediction = state.model(xs)
+        value = loss(prediction, ys)
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            raise TypeError("fit: the loss was computed from none of the parameters")
+        if value.size != 1:
+            raise ValueError(f"fit: the loss must be a number, not of shape {value.shape}")
+        number = value.item()
+        if not math.isfinite(number):
+            raise DivergedError(f"the loss is {number}: {of_loss(value, state.names)}")
+        value.backward()
+        if any(p.grad is not None and spoilt(p.grad) for p in state.params):
+            state.optimizer.zero_grad()
+            raise DivergedError(f"a gradient is not finite: {of_gradient(value, state.names)}")
+        if clip_norm is not None:
+            clip_grad_norm(state.params, clip_norm)
+        state.optimizer.step()
+    return prediction, number
+
+
+def _explained(error: DivergedError, run: Run, batch: int, X: Any, y: Any) -> DivergedError:
+    """With where it happened, what is to be done, and how the model was left."""
+    said, advice = str(error), "a smaller learning rate or clip_norm= may help"
+    for name, values in (("X", constant(X)), ("y", constant(y))):
+        if kind := spoilt(values):
+            sample = np.argwhere(~np.isfinite(values))[0, 0]
+            said, advice = said.partition(":")[0], f"the data has {kind} in {name}[{sample}]"
+            break
+    since = f"of the end of epoch {run.epoch}" if run.epoch else "that it began with"
+    explained = DivergedError(
+        f"fit: in epoch {run.epoch + 1}, batch {batch}, {said}; {advice}. The model has the weights"
+        f" {since}"
+    )
+    explained.history = run.history
+    return explained
+
+
+def _measured(metrics: Mapping[str, Function], prediction: Any, ys: Any) -> dict[str, float]:
+    found = {}
+    for name, metric in metrics.items():
+        value = np.asarray(constant(metric(constant(prediction), constant(ys))))
+        if value.size != 1:
+            raise ValueError(f"the metric {name!r} must be a number, not of shape {value.shape}")
+        found[name] = float(value.item())
+    return found
+
+
+class _Means:
+    """Averages over samples that come a few at a time."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.sums: dict[str, float] = {}
+
+    def add(self, samples: int, values: Mapping[str, float]) -> None:
+        self.samples += samples
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + samples * value
+
+    def found(self) -> dict[str, float]:
+        return {name: total / self.samples for name, total in self.sums.items()}
+
+
+# ── arguments ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _pair(what: str, data: Any) -> tuple[Any, Any]:
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        many = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+        raise TypeError(f"{what} must be a pair (X, y), not {type(data).__name__}{many}")
+    try:
+        X, y = aligned(tuple(data))
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+    if not len(X):
+        raise ValueError(f"{what} has no samples")
+    return X, y
+
+
+def _metrics(who: str, metrics: Mapping[str, Function] | None) -> dict[str, Function]:
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f'{who}: metrics have names, as in {{"accuracy": nn.accuracy}}')
+    taken = [name for name in metrics if name in ("loss", "epoch", "lr", "seconds")]
+    if taken:
+        raise ValueError(f"{who}: a metric cannot be called {taken[0]!r}, which is another column")
+    return dict(metrics)
+
+
+def _monitored(
+    monitor: str | None, mode: str | None, metrics: Mapping[str, Function], held: bool
+) -> tuple[str, str]:
+    names = ["loss", *metrics]
+    if held:
+        names += [f"val_{name}" for name in names]
+    if monitor is None:
+        monitor = "val_loss" if held else "loss"
+    if monitor not in names:
+        raise ValueError(f"fit: there is no {monitor!r} to monitor; there are {', '.join(names)}")
+    return monitor, "max" if highest(monitor, mode) else "min"
+
+
+@contextmanager
+def _mode(model: Any, training: bool) -> Iterator[None]:
+    """A model that behaves as in training, or as in use, and afterwards as before."""
+    if not hasattr(model, "train"):
+        yield
+        return
+    before = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+# ── odds and ends ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _best(history: History, epochs: Sequence[int]) -> int:
+    """Which of some epochs was the best; 0 if none of them has a number."""
+    try:
+        rows = [history.rows[epoch - 1] for epoch in epochs]
+        return epochs[best_of(rows, history.monitor, history.mode)]
+    except ValueError:
+        return 0
+
+
+def _text(row: Mapping[str, float]) -> str:
+    shown = {k: v for k, v in row.items() if k not in ("epoch", "lr", "seconds")}
+    said = "  ".join(f"{name} {short(value)}" for name, value in shown.items())
+    return f"{said}  {row['seconds']:.1f} s" if "seconds" in row else said
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"

@@ -1,0 +1,115 @@
+"""History: how a training went, as plain data."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autobp.train import table
+from autobp.train.extras import needed
+
+__all__ = ["History", "best_of"]
+
+
+@dataclass(repr=False)
+class History:
+    """How a training went: one row for each epoch, and why there are no more.
+
+    `history["loss"]` is a column. What an epoch is judged by, if nothing else is said, is `monitor`.
+
+    >>> from autobp.train import History
+    >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+    >>> history["loss"]
+    [0.5, 0.25]
+    >>> history.best()
+    {'epoch': 2, 'loss': 0.25}
+    >>> history
+    History of 2 epochs, best loss 0.25 in epoch 2
+    epoch  loss
+        1   0.5
+        2  0.25
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    monitor: str = "loss"
+    mode: str | None = None  # "min" or "max": which of the monitored numbers is the best
+    stopped: str = ""  # why it ended before the last epoch; empty if it did not
+    interrupted: bool = False  # by Ctrl-C
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> list[float]:
+        names = table.columns(self.rows)
+        if name not in names:
+            raise KeyError(f"the history has no {name!r}; it has {', '.join(names) or 'no epochs'}")
+        return [row.get(name, math.nan) for row in self.rows]
+
+    def best(self, name: str | None = None, mode: str | None = None) -> dict[str, float]:
+        """The row of the epoch that was best in `name`, the first of equals. Losses and errors are
+        good when low, accuracies when high; of anything else say `mode="min"` or `mode="max"`."""
+        if name is None:
+            name, mode = self.monitor, mode or self.mode
+        self[name]
+        return self.rows[best_of(self.rows, name, mode)]
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows, with the names above them."""
+        table.to_csv(self.rows, path)
+
+    def plot(self) -> Any:
+        """Draw loss and metrics over the epochs with matplotlib, training solid, validation dashed.
+        Returns the axes; `plt.show()` shows them and `plt.savefig("history.png")` keeps them."""
+        pyplot = needed("matplotlib.pyplot", "History.plot", "plot")
+        names = [n for n in table.columns(self.rows) if n not in ("epoch", "lr", "seconds")]
+        if not names:
+            raise ValueError("there is no epoch to plot")
+        kinds = list(dict.fromkeys(n.removeprefix("val_") for n in names))
+        _, axes = pyplot.subplots(
+            1, len(kinds), figsize=(4.5 * len(kinds), 3.2), squeeze=False, layout="constrained"
+        )
+        for ax, kind in zip(axes[0], kinds):
+            for name, style, colour in ((kind, "-", "#0072B2"), (f"val_{kind}", "--", "#D55E00")):
+                if name in names:
+                    marker = "o" if len(self) < 30 else None
+                    ax.plot(self["epoch"], self[name], style, color=colour, label=name, marker=marker, ms=3)  # fmt: skip
+            ax.set(xlabel="epoch", ylabel=kind)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.grid(alpha=0.3)
+            ax.legend()
+        return axes[0]
+
+    def __repr__(self) -> str:
+        said = f"History of {len(self)} epoch{'s' * (len(self) != 1)}"
+        if self.stopped:
+            said += f" ({self.stopped})"
+        if not self.rows:
+            return said
+        try:
+            best = self.best()
+            number = table.short(best[self.monitor])
+            said += f", best {self.monitor} {number} in epoch {best['epoch']}"
+        except (KeyError, ValueError):
+            pass
+        return f"{said}\n{table.table(self.rows)}"
+
+
+def best_of(rows: Sequence[table.Row], name: str, mode: str | None) -> int:
+    """Which row has the best number; rows without one, or with NaN, have none to offer."""
+    sign = -1 if highest(name, mode) else 1
+    found = [(sign * row[name], i) for i, row in enumerate(rows) if row.get(name, math.nan) == row.get(name)]  # fmt: skip
+    if not found:
+        raise ValueError(f"no row has a number for {name!r}")
+    return min(found)[1]
+
+
+def highest(name: str, mode: str | None) -> bool:
+    """Whether high numbers are the good ones."""
+    if mode not in ("min", "max", None):
+        raise ValueError(f"mode is 'min' or 'max', not {mode!r}")
+    if mode is None and not name.endswith(("loss", "error", "accuracy")):
+        raise ValueError(f"is a high {name!r} good or a low one? mode='max' or mode='min' says")
+    return mode == "max" or (mode is None and name.endswith("accuracy"))
