@@ -171,10 +171,11 @@ def _watch(c: Array, given: Sequence[Array], primitive: Primitive, node: Tensor,
     """The backward half of detect_anomaly."""
     kind = spoilt(c, given)
     if kind:
-        line = f"at {node.line}" if node.line else "recorded outside detect_anomaly()"
-        scope = f" in scope {node.scope!r}" if node.scope else ""
+        places = [f"at {node.line}"] if node.line else []
+        places += [f"in scope {node.scope!r}"] if node.scope else []
+        where = " ".join(places) or "recorded outside detect_anomaly()"
         raise FloatingPointError(
-            f"{primitive.name} made the first {kind} (backward), {line}{scope},"
+            f"{primitive.name} made the first {kind} (backward), {where},"
             f" in the gradient of {label(a)}"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,6 +135,12 @@ def fit(
     best = _best(history, range(1, run.epoch + 1))
 
     shown = Progress(epochs, -(-len(X) // batch_size), "batch", progress, run.epoch)
+
+    def tick(means: _Means) -> None:
+        before = history.rows[-1] if history else {}
+        known = {name: value for name, value in before.items() if name.startswith("val_")}
+        shown.tick(lambda: f"epoch {run.epoch + 1}/{epochs}  {_text(means.found() | known)}")
+
     try:
         with shown, _mode(model, training=True):
             while run.epoch < epochs and not history.stopped:
@@ -143,9 +149,11 @@ def fit(
                     break
                 start = time.perf_counter()
                 row: dict[str, float] = {"epoch": run.epoch + 1}
-                row |= _epoch(
-                    run, state, loss, X, y, batch_size, generator, metrics, clip_norm, shown
-                )
+                parts = batches(X, y, size=batch_size, shuffle=True, rng=generator)
+                try:
+                    row |= _epoch(state, parts, loss, metrics, clip_norm, tick)
+                except DivergedError as error:
+                    raise _explained(error, history, X, y) from None
                 if held is not None:
                     found = evaluate(model, held, loss, metrics=metrics)
                     row |= {f"val_{name}": number for name, number in found.items()}
@@ -209,34 +217,30 @@ def evaluate(
 
 
 def _epoch(
-    run: Run,
     state: State,
+    parts: Iterable[Any],
     loss: Function,
-    X: Any,
-    y: Any,
-    batch_size: int,
-    rng: np.random.Generator,
     metrics: Mapping[str, Function],
     clip_norm: float | None,
-    shown: Progress,
+    tick: Callable[[_Means], None],
 ) -> dict[str, float]:
     """Go once through the data; return the means of loss and metrics."""
     before = state.weights()
     means = _Means()
-    number = 0
+    batch = 0
     try:
-        for xs, ys in batches(X, y, size=batch_size, shuffle=True, rng=rng):
-            number += 1
+        for xs, ys in parts:
+            batch += 1
             prediction, value = _step(state, loss, xs, ys, clip_norm)
             means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
-            shown.tick(lambda: f"epoch {run.epoch + 1}  {_text(means.found())}")
+            tick(means)
         for p in state.params:
             if kind := spoilt(p.data):
                 raise DivergedError(f"the step made {kind} of the parameter {state.names[p]!r}")
     except DivergedError as error:
         state.restore(before)
         state.optimizer.zero_grad()
-        raise _explained(error, run, number, X, y) from None
+        raise DivergedError(f"batch {batch}, {error}") from None
     return means.found()
 
 
@@ -265,20 +269,20 @@ def _step(
     return prediction, number
 
 
-def _explained(error: DivergedError, run: Run, batch: int, X: Any, y: Any) -> DivergedError:
-    """With where it happened, what is to be done, and how the model was left."""
+def _explained(error: DivergedError, history: History, X: Any, y: Any) -> DivergedError:
+    """With the epoch, what is to be done, and how the model was left."""
     said, advice = str(error), "a smaller learning rate or clip_norm= may help"
     for name, values in (("X", constant(X)), ("y", constant(y))):
         if kind := spoilt(values):
             sample = np.argwhere(~np.isfinite(values))[0, 0]
             said, advice = said.partition(":")[0], f"the data has {kind} in {name}[{sample}]"
             break
-    since = f"of the end of epoch {run.epoch}" if run.epoch else "that it began with"
+    done = len(history)
+    since = f"of the end of epoch {done}" if done else "that it began with"
     explained = DivergedError(
-        f"fit: in epoch {run.epoch + 1}, batch {batch}, {said}; {advice}. The model has the weights"
-        f" {since}"
+        f"fit: in epoch {done + 1}, {said}; {advice}. The model has the weights {since}"
     )
-    explained.history = run.history
+    explained.history = history
     return explained
 
 

@@ -63,4 +63,5 @@ class Progress:
     def __exit__(self, *error: Any) -> None:
         if self.bar is not None:
             self.bar.close()
+            self.bar = None
         self._line()
