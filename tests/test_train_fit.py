@@ -381,8 +381,8 @@ def test_a_step_too_far_names_the_parameter():
     ):
         model = network()
         before = model.state_dict()
+        optimizer = SGD(model.parameters(), lr=1e200)
         with pytest.raises(DivergedError, match=f"in epoch 1, {where}; a smaller"):
-            optimizer = SGD(model.parameters(), lr=1e200)
             trained(model, loss=loss, optimizer=optimizer, batch_size=batch_size)
         assert same(model.state_dict(), before)
 

@@ -14,7 +14,7 @@ def needed(module: str, who: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        if error.name != package:
+        if error.name not in (package, module):
             raise
         raise ModuleNotFoundError(
             f"{who} needs {package}: pip install 'autobp[{extra}]'", name=package
