@@ -7,6 +7,7 @@ NumPy anew can be told, by their environment: those of the start method "spawn".
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import time
@@ -19,7 +20,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-__all__ = ["Outcome", "in_a_task", "one_blas_thread", "outcomes"]
+__all__ = ["Outcome", "check_sendable", "in_a_task", "one_blas_thread", "outcomes"]
+
+Batch = tuple[int, int]  # the process that tasks come from, and which of its batches they belong to
+
+_number = itertools.count().__next__
+_interrupted: set[Batch] = set()  # in a worker
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 in_a_task = _inside.get
@@ -47,6 +53,7 @@ def outcomes(
     and whether Ctrl-C came between: then those that had not begun never do. An error ends its own
     task alone. `report` learns of each as it is done."""
     found: dict[int, Outcome] = {}
+    batch = os.getpid(), _number()
 
     def arrived(i: int, outcome: Outcome) -> None:
         found[i] = outcome
@@ -57,9 +64,9 @@ def outcomes(
         try:
             if executor is None:
                 for i, task in enumerate(tasks):
-                    arrived(i, _outcome(function, task, os.getpid()))
+                    arrived(i, _outcome(function, task, batch))
             else:
-                _on_executor(function, tasks, executor, arrived)
+                _on_executor(function, tasks, executor, batch, arrived)
         except KeyboardInterrupt:
             if in_a_task():
                 raise
@@ -72,18 +79,19 @@ def _on_executor(
     function: Callable[..., Any],
     tasks: Sequence[Mapping[str, Any]],
     executor: Executor,
+    batch: Batch,
     arrived: Callable[[int, Outcome], None],
 ) -> None:
     futures: dict[Any, int] = {}
     try:
         for i, task in enumerate(tasks):
-            futures[executor.submit(_outcome, function, task, os.getpid())] = i
+            futures[executor.submit(_outcome, function, task, batch)] = i
         for future in as_completed(futures):
             i = futures[future]
             try:
                 outcome = future.result()
             except Exception as error:  # of the executor: the task's own are in the outcome
-                _check_sendable(function, tasks[i], error)
+                check_sendable((function, tasks[i]), error)
                 outcome = Outcome(error=f"{type(error).__name__}: {error}")
             arrived(i, outcome)
     finally:
@@ -91,28 +99,35 @@ def _on_executor(
             future.cancel()
 
 
-def _outcome(function: Callable[..., Any], task: Mapping[str, Any], home: int) -> Outcome:
-    """Run a task, which is not in the process `home` if the executor is one of processes."""
-    if os.getpid() != home:
+def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch) -> Outcome:
+    """Run a task, most often in another process. After Ctrl-C, which terminals send to all of them,
+    a pool still goes through what its processes have in reserve."""
+    if batch in _interrupted:
+        raise KeyboardInterrupt
+    if os.getpid() != batch[0]:
         one_blas_thread()
     token = _inside.set(True)
     start = time.perf_counter()
     try:
         return Outcome(function(**task), "", time.perf_counter() - start)
+    except KeyboardInterrupt:
+        _interrupted.add(batch)
+        raise
     except Exception:
         return Outcome(None, traceback.format_exc().rstrip(), time.perf_counter() - start)
     finally:
         _inside.reset(token)
 
 
-def _check_sendable(function: Any, task: Any, error: Exception) -> None:
+def check_sendable(job: Any, error: Exception) -> None:
+    """If an executor failed since a job cannot be pickled, say so."""
     if "pickle" in f"{type(error).__name__} {error}".lower():
         try:
-            pickle.dumps((function, task))
+            pickle.dumps(job)
         except Exception:
             raise TypeError(
-                f"{getattr(function, '__qualname__', function)} and its arguments cannot be sent to"
-                f" another process ({error}); functions must be defined at the top of a module"
+                f"what is to run cannot be sent to another process ({error}); functions must be defined"
+                " at the top of a module"
             ) from None
 
 

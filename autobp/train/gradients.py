@@ -11,7 +11,7 @@ import numpy as np
 
 from autobp.primitive import constant
 from autobp.reverse import value_and_grad
-from autobp.train.executors import one_blas_thread
+from autobp.train.executors import check_sendable, one_blas_thread
 from autobp.tree import leaves, refilled, transformed
 
 __all__ = ["gradient_over", "value_and_gradient_over"]
@@ -62,6 +62,7 @@ def value_and_gradient_over(
             try:
                 value, found = futures[i].result() if futures else _gradient(loss, params, part, home)  # fmt: skip
             except Exception as error:
+                check_sendable((loss, params, part), error)
                 error.add_note(f"in gradient_over, shard {i} of {len(parts)}")
                 raise
             if total is None:
