@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -213,6 +215,41 @@ def test_ctrl_c_cancels_what_an_executor_has_not_begun():
     assert trials.interrupted
     assert trials.rows[0] == {"x": 1, "score": 1}
     assert trials.rows[3] == {"x": 4, "error": "interrupted"}
+    assert repr(trials).startswith("4 trials, 3 without result (interrupted)\n")
+
+
+INTERRUPTED = """
+    import os, signal, time
+    from concurrent.futures import ProcessPoolExecutor
+    from autobp.train import sweep
+
+    def run(x, rng):
+        if x == 3:
+            time.sleep(0.5)
+            os.kill(0, signal.SIGINT)  # to all processes of the group, as a terminal does
+        time.sleep(60 if x > 1 else 0)
+        return x
+
+    if __name__ == "__main__":
+        with ProcessPoolExecutor(2) as pool:
+            trials = sweep(run, {"x": range(9)}, executor=pool, progress=False)
+        print(trials.interrupted, [row.get("score", "-") for row in trials.rows])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals to a group")
+def test_ctrl_c_at_a_terminal_ends_the_processes_of_a_pool(tmp_path):
+    (tmp_path / "script.py").write_text(textwrap.dedent(INTERRUPTED))
+    out = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert out.stdout == f"True {[0, 1, *['-'] * 7]}\n", out.stderr
 
 
 def test_an_executor_is_anything_with_the_interface():

@@ -81,6 +81,8 @@ class Trials:
         said = f"{len(self)} trial{'s' * (len(self) != 1)}"
         if self.errors:
             said += f", {len(self.errors)} without result"
+        if self.interrupted:
+            said += " (interrupted)"
         try:
             name = self._name()
             best = self.best(name)
