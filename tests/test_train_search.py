@@ -512,7 +512,7 @@ def allocator():
 
 @pytest.mark.filterwarnings("ignore")
 def test_dask_gives_the_same(client):
-    executor = client.get_executor(pure=False)
+    executor = client.get_executor()
     assert {tuple(v) for v in client.run(allocator).values()} == {("268435456", "67108864")}
     assert quiet(run, GRID, executor=executor).rows == quiet(run, GRID).rows
     rows = quiet(fragile, {"x": [1, 2, 3]}, executor=executor).rows

@@ -26,7 +26,7 @@ from autobp.train.progress import Progress
 from autobp.train.state import State, Weights
 from autobp.train.table import short
 
-__all__ = ["Run", "evaluate", "fit"]
+__all__ = ["Run", "evaluate", "fit", "pair"]
 
 Function = Callable[[Any, Any], Any]
 
@@ -108,8 +108,8 @@ def fit(
 
     On a terminal there is a bar, elsewhere about twenty lines, with `progress=False` nothing.
     """
-    X, y = _pair("data", data)
-    held = None if validation is None else _pair("validation", validation)
+    X, y = pair("data", data)
+    held = None if validation is None else pair("validation", validation)
     epochs = count("fit: epochs", epochs, 1)
     batch_size = count("fit: batch_size", batch_size, 1)
     if patience is not None:
@@ -202,7 +202,7 @@ def evaluate(
     >>> sorted(found)
     ['loss', 'right']
     """
-    X, y = _pair("data", data)
+    X, y = pair("data", data)
     metrics = _metrics("evaluate", metrics)
     means = _Means()
     with no_grad(), _mode(model, training=False):
@@ -315,7 +315,8 @@ class _Means:
 # ── arguments ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _pair(what: str, data: Any) -> tuple[Any, Any]:
+def pair(what: str, data: Any) -> tuple[Any, Any]:
+    """Samples and what belongs to them."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         many = f" of {len(data)}" if isinstance(data, tuple | list) else ""
         raise TypeError(f"{what} must be a pair (X, y), not {type(data).__name__}{many}")

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from autobp.data.batches import aligned, parted
 from autobp.data.folds import k_folds
 from autobp.data.points import Seed
 from autobp.train import table
 from autobp.train.executors import Outcome, outcomes
+from autobp.train.fit import pair
 from autobp.train.history import History, best_of
 from autobp.train.progress import Progress
 
@@ -184,14 +184,11 @@ def cross_validate(
     errors is as with `sweep`, whose notes on executors apply. The data of each fold goes to its
     worker; if that is much, sweep over the folds instead and load the data in the run.
     """
-    if not isinstance(data, tuple | list):
-        raise TypeError(f"cross_validate: data must be a pair (X, y), not {type(data).__name__}")
-    samples = aligned(tuple(data))
+    X, y = pair("cross_validate: data", data)
     seed = np.random.default_rng(rng)
-    folds = k_folds(samples[-1] if stratified else len(samples[0]), k, stratified=stratified, rng=seed)  # fmt: skip
+    folds = k_folds(y if stratified else len(X), k, stratified=stratified, rng=seed)
     tasks = [
-        {"train": parted(samples, train), "validation": parted(samples, held)}
-        for train, held in folds
+        {"train": (X[train], y[train]), "validation": (X[held], y[held])} for train, held in folds
     ]
     _check_call("cross_validate", run, tasks[0])
     names = [{"fold": i} for i in range(k)]
