@@ -135,7 +135,7 @@ def test_a_failure_names_its_settings_and_loses_no_other(executor, request, caps
     trials = sweep(fragile, {"x": [1, 2, 3]}, executor=pool)
     assert trials.rows == [
         {"x": 1, "score": 10.0},
-        {"x": 2, "error": "ArithmeticError: 2 is too much"},
+        {"x": 2, "failed": "ArithmeticError: 2 is too much"},
         {"x": 3, "score": 30.0},
     ]
     assert np.isnan(trials["score"][1])
@@ -148,11 +148,13 @@ def test_a_failure_names_its_settings_and_loses_no_other(executor, request, caps
 def test_a_worker_that_dies_loses_what_it_had_not_returned():
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
         trials = quiet(deadly, {"x": [1, 2, 3, 4]}, executor=pool)
+        again = quiet(deadly, {"x": [1, 3]}, executor=pool)
     assert trials.rows[0] == {"x": 1, "score": 1}
-    assert trials.rows[1]["error"].startswith(
+    assert trials.rows[1]["failed"].startswith(
         "BrokenProcessPool: A process in the process pool was"
     )
-    assert trials.rows[3]["error"].startswith("BrokenProcessPool: ")
+    assert trials.rows[3]["failed"].startswith("BrokenProcessPool: ")
+    assert [row["failed"][:19] for row in again.rows] == ["BrokenProcessPool: "] * 2
 
 
 def test_what_a_run_may_return():
@@ -163,7 +165,7 @@ def test_what_a_run_may_return():
     row = quiet(lambda x, rng: {"a": np.float32(0.5), "b": Tensor(2.0)}, {"x": [1]}).rows[0]
     assert row == {"x": 1, "a": 0.5, "b": 2.0}
     assert type(row["a"]) is float
-    assert quiet(lambda x, rng: [1], {"x": [1]}).rows[0]["error"] == (
+    assert quiet(lambda x, rng: [1], {"x": [1]}).rows[0]["failed"] == (
         "TypeError: a run returns a number, a dict of numbers or a History; what it returned is [1]"
     )
     assert "its 'a' is array" in quiet(lambda x, rng: {"a": np.ones(3)}, {"x": [1]}).errors[0]
@@ -183,7 +185,7 @@ def test_ctrl_c_lets_none_begin_and_returns_what_there_is():
     assert begun == [1, 2]
     assert trials.interrupted
     assert trials.rows[0] == {"x": 1, "score": 1}
-    assert [row.get("error") for row in trials.rows] == [None, *["interrupted"] * 3]
+    assert [row.get("failed") for row in trials.rows] == [None, *["interrupted"] * 3]
 
 
 def test_ctrl_c_in_a_fit_ends_the_sweep_and_not_just_the_fit():
@@ -195,7 +197,7 @@ def test_ctrl_c_in_a_fit_ends_the_sweep_and_not_just_the_fit():
 
     trials = quiet(run, {"x": [1, 2]})
     assert trials.interrupted
-    assert set(trials["error"]) == {"interrupted"}
+    assert set(trials["failed"]) == {"interrupted"}
 
 
 def test_ctrl_c_cancels_what_an_executor_has_not_begun():
@@ -214,7 +216,7 @@ def test_ctrl_c_cancels_what_an_executor_has_not_begun():
     assert begun == [1, 2]
     assert trials.interrupted
     assert trials.rows[0] == {"x": 1, "score": 1}
-    assert trials.rows[3] == {"x": 4, "error": "interrupted"}
+    assert trials.rows[3] == {"x": 4, "failed": "interrupted"}
     assert repr(trials).startswith("4 trials, 3 without result (interrupted)\n")
 
 
@@ -383,6 +385,8 @@ def test_trials_say_what_they_do_not_have():
         trials.best()
     with pytest.raises(KeyError, match="there is no 'loss'; there are x, a, b"):
         trials.best("loss")
+    words = Trials([{"x": 1, "loss": "?"}, {"x": 2, "loss": 3.0}, {"x": 3, "failed": "no"}], ["x"])
+    assert words.best()["x"] == 2
     with pytest.raises(ValueError, match="is a high 'a' good or a low one"):
         trials.best("a")
     failed = quiet(fragile, {"x": [2]})
@@ -516,7 +520,7 @@ def test_dask_gives_the_same(client):
     assert {tuple(v) for v in client.run(allocator).values()} == {("268435456", "67108864")}
     assert quiet(run, GRID, executor=executor).rows == quiet(run, GRID).rows
     rows = quiet(fragile, {"x": [1, 2, 3]}, executor=executor).rows
-    assert rows[1] == {"x": 2, "error": "ArithmeticError: 2 is too much"}
+    assert rows[1] == {"x": 2, "failed": "ArithmeticError: 2 is too much"}
     assert rows[2]["score"] == 30.0
     data = moons(30)
     folds = cross_validate(on_folds, data, 3, executor=executor, progress=False)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -40,7 +39,6 @@ class Outcome:
 
     value: Any = None
     error: str = ""  # the traceback, or what kept the task from running
-    seconds: float = 0.0
 
 
 def outcomes(
@@ -85,14 +83,17 @@ def _on_executor(
     futures: dict[Any, int] = {}
     try:
         for i, task in enumerate(tasks):
-            futures[executor.submit(_outcome, function, task, batch)] = i
+            try:
+                futures[executor.submit(_outcome, function, task, batch)] = i
+            except BrokenExecutor as error:
+                arrived(i, Outcome(error=_said(error)))
         for future in as_completed(futures):
             i = futures[future]
             try:
                 outcome = future.result()
             except Exception as error:  # of the executor: the task's own are in the outcome
                 check_sendable((function, tasks[i]), error)
-                outcome = Outcome(error=f"{type(error).__name__}: {error}")
+                outcome = Outcome(error=_said(error))
             arrived(i, outcome)
     finally:
         for future in futures:
@@ -107,16 +108,19 @@ def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch
     if os.getpid() != batch[0]:
         one_blas_thread()
     token = _inside.set(True)
-    start = time.perf_counter()
     try:
-        return Outcome(function(**task), "", time.perf_counter() - start)
+        return Outcome(function(**task))
     except KeyboardInterrupt:
         _interrupted.add(batch)
         raise
     except Exception:
-        return Outcome(None, traceback.format_exc().rstrip(), time.perf_counter() - start)
+        return Outcome(error=traceback.format_exc().rstrip())
     finally:
         _inside.reset(token)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def check_sendable(job: Any, error: Exception) -> None:

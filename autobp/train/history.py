@@ -100,7 +100,8 @@ class History:
 def best_of(rows: Sequence[table.Row], name: str, mode: str | None) -> int:
     """Which row has the best number; rows without one, or with NaN, have none to offer."""
     sign = -1 if highest(name, mode) else 1
-    found = [(sign * row[name], i) for i, row in enumerate(rows) if row.get(name, math.nan) == row.get(name)]  # fmt: skip
+    values = [(row.get(name), i) for i, row in enumerate(rows)]
+    found = [(sign * v, i) for v, i in values if isinstance(v, int | float) and not math.isnan(v)]
     if not found:
         raise ValueError(f"no row has a number for {name!r}")
     return min(found)[1]

@@ -69,7 +69,7 @@ class Trials:
         table.to_csv(self.rows, path)
 
     def _name(self) -> str:
-        results = [n for n in table.columns(self.rows) if n not in (*self.settings, "error")]
+        results = [n for n in table.columns(self.rows) if n not in (*self.settings, "failed")]
         for name in ("val_loss", "loss"):
             if name in results:
                 return name
@@ -145,7 +145,7 @@ def sweep(
             raise TypeError(
                 f"sweep: the values of {name!r} must be a list, not {values!r:.40}; write [{values!r:.40}]"
             )
-        if name in ("rng", "error"):
+        if name in ("rng", "failed"):
             raise ValueError(
                 f"sweep: a setting cannot be called {name!r}, which sweep itself gives"
             )
@@ -224,7 +224,7 @@ def _trials(
         found, interrupted = outcomes(_run, jobs, executor, report)
     rows = []
     for given, outcome in zip(settings, found):
-        results = {"error": _last(outcome.error)} if outcome.error else outcome.value
+        results = {"failed": _last(outcome.error)} if outcome.error else outcome.value
         rows.append(given | {name: value for name, value in results.items() if name not in given})
     errors = {i: outcome.error for i, outcome in enumerate(found) if outcome.error}
     return Trials(rows, list(settings[0]), errors, interrupted)
