@@ -264,13 +264,28 @@ def test_an_executor_is_anything_with_the_interface():
     assert quiet(fragile, {"x": [1]}, executor=Immediate()).rows == [{"x": 1, "score": 10.0}]
 
 
-@pytest.mark.parametrize("executor", ["forked", "spawned", "threads", None])
-def test_each_computes_with_one_blas_thread_and_then_all_is_as_before(executor, request):
-    pytest.importorskip("threadpoolctl")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_that_were_there_before_keep_to_one_blas_thread(method):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    with (
+        threadpoolctl.threadpool_limits(2, user_api="blas"),
+        ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool,
+    ):
+        pool.submit(threadpoolctl.threadpool_limits, 2).exception()  # its result is not sent back
+        assert quiet(blas_threads, {"x": [1, 2]}, executor=pool)["score"] == [1, 1]
+
+
+@pytest.mark.parametrize("executor", ["threads", None])
+def test_one_blas_thread_here_and_then_all_is_as_before(executor, request, monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     pool = executor and request.getfixturevalue(executor)
-    before = blas_threads(0, None), dict(os.environ)
-    assert quiet(blas_threads, {"x": [1, 2]}, executor=pool)["score"] == [1, 1]
-    assert (blas_threads(0, None), dict(os.environ)) == before
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert quiet(blas_threads, {"x": [1, 2]}, executor=pool)["score"] == [1, 1]
+        assert blas_threads(0, None) == 2
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
+    assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_without_threadpoolctl_new_processes_are_told_by_their_environment(monkeypatch):
