@@ -150,6 +150,13 @@ def test_evaluate_is_what_the_whole_at_once_would_give():
     assert math.isclose(found["a"], nn.accuracy(model(HELD[0]), HELD[1]))
 
 
+def test_evaluate_takes_a_loss_that_is_a_number():
+    with pytest.raises(
+        ValueError, match=r"evaluate: the loss must be a number, not of shape \(24, 2"
+    ):
+        evaluate(network(), HELD, lambda prediction, target: prediction)
+
+
 def test_schedules_take_a_step_an_epoch():
     model = network()
     optimizer = SGD(model.parameters(), lr=1.0)
@@ -294,7 +301,7 @@ def test_a_nan_of_the_loss_names_its_layer():
     before = model.state_dict()
     with pytest.raises(
         DivergedError,
-        match=r"^fit: in epoch 1, batch 1, the loss is nan: sqrt in layer 'rooted/middle' made the"
+        match=r"^fit: in epoch 1, batch 1, the loss is nan: sqrt in scope 'rooted/middle' made the"
         r" first nan; a smaller learning rate or clip_norm= may help. The model has the weights that"
         r" it began with$",
     ) as raised:
@@ -321,7 +328,7 @@ def test_a_loss_of_no_layer_is_told_apart():
     def loss(prediction, target):
         return -np.mean(np.log(np.maximum(prediction, 0)))
 
-    with pytest.raises(DivergedError, match=r"log outside all layers, as in the loss, made the f"):
+    with pytest.raises(DivergedError, match=r"log outside all scopes made the first inf"):
         trained(loss=loss)
 
 
@@ -353,7 +360,7 @@ def test_the_first_of_many_is_named_though_later_layers_have_it_too():
                 x = x * (1e200 if i == 2 else 1)
             return x
 
-    with pytest.raises(DivergedError, match=r"multiply in layer 'deep' made the first inf"):
+    with pytest.raises(DivergedError, match=r"multiply in scope 'deep' made the first inf"):
         trained(Deep())
 
 

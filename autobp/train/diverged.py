@@ -48,7 +48,7 @@ def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:
     if t.primitive is None:
         name = names.get(t) or t.name
         return f"the parameter {name!r} holds {kind}" if name else f"a Tensor holds {kind}"
-    where = f"in layer {t.scope!r}" if t.scope else "outside all layers, as in the loss,"
+    where = f"in scope {t.scope!r}" if t.scope else "outside all scopes"
     return f"{t.primitive.name} {where} {'was given' if given else 'made the first'} {kind}"
 
 

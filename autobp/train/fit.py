@@ -208,7 +208,7 @@ def evaluate(
     with no_grad(), _mode(model, training=False):
         for xs, ys in batches(X, y, size=count("evaluate: batch_size", batch_size, 1)):
             prediction = model(xs)
-            value = float(np.asarray(constant(loss(prediction, ys))).item())
+            value = _number("evaluate: the loss", loss(prediction, ys))
             means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
     return means.found()
 
@@ -254,9 +254,7 @@ def _step(
         value = loss(prediction, ys)
         if not isinstance(value, Tensor) or not value.requires_grad:
             raise TypeError("fit: the loss was computed from none of the parameters")
-        if value.size != 1:
-            raise ValueError(f"fit: the loss must be a number, not of shape {value.shape}")
-        number = value.item()
+        number = _number("fit: the loss", value)
         if not math.isfinite(number):
             raise DivergedError(f"the loss is {number}: {of_loss(value, state.names)}")
         value.backward()
@@ -287,13 +285,17 @@ def _explained(error: DivergedError, history: History, X: Any, y: Any) -> Diverg
 
 
 def _measured(metrics: Mapping[str, Function], prediction: Any, ys: Any) -> dict[str, float]:
-    found = {}
-    for name, metric in metrics.items():
-        value = np.asarray(constant(metric(constant(prediction), constant(ys))))
-        if value.size != 1:
-            raise ValueError(f"the metric {name!r} must be a number, not of shape {value.shape}")
-        found[name] = float(value.item())
-    return found
+    return {
+        name: _number(f"the metric {name!r}", metric(constant(prediction), constant(ys)))
+        for name, metric in metrics.items()
+    }
+
+
+def _number(what: str, value: Any) -> float:
+    value = np.asarray(constant(value))
+    if value.size != 1:
+        raise ValueError(f"{what} must be a number, not of shape {value.shape}")
+    return float(value.item())
 
 
 class _Means:
