@@ -26,6 +26,9 @@ from autobp.train import (
     value_and_gradient_over,
 )
 
+# From Python 3.12 on, a fork beside other threads is warned of; these do nothing at that time.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
 GRID = {"lr": [0.1, 0.01], "optimizer": [SGD, Adam], "size": [3, 5]}
 
 

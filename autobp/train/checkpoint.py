@@ -43,11 +43,13 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any) -> None:
     ...     load_checkpoint(f"{folder}/run.npz")["w"]
     array([1., 2.])
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     form = _form(state, "", arrays)
-    head = json.dumps({"version": _VERSION, "state": form}).encode()
+    arrays[_HEAD] = np.array(json.dumps({"version": _VERSION, "state": form}).encode())
+    data = BytesIO()
+    np.savez(data, **arrays)
     with written(path) as file:
-        np.savez(file, allow_pickle=False, **{_HEAD: np.array(head)}, **arrays)
+        file.write(data.getbuffer())
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Any:

@@ -125,7 +125,9 @@ def _said(error: Exception) -> str:
 
 def check_sendable(job: Any, error: Exception) -> None:
     """If an executor failed since a job cannot be pickled, say so."""
-    if "pickle" in f"{type(error).__name__} {error}".lower():
+    if isinstance(
+        error, pickle.PicklingError | AttributeError | TypeError
+    ):  # the three that it may be
         try:
             pickle.dumps(job)
         except Exception:
