@@ -130,8 +130,8 @@ def sweep(
       `if __name__ == "__main__":`. Start no Dask cluster in the same program before: it leaves an
       environment behind that makes all later processes slow, see below.
     - A cluster with Dask: `executor=client.get_executor()`. Dask sets the C library's allocator to give
-      memory back at once, with which NumPy is two to three times slower, unless this is done before
-      the cluster starts:
+      memory back at once, with which a training takes about twice as long, unless this is done
+      before the cluster starts:
 
           dask.config.set({
               "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 268435456,
