@@ -15,7 +15,7 @@ from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-__all__ = ["clock", "current", "detect_anomaly", "no_grad", "scope", "user_line"]
+__all__ = ["clock", "current", "detect_anomaly", "lines", "no_grad", "scope", "user_line"]
 
 #: A logical clock. A tensor keeps the time of its birth, and since arguments are born before their
 #: results, sorting by birth is a topological order. A derivative's level is the time it began, so
@@ -28,6 +28,7 @@ class Context:
     threshold: int = 0  # levels below it are not recorded
     scope: str | None = None
     anomaly: bool = False
+    lines: bool = False  # tensors remember the user's line that made them
 
 
 _context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (frozen)
@@ -80,7 +81,7 @@ class scope(ContextDecorator):
     def __enter__(self) -> None:
         outer = current()
         name = f"{outer.scope}/{self._name}" if outer.scope else self._name
-        self._token = _context.set(Context(outer.threshold, name, outer.anomaly))
+        self._token = _context.set(Context(outer.threshold, name, outer.anomaly, outer.lines))
 
     def __exit__(self, *_: object) -> None:
         _context.reset(self._token)
@@ -104,7 +105,14 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     FloatingPointError: log made the first inf (forward), ...
     """
-    with _changed(replace(current(), anomaly=True)):
+    with _changed(replace(current(), anomaly=True, lines=True)):
+        yield
+
+
+@contextmanager
+def lines() -> Iterator[None]:
+    """Remember of each operation the line of the user's code that called it, and nothing else."""
+    with _changed(replace(current(), lines=True)):
         yield
 
 

@@ -57,7 +57,7 @@ def node(
     t.params = params
     t.name = None
     t.scope = context.scope
-    t.line = user_line() if context.anomaly else None
+    t.line = user_line() if context.lines else None
     t.level = level
     t.born = clock()
     t.hooks = ()
@@ -195,7 +195,7 @@ class Tensor(Variable):
     params: dict[str, Any]
     name: str | None
     scope: str | None  # the scope() it was made in
-    line: str | None  # the user's line that made it, under detect_anomaly()
+    line: str | None  # the user's line that made it, where lines are kept
     level: int
     born: int
     hooks: tuple[Hook, ...]
