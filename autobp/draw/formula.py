@@ -71,6 +71,8 @@ def brief(value: Any) -> str:
 def quantity(value: Any) -> Term:
     """A number, or numbers, in a formula."""
     text = brief(value)
+    if text in ("1", "−1") and abs(constant(value)) != 1:  # else the formula would leave it out
+        text = repr(float(constant(value))).replace("-", "−")
     return Term(text, _SIGN if text.startswith("−") else _ATOM)
 
 
@@ -111,18 +113,21 @@ def _index(index: Any) -> str:
 
 def _infix(name: str, a: Term, b: Term) -> Term:
     sign, binding = _INFIX[name]
+    right = binding + (name in ("subtract", "divide", "matmul"))
+    return Term(f"{a.within(binding, first=True)}{sign}{b.within(right)}", binding)
+
+
+def _reduced(name: str, args: Sequence[Term]) -> Term | None:
+    """What rules say as a person would: nothing is multiplied by 1, and x × x is x²."""
     if name == "multiply":
-        for one, other in ((a, b), (b, a)):
+        for one, other in (args, args[::-1]):
             if one.text == "1":
                 return other
             if one.text == "−1":
                 return _negative(other)
-        if a == b and a.binding == _ATOM:
-            return _power(a, 2)
-    if name == "divide" and b.text == "1":
-        return a
-    right = binding + (name in ("subtract", "divide", "matmul"))
-    return Term(f"{a.within(binding, first=True)}{sign}{b.within(right)}", binding)
+        if args[0] == args[1] and args[0].binding == _ATOM:
+            return _power(args[0], 2)
+    return args[0] if name == "divide" and args[1].text == "1" else None
 
 
 def _negative(a: Term) -> Term:
@@ -180,7 +185,7 @@ def rule(
     try:
         with np.errstate(all="ignore"):
             result = function(along, variable(t, out), *values, **t.params)
-    except (TypeError, ValueError, AttributeError, ArithmeticError):
+    except Exception:  # a user's rule may raise anything
         return None
     if not isinstance(result, Tensor) or result.level != level:
         return (brief(result), 1) if np.size(result) == 1 else None
@@ -191,7 +196,9 @@ def rule(
         if node.primitive is where and np.ndim(node.args[0]) == 0:
             terms[node] = given[1] if node.args[0] else given[2]
         else:
-            terms[node] = operation(node.primitive, given, node.params)
+            terms[node] = _reduced(node.primitive.name, given) or operation(
+                node.primitive, given, node.params
+            )
         if len(terms[node].text) > _LONG:
             return None
     return terms[result].text, result.size
