@@ -7,6 +7,7 @@ from autobp.check import GradientError, check_gradients
 from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom import custom
 from autobp.draw import draw
+from autobp.draw.player import play
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
 from autobp.graph import Graph, graph
@@ -32,6 +33,7 @@ __all__ = [
     "graph",
     "Graph",
     "draw",
+    "play",
     "check_gradients",
     "numerical_gradient",
     "custom",

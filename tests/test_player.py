@@ -1,0 +1,486 @@
+"""The player without a browser: the steps, the views, the page as text."""
+
+import inspect
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autobp import Tensor, custom, detect_anomaly, graph, play, scope, softmax
+from autobp.draw import layout
+from autobp.draw.diagram import diagram
+from autobp.draw.dot import label_of
+from autobp.draw.formula import brief
+from autobp.draw.player import player, views
+from autobp.draw.player.steps import STYLE, Script
+from autobp.draw.player.sweeps import multiplications, tangents
+from autobp.draw.player.views import parts, states
+from autobp.rules import PRIMITIVES
+from tests.drawing import classifier, needs_dot, neuron
+from tests.samples import RECORDS
+
+
+def script(loss):
+    program = diagram(graph(loss))
+    return Script(program, parts(states(program)))
+
+
+def said(steps):
+    return [f"{step.says} {step.result}" for step in steps]
+
+
+def example():
+    x = Tensor([1.0, 2.0], name="x")
+    w = Tensor([[0.5, -1.0], [1.5, 2.0]], name="w")
+    return np.sum(np.tanh(x @ w) ** 2)
+
+
+def samples(n):
+    """A loss of scalars, as micrograd's users write it: 60 operations for each of n samples."""
+    rng = np.random.default_rng(0)
+    hidden = [
+        [Tensor(float(v), name=f"w{i}{j}") for j, v in enumerate(rng.normal(size=3))]
+        for i in range(8)
+    ]
+    output = [Tensor(float(v), name=f"v{i}") for i, v in enumerate(rng.normal(size=9))]
+    total = 0.0
+    for k in range(n):
+        with scope(f"sample{k}"):
+            xs = [*rng.normal(size=2), 1.0]
+            with scope("hidden"):
+                hs = [np.tanh(sum(w * x for w, x in zip(row, xs))) for row in hidden]
+            with scope("output"):
+                y = sum(v * h for v, h in zip(output, [*hs, 1.0]))
+            total = total + (y - 1.0) ** 2
+    return total, [*(w for row in hidden for w in row), *output]
+
+
+# ── steps ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_contribution_is_written_out():
+    a = Tensor(-0.707, name="a")
+    assert "grad of a: 0 + 1 × 1.5 = 1.5" in said(script(a * 1.5 + 2).backward)
+    b = Tensor(1.5, name="b")
+    assert "grad of b: 0 + 1 × (−0.707) = −0.707" in said(script(b * a).backward)
+
+
+def test_each_use_is_a_step_of_its_own():
+    x = Tensor(3.0, name="x")
+    steps = said(script(x * x + x).backward)
+    assert steps[2:] == [
+        "grad of x: 0 + 1 × 1 = 1",
+        "grad of x: 1 + 1 × 3 = 4",
+        "grad of x: 4 + 1 × 3 = 7",
+    ]
+
+
+def test_forward_then_the_seed_then_backward():
+    found = script(neuron())
+    assert said(found.forward)[-1] == "o = tanh(0.8814) = 0.7071"
+    assert said(found.backward)[:2] == ["grad of o = 1", "grad of n: 0 + 1 × 0.5 = 0.5"]
+    step = found.backward[1]
+    assert step.why == "local derivative ∂o/∂n = 1 − o² = 1 − 0.7071² = 0.5"
+
+
+def test_arrays_are_written_as_formulas():
+    rng = np.random.default_rng(0)
+    x, w = Tensor(rng.normal(size=(5, 3)), name="x"), Tensor(rng.normal(size=(3, 2)), name="w")
+    steps = script(np.mean(np.tanh(x @ w))).backward
+    says = [step.says for step in steps]
+    assert says[1] == "grad of t3: 0 + g / 10 for each of 10 elements ="
+    assert says[2] == "grad of t2: 0 + g × (1 − t3²) ="
+    assert says[3] == "grad of x: 0 + g @ wᵀ ="
+    assert says[4] == "grad of w: 0 + xᵀ @ g ="
+    assert steps[1].result.startswith("(5,2) ")
+
+
+def test_broadcasting_is_undone_by_a_sum():
+    b = Tensor(0.5, name="b")
+    steps = script(np.sum(Tensor([1.0, 2.0], name="x") * b)).backward
+    assert "grad of b: 0 + the sum of g × x = 3" in said(steps)
+
+
+def test_vectors_give_outer_products():
+    says = [step.says for step in script(example()).backward]
+    assert says[-2:] == ["grad of x: 0 + w @ g =", "grad of w: 0 + outer(x, g) ="]
+
+
+def test_a_factor_that_only_rounds_to_one_is_not_left_out():
+    x = Tensor(2.0, name="x")
+    assert script(x * 1.00001).forward[0].says == "t1 = 2 × 1.00001 ="
+
+
+def test_a_rule_that_does_not_run_on_tensors_is_named():
+    f = custom(lambda x: np.sin(x), vjp=lambda g, y, x: g * math.cos(x), name="wave")
+    v = Tensor(0.3, name="v")
+    (step,) = script(f(v)).backward[1:]
+    assert step.says == "grad of v: 0 + 1 × 0.9553 ="
+    rows = custom(lambda x: x * 2, vjp=lambda g, y, x: np.asarray(g.tolist()) * 2, name="rows")
+    steps = script(np.sum(rows(Tensor([1.0, 2.0, 3.0], name="u")))).backward
+    assert steps[-1].says == "grad of u: 0 + the rule of rows, of g ="
+
+
+numbers = st.floats(-2, 2).filter(lambda x: abs(x) > 1e-3)
+
+
+@given(st.lists(numbers, min_size=2, max_size=4), st.lists(st.integers(0, 4), max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_the_last_numbers_are_the_engines(values, choices):
+    xs = [Tensor(v, name=f"x{i}") for i, v in enumerate(values)]
+    made = list(xs)
+    for k, c in enumerate(choices):
+        a, b = made[k % len(made)], made[-1]
+        made.append([a + b, a * b, np.tanh(b) - a, np.sin(a) * b, a * a][c])
+    loss = sum(made)
+    found = script(loss)
+    loss.backward()
+    last = {}
+    for step in found.backward:
+        last.update(step.found)
+    for x in xs:
+        assert last[found.place[found.diagram.nodes.index(node_of(found, x))]] == brief(x.grad)
+    for one in found.passes:
+        (x,) = (x for x in xs if x.name == one.name)
+        assert float(one.steps[-1].result.replace("−", "-")) == pytest.approx(
+            x.grad, rel=1e-3, abs=1e-9
+        )
+
+
+def node_of(found, tensor):
+    return next(n for n in found.diagram.nodes if n.tensor is tensor)
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_every_operation_can_be_played(name):
+    sample = RECORDS[name].samples[0]
+    chosen = [k for k, a in enumerate(sample.args) if np.asarray(a).dtype.kind == "f"]
+    args = list(sample.args)
+    for k in chosen:
+        args[k] = Tensor(args[k], name=f"x{k}")
+    loss = np.sum(PRIMITIVES[name](*args, **sample.params) * 1.5)
+    found = script(loss)
+    loss.backward()
+    assert found.notes == []
+    last = {}
+    for step in found.backward:
+        last.update(step.found)
+    for k in chosen:
+        node = node_of(found, args[k])
+        np.testing.assert_array_equal(node.gradient, args[k].grad)
+        if node.index in last:
+            assert last[node.index] == "\n".join(label_of(node, STYLE)[2]).removeprefix("grad ")
+    numbers = [(k, index) for k in chosen for index in np.ndindex(args[k].shape)]
+    for one, (k, index) in zip(found.passes, numbers):
+        if one.steps[-1].item == found.place[found.output]:
+            slope = float(one.steps[-1].result.replace("−", "-"))
+            np.testing.assert_allclose(slope, np.asarray(args[k].grad)[index], 1e-3, 1e-9)
+
+
+def test_forward_mode_along_each_number():
+    found = script(example())
+    assert [p.name for p in found.passes] == [
+        "x[0]",
+        "x[1]",
+        "w[0, 0]",
+        "w[0, 1]",
+        "w[1, 0]",
+        "w[1, 1]",
+    ]
+    steps = found.passes[3].steps
+    assert said(steps) == [
+        "dw[0, 1] = 1",
+        "dt2: x @ dw = [0, 1]",
+        "dt3: dt2 × (1 − t3²) = [0, 0.009866]",
+        "dt4: dt3 × 2 × t3 = [0, 0.01963]",
+        "dt5: sum(dt4) = 0.01963",
+    ]
+    assert steps[-1].why.endswith("one of the numbers that reverse mode finds all at once")
+
+
+def test_forward_mode_of_numbers_writes_the_chain_rule():
+    a, b = Tensor(2.0, name="a"), Tensor(-3.0, name="b")
+    step = script(a * b + a).passes[0].steps[-1]
+    assert step.says == "dt3: 1 × (−3) + 1 × 1 ="
+    assert step.why.startswith("dt3 = ∂t3/∂t2 × dt2 + ∂t3/∂a × da. That is ∂t3/∂a")
+
+
+def test_what_both_modes_cost():
+    found = script(example())
+    # through x @ w: 4 for x and 4 for w; through tanh and the square 2 each; the sum passes on
+    assert found.backward_count == 4 + 4 + 2 + 2
+    assert found.entries == 6
+    assert found.forward_count == 6 * (4 + 2 + 2)
+    assert sum(step.count for p in found.passes for step in p.steps) == found.forward_count
+
+
+@pytest.mark.parametrize(
+    ("made", "count"),
+    [
+        (lambda x: x + 1, 0),
+        (lambda x: 1 - x, 0),
+        (lambda x: -x, 0),
+        (lambda x: np.reshape(x, -1), 0),
+        (lambda x: x[0], 0),
+        (lambda x: np.exp(x), 6),
+        (lambda x: np.mean(x, axis=0), 3),
+        (lambda x: x @ np.ones((3, 4)), 24),
+        (lambda x: np.einsum("ij,kj->ik", x, np.ones((5, 3))), 30),
+        (lambda x: softmax(x), 12),
+    ],
+)
+def test_multiplications(made, count):
+    assert multiplications(made(Tensor(np.ones((2, 3)))), 0) == count
+
+
+def test_tangents_reach_what_depends_on_the_start():
+    x, y = Tensor(2.0), Tensor(3.0)
+    a, b = x * 5, y * 7
+    assert tangents([a, b, c := a + b], {x: 1.0}) == {x: 1.0, a: 5.0, c: 5.0}
+
+
+# ── programs in parts ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_states_are_levels_and_single_scopes():
+    found = states(diagram(graph(classifier())))
+    opened = {state.opened for state in found}
+    assert {frozenset(), frozenset({"layer1"}), frozenset({"layer1", "layer2", "loss"})} <= opened
+    assert found[0].title == "all folded"
+    assert found[-1].title == "all unfolded"
+    assert parts(found) == {}
+
+
+def test_a_large_program_is_played_in_parts():
+    loss, weights = samples(60)
+    found = script(loss)
+    assert len(found.diagram.nodes) > 3000
+    assert len(found.items) < 60
+    assert len(found.forward) + len(found.backward) < 120
+    loss.backward()
+    totals = dict.fromkeys(range(len(found.items)), 0.0)
+    first = next(step for step in found.backward if "sample" in step.says)
+    assert re.fullmatch(
+        r"sample\d+.*, backwards along \d+ edges: \d+ gradients grew", said([first])[0]
+    )
+    assert totals
+    w = weights[0]
+    assert found.diagram.nodes[node_of(found, w).index].gradient == w.grad
+    assert found.backward_count == sum(found.counts.values())
+
+
+def test_parts_add_up_what_leaves_them():
+    x = Tensor(0.5, name="x")
+    y = x
+    for _ in range(300):
+        y = y * 1.01
+    found = script(y * x)
+    (part,) = (i for i, item in enumerate(found.items) if item.kind == "part")
+    back = [a for a in found.arrows if a.target == part and a.term]
+    assert [found.items[a.source].kind for a in back] == ["result"]
+    (y * x).backward()
+    last = {}
+    for step in found.backward:
+        last.update(step.found)
+    assert last[0] == brief(x.grad)
+
+
+# ── play ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def data_of(page):
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+
+
+def test_a_function_is_run_with_names_and_lines():
+    def f(a, b):
+        s = a * b
+        return np.tanh(s)
+
+    line = inspect.getsourcelines(f)[1]
+    items = data_of(play(f, 2.0, -0.3).page)["items"]
+    assert [item[0] for item in items] == ["a", "b", "t2", "t3"]
+    assert items[2][6] == f"test_player.py:{line + 1}  s = a * b"
+    assert items[3][6] == f"test_player.py:{line + 2}  return np.tanh(s)"
+
+
+def test_lines_are_kept_inside_scopes():
+    def f(a):
+        with scope("inner"):
+            return np.tanh(a)
+
+    assert "np.tanh(a)" in data_of(play(f, 2.0).page)["items"][1][6]
+
+
+def test_a_function_of_nests_and_of_tensors():
+    w = Tensor(2.0, name="mine")
+    items = data_of(
+        play(lambda p, *rest: p["w"] * rest[0] + p["b"][0], {"w": w, "b": [1.0]}, 3.0).page
+    )
+    assert [item[0] for item in items["items"] if item[1] == "input"] == [
+        "mine",
+        "p['b'][0]",
+        "rest1",
+    ]
+
+
+def test_lines_are_kept_without_looking_for_anomalies():
+    with np.errstate(divide="ignore", invalid="ignore"):
+        page = play(lambda x: np.log(x) * 0.0, 0.0).page
+    items = data_of(page)["items"]
+    assert items[1][2] == "−inf"
+    assert "np.log" in items[1][6]
+
+
+def test_lines_of_a_recorded_result_are_those_of_detect_anomaly():
+    x = Tensor(1.0, name="x")
+    with detect_anomaly():
+        y = x * 2
+    assert "y = x * 2" in data_of(play(y).page)["items"][1][6]
+    assert data_of(play(x * 2).page)["items"][1][6] == ""
+
+
+def test_names_of_variables():
+    first = Tensor(1.0)
+    assert "first" in [item[0] for item in data_of(play(first * 2, names=locals()).page)["items"]]
+
+
+def test_nothing_of_the_users_changes():
+    x = Tensor([1.0, 2.0], name="x")
+    y = x * 3
+    called = []
+    y.register_hook(called.append)
+    x.grad = before = np.array([7.0, 7.0])
+    assert play(np.sum(y * y)).page
+    assert called == []
+    assert x.grad is before
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: play(3.0),
+            TypeError,
+            "play() takes a Tensor, or a function and its arguments, not float",
+        ),
+        (lambda: play(Tensor(1.0) * 2, 1.0), TypeError, "play() of a result takes no arguments"),
+        (lambda: play(Tensor([1.0, 2.0]) * 2), ValueError, "play() of a result of shape (2,)"),
+        (lambda: play(Tensor(1.0).detach()), ValueError, "play(): the result is a constant"),
+        (lambda: play(lambda x: 3.0, 1.0), ValueError, "play(): the result is a constant"),
+        (
+            lambda: play(Tensor(1.0) * 2).save("x.svg"),
+            ValueError,
+            "x.svg: a player is saved as .html",
+        ),
+    ],
+)
+def test_errors(call, error, text):
+    with pytest.raises(error) as raised:
+        call()
+    assert text in str(raised.value)
+
+
+def test_data_that_was_replaced_is_noticed():
+    x = Tensor(2.0, name="x")
+    y = x * x
+    x.data = 3.0
+    with pytest.raises(RuntimeError, match="the data of 'x' was replaced"):
+        play(y)
+
+
+# ── the page ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@needs_dot
+def test_sizes(tmp_path):
+    assert play(example()).save(tmp_path / "x.html").stat().st_size < 150_000
+    loss, _ = samples(262)
+    assert len(graph(loss)) > 20_000
+    assert play(loss).save(tmp_path / "y.html").stat().st_size < 1_000_000
+
+
+@needs_dot
+def test_the_page_is_by_itself():
+    page = play(classifier()).page
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)
+    assert page.count("<script") == 2
+    assert "unsafe" not in page
+    assert not re.search(r"\s(href|src|on\w+|style)=", page.replace('href="data:,"', ""))
+    assert "<title>loss, step by step</title>" in page
+
+
+def test_numbers_that_json_has_not():
+    with np.errstate(all="ignore"):
+        page = play(lambda x: np.log(x) * 0.0 + x, 0.0).page
+    items = data_of(page)["items"]
+    assert [item[2] for item in items[:3]] == ["0", "−inf", "NaN"]
+
+
+def test_the_same_page_every_time():
+    assert play(neuron()).page == play(neuron()).page
+
+
+def test_without_graphviz_there_is_still_a_player(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(layout, "find_spec", lambda name: None)
+    made = play(neuron())
+    assert "apt install graphviz" in made.page
+    bundle = made._repr_mimebundle_()
+    assert "apt install graphviz" in bundle["text/html"]
+
+
+@needs_dot
+def test_a_view_that_cannot_be_drawn_is_left_out(monkeypatch):
+    def drawn(text, format):
+        if "layer1" in text and "c0 ->" not in text:
+            raise RuntimeError("Graphviz failed")
+        return layout.render(text, format)
+
+    monkeypatch.setattr(views, "render", drawn)
+    page = play(classifier()).page
+    held = re.findall("<option[^>]*>(.*?)</option>", page)
+    assert "all folded" in held
+    assert "all unfolded" not in held
+    monkeypatch.setattr(views, "render", lambda *_: (_ for _ in ()).throw(RuntimeError("no way")))
+    assert "<p>no way</p>" in play(classifier()).page
+
+
+def test_in_a_notebook():
+    made = play(neuron())
+    bundle = made._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"}
+    assert bundle["text/plain"] == repr(made)
+    shown = bundle["text/html"]
+    assert shown.index("<img ") < shown.index("<iframe ")
+    assert 'sandbox="allow-scripts"' in shown
+    assert "<script" not in shown  # it is inside srcdoc, as text
+    assert set(made._repr_mimebundle_(include=["text/plain"])) == {"text/plain"}
+    assert set(made._repr_mimebundle_(exclude=["text/html"])) == {"text/plain"}
+
+
+def test_a_notebook_never_sees_an_exception(monkeypatch):
+    made = play(neuron())
+    monkeypatch.setattr(player, "render", lambda text, format: 1 / 0)
+    assert made._repr_mimebundle_() == {"text/plain": f"{made!r}\ndivision by zero"}
+
+
+def test_a_rule_that_fails_in_forward_mode_is_noted():
+    def failing(t, y, x):
+        raise KeyError("no such slope")
+
+    f = custom(lambda x: x * 2, vjp=lambda g, y, x: g * 2, jvp=failing, name="double")
+    made = script(f(Tensor(1.0, name="x")) * 3.0)
+    assert made.passes == []
+    assert made.notes == ["forward mode ends where a rule failed: 'no such slope'"]
+
+
+def test_a_player_keeps_what_it_was_made_of():
+    w = Tensor(2.0, name="w")
+    made = play(w * w)
+    w.data = 5.0
+    assert "4" in [item[2] for item in data_of(made.page)["items"]]

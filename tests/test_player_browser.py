@@ -1,0 +1,631 @@
+"""The player in a real browser, headless: what it does, asks for, and shows."""
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autobp import Tensor, graph, play, scope
+from autobp.draw.formula import brief
+from tests.drawing import classifier, needs_dot
+from tests.test_player import example, samples
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --no-first-run"
+    " --disable-background-networking --window-size=1280,900"
+)
+pytestmark = [
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Chromium and chromedriver"),
+    needs_dot,
+]
+
+
+class Page:
+    """A page in the browser, and what one does with it."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def __call__(self, code, *args):
+        return self.driver.execute_script(code, *args)
+
+    def open(self, player, path):
+        player.save(path)
+        self.driver.get(path.as_uri())
+        return self
+
+    def text(self, id):
+        return self("return document.getElementById(arguments[0]).textContent", id)
+
+    def click(self, id):
+        self("document.getElementById(arguments[0]).click()", id)
+
+    def set(self, id, value, event):
+        self(
+            "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+            "e.dispatchEvent(new Event(arguments[2]))",
+            id,
+            str(value),
+            event,
+        )
+
+    def go(self, step):
+        self.set("slider", step, "input")
+
+    @property
+    def at(self):
+        return int(self("return document.getElementById('slider').value"))
+
+    @property
+    def steps(self):
+        return int(self("return document.getElementById('slider').max"))
+
+    @property
+    def data(self):
+        return json.loads(self.text("data"))
+
+    def press(self, *keys):
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def labels(self, kind):
+        """What stands on the nodes of the view that is shown, by name."""
+        return self(
+            "const shown = document.querySelector('.view:not([hidden])'), found = {};"
+            "for (const g of shown.querySelectorAll('.node:not(.folded)'))"
+            " found[g.querySelector('.name').textContent.split(' ')[0]] ="
+            " [...g.querySelectorAll('.' + arguments[0])].map((t) => t.textContent).join('|');"
+            "return found",
+            kind,
+        )
+
+    def marked(self, name):
+        """The ids of what is lit, active and so on in the view that is shown."""
+        return self(
+            "return [...document.querySelectorAll(`.view:not([hidden]) .${arguments[0]}`)]"
+            ".map((g) => g.dataset.id)",
+            name,
+        )
+
+    def focus(self, id):
+        self("document.querySelector(`.view:not([hidden]) [data-id=${arguments[0]}]`).focus()", id)
+
+    def facts(self):
+        return self(
+            "return Object.fromEntries([...document.querySelectorAll('#facts dt')]"
+            ".map((t) => [t.textContent, t.nextSibling.textContent]))"
+        )
+
+    def emulate(self, **features):
+        pairs = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": pairs})
+
+    def width(self, pixels):
+        size = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def complaints(self):
+        return self.driver.get_log("browser")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser):
+    page = Page(browser)
+    yield page
+    assert page.complaints() == []
+
+
+def neuron(a, b):
+    s = a * b
+    return s * a + np.tanh(s)
+
+
+@pytest.fixture
+def small(page, tmp_path):
+    return page.open(play(neuron, 1.5, -0.4), tmp_path / "x.html")
+
+
+# ── steps ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_forward_the_seed_and_backward(small):
+    assert small.text("phase") == "start"
+    assert small.labels("value") == {
+        "a": "1.5",
+        "b": "−0.4",
+        "t2": "",
+        "t3": "",
+        "t4": "",
+        "t5": "",
+    }
+    assert small.labels("grad")["a"] == "grad —"
+    small.go(1)
+    assert (small.text("phase"), small.text("sentence")) == ("forward", "t2 = 1.5 × (−0.4) = −0.6")
+    assert small.labels("value")["t2"] == "−0.6"
+    assert small.labels("value")["t3"] == ""
+    assert small.marked("active") == ["n2"]
+    assert small.marked("lit") == ["e0", "e1"]
+    small.go(5)
+    assert (small.text("phase"), small.text("sentence")) == ("seed", "grad of t5 = 1")
+    small.go(6)
+    assert small.text("phase") == "backward"
+    assert small.text("sentence") == "grad of t3: 0 + 1 × 1 = 1"
+    assert small.marked("lit") == ["b5"]
+    assert small.labels("grad")["t3"] == "grad 1"
+    assert small.labels("grad")["a"] == "grad —"
+    small.go(3)
+    assert small.labels("grad")["t3"] == "grad —"
+
+
+def test_the_last_step_shows_the_engines_gradients(page, tmp_path):
+    loss = classifier()
+    page.open(play(loss), tmp_path / "x.html").go(1_000)
+    assert page.text("phase") == "backward"
+    loss.backward()
+    found = {item[0]: total for item, total in zip(page.data["items"], page.data["sums"])}
+    inputs = {t.name: brief(t.grad) for t in graph(loss).inputs}
+    assert {name: found[name] for name in inputs} == inputs
+    assert "—" not in "".join(page.labels("grad").values())
+
+
+def test_every_step_of_every_gradient(page, tmp_path):
+    a, b = Tensor(1.5, name="a"), Tensor(-0.4, name="b")
+    loss = neuron(a, b)
+    page.open(play(loss), tmp_path / "x.html").go(page.steps)
+    loss.backward()
+    shown = page.labels("grad")
+    assert shown["a"] == f"grad {brief(a.grad)}"
+    assert shown["b"] == f"grad {brief(b.grad)}"
+
+
+def test_keys(small):
+    from selenium.webdriver.common.keys import Keys
+
+    last = small.steps
+    small.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert small.at == 2
+    small.press(Keys.ARROW_LEFT)
+    assert small.at == 1
+    small.press(Keys.END)
+    assert small.at == last
+    small.press(Keys.ARROW_RIGHT)
+    assert small.at == last
+    small.press(Keys.HOME)
+    assert small.at == 0
+    small("document.getElementById('slider').focus()")
+    small.press(Keys.ARROW_RIGHT)
+    assert small.at == 1
+    small.set("speed", 16, "change")
+    small.press(Keys.SPACE)
+    assert small.text("play") == "Pause"
+    small.press(Keys.SPACE)
+    assert small.text("play") == "Play"
+    assert small.complaints() == []
+
+
+def test_buttons(small):
+    for button, at in [
+        ("next", 1),
+        ("next", 2),
+        ("previous", 1),
+        ("last", small.steps),
+        ("first", 0),
+    ]:
+        small.click(button)
+        assert small.at == at
+    assert small("return document.getElementById('previous').disabled")
+    small.click("last")
+    assert small("return document.getElementById('next').disabled")
+
+
+def test_playing_goes_to_the_end_and_stops(small):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    small.set("speed", 16, "change")
+    small.click("play")
+    WebDriverWait(small.driver, 10).until(lambda _: small.at == small.steps)
+    WebDriverWait(small.driver, 10).until(lambda _: small.text("play") == "Play")
+
+
+# ── the panel ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_node_in_focus_is_told_of(small):
+    small.go(7)
+    small.focus("n2")
+    facts = small.facts()
+    assert small.text("what") == "t2"
+    assert facts["formula"] == "t2 = a × b = 1.5 × (−0.4) = −0.6"
+    assert facts["value"].startswith("−0.6")
+    assert facts["gradient so far"] == "—"
+    assert float(facts["gradient at the end"]) == pytest.approx(1.5 + 1 - np.tanh(-0.6) ** 2)
+    assert facts["your code"].endswith("s = a * b")
+    small.click("follow")
+    assert small.text("what") != "t2"
+
+
+def test_the_uses_of_a_node_add_up_to_its_gradient(small):
+    small.go(small.steps)
+    for n in range(6):
+        small.focus(f"n{n}")
+        rows = small(
+            "return [...document.querySelectorAll('#uses tr')].map((r) => [...r.cells].map((c) => c.textContent))"
+        )
+        number = lambda text: float(text.strip("()").replace("−", "-"))
+        for _, product, term in rows:
+            up, local = product.split(" × ")
+            assert number(up) * number(local) == pytest.approx(number(term), rel=2e-3)
+        if rows:
+            total = sum(number(term) for *_, term in rows)
+            assert total == pytest.approx(number(small.text("sum")), rel=2e-3)
+            assert small.text("sum") == small.labels("grad")[small.text("what")].removeprefix(
+                "grad "
+            )
+
+
+def test_up_and_down_go_from_node_to_node(small):
+    from selenium.webdriver.common.keys import Keys
+
+    small.focus("n0")
+    small.press(Keys.ARROW_DOWN, Keys.ARROW_DOWN)
+    assert small.text("what") == "t2"
+    small.press(Keys.ARROW_UP)
+    assert small.text("what") == "b"
+    small.press(Keys.ARROW_RIGHT)
+    assert small.at == 1
+    small.press(Keys.ESCAPE)
+    assert small.marked("chosen") == []
+    tabs = "return document.querySelectorAll('.view:not([hidden]) [tabindex=\"0\"]').length"
+    assert small(tabs) == 1
+
+
+# ── forward mode, predicting ──────────────────────────────────────────────────────────────────────
+
+
+def test_forward_mode_beside_reverse_mode(small):
+    small.go(small.steps)
+    small.click("mode-tangent")
+    assert small(
+        "return [...document.querySelectorAll('#pass option')].map((o) => o.textContent)"
+    ) == ["a", "b"]
+    small.go(1)
+    assert small.text("sentence") == "da = 1"
+    assert small.labels("grad")["b"] == "d —"
+    small.go(2)
+    assert small.text("sentence") == "dt2: (−0.4) × 1 = −0.4"
+    assert small.labels("grad")["t2"] == "d −0.4"
+    small.go(5)
+    slope = small.labels("grad")["t5"].removeprefix("d ")
+    assert slope == small.data["sums"][0]
+    small.set("pass", 1, "change")
+    assert small.text("sentence") == "db = 1"
+    assert small.labels("grad")["a"] == "d —"
+    small.go(small.steps)
+    assert small.text("reverse-count") == "5 of 5 multiplications"
+    assert small.text("reverse-passes") == "1 of 1 sweep done"
+    assert small.text("tangent-count") == "7 of 7 multiplications"
+    assert small.text("tangent-passes") == "2 of 2 passes done"
+    wide = "return document.getElementById(arguments[0]).getBoundingClientRect().width"
+    assert small(wide, "tangent-all") / small(wide, "reverse-all") == pytest.approx(7 / 5, rel=0.02)
+
+
+def test_a_number_is_hidden_until_asked_for(small):
+    small.click("predict")
+    seen = "return document.querySelector('main').innerText"
+    loss = small.data["items"][5][2]
+    assert loss not in small(seen)
+    small.focus("n5")
+    assert small.facts()["formula"] == "t5 = t3 + t4 = ?"
+    assert not {item[2] for item in small.data["items"][2:]} & set(small(seen).split())
+    small.click("follow")
+    small.press("\ue014")
+    assert small.text("sentence") == "t2 = 1.5 × (−0.4) = ?"
+    assert small.labels("value")["t2"] == "?"
+    assert small.facts()["value"] == "?"
+    assert small.facts()["formula"] == "t2 = a × b = 1.5 × (−0.4) = ?"
+    assert "−0.6" not in small(seen)
+    small.click("reveal")
+    assert small.at == 1
+    assert small.text("sentence") == "t2 = 1.5 × (−0.4) = −0.6"
+    assert small.labels("value")["t2"] == "−0.6"
+    small.go(8)
+    small("document.getElementById('text').open = true")
+    hidden = small.data["sums"][0]
+    assert hidden not in small(seen)
+    small.press("\ue014")
+    assert small.at == 8
+    small.go(small.steps)
+    small.click("next")
+    assert hidden in small(seen)
+    assert loss in small(seen)
+
+
+# ── views ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_modules_fold_and_unfold(page, tmp_path):
+    page.open(play(classifier()), tmp_path / "x.html")
+    names = page("return [...document.querySelectorAll('#view option')].map((o) => o.textContent)")
+    page.set("view", names.index("all folded"), "change")
+    folded = page("return document.querySelectorAll('.view:not([hidden]) .folded').length")
+    assert folded == 3
+    page.go(2)
+    (box,) = page.marked("active")
+    assert box[0] == "c"
+    page.focus(box)
+    assert page.text("what") == "layer1"
+    page("document.querySelector('#doors button').click()")
+    assert (
+        page("return document.getElementById('view').selectedOptions[0].textContent")
+        == "layer1 unfolded"
+    )
+    (node,) = page.marked("active")
+    assert node[0] == "n"
+    page.focus(node)
+    page("document.querySelector('#doors button').click()")
+    assert (
+        page("return document.getElementById('view').selectedOptions[0].textContent")
+        == "all folded"
+    )
+
+
+def test_each_step_lights_something_in_each_view(page, tmp_path):
+    page.open(play(classifier()), tmp_path / "x.html")
+    for view in range(len(page.data["views"])):
+        page.set("view", view, "change")
+        for step in range(1, page.steps + 1, 3):
+            page.go(step)
+            assert len(page.marked("active")) == 1
+
+
+def test_a_large_program_opens_folded(page, tmp_path):
+    loss, _ = samples(60)
+    page.open(play(loss), tmp_path / "x.html")
+    assert page("return document.querySelectorAll('.view:not([hidden]) .node').length") <= 40
+    page.go(page.steps)
+    assert page.text("reverse-passes") == "1 of 1 sweep done"
+    assert (
+        page("return performance.timing.loadEventEnd - performance.timing.navigationStart") < 2000
+    )
+
+
+def test_themes(small):
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    small.emulate(prefers_color_scheme="light")
+    assert small(paper) == "rgb(255, 255, 255)"
+    small.emulate(prefers_color_scheme="dark")
+    assert small(paper) == "rgb(21, 24, 29)"
+    small.click("theme")
+    assert small(paper) == "rgb(255, 255, 255)"
+    small.click("theme")
+    assert small(paper) == "rgb(21, 24, 29)"
+    small.emulate(prefers_color_scheme="light")
+
+
+def test_nothing_moves_where_motion_is_reduced(small):
+    running = "return document.getAnimations().length"
+    small.go(1)
+    assert small(running) > 0
+    small.emulate(prefers_reduced_motion="reduce")
+    assert small(running) == 0
+    small.emulate()
+
+
+@pytest.mark.parametrize("width", [400, 1280, 1700])
+def test_text_is_legible_and_nothing_is_cut(small, width):
+    small.width(width)
+    small.go(8)
+    assert small("return document.documentElement.scrollWidth") <= width
+    heights = small(
+        "return [...document.querySelectorAll('.view:not([hidden]) text')].map((t) =>"
+        " parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a)"
+    )
+    assert min(heights) >= 11
+    sizes = small(
+        "return [...document.querySelectorAll('main *')].filter((e) => !e.closest('svg') &&"
+        " e.firstChild?.nodeType === 3 && e.offsetParent)"
+        ".map((e) => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert min(sizes) >= 11
+    spilt = small(
+        "return [...document.querySelectorAll('.view:not([hidden]) .node')].flatMap((g) => {"
+        " const box = g.querySelector('path, polygon').getBoundingClientRect();"
+        " return [...g.querySelectorAll('text')].filter((t) => { const r = t.getBoundingClientRect();"
+        " return r.width && (r.left < box.left - 1 || r.right > box.right + 1); })"
+        ".map((t) => t.textContent); })"
+    )
+    assert spilt == []
+
+
+def test_boxes_have_room_for_every_number(page, tmp_path):
+    x = Tensor(2.0, name="x")  # whose gradient is 0 in the end, but not on the way
+    page.open(play(x * 0.123456 - x * 0.123456), tmp_path / "x.html")
+    squeezed = (
+        "return [...document.querySelectorAll('[textLength]')].map((t) => {"
+        " const room = t.getComputedTextLength(); t.removeAttribute('textLength');"
+        " return room / t.getComputedTextLength(); })"
+    )
+    spilt = (
+        "return [...document.querySelectorAll('.node')].flatMap((g) => {"
+        " const box = g.querySelector('path, polygon').getBBox();"
+        " return [...g.querySelectorAll('text')].filter((t) => t.getBBox().width > box.width)"
+        ".map((t) => t.textContent); })"
+    )
+    for step in range(page.steps + 1):
+        page.go(step)
+        assert page(spilt) == []
+        assert min(page(squeezed), default=1) > 0.85
+
+
+# ── alone, and safe ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_request(page, tmp_path):
+    play(example()).save(tmp_path / "x.html")
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.driver.get(f"http://127.0.0.1:{server.server_port}/x.html")
+        page.go(page.steps)
+        page.click("mode-tangent")
+        server.shutdown()
+    assert asked == ["/x.html"]
+    assert page("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_the_policy_stops_other_scripts(small):
+    small(
+        "window.ran = 0; const s = document.createElement('script'); s.textContent = 'ran = 1';"
+        "document.body.append(s); const i = document.createElement('i');"
+        "i.setAttribute('onclick', 'ran = 2'); document.body.append(i); i.click();"
+    )
+    assert small("return window.ran") == 0
+    assert all("Content Security Policy" in entry["message"] for entry in small.complaints())
+
+
+NASTY = [
+    "</script><script>window.hit=1</script>",
+    '"]; x [URL="javascript:window.hit=1"]',
+    "<b>bold</b>",
+    "<img src=x onerror=window.hit=1>",
+    "a|b",
+    "{x}",
+    "C:\\",
+    "two\nlines",
+    "😀 変数 é",
+    "&lt;b&gt;",
+    "x" * 5000,
+    "<!--",
+    "]]>",
+    "$title ${data}",
+    "\u2028\u2029\x00\x1b",
+    "\u202eabc",
+]
+
+
+def check_names(page, names, path):
+    tensors = [Tensor(1.0 + i, name=name) for i, name in enumerate(names)]
+    total = 0.0
+    for name, t in zip(names, tensors):
+        with scope(name):
+            total = total + t * t
+    page.open(play(total), path)
+    assert page("return window.hit") is None
+    assert (
+        page("return document.querySelectorAll('a, img, b:not(#sentence b), main script').length")
+        == 0
+    )
+    for step in (1, page.steps):
+        page.go(step)
+    page("document.getElementById('text').open = true")
+    page.click("mode-tangent")
+    page.go(page.steps)
+    assert page.complaints() == []
+    return page
+
+
+def test_names_are_shown_literally(page, tmp_path):
+    check_names(page, NASTY, tmp_path / "x.html")
+    options = page(
+        "return [...document.querySelectorAll('#pass option')].map((o) => o.textContent)"
+    )
+    for name in ("<b>bold</b>", "a|b", "{x}", "C:\\", "😀 変数 é", "&lt;b&gt;", "two\\nlines"):
+        assert name in options
+    names = page(
+        "return [...document.querySelectorAll('.node .name')].map((t) => t.textContent.replaceAll('\\u00a0', ' '))"
+    )
+    for name in (
+        "<b>bold</b>",
+        "a|b",
+        "{x}",
+        "C:\\",
+        "😀 変数 é",
+        "&lt;b&gt;",
+        "two\\nlines",
+        "]]>",
+    ):
+        assert name in names
+    assert max(map(len, names)) <= 60
+
+
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4))
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_names(page, tmp_path, names):
+    check_names(page, names, tmp_path / "x.html")
+
+
+def test_in_a_sandboxed_frame(page, tmp_path):
+    shown = play(example())._repr_mimebundle_()["text/html"]
+    (tmp_path / "x.html").write_text(
+        f"<!DOCTYPE html><meta charset=utf-8>{shown}", encoding="utf-8"
+    )
+    page.driver.get((tmp_path / "x.html").as_uri())
+    assert page(
+        "const i = document.querySelector('img'); return i.complete && i.naturalWidth > 100"
+    )
+    page.driver.switch_to.frame(page.driver.find_element("tag name", "iframe"))
+    page.go(page.steps)
+    assert page.text("phase") == "backward"
+    page.driver.switch_to.default_content()
+    assert page("return document.querySelector('iframe').contentDocument") is None
+
+
+def test_the_table_says_it_all(small):
+    small("document.getElementById('text').open = true")
+    small.go(3)
+    small("document.getElementById('text').dispatchEvent(new Event('toggle'))")
+    rows = small(
+        "return [...document.querySelectorAll('#rows tr')].map((r) => r.innerText.split('\\t'))"
+    )
+    assert len(rows) == small.steps
+    assert rows[0] == ["1", "forward", "t2 = 1.5 × (−0.4)", "−0.6", "0"]
+    assert rows[5] == ["6", "backward", "grad of t3: 0 + 1 × 1", "1", "0"]
+    assert small("return document.querySelectorAll('[aria-current]').length") == 1
+
+
+def test_what_a_screen_reader_hears(small):
+    status = "return document.querySelector('[role=status]').textContent"
+    small.go(6)
+    assert "backward" in small(status)
+    assert "grad of t3: 0 + 1 × 1 = 1" in small(status)
+    slider = "return document.getElementById('slider').getAttribute('aria-valuetext')"
+    assert small(slider) == f"step 6 of {small.steps}, backward"
+    unnamed = small(
+        "return [...document.querySelectorAll('button, input, select, [role=button]')].filter((e) =>"
+        " !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')?.textContent.trim()))"
+        ".map((e) => e.outerHTML)"
+    )
+    assert unnamed == []
+    assert small("return document.querySelectorAll('main, h1').length") == 2
