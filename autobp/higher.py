@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autobp.counts import Sweeps, counted
 from autobp.forward import in_order, jvp, pushed
 from autobp.graph import Trace, trace
 from autobp.primitive import Array
@@ -16,18 +17,22 @@ from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
 
-Mode = Literal["forward", "reverse"]
+Mode = Literal["auto", "forward", "reverse"]
+
+#: Counting takes a few sweeps itself. It is worth it where there are as many for each leaf.
+MANY = 32
 
 
 def jacobian(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: Mode | None = None
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: Mode = "auto"
 ) -> Callable[..., Any]:
     """The function that computes all the partial derivatives of `function`.
 
     For a result of shape (m,) and an argument of shape (n,) they are an array of shape (m, n); for
     nests, a nest of the result's form with nests of the argument's form in it. Forward mode takes a
-    sweep for each component of the argument, reverse mode one for each of the result; without a
-    mode, the fewer decide.
+    sweep for each component of the argument, reverse mode one for each of the result. With
+    mode="auto" it is the cheaper: where either would take many sweeps what they cost is counted
+    (see `autobp.cost`), which runs the function once more; where one would take few, it is that one.
 
     >>> import numpy as np
     >>> from autobp import jacobian
@@ -35,23 +40,37 @@ def jacobian(
     array([[2., 0.],
            [0., 4.]])
     """
-    if mode not in ("forward", "reverse", None):
-        raise ValueError(f"mode is 'forward', 'reverse' or None, not {mode!r}")
+    if mode not in ("auto", "forward", "reverse"):
+        raise ValueError(f"mode is 'auto', 'forward' or 'reverse', not {mode!r}")
     chosen = chosen_arguments(argnums)
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         where = positions(chosen, args)
-        traced = trace(lambda *a: function(*a, **kwargs), args, where)
-        sizes = [
-            sum(math.prod(np.shape(v)) for v in side) for side in (traced.inputs, traced.values)
-        ]
-        forward = mode == "forward" or (mode is None and sizes[0] < sizes[1])
+        given = lambda *a: function(*a, **kwargs)
+        traced = trace(given, args, where)
+        forward = mode == "forward" or (
+            mode == "auto" and _forward_is_cheaper(traced, given, args, where)
+        )
         blocks = _by_columns(traced) if forward else _by_rows(traced)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
 
     return all_partials
+
+
+def _forward_is_cheaper(
+    traced: Trace, function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]
+) -> bool:
+    """Whether a sweep for each component of the inputs is less work than one for each of the
+    outputs. A sweep from a small leaf may be a small part of one from all."""
+    ins, outs = ([math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values))
+    if min(sum(ins), sum(outs)) < MANY * (len(ins) + len(outs)):
+        return sum(ins) < sum(outs)
+    sweeps = Sweeps(function, args, chosen)
+    forward = sum(n * counted(sweeps.forward([k])).work for k, n in enumerate(ins))
+    reverse = sum(m * counted(sweeps.reverse([k])).work for k, m in enumerate(outs))
+    return forward < reverse
 
 
 def _by_rows(traced: Trace) -> list[list[Array]]:

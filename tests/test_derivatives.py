@@ -111,7 +111,7 @@ def test_results_belong_to_the_caller():
 def test_jacobian_shapes_and_modes_agree():
     a = np.random.default_rng(0).standard_normal((2, 3))
     f = lambda x: np.sin(x @ x.T)
-    forward, reverse, auto = (jacobian(f, mode=m)(a) for m in ("forward", "reverse", None))
+    forward, reverse, auto = (jacobian(f, mode=m)(a) for m in ("forward", "reverse", "auto"))
     assert forward.shape == (2, 2, 2, 3)
     close(forward, reverse)
     close(auto, reverse)
@@ -350,7 +350,7 @@ def test_exceptions_leave_nothing_behind():
         (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\), its value \(2,\)"),
         (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the form of its value, tuple of 2, not float"),
         (lambda: grad(lambda x, y: x * y, (0, 0))(1.0, 2.0), ValueError, r"argnums=\(0, 0\) names an argument twice"),
-        (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode is 'forward', 'reverse' or None, not 'both'"),
+        (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode is 'auto', 'forward' or 'reverse', not 'both'"),
     ],
 )  # fmt: skip
 def test_refusals(call, error, text):

@@ -28,6 +28,7 @@ LAYERS = [
     "graph",
     "reverse",
     "forward",
+    "counts",
     "higher",
     "custom",
     "check",
@@ -38,6 +39,7 @@ LAYERS = [
     "train",
     "nn",
     "draw",
+    "cost",
 ]
 
 
