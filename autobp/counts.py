@@ -18,7 +18,7 @@ from autobp.calculus import project
 from autobp.context import clock
 from autobp.forward import in_order, pushed
 from autobp.graph import ancestors, lifted, trace
-from autobp.primitive import Primitive
+from autobp.primitive import Primitive, constant
 from autobp.reverse import pulled
 from autobp.rules import arithmetic as ar
 from autobp.rules import convolution as conv
@@ -27,7 +27,7 @@ from autobp.rules import reduction as red
 from autobp.tensor import Tensor, leaf
 from autobp.tree import leaves, refilled
 
-__all__ = ["COSTS", "Counts", "Sweeps", "alive", "counted", "unknown"]
+__all__ = ["COSTS", "Counts", "Program", "Sweeps", "alive", "counted", "recorded", "unknown"]
 
 #: A call of NumPy takes about as long as this many operations on the elements of an array, and the
 #: logarithm of an element as long as this many multiplications. Both vary from machine to machine.
@@ -349,15 +349,37 @@ def _buffer(a: Any) -> tuple[int, int]:
     return id(value), value.nbytes
 
 
+@dataclass(frozen=True)
+class Program:
+    """Operations that were recorded, in order, and what came of them."""
+
+    operations: list[Tensor]
+    results: list[Tensor]
+
+    @property
+    def counts(self) -> Counts:
+        return counted(self.operations)
+
+    @property
+    def alive(self) -> int:
+        """The bytes that it takes to run, each value being forgotten after its last use."""
+        return alive(self.operations, self.results)
+
+    @property
+    def tape(self) -> int:
+        """The bytes that it takes to remember all of it."""
+        return alive(self.operations, self.operations)
+
+
 class Sweeps:
-    """A function, recorded, and the operations of the sweeps over its graph, recorded as well.
+    """A function, recorded, and the programs of the sweeps over its graph, recorded as well.
 
     >>> import numpy as np
-    >>> from autobp.counts import Sweeps, counted
+    >>> from autobp.counts import Sweeps
     >>> sweeps = Sweeps(lambda x: np.sum(x * x), [np.ones(100)])
-    >>> counted(sweeps.evaluation)
+    >>> sweeps.evaluation.counts
     Counts(multiplications=100, additions=99, transcendental=0, calls=2)
-    >>> counted(sweeps.reverse())   # twice g * x, and their sum
+    >>> sweeps.reverse().counts   # twice g * x, and their sum
     Counts(multiplications=200, additions=100, transcendental=0, calls=4)
     """
 
@@ -371,44 +393,40 @@ class Sweeps:
         chosen = range(len(args)) if chosen is None else chosen
         outer = list(args)
         for i in chosen:
-            outer[i] = refilled(
-                args[i], [self._variable(lifted(x, "")) for _, x in leaves(args[i])]
-            )
+            values = (lifted(x, f"argument {i}{path}") for path, x in leaves(args[i]))
+            outer[i] = refilled(args[i], [leaf(v, self._level) for v in values])
         self.trace = trace(function, outer, chosen)
-        #: What the function itself did, in order.
-        self.evaluation = self._behind(self.trace.values)
+        #: What the function itself did.
+        self.evaluation = self._behind(self.trace.values, ())
 
-    def forward(self, inputs: Collection[int] | None = None) -> list[Tensor]:
-        """The operations of a sweep that carries tangents of these inputs, or of all of them."""
+    def forward(self, inputs: Collection[int] | None = None) -> Program:
+        """A sweep that carries tangents of these inputs, or of all of them."""
         tangents = self._seeds([x.value for x in self.trace.inputs], inputs)
         with np.errstate(all="ignore"):
-            return self._new(pushed(self.trace, in_order(self.trace), tangents))
+            found = pushed(self.trace, in_order(self.trace), tangents)
+        return self._behind(found, self.evaluation.operations)
 
-    def reverse(self, outputs: Collection[int] | None = None) -> list[Tensor]:
-        """The operations of a sweep that carries cotangents of these outputs, or of all of them."""
+    def reverse(self, outputs: Collection[int] | None = None) -> Program:
+        """A sweep that carries cotangents of these outputs, or of all of them."""
         cotangents = self._seeds(self.trace.values, outputs)
         with np.errstate(all="ignore"):
-            return self._new(pulled(self.trace, self.trace.order(), cotangents))
-
-    @property
-    def tape(self) -> int:
-        """The bytes of all that the recording keeps."""
-        return alive(self.evaluation, self.evaluation)
-
-    def _variable(self, value: Any) -> Tensor:
-        return leaf(value, self._level)
+            found = pulled(self.trace, self.trace.order(), cotangents)
+        return self._behind(found, self.evaluation.operations)
 
     def _seeds(self, values: Sequence[Any], chosen: Collection[int] | None) -> list[Tensor | None]:
-        bare = [v.bare() if isinstance(v, Tensor) else v for v in values]
         return [
-            self._variable(project(1.0, v)) if chosen is None or i in chosen else None
-            for i, v in enumerate(bare)
+            leaf(project(1.0, constant(v)), self._level) if chosen is None or k in chosen else None
+            for k, v in enumerate(values)
         ]
 
-    def _behind(self, results: Iterable[Any]) -> list[Tensor]:
-        found = (y for y in results if isinstance(y, Tensor) and y.level == self._level)
-        return [t for t in ancestors(found, self._level) if t.primitive is not None]
+    def _behind(self, results: Iterable[Any], done: Collection[Tensor]) -> Program:
+        """What the results come from, beyond what had been done before."""
+        mine = [y for y in results if isinstance(y, Tensor) and y.level == self._level]
+        rest = set(ancestors(mine, self._level)).difference(done)
+        operations = [t for t in rest if t.primitive is not None]
+        return Program(sorted(operations, key=lambda t: t.born), mine)
 
-    def _new(self, results: Sequence[Any]) -> list[Tensor]:
-        done = set(self.evaluation)
-        return [t for t in self._behind(results) if t not in done]
+
+def recorded(function: Callable[..., Any], *args: Any) -> Program:
+    """The program of a function that may take derivatives itself."""
+    return Sweeps(function, args).evaluation

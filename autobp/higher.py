@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autobp.counts import Sweeps, counted
+from autobp.counts import Sweeps
 from autobp.forward import in_order, jvp, pushed
 from autobp.graph import Trace, trace
 from autobp.primitive import Array
@@ -68,8 +68,8 @@ def _forward_is_cheaper(
     if min(sum(ins), sum(outs)) < MANY * (len(ins) + len(outs)):
         return sum(ins) < sum(outs)
     sweeps = Sweeps(function, args, chosen)
-    forward = sum(n * counted(sweeps.forward([k])).work for k, n in enumerate(ins))
-    reverse = sum(m * counted(sweeps.reverse([k])).work for k, m in enumerate(outs))
+    forward = sum(n * sweeps.forward([k]).counts.work for k, n in enumerate(ins))
+    reverse = sum(m * sweeps.reverse([k]).counts.work for k, m in enumerate(outs))
     return forward < reverse
 
 

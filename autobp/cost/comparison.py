@@ -1,0 +1,109 @@
+"""compare: all ways to differentiate one function, counted and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autobp.cost.measuring import Measured, measure
+from autobp.cost.methods import Problem, first_order, second_order
+from autobp.cost.report import Report, Row, machine, size
+from autobp.counts import unknown
+from autobp.rules import convolution, linalg
+
+__all__ = ["compare"]
+
+
+def compare(
+    function: Callable[..., Any], *args: Any, order: int = 1, full: bool = False, seed: int = 0
+) -> Report:
+    """What each way of differentiating a function costs, with respect to all of its arguments.
+
+    Operations and bytes are counted on the graph; time and memory are measured. Where all sweeps
+    would take long, a random sample of the directions is measured and scaled up, and the report
+    says so; `full=True` runs all of them. Ctrl-C ends it early with what was measured till then.
+    With `order=2` it is the Hessian of a function that returns a number, and its product with a
+    vector.
+
+    >>> import numpy as np
+    >>> from autobp.cost import compare
+    >>> report = compare(lambda x: np.sum(np.sin(x) * x), np.ones(100))
+    >>> print(report["reverse"].sweeps)
+    1 recording, 1 backward
+    >>> report.ratio("reverse", "flops") < 5
+    True
+    >>> report["central differences"].counts.flops > 200 * report.rows[0].counts.flops
+    True
+    """
+    if order not in (1, 2):
+        raise ValueError(f"order is 1 or 2, not {order!r}")
+    problem = Problem(function, args)
+    methods = (first_order if order == 1 else second_order)(problem)
+    found, interrupted = measure(methods, full, np.random.default_rng(seed))
+    rows = tuple(map(_row, found))
+    notes = [*_notes(problem, rows, order), machine()]
+    if interrupted:
+        notes.insert(0, "interrupted: what has no numbers was not reached")
+    n, m = problem.inputs.size, problem.outputs.size
+    what = "all first derivatives" if order == 1 else "all second derivatives"
+    return Report(f"f: {n:,} → {m:,}: {what}", rows, tuple(notes), interrupted)
+
+
+def _row(m: Measured) -> Row:
+    how = m.method
+    return Row(
+        how.name, how.sweeps, how.counts, how.alive, m.seconds, m.peak, m.error, m.done, how.steps
+    )
+
+
+_PRODUCTS = (linalg.matmul, linalg.einsum, convolution.conv2d_)
+_SMALL = 1000  # operations in a call, below which the call itself takes longer
+_CACHED = 1_000_000  # bytes
+
+
+def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
+    """How to read the numbers, and what in them is not theory."""
+    operations, f = problem.graph.evaluation.operations, rows[0].counts
+    notes = [
+        "counted on the graph: × multiplications and divisions; + additions, subtractions and"
+        " comparisons; exp … calls of exp, log, sqrt and the like, each one operation; × f as a"
+        " multiple of one evaluation",
+        "memory, beside the arguments and in one sweep: alive, the bytes of the numbers needed at"
+        " the same time, counted; peak, measured, with Python's own objects",
+        "time: medians in one process, warmed up; what is a sample is scaled up to all directions",
+        f"error: the worst, relative to the greatest derivative, against {_reference(order)}",
+    ]
+    if order == 2:
+        notes.insert(0, _products(rows))
+    if f.flops < _SMALL * f.calls:
+        notes.append(
+            f"not theory: f does {f.flops / f.calls:,.0f} operations in a call of NumPy; with so few"
+            " the time is mostly that of the calls, and its ratios are Python's"
+        )
+    if any(t.primitive in _PRODUCTS for t in operations):
+        notes.append(
+            "not theory: BLAS does products of matrices many times faster than other operations"
+            " are done, and maybe on several threads: the same count takes less time there"
+        )
+    if max(row.alive for row in rows) > _CACHED:
+        notes.append(
+            f"not theory: {size(max(row.alive for row in rows))} may be more than the processor's"
+            " caches hold; fetching from memory takes time that no count shows"
+        )
+    if names := unknown(operations):
+        notes.append(f"counted as one call for each number, its cost unknown: {', '.join(names)}")
+    return notes
+
+
+def _reference(order: int) -> str:
+    return "reverse mode" if order == 1 else "forward over reverse"
+
+
+def _products(rows: tuple[Row, ...]) -> str:
+    _, gradient, product, *_ = rows
+    said = f"a Hessian-vector product takes {product.counts.flops / gradient.counts.flops:.1f} gradients"
+    if gradient.seconds and product.seconds:
+        return f"{said} by count, {product.seconds / gradient.seconds:.1f} by time"
+    return f"{said} by count"

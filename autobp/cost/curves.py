@@ -1,0 +1,208 @@
+"""Curves: what each way of differentiating costs as the number of inputs, or of outputs, grows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autobp.cost.comparison import compare
+from autobp.cost.report import COLOURS, MARKERS, Report, aligned, pyplot, quantity, written
+
+__all__ = ["Curves", "sweep_inputs", "sweep_outputs"]
+
+FORWARD, REVERSE = "forward, recorded", "reverse"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What `sweep_inputs` and `sweep_outputs` found: a report for each size.
+
+    Costs are multiples of one evaluation of the function at that size. Those that are counted are
+    work: operations, the dearer ones and the calls of NumPy at a price (see `autobp.counts`).
+    """
+
+    what: str  # "inputs" or "outputs"
+    sizes: tuple[int, ...]
+    reports: tuple[Report, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(row.method for row in self.reports[0].rows[1:])
+
+    def measured(self, method: str) -> np.ndarray:
+        """The time at each size, in evaluations."""
+        return np.array([report.ratio(method) for report in self.reports], float)
+
+    def counted(self, method: str) -> np.ndarray:
+        """The prediction for each size, in evaluations."""
+        return np.array([r[method].counts.work / r.rows[0].counts.work for r in self.reports])
+
+    def slope(self, method: str) -> float:
+        """The power of the size that the measured times grow with, fitted on logarithmic axes."""
+        return self._fitted(self.measured(method))
+
+    def _fitted(self, costs: np.ndarray) -> float:
+        return float(np.polyfit(np.log(self.sizes), np.log(costs), 1)[0])
+
+    @property
+    def crossing(self) -> float | None:
+        """The size at which forward and reverse mode took the same time; None if at none."""
+        return self._crossing(self.measured)
+
+    @property
+    def predicted_crossing(self) -> float | None:
+        """The size at which they should by what was counted."""
+        return self._crossing(self.counted)
+
+    def _crossing(self, costs: Callable[[str], np.ndarray]) -> float | None:
+        gap, x = np.log(costs(FORWARD) / costs(REVERSE)), np.log(self.sizes)
+        for i in range(len(gap) - 1):
+            if gap[i] * gap[i + 1] <= 0 and gap[i] != gap[i + 1]:
+                part = gap[i] / (gap[i] - gap[i + 1])
+                return float(np.exp(x[i] + part * (x[i + 1] - x[i])))
+        return None
+
+    def table(self) -> str:
+        """Measured and counted costs, in evaluations of the function."""
+        sizes = [f"{n:,}" for n in self.sizes]
+        lines = [["in evaluations of f", self.what, *sizes, "slope"]]
+        for method in self.methods:
+            for name, costs in (("measured", self.measured), ("counted", self.counted)):
+                found = costs(method)
+                numbers = map(quantity, found)
+                lines.append([method, name, *numbers, f"{self._fitted(found):.2f}"])
+        return aligned(lines, left=2)
+
+    def __repr__(self) -> str:
+        return f"{self.table()}\n\n{self._said()}\n{self.reports[-1].notes[-1]}"
+
+    def _said(self) -> str:
+        return (
+            f"Forward and reverse mode cross at {self._crossed(self.crossing, self.measured)};"
+            + (f" counted, at {self._crossed(self.predicted_crossing, self.counted)}.")
+        )
+
+    def _crossed(self, where: float | None, costs: Callable[[str], np.ndarray]) -> str:
+        if where is not None:
+            return f"{where:.2g} {self.what}"
+        cheaper = "forward" if costs(FORWARD)[-1] < costs(REVERSE)[-1] else "reverse"
+        return f"none of these sizes ({cheaper} is the cheaper at all)"
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """All numbers, a line for each size and method: into a file, or without one as text."""
+        head = f"{self.what},method,seconds,seconds_ratio,flops,flops_ratio,predicted_ratio"
+        lines: list[Sequence[Any]] = [head.split(",")]
+        for n, r in zip(self.sizes, self.reports):
+            for row in r.rows:
+                name, work = row.method, row.counts.work / r.rows[0].counts.work
+                times = row.seconds, r.ratio(name)
+                lines.append([n, name, *times, row.counts.flops, r.ratio(name, "flops"), work])
+        return written(lines, path)
+
+    def plot(self, axes: Any = None) -> Any:
+        """A matplotlib figure, or one more panel of yours: points are measured, lines counted."""
+        if axes is None:
+            _, axes = pyplot().subplots(figsize=(6.4, 5.2), layout="constrained")
+        for method in self.methods:
+            colour = COLOURS[method]
+            axes.plot(self.sizes, self.counted(method), color=colour, linewidth=1.2)
+            axes.plot(
+                self.sizes,
+                self.measured(method),
+                MARKERS[method],
+                color=colour,
+                markersize=5.5,
+                label=f"{method}: slope {self.slope(method):.2f}",
+            )
+        if self.crossing is not None:
+            axes.axvline(self.crossing, color="black", linewidth=0.8, linestyle=":")
+            axes.annotate(
+                f" forward = reverse at {self.crossing:.2g}",
+                (self.crossing, 0.97),
+                xycoords=("data", "axes fraction"),
+                fontsize="small",
+                va="top",
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(f"number of {self.what}")
+        axes.set_ylabel("time, in evaluations of f")
+        axes.grid(color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(
+            title="points: measured; lines: counted",
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.13),
+            ncols=2,
+            frameon=False,
+            fontsize="small",
+            title_fontsize="small",
+        )
+        return axes.figure
+
+
+MakeFunction = Callable[[int], Any]
+
+
+def sweep_inputs(
+    make_f: MakeFunction, sizes: Sequence[int], *, full: bool = False, seed: int = 0
+) -> Curves:
+    """Compare the ways of differentiating at growing numbers of inputs.
+
+    `make_f(size)` returns the function, which is then taken at a vector of so many random numbers,
+    or a tuple of it and its arguments.
+
+    >>> import numpy as np
+    >>> from autobp.cost import sweep_inputs
+    >>> curves = sweep_inputs(lambda n: lambda x: np.sum(np.sin(x) * x), [4, 16, 64])
+    >>> curves.counted("forward, recorded").round().tolist() > [4, 16, 64]
+    True
+    >>> bool(curves.counted("reverse").max() < 5)
+    True
+    """
+    return _swept("inputs", make_f, sizes, lambda rng, n: rng.standard_normal(n), full, seed)
+
+
+def sweep_outputs(
+    make_f: MakeFunction, sizes: Sequence[int], *, full: bool = False, seed: int = 0
+) -> Curves:
+    """Compare the ways of differentiating at growing numbers of outputs.
+
+    `make_f(size)` returns the function, which is then taken at one random number, or a tuple of it
+    and its arguments.
+    """
+    return _swept("outputs", make_f, sizes, lambda rng, n: rng.standard_normal(), full, seed)
+
+
+def _swept(
+    what: str,
+    make_f: MakeFunction,
+    sizes: Sequence[int],
+    point: Callable[[np.random.Generator, int], Any],
+    full: bool,
+    seed: int,
+) -> Curves:
+    sizes = [int(n) for n in sizes]
+    if len(sizes) < 2 or sorted({*sizes}) != sizes or sizes[0] < 1:
+        raise ValueError(f"sizes are two whole numbers or more, from 1 up and growing, not {sizes}")
+    reports: list[Report] = []
+    for n in sizes:
+        made = make_f(n)
+        function, *args = made if isinstance(made, tuple) else (made,)
+        if not callable(function):
+            raise TypeError(
+                f"make_f({n}) returned {type(made).__name__}; it is to return a function, or a tuple"
+                " of a function and its arguments"
+            )
+        args = args or [point(np.random.default_rng(seed), n)]
+        report = compare(function, *args, full=full, seed=seed)
+        if report.interrupted:
+            if len(reports) < 2:
+                raise KeyboardInterrupt
+            break
+        reports.append(report)
+    return Curves(what, tuple(sizes[: len(reports)]), tuple(reports))

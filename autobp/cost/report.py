@@ -1,0 +1,252 @@
+"""The report: what each way of differentiating costs, counted and measured, and on what machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autobp.counts import Counts
+
+__all__ = ["Report", "Row", "machine", "pyplot"]
+
+# Okabe and Ito's colours, which are told apart in any kind of colour vision.
+COLOURS = {
+    "one evaluation of f": "#999999",
+    "central differences": "#E69F00",
+    "one-sided differences": "#CC79A7",
+    "forward, online": "#56B4E9",
+    "forward, recorded": "#0072B2",
+    "reverse": "#D55E00",
+}
+MARKERS = {
+    "central differences": "s",
+    "one-sided differences": "D",
+    "forward, online": "^",
+    "forward, recorded": "v",
+    "reverse": "o",
+}
+
+
+#: What is set in relation to one evaluation.
+RATIOS = ("flops", "alive", "seconds", "peak")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one way of differentiating costs. What was not measured is None."""
+
+    method: str
+    sweeps: str
+    counts: Counts
+    alive: int  # bytes, counted
+    seconds: float | None
+    peak: int | None  # bytes, measured
+    error: float | None  # the worst, relative to the greatest derivative
+    measured: int  # of so many
+    directions: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `compare` found. Its text is the table; `rows` are the numbers, the first of them those
+    of one evaluation of the function, which the ratios are to."""
+
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    interrupted: bool = False
+
+    def __getitem__(self, method: str) -> Row:
+        for row in self.rows:
+            if row.method == method:
+                return row
+        raise KeyError(f"{method!r} is not one of {', '.join(r.method for r in self.rows)}")
+
+    def ratio(self, method: str, what: str = "seconds") -> float | None:
+        """How many times that of one evaluation: of "flops", "alive", "seconds" or "peak"."""
+        mine, one = (_number(row, what) for row in (self[method], self.rows[0]))
+        return None if mine is None or not one else mine / one
+
+    def table(self) -> str:
+        """Counted and measured, a line for each way."""
+        return f"{self._counted()}\n\n{self._measured()}"
+
+    def _counted(self) -> str:
+        head = ["counted", "sweeps", "×", "+", "exp …", "all", "× f", "alive", "× f"]
+        lines = []
+        for r in self.rows:
+            c = r.counts
+            four = map(quantity, (c.multiplications, c.additions, c.transcendental, c.flops))
+            ratios = [_times(self.ratio(r.method, what)) for what in ("flops", "alive")]
+            lines.append([r.method, r.sweeps, *four, ratios[0], size(r.alive), ratios[1]])
+        return aligned([head, *lines], left=2)
+
+    def _measured(self) -> str:
+        head = ["measured", "directions", "time", "× f", "peak", "× f", "error"]
+        lines = []
+        for r in self.rows:
+            ratios = [_times(self.ratio(r.method, what)) for what in ("seconds", "peak")]
+            error = "–" if r.error is None else f"{r.error:.0e}" if r.error else "0"
+            scope = "" if r is self.rows[0] else _scope(r)
+            lines.append(
+                [r.method, scope, duration(r.seconds), ratios[0], size(r.peak), ratios[1], error]
+            )
+        return aligned([head, *lines], left=2)
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.title, self.table(), "\n".join(f"– {n}" for n in self.notes)])
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """All numbers, in bytes and seconds: into a file, or without one as text."""
+        head = ["method", "sweeps", "multiplications", "additions", "transcendental"]
+        head += [name for what in RATIOS for name in (what, f"{what}_ratio")]
+        lines: list[list[Any]] = [[*head, "error", "measured", "directions"]]
+        for r in self.rows:
+            c = r.counts
+            line = [r.method, r.sweeps, c.multiplications, c.additions, c.transcendental]
+            for what in RATIOS:
+                line += [_number(r, what), self.ratio(r.method, what)]
+            lines.append([*line, r.error, r.measured, r.directions])
+        return written(lines, path)
+
+    def plot(self) -> Any:
+        """A matplotlib figure: operations, time and memory of each way, as multiples of those of
+        one evaluation. Save it with `.savefig(path)`."""
+        plt = pyplot()
+        rows = self.rows[1:]
+        figure, panels = plt.subplots(
+            1, 3, figsize=(11, 1.2 + 0.42 * len(rows)), sharey=True, layout="constrained"
+        )
+        labels = {"flops": "operations", "seconds": "time", "peak": "peak memory"}
+        for panel, (what, label) in zip(panels, labels.items()):
+            for y, row in enumerate(rows):
+                times = self.ratio(row.method, what)
+                if times is None:
+                    continue
+                panel.barh(y, times, color=COLOURS.get(row.method, "#0072B2"))
+                panel.annotate(
+                    f" {quantity(times)}", (times, y), va="center", fontsize="small", clip_on=False
+                )
+            panel.axvline(1, color="black", linewidth=0.8)
+            panel.set_xlabel(f"{label}, in evaluations of f")
+            panel.margins(x=0.2)  # room for the numbers
+            if what != "peak":
+                panel.set_xscale("log")
+                panel.set_xlim(left=0.5)
+            panel.spines[["top", "right"]].set_visible(False)
+        panels[0].set_yticks(range(len(rows)), [row.method for row in rows])
+        panels[0].invert_yaxis()
+        return figure
+
+
+def _number(row: Row, what: str) -> float | None:
+    if what not in RATIOS:
+        raise ValueError(f"ratios are of {', '.join(RATIOS)}, not of {what!r}")
+    return row.counts.flops if what == "flops" else getattr(row, what)
+
+
+def _scope(row: Row) -> str:
+    """In so many words, whether all was measured."""
+    if row.measured == row.directions:
+        return f"all {row.directions:,}" if row.directions > 1 else "1"
+    return f"measured {row.measured:,} of {row.directions:,} directions"
+
+
+# ── numbers as text ───────────────────────────────────────────────────────────────────────────────
+
+
+def quantity(n: float) -> str:
+    """A number of things in three or four places."""
+    for unit, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if n >= scale:
+            return _places(n / (1e3 if unit == "k" else scale)) + unit
+    return _places(n)
+
+
+def _places(x: float) -> str:
+    return f"{x:,.0f}" if x >= 100 or x == int(x) else f"{x:.3g}"
+
+
+def size(n: float | None) -> str:
+    if n is None:
+        return "–"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= scale:
+            return f"{_places(n / scale)} {unit}"
+    return f"{n:,.0f} B"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    for unit, scale in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{_places(seconds / scale)} {unit}"
+    return f"{_places(seconds / 1e-6)} µs"
+
+
+def _times(ratio: float | None) -> str:
+    return "–" if ratio is None else quantity(ratio)
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int) -> str:
+    """Columns, the first so many flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    text = [
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))
+        )
+        for line in lines
+    ]
+    return "\n".join(line.rstrip() for line in [text[0], "─" * len(text[0]), *text[1:]])
+
+
+def written(lines: Sequence[Sequence[Any]], path: str | os.PathLike[str] | None) -> str | None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    if path is None:
+        return text.getvalue()
+    Path(path).write_text(text.getvalue(), encoding="utf-8")
+    return None
+
+
+# ── what it was run on ────────────────────────────────────────────────────────────────────────────
+
+
+def machine() -> str:
+    """What measured times depend on besides the function."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores;"
+        f" Python {platform.python_version()}, NumPy {np.__version__},"
+        f" BLAS {blas.get('name', 'unknown')} {blas.get('version', '')}, {_threads()}"
+    )
+
+
+def _threads() -> str:
+    try:
+        pools = import_module("threadpoolctl").threadpool_info()
+    except ModuleNotFoundError:
+        names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        given = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+        return ", ".join(given) or "threads: its default (threadpoolctl would tell)"
+    blas = [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+    return ", ".join(f"{n} thread{'s'[: n > 1]}" for n in blas)
+
+
+def pyplot() -> Any:
+    try:
+        return import_module("matplotlib.pyplot")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "plot() needs matplotlib to draw with: pip install 'autobp[plot]'"
+        ) from None
