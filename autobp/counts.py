@@ -29,9 +29,10 @@ from autobp.tree import leaves, refilled
 
 __all__ = ["COSTS", "Counts", "Program", "Sweeps", "alive", "counted", "recorded", "unknown"]
 
-#: A call of NumPy takes about as long as this many operations on the elements of an array, and the
-#: logarithm of an element as long as this many multiplications. Both vary from machine to machine.
-CALL = 1000
+#: Prices, in multiplications of an element of an array, each about a nanosecond: of a call of NumPy,
+#: of a visit to an operation, and of the exponential of an element. No two machines agree on them.
+CALL = 500
+VISIT = 1000
 TRANSCENDENTAL = 10
 
 
@@ -48,6 +49,7 @@ class Counts:
     additions: int = 0  # and subtractions, negations, comparisons, roundings
     transcendental: int = 0  # exp, sin, sqrt, …: one for each call on a number
     calls: int = 0  # of primitives
+    visits: int = 0  # to operations, by a recording or a sweep: what Python does
 
     @property
     def flops(self) -> int:
@@ -55,9 +57,9 @@ class Counts:
 
     @property
     def work(self) -> int:
-        """What it comes to in time, in units of a multiplication: calls and functions are dear."""
-        dear = CALL * self.calls + TRANSCENDENTAL * self.transcendental
-        return self.multiplications + self.additions + dear
+        """What it comes to in time, in units of a multiplication."""
+        numbers = self.multiplications + self.additions + TRANSCENDENTAL * self.transcendental
+        return numbers + CALL * self.calls + VISIT * self.visits
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -65,6 +67,7 @@ class Counts:
             self.additions + other.additions,
             self.transcendental + other.transcendental,
             self.calls + other.calls,
+            self.visits + other.visits,
         )
 
     def __mul__(self, times: int) -> Counts:
@@ -73,6 +76,7 @@ class Counts:
             self.additions * times,
             self.transcendental * times,
             self.calls * times,
+            self.visits * times,
         )
 
 
@@ -298,7 +302,7 @@ def counted(operations: Iterable[Tensor]) -> Counts:
     >>> from autobp.counts import counted
     >>> y = np.sum(np.exp(Tensor(np.ones(10))) * 2)
     >>> counted(graph(y).operations)
-    Counts(multiplications=10, additions=9, transcendental=10, calls=3)
+    Counts(multiplications=10, additions=9, transcendental=10, calls=3, visits=0)
     """
     total = [0, 0, 0, 0]
     for t in operations:
@@ -355,10 +359,11 @@ class Program:
 
     operations: list[Tensor]
     results: list[Tensor]
+    visits: int = 0
 
     @property
     def counts(self) -> Counts:
-        return counted(self.operations)
+        return counted(self.operations) + Counts(visits=self.visits)
 
     @property
     def alive(self) -> int:
@@ -378,9 +383,9 @@ class Sweeps:
     >>> from autobp.counts import Sweeps
     >>> sweeps = Sweeps(lambda x: np.sum(x * x), [np.ones(100)])
     >>> sweeps.evaluation.counts
-    Counts(multiplications=100, additions=99, transcendental=0, calls=2)
+    Counts(multiplications=100, additions=99, transcendental=0, calls=2, visits=0)
     >>> sweeps.reverse().counts   # twice g * x, and their sum
-    Counts(multiplications=200, additions=100, transcendental=0, calls=4)
+    Counts(multiplications=200, additions=100, transcendental=0, calls=4, visits=2)
     """
 
     def __init__(
@@ -397,21 +402,22 @@ class Sweeps:
             outer[i] = refilled(args[i], [leaf(v, self._level) for v in values])
         self.trace = trace(function, outer, chosen)
         #: What the function itself did.
-        self.evaluation = self._behind(self.trace.values, ())
+        self.evaluation = self._behind(self.trace.values)
 
     def forward(self, inputs: Collection[int] | None = None) -> Program:
         """A sweep that carries tangents of these inputs, or of all of them."""
         tangents = self._seeds([x.value for x in self.trace.inputs], inputs)
         with np.errstate(all="ignore"):
             found = pushed(self.trace, in_order(self.trace), tangents)
-        return self._behind(found, self.evaluation.operations)
+        # asks each argument for a tangent and takes twice as long as a visit on the way back
+        return self._behind(found, self.evaluation.operations, visits=2)
 
     def reverse(self, outputs: Collection[int] | None = None) -> Program:
         """A sweep that carries cotangents of these outputs, or of all of them."""
         cotangents = self._seeds(self.trace.values, outputs)
         with np.errstate(all="ignore"):
             found = pulled(self.trace, self.trace.order(), cotangents)
-        return self._behind(found, self.evaluation.operations)
+        return self._behind(found, self.evaluation.operations, visits=1)
 
     def _seeds(self, values: Sequence[Any], chosen: Collection[int] | None) -> list[Tensor | None]:
         return [
@@ -419,12 +425,15 @@ class Sweeps:
             for k, v in enumerate(values)
         ]
 
-    def _behind(self, results: Iterable[Any], done: Collection[Tensor]) -> Program:
-        """What the results come from, beyond what had been done before."""
+    def _behind(
+        self, results: Iterable[Any], done: Collection[Tensor] = (), visits: int = 0
+    ) -> Program:
+        """What the results come from, beyond what had been done before; and so many visits to each
+        of that."""
         mine = [y for y in results if isinstance(y, Tensor) and y.level == self._level]
         rest = set(ancestors(mine, self._level)).difference(done)
         operations = [t for t in rest if t.primitive is not None]
-        return Program(sorted(operations, key=lambda t: t.born), mine)
+        return Program(sorted(operations, key=lambda t: t.born), mine, visits * len(done))
 
 
 def recorded(function: Callable[..., Any], *args: Any) -> Program:

@@ -21,8 +21,9 @@ FORWARD, REVERSE = "forward, recorded", "reverse"
 class Curves:
     """What `sweep_inputs` and `sweep_outputs` found: a report for each size.
 
-    Costs are multiples of one evaluation of the function at that size. Those that are counted are
-    work: operations, the dearer ones and the calls of NumPy at a price (see `autobp.counts`).
+    Costs are multiples of one evaluation of the function at that size. The counted ones predict the
+    time: operations, and at a price that stands in `autobp.counts`, exponentials and the like, calls
+    of NumPy, and Python's visits to operations in a sweep.
     """
 
     what: str  # "inputs" or "outputs"
@@ -90,7 +91,7 @@ class Curves:
         if where is not None:
             return f"{where:.2g} {self.what}"
         cheaper = "forward" if costs(FORWARD)[-1] < costs(REVERSE)[-1] else "reverse"
-        return f"none of these sizes ({cheaper} is the cheaper at all)"
+        return f"none of these sizes ({cheaper} is the cheaper at each)"
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """All numbers, a line for each size and method: into a file, or without one as text."""
@@ -161,7 +162,7 @@ def sweep_inputs(
     >>> curves = sweep_inputs(lambda n: lambda x: np.sum(np.sin(x) * x), [4, 16, 64])
     >>> curves.counted("forward, recorded").round().tolist() > [4, 16, 64]
     True
-    >>> bool(curves.counted("reverse").max() < 5)
+    >>> max(report.ratio("reverse", "flops") for report in curves.reports) < 5
     True
     """
     return _swept("inputs", make_f, sizes, lambda rng, n: rng.standard_normal(n), full, seed)

@@ -226,6 +226,7 @@ def first_order(p: Problem) -> list[Method]:
     n, m = p.inputs.size, p.outputs.size
     f, tape = p.graph.evaluation, p.graph.evaluation.tape
     dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
+    recording = Counts(visits=len(f.operations))
     # fmt: off
     return [
         Method("one evaluation of f", "1 evaluation", 1,
@@ -238,13 +239,13 @@ def first_order(p: Problem) -> list[Method]:
                _differences(p, 1, f.counts) + f.counts, f.alive,
                partial(_one_sided, p), start=lambda: flat(p.run())),
         Method("forward, online", _sweeps(n, "evaluations with tangents"), n,
-               dual.counts * n, dual.alive,
+               (dual.counts + recording * 3) * n, dual.alive,
                partial(_online, p)),
         Method("forward, recorded", _sweeps(n, "forward", recording=True), n,
-               f.counts + p.forward(), tape + p.graph.forward().alive,
+               f.counts + recording + p.forward(), tape + p.graph.forward().alive,
                partial(_pushed, p), start=partial(_recording_forward, p)),
         Method("reverse", _sweeps(m, "backward", recording=True), m,
-               f.counts + p.reverse(), tape + p.graph.reverse().alive,
+               f.counts + recording + p.reverse(), tape + p.graph.reverse().alive,
                partial(_pulled, p), start=partial(_recording_reverse, p), reference=True),
     ]
     # fmt: on

@@ -1,0 +1,167 @@
+"""What differences, forward mode and reverse mode cost: counted, measured, drawn.
+
+One update of a 784-100-10 network takes 2 × 79,510 evaluations by central differences, 79,510 sweeps
+by forward mode, and by reverse mode one evaluation and one sweep back. With one input and many
+outputs it is the other way round. What reverse mode pays with is memory: it keeps all that was
+computed, until it is back.
+
+Run it with `python demos/forward_vs_reverse.py`, with `--out FOLDER` for the picture.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+
+from autobp import log_softmax, relu
+from autobp.cost import compare, sweep_inputs, sweep_outputs
+from autobp.data import DataError, mnist
+
+EPOCH = 60_000  # images
+FORWARD, REVERSE = "forward, online", "reverse"
+COLOURS = {
+    "central differences": "#E69F00",
+    "one-sided differences": "#CC79A7",
+    "forward, online": "#56B4E9",
+    "forward, recorded": "#0072B2",
+    "reverse": "#D55E00",
+}
+
+
+def images(batch, rng):
+    """A batch of MNIST, or of random pixels, which take as long."""
+    if os.environ.get("AUTOBP_DATA"):
+        try:
+            x, y, *_ = mnist(scale=True)
+            return x[:batch].reshape(batch, -1).astype(float), y[:batch], "MNIST"
+        except DataError as error:
+            print(error)
+    pixels, labels = rng.random((batch, 784)), rng.integers(0, 10, batch)
+    return pixels, labels, "random pixels, since AUTOBP_DATA names no folder with MNIST"
+
+
+def network(x, y):
+    """The loss of a 784-100-10 network, a function of its 79,510 parameters."""
+
+    def loss(W1, b1, W2, b2):
+        scores = log_softmax(relu(x @ W1 + b1) @ W2 + b2)
+        return -np.mean(scores[np.arange(len(y)), y])
+
+    return loss
+
+
+def many_to_one(n):
+    return lambda x: np.sum(np.sin(x) * x)
+
+
+def one_to_many(n):
+    frequencies = np.arange(1, n + 1) / n
+    return lambda t: np.sin(t * frequencies) * t
+
+
+def deep(steps):
+    """One number in, one out, and so many steps between, of a thousand numbers each."""
+
+    def f(t):
+        x = t * np.ones(1000)
+        for _ in range(steps):
+            x = np.sin(x)
+        return np.sum(x)
+
+    return f
+
+
+def span(seconds):
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.2g} seconds"
+
+
+def picture(inputs, outputs, epoch, depths, memory):
+    import matplotlib.pyplot as plt
+
+    figure, ((a, b), (c, d)) = plt.subplots(
+        2, 2, figsize=(11, 9), layout="constrained", height_ratios=[3, 2]
+    )
+    inputs.plot(a)
+    a.set_title("n numbers in, one out")
+    outputs.plot(b)
+    b.set_title("one number in, n out")
+    b.set_ylim(a.get_ylim())
+
+    c.barh(list(epoch), list(epoch.values()), color=[COLOURS[way] for way in epoch])
+    for y, seconds in enumerate(epoch.values()):
+        c.annotate(f" {span(seconds)}", (seconds, y), va="center")
+    c.set(xscale="log", xlabel="seconds", title="an epoch of MNIST, 79,510 parameters")
+    c.margins(x=0.25)
+    c.invert_yaxis()
+
+    for way, marker in ((FORWARD, "^"), (REVERSE, "o")):
+        label = f"{way}: keeps {'all' if way == REVERSE else 'the last'}"
+        peaks = [peak / 1e6 for peak in memory[way]]
+        d.plot(depths, peaks, marker + "-", color=COLOURS[way], label=label)
+    d.set(xscale="log", yscale="log", xlabel="steps", ylabel="peak memory, MB")
+    d.set_title("a derivative through many steps")
+    d.legend(frameon=False, loc="upper left")
+    for axes in (c, d):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
+    parser.add_argument("--quick", action="store_true", help="much shorter: to see that it runs")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="draw the picture into it (PNG)")
+    options = parser.parse_args()
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(options.seed)
+    sizes = [1, 100, 10_000] if options.quick else [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000]
+    depths = [1, 10, 100] if options.quick else [1, 3, 10, 32, 100, 316, 1000]
+    batch = 50 if options.quick else 500
+
+    print("All derivatives of n numbers in, one out:\n")
+    inputs = sweep_inputs(many_to_one, sizes, seed=options.seed)
+    print(inputs, "\n\nAnd of one number in, n out:\n")
+    outputs = sweep_outputs(one_to_many, sizes, seed=options.seed)
+    print(outputs)
+
+    x, y, source = images(batch, rng)
+    print(f"\nThe gradient of a 784-100-10 network for a batch of {batch} ({source}):\n")
+    shapes = (784, 100), (100,), (100, 10), (10,)
+    parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
+    update = compare(network(x, y), *parameters, seed=options.seed)
+    print(update)
+
+    print("\nPeak memory, measured, of a derivative through many steps of 8 kB each:\n")
+    print(f"{'steps':>7}{FORWARD:>20}{REVERSE:>15}")
+    memory = {FORWARD: [], REVERSE: []}
+    for steps in depths:
+        report = compare(deep(steps), 0.5)
+        for way, peaks in memory.items():
+            peaks.append(report[way].peak)
+        print(f"{steps:7,}{memory[FORWARD][-1] / 1e6:17.3f} MB{memory[REVERSE][-1] / 1e6:12.3f} MB")
+
+    updates = EPOCH // batch
+    epoch = {row.method: row.seconds * updates for row in update.rows[1:]}
+    print(f"\nAn epoch of MNIST, {updates:,} updates of {batch} images each:")
+    for way, seconds in epoch.items():
+        print(f"  {way:22} {span(seconds)}")
+
+    written = "No picture: see --out."
+    if options.out:
+        path = options.out / "forward_vs_reverse.png"
+        picture(inputs, outputs, epoch, depths, memory).savefig(path, dpi=120)
+        written = f"Written: {path}."
+    print(
+        f"\nResult: an epoch of MNIST takes {span(epoch['central differences'])} by central"
+        f" differences, {span(epoch[FORWARD])} by forward mode, {span(epoch[REVERSE])} by reverse mode."
+        f" {written}"
+    )
+
+
+if __name__ == "__main__":
+    main()
