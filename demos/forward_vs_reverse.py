@@ -119,9 +119,9 @@ def main():
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(options.seed)
-    sizes = [1, 100, 10_000] if options.quick else [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000]
+    sizes = [1, 30, 1000] if options.quick else [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000]
     depths = [1, 10, 100] if options.quick else [1, 3, 10, 32, 100, 316, 1000]
-    batch = 50 if options.quick else 500
+    batch = 10 if options.quick else 500
 
     print("All derivatives of n numbers in, one out:\n")
     inputs = sweep_inputs(many_to_one, sizes, seed=options.seed)

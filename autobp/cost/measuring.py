@@ -20,7 +20,7 @@ __all__ = ["Measured", "measure"]
 
 ROUNDS = 5
 TURN = 0.01  # seconds that a method has the stopwatch for in a round, if it needs no longer
-LONG = 2.0  # seconds after which it has had enough rounds
+LONG = 1.0  # seconds after which it has had enough rounds
 PATIENCE = 0.5  # seconds: steps that take longer, all together, are measured on a sample
 SAMPLE = 64
 
@@ -63,7 +63,7 @@ class Measured:
         once = perf_counter() - began
         self.sample = range(method.steps)
         if method.steps * once > PATIENCE and not full:
-            size = int(min(max(LONG / once, 4), SAMPLE, method.steps))
+            size = int(min(max(2 * LONG / once, 4), SAMPLE, method.steps))
             self.sample = np.sort(rng.choice(method.steps, size, replace=False)).tolist()
 
     def run(self, look: Callable[[int, Any], None]) -> None:
@@ -121,12 +121,12 @@ def measure(
     them alike. Whether this was interrupted comes second."""
     found = [Measured(method) for method in methods]
     turns = sorted(found, key=lambda m: not m.method.reference)  # what others are compared with
+    gc.collect()  # what others left behind is not to be paid for here
     try:
         for m in turns:
             m.prepare(full, rng)
         _first(turns)
         for _ in range(1, ROUNDS):
-            gc.collect()
             for m in turns:
                 enough = perf_counter() + TURN
                 while m.spent < LONG:
@@ -141,7 +141,6 @@ def measure(
 def _first(turns: Sequence[Measured]) -> None:
     """The first round, in which results are compared."""
     reference = _Reference()
-    gc.collect()
     with _progress(sum(len(m.sample) for m in turns)) as advance:
         for m in turns:
 
@@ -181,7 +180,6 @@ def _memory() -> Iterator[Callable[[], int]]:
     if ours:
         tracemalloc.start()
     try:
-        gc.collect()
         tracemalloc.reset_peak()
         before, _ = tracemalloc.get_traced_memory()
         yield lambda: tracemalloc.get_traced_memory()[1] - before

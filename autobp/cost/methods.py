@@ -16,7 +16,7 @@ from autobp.forward import Steps, in_order, jvp, pushed
 from autobp.graph import Trace, trace
 from autobp.higher import hvp
 from autobp.primitive import constant
-from autobp.reverse import grad, pulled, value_and_grad
+from autobp.reverse import grad, pulled, vjp
 from autobp.tensor import Tensor
 from autobp.tree import leaves, refilled, transformed
 
@@ -208,6 +208,12 @@ def _over_forward(p: Problem, start: None, i: int) -> Any:
     return grad(lambda *args: jvp(p.function, args, direction)[1], p.argnums)(*p.args)
 
 
+def _with_gradient(p: Problem, cotangent: Any, *args: Any) -> Any:
+    """The value and the gradient. Operations on the cotangent are recorded where it is a Tensor."""
+    value, pullback = vjp(p.function, *args)
+    return value, pullback(cotangent)
+
+
 def _differences(p: Problem, sides: int, once: Counts) -> Counts:
     """Of the arithmetic around the evaluations, too."""
     n, m = p.inputs.size, p.outputs.size
@@ -256,11 +262,12 @@ def second_order(p: Problem) -> list[Method]:
     n = p.inputs.size
     f = p.graph.evaluation
     g = Problem(grad(p.function, p.argnums), p.args)
-    gradient = recorded(value_and_grad(p.function, p.argnums), *p.args)
-    tape = gradient.tape
-    both = value_and_grad(p.function, p.argnums)
+    gradient, held = f.counts + p.reverse(), f.tape + p.graph.reverse().alive
+    tape = recorded(partial(_with_gradient, p), 1.0, *p.args).tape
     dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
-    dual_gradient = recorded(lambda a, t: jvp(both, a, t), p.args, p.direction(0))
+    product = recorded(
+        lambda a, t, one: jvp(partial(_with_gradient, p, one), a, t), p.args, p.direction(0), 1.0
+    )
     slope = Sweeps(lambda *args: jvp(p.function, args, p.direction(0)), p.args)
     back = slope.reverse([1])
     # fmt: off
@@ -269,25 +276,25 @@ def second_order(p: Problem) -> list[Method]:
                f.counts, f.alive,
                partial(_run, p)),
         Method("gradient, reverse", "1 recording, 1 backward", 1,
-               gradient.counts, f.tape + p.graph.reverse().alive,
+               gradient, held,
                partial(_run, g)),
         Method("Hessian × vector, forward over reverse", "1 gradient with tangents", 1,
-               dual_gradient.counts, dual_gradient.alive,
+               product.counts, 2 * held,
                lambda start, i: hvp(p.function, p.args, p.direction(i))),
         Method("Hessian × vector, reverse over reverse", "1 recording, 1 backward", 1,
-               gradient.counts + g.graph.reverse().counts, tape + g.graph.reverse().alive,
+               gradient + g.graph.reverse().counts, tape + g.graph.reverse().alive,
                partial(_pulled, g), start=partial(_recording_reverse, g)),
         Method("Hessian, differences of gradients", _sweeps(2 * n, "gradients"), n,
-               _differences(g, 2, gradient.counts), f.tape + p.graph.reverse().alive,
+               _differences(g, 2, gradient), held,
                partial(_central, g)),
         Method("Hessian, forward over reverse", _sweeps(n, "forward", recording=True), n,
-               gradient.counts + g.forward(), tape + g.graph.forward().alive,
+               gradient + g.forward(), tape + g.graph.forward().alive,
                partial(_pushed, g), start=partial(_recording_forward, g), reference=True),
         Method("Hessian, reverse over forward", _sweeps(n, "slopes, each with 1 backward"), n,
                (dual.counts + back.counts) * n, slope.evaluation.tape + back.alive,
                partial(_over_forward, p)),
         Method("Hessian, reverse over reverse", _sweeps(n, "backward", recording=True), n,
-               gradient.counts + g.reverse(), tape + g.graph.reverse().alive,
+               gradient + g.reverse(), tape + g.graph.reverse().alive,
                partial(_pulled, g), start=partial(_recording_reverse, g)),
     ]
     # fmt: on

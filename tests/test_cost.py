@@ -1,0 +1,478 @@
+"""compare, its report, and the curves: what users see, and that it is true."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from autobp import hessian, log_softmax, relu
+from autobp.cost import compare, measuring, methods, sweep_inputs, sweep_outputs
+from autobp.cost.report import duration, quantity, size
+from autobp.counts import Counts
+
+DERIVATIVES = [
+    "central differences",
+    "one-sided differences",
+    "forward, online",
+    "forward, recorded",
+    "reverse",
+]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "TURN", 0.0)
+    monkeypatch.setattr(measuring, "ROUNDS", 2)
+
+
+def sine(x):
+    return np.sum(np.sin(x) * x)
+
+
+# ── what is found ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_many_inputs() -> None:
+    n = 50
+    report = compare(sine, np.linspace(0, 1, n))
+    one, *rest = report.rows
+    assert one.method == "one evaluation of f"
+    assert [row.method for row in rest] == DERIVATIVES
+    assert [row.sweeps for row in rest] == [
+        "100 evaluations",
+        "51 evaluations",
+        "50 evaluations with tangents",
+        "1 recording, 50 forward",
+        "1 recording, 1 backward",
+    ]
+    f = Counts(n, n - 1, n)  # x·sin x, and their sum
+    assert flops(one.counts) == f
+    assert flops(report["central differences"].counts) == f * 2 * n + Counts(n, 3 * n)
+    assert flops(report["one-sided differences"].counts) == f * (n + 1) + Counts(n, 2 * n)
+    sweep = Counts(3 * n, n + n - 1, n)  # t·cos x·x + t·sin x
+    assert flops(report["forward, online"].counts) == (f + sweep) * n
+    assert flops(report["forward, recorded"].counts) == f + sweep * n
+    assert flops(report["reverse"].counts) == f + Counts(3 * n, n, n)
+    assert all(row.seconds > 0 and row.peak > 0 for row in report.rows)
+    assert [row.measured for row in rest] == [row.directions for row in rest] == [n] * 4 + [1]
+
+
+def flops(counts: Counts) -> Counts:
+    return Counts(counts.multiplications, counts.additions, counts.transcendental)
+
+
+def test_many_outputs_turn_it_around() -> None:
+    k = np.arange(1, 101) / 100
+    report = compare(lambda t: np.exp(t * k), 0.3)
+    assert report["reverse"].sweeps == "1 recording, 100 backward"
+    assert report["forward, recorded"].sweeps == "1 recording, 1 forward"
+    assert report.ratio("reverse", "flops") > 100
+    assert report.ratio("forward, recorded", "flops") < 3
+    assert report.ratio("central differences", "flops") < 4
+
+
+def test_errors_are_those_of_each_way() -> None:
+    report = compare(lambda x: np.outer(x, np.sin(x)), np.linspace(1, 2, 6))
+    errors = {row.method: row.error for row in report.rows}
+    assert errors["one evaluation of f"] is errors["reverse"] is None
+    assert errors["forward, online"] < 1e-15
+    assert errors["forward, recorded"] < 1e-15
+    assert 1e-13 < errors["central differences"] < 1e-9
+    assert 1e-9 < errors["one-sided differences"] < 1e-6
+
+
+def test_a_wrong_rule_shows_as_an_error() -> None:
+    from autobp import custom
+
+    wrong = custom(np.sin, vjp=lambda g, y, x: g * np.cos(x) * 1.5)
+    report = compare(lambda x: np.sum(wrong(x)), np.ones(3))
+    assert report["central differences"].error == pytest.approx(1 / 3)
+    assert any("its cost unknown: sin" in note for note in report.notes)
+
+
+def test_nests_numbers_and_float32() -> None:
+    def f(params, scale):
+        return {"y": relu(params["W"] @ params["b"]) * scale, "z": scale * 2}
+
+    W = np.arange(6, dtype=np.float32).reshape(2, 3)
+    params = {"W": W, "b": np.ones(3, np.float32)}
+    report = compare(f, params, 2.0)
+    assert report["reverse"].directions == 3
+    assert report["forward, recorded"].directions == 10
+    assert report["forward, recorded"].error < 1e-6
+    assert report["central differences"].error < 1e-2
+    assert W.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    integers = compare(lambda x: np.sum(x * x), np.array([1, 2]))
+    assert integers["central differences"].error < 1e-9
+
+
+def test_the_arguments_stay_as_they_are() -> None:
+    x = np.linspace(0, 1, 5)
+    before = x.copy()
+    compare(lambda x: x, x)  # which returns what is varied
+    assert (x == before).all()
+    assert compare(lambda x: x, x)["central differences"].error < 1e-9
+
+
+def test_the_function_may_return_what_does_not_depend() -> None:
+    report = compare(lambda x: (x * 2, x > 0, 3.0), np.ones(2))
+    assert report["reverse"].directions == 5
+    assert report["forward, recorded"].error == 0
+
+
+def test_memory_is_the_tape_in_reverse_and_none_in_forward() -> None:
+    def chain(depth):
+        def f(t):
+            x = t * np.ones(5000)
+            for _ in range(depth):
+                x = np.sin(x)
+            return np.sum(x)
+
+        return f
+
+    short, long = (compare(chain(depth), 0.5) for depth in (10, 40))
+    tape = 30 * 40_000
+    for what in ("alive", "peak"):
+        more = {r.method: getattr(r, what) - getattr(short[r.method], what) for r in long.rows}
+        assert abs(more["reverse"] - tape) < tape / 20
+        assert abs(more["forward, recorded"] - tape) < tape / 20
+        for name in ("one evaluation of f", "central differences", "forward, online"):
+            assert abs(more[name]) < tape / 20
+    assert abs(long["reverse"].peak - long["reverse"].alive) < long["reverse"].alive / 10
+    assert not tracemalloc.is_tracing()
+
+
+def test_tracing_of_ones_own_goes_on() -> None:
+    tracemalloc.start()
+    try:
+        compare(sine, np.ones(3))
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()
+
+
+# ── second order ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_second_order() -> None:
+    n = 30
+    report = compare(lambda x: np.sum(np.tanh(x) * x[::-1]) ** 2, np.linspace(0, 1, n), order=2)
+    assert [row.method for row in report.rows[1:]] == [
+        "gradient, reverse",
+        "Hessian × vector, forward over reverse",
+        "Hessian × vector, reverse over reverse",
+        "Hessian, differences of gradients",
+        "Hessian, forward over reverse",
+        "Hessian, reverse over forward",
+        "Hessian, reverse over reverse",
+    ]
+    errors = [row.error for row in report.rows]
+    assert errors[0] is errors[1] is errors[5] is None
+    assert all(e < 1e-12 for e in (*errors[2:4], *errors[6:]))
+    assert 0 < errors[4] < 1e-8
+    assert any(note.startswith("a Hessian-vector product takes") for note in report.notes)
+    for row in report.rows[4:]:
+        assert row.directions == n
+
+
+@pytest.mark.parametrize("n", [10, 100, 1000])
+def test_a_product_with_the_hessian_takes_a_few_gradients(n: int) -> None:
+    for f in (
+        sine,
+        lambda x: np.sum(np.tanh(np.tanh(x * 2 + 1) * x)),
+        lambda x: np.prod(1 + x / n),
+    ):
+        rows = methods.second_order(methods.Problem(f, [np.linspace(0.1, 1, n)]))
+        gradient, forward, reverse = (m.counts.flops for m in rows[1:4])
+        assert 1.5 * gradient < forward < 4.5 * gradient
+        assert 1.5 * gradient < reverse < 4.5 * gradient
+
+
+def test_a_column_is_a_column_of_the_hessian() -> None:
+    f = lambda x, y: np.sum(x[:, None] * np.sin(y)) ** 2
+    args = np.array([1.0, 2.0]), np.array([0.5, 1.0, 1.5])
+    blocks = hessian(f, (0, 1))(*args)
+    whole = np.block([[np.asarray(b) for b in row] for row in blocks])
+    for method in methods.second_order(methods.Problem(f, args))[2:]:
+        for i in range(5 if method.steps > 1 else 1):
+            column = methods.flat(method.step(method.start(), i))
+            np.testing.assert_allclose(column, whole[:, i], rtol=1e-6, err_msg=method.name)
+
+
+# ── samples, and being interrupted ────────────────────────────────────────────────────────────────
+
+
+def test_what_takes_too_long_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "PATIENCE", 0.0)
+    report = compare(sine, np.ones(1000))
+    text = repr(report)
+    assert text.count("measured 64 of 1,000 directions") == 4
+    assert report["forward, recorded"].measured == 64
+    assert report["reverse"].measured == report["reverse"].directions == 1
+    whole = compare(sine, np.ones(1000), full=True)
+    assert whole["forward, recorded"].measured == 1000
+    assert "all 1,000" in repr(whole)
+    # scaled up to all directions; half and twice leave room for whatever else runs here
+    for name in DERIVATIVES[:4]:
+        assert 0.2 < report[name].seconds / whole[name].seconds < 5
+
+
+def test_samples_of_rows_and_columns_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "PATIENCE", 0.0)
+    monkeypatch.setattr(measuring, "SAMPLE", 5)
+    matrix = np.random.default_rng(0).random((40, 30))
+    report = compare(lambda x: matrix @ x, np.ones(30))
+    assert report["reverse"].measured == report["forward, online"].measured == 5
+    assert report["forward, online"].error == 0
+    assert report["central differences"].error < 1e-8
+
+
+def test_the_same_seed_takes_the_same_sample() -> None:
+    method = methods.first_order(methods.Problem(sine, [np.ones(200)]))[1]
+    samples = []
+    for seed in (0, 0, 1):
+        measured = measuring.Measured(method)
+        slow = pytest.MonkeyPatch()
+        slow.setattr(measuring, "PATIENCE", 0.0)
+        measured.prepare(False, np.random.default_rng(seed))
+        slow.undo()
+        samples.append(list(measured.sample))
+    assert samples[0] == samples[1] != samples[2]
+
+
+@pytest.mark.parametrize("when", [1, 20, 90, 180, 260])
+def test_interrupting_keeps_what_was_measured(when: int) -> None:
+    """At one evaluation or another of those on plain arrays, which is what differences do."""
+    calls = 0
+
+    def f(x):
+        nonlocal calls
+        if isinstance(x, np.ndarray):
+            calls += 1
+            if calls == when:
+                raise KeyboardInterrupt
+        return np.sum(x * x)
+
+    x = np.linspace(1, 2, 50)
+    report = compare(f, x)
+    assert report.interrupted
+    assert "interrupted: " in repr(report)
+    assert all(row.counts.flops for row in report.rows)  # counting had been done
+    assert report.to_csv()
+    if when == 90:  # in the middle of central differences
+        row = report["central differences"]
+        assert 0 < row.measured < row.directions == 50
+        assert f"measured {row.measured} of 50 directions" in repr(report)
+        assert row.seconds > 0
+        assert report["reverse"].seconds > 0
+        assert report["forward, online"].seconds is None
+    assert (x == np.linspace(1, 2, 50)).all()
+
+
+def test_progress_on_a_terminal_alone(monkeypatch, capsys) -> None:
+    compare(sine, np.ones(3))
+    assert capsys.readouterr().err == ""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    compare(sine, np.ones(3))
+    assert "sweep" in terminal.getvalue()
+
+
+# ── the report ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_table_and_text() -> None:
+    report = compare(sine, np.ones(50))
+    counted, measured = report.table().split("\n\n")
+    line = "one evaluation of f 1 evaluation 50 49 50 149 1 800 B 1"
+    assert " ".join(counted.splitlines()[2].split()) == line
+    assert len(counted.splitlines()) == len(measured.splitlines()) == 2 + 6
+    text = repr(report)
+    assert text.startswith("f: 50 → 1: all first derivatives\n")
+    assert max(map(len, report.table().splitlines())) <= 120
+    for word in ("NumPy " + np.__version__, "BLAS", "thread", "Python", f"{os.cpu_count()} cores"):
+        assert word in report.notes[-1]
+    assert "50 operations in a call of NumPy" in text  # so that it is Python that is measured
+
+
+def test_notes_say_what_is_not_theory() -> None:
+    x, W = np.ones((400, 400)), np.ones((400, 10))
+    said = repr(compare(lambda t: np.sum(log_softmax((t * x) @ W)), 0.1))
+    assert "BLAS does products of matrices many times faster" in said
+    assert "caches" in said
+    assert "in a call of NumPy" not in said
+    plain = repr(compare(sine, np.ones(5)))
+    assert "BLAS does" not in plain
+    assert "caches" not in plain
+
+
+def test_threads_are_stated_with_and_without_threadpoolctl(monkeypatch) -> None:
+    from autobp.cost.report import machine
+
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "OMP_NUM_THREADS=3" in machine()
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert "threads: its default" in machine()
+
+    class Stub:
+        threadpool_info = staticmethod(lambda: [{"user_api": "blas", "num_threads": 7}])
+
+    monkeypatch.setitem(sys.modules, "threadpoolctl", Stub)
+    assert machine().endswith("7 threads")
+
+
+def test_csv(tmp_path) -> None:
+    report = compare(sine, np.ones(50))
+    assert report.to_csv(tmp_path / "costs.csv") is None
+    text = (tmp_path / "costs.csv").read_text(encoding="utf-8")
+    assert text == report.to_csv()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["method"] for row in rows[1:]] == DERIVATIVES
+    last = rows[-1]
+    assert int(last["flops"]) == report["reverse"].counts.flops
+    assert float(last["seconds"]) == report["reverse"].seconds
+    assert float(last["flops_ratio"]) == report.ratio("reverse", "flops")
+    assert rows[0]["error"] == ""
+
+
+def test_numbers_as_text() -> None:
+    assert [quantity(n) for n in (7, 2.345, 9999, 79_510, 6.3e12)] == [
+        "7",
+        "2.35",
+        "9,999",
+        "79.5k",
+        "6.3T",
+    ]
+    assert [size(n) for n in (800, 2_381_000, None)] == ["800 B", "2.38 MB", "–"]
+    assert [duration(s) for s in (2e-6, 0.0123, 90, 200_000)] == [
+        "2 µs",
+        "12.3 ms",
+        "1.5 min",
+        "2.31 d",
+    ]
+
+
+def test_plots() -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    figure = compare(sine, np.ones(20)).plot()
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log", "linear"]
+    labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert labels == DERIVATIVES
+    second = compare(sine, np.ones(20), order=2).plot()
+    assert len(second.axes[0].patches) == 7
+
+    curves = sweep_inputs(lambda n: sine, [2, 20])
+    axes = curves.plot().axes[0]
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    texts = [t.get_text() for t in axes.get_legend().get_texts()]
+    assert [t.partition(":")[0] for t in texts] == DERIVATIVES
+    assert "slope" in texts[0]
+    _, mine = plt.subplots()
+    assert curves.plot(mine) is mine.figure
+    plt.close("all")
+
+
+def test_without_matplotlib_one_line_says_what_to_install(monkeypatch) -> None:
+    report = compare(sine, np.ones(3))
+    for name in [m for m in sys.modules if m.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"^plot\(\) needs matplotlib.*pip install 'autobp\[plot\]'$"
+    ):
+        report.plot()
+
+
+# ── curves ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_curves_over_inputs() -> None:
+    curves = sweep_inputs(lambda n: sine, [1, 10, 100])
+    assert curves.what == "inputs"
+    assert curves.sizes == (1, 10, 100)
+    work = [report.rows[0].counts.work for report in curves.reports]
+    online = [report["forward, online"].counts.work for report in curves.reports]
+    assert curves.counted("forward, online").tolist() == [a / b for a, b in zip(online, work)]
+    flops = [report.ratio("forward, online", "flops") for report in curves.reports]
+    assert np.polyfit(np.log(curves.sizes), np.log(flops), 1)[0] == pytest.approx(1, abs=0.1)
+    assert (curves.measured("central differences") > 1).all()
+    text = repr(curves)
+    assert "slope" in text
+    assert "Forward and reverse mode cross at" in text
+    assert "NumPy" in text
+    rows = list(csv.DictReader(io.StringIO(curves.to_csv())))
+    assert len(rows) == 3 * 6
+    assert rows[-1]["inputs"] == "100"
+
+
+def test_curves_over_outputs_and_where_they_cross() -> None:
+    k = np.arange(1, 101) / 100
+    curves = sweep_outputs(
+        lambda m: (lambda x: np.exp(k[:m] * np.sum(x)), np.ones(10)), [1, 10, 100]
+    )
+    assert curves.what == "outputs"
+    assert 2 < curves.predicted_crossing < 40  # about as many outputs as inputs
+    with_one = sweep_outputs(lambda m: lambda t: t * k[:m], [2, 4])
+    assert with_one.reports[0]["forward, recorded"].directions == 1
+    assert with_one.predicted_crossing is None
+    assert "(forward is the cheaper at each)" in repr(with_one)
+
+
+def test_crossing_is_read_off_the_logarithms() -> None:
+    curves = sweep_inputs(lambda n: sine, [2, 200])
+    fake = {"forward, recorded": np.array([1.0, 100.0]), "reverse": np.array([10.0, 10.0])}
+    assert curves._crossing(fake.__getitem__) == pytest.approx(20)
+
+
+def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
+    def make(stop):
+        def make_f(n):
+            def f(x):
+                if n == stop and isinstance(x, np.ndarray):
+                    raise KeyboardInterrupt
+                return np.sum(x * x)
+
+            return f
+
+        return make_f
+
+    assert sweep_inputs(make(4), [1, 2, 4]).sizes == (1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        sweep_inputs(make(2), [1, 2, 4])
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: compare(sine, np.ones(2), order=3), ValueError, "order is 1 or 2, not 3"),
+        (lambda: compare(lambda: 1.0), ValueError, "a function of 0 numbers that returns 1 has no derivatives to compare"),
+        (lambda: compare(lambda x: x[:0], np.ones(2)), ValueError, "a function of 2 numbers that returns 0 has no"),
+        (lambda: compare(lambda x: x, np.ones(2), order=2), ValueError, r"result of shape \(2,\): a gradient is that of a number"),
+        (lambda: compare(sine, "x"), TypeError, "argument 0: a Tensor holds floating-point numbers"),
+        (lambda: compare(sine, np.ones(2))["backward"], KeyError, "'backward' is not one of one evaluation of f, central"),
+        (lambda: compare(sine, np.ones(2)).ratio("reverse", "calls"), ValueError, "ratios are of flops, alive, seconds, peak, not of 'calls'"),
+        (lambda: sweep_inputs(lambda n: sine, [10]), ValueError, r"two whole numbers or more, from 1 up and growing, not \[10\]"),
+        (lambda: sweep_inputs(lambda n: sine, [10, 3]), ValueError, "growing"),
+        (lambda: sweep_outputs(lambda n: None, [1, 2]), TypeError, r"make_f\(1\) returned NoneType; it is to return a function"),
+    ],
+)  # fmt: skip
+def test_refusals(call, error, text) -> None:
+    with pytest.raises(error, match=text):
+        call()
