@@ -180,6 +180,14 @@ def test_sweeps_by_hand(name: str) -> None:
     assert triple(sweeps.reverse().counts) == reverse
 
 
+def test_visits_and_calls_have_their_price() -> None:
+    sweeps = Sweeps(lambda x: np.sum(np.exp(x)), [np.ones(10)])
+    forward, reverse = sweeps.forward().counts, sweeps.reverse().counts
+    assert (forward.visits, reverse.visits) == (4, 2)  # two operations
+    assert sweeps.evaluation.counts.work == 9 + 10 * 10 + 2 * 500
+    assert reverse.work == 10 + reverse.calls * 500 + 2 * 1000
+
+
 def test_only_what_a_leaf_reaches_is_swept() -> None:
     sweeps = Sweeps(lambda x, y: np.sum(np.exp(x)) + y, [R.random(1000), 1.0])
     assert triple(sweeps.forward([0]).counts) == (1000, 999, 0)
