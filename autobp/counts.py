@@ -111,7 +111,7 @@ def grouped(element: Triple, group: Triple) -> Cost:
 
 
 def _groups(x: Shape, axis: Any) -> int:
-    axes = {a % len(x) for a in red._axes(axis, len(x))}
+    axes = {a % len(x) for a in red.axes_of(axis, len(x))}
     return math.prod(n for i, n in enumerate(x) if i not in axes)
 
 
@@ -128,6 +128,11 @@ def _power_by(out: Shape, x: Shape, n: float) -> Triple:
 def _sinc(out: Shape, x: Shape, order: int) -> Triple:
     terms = 20 + 2 * order - (order + 1) // 2
     return each(3 + 2 * order + terms, 1 + 2 * order + terms, 1 + order + terms)(out)
+
+
+def _normal_cdf(out: Shape, x: Shape) -> Triple:
+    steps = len(neural._ABOVE) + len(neural._BELOW) - 2  # of Horner's rule
+    return each(steps + 6, steps + 4, 1)(out)
 
 
 def _scatter(out: Shape, x: Shape, index: Any, shape: Shape) -> Triple:
@@ -254,6 +259,7 @@ COSTS: dict[Primitive, Cost] = {
     **_costs(each(0, 3, 2), ar.logaddexp, ar.logaddexp2),
     **_costs(each(1, 2, 1), neural.sigmoid_),
     **_costs(each(0, 4, 2), neural.softplus_),
+    neural.normal_cdf:      _normal_cdf,
     ar.power_by:            _power_by,
     ar.sinc:                _sinc,
     conv.max_pool2d_:       _max_pool2d,
@@ -273,6 +279,7 @@ COSTS: dict[Primitive, Cost] = {
     indexing.scatter:     _scatter,
     # products, and what solves for them:
     linalg.matmul:        _matmul,
+    neural.linear_:       _matmul,
     linalg.einsum:        _einsum,
     linalg.inv:           _inv,
     linalg.solve:         _solve,

@@ -96,7 +96,7 @@ COUNTABLE = [
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sin",
     "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh",
     "arctanh", "hypot", "arctan2", "relu", "sum", "cumsum", "max", "min", "prod", "cumprod",
-    "matmul", "conv2d", "pool2d", "pool2d_weight", "reshape", "transpose", "flip", "concatenate", "getitem",
+    "matmul", "linear", "conv2d", "pool2d", "pool2d_weight", "reshape", "transpose", "flip", "concatenate", "getitem",
 ]
 # fmt: on
 
@@ -137,6 +137,7 @@ BY_HAND = {
     "softmax":           (lambda a: softmax(a, axis=1),     A,         (6,     2*2+6+2*2,  6)),  # −max, exp, Σ, ÷
     "log_softmax":       (lambda a: log_softmax(a, axis=1), A,         (0,     2*2+6+2*2+6, 8)),
     "sigmoid":           (sigmoid,                          V,         (3,     6,          3)),
+    "normal_cdf":        (lambda v: PRIMITIVES["normal_cdf"](v), V,   (3 * 27, 3 * 25,         3)),
     "square":            (lambda v: v ** 2,                 V,         (3,     0,          0)),
     "cube":              (lambda v: v ** 3,                 V,         (0,     0,          3)),
     "reciprocal":        (lambda v: v ** -1,                V,         (3,     0,          0)),

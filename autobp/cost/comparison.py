@@ -11,7 +11,7 @@ from autobp.cost.measuring import Measured, measure
 from autobp.cost.methods import Problem, first_order, second_order
 from autobp.cost.report import Report, Row, machine, size
 from autobp.counts import unknown
-from autobp.rules import convolution, linalg
+from autobp.rules import convolution, linalg, neural
 
 __all__ = ["compare"]
 
@@ -58,7 +58,7 @@ def _row(m: Measured) -> Row:
     )
 
 
-_PRODUCTS = (linalg.matmul, linalg.einsum, convolution.conv2d_)
+_PRODUCTS = (linalg.matmul, linalg.einsum, neural.linear_, convolution.conv2d_)
 _SMALL = 1000  # operations in a call, below which the call itself takes longer
 _CACHED = 1_000_000  # bytes
 
@@ -71,7 +71,7 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
         " comparisons; exp … calls of exp, log, sqrt and the like, each one operation; × f as a"
         " multiple of one evaluation",
         "memory, beside the arguments and in one sweep: alive, the bytes of the numbers needed at"
-        " the same time, counted; peak, measured, with Python's own objects",
+        " the same time, counted; peak, measured, with the sweep's direction and Python's own objects",
         "time: medians in one process, warmed up; what is a sample is scaled up to all directions",
         f"error: the worst, relative to the greatest derivative, against {_reference(order)}",
     ]
