@@ -12,6 +12,7 @@
     layout    Graphviz, under a time limit
     picture   the object that users get
     text      the graph for a terminal
+    plots     curves and decision regions, by matplotlib
 
 All of these are imported by the first call, so that they cost nobody who draws nothing.
 """
