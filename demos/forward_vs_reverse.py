@@ -1,4 +1,4 @@
-"""What differences, forward mode and reverse mode cost: counted, measured, drawn.
+"""What differences, forward and reverse mode cost, measured.
 
 One update of a 784-100-10 network takes 2 × 79,510 evaluations by central differences, 79,510 sweeps
 by forward mode, and by reverse mode one evaluation and one sweep back. With one input and many
@@ -8,11 +8,10 @@ computed, until it is back.
 Run it with `python demos/forward_vs_reverse.py`, with `--out FOLDER` for the picture.
 """
 
-import argparse
 import os
-from pathlib import Path
 
 import numpy as np
+from _common import Demo
 
 from autobp import log_softmax, relu
 from autobp.cost import compare, sweep_inputs, sweep_outputs
@@ -80,11 +79,10 @@ def span(seconds):
 
 
 def picture(inputs, outputs, epoch, depths, memory):
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    figure, ((a, b), (c, d)) = plt.subplots(
-        2, 2, figsize=(11, 9), layout="constrained", height_ratios=[3, 2]
-    )
+    figure = Figure(figsize=(11, 9), dpi=120, layout="constrained")
+    (a, b), (c, d) = figure.subplots(2, 2, height_ratios=[3, 2])
     inputs.plot(a)
     a.set_title("n numbers in, one out")
     outputs.plot(b)
@@ -111,29 +109,23 @@ def picture(inputs, outputs, epoch, depths, memory):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
-    parser.add_argument("--quick", action="store_true", help="much shorter: to see that it runs")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="draw the picture into it (PNG)")
-    options = parser.parse_args()
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(options.seed)
-    sizes = [1, 30, 1000] if options.quick else [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000]
-    depths = [1, 10, 100] if options.quick else [1, 3, 10, 32, 100, 316, 1000]
-    batch = 10 if options.quick else 500
+    demo = Demo(__doc__)
+    rng = np.random.default_rng(demo.seed)
+    sizes = [1, 30, 1000] if demo.quick else [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000]
+    depths = [1, 10, 100] if demo.quick else [1, 3, 10, 32, 100, 316, 1000]
+    batch = 10 if demo.quick else 500
 
     print("All derivatives of n numbers in, one out:\n")
-    inputs = sweep_inputs(many_to_one, sizes, seed=options.seed)
+    inputs = sweep_inputs(many_to_one, sizes, seed=demo.seed)
     print(inputs, "\n\nAnd of one number in, n out:\n")
-    outputs = sweep_outputs(one_to_many, sizes, seed=options.seed)
+    outputs = sweep_outputs(one_to_many, sizes, seed=demo.seed)
     print(outputs)
 
     x, y, source = images(batch, rng)
     print(f"\nThe gradient of a 784-100-10 network for a batch of {batch} ({source}):\n")
     shapes = (784, 100), (100,), (100, 10), (10,)
     parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
-    update = compare(network(x, y), *parameters, seed=options.seed)
+    update = compare(network(x, y), *parameters, seed=demo.seed)
     print(update)
 
     print("\nPeak memory, measured, of a derivative through many steps of 8 kB each:\n")
@@ -151,15 +143,11 @@ def main():
     for way, seconds in epoch.items():
         print(f"  {way:22} {span(seconds)}")
 
-    written = "No picture: see --out."
-    if options.out:
-        path = options.out / "forward_vs_reverse.png"
-        picture(inputs, outputs, epoch, depths, memory).savefig(path, dpi=120)
-        written = f"Written: {path}."
-    print(
-        f"\nResult: an epoch of MNIST takes {span(epoch['central differences'])} by central"
-        f" differences, {span(epoch[FORWARD])} by forward mode, {span(epoch[REVERSE])} by reverse mode."
-        f" {written}"
+    if demo.out:
+        demo.save(picture(inputs, outputs, epoch, depths, memory), "forward_vs_reverse.png")
+    demo.done(
+        f"an epoch of MNIST takes {span(epoch['central differences'])} by central differences,"
+        f" {span(epoch[FORWARD])} by forward mode, {span(epoch[REVERSE])} by reverse mode"
     )
 
 

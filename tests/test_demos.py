@@ -1,59 +1,305 @@
-"""Every demo runs on its own and prints the numbers it should."""
+"""Every demo, quickly, on the data that comes with the package: its numbers and its pictures."""
 
-import importlib.util
-import pathlib
+import contextlib
+import io
+import os
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
+import matplotlib.image
+import numpy as np
 import pytest
 
-DEMOS = pathlib.Path(__file__).parent.parent / "demos"
+from autobp import cli
+
+DEMOS = cli.demos()
+NUMBER = r"[-+]?\d+\.\d*(?:e[-+]?\d+)?"
 
 
-def run(name, *args):
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A function that runs a demo with --quick, once, and returns what it printed and its pictures."""
+    runs = {}
+
+    def run(name):
+        if name not in runs:
+            folder = tmp_path_factory.mktemp(name)
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+                assert cli.main(["demo", name, "--quick", "--out", str(folder)]) == 0
+            runs[name] = out.getvalue(), sorted(folder.iterdir())
+        return runs[name]
+
+    return run
+
+
+def numbers(text):
+    return [float(n) for n in re.findall(NUMBER, text)]
+
+
+def after(text, start, end="\n\n"):
+    return text.split(start, 1)[1].split(end, 1)[0]
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_every_demo_ends_with_its_result_and_its_files(quick, name):
+    text, files = quick(name)
+    last = text.splitlines()[-1]
+    assert re.match(r"Result( on the small digits)?: .*\. Written: .*\.$", last)
+    assert sorted(last.split("Written: ")[1].rstrip(".").split(", ")) == [str(f) for f in files]
+    assert any(f.suffix in (".png", ".svg") for f in files)
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_its_pictures_show_something(quick, name):
+    for path in quick(name)[1]:
+        if path.suffix == ".png":
+            image = matplotlib.image.imread(path)
+            height, width, _ = image.shape
+            assert 400 < height < width < 2000
+            ink = np.mean(np.any(image[..., :3] < 0.9, axis=2))
+            assert 0.01 < ink < 0.9
+            sides = [image[0], image[-1], image[:, 0], image[:, -1]]
+            assert all(np.all(side[..., :3] > 0.9) for side in sides), "something is cut off"
+        elif path.suffix == ".svg":
+            drawn = ElementTree.parse(path).getroot()
+            assert len(drawn.findall(".//{*}text")) > 5
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_every_demo_runs_alone(name):
     done = subprocess.run(
-        [sys.executable, str(DEMOS / name), *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(DEMOS.parent)},
-    )
+        [sys.executable, DEMOS[name], "--help"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(DEMOS[name].parent.parent), "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    for option in ("--seed", "--epochs", "--quick", "--out"):
+        assert option in done.stdout
 
 
-LONG = {"forward_vs_reverse.py"}  # have a test of their own, with --quick
+@pytest.mark.parametrize(
+    "name", ["fixed_layer", "minibatches", "convnet", "cross_validation", "three_layers"]
+)
+def test_the_small_digits_are_not_passed_off_as_mnist(quick, name):
+    text, _ = quick(name)
+    assert "these numbers say nothing about it; --data mnist takes MNIST itself." in text
+    assert "Result on the small digits: " in text
 
 
-@pytest.mark.parametrize("name", sorted({p.name for p in DEMOS.glob("*.py")} - LONG))
-def test_every_demo_runs(name):
-    assert run(name).strip()
+def test_without_a_folder_nothing_is_drawn(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo", "losses"]) == 0
+    assert capsys.readouterr().out.endswith("No pictures: see --out.\n")
+    assert not list(tmp_path.iterdir())
 
 
-def test_derivatives():
-    text = run("derivatives.py")
-    table = text.split("∂f/∂x\n")[1].split("\n\n")[0]
-    slopes = [line.split()[-1] for line in table.splitlines()]
-    assert len(slopes) == 5
-    assert all(abs(float(s) - 2.7515594904) < 1e-8 for s in slopes)
-    assert "gradients agree" in text
+def test_a_folder_that_cannot_be_made(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "losses", "--out", str(tmp_path / "file")])
+    assert "File exists" in capsys.readouterr().err
 
 
-def test_forward_vs_reverse(tmp_path):
-    draws = importlib.util.find_spec("matplotlib") is not None
-    out = ["--out", str(tmp_path / "new")] if draws else []
-    text = run("forward_vs_reverse.py", "--quick", "--seed", "1", *out)
-    assert "random pixels" in text
+def test_mnist_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOBP_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit) as error:
+        cli.main(["demo", "minibatches", "--data", "mnist"])
+    assert re.fullmatch(r"AUTOBP_DATA names .*nowhere, which is not a folder", error.value.code)
+
+
+def test_the_seed_decides_everything(quick, capsys):
+    cli.main(["demo", "spiral", "--quick"])
+    again = capsys.readouterr().out
+    cli.main(["demo", "spiral", "--quick", "--seed", "1"])
+    other = capsys.readouterr().out
+    said = quick("spiral")[0].splitlines()[:-1]
+    assert again.splitlines()[:-1] == said
+    assert other.splitlines()[:-1] != said
+
+
+# ── the textbook's numbers ────────────────────────────────────────────────────────────────────────
+
+
+def test_losses(quick):
+    text, _ = quick("losses")
+    for what, value in {
+        "labels [2, 1]": 0.8573992140459634,
+        "the same, one-hot": 0.8573992140459634,
+        "Z = [[2, 25, 13], [54, 3, 11]]": 31.500003072148047,
+        "squared error of 1, 2 for 1, 5": 4.5,
+        "the half of it": 2.25,
+        "binary cross entropy of 0, 1 for 0, 1": 0.0,
+        "class 2 of [.3, .5, .2]: −log 0.2": -np.log(0.2),
+        "… one-hot": -np.log(0.2),
+        "λ = 0.01": 0.2,
+    }.items():
+        line = after(text, what, "\n")
+        assert float(line) == pytest.approx(value, abs=1e-12), what
+    off = [float(n) for n in re.findall(r"largest difference (\S+)", text)]
+    assert len(off) == 5
+    assert max(off) < 1e-12
+    assert "forward mode, reverse mode and central differences agree" in text
+
+
+def test_softmax_regression(quick):
+    text, _ = quick("softmax_regression")
+    assert float(after(text, "loss      ", "\n")) == pytest.approx(2.0863049636282662, abs=1e-12)
+    expected = [0.30213245, -1.75779321, 1.69566076, 0.5254108, -2.19194012, 2.22652932]
+    assert numbers(after(text, "gradient  ", "less")) == pytest.approx(expected, abs=1e-8)
+    assert float(after(text, "2·reg·W: ", " at most")) < 1e-12
+    assert re.search(
+        r"momentum 0.5 +stopped after 1\d\d iterations: max\|grad\| = .* < 1e-06", text
+    )
+
+
+def test_two_layers(quick):
+    text, _ = quick("two_layers")
+    expected = [
+        [-1.36253581e-04, 4.87491807e-04, -2.47960226e-05],
+        [-1.64985210e-04, 1.01574088e-03, -5.99877659e-05],
+        [-1.96135525e-04, 1.54048069e-03, -9.36558871e-05],
+    ]
+    assert numbers(after(text, "Z2 = ", "loss")) == pytest.approx(np.ravel(expected), abs=1e-12)
+    assert float(after(text, "reg = 0.001: ", "\n")) == pytest.approx(1.098427770814438, abs=1e-12)
+    assert_same(text, 11)
+
+
+def assert_same(text, rows):
+    """So many rows of derivatives by two ways, and they agree."""
+    found = re.findall(rf"^  ∂\S+ .*?({NUMBER}) +({NUMBER}) +(\S+)$", text, re.M)
+    assert len(found) == rows
+    for first, second, off in found:
+        assert float(first) == pytest.approx(float(second), rel=1e-7)
+        assert float(off) < 1e-12
+
+
+def test_neurons(quick):
+    text, _ = quick("neurons")
+    assert "0 and 0 → 0, 0 and 1 → 0, 1 and 0 → 0, 1 and 1 → 1" in text
+    off = [float(n) for n in re.findall(r"formula off by (\S+)", text)]
+    assert len(off) == 6
+    assert max(off) < 1e-12
+    sigmoid = numbers(after(text, "sigmoid", "formula"))
+    assert sigmoid == pytest.approx([0.1192, 0.5, 0.8808, 0.105, 0.25, 0.105], abs=1e-4)
+
+
+def test_spiral(quick):
+    text, files = quick("spiral")
+    assert "loss 1.0986 → 0.8" in text
+    assert [f.name for f in files] == ["spiral_loss.png", "spiral_regions.png"]
+
+
+def test_numerical_gradient(quick):
+    text, _ = quick("numerical_gradient")
+    assert "33 parameters" in text
+    assert "66 forward passes" in text
+    assert float(after(text, "one backward pass: ", "\n")) < 1e-8
+    assert float(after(text, "further apart than ", ".\n")) < 1e-8
+
+
+def test_computation_graph(quick):
+    text, _ = quick("computation_graph")
+    assert "p2   = multiply(w2, -2.0)" in text
+    assert numbers(after(text, "∂loss/∂w2 ", "\n")) == numbers(after(text, "x2 = ", "\n"))
+
+
+def test_forward_vs_reverse(quick):
+    text, _ = quick("forward_vs_reverse")
     assert "159,020 evaluations" in text
     assert "measured 64 of 79,510 directions" in text
     memory = text.split("Peak memory")[1].split("\n\n")[1].splitlines()[1:]
-    forward, reverse = zip(*(line.replace("MB", "").split()[1:] for line in memory))
-    assert float(reverse[-1]) > 10 * float(reverse[0])  # it keeps the tape
-    assert float(forward[-1]) < 2 * float(forward[0])
-    *_, last = text.splitlines()
-    assert last.startswith("Result: an epoch of MNIST takes")
-    if draws:
-        assert last.endswith("forward_vs_reverse.png.")
-        assert (tmp_path / "new" / "forward_vs_reverse.png").stat().st_size > 10_000
-    else:
-        assert last.endswith("No picture: see --out.")
+    forward, reverse = zip(*(map(float, line.replace("MB", "").split()[1:]) for line in memory))
+    assert reverse[-1] > 10 * reverse[0]  # it keeps the tape
+    assert forward[-1] < 2 * forward[0]
+    assert "Result: an epoch of MNIST takes" in text
+
+
+def test_derivatives(quick):
+    table = after(quick("derivatives")[0], "∂f/∂x\n")
+    slopes = [float(line.split()[-1]) for line in table.splitlines()]
+    assert len(slopes) == 5
+    assert slopes == pytest.approx([2.7515594904] * 5, abs=1e-8)
+
+
+# ── what is trained ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_xor(quick):
+    text, _ = quick("xor")
+    assert_same(text, 15)
+    assert text.count("   truth ") == 42
+    assert "linear, mean squared error, 1,500 epochs:\n  right, of 100 points: " in text
+    assert "XOR, mean squared error, 1,500 epochs:\n  right, of 21 points: " in text
+
+
+def test_knobs(quick):
+    text, files = quick("knobs")
+    assert [f.stem for f in files] == sorted(
+        f"knobs_{knob}"
+        for knob in (
+            "learning_rate", "hidden_units", "no_activation", "optimizers", "activations",
+            "relu_rate",
+        )
+    )  # fmt: skip
+    assert len(re.findall(r"\d+ of 20 starts$", text, re.M)) == 8
+
+
+def test_fixed_layer(quick):
+    text, files = quick("fixed_layer")
+    accuracies = numbers(after(text, "on that sum:\n"))
+    assert len(accuracies) == 10
+    assert accuracies[-1] > accuracies[0]
+    assert_same(text.replace("∂L/∂W2  ", "∂L/∂W2 "), 1)
+    layer = np.load(next(f for f in files if f.suffix == ".npy"))
+    assert layer.shape == (64, 128)
+
+
+def test_cross_validation(quick):
+    text, _ = quick("cross_validation")
+    rows = re.findall(r"^ +([123]) +(\d) +(0\.\d{4}) +(0\.\d{4})$", text, re.M)
+    assert [row[0] for row in rows] == ["1", "2", "3"] * 2
+    plain, momentum = (float(rows[i][3]) for i in (0, 3))
+    assert momentum > plain
+    assert text.count("tested once: 0.") == 2
+
+
+def test_three_layers(quick):
+    text, _ = quick("three_layers")
+    assert_same(text, 1)
+    table = after(text, "batch        4       16       64\n", "  best")
+    assert [len(numbers(line)) for line in table.splitlines()] == [4, 4, 4, 4]
+
+
+def test_convnet(quick):
+    text, _ = quick("convnet")
+    assert "225,034 parameters" in text
+    assert re.search(r"Flatten\(\) +\(1, 1600\)", text)
+    assert re.search(r"^epoch  1  loss 2\.\d{4}  accuracy ", text, re.M)
+
+
+def test_minibatches(quick):
+    text, _ = quick("minibatches")
+    assert "1,500 steps in 3 epochs" in text
+    few, many = re.findall(r"^  \S+ steps .*? loss (\S+),", text, re.M)[::2]
+    assert float(many) < float(few)
+
+
+def test_difficulties(quick):
+    text, _ = quick("difficulties")
+    for said in (
+        "matmul: 'X' of shape (5, 4) and 'W' of shape (3, 2) do not fit: 4 (axis 1 of the first)",
+        "takes 64 features, not 8×8; flatten first (nn.Flatten)",
+        "scores of shape (3, 5) take labels of shape (3,)",
+        "divide: 'scores' of shape (3, 5) and a Tensor of shape (3,) from sum do not fit",
+        "mse: predictions of shape (5, 1) and targets of shape (5,)",
+        "log made the first inf (forward), at line ",
+        "DivergedError: fit: in epoch 1, batch ",
+        "overflow encountered in exp, slopes [ nan 0.25 0.  ]",
+        "sigmoid: [0.  0.5 1. ], slopes [0.   0.25 0.  ]",
+    ):
+        assert said in text
+    rises = [int(n) for n in re.findall(r"rises in +(\d+)", text)]
+    assert rises[0] == 0
+    assert rises[1] > 2 * rises[2] > 0

@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -40,6 +41,8 @@ LAYERS = [
     "nn",
     "draw",
     "cost",
+    "cli",
+    "__main__",
 ]
 
 
@@ -78,6 +81,14 @@ def test_importing_needs_numpy_alone():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     added = set(out.stdout.split())
     assert added - set(sys.stdlib_module_names) == {"autobp"}
+
+
+def test_every_package_is_installed():
+    """They are listed, since the demos are a package in another place."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    there = [p.parent.relative_to(ROOT).parts for p in sorted(PACKAGE.rglob("__init__.py"))]
+    assert listed == sorted([".".join(parts) for parts in there] + ["autobp.demos"])
 
 
 def test_typed():

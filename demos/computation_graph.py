@@ -1,0 +1,58 @@
+"""Variables as nodes, operations as edges, derivatives back.
+
+Run it with `python demos/computation_graph.py`.
+"""
+
+import numpy as np
+from _common import Demo
+
+from autobp import Tensor, draw, graph, sigmoid
+
+
+def main():
+    demo = Demo(__doc__)
+
+    x1, x2 = 1.0, -2.0
+    w1, w2, b = Tensor(0.5, name="w1"), Tensor(0.25, name="w2"), Tensor(0.1, name="b")
+    p1, p2 = w1 * x1, w2 * x2
+    z = p1 + p2 + b
+    y = sigmoid(z)
+    loss = (y - 1) ** 2
+    for name, variable in {"p1": p1, "p2": p2, "z": z, "y": y, "loss": loss}.items():
+        variable.name = name
+
+    print("Forward: each variable keeps its value, and what it was made of.")
+    print(indented(graph(loss)))
+
+    for variable in (p1, p2, z, y):
+        variable.retain_grad()
+    loss.backward()
+    print("\nBackward: each keeps the derivative of the loss by it.")
+    for variable in (y, z, p1, p2, b, w1, w2):
+        print(f"  ∂loss/∂{variable.name:3} {variable.grad:12.8f}")
+    by_hand = 2 * (y.item() - 1) * y.item() * (1 - y.item()) * x2
+    print(f"  by hand, ∂loss/∂w2 = 2(y − 1)·y(1 − y)·x2 = {by_hand:.8f}")
+
+    print("\nA node can hold others: a whole layer is one variable, used in one operation.")
+    W = Tensor(np.array([[0.5, -0.5], [0.25, 1.0]]), name="W")
+    hidden = np.tanh(np.array([x1, x2]) @ W)
+    hidden.name = "hidden"
+    again = np.sum(hidden * hidden)
+    print(indented(graph(again)))
+    print("  hidden is used twice: two edges, and its derivative is the sum of what comes by both.")
+
+    if demo.out:
+        demo.save(draw(loss), "computation_graph.svg")
+        demo.save(draw(again), "computation_graph_layer.svg")
+    off = abs(w2.grad - by_hand)
+    demo.done(
+        f"{len(graph(loss))} variables; ∂loss/∂w2 = {w2.grad:.8f}, by hand the same to {off:.0e}"
+    )
+
+
+def indented(text):
+    return "  " + str(text).replace("\n", "\n  ")
+
+
+if __name__ == "__main__":
+    main()
