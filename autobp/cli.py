@@ -21,7 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
-    options = parser.parse_args(argv)
+    _add_costs(commands)
+    options, rest = parser.parse_known_args(argv)
+    if rest and options.run is not _costs:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
@@ -47,18 +51,23 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _demo(options: argparse.Namespace) -> int:
-    found = demos()
     if options.name is None:
+        found = demos()
         wide = max(map(len, found), default=0)
         for name, path in found.items():
             print(f"{name:{wide}}  {_about(path)}")
         return 0
-    if options.name not in found:
-        print(f"there is no demo {options.name!r}; there are {', '.join(found)}", file=sys.stderr)
+    return _run(options.name, options.options)
+
+
+def _run(name: str, options: Sequence[str]) -> int:
+    found = demos()
+    if name not in found:
+        print(f"there is no demo {name!r}; there are {', '.join(found)}", file=sys.stderr)
         return 2
-    path = found[options.name]
+    path = found[name]
     before = sys.argv, sys.path
-    sys.argv = [f"autobp demo {options.name}", *options.options]
+    sys.argv = [f"autobp demo {name}", *options]
     sys.path = [str(path.parent), *sys.path]  # as Python does with a script
     try:
         spec = spec_from_file_location(path.stem, path)
@@ -90,3 +99,16 @@ def _about(path: Path) -> str:
     """The first line of what a demo says of itself."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
+
+
+# ── costs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _add_costs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "measure what forward mode, reverse mode and differences cost"
+    commands.add_parser("costs", help=about, add_help=False).set_defaults(run=_costs)
+
+
+def _costs(options: argparse.Namespace) -> int:
+    """The demo of the costs, which has the options."""
+    return _run("forward_vs_reverse", options.rest)

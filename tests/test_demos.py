@@ -109,6 +109,21 @@ def test_mnist_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
     assert re.fullmatch(r"AUTOBP_DATA names .*nowhere, which is not a folder", error.value.code)
 
 
+def test_costs_are_a_demo_with_a_command_of_its_own(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["costs", "--help"])
+    assert "usage: autobp demo forward_vs_reverse" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["costs", "--nonsense"])
+    assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
+
+
+def test_what_no_command_takes_is_an_error(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["demo", "--nonsense"])
+    assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
+
+
 def test_the_seed_decides_everything(quick, capsys):
     cli.main(["demo", "spiral", "--quick"])
     again = capsys.readouterr().out
