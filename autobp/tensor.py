@@ -298,7 +298,19 @@ class Tensor(Variable):
 
     @property
     def requires_grad(self) -> bool:
+        """Whether it is differentiated. `w.requires_grad = False` freezes a parameter, for the results
+        that are computed from then on."""
         return self.level != CONSTANT
+
+    @requires_grad.setter
+    def requires_grad(self, needed: bool) -> None:
+        if not self.is_leaf or self.level > 0:
+            raise RuntimeError(
+                f"requires_grad of {label(self)} cannot be set: it was computed, or a derivative by it"
+                " is under way; .detach() gives a constant"
+            )
+        self.level = 0 if needed else CONSTANT
+        self.born = clock()  # as when the data is replaced: what was computed before is stale
 
     @property
     def is_leaf(self) -> bool:

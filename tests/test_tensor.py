@@ -339,6 +339,40 @@ def test_backward_refuses_what_has_no_gradient():
     assert x.grad.tolist() == [2.0, 40.0]
 
 
+def test_parameters_are_frozen_and_thawed():
+    w, x = Tensor([1.0, 2.0], name="w"), Tensor([3.0, 4.0], name="x")
+    loss = lambda: np.sum(np.exp(w) * x)
+    before = loss()
+    w.requires_grad = False
+    loss().backward()
+    assert w.grad is None
+    np.testing.assert_allclose(x.grad, np.exp([1.0, 2.0]))
+    stale = "the data of 'w' was replaced after .* \\(or its requires_grad was\\)"
+    with pytest.raises(RuntimeError, match=stale):
+        before.backward()
+    w.requires_grad = True
+    loss().backward()
+    np.testing.assert_allclose(w.grad, np.exp([1.0, 2.0]) * [3.0, 4.0])
+
+
+def test_requires_grad_belongs_to_what_was_not_computed():
+    cannot = (
+        "requires_grad of 'y' cannot be set: it was computed, or a derivative by it is under way"
+    )
+    y = Tensor(2.0) * 3
+    y.name = "y"
+    with pytest.raises(RuntimeError, match=cannot):
+        y.requires_grad = False
+
+    def f(y):
+        y.name = "y"
+        y.requires_grad = False
+        return y
+
+    with pytest.raises(RuntimeError, match=cannot):
+        grad(f)(2.0)
+
+
 def test_hooks_see_and_change_gradients():
     x = Tensor(3.0)
     y = x * x
