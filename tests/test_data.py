@@ -186,6 +186,33 @@ def test_batches_take_lists_and_tensors():
     assert parts[1][0].shape == (1, 2)
 
 
+class Table:
+    """As pandas has it: an index means labels."""
+
+    def __init__(self, values):
+        self.values, self.shape = values, values.shape
+
+    def __getitem__(self, labels):
+        raise KeyError(labels)
+
+    def __len__(self):
+        return len(self.values)
+
+    def to_numpy(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def test_rows_of_tables_are_taken_by_place():
+    x, y = Table(np.arange(6.0).reshape(3, 2)), Table(np.arange(3))
+    for xs, ys in batches(x, y, 2, shuffle=True, rng=0):
+        assert np.array_equal(xs, x.values[ys])
+    (x_train, y_train), _ = split(x, y, test=1)
+    assert np.array_equal(x_train, x.values[y_train])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

@@ -45,7 +45,10 @@ def aligned(arrays: tuple[Any, ...]) -> list[Any]:
     """Arrays of which each row is a sample, and all have as many."""
     if not arrays:
         raise TypeError("at least one array is needed")
-    samples = [a if hasattr(a, "shape") else np.asarray(a) for a in arrays]
+    # An index into a table, of pandas say, may mean labels or columns; into an array it means rows.
+    samples = [
+        a if hasattr(a, "shape") and not hasattr(a, "to_numpy") else np.asarray(a) for a in arrays
+    ]
     for given, a in zip(arrays, samples):
         if not a.shape:
             raise TypeError(f"{given!r:.40} is no array of samples")
