@@ -72,7 +72,14 @@ def decided(scores: Any) -> np.ndarray:
         a = a[:, 0]
     if a.ndim != 1:
         raise ValueError(f"classes are of shape (n,), (n, 1) or (n, classes), not {a.shape}")
-    return (a if np.array_equal(a, np.rint(a)) else a > 0.5).astype(int)
+    if np.array_equal(a, np.rint(a)):
+        return a.astype(int)
+    if np.any((a < 0) | (a > 1)):
+        raise ValueError(
+            f"one number for each sample is a label or a probability, not {a[(a < 0) | (a > 1)][0]:.6g};"
+            " nn.sigmoid makes probabilities of scores"
+        )
+    return (a > 0.5).astype(int)
 
 
 def _many(labels: np.ndarray) -> str:
