@@ -624,6 +624,27 @@ def test_silence_is_silence(monkeypatch):
         ({"data": (X[:0], Y[:0])}, ValueError, "data has no samples"),
         ({"validation": X}, TypeError, r"validation must be a pair \(X, y\), not ndarray"),
         ({"validation": (X[:0], Y[:0])}, ValueError, "validation has no samples"),
+        (
+            {"model": nn.MLP, "optimizer": Adam(network().parameters())},
+            TypeError,
+            "fit: the model is a function of a batch of X, not <class",
+        ),
+        (
+            {"loss": "mse"},
+            TypeError,
+            "fit: the loss is a function such as nn.cross_entropy, not 'mse",
+        ),
+        ({"optimizer": Adam}, TypeError, r"the optimizer is one such as Adam\(model.parameters"),
+        (
+            {"schedule": "cos"},
+            TypeError,
+            r"the schedule is one such as StepLR\(optimizer, 10\), not 'c",
+        ),
+        (
+            {"checkpoint": "no/such.npz"},
+            OSError,
+            "there is no folder .*no that a checkpoint can be wri",
+        ),
         ({"epochs": 0}, ValueError, "fit: epochs must be at least 1, not 0"),
         ({"epochs": 1.5}, TypeError, "fit: epochs must be a whole number, not 1.5"),
         ({"batch_size": 0}, ValueError, "fit: batch_size must be at least 1, not 0"),

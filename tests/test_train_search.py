@@ -158,6 +158,10 @@ def test_a_worker_that_dies_loses_what_it_had_not_returned():
     )
     assert trials.rows[3]["failed"].startswith("BrokenProcessPool: ")
     assert [row["failed"][:19] for row in again.rows] == ["BrokenProcessPool: "] * 2
+    with pytest.raises(
+        RuntimeError, match="so it must be in a file, and what starts them below if __n"
+    ):
+        again.best()
 
 
 def test_what_a_run_may_return():
@@ -171,6 +175,7 @@ def test_what_a_run_may_return():
     assert quiet(lambda x, rng: [1], {"x": [1]}).rows[0]["failed"] == (
         "TypeError: a run returns a number, a dict of numbers or a History; what it returned is [1]"
     )
+    assert quiet(lambda x, rng: None, {"x": [1]}).rows[0]["failed"].endswith("it returned nothing")
     assert "its 'a' is array" in quiet(lambda x, rng: {"a": np.ones(3)}, {"x": [1]}).errors[0]
 
 
@@ -312,6 +317,7 @@ def test_progress_goes_to_stderr_a_line_a_run(capsys):
     [
         (fragile, {}, ValueError, "sweep: the grid is empty"),
         (fragile, {"x": []}, ValueError, "sweep: the grid is empty"),
+        (fragile, [1, 2], TypeError, r'a grid is a dict of lists, {"lr": \[0.1, 0.01\]}, not \[1, 2\]'),
         (fragile, {"x": 1}, TypeError, r"sweep: the values of 'x' must be a list, not 1; write \[1\]"),
         (fragile, {"x": "relu"}, TypeError, r"the values of 'x' must be a list, not 'relu'; write \['r"),
         (fragile, {"rng": [1]}, ValueError, "sweep: a setting cannot be called 'rng', which sweep it"),

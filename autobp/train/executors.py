@@ -120,7 +120,13 @@ def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    said = f"{type(error).__name__}: {error}"
+    if not isinstance(error, BrokenExecutor):
+        return said
+    return (
+        "A worker died. If none ever ran: workers import what they run, so it must be in a file, and"
+        f" what starts them below if __name__ == '__main__'\n{said}"
+    )
 
 
 def check_sendable(job: Any, error: Exception) -> None:

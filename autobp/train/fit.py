@@ -108,6 +108,14 @@ def fit(
 
     On a terminal there is a bar, elsewhere about twenty lines, with `progress=False` nothing.
     """
+    if isinstance(model, type) or not callable(model):
+        raise TypeError(f"fit: the model is a function of a batch of X, not {model!r:.50}")
+    if not callable(loss):
+        raise TypeError(f"fit: the loss is a function such as nn.cross_entropy, not {loss!r:.50}")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"fit: the optimizer is one such as Adam(model.parameters()), not {optimizer!r:.50}"
+        )
     X, y = pair("data", data)
     held = None if validation is None else pair("validation", validation)
     epochs = count("fit: epochs", epochs, 1)
@@ -118,6 +126,10 @@ def fit(
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"fit: a callback is a function of the Run, not {callback!r:.50}")
+    if schedule is not None and not isinstance(schedule, Schedule | ReduceLROnPlateau):
+        raise TypeError(
+            f"fit: the schedule is one such as StepLR(optimizer, 10), not {schedule!r:.50}"
+        )
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError("fit: the schedule belongs to another optimizer")
     generator = np.random.default_rng(rng)
@@ -126,6 +138,10 @@ def fit(
     run = Run(model, optimizer, history)
     if checkpoint is None and resume:
         raise ValueError("fit: resume=True needs checkpoint=, the file to go on from")
+    if checkpoint is not None:
+        folder = os.path.dirname(os.path.realpath(checkpoint))
+        if not os.access(folder, os.W_OK):  # to be known before an epoch's work is lost
+            raise OSError(f"fit: there is no folder {folder} that a checkpoint can be written to")
     if checkpoint is not None and os.path.exists(checkpoint):
         if not resume:
             raise FileExistsError(
@@ -134,7 +150,7 @@ def fit(
         history.rows[:], history.stopped, run.best = state.load(checkpoint)
     best = _best(history, range(1, run.epoch + 1))
 
-    shown = Progress(epochs, -(-len(X) // batch_size), "batch", progress, run.epoch)
+    shown = Progress(epochs, -(-len(X) // batch_size), progress, run.epoch)
 
     def tick(means: _Means) -> None:
         before = history.rows[-1] if history else {}

@@ -17,7 +17,7 @@ class Progress:
     Logs keep all that is written to them: they get a line for a step, or for every tenth of 200.
     """
 
-    def __init__(self, steps: int, ticks: int, unit: str, shown: bool, done: int = 0) -> None:
+    def __init__(self, steps: int, ticks: int, shown: bool, done: int = 0) -> None:
         self.steps = steps
         self.bar: Any = None
         self.shown = shown and sys.stderr is not None
@@ -26,7 +26,10 @@ class Progress:
             from tqdm import tqdm  # type: ignore[import-untyped]  # late: not needed to import autobp
 
             self.bar = tqdm(
-                total=steps * ticks, initial=done * ticks, unit=unit, dynamic_ncols=True
+                total=steps * ticks,
+                initial=done * ticks,
+                bar_format="{n_fmt}/{total_fmt}|{bar}| {remaining}{postfix}",  # 80 columns are few
+                dynamic_ncols=True,
             )
 
     def tick(self, text: Callable[[], str]) -> None:

@@ -140,6 +140,10 @@ def sweep(
 
     - A cluster with MPI: `mpi4py.futures.MPIPoolExecutor()`.
     """
+    if not isinstance(grid, Mapping):
+        raise TypeError(
+            f'sweep: a grid is a dict of lists, {{"lr": [0.1, 0.01]}}, not {grid!r:.40}'
+        )
     for name, values in grid.items():
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
             raise TypeError(
@@ -206,7 +210,7 @@ def _trials(
     entropy = np.random.default_rng(rng).integers(2**63)
     seeds = np.random.SeedSequence(int(entropy)).spawn(len(tasks))
     done = 0
-    with Progress(len(tasks), 1, "trial", progress) as shown:
+    with Progress(len(tasks), 1, progress) as shown:
 
         def report(i: int, outcome: Outcome) -> None:
             nonlocal done
@@ -237,6 +241,10 @@ def _run(run: Callable[..., Any], task: Mapping[str, Any], seed: Any) -> dict[st
         return result.best()
     if isinstance(result, Mapping):
         return {name: _number(value, f"its {name!r}") for name, value in result.items()}
+    if result is None:
+        raise TypeError(
+            "a run returns a number, a dict of numbers or a History; it returned nothing"
+        )
     return {"score": _number(result, "what it returned")}
 
 
