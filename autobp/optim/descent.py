@@ -45,6 +45,7 @@ class Descent:
         return f"Descent({self}; loss {self.losses[0]:.4g} → {self.losses[-1]:.4g})"
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what comes of it is reported
 def gradient_descent(
     loss: Callable[[], Any],
     params: Iterable[Tensor],
