@@ -273,7 +273,7 @@ o + k;                   np.sum(o, 0); np.sum(o, 1); np.max(o, 0); np.mean(k, 1)
 
 NEURAL = """
 relu(x);                 relu(s); relu([1.0, -2.0] * x[:, :2])
-leaky_relu(x);           leaky_relu(x, 0.2); leaky_relu(x, slope=0.3); leaky_relu(s); leaky_relu(x, s); leaky_relu(x, v); leaky_relu([1.0, -2.0, 0.5], s)
+leaky_relu(x);           leaky_relu(x, 0.2); leaky_relu(x, negative_slope=0.3); leaky_relu(s); leaky_relu(x, s); leaky_relu(x, v); leaky_relu([1.0, -2.0, 0.5], s)
 sigmoid(x);              sigmoid(x * 9); sigmoid(s)
 softplus(x);             softplus(x * 9); softplus(s)
 softmax(x);              softmax(x, 0); softmax(x, axis=None); softmax(c, axis=(0, 2)); softmax(v)

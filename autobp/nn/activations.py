@@ -136,14 +136,14 @@ class ReLU(Module):
 class LeakyReLU(Module):
     """`leaky_relu` as a module."""
 
-    def __init__(self, slope: float = 0.01) -> None:
-        self.slope = slope
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
-        return leaky_relu(x, self.slope)
+        return leaky_relu(x, self.negative_slope)
 
     def extra_repr(self) -> str:
-        return f"slope={self.slope}"
+        return f"negative_slope={self.negative_slope}"
 
 
 class GELU(Module):
@@ -220,5 +220,6 @@ def as_module(given: Given) -> Module:
     if isinstance(given, type) and issubclass(given, Module):
         return given()
     if not callable(given):
-        raise TypeError(f"{given!r:.60} is no module and no function")
+        hint = "; write Sequential(*layers)" if isinstance(given, list | tuple) else ""
+        raise TypeError(f"{given!r:.60} is no module and no function{hint}")
     return Activation(given)

@@ -162,12 +162,12 @@ def relu(x: Array) -> Array:
     return relu_.function(floating(x))
 
 
-def leaky_relu(x: Array, slope: float = 0.01) -> Array:
-    """x where positive, slope·x elsewhere."""
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    """x where positive, negative_slope·x elsewhere."""
     x = floating(x)
-    if isinstance(slope, Variable):  # a slope that is learned
-        return np.where(constant(x) > 0, x, slope * x)
-    return leaky_relu_(x, slope=slope)
+    if isinstance(negative_slope, Variable):  # it is learned
+        return np.where(constant(x) > 0, x, negative_slope * x)
+    return leaky_relu_(x, slope=negative_slope)
 
 
 def sigmoid(x: Array) -> Array:
