@@ -440,7 +440,10 @@ def test_an_mlp_is_linear_layers_and_activations():
     assert [type(layer).__name__ for layer in nn.MLP([2, 1])] == ["Linear"]
     assert not any(np.any(p.data) for p in nn.MLP([2, 3, 1], init=nn.zeros()).parameters())
     assert list(nn.MLP([2, 3, 1], bias=False).state_dict()) == ["0.weight", "2.weight"]
-    assert [layer.slope for layer in nn.MLP([1, 1, 1, 1], nn.LeakyReLU(0.3))[1::2]] == [0.3, 0.3]
+    assert [layer.negative_slope for layer in nn.MLP([1, 1, 1, 1], nn.LeakyReLU(0.3))[1::2]] == [
+        0.3,
+        0.3,
+    ]
 
 
 def test_each_operation_knows_its_layer():
@@ -609,13 +612,17 @@ REFUSED = {
         lambda: nn.Neuron(2)([1.0, 2.0, 3.0]),
     "Neuron 'layer/n1' takes 2 numbers, not 1":
         lambda: nn.Layer(2, 3)([1.0]),
-    "MLP: sizes are those of the input and of each layer, two or more, not [3]":
+    "MLP: sizes are a list of those of the input and of each layer, two or more, not [3]":
         lambda: nn.MLP([3]),
+    "MLP: sizes are a list of those of the input and of each layer, two or more, not 3":
+        lambda: nn.MLP(3, 2),
     "no activation is called 'rely'; there are identity, step, sigmoid, tanh, relu, leaky_relu,"
     " gelu, softplus, softmax, log_softmax":
         lambda: nn.MLP([3, 2, 1], "rely"),
     "3 is no module and no function":
         lambda: nn.Sequential(3),
+    "[Tanh()] is no module and no function; write Sequential(*layers)":
+        lambda: nn.Sequential([nn.Tanh()]),
     "gelu: approximate is \"none\" or \"tanh\", not 'fast'":
         lambda: nn.gelu([1.0], "fast"),
 }

@@ -283,6 +283,30 @@ def test_what_does_not_fit_is_named_and_changes_nothing():
         nn.MLP([1] * 6).load_state_dict({})
 
 
+def test_a_path_is_no_state():
+    with pytest.raises(
+        TypeError, match=r"Linear.load_state_dict takes what .* returns, not 'a.npz'"
+    ):
+        nn.Linear(1, 1).load_state_dict("a.npz")
+
+
+def test_what_is_frozen_is_kept_and_not_trained():
+    model = nn.MLP([2, 3, 1], "tanh", rng=0)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    for p in model[0].parameters():
+        p.requires_grad = False
+    before = model.state_dict()
+    model(X).sum().backward()
+    optimizer.step()
+    after = model.state_dict()
+    assert [name for name in after if np.array_equal(before[name], after[name])] == [
+        "0.weight",
+        "0.bias",
+    ]
+    assert [name for name, _ in model.named_parameters()] == ["2.weight", "2.bias"]
+    assert model.summary((1, 2)).trainable == 4
+
+
 def test_results_computed_before_loading_are_stale():
     model = nn.Linear(2, 1, rng=0)
     y = model(Tensor(X))
@@ -393,7 +417,7 @@ def test_repr():
     assert repr(outer) == (
         "Module(\n"
         "  (inner): Sequential(\n"
-        "    (0): LeakyReLU(slope=0.2)\n"
+        "    (0): LeakyReLU(negative_slope=0.2)\n"
         "  )\n"
         "  (rest): Linear(2, 1, bias=False)\n"
         ")"

@@ -196,9 +196,10 @@ class MLP(Sequential):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        if len(sizes) < 2:
+        if not hasattr(sizes, "__len__") or len(sizes) < 2:
             raise ValueError(
-                f"MLP: sizes are those of the input and of each layer, two or more, not {sizes}"
+                "MLP: sizes are a list of those of the input and of each layer, two or more, not"
+                f" {sizes}"
             )
         rng = np.random.default_rng(rng)
         layers: list[Module] = []

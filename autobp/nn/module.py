@@ -43,6 +43,8 @@ class Module:
     Each call opens a scope: of the name that the parent holds the module by, or of the name of its
     class in lower case (less 1d or 2d) if nobody holds it; `model.name = "encoder"` takes the place
     of both. The parameters are put in that scope, and those without a name are given one.
+
+    A layer is frozen by `p.requires_grad = False` for its parameters, which are buffers from then on.
     """
 
     #: Whether Dropout and batch normalization behave as in training: see `train` and `eval`.
@@ -154,6 +156,11 @@ class Module:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over values as `state_dict` returns them, in the types that there are here. Names and
         shapes must be those of this module; if they are not, nothing is changed."""
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}.load_state_dict takes what state_dict() or load_weights(path)"
+                f" returns, not {state_dict!r:.50}"
+            )
         tensors = dict(self._tensors())
         wrong = [f"{path} is missing" for path in tensors if path not in state_dict]
         wrong += [f"{path} is unexpected" for path in state_dict if path not in tensors]
