@@ -81,7 +81,7 @@ def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str 
     bare = constant(p)
     _within_unit(who, "probabilities", bare)
     _within_unit(who, "targets", constant(y))
-    some, less = bare > _LEAST, bare < 1
+    some, less = ~(bare <= _LEAST), ~(bare >= 1)  # a nan stays one
     if_true = np.where(some, -np.log(np.where(some, p, 1.0)), 100.0)
     if_false = np.where(less, -np.log1p(-np.where(less, p, 0.0)), 100.0)
     return _reduced(who, y * if_true + (1 - y) * if_false, reduction)
@@ -91,9 +91,10 @@ _LEAST = np.exp(-100.0)
 
 
 def _within_unit(who: str, what: str, a: Any) -> None:
-    if np.all((a >= 0) & (a <= 1)):
+    wrong = (a < 0) | (a > 1)
+    if not np.any(wrong):
         return
-    where = _first(~((a >= 0) & (a <= 1)))
+    where = _first(wrong)
     hint = "; scores of any size go to binary_cross_entropy_with_logits"
     raise ValueError(
         f"{who}: {what} are from 0 to 1, not {np.asarray(a)[where]:.6g}{_at(where)}"
