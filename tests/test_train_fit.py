@@ -128,6 +128,9 @@ def test_the_mode_is_train_in_training_eval_in_validation_and_then_as_before():
     trained(model, epochs=1)
     assert seen[-1][1]
     assert not model.training
+    model.inner.train()
+    evaluate(model, HELD, nn.cross_entropy)
+    assert [model.training, model.inner.training] == [False, True]
 
 
 def test_metrics_get_plain_arrays_and_are_averaged_over_samples():
@@ -309,6 +312,14 @@ def test_a_nan_of_the_loss_names_its_layer():
     assert same(model.state_dict(), before)
     assert raised.value.history.rows == []
     assert isinstance(raised.value, FloatingPointError)
+
+
+def test_a_nan_among_probabilities_names_its_layer():
+    model = nn.Sequential(Rooted(rectified=False), nn.Linear(2, 1, rng=0), "sigmoid")
+    with pytest.raises(
+        DivergedError, match="the loss is nan: sqrt in scope 'sequential/rooted/midd"
+    ):
+        trained(model, data=(X, Y[:, None]), loss=nn.binary_cross_entropy)
 
 
 def test_an_infinite_gradient_names_its_layer():

@@ -374,15 +374,16 @@ def _monitored(
 @contextmanager
 def _mode(model: Any, training: bool) -> Iterator[None]:
     """A model that behaves as in training, or as in use, and afterwards as before."""
-    if not hasattr(model, "train"):
+    if not hasattr(model, "modules"):
         yield
         return
-    before = model.training
+    before = [(module, module.training) for module in model.modules()]
     model.train(training)
     try:
         yield
     finally:
-        model.train(before)
+        for module, mode in before:
+            module.training = mode
 
 
 # ── odds and ends ─────────────────────────────────────────────────────────────────────────────────
