@@ -581,6 +581,10 @@ REFUSED = {
         lambda: nn.Linear(0, 2),
     "Linear: out_features must be a whole number, not 2.5":
         lambda: nn.Linear(1, 2.5),
+    "init is an initializer such as nn.he(), not 'he'":
+        lambda: nn.Linear(2, 1, init="he"),
+    f"init is an initializer such as nn.he(), not {nn.he!r:.50}":
+        lambda: nn.Linear(2, 1, init=nn.he),
     "init gave an array of shape (2, 1), not (1, 2)":
         lambda: nn.Linear(2, 1, init=lambda shape, rng: rng.normal(size=shape[::-1])),
     "Conv2d 'conv' takes images of shape (samples, 1, height, width), not (5, 28, 28); images"

@@ -440,6 +440,8 @@ def test_weights_are_arrays(weights):
         TypeError, match=r"save_weights takes a dict of arrays, as .*'a' is of type nd"
     ):
         save_weights(weights, {"a": np.array([None])})
+    with pytest.raises(TypeError, match=r"save_weights takes a dict of arrays, as .*, not MLP"):
+        save_weights(weights, nn.MLP([1, 1]))
     assert not weights.exists()
 
 

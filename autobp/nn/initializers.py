@@ -11,7 +11,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["Initializer", "fan_in", "from_npy", "he", "normal", "uniform", "xavier", "zeros"]
+__all__ = [
+    "INITIALIZERS",
+    "Initializer",
+    "fan_in",
+    "from_npy",
+    "he",
+    "normal",
+    "uniform",
+    "xavier",
+    "zeros",
+]
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
@@ -66,6 +76,10 @@ def from_npy(path: str | os.PathLike[str]) -> Initializer:
         return values
 
     return init
+
+
+#: The functions that make initializers, and are none themselves.
+INITIALIZERS = (normal, uniform, xavier, he, zeros, from_npy)
 
 
 def fan_in(shape: tuple[int, ...]) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from autobp.context import current
 from autobp.data.points import Seed
 from autobp.nn.activations import Given, as_module
-from autobp.nn.initializers import Initializer, fan_in, uniform
+from autobp.nn.initializers import INITIALIZERS, Initializer, fan_in, uniform
 from autobp.nn.module import Module
 from autobp.optim.option import count
 from autobp.primitive import Array
@@ -65,6 +65,8 @@ def weight_and_bias(
     shape: tuple[int, ...], bias: bool, init: Initializer | None, rng: Seed
 ) -> tuple[Tensor, Tensor | None]:
     """The parameters of a layer whose weight has a given shape, (out, in, *kernel)."""
+    if init in INITIALIZERS or not (init is None or callable(init)):
+        raise TypeError(f"init is an initializer such as nn.he(), not {init!r:.50}")
     rng = np.random.default_rng(rng)
     bound = 1 / math.sqrt(fan_in(shape))
     weight = Tensor((init or uniform(-bound, bound))(shape, rng))

@@ -27,6 +27,11 @@ def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) ->
     {'layer.bias': array([0., 0.])}
     """
     safetensors = needed("safetensors.numpy", "save_weights", "safetensors")
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            "save_weights takes a dict of arrays, as model.state_dict() gives, not"
+            f" {type(state_dict).__name__}"
+        )
     arrays = {}
     for name, value in state_dict.items():
         if not isinstance(value, np.ndarray | np.generic | float) or np.asarray(value).dtype == "O":
