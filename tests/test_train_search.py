@@ -312,6 +312,16 @@ def test_progress_goes_to_stderr_a_line_a_run(capsys):
     assert err == "1/2  x=1  score=10\n2/2  x=3  score=30\n"
 
 
+def test_what_a_run_would_say_of_its_progress_is_not_said(capsys):
+    def run(lr, rng):
+        model = nn.MLP([2, 2], rng=rng)
+        optimizer = Adam(model.parameters(), lr=lr)
+        return fit(model, moons(20), nn.cross_entropy, optimizer, epochs=3)
+
+    sweep(run, {"lr": [0.1]})
+    assert capsys.readouterr().err.startswith("1/1  lr=0.1  epoch=")
+
+
 @pytest.mark.parametrize(
     ("function", "grid", "error", "text"),
     [

@@ -106,7 +106,8 @@ def fit(
     longer finite, `DivergedError` names epoch, batch and layer; the model has the weights of the end
     of the epoch before.
 
-    On a terminal there is a bar, elsewhere about twenty lines, with `progress=False` nothing.
+    On a terminal there is a bar, elsewhere about twenty lines; with `progress=False`, and within a
+    `sweep`, which has lines of its own, nothing.
     """
     if isinstance(model, type) or not callable(model):
         raise TypeError(f"fit: the model is a function of a batch of X, not {model!r:.50}")
@@ -150,7 +151,7 @@ def fit(
         history.rows[:], history.stopped, run.best = state.load(checkpoint)
     best = _best(history, range(1, run.epoch + 1))
 
-    shown = Progress(epochs, -(-len(X) // batch_size), progress, run.epoch)
+    shown = Progress(epochs, -(-len(X) // batch_size), progress and not in_a_task(), run.epoch)
 
     def tick(means: _Means) -> None:
         before = history.rows[-1] if history else {}

@@ -109,7 +109,7 @@ def sweep(
     ...     train, held = split(*moons())
     ...     model = nn.MLP([2, 8, 2], activation=activation, rng=rng)
     ...     optimizer = optim.Adam(model.parameters(), lr=lr)
-    ...     return fit(model, train, nn.cross_entropy, optimizer, 5, validation=held, rng=rng, progress=False)
+    ...     return fit(model, train, nn.cross_entropy, optimizer, 5, validation=held, rng=rng)
     >>> trials = sweep(run, {"lr": [1e-3, 1e-1], "activation": ["tanh", "relu"]}, progress=False)
     >>> trials.best("val_loss")["lr"]
     0.1
