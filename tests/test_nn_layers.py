@@ -446,6 +446,15 @@ def test_an_mlp_is_linear_layers_and_activations():
     ]
 
 
+def test_a_part_of_a_stack_is_a_stack_of_the_same_layers():
+    model = nn.MLP([2, 4, 3], "tanh", rng=0)
+    x = np.ones((5, 2))
+    features = model[:-1]
+    assert isinstance(features, nn.Sequential)
+    assert list(features) == [model[0], model[1]]
+    np.testing.assert_array_equal(model[-1](features(x)).numpy(), model(x).numpy())
+
+
 def test_each_operation_knows_its_layer():
     model = nn.MLP([2, 4, 3], "tanh", rng=0)
     y = model(np.ones((5, 2)))

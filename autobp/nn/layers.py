@@ -166,8 +166,8 @@ class Sequential(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(self._layers)
 
-    def __getitem__(self, i: int) -> Module:
-        return self._layers[i]
+    def __getitem__(self, i: int | slice) -> Module:
+        return Sequential(*self._layers[i]) if isinstance(i, slice) else self._layers[i]
 
 
 class MLP(Sequential):
