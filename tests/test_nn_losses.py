@@ -341,7 +341,7 @@ REFUSED = {
     "accuracy: there are no samples":
         lambda: nn.accuracy([], []),
     "one number for each sample is a label or a probability, not -2.5; nn.sigmoid makes probabilities"
-    " of scores":
+    " of scores, and scores > 0 are labels":
         lambda: nn.accuracy([[0.4], [-2.5]], [0, 1]),
     "classes are of shape (n,), (n, 1) or (n, classes), not (2, 2, 2)":
         lambda: nn.accuracy(np.ones((2, 2, 2)), [0, 1]),

@@ -77,7 +77,7 @@ def decided(scores: Any) -> np.ndarray:
     if np.any((a < 0) | (a > 1)):
         raise ValueError(
             f"one number for each sample is a label or a probability, not {a[(a < 0) | (a > 1)][0]:.6g};"
-            " nn.sigmoid makes probabilities of scores"
+            " nn.sigmoid makes probabilities of scores, and scores > 0 are labels"
         )
     return (a > 0.5).astype(int)
 
