@@ -91,7 +91,8 @@ def not_in_place(tensor: Any) -> TypeError:
 def replaced(a: Any) -> RuntimeError:
     return RuntimeError(
         f"the data of {label(a)} was replaced after a result was computed from it (or its"
-        " requires_grad was), so the derivative of that result can no longer be taken; compute the result again"
+        " requires_grad was), so the derivative of that result can no longer be taken; compute the"
+        " result again"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def from_npy(path: str | os.PathLike[str]) -> Initializer:
 
 
 #: The functions that make initializers, and are none themselves.
-INITIALIZERS = (normal, uniform, xavier, he, zeros, from_npy)
+INITIALIZERS: tuple[Any, ...] = (normal, uniform, xavier, he, zeros, from_npy)
 
 
 def fan_in(shape: tuple[int, ...]) -> int:

@@ -65,7 +65,7 @@ def weight_and_bias(
     shape: tuple[int, ...], bias: bool, init: Initializer | None, rng: Seed
 ) -> tuple[Tensor, Tensor | None]:
     """The parameters of a layer whose weight has a given shape, (out, in, *kernel)."""
-    if init in INITIALIZERS or not (init is None or callable(init)):
+    if init is not None and (not callable(init) or init in INITIALIZERS):
         raise TypeError(f"init is an initializer such as nn.he(), not {init!r:.50}")
     rng = np.random.default_rng(rng)
     bound = 1 / math.sqrt(fan_in(shape))

@@ -74,9 +74,10 @@ def decided(scores: Any) -> np.ndarray:
         raise ValueError(f"classes are of shape (n,), (n, 1) or (n, classes), not {a.shape}")
     if np.array_equal(a, np.rint(a)):
         return a.astype(int)
-    if np.any((a < 0) | (a > 1)):
+    beyond = a[(a < 0) | (a > 1)]
+    if beyond.size:
         raise ValueError(
-            f"one number for each sample is a label or a probability, not {a[(a < 0) | (a > 1)][0]:.6g};"
+            f"one number for each sample is a label or a probability, not {beyond[0]:.6g};"
             " nn.sigmoid makes probabilities of scores, and scores > 0 are labels"
         )
     return (a > 0.5).astype(int)

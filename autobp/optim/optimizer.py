@@ -269,10 +269,14 @@ class Optimizer:
 
 def listed(params: Any, who: str) -> list[Any]:
     """Parameters that were given as any iterable, of which there must be some."""
-    model = hasattr(params, "parameters") or callable(params)
-    if isinstance(params, Tensor | np.ndarray | dict) or model or not isinstance(params, Iterable):
-        way_out = "list(params.values())" if isinstance(params, dict) else "[w]"
-        way_out = "model.parameters()" if model else way_out
+    way_out = ""
+    if callable(params):  # a model, which may be iterable, or its method
+        way_out = "model.parameters()"
+    elif isinstance(params, dict):
+        way_out = "list(params.values())"
+    elif isinstance(params, Tensor | np.ndarray) or not isinstance(params, Iterable):
+        way_out = "[w]"
+    if way_out:
         raise TypeError(f"{who} takes a list of Tensors, not one {_type(params)}: write {way_out}")
     entries = list(params)
     if not entries:
