@@ -208,6 +208,27 @@ def test_ctrl_c_in_a_fit_ends_the_sweep_and_not_just_the_fit():
     assert set(trials["failed"]) == {"interrupted"}
 
 
+def test_what_was_done_when_ctrl_c_came_is_kept():
+    class Hasty(Executor):
+        done = 0
+
+        def submit(self, function, *args):
+            if self.done == 2:
+                raise KeyboardInterrupt
+            self.done += 1
+            future = Future()
+            future.set_result(function(*args))
+            return future
+
+    trials = quiet(lambda x, rng: x, {"x": [1, 2, 3]}, executor=Hasty())
+    assert trials.interrupted
+    assert trials.rows == [
+        {"x": 1, "score": 1},
+        {"x": 2, "score": 2},
+        {"x": 3, "failed": "interrupted"},
+    ]
+
+
 def test_ctrl_c_cancels_what_an_executor_has_not_begun():
     begun, ended = [], threading.Event()
 

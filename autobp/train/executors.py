@@ -95,6 +95,12 @@ def _on_executor(
                 check_sendable((function, tasks[i]), error)
                 outcome = Outcome(error=_said(error))
             arrived(i, outcome)
+            del futures[future]
+    except KeyboardInterrupt:
+        for future, i in futures.items():
+            if future.done() and not future.cancelled() and not future.exception():
+                arrived(i, future.result())  # it was done, only not looked at
+        raise
     finally:
         for future in futures:
             future.cancel()
