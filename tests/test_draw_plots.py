@@ -16,7 +16,7 @@ def drawn(figure):
 
 
 @pytest.mark.parametrize(
-    "names", [["training", "validation"], ["rate 0.01", "rate 0.1", "rate 0.5", "rate 1.5"], ["a" * 40] * 2]
+    "names", [["training", "validation"], ["rate 0.01", "rate 0.1", "rate 0.5", "rate 1.5"], ["a" * 40] * 2, ["rate 0.5", "rate 2", "rate 2, lowered at a plateau"]]
 )  # fmt: skip
 def test_the_legend_hides_no_curve_and_is_not_cut(names):
     figure, ax = plots.figure()
@@ -44,6 +44,14 @@ def test_of_several_runs_the_median_and_the_middle_half():
     assert ax.lines[0].get_ydata().tolist() == [1.0, 4.0]
     low, high = ax.collections[0].get_datalim(ax.transData).intervaly
     assert (low, high) == (0.5, 6.0)
+
+
+def test_one_point_can_be_seen():
+    figure, ax = plots.figure()
+    plots.curves({"loss": [0.5]}, ax, legend=False)
+    drawn(figure)
+    assert ax.lines[0].get_marker() == "o"
+    assert all(tick == round(tick) for tick in ax.get_xticks())
 
 
 def test_points_that_do_not_fit_x():

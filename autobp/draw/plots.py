@@ -64,16 +64,19 @@ def curves(
         low, middle, high = np.quantile(runs, [0.25, 0.5, 0.75], axis=0)
         if len(runs) > 1:
             ax.fill_between(along, low, high, color=colour, alpha=0.15, linewidth=0)
-        ax.plot(along, middle, color=colour, linestyle=dashes, linewidth=1.8, label=name)
+        dot = "o" if len(along) == 1 else None
+        ax.plot(
+            along, middle, color=colour, linestyle=dashes, marker=dot, linewidth=1.8, label=name
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if x is None and ax.get_xscale() == "linear":
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     rows = 0
     if legend:
-        wide = [6 + len(name) for name in lines]  # in letters, of which 64 are as wide as the axes
-        columns = len(lines) if sum(wide) <= 64 else max(1, 64 // max(wide))
+        wide = [6 + len(name) for name in lines]  # in letters, of which 58 are as wide as the axes
+        columns = len(lines) if sum(wide) <= 58 else max(1, 58 // max(wide))
         rows = -(-len(lines) // columns)
         ax.legend(
             loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False,
