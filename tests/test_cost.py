@@ -67,6 +67,15 @@ def flops(counts: Counts) -> Counts:
     return Counts(counts.multiplications, counts.additions, counts.transcendental)
 
 
+def test_one_of_a_thing_is_no_plural() -> None:
+    sweeps = [row.sweeps for row in compare(lambda x: x * x, 3.0).rows]
+    assert sweeps[:4] == [
+        "1 evaluation", "2 evaluations", "2 evaluations", "1 evaluation with tangents"
+    ]  # fmt: skip
+    second = compare(lambda x: x * x, 3.0, order=2)
+    assert second["Hessian, reverse over forward"].sweeps == "1 slope, each with 1 backward"
+
+
 def test_many_outputs_turn_it_around() -> None:
     k = np.arange(1, 101) / 100
     report = compare(lambda t: np.exp(t * k), 0.3)
@@ -304,7 +313,9 @@ def test_table_and_text() -> None:
     assert max(map(len, report.table().splitlines())) <= 120
     for word in ("NumPy " + np.__version__, "BLAS", "thread", "Python", f"{os.cpu_count()} cores"):
         assert word in report.notes[-1]
-    assert "50 operations in a call of NumPy" in text  # so that it is Python that is measured
+    assert (
+        "operations in a call of NumPy, in f: 50" in text
+    )  # so that it is Python that is measured
 
 
 def test_notes_say_what_is_not_theory() -> None:
@@ -451,7 +462,13 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
 
         return make_f
 
-    assert sweep_inputs(make(4), [1, 2, 4]).sizes == (1, 2)
+    curves = sweep_inputs(make(4), [1, 2, 4])
+    assert curves.sizes == (1, 2)
+    assert curves.interrupted
+    assert "\nInterrupted: larger sizes were not reached.\n" in repr(curves)
+    whole = sweep_inputs(make(4), [1, 2])
+    assert not whole.interrupted
+    assert "Interrupted" not in repr(whole)
     with pytest.raises(KeyboardInterrupt):
         sweep_inputs(make(2), [1, 2, 4])
 
@@ -463,6 +480,7 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
     ("call", "error", "text"),
     [
         (lambda: compare(sine, np.ones(2), order=3), ValueError, "order is 1 or 2, not 3"),
+        (lambda: compare(3, 4.0), TypeError, "^compare takes a function and its arguments, not int$"),
         (lambda: compare(lambda: 1.0), ValueError, "a function of 0 numbers that returns 1 has no derivatives to compare"),
         (lambda: compare(lambda x: x[:0], np.ones(2)), ValueError, "a function of 2 numbers that returns 0 has no"),
         (lambda: compare(lambda x: x, np.ones(2), order=2), ValueError, r"result of shape \(2,\): a gradient is that of a number"),
@@ -471,6 +489,9 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
         (lambda: compare(sine, np.ones(2)).ratio("reverse", "calls"), ValueError, "ratios are of flops, alive, seconds, peak, not of 'calls'"),
         (lambda: sweep_inputs(lambda n: sine, [10]), ValueError, r"two whole numbers or more, from 1 up and growing, not \[10\]"),
         (lambda: sweep_inputs(lambda n: sine, [10, 3]), ValueError, "growing"),
+        (lambda: sweep_inputs(lambda n: sine, 10), ValueError, "not 10$"),
+        (lambda: sweep_inputs(lambda n: sine, [1, 2.5]), ValueError, r"not \[1, 2.5\]$"),
+        (lambda: sweep_inputs(lambda n: sine, "12"), ValueError, "not 12$"),
         (lambda: sweep_outputs(lambda n: None, [1, 2]), TypeError, r"make_f\(1\) returned NoneType; it is to return a function"),
     ],
 )  # fmt: skip

@@ -39,6 +39,10 @@ def compare(
     """
     if order not in (1, 2):
         raise ValueError(f"order is 1 or 2, not {order!r}")
+    if not callable(function):
+        raise TypeError(
+            f"compare takes a function and its arguments, not {type(function).__name__}"
+        )
     problem = Problem(function, args)
     methods = (first_order if order == 1 else second_order)(problem)
     found, interrupted = measure(methods, full, np.random.default_rng(seed))
@@ -79,7 +83,7 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
         notes.insert(0, _products(rows))
     if f.flops < _SMALL * f.calls:
         notes.append(
-            f"not theory: f does {f.flops / f.calls:,.0f} operations in a call of NumPy; with so few"
+            f"not theory: operations in a call of NumPy, in f: {f.flops / f.calls:,.0f}; with so few"
             " the time is mostly that of the calls, and its ratios are Python's"
         )
     if any(t.primitive in _PRODUCTS for t in operations):

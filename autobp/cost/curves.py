@@ -29,6 +29,7 @@ class Curves:
     what: str  # "inputs" or "outputs"
     sizes: tuple[int, ...]
     reports: tuple[Report, ...]
+    interrupted: bool = False
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -79,7 +80,8 @@ class Curves:
         return aligned(lines, left=2)
 
     def __repr__(self) -> str:
-        return f"{self.table()}\n\n{self._said()}\n{self.reports[-1].notes[-1]}"
+        end = "Interrupted: larger sizes were not reached.\n" if self.interrupted else ""
+        return f"{self.table()}\n\n{end}{self._said()}\n{self.reports[-1].notes[-1]}"
 
     def _said(self) -> str:
         return (
@@ -122,7 +124,7 @@ class Curves:
         if self.crossing is not None:
             axes.axvline(self.crossing, color="black", linewidth=0.8, linestyle=":")
             axes.annotate(
-                f" forward = reverse at {self.crossing:.2g}",
+                f" forward = reverse at {self.crossing:.2g} {self.what}",
                 (self.crossing, 0.97),
                 xycoords=("data", "axes fraction"),
                 fontsize="small",
@@ -187,11 +189,14 @@ def _swept(
     full: bool,
     seed: int,
 ) -> Curves:
-    sizes = [int(n) for n in sizes]
-    if len(sizes) < 2 or sorted({*sizes}) != sizes or sizes[0] < 1:
+    try:
+        whole = [int(n) for n in sizes]
+    except (TypeError, ValueError):
+        whole = []
+    if len(whole) < 2 or sorted({*whole}) != whole or whole[0] < 1 or whole != list(sizes):
         raise ValueError(f"sizes are two whole numbers or more, from 1 up and growing, not {sizes}")
     reports: list[Report] = []
-    for n in sizes:
+    for n in whole:
         made = make_f(n)
         function, *args = made if isinstance(made, tuple) else (made,)
         if not callable(function):
@@ -206,4 +211,5 @@ def _swept(
                 raise KeyboardInterrupt
             break
         reports.append(report)
-    return Curves(what, tuple(sizes[: len(reports)]), tuple(reports))
+    done = len(reports)
+    return Curves(what, tuple(whole[:done]), tuple(reports), interrupted=done < len(whole))

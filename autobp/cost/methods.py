@@ -224,7 +224,8 @@ def _differences(p: Problem, sides: int, once: Counts) -> Counts:
 
 
 def _sweeps(number: int, what: str, recording: bool = False) -> str:
-    return f"{'1 recording, ' if recording else ''}{number:,} {what}"
+    said = f"{'1 recording, ' if recording else ''}{number:,} {what}"
+    return said.replace("[s]", "s"[: number != 1])
 
 
 def first_order(p: Problem) -> list[Method]:
@@ -238,13 +239,13 @@ def first_order(p: Problem) -> list[Method]:
         Method("one evaluation of f", "1 evaluation", 1,
                f.counts, f.alive,
                partial(_run, p)),
-        Method("central differences", _sweeps(2 * n, "evaluations"), n,
+        Method("central differences", _sweeps(2 * n, "evaluation[s]"), n,
                _differences(p, 2, f.counts), f.alive,
                partial(_central, p)),
-        Method("one-sided differences", _sweeps(n + 1, "evaluations"), n,
+        Method("one-sided differences", _sweeps(n + 1, "evaluation[s]"), n,
                _differences(p, 1, f.counts) + f.counts, f.alive,
                partial(_one_sided, p), start=lambda: flat(p.run())),
-        Method("forward, online", _sweeps(n, "evaluations with tangents"), n,
+        Method("forward, online", _sweeps(n, "evaluation[s] with tangents"), n,
                (dual.counts + recording * 3) * n, dual.alive,
                partial(_online, p)),
         Method("forward, recorded", _sweeps(n, "forward", recording=True), n,
@@ -284,13 +285,13 @@ def second_order(p: Problem) -> list[Method]:
         Method("Hessian × vector, reverse over reverse", "1 recording, 1 backward", 1,
                gradient + g.graph.reverse().counts, tape + g.graph.reverse().alive,
                partial(_pulled, g), start=partial(_recording_reverse, g)),
-        Method("Hessian, differences of gradients", _sweeps(2 * n, "gradients"), n,
+        Method("Hessian, differences of gradients", _sweeps(2 * n, "gradient[s]"), n,
                _differences(g, 2, gradient), held,
                partial(_central, g)),
         Method("Hessian, forward over reverse", _sweeps(n, "forward", recording=True), n,
                gradient + g.forward(), tape + g.graph.forward().alive,
                partial(_pushed, g), start=partial(_recording_forward, g), reference=True),
-        Method("Hessian, reverse over forward", _sweeps(n, "slopes, each with 1 backward"), n,
+        Method("Hessian, reverse over forward", _sweeps(n, "slope[s], each with 1 backward"), n,
                (dual.counts + back.counts) * n, slope.evaluation.tape + back.alive,
                partial(_over_forward, p)),
         Method("Hessian, reverse over reverse", _sweeps(n, "backward", recording=True), n,
