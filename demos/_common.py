@@ -19,10 +19,10 @@ class Demo:
     """A demo that is run from the command line.
 
     `epochs` is how many there are unless --epochs says otherwise, and with --quick; None where
-    nothing is trained. `images` demos take --data.
+    nothing is trained. `images` demos take --data, and `plots` demos draw with matplotlib.
     """
 
-    def __init__(self, about, epochs=None, quick=None, images=False):
+    def __init__(self, about, epochs=None, quick=None, images=False, plots=True):
         parser = argparse.ArgumentParser(description=about.partition("\n")[0])
         option = parser.add_argument
         trains = f"how long to train ({epochs})" if epochs else "of no effect: nothing is trained"
@@ -39,7 +39,7 @@ class Demo:
         self.data = options.data if images else None
         self.files = []
         if self.out:
-            if find_spec("matplotlib") is None:
+            if plots and find_spec("matplotlib") is None:
                 parser.error("--out draws with matplotlib: pip install 'autobp[plot]'")
             try:
                 self.out.mkdir(parents=True, exist_ok=True)
@@ -74,9 +74,9 @@ class Demo:
 
 
 def whole(text, least=0):
-    if (n := int(text)) < least:
-        raise argparse.ArgumentTypeError(f"at least {least}, not {n}")
-    return n
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"a whole number, at least {least}, not {text}")
+    return int(text)
 
 
 def at_least_one(text):

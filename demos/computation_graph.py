@@ -10,9 +10,12 @@ from autobp import Tensor, draw, graph, sigmoid
 
 
 def main():
-    demo = Demo(__doc__)
+    demo = Demo(__doc__, plots=False)
 
-    x1, x2 = 1.0, -2.0
+    x1, x2 = (
+        Tensor(1.0, name="x1", requires_grad=False),
+        Tensor(-2.0, name="x2", requires_grad=False),
+    )
     w1, w2, b = Tensor(0.5, name="w1"), Tensor(0.25, name="w2"), Tensor(0.1, name="b")
     p1, p2 = w1 * x1, w2 * x2
     z = p1 + p2 + b
@@ -30,12 +33,13 @@ def main():
     print("\nBackward: each keeps the derivative of the loss by it.")
     for variable in (y, z, p1, p2, b, w1, w2):
         print(f"  ∂loss/∂{variable.name:3} {variable.grad:12.8f}")
-    by_hand = 2 * (y.item() - 1) * y.item() * (1 - y.item()) * x2
+    by_hand = 2 * (y.item() - 1) * y.item() * (1 - y.item()) * x2.item()
     print(f"  by hand, ∂loss/∂w2 = 2(y − 1)·y(1 − y)·x2 = {by_hand:.8f}")
 
     print("\nA node can hold others: a whole layer is one variable, used in one operation.")
     W = Tensor(np.array([[0.5, -0.5], [0.25, 1.0]]), name="W")
-    hidden = np.tanh(np.array([x1, x2]) @ W)
+    X = Tensor(np.array([1.0, -2.0]), name="X", requires_grad=False)
+    hidden = np.tanh(X @ W)
     hidden.name = "hidden"
     again = np.sum(hidden * hidden)
     print(indented(graph(again)))
@@ -44,10 +48,7 @@ def main():
     if demo.out:
         demo.save(draw(loss), "computation_graph.svg")
         demo.save(draw(again), "computation_graph_layer.svg")
-    off = abs(w2.grad - by_hand)
-    demo.done(
-        f"{len(graph(loss))} variables; ∂loss/∂w2 = {w2.grad:.8f}, by hand the same to {off:.0e}"
-    )
+    demo.done(f"{len(graph(loss))} variables; ∂loss/∂w2 = {w2.grad:.8f}, by hand {by_hand:.8f}")
 
 
 def indented(text):

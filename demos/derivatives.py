@@ -15,7 +15,7 @@ def f(x, y):
 
 
 def main():
-    demo = Demo(__doc__)
+    demo = Demo(__doc__, plots=False)
     a, b = 2.0, 3.0
     by_hand = np.cos(a) * b + 2 * a
 

@@ -84,7 +84,7 @@ def main():
         from autobp.draw import plots
 
         figure, ax = plots.figure()
-        plots.curves(runs, ax, xlabel="epoch", ylabel="training loss").set_yscale("log")
+        plots.curves(runs, ax, xlabel="epoch", ylabel="training loss")
         demo.save(figure, "difficulties.png")
     demo.done(f"{said} mistakes named, an overflow that does not happen, and a saw-tooth smoothed")
 

@@ -71,6 +71,14 @@ def deep(steps):
     return f
 
 
+def shown(found):
+    """Print a report, and go on only if it is whole."""
+    print(found)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return found
+
+
 def span(seconds):
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
@@ -116,23 +124,23 @@ def main():
     batch = 10 if demo.quick else 500
 
     print("All derivatives of n numbers in, one out:\n")
-    inputs = sweep_inputs(many_to_one, sizes, seed=demo.seed)
-    print(inputs, "\n\nAnd of one number in, n out:\n")
-    outputs = sweep_outputs(one_to_many, sizes, seed=demo.seed)
-    print(outputs)
+    inputs = shown(sweep_inputs(many_to_one, sizes, seed=demo.seed))
+    print("\nAnd of one number in, n out:\n")
+    outputs = shown(sweep_outputs(one_to_many, sizes, seed=demo.seed))
 
     x, y, source = images(batch, rng)
     print(f"\nThe gradient of a 784-100-10 network for a batch of {batch} ({source}):\n")
     shapes = (784, 100), (100,), (100, 10), (10,)
     parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
-    update = compare(network(x, y), *parameters, seed=demo.seed)
-    print(update)
+    update = shown(compare(network(x, y), *parameters, seed=demo.seed))
 
     print("\nPeak memory, measured, of a derivative through many steps of 8 kB each:\n")
     print(f"{'steps':>7}{FORWARD:>20}{REVERSE:>15}")
     memory = {FORWARD: [], REVERSE: []}
     for steps in depths:
         report = compare(deep(steps), 0.5)
+        if report.interrupted:
+            raise KeyboardInterrupt
         for way, peaks in memory.items():
             peaks.append(report[way].peak)
         print(f"{steps:7,}{memory[FORWARD][-1] / 1e6:17.3f} MB{memory[REVERSE][-1] / 1e6:12.3f} MB")

@@ -126,8 +126,9 @@ class Bench:
         figure, axes = plots.figure(1, len(self.panels), sharex=True, sharey=True, squeeze=False)
         for ax, (title, curves) in zip(axes[0], self.panels.items()):
             plots.curves(curves, ax, xlabel="epoch", title=f"{title}: median and middle half")
-            ax.set(xscale="log", yscale="log", ylim=(5e-4, None))
+            ax.set(xscale="log", yscale="log")
         axes[0, 0].set_ylabel("mean squared error")
+        axes[0, 0].set_ylim(bottom=5e-4)
         self.demo.save(figure, f"knobs_{name}.png")
 
 

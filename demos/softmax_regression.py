@@ -52,7 +52,10 @@ def main():
             xlabel="iteration", ylabel="loss above the least",
         ).set(yscale="log", ylim=(1e-13, 3))  # fmt: skip
         demo.save(figure, "softmax_regression.png")
-    counts = ", ".join(f"{run.iterations} {name}" for name, run in runs.items())
+    counts = ", ".join(
+        f"{name} {run.iterations if run.converged else f'more than {run.iterations}'}"
+        for name, run in runs.items()
+    )
     demo.done(f"loss {value!r} as in the textbook; iterations down to max|grad| < 1e-6: {counts}")
 
 

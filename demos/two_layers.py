@@ -27,11 +27,14 @@ def forward(p, X):
     Z1 = X @ p["W1"] + p["b1"]
     A1 = np.tanh(Z1)
     Z2 = A1 @ p["W2"] + p["b2"]
-    return {"Z1": Z1, "A1": A1, "Z2": Z2}
+    stages = {"Z1": Z1, "A1": A1, "Z2": Z2}
+    for name, stage in stages.items():
+        stage.name = name
+    return stages
 
 
 def main():
-    demo = Demo(__doc__)
+    demo = Demo(__doc__, plots=False)
 
     p = weights()
     stages = forward(p, X)
@@ -71,8 +74,10 @@ def main():
     if demo.out:
         from autobp import draw
 
-        small = cross_entropy(forward(p, X[:1])["Z2"], y[:1])
-        demo.save(draw(small, direction="TB"), "two_layers.svg")
+        sample = Tensor(X[:1], name="X", requires_grad=False)
+        loss_of_one = cross_entropy(forward(weights(), sample)["Z2"], y[:1])
+        loss_of_one.name = "loss"
+        demo.save(draw(loss_of_one, direction="TB"), "two_layers.svg")
     demo.done(f"loss {loss.item()!r}; library and textbook differ by {worst:.0e} at most")
 
 

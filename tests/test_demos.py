@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from autobp import cli
+from autobp.cost import compare, measuring
 
 DEMOS = cli.demos()
 NUMBER = r"[-+]?\d+\.\d*(?:e[-+]?\d+)?"
@@ -37,6 +38,11 @@ def quick(tmp_path_factory):
 
 def numbers(text):
     return [float(n) for n in re.findall(NUMBER, text)]
+
+
+def labels(path):
+    """The texts in a drawing."""
+    return {text.text for text in ElementTree.parse(path).getroot().findall(".//{*}text")}
 
 
 def after(text, start, end="\n\n"):
@@ -93,6 +99,38 @@ def test_without_a_folder_nothing_is_drawn(capsys, tmp_path, monkeypatch):
     assert cli.main(["demo", "losses"]) == 0
     assert capsys.readouterr().out.endswith("No pictures: see --out.\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_without_matplotlib_graphs_are_drawn(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert cli.main(["demo", "derivatives", "--out", str(tmp_path)]) == 0
+    assert [f.name for f in tmp_path.iterdir()] == ["derivatives.svg"]
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["demo", "losses", "--out", str(tmp_path)])
+    assert "pip install 'autobp[plot]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--epochs", "0"], ["--epochs", "ten"], ["--epochs", "1.5"], ["--seed", "-1"]]
+)
+def test_numbers_that_are_none(capsys, wrong):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["demo", "losses", *wrong])
+    least = 1 if wrong[0] == "--epochs" else 0
+    said = f"argument {wrong[0]}: a whole number, at least {least}, not {wrong[1]}\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_ctrl_c_ends_the_demo_of_the_costs_with_what_was_measured(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measuring, "_first", interrupted)
+    monkeypatch.setattr("autobp.cost.sweep_inputs", lambda *_, **__: compare(np.sum, np.ones(3)))
+    assert cli.main(["costs", "--quick"]) == 130
+    said = capsys.readouterr().out
+    assert "interrupted: what has no numbers was not reached" in said
+    assert "And of one number in" not in said
 
 
 def test_a_folder_that_cannot_be_made(capsys, tmp_path):
@@ -164,13 +202,14 @@ def test_softmax_regression(quick):
     expected = [0.30213245, -1.75779321, 1.69566076, 0.5254108, -2.19194012, 2.22652932]
     assert numbers(after(text, "gradient  ", "less")) == pytest.approx(expected, abs=1e-8)
     assert float(after(text, "2·reg·W: ", " at most")) < 1e-12
+    assert "max|grad| < 1e-6: plain more than 200, momentum 0.5 133, momentum 0.9 more" in text
     assert re.search(
         r"momentum 0.5 +stopped after 1\d\d iterations: max\|grad\| = .* < 1e-06", text
     )
 
 
 def test_two_layers(quick):
-    text, _ = quick("two_layers")
+    text, (drawn,) = quick("two_layers")
     expected = [
         [-1.36253581e-04, 4.87491807e-04, -2.47960226e-05],
         [-1.64985210e-04, 1.01574088e-03, -5.99877659e-05],
@@ -179,6 +218,9 @@ def test_two_layers(quick):
     assert numbers(after(text, "Z2 = ", "loss")) == pytest.approx(np.ravel(expected), abs=1e-12)
     assert float(after(text, "reg = 0.001: ", "\n")) == pytest.approx(1.098427770814438, abs=1e-12)
     assert_same(text, 11)
+    said = labels(drawn)
+    assert {"Z1 (1, 4)", "A1 (1, 4)", "Z2 (1, 3)", "loss"} < said
+    assert not any(label.startswith(".grad") for label in said)  # left over from the batch
 
 
 def assert_same(text, rows):
@@ -215,8 +257,10 @@ def test_numerical_gradient(quick):
 
 
 def test_computation_graph(quick):
-    text, _ = quick("computation_graph")
-    assert "p2   = multiply(w2, -2.0)" in text
+    text, (drawn, layer) = quick("computation_graph")
+    assert {"x1", "x2", "w1", "w2", "b"} < labels(drawn)
+    assert "X (2,)" in labels(layer)
+    assert "p2   = multiply(w2, x2)" in text
     assert numbers(after(text, "∂loss/∂w2 ", "\n")) == numbers(after(text, "x2 = ", "\n"))
 
 
