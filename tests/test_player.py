@@ -110,6 +110,15 @@ def test_vectors_give_outer_products():
     assert says[-2:] == ["grad of x: 0 + w @ g =", "grad of w: 0 + outer(x, g) ="]
 
 
+def test_signs_are_in_parentheses():
+    step = script(np.tanh(Tensor(-0.6, name="x"))).backward[-1]
+    assert step.why == "local derivative ∂t1/∂x = 1 − t1² = 1 − (−0.537)² = 0.7116"
+    x, y = Tensor([1.0, 2.0], name="x"), Tensor([3.0, 4.0], name="y")
+    says = [step.says for step in script(np.sum(-x - x / y)).backward]
+    assert "grad of t3: 0 + (−g) =" in says
+    assert "grad of y: 0 + (−g × t3 / y) =" in says
+
+
 def test_a_factor_that_only_rounds_to_one_is_not_left_out():
     x = Tensor(2.0, name="x")
     assert script(x * 1.00001).forward[0].says == "t1 = 2 × 1.00001 ="

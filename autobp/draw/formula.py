@@ -51,7 +51,7 @@ class Term(NamedTuple):
 
     def within(self, binding: int = _PRODUCT, first: bool = False) -> str:
         """As an operand: in parentheses where it would fall apart, or begins with a sign."""
-        loose = self.binding < binding or (self.binding == _SIGN and not first)
+        loose = self.binding < binding or (self.text.startswith("−") and not first)
         return f"({self.text})" if loose else self.text
 
 
@@ -125,7 +125,7 @@ def _reduced(name: str, args: Sequence[Term]) -> Term | None:
                 return other
             if one.text == "−1":
                 return _negative(other)
-        if args[0] == args[1] and args[0].binding == _ATOM:
+        if args[0] == args[1] and args[0].binding >= _SIGN:
             return _power(args[0], 2)
     return args[0] if name == "divide" and args[1].text == "1" else None
 

@@ -290,7 +290,8 @@ class Script:
             if before is not None:
                 why += f"; this adds {arrow.term}"
         so_far = "0" if before is None else brief(before)
-        says = f"grad of {self.names[use.source]}: {so_far} + {arrow.product} ="
+        added = Term(arrow.product).within()
+        says = f"grad of {self.names[use.source]}: {so_far} + {added} ="
         self.arrow_of[use.place] = len(self.arrows)
         self.arrows.append(arrow)
         return Step(
