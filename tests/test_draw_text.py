@@ -81,6 +81,19 @@ def test_a_gradient_that_was_not_computed_is_a_dash():
     assert text.startswith("no gradients: they are those of one number")
 
 
+def test_the_tree_sums_up_and_the_equations_say_it_all():
+    W = Tensor([[1.0, 2.0], [3.0, -4.0]], name="W")
+    tree, forward, backward = parts(graph(np.sum(W * np.ones(9).reshape(9, 1, 1))).text())
+    assert tree[-2] == "   ├─ W: input           (2,2) −4 … 3   grad (2,2) all 9"
+    assert "W = input           [[1, 2], [3, −4]]" in forward
+    assert backward[-1].endswith("[[9, 9], [9, 9]]")
+
+
+def test_wide_characters_take_two_columns():
+    text = graph(Tensor(1.0, name="変数") * Tensor(2.0, name="wide")).text()
+    assert "├─ 変数: input   1   grad 2\n└─ wide: input   2   grad 1" in text
+
+
 def test_names_are_told_apart_and_shown_on_one_line():
     a, b = Tensor(1.0, name="w"), Tensor(2.0, name="w")
     text = graph(a * b * Tensor(3.0, name="a\nb")).text()

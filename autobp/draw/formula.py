@@ -55,17 +55,24 @@ class Term(NamedTuple):
         return f"({self.text})" if loose else self.text
 
 
-def brief(value: Any) -> str:
+def brief(value: Any, most: int = FEW) -> str:
     """A number; a few numbers; of many, the shape and the range.
 
-    >>> brief(np.array([0.5, -1.0])), brief(np.arange(6.0))
-    ('[0.5, −1]', '(6,) 0 … 5')
+    >>> brief(np.array([0.5, -1.0])), brief(np.arange(6.0)), brief(np.ones((2, 3)))
+    ('[0.5, −1]', '(6,) 0 … 5', '(2,3) all 1')
+    >>> brief(np.array([1.0, 2.0, 3.0, 4.0, np.nan]))
+    '(5,) with NaN'
     """
     value = np.asarray(value)
-    if value.size <= FEW:
+    if value.size <= most:
         return few(value)
     shape = str(value.shape).replace(" ", "")
-    return f"{shape} {number(np.min(value))} … {number(np.max(value))}"
+    low, high = np.min(value), np.max(value)
+    if np.isnan(low):
+        return f"{shape} with NaN"
+    return (
+        f"{shape} all {number(low)}" if low == high else f"{shape} {number(low)} … {number(high)}"
+    )
 
 
 def quantity(value: Any) -> Term:

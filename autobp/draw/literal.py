@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["breadth", "few", "number", "quoted", "record", "shown"]
+__all__ = ["breadth", "columns", "few", "number", "quoted", "record", "shown"]
 
 _UNSAFE = {"Cc", "Cs", "Co", "Zl", "Zp"}
 _HIDDEN = set(
@@ -65,6 +65,15 @@ def _plain(c: str) -> bool:
     return unicodedata.category(c) not in _UNSAFE and c not in _HIDDEN and not noncharacter
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes, of which wide characters have two each.
+
+    >>> columns("変数 x"), columns("x")
+    (6, 1)
+    """
+    return len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+
+
 def breadth(text: str) -> float:
     """How many ems a text with wide characters takes, which not all builds of Graphviz know; 0 if it
     has none.
@@ -72,7 +81,7 @@ def breadth(text: str) -> float:
     >>> breadth("変数 x"), breadth("x")
     (3.2, 0)
     """
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    wide = columns(text) - len(text)
     return wide and wide + 0.6 * (len(text) - wide)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from autobp.draw.diagram import Diagram, Node, diagram
-from autobp.draw.formula import Term, operation, quantity, rule
-from autobp.draw.literal import few, number, shown
+from autobp.draw.formula import Term, brief, operation, quantity, rule
+from autobp.draw.literal import columns, shown
 from autobp.draw.marks import Mark, marks
 from autobp.graph import Graph
 
@@ -19,6 +19,7 @@ __all__ = ["text"]
 _DEEPEST = 16  # levels of the tree
 _MOST = 60  # lines of each part
 _WIDEST = 60  # columns before the numbers
+_FEW = 2  # numbers that are written out in the tree, whose lines have two lots of them
 
 
 def text(graph: Graph, names: Mapping[str, Any] | None = None) -> str:
@@ -49,15 +50,10 @@ def _unique(found: Diagram) -> list[str]:
 
 
 def _aligned(lines: list[Line]) -> list[str]:
-    width = min(max(len(what) for what, _ in lines), _WIDEST)
-    return [f"{what:{width}}   {numbers}".rstrip() for what, numbers in lines]
-
-
-def _numbers(value: Any) -> str:
-    if np.size(value) <= 4:
-        return few(value)
-    ends = f"{number(np.min(value))} … {number(np.max(value))}"
-    return f"{np.shape(value)} {ends}"
+    width = min(max(columns(what) for what, _ in lines), _WIDEST)
+    return [
+        f"{what}{' ' * (width - columns(what))}   {numbers}".rstrip() for what, numbers in lines
+    ]
 
 
 def _tree(found: Diagram, called: list[str]) -> list[Line]:
@@ -96,9 +92,9 @@ def _tree(found: Diagram, called: list[str]) -> list[Line]:
 
 
 def _about(node: Node, found: list[Mark]) -> str:
-    parts = [_numbers(node.value)]
+    parts = [brief(node.value, _FEW)]
     if node.kind != "constant":
-        parts.append("grad " + ("—" if node.gradient is None else _numbers(node.gradient)))
+        parts.append("grad " + ("—" if node.gradient is None else brief(node.gradient, _FEW)))
     return "   ".join([*parts, *(m.text for m in found if m.kind != "zero")])
 
 
@@ -112,7 +108,7 @@ def _forward(found: Diagram, called: list[str]) -> list[Line]:
         t = node.tensor
         if node.kind == "result" and t is not None and t.primitive is not None:
             right = operation(t.primitive, _terms(node, called), t.params).text
-        lines.append((f"{called[node.index]} = {right}", _numbers(node.value)))
+        lines.append((f"{called[node.index]} = {right}", brief(node.value)))
     return lines
 
 
@@ -139,10 +135,10 @@ def _backward(found: Diagram, called: list[str]) -> list[Line]:
             node.tensor, use.slot, Term(called[use.target]), _terms(node, called), carried
         )
         right = formula[0] if formula else f"{node.operation}, backward, of {carried.text}"
-        sign, numbers = "=", _numbers(use.contribution)
+        sign, numbers = "=", brief(use.contribution)
         if use.source in sums:
             sums[use.source] = sums[use.source] + use.contribution
-            sign, numbers = "+=", f"{numbers} → {_numbers(sums[use.source])}"
+            sign, numbers = "+=", f"{numbers} → {brief(sums[use.source])}"
         else:
             sums[use.source] = use.contribution
         lines.append((f"∂{called[use.source]} {sign} {right}", numbers))
