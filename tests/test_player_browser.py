@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, graph, play, scope
+from autobp import Tensor, graph, play, relu, scope
 from autobp.draw.formula import brief
 from tests.drawing import classifier, needs_dot
+from tests.drawing import neuron as scalar_neuron
 from tests.test_player import example, samples
 
 CHROMIUM = (
@@ -459,6 +460,53 @@ def test_text_is_legible_and_nothing_is_cut(small, width):
         ".map((t) => t.textContent); })"
     )
     assert spilt == []
+
+
+def dead():
+    X, b = np.arange(18.0).reshape(6, 3), Tensor([-500.0, 0.0, 0.0, -500.0], name="b")
+    h = relu(X @ Tensor(np.ones((3, 4)), name="W") + b)
+    return np.sum(h @ Tensor([0.25, -1.125, 1.0625, 0.0], name="V"))
+
+
+@pytest.mark.parametrize("program", [example, dead, scalar_neuron])
+def test_what_fits_needs_no_scrolling(page, tmp_path, program):
+    page.width(1300)
+    page.open(play(program()), tmp_path / "x.html")
+    for step in (0, page.steps // 2, page.steps):
+        page.go(step)
+        assert page(
+            "const s = document.getElementById('stage');"
+            "return [s.scrollWidth - s.clientWidth, s.scrollHeight - s.clientHeight]"
+        ) == [0, 0]
+
+
+def test_words_in_the_panel_are_whole(page, tmp_path):
+    page.width(1300)
+    page.open(play(dead()), tmp_path / "x.html")
+    page.go(page.steps)
+    page.focus("n0")
+    for cells in ("#used thead th", "#uses th"):
+        lines = page(
+            "return [...document.querySelectorAll(arguments[0])].map((e) => {"
+            " const r = document.createRange(); r.selectNodeContents(e);"
+            " return r.getClientRects().length; })",
+            cells,
+        )
+        assert set(lines) == {1}
+    assert page(
+        "return [...document.querySelectorAll('#used td')].every((e) => e.scrollWidth <= e.clientWidth)"
+    )
+
+
+def test_what_is_not_finite_stands_out_of_many_numbers(page, tmp_path):
+    x = Tensor(np.r_[np.arange(1.0, 20.0), -1.0], name="x")
+    with np.errstate(invalid="ignore"):
+        page.open(play(np.sum(np.sqrt(x) * 2)), tmp_path / "x.html")
+    assert page.marked("warning") == []
+    page.go(2)
+    assert page.marked("warning") == ["n1", "n2"]
+    page.go(page.steps)
+    assert page.marked("warning") == ["n0", "n1", "n2", "n3"]
 
 
 def test_boxes_have_room_for_every_number(page, tmp_path):

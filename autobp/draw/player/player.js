@@ -89,7 +89,10 @@
       g.classList.toggle("unknown", inside.every((m) => values[m] === null));
       g.classList.toggle("done", inside.every((m) => values[m] !== null && values[m] !== "?"));
       g.classList.toggle("arrived", line === reverse && inside.some((m) => slopes[m] !== null));
-      g.classList.toggle("warning", inside.some((m) => /NaN|inf/.test(`${values[m]} ${slopes[m]}`)));
+      // of many numbers the finite ones are summed up, and a mark tells of the others
+      const told = [...g.querySelectorAll(".mark")].filter((t) => g.classList.contains(t.classList.contains("late") ? "arrived" : "done"));
+      const said = [...inside.map((m) => `${values[m]} ${slopes[m]}`), ...told.map((t) => t.textContent)];
+      g.classList.toggle("warning", said.some((text) => /NaN|inf\b/.test(text)));
       if (inside.length > 1 || items[n][1] === "part") continue;
       label(g, "value", values[n] ?? "");
       if (items[n][1] !== "constant") label(g, "grad", word + (slopes[n] ?? "—"));
@@ -122,10 +125,11 @@
   function fit() {
     if (!views.length) return;
     const svg = drawn[view].box.querySelector("svg");
-    const natural = (Number(svg.getAttribute("viewBox").split(/[\s,]+/)[2]) * 4) / 3;
-    // at its natural size letters are 14.7 pixels high; the width of the page makes them 11 at least
-    const scale = Math.min(Math.max((stage.clientWidth - 16) / natural, 0.76), 1.2) * zoom;
-    svg.style.width = `${natural * scale}px`;
+    const [width, height] = svg.getAttribute("viewBox").split(/[\s,]+/).slice(2).map((n) => (Number(n) * 4) / 3);
+    const tallest = parseFloat(getComputedStyle(stage).maxHeight) || Infinity;
+    // at its natural size letters are 14.7 pixels high; what there is room for makes them 11 at least
+    const scale = Math.max(Math.min(stage.clientWidth / width, (tallest - 16) / height, 1.2), 0.751) * zoom;
+    svg.style.width = `${width * scale}px`;
   }
 
   // ── words ──────────────────────────────────────────────────────────────────────────────────────
