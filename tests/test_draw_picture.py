@@ -71,6 +71,8 @@ def test_options_are_checked():
             draw(neuron(), **option)
     with pytest.raises(TypeError, match=r"graph\(\) takes Tensors, not float"):
         draw(3.0)
+    with pytest.raises(TypeError, match=r"draw\(\) takes the result of a computation, or several"):
+        draw()
 
 
 def test_graphs_and_results_are_drawn_alike():

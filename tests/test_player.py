@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, custom, detect_anomaly, graph, play, scope, softmax
+from autobp import Tensor, custom, detect_anomaly, graph, nn, play, scope, softmax
 from autobp.draw import layout
 from autobp.draw.diagram import diagram
 from autobp.draw.dot import label_of
@@ -108,6 +108,12 @@ def test_broadcasting_is_undone_by_a_sum():
 def test_vectors_give_outer_products():
     says = [step.says for step in script(example()).backward]
     assert says[-2:] == ["grad of x: 0 + w @ g =", "grad of w: 0 + outer(x, g) ="]
+
+
+def test_what_changes_no_shape_is_left_out():
+    model = nn.Linear(3, 2, rng=np.random.default_rng(0))
+    says = [step.says for step in script(np.sum(model(np.ones((5, 3))))).backward]
+    assert "grad of weight: 0 + gᵀ @ array0 =" in says
 
 
 def test_signs_are_in_parentheses():

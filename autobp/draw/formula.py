@@ -202,6 +202,8 @@ def rule(
         given = [terms[a] if isinstance(a, Tensor) else quantity(a) for a in node.args]
         if node.primitive is where and np.ndim(node.args[0]) == 0:
             terms[node] = given[1] if node.args[0] else given[2]
+        elif node.primitive is shape.reshape_ and np.shape(node.args[0]) == node.shape:
+            terms[node] = given[0]  # rules need it for other shapes
         else:
             terms[node] = _reduced(node.primitive.name, given) or operation(
                 node.primitive, given, node.params

@@ -54,6 +54,8 @@ def picture(
     _one_of("passes", passes, get_args(Passes))
     _one_of("direction", direction, get_args(Direction))
     _one_of("theme", theme, tuple(THEMES))
+    if not results:
+        raise TypeError("draw() takes the result of a computation, or several")
     if limit < 10:
         raise ValueError(f"limit={limit}: a picture needs room for 10 nodes at least")
     one = results[0] if len(results) == 1 else None

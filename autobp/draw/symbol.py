@@ -23,7 +23,7 @@ _INFIX = {
 }
 ORDERED = {"subtract", "divide", "matmul", "power", "remainder"}  # a − b is not b − a
 _RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_SHORT = 4  # characters of a name that can stand in a label
+_SHORT = 8  # characters of a name that can stand in a label
 
 
 def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:

@@ -137,7 +137,9 @@ class Player:
         for notebooks that are not trusted, where there are no frames. Never an exception."""
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         try:
-            summary = "<summary>The graph, as a picture</summary>"
+            summary = (
+                "<summary>The graph as a picture (the player needs a trusted notebook)</summary>"
+            )
             still = f"<details>{summary}{self._picture()}</details>"
             bundle["text/html"] = f"{still}\n{self._frame()}"
         except Exception as error:
