@@ -96,7 +96,8 @@ def test_typed():
 
 
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="installed without the README")
-def test_readme_blocks_run_and_print_what_they_say():
+def test_readme_blocks_run_and_print_what_they_say(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # which is where they write their files
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```(\w*)\n(.*?)```", text, re.S)
     names, printed = {}, ""
