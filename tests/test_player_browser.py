@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autobp import Tensor, graph, play, relu, scope
+from autobp.draw import layout
 from autobp.draw.formula import brief
 from tests.drawing import classifier, needs_dot
 from tests.drawing import neuron as scalar_neuron
@@ -357,6 +358,10 @@ def test_a_number_is_hidden_until_asked_for(small):
     small("document.getElementById('text').open = true")
     hidden = small.data["sums"][0]
     assert hidden not in small(seen)
+    rows = "return [...document.querySelectorAll('#rows tr')].map((r) => r.cells[2].textContent)"
+    small("document.getElementById('text').dispatchEvent(new Event('toggle'))")
+    assert small(rows)[7:9] == ["grad of t2: 0 + 1 × 0.7116", "t2"]
+    assert set(small(rows)[8:]) == {"t2", "a", "b"}
     small.press("\ue014")
     assert small.at == 8
     small.go(small.steps)
@@ -507,6 +512,16 @@ def test_what_is_not_finite_stands_out_of_many_numbers(page, tmp_path):
     assert page.marked("warning") == ["n1", "n2"]
     page.go(page.steps)
     assert page.marked("warning") == ["n0", "n1", "n2", "n3"]
+
+
+def test_without_a_picture_there_is_nothing_to_zoom(page, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(layout, "find_spec", lambda name: None)
+    page.open(play(scalar_neuron()), tmp_path / "x.html")
+    page.go(page.steps)
+    assert "apt install graphviz" in page("return document.getElementById('stage').innerText")
+    assert not page("return document.getElementById('larger').offsetParent")
+    assert page.text("sentence").startswith("grad of ")
 
 
 def test_boxes_have_room_for_every_number(page, tmp_path):

@@ -252,14 +252,17 @@
       $("rows").replaceChildren(
         ...line.steps.map((step, k) => {
           const row = make("tr");
-          row.append(make("td", k + 1), make("td", name(k)), make("td", step[1].replace(/ =$/, "")), make("td"), make("td", step[6]));
+          row.append(make("td", k + 1), make("td", name(k)), make("td"), make("td"), make("td", step[6]));
           return row;
         }),
       );
     }
     [...$("rows").rows].forEach((row, k) => {
       const veil = predicting() && (k >= line.at || (hidden && k === line.at - 1));
-      row.cells[3].textContent = veil ? "?" : line.steps[k][2];
+      const [item, says, result] = line.steps[k];
+      // what is yet to come would tell numbers that are to be found before it
+      row.cells[2].textContent = predicting() && k >= line.at ? items[item][0] : says.replace(/ =$/, "");
+      row.cells[3].textContent = veil ? "?" : result;
       if (k === line.at - 1) row.setAttribute("aria-current", "step");
       else row.removeAttribute("aria-current");
     });
@@ -418,6 +421,7 @@
   [turn, 1, data.backward.length - 1].forEach((n, i) => {
     $("segments").children[i].style.flexGrow = n;
   });
+  document.querySelector(".tools").hidden = !views.length;
   addEventListener("resize", fit);
   fit();
   draw();
