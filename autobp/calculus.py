@@ -67,6 +67,8 @@ def as_value(data: Any, dtype: Any = None) -> Any:
         return data
     if isinstance(data, Variable):
         data = data.bare()
+        if isinstance(data, Variable):
+            return (data if dtype is None else ops.astype(data, dtype=dtype)).settled()
     if isinstance(data, np.float64) and dtype is None:
         return float(data)
     try:
@@ -85,6 +87,8 @@ def as_value(data: Any, dtype: Any = None) -> Any:
 def operand(a: Any) -> Any:
     """A constant argument in the form that is recorded: a number or an ndarray of numbers."""
     kind = type(a)
+    if isinstance(a, Variable):
+        return a
     if kind is float or kind is int or (kind is np.ndarray and a.ndim and a.dtype.kind in "fiub"):
         return a
     array = np.asarray(a)
@@ -105,6 +109,7 @@ def evaluate(
     """Compute the value of an operation; `args` are what its values are called in messages."""
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records it too
+            v.beside(args)
             result = v.apply(primitive, values, params)
             return result if result.requires_grad else result.value
     try:
@@ -221,10 +226,11 @@ def project(c: Array, primal: Array) -> Array:
         if have != shape:
             c = _widened(c, have, shape)
     if type(primal) is float:
-        return c if isinstance(c, Variable) else float(c)
+        return c.settled() if isinstance(c, Variable) else float(c)
     if type(c) is float:
         return c if primal.dtype == np.float64 else primal.dtype.type(c)
-    return c if c.dtype == primal.dtype else c.astype(primal.dtype)
+    c = c if c.dtype == primal.dtype else c.astype(primal.dtype)
+    return c.settled() if not shape and isinstance(c, Variable) else c
 
 
 def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 
 from autobp.calculus import as_value, project
 from autobp.context import clock, current
+from autobp.primitive import Variable
 from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, refilled
 
@@ -106,7 +107,7 @@ def own(value: Any) -> Any:
 
 def like(given: Any, value: Any, what: str) -> Any:
     """A tangent or a cotangent that was handed in, checked against the value that it belongs to."""
-    if not isinstance(given, Tensor):
+    if not isinstance(given, Variable):
         given = np.array(as_value(given))[()]
     if np.shape(given) != np.shape(value):
         raise ValueError(f"{what} has shape {np.shape(given)}, its value {np.shape(value)}")

@@ -12,7 +12,7 @@ from autobp.counts import Sweeps
 from autobp.forward import in_order, jvp, pushed
 from autobp.graph import Trace, trace
 from autobp.primitive import Array
-from autobp.reverse import chosen_arguments, grad, is_one, positions, pulled
+from autobp.reverse import chosen_arguments, derived, grad, is_one, positions, pulled
 from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
@@ -56,7 +56,7 @@ def jacobian(
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
 
-    return all_partials
+    return derived(all_partials, function, "jacobian")
 
 
 def _forward_is_cheaper(
@@ -139,7 +139,8 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     array([[6., 2.],
            [2., 0.]])
     """
-    return jacobian(grad(function, argnums), argnums, mode="forward")
+    both = jacobian(grad(function, argnums), argnums, mode="forward")
+    return derived(both, function, "hessian")
 
 
 def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

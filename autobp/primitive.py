@@ -20,7 +20,7 @@ There are four forms, by what has to be said:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, wraps
 from itertools import count
 from typing import Any
 
@@ -38,6 +38,7 @@ __all__ = [
     "implements",
     "linear",
     "same",
+    "whole",
 ]
 
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
@@ -54,9 +55,12 @@ def same(t: Array, *_: Array, **__: Any) -> Array:
 
 
 class Variable:
-    """What a primitive does not evaluate itself but asks to take the operation over: a Tensor."""
+    """What a primitive does not evaluate itself but asks to take the operation over: a Tensor, or
+    what stands for an array while a program is written down."""
 
     __slots__ = ()
+
+    dtype: Any
 
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         raise NotImplementedError
@@ -64,10 +68,36 @@ class Variable:
     def bare(self) -> Any:
         raise NotImplementedError
 
+    def settled(self) -> Any:
+        """Itself in the form in which a tensor keeps it."""
+        return self
+
+    def beside(self, args: Sequence[Any]) -> None:
+        """Told, before it takes an operation over, what the arguments were recorded as."""
+
+    def keep(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        raise NotImplementedError
+
 
 def constant(a: Any) -> Any:
     """The bare value, for what takes no part in differentiation: a condition, a comparison."""
     return a.bare() if isinstance(a, Variable) else a
+
+
+def whole(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A part of a rule that is constant and assigns into arrays: while a program is written down,
+    it is run and written down as a whole, since an array that stands for others is not assigned."""
+
+    @wraps(function)
+    def taken_over(*args: Any) -> Any:
+        args = tuple(map(constant, args))
+        for a in args:
+            for part in a if isinstance(a, tuple) else (a,):
+                if isinstance(part, Variable):
+                    return part.keep(function, args)
+        return function(*args)
+
+    return taken_over
 
 
 class Each:
@@ -104,6 +134,11 @@ class Primitive:
         for a in args:
             if isinstance(a, Variable):
                 return a.apply(self, args, params)
+        if "index" in params:
+            index = params["index"]
+            for i in index if type(index) is tuple else (index,):
+                if isinstance(i, Variable):
+                    return i.apply(self, args, params)
         return self.function(*args, **params)
 
     def push(

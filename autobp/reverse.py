@@ -270,7 +270,15 @@ def value_and_grad(
         nests = refilled([args[i] for i in where], gradients)
         return value, nests[0] if is_one(argnums) else tuple(nests)
 
-    return with_gradient
+    return derived(with_gradient, function, "value_and_grad")
+
+
+def derived(derivative: Callable[..., Any], function: Callable[..., Any], title: str) -> Any:
+    """A derivative with a name that says of what, and with the arguments of that."""
+    name = getattr(function, "__name__", "")
+    derivative.__name__ = f"{title}_{name}" if name.isidentifier() else title
+    derivative.__wrapped__ = function  # type: ignore[attr-defined]
+    return derivative
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -289,7 +297,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
     {'w': 5.0, 'b': 1.0}
     """
     both = value_and_grad(function, argnums)
-    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+    return derived(lambda *args, **kwargs: both(*args, **kwargs)[1], function, "grad")
 
 
 def is_one(argnums: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Primitive, bilinear, general
+from autobp.primitive import Array, Primitive, bilinear, general, whole
 from autobp.rules.neural import floating
 
 Pair = tuple[int, int]
@@ -132,6 +132,7 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
     return reduce(np.maximum, views)
 
 
+@whole
 def _greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
     hit = np.empty((*size, *y.shape), bool)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Primitive, Variable, constant, implements, linear
+from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, whole
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import axis_of
 
@@ -36,6 +36,7 @@ def _put(x: Array, v: Array, index: Index) -> Array:
     return z
 
 
+@whole
 def _last(index: Index, shape: tuple[int, ...]) -> Array:
     """1 where a written value survives, 0 where a later one to the same place overwrote it."""
     order = np.full(shape, -1)
@@ -62,6 +63,8 @@ def prepared(index: Index) -> Index:
     """An index that later changes to the caller's lists and arrays cannot reach."""
     if isinstance(index, tuple):
         return tuple(prepared(list(i) if isinstance(i, tuple) else i) for i in index)
+    if isinstance(index, Variable) and index.bare() is index and index.dtype.kind in "iub":
+        return index  # an array that is being written down
     if isinstance(index, Variable):
         raise TypeError(
             "a Tensor holds floating-point numbers and cannot be an index;"
@@ -71,6 +74,11 @@ def prepared(index: Index) -> Index:
         index = np.asarray(index)
         return index if index.size else index.astype(int)
     return index.copy() if isinstance(index, np.ndarray) else index
+
+
+def _indices(indices: Any) -> Any:
+    indices = prepared(indices)
+    return indices if isinstance(indices, Variable) else np.asarray(indices)
 
 
 class At:
@@ -112,7 +120,7 @@ def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise"
     if axis is None:
         a, axis = np.ravel(a), 0
     axis = axis_of(axis, a.ndim)
-    indices = np.asarray(prepared(indices))
+    indices = _indices(indices)
     n = a.shape[axis]
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"take: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
@@ -129,17 +137,18 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
         arr, axis = np.ravel(arr), 0
     axis = axis_of(axis, arr.ndim)
     # Broadcasting ranges along the other axes; where an axis of the indices is 1, take 0…n all the same.
-    grid = [
+    grid: list[Any] = [
         np.arange(n).reshape([-1 if i == k else 1 for i in range(arr.ndim)])
         for k, n in enumerate(arr.shape)
     ]
-    grid[axis] = np.asarray(prepared(indices))
+    grid[axis] = _indices(indices)
     return getitem(arr, index=tuple(grid))
 
 
 @implements(np.compress)
 def compress(condition: Any, a: Array, axis: int | None = None) -> Array:
-    condition = np.asarray(constant(condition))
+    condition = constant(condition)
+    condition = condition if isinstance(condition, Variable) else np.asarray(condition)
     if condition.ndim != 1:
         raise ValueError(f"compress takes a condition of 1 dimension, not {condition.ndim}")
     return take(a, np.flatnonzero(condition), axis)
