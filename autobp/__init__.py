@@ -4,6 +4,7 @@ Write NumPy on Tensors; the program is recorded as a graph, and everything else 
 """
 
 from autobp.check import GradientError, check_gradients
+from autobp.compile import CaptureError, compile
 from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom import custom
 from autobp.draw import draw
@@ -34,6 +35,7 @@ __all__ = [
     "Graph",
     "draw",
     "play",
+    "compile",
     "check_gradients",
     "numerical_gradient",
     "custom",
@@ -52,4 +54,5 @@ __all__ = [
     "avg_pool2d",
     "NoRuleError",
     "GradientError",
+    "CaptureError",
 ]

@@ -32,6 +32,7 @@ LAYERS = [
     "counts",
     "higher",
     "custom",
+    "compile",
     "check",
     "numerical",
     "files",

@@ -1,0 +1,391 @@
+"""Entry: the program for arguments of one form, from the call in which it was written down."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from autobp.compile.capture import Captured, Recorder
+from autobp.compile.compiled import CaptureError
+from autobp.compile.passes import own_results
+from autobp.compile.program import Program, Step
+from autobp.compile.source import CHANGED, LARGE, Writer, array_text, helper_sources
+from autobp.compile.surroundings import surroundings
+from autobp.context import clock
+from autobp.graph import own
+from autobp.tensor import Tensor
+from autobp.tree import leaves, transformed
+
+__all__ = ["Entry", "written_down"]
+
+
+class _Arguments:
+    """How the arguments of one signature are told and taken apart, as text for the check and for the
+    program, while they are replaced by what is captured."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.tests: list[str] = []
+        self.objects: dict[str, Any] = {"ndarray": np.ndarray, "Tensor": Tensor}
+        self.bindings: list[tuple[Step, str]] = []  # what is within a nest, and where
+        self.tensors: dict[Tensor, _Held] = {}
+
+    def known(self, thing: Any) -> str:
+        for name, other in self.objects.items():
+            if other is thing:
+                return name
+        name = f"k{len(self.objects)}"
+        self.objects[name] = thing
+        return name
+
+    def take(self, x: Any, where: str, name: str) -> Any:
+        """What the function is given instead of x."""
+        kind = type(x)
+        if isinstance(x, dict | list | tuple):
+            self.tests.append(f"type({where}) is {self.known(kind)}")
+            if isinstance(x, dict):
+                self.tests.append(f"tuple({where}) == {self.known(tuple(x))}")
+                taken = {
+                    k: self.take(v, f"{where}[{_key(k, self)}]", _inner(name, k))
+                    for k, v in x.items()
+                }
+                result = x.copy()
+                result.update(taken)
+                return result
+            self.tests.append(f"len({where}) == {len(x)}")
+            parts = [self.take(v, f"{where}[{i}]", f"{name}{i}") for i, v in enumerate(x)]
+            return kind(*parts) if hasattr(x, "_fields") else kind(parts)
+        if isinstance(x, np.ndarray):
+            if kind not in (np.ndarray, np.memmap) or x.dtype.kind not in "biufc":
+                raise CaptureError(
+                    f"compile cannot capture the argument {name}, a {kind.__name__} of {x.dtype}:"
+                    " arrays of numbers are what programs are written for"
+                )
+            self.tests.append(
+                f"type({where}) is {self.known(kind)} and {where}.shape == {x.shape!r}"
+                f" and {where}.dtype == {self.known(x.dtype)}"
+            )
+            return self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
+        if isinstance(x, Tensor):
+            return self.tensor(x, where, name)
+        if isinstance(x, np.generic) or kind in (float, int, complex):
+            self.tests.append(f"type({where}) is {self.known(kind)}")
+            return self.argument(x, where, name)
+        if kind is np.random.Generator:
+            self.tests.append(f"type({where}) is {self.known(kind)}")
+            rng = self.recorder.generator(x, name)
+            self.bindings.append((rng._handle.step, where))
+            return rng
+        if kind is str:
+            self.tests.append(f"{where} == {x!r}")
+        else:
+            self.tests.append(f"{where} is {self.known(x)}")
+        return x
+
+    def argument(self, x: Any, where: str, name: str) -> Captured:
+        captured = self.recorder.argument(x, name)
+        self.bindings.append((captured.step, where))
+        return captured
+
+    def tensor(self, t: Tensor, where: str, name: str) -> Tensor:
+        """A Tensor is given as it is, with its value and its gradient captured until the end."""
+        known = self.known(t)
+        if t in self.recorder.known:
+            self.tests.append(f"{where} is {self.tensors[t].where}")
+            return t
+        del self.objects[known]
+        self.tests.append(f"type({where}) is Tensor and {where}.primitive is None")
+        self.tests.append(f"{where}.level == {t.level}")
+        held = _Held(t, where, t.value, t.grad)
+        self.tensors[t] = held
+        self.recorder.known.add(t)
+        self.plain(t.value, f"{where}.value")
+        t.value = held.captured = self.argument(t.value, f"{where}.value", t.name or name)
+        if t.grad is None:
+            self.tests.append(f"{where}.grad is None")
+        else:
+            self.plain(t.grad, f"{where}.grad")
+            t.grad = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
+            t.grad.borrowed = False
+        held.captured.borrowed = False
+        return t
+
+    def plain(self, x: Any, where: str) -> None:
+        self.tests.append(f"type({where}) is {self.known(type(x))}")
+        if isinstance(x, np.ndarray | np.generic):
+            self.tests.append(
+                f"{where}.shape == {x.shape!r} and {where}.dtype == {self.known(x.dtype)}"
+            )
+
+
+@dataclass
+class _Held:
+    """A Tensor among the arguments, and what it held when the call began."""
+
+    tensor: Tensor
+    where: str
+    value: Any
+    grad: Any
+    captured: Any = None
+    changed: Step | None = None  # what its value becomes
+    gradient: Step | None = None
+
+    def release(self) -> tuple[Any, Any]:
+        """Give the Tensor its value back, and tell what it and the gradient have become."""
+        t = self.tensor
+        value, grad = t.value, t.grad
+        t.value, t.grad = self.value, self.grad
+        return value, grad
+
+
+def update(t: Tensor, value: Any, grad: Any) -> None:
+    """What a call made of a Tensor: its value, changed in place, and its gradient."""
+    if value is not None:
+        if type(t.value) is np.ndarray:
+            t.value[...] = value
+        else:
+            t.value = value
+        t.born = clock()
+    t.grad = grad
+
+
+def _key(k: Any, arguments: _Arguments) -> str:
+    return repr(k) if isinstance(k, str | int | float | bool) else arguments.known(k)
+
+
+def _inner(name: str, key: Any) -> str:
+    return key if isinstance(key, str) and key.isidentifier() else f"{name}_{key}"
+
+
+def _parameters(function: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
+    """Names for the positional arguments: those of the function, where it has some."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = names[: len(args)]
+    i = 0
+    while len(names) < len(args):
+        i += 1
+        if f"x{i}" not in names and f"x{i}" not in kwargs:
+            names.append(f"x{i}")
+    return names
+
+
+def written_down(
+    function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Entry, Any]:
+    recorder = Recorder()
+    arguments = _Arguments(recorder)
+    parameters = [*_parameters(function, args, kwargs), *kwargs]
+    given = [
+        arguments.take(x, parameter, parameter)
+        for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
+    ]
+    around = list(surroundings(function))
+    before, drawn = sys.getprofile(), _random_state(around)
+    sys.setprofile(recorder.watch)
+    try:
+        result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+        returns = transformed(partial(_returned, recorder), result)
+    finally:
+        sys.setprofile(before)
+        recorder.closed = True
+        ends = [(held, *held.release()) for held in arguments.tensors.values()]
+    _check_random(drawn, around)
+
+    returns = _written_plainly(returns)
+    changes = []
+    for held, value, grad in ends:
+        changed = value.step if value.step is not held.captured.step or value.version else None
+        changes.append((changed, _returned(recorder, grad)))
+    program = recorder.program((returns, changes) if changes else returns)
+    for held, value, grad in ends:
+        changed = value.now if value.version or value is not held.captured else None
+        update(held.tensor, changed, _made(grad))
+    for expression, owner, found in around:
+        o = arguments.known(owner)
+        same = "==" if expression.startswith("len") else "is"
+        arguments.tests.append(f"{expression.replace('o', o, 1)} {same} {arguments.known(found)}")
+    entry = Entry(own_results(program), name, parameters, arguments, result)
+    return entry, transformed(_made, result)
+
+
+def _written_plainly(nest: Any) -> Any:
+    """A nest of the same leaves that can be written as text."""
+    if isinstance(nest, dict):
+        if _is_plain(nest):
+            return {k: _written_plainly(v) for k, v in nest.items()}
+        return [_written_plainly(v) for v in nest.values()]
+    if isinstance(nest, list | tuple):
+        parts = [_written_plainly(v) for v in nest]
+        return parts if type(nest) is list else tuple(parts)
+    return nest
+
+
+def _returned(recorder: Recorder, y: Any) -> Any:
+    """What the program is to return for y."""
+    if isinstance(y, Tensor):
+        if not isinstance(y.bare(), Captured):
+            recorder.check_origin(y)
+        y = y.bare()
+    if isinstance(y, Captured):
+        return y.current().step
+    return recorder.constant(y) if isinstance(y, np.ndarray) else y
+
+
+def _made(y: Any) -> Any:
+    """What the call that was written down returns for y."""
+    if isinstance(y, Tensor):
+        return Tensor(_made(y.bare()), requires_grad=False)
+    if isinstance(y, Captured):
+        if y.step.is_argument:
+            return y.now
+        y = y.now
+    return y.copy() if isinstance(y, np.ndarray) and y.base is not None else own(y)
+
+
+def _random_state(around: Any) -> list[tuple[str, str]]:
+    """The states of the generators of random numbers that are not arguments."""
+    state = np.random.get_state(legacy=False)
+    states = [("np.random", f"{state['state']['pos']} {state['state']['key'].tobytes()!r}")]
+    if "random" in sys.modules:
+        states.append(("random", repr(sys.modules["random"].getstate())))
+    for _, _, value in around:
+        if isinstance(value, np.random.Generator):
+            states.append(("a generator that it did not receive", repr(value.bit_generator.state)))
+    return states
+
+
+def _check_random(before: list[tuple[str, str]], around: Any) -> None:
+    for (source, old), (_, new) in zip(before, _random_state(around), strict=False):
+        if old != new:
+            raise CaptureError(
+                f"compile cannot capture a draw from {source}: the program would repeat the numbers of"
+                " this call; pass a generator, np.random.default_rng(), as an argument"
+            )
+
+
+class Entry:
+    """A program, its text and the function made of it."""
+
+    def __init__(
+        self,
+        program: Program,
+        name: str,
+        parameters: list[str],
+        arguments: _Arguments,
+        result: Any,
+    ) -> None:
+        self.program = program
+        self.name = name if name.isidentifier() else "program"
+        self.parameters = parameters
+        self.arguments = arguments
+        self.writer = Writer(program, parameters, [self.name])
+        self.bound: list[str] = []
+        for step, where in arguments.bindings:
+            if where in parameters:
+                self.writer.names[step] = where
+        self.writer.name_all()
+        used = {s for step in program.steps for s in step.operands} | set(program.results)
+        for step, where in arguments.bindings:
+            if where not in parameters and step in used:
+                self.bound.append(f"{self.writer.names[step]} = {where}")
+        self._check = self._checker()
+        self._run, self.changed = self._runner()
+        self.result = result
+        found = [y for _, y in leaves(result)]
+        self.wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
+        self._tensors = self._finder()
+
+    def fits(self, args: Any, kwargs: Any) -> bool:
+        try:
+            return self._check(*args, **kwargs)
+        except (TypeError, KeyError, IndexError):
+            return False
+
+    def run(self, args: Any, kwargs: Any) -> Any:
+        result = self._run(*args, **kwargs)
+        if self._tensors is not None:
+            result, changes = result
+            for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
+                update(t, *change)
+        if not self.wraps:
+            return result
+        values = (y for _, y in leaves(result))
+        return transformed(lambda y: _like(y, next(values)), self.result)
+
+    def _finder(self) -> Callable[..., Any] | None:
+        wheres = [held.where for held in self.arguments.tensors.values()]
+        if not wheres:
+            return None
+        space: dict[str, Any] = {}
+        exec(f"def tensors({', '.join(self.parameters)}):\n    return [{', '.join(wheres)}]", space)
+        return space["tensors"]
+
+    def _checker(self) -> Callable[..., bool]:
+        tests = " and ".join(self.arguments.tests) or "True"
+        space = dict(self.arguments.objects)
+        exec(f"def check({', '.join(self.parameters)}):\n    return {tests}", space)
+        return space["check"]
+
+    def _runner(self) -> tuple[Callable[..., Any], type[Exception]]:
+        space: dict[str, Any] = {"np": np}
+        for step in self.program.constants():
+            space[self.writer.names[step]] = step.constant
+        for function, name in self.writer.helpers.items():
+            space[name] = function
+        exec(CHANGED, space)
+        exec(self.function_text(), space)
+        return space[self.name], space["Changed"]
+
+    def function_text(self) -> str:
+        lines = [f"def {self.name}({', '.join(self.parameters)}):"]
+        lines += [f"    {line}" for line in (*self.bound, *self.writer.body())]
+        lines.append(f"    return {self.writer.text(self.program.returns)}")
+        return "\n".join(lines)
+
+    def text(self, whole: bool) -> str:
+        parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
+        imports = ["import numpy as np"]
+        constants = []
+        for step in self.program.constants():
+            name = self.writer.names[step]
+            if step.size > LARGE and not whole:
+                constants.append(f"# {name}: {step.dtype} of shape {step.shape}; save() writes it")
+            else:
+                text = array_text(step.constant)
+                constants.append(f"{name} = {text}")
+                if "base64" in text:
+                    imports.insert(0, "import base64")
+        more, helpers = helper_sources(self.writer.helpers)
+        head = ["from __future__ import annotations"] if helpers else []
+        parts += ["\n".join(part) for part in (head, [*more, *imports], constants) if part]
+        if any(
+            step.function is not None and step in self.program.kept for step in self.program.steps
+        ):
+            parts.append(CHANGED)
+        parts += helpers
+        parts.append(self.function_text())
+        return "\n\n".join(parts) + "\n"
+
+
+def _is_plain(nest: Any) -> bool:
+    """Whether a nest is one that can be written as text."""
+    if isinstance(nest, dict):
+        keys = all(isinstance(k, str | int | float | bool) for k in nest)
+        return type(nest) is dict and keys and all(map(_is_plain, nest.values()))
+    if isinstance(nest, list | tuple):
+        return type(nest) in (list, tuple) and all(map(_is_plain, nest))
+    return True
+
+
+def _like(y: Any, value: Any) -> Any:
+    return Tensor(value, requires_grad=False) if isinstance(y, Tensor) else value

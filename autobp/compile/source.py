@@ -1,0 +1,314 @@
+"""Source: the text of a program, as a person would write it, with NumPy alone."""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import inspect
+import keyword
+import operator
+import re
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from autobp.compile.capture import as_type, draw, guarded, put
+from autobp.compile.program import Program, Step
+
+__all__ = ["Writer", "literal"]
+
+_INFIX: dict[Any, str] = {
+    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.floor_divide: "//",
+    np.remainder: "%", np.power: "**", np.matmul: "@", np.equal: "==", np.not_equal: "!=",
+    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=",
+    np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
+    np.left_shift: "<<", np.right_shift: ">>",
+    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/",
+    operator.floordiv: "//", operator.mod: "%", operator.pow: "**",
+    operator.and_: "&", operator.or_: "|", operator.xor: "^",
+    operator.lshift: "<<", operator.rshift: ">>",
+}  # fmt: skip
+_PREFIX: dict[Any, str] = {
+    np.negative: "-", np.positive: "+", np.invert: "~",
+    operator.neg: "-", operator.pos: "+", operator.invert: "~",
+}  # fmt: skip
+
+LARGE = 1000  # elements of a constant that are too many to read
+
+CHANGED = '''class Changed(ValueError):
+    """The program was written down for other values, shapes or dtypes than those it met."""'''
+
+
+class Writer:
+    """The text of one program, and the names in it."""
+
+    def __init__(self, program: Program, signature: Iterable[str], reserved: Iterable[str]) -> None:
+        self.program = program
+        self.signature = list(signature)  # the parameters of the function that is written
+        self.names: dict[Step, str] = {}
+        self.taken = {"np", "Changed", *reserved, *dir(builtins), *self.signature}
+        self.helpers: dict[Any, str] = {}
+
+    # ── names ─────────────────────────────────────────────────────────────────────────────────────
+
+    def name_all(self) -> None:
+        program = self.program
+        for step in program.arguments:
+            if step not in self.names:
+                self.names[step] = self.free(step.name or "x")
+        for step in program.constants():
+            self.names[step] = self.free("c", numbered=True)
+        for step in program.steps:
+            for function in (step.function,):
+                if _is_helper(function):
+                    self.helper(function)
+        for step in program.steps:
+            if step not in self.names:
+                wanted = step.name if step.name and step.name.isidentifier() else None
+                self.names[step] = self.free(wanted or "t", numbered=wanted is None)
+
+    def free(self, name: str, numbered: bool = False) -> str:
+        name = re.sub(r"\W", "_", name)
+        if not name or name[0].isdigit() or keyword.iskeyword(name):
+            name = f"_{name}"
+        chosen, i = (f"{name}0" if numbered else name), 1
+        while chosen in self.taken:
+            chosen = f"{name}{i}"
+            i += 1
+        self.taken.add(chosen)
+        return chosen
+
+    def helper(self, function: Any) -> str:
+        if function not in self.helpers:
+            name = getattr(function, "__name__", "helper")
+            self.helpers[function] = name if name.isidentifier() else "helper"
+            while list(self.helpers.values()).count(self.helpers[function]) > 1:
+                self.helpers[function] += "_"
+            self.taken.add(self.helpers[function])
+        return self.helpers[function]
+
+    # ── lines ─────────────────────────────────────────────────────────────────────────────────────
+
+    def body(self) -> list[str]:
+        lines: list[str] = []
+        section: tuple[str | None, bool] | None = None
+        errors: tuple[tuple[str, str], ...] = ()
+        for step in self.program.steps:
+            here = (step.scope, step.backward)
+            if here != section and step.function is not guarded:
+                title = "backward" if step.backward else "forward"
+                lines.append(f"# {title}{': ' + step.scope if step.scope else ''}")
+                section = here
+                errors = ()
+            if step.errors != errors:
+                errors = step.errors
+                if errors:
+                    given = ", ".join(f"{k}={v!r}" for k, v in errors)
+                    lines.append(f"with np.errstate({given}):")
+            indent = "    " if errors else ""
+            lines += [indent + line for line in self.lines(step)]
+        return lines
+
+    def lines(self, step: Step) -> list[str]:
+        if step.function is guarded:
+            return self.guard(step)
+        return [f"{self.names[step]} = {self.call(step)}"]
+
+    def guard(self, step: Step) -> list[str]:
+        guarded_step, expected = step.args
+        name = self.text(guarded_step)
+        if isinstance(expected, tuple):
+            shape, dtype = expected
+            test = f"{name}.shape != {shape!r} or {name}.dtype != {literal(dtype)}"
+            said = f"{name} had shape {shape} and dtype {dtype}"
+        elif isinstance(expected, type):
+            test = f"type({name}) is not {literal(expected)}"
+            said = f"{name} was of type {expected.__name__}"
+        else:
+            test = f"{name} != {literal(expected)}"
+            said = f"{name} was {expected}"
+        return [f"if {test}:", f'    raise Changed("{said}")']
+
+    # ── expressions ───────────────────────────────────────────────────────────────────────────────
+
+    def call(self, step: Step) -> str:
+        function, args, params = step.function, step.args, step.params
+        if function is operator.getitem:
+            return f"{self.text(args[0])}[{self.index(args[1])}]"
+        if function in _INFIX and len(args) == 2 and not params:
+            return f"{self.operand(args[0])} {_INFIX[function]} {self.operand(args[1])}"
+        if function in _PREFIX and len(args) == 1 and not params:
+            return f"{_PREFIX[function]}{self.operand(args[0])}"
+        if function is np.transpose and len(args) == 1 and not params:
+            return f"{self.text(args[0])}.T"
+        if function is np.matrix_transpose:
+            x = args[0]
+            return f"{self.text(x)}.{'T' if x.ndim == 2 else 'mT'}"
+        if function is as_type:
+            x, dtype = args
+            if step.is_array:
+                return f"{self.text(x)}.astype({literal(dtype)})"
+            return f"{literal(dtype)}({self.text(x)})"
+        callee = self.function(function)
+        if function is draw:
+            callee, args = f"{self.text(args[0])}.{args[1]}", args[2:]
+        given = [self.text(a) for a in args] + [
+            f"{k}={self.text(a)}" for k, a in params.items() if a is not np._NoValue
+        ]
+        return f"{callee}({', '.join(given)})"
+
+    def function(self, function: Any) -> str:
+        if _is_helper(function):
+            return self.helper(function)
+        return _numpy_name(function)
+
+    def operand(self, nest: Any) -> str:
+        text = self.text(nest)
+        return f"({text})" if text.startswith("-") else text
+
+    def text(self, nest: Any) -> str:
+        if isinstance(nest, Step):
+            return self.names[nest]
+        kind = type(nest)
+        if kind is tuple:
+            inside = ", ".join(map(self.text, nest))
+            return f"({inside},)" if len(nest) == 1 else f"({inside})"
+        if kind is list:
+            return f"[{', '.join(map(self.text, nest))}]"
+        if kind is dict:
+            return "{" + ", ".join(f"{k!r}: {self.text(a)}" for k, a in nest.items()) + "}"
+        if kind is slice:
+            return f"slice({self.text(nest.start)}, {self.text(nest.stop)}, {self.text(nest.step)})"
+        return literal(nest)
+
+    def index(self, index: Any) -> str:
+        if type(index) is tuple and index:
+            parts = ", ".join(map(self.index, index))
+            return parts + "," if len(index) == 1 else parts
+        if type(index) is slice:
+            ends = [index.start, index.stop] + ([index.step] if index.step is not None else [])
+            return ":".join("" if a is None else self.text(a) for a in ends)
+        return self.text(index)
+
+
+def literal(value: Any) -> str:
+    """A plain value as text that makes it again, exactly."""
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, np.dtype):
+        name = value.type.__name__
+        return f"np.{name}" if np.dtype(value.type) == value else f"np.dtype({value.str!r})"
+    if isinstance(value, type):
+        module = value.__module__
+        return f"np.{value.__name__}" if module == "numpy" else value.__name__
+    if isinstance(value, np.bool_):
+        return f"np.{value!r}".replace("np.np.", "np.")
+    if isinstance(value, np.generic):
+        return f"np.{type(value).__name__}({literal(value.item())})"
+    if isinstance(value, float):
+        if value != value:
+            return "np.nan"
+        if value in (np.inf, -np.inf):
+            return "np.inf" if value > 0 else "-np.inf"
+    return repr(value)
+
+
+def array_text(array: np.ndarray) -> str:
+    """An array as text that makes it again, exactly."""
+    dtype = literal(array.dtype)
+    if array.ndim == 1 and array.size > 3 and array.dtype.kind in "iu":
+        start, stop = int(array[0]), int(array[-1]) + 1
+        if stop - start == array.size and np.array_equal(array, np.arange(start, stop)):
+            ends = f"{start}, {stop}" if start else f"{stop}"
+            return (
+                f"np.arange({ends})" if array.dtype == int else f"np.arange({ends}, dtype={dtype})"
+            )
+    if array.size > 3 and np.all(array == array.flat[0]):
+        return f"np.full({array.shape!r}, {literal(array.flat[0].item())}, {dtype})"
+    if array.size <= LARGE and array.dtype.kind in "biuf" and np.all(np.isfinite(array)):
+        return f"np.array({array.tolist()!r}, {dtype})"
+    data = base64.b85encode(np.ascontiguousarray(array).tobytes()).decode()
+    return (
+        f"np.frombuffer(base64.b85decode({data!r}), {array.dtype.str!r}).reshape({array.shape!r})"
+    )
+
+
+# ── functions ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_helper(function: Any) -> bool:
+    """Whether a function is neither Python's nor NumPy's, so that its own text must come along."""
+    if function is None or function is guarded or function in (as_type, draw, float):
+        return False
+    if function is put:
+        return True
+    if isinstance(function, np.ufunc | types.BuiltinFunctionType):
+        return False
+    module = getattr(function, "__module__", None) or ""
+    return module.partition(".")[0] not in ("numpy", "builtins", "_operator", "")
+
+
+def _numpy_name(function: Any) -> str:
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return f"{_numpy_name(owner)}.{function.__name__}"
+    name = function.__name__
+    for prefix, module in (("np", np), ("np.linalg", np.linalg), ("np.fft", np.fft)):
+        if getattr(module, name, None) is function:
+            return f"{prefix}.{name}"
+    if getattr(builtins, name, None) is function:
+        return name
+    return f"{function.__module__.replace('numpy', 'np', 1)}.{name}"
+
+
+def helper_sources(functions: Mapping[Any, str]) -> tuple[list[str], list[str]]:
+    """The imports and the texts of helpers and of all that they call."""
+    imports: dict[str, None] = {}
+    texts: dict[Any, str] = {}
+
+    def add(function: Any, name: str) -> None:
+        function = inspect.unwrap(function)
+        if function in texts:
+            return
+        try:
+            text = inspect.getsource(function)
+        except (OSError, TypeError):
+            raise ValueError(
+                f"the text of {name} cannot be had, so the program cannot be saved"
+            ) from None
+        texts[function] = ""
+        lines = text.splitlines()
+        while lines[0].startswith("@"):
+            lines.pop(0)
+        if not lines[0].startswith("def "):
+            raise ValueError(
+                f"{name} is not written as a function of its own, so the program cannot be saved"
+            )
+        mentioned: dict[str, None] = {}
+        todo: list[Any] = [function.__code__]
+        while todo:
+            code = todo.pop()
+            mentioned.update(dict.fromkeys(code.co_names))
+            todo += [c for c in code.co_consts if inspect.iscode(c)]
+        for other in mentioned:
+            value = function.__globals__.get(other)
+            if isinstance(value, types.FunctionType) and value.__module__.startswith("autobp"):
+                add(value, other)
+            elif isinstance(value, types.ModuleType) and value is not np:
+                imports[f"import {value.__name__}"] = None
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                texts.setdefault(other, f"{other} = {literal(value)}")
+            elif callable(value) and getattr(value, "__module__", "") in (
+                "itertools",
+                "functools",
+                "_functools",
+            ):
+                imports[f"from {value.__module__.lstrip('_')} import {other}"] = None
+        del texts[function]
+        texts[function] = "\n".join(lines)
+
+    for function, name in functions.items():
+        add(function, name)
+    return sorted(imports), list(texts.values())

@@ -1,0 +1,475 @@
+"""Compiled functions give what the functions give, on every input; what cannot be written down is
+refused with the line that asked for it."""
+
+import functools
+import threading
+from collections import OrderedDict, namedtuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autobp import (
+    CaptureError,
+    Tensor,
+    avg_pool2d,
+    compile,
+    conv2d,
+    custom,
+    detect_anomaly,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    log_softmax,
+    logsumexp,
+    max_pool2d,
+    no_grad,
+    relu,
+    scope,
+    sigmoid,
+    softmax,
+    softplus,
+    value_and_grad,
+)
+from autobp.tree import leaves
+
+from . import test_programs
+
+RNG = np.random.default_rng(0)
+
+
+def assert_same(found, expected, tol=1e-12):
+    """The same nest, types, dtypes and shapes; the same numbers to rounding."""
+    a, b = list(leaves(found)), list(leaves(expected))
+    assert [path for path, _ in a] == [path for path, _ in b]
+    for (path, x), (_, y) in zip(a, b, strict=True):
+        if not isinstance(x, float) or not isinstance(y, float):  # np.float64 is one
+            assert type(x) is type(y), path
+        assert np.result_type(x) == np.result_type(y), path
+        assert np.shape(x) == np.shape(y), path
+        np.testing.assert_allclose(x, y, tol, tol, err_msg=path)
+        if isinstance(x, np.ndarray):
+            assert x.flags.writeable
+
+
+def check(function, *inputs, tol=1e-12):
+    """Compile, and compare on every input; the last but the first are replays."""
+    compiled = compile(function)
+    for args in inputs:
+        assert_same(compiled(*args), function(*args), tol)
+    return compiled
+
+
+# ── random programs ───────────────────────────────────────────────────────────────────────────────
+
+KINKED = [
+    relu,
+    np.abs,
+    softplus,
+    log_softmax,
+    lambda x: np.max(x, axis=-1),
+    lambda x: np.maximum(x, 0.1 * np.flip(x)),
+    lambda x: np.where(x > 0, x, 0.5 * x),
+    lambda x: np.sort(x, axis=-1),
+    lambda x: np.clip(x, -0.3, 0.3),
+    lambda x: np.prod(x + 1.5, axis=-1),
+    lambda x: np.median(x),
+    lambda x: np.std(x),
+    lambda x: logsumexp(x, -1),
+    lambda x: np.cumprod(x + 2, axis=-1),
+    lambda x: x[np.argmax(x, axis=0)],
+    lambda x: np.take_along_axis(x, np.argsort(x, axis=-1), axis=-1),
+    lambda x: np.einsum("i...->...", x),
+    lambda x: np.pad(x, 1),
+    lambda x: np.tile(x, 2),
+    lambda x: x[x > 0] * 2,
+    lambda x: np.diff(x),
+]
+
+DERIVED = {
+    "value": lambda f: f,
+    "value_and_grad": lambda f: value_and_grad(f, (0, 1, 2)),
+    "jvp": lambda f: lambda *xs: jvp(f, xs, tuple(0.5 * x for x in xs)),
+    "hvp": lambda f: lambda *xs: hvp(f, xs, xs),
+    "hessian": lambda f: hessian(f, (1, 2)),
+    "jacobian": lambda f: jacobian(lambda *xs: {"y": f(*xs), "z": [xs[1] * xs[2]]}, (0, 2)),
+    "grad of grad": lambda f: grad(lambda *xs: np.sum(grad(f)(*xs) ** 2)),
+}
+
+
+@pytest.mark.parametrize("derivative", DERIVED)
+@given(test_programs.programs(st.integers(3, 10)), st.integers(0, 2**32 - 1))
+@settings(max_examples=10)
+def test_random_programs(derivative, program, seed):
+    shaped, test_programs.SHAPED[:] = list(test_programs.SHAPED), test_programs.SHAPED + KINKED
+    try:
+        f = DERIVED[derivative](lambda *xs: test_programs.run(program, *xs))
+        inputs = [test_programs.arguments(seed + k) for k in range(3)]
+        with np.errstate(all="ignore"):
+            check(f, *inputs, tol=1e-9)
+            if derivative in ("value", "value_and_grad"):
+                check(f, *(tuple(map(np.float32, xs)) for xs in inputs), tol=1e-3)
+    finally:
+        test_programs.SHAPED[:] = shaped
+
+
+# ── what programs are made of ─────────────────────────────────────────────────────────────────────
+
+
+def network(p, x, y):
+    with scope("layer1"):
+        h = relu(x @ p["W1"] + p["b1"])
+    with scope("layer2"):
+        z = h @ p["W2"] + p["b2"]
+    return np.mean((sigmoid(z) - y) ** 2)
+
+
+def parameters(seed, dtype=float):
+    rng = np.random.default_rng(seed)
+    shapes = {"W1": (3, 5), "b1": (5,), "W2": (5, 2), "b2": (2,)}
+    p = {k: rng.standard_normal(s).astype(dtype) for k, s in shapes.items()}
+    return p, rng.standard_normal((8, 3)).astype(dtype), rng.random((8, 2)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_network(dtype):
+    tol = 1e-12 if dtype is np.float64 else 1e-5
+    inputs = [parameters(seed, dtype) for seed in range(3)]
+    compiled = check(value_and_grad(network), *inputs, tol=tol)
+    assert repr(compiled) == "<compiled value_and_grad_network: 1 program>"
+
+
+def test_a_convolutional_network_with_integer_labels():
+    def loss(p, x, labels):
+        h = max_pool2d(relu(conv2d(x, p["K"], p["b"], padding=1)), 2)
+        h = avg_pool2d(h, 2)
+        z = np.reshape(h, (len(x), -1)) @ p["W"]
+        return -np.mean(log_softmax(z)[np.arange(len(x)), labels])
+
+    def inputs(seed):
+        rng = np.random.default_rng(seed)
+        p = {
+            "K": rng.standard_normal((4, 2, 3, 3)),
+            "b": rng.standard_normal(4),
+            "W": rng.standard_normal((16, 3)),
+        }
+        return p, rng.standard_normal((5, 2, 8, 8)), rng.integers(0, 3, 5)
+
+    check(value_and_grad(loss), *map(inputs, range(3)))
+    check(lambda *a: hvp(lambda p: loss(p, *a[1:]), (a[0],), (a[0],)), *map(inputs, range(2)))
+
+
+def test_whole_numbers_and_truth_values():
+    check(
+        lambda n, x: (n + x, n // 2, x * n % 3, x > n, np.sum(n)), (3, np.ones(2)), (4, np.zeros(2))
+    )
+    check(lambda a: (a @ a, a[a > 1], ~(a > 1), a.max()), (np.arange(3),), (np.arange(3) + 1,))
+    check(lambda a: relu(a), (np.arange(-2, 2),), (np.arange(-1, 3),))
+    check(
+        grad(lambda x, i: np.sum(x[i] ** 2)),
+        (np.ones(3), np.array([0, 0])),
+        (np.ones(3), np.array([1, 2])),
+    )
+    check(grad(lambda x, i: x[i] ** 2), (np.arange(3.0), 1), (np.arange(3.0), 2))
+
+
+def test_numbers_stay_what_they_are():
+    check(lambda x: x**2 + 1, (3.0,), (4.0,))
+    check(lambda x, y: x * y, (2.0, np.float32([1, 2])), (3.0, np.float32([1, 2])))
+    check(grad(lambda x: np.sum(x * np.float32([1, 2]))), (2.0,), (3.0,))
+    check(grad(lambda x, y: np.sum(x * y), (0, 1)), (np.float32(2), 3.0), (np.float32(3), 2.0))
+    check(lambda x: (np.sum(x), x.mean(), float("nan"), None, 1), (np.ones(3),), (np.zeros(3),))
+
+
+def test_values_may_decide_where_numpy_decides():
+    check(
+        grad(lambda x: np.sum(np.where(x > np.mean(x), x**2, x)) + np.sort(x)[-1] + np.ptp(x)),
+        *[(RNG.standard_normal(6),) for _ in range(4)],
+    )
+    check(
+        lambda x: np.unique(x),
+        (np.array([1, 1, 2]),),
+        (np.array([1, 2, 3]),),
+        (np.array([0, 0, 0]),),
+    )
+    check(lambda x: np.nonzero(x)[0] + 1, (np.array([1, 0, 2]),), (np.array([0, 0, 3]),))
+
+
+def test_shapes_and_branches_of_rules_that_depend_on_values_have_programs_of_their_own():
+    f = grad(lambda x: np.prod(x) + np.mean(x[x > 0]))
+    a, b, c = (np.array(v) for v in ([1.0, 2.0], [-1.0, 2.0], [0.0, 3.0]))
+    compiled = check(f, (a,), (b,), (c,), (a,), (b,), (c,))
+    assert len(compiled.programs) == 3
+
+
+def test_whole_numbers_may_decide_and_then_have_programs_of_their_own():
+    def power(x, n):
+        y = x
+        for _ in range(n - 1):
+            y = y * x
+        return y if n > 1 else x + 0.0
+
+    compiled = check(grad(power), (2.0, 3), (3.0, 3), (2.0, 1), (2.0, 4))
+    assert len(compiled.programs) == 3
+
+
+def test_nests_and_signatures():
+    Point = namedtuple("Point", "x y")
+    f = lambda p, *rest, scale=1.0: {"out": [p.x * scale, Point(p.y, None)], "rest": sum(rest)}
+    compiled = compile(f)
+    for k in range(2):
+        for p in (Point(np.ones(2), 1.0 + k), Point(np.ones(3), 2.0)):
+            assert_same(compiled(p, 1.0, 2.0), f(p, 1.0, 2.0))
+            assert_same(compiled(p, scale=k + 2.0), f(p, scale=k + 2.0))
+    assert isinstance(compiled(p)["out"][1], Point)
+    assert len(compiled.programs) == 5
+    check(lambda d: d, (OrderedDict(a=1.0, b=[np.ones(2)]),), (OrderedDict(a=2.0, b=[np.ones(2)]),))
+    check(
+        lambda d, flag: d["a"] if flag else d["b"],
+        ({"a": 1.0, "b": 2.0}, True),
+        ({"b": 3.0, "a": 4.0}, False),
+    )
+
+
+def test_methods_and_in_place_work_on_arrays_of_its_own():
+    def f(x):
+        y = x.copy()
+        y += x.sum(axis=0)
+        view = y.T
+        y *= 2
+        y[0] = 7.0
+        y[:, 1] -= 1.0
+        return y, view, x.reshape(-1).clip(0, 1), x.astype(np.float32).std(), x.ravel().argsort()
+
+    check(f, (RNG.standard_normal((2, 3)),), (RNG.standard_normal((2, 3)),))
+
+
+def test_rules_of_ones_own():
+    def careful(x):
+        return np.asarray(x) * 2 if float(np.sum(x)) > 0 else np.asarray(x) * 3
+
+    twice = custom(careful, vjp=lambda g, y, x: g * np.where(np.sum(x) > 0, 2.0, 3.0))
+    check(value_and_grad(lambda x: np.sum(twice(x))), (np.ones(2),), (-np.ones(2),))
+
+
+def test_warnings_are_those_of_the_function():
+    compiled = compile(lambda x: np.sum(sigmoid(x)) + np.sum(np.log(x)))
+    compiled(np.ones(2))
+    assert compiled(np.full(2, 1e300)) == pytest.approx(2 + 2 * np.log(1e300))
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        compiled(np.zeros(2))
+
+
+# ── Tensors, and training steps ───────────────────────────────────────────────────────────────────
+
+
+def training_step(ps, x, y, lr):
+    for p in ps:
+        p.grad = None
+    loss = np.mean((np.tanh(x @ ps[0] + ps[1]) - y) ** 2)
+    loss.backward()
+    for p in ps:
+        p.data -= lr * p.grad
+    return loss
+
+
+def test_a_training_step_of_tensors_updates_them():
+    rng = np.random.default_rng(1)
+    ours = [Tensor(rng.standard_normal(s)) for s in ((3, 5), 5)]
+    theirs = [Tensor(p.data) for p in ours]
+    x, y = rng.standard_normal((8, 3)), rng.random((8, 5))
+    arrays = [p.data for p in ours]
+    step = compile(training_step)
+    for _ in range(4):
+        loss, expected = step(ours, x, y, 0.1), training_step(theirs, x, y, 0.1)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+        assert not loss.requires_grad
+        for p, q, a in zip(ours, theirs, arrays, strict=True):
+            np.testing.assert_allclose(p.data, q.data, 1e-12)
+            np.testing.assert_allclose(p.grad, q.grad, 1e-12)
+            assert p.data is a
+    stale = ours[0] * 1.0
+    step(ours, x, y, 0.1)
+    with pytest.raises(RuntimeError, match="was replaced after"):
+        stale.backward(np.ones((3, 5)))
+
+
+def test_gradients_of_tensors_accumulate():
+    f = lambda w, x: np.sum(w * x).backward()
+    w, compiled = Tensor([1.0, 2.0]), compile(f)
+    for k in range(3):
+        compiled(w, np.array([1.0, 10.0]))
+        np.testing.assert_array_equal(w.grad, (k + 1) * np.array([1.0, 10.0]))
+
+
+def test_a_number_as_a_tensor():
+    def f(w):
+        w.grad = None
+        (w**2).backward()
+        w.data -= 0.1 * w.grad
+
+    w, compiled = Tensor(1.0), compile(f)
+    for k in range(3):
+        compiled(w)
+        assert w.item() == pytest.approx(0.8 ** (k + 1))
+
+
+def test_an_error_while_it_is_written_down_leaves_tensors_as_they_were():
+    w = Tensor([1.0, 2.0])
+
+    def f(w):
+        np.sum(w).backward()
+        w.data -= w.grad
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        compile(f)(w)
+    assert w.grad is None
+    np.testing.assert_array_equal(w.data, [1.0, 2.0])
+
+
+# ── where it is safe ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_generators_are_arguments():
+    f = lambda x, rng: (x + rng.normal(size=x.shape), rng.permutation(3), rng.random())
+    compiled, ours, theirs = compile(f), np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(3):
+        assert_same(compiled(np.zeros(2), ours), f(np.zeros(2), theirs))
+
+
+def test_changed_surroundings_are_noticed():
+    scale, box = 2.0, {"w": np.ones(2)}
+    compiled = compile(lambda x: x * scale + box["w"])
+    assert compiled(1.0).tolist() == [3.0, 3.0]
+    scale = 3.0
+    assert compiled(1.0).tolist() == [4.0, 4.0]
+    box["w"] = np.zeros(2)
+    assert compiled(1.0).tolist() == [3.0, 3.0]
+
+
+def test_results_are_the_callers():
+    constant = np.ones(3)
+    compiled = compile(lambda x: (constant, x.T, x + 0, np.broadcast_to(x, (2, 3)), [x + 1, x + 1]))
+    x = np.arange(3.0)
+    for _ in range(2):
+        first = [a for _, a in leaves(compiled(x))]
+        for i, a in enumerate(first):
+            assert not any(np.shares_memory(a, b) for b in (*first[:i], constant, x))
+            a[...] = 99
+        assert x.tolist() == [0, 1, 2]
+    assert compile(lambda x: x)(x) is x
+
+
+def test_two_threads():
+    f = value_and_grad(network)
+    compiled = compile(f)
+    inputs = [parameters(seed) for seed in range(4)]
+    expected = [f(*a) for a in inputs]
+    compiled(*inputs[0])
+    failures = []
+
+    def work(k):
+        try:
+            for _ in range(200):
+                assert_same(compiled(*inputs[k]), expected[k])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+
+
+def test_errors_leave_it_usable():
+    compiled = compile(lambda a, b: np.linalg.solve(a, b))
+    b = np.ones(2)
+    np.testing.assert_allclose(compiled(np.eye(2), b), b)
+    with pytest.raises(np.linalg.LinAlgError):
+        compiled(np.zeros((2, 2)), b)
+    np.testing.assert_allclose(compiled(2 * np.eye(2), b), b / 2)
+    with pytest.raises(ValueError, match="mismatch|do not fit"):
+        compiled(np.eye(2), np.ones(3))
+    np.testing.assert_allclose(compiled(np.eye(2), b), b)
+
+
+def test_inside_of_derivatives_of_other_compiled_functions_and_of_anomaly_detection():
+    inner = compile(lambda x: np.sum(np.sin(x)))
+    assert inner(np.zeros(2)) == 0.0
+    np.testing.assert_allclose(grad(inner)(np.zeros(2)), [1, 1])
+    check(grad(lambda x: inner(x) ** 2), (np.ones(2),), (np.zeros(2),))
+    infinite = pytest.raises(FloatingPointError, match="divide made the first inf")
+    with detect_anomaly(), infinite, np.errstate(divide="ignore"):
+        compile(grad(lambda x: 1 / x))(0.0)
+    with no_grad():
+        check(grad(lambda x: x**2), (2.0,), (3.0,))
+
+
+def test_partial_functions_and_methods():
+    class Model:
+        def loss(self, w, x):
+            return np.sum((w * x) ** 2)
+
+    check(grad(Model().loss), (np.ones(2), np.ones(2)), (np.zeros(2), np.ones(2)))
+    check(functools.partial(network, y=np.ones((8, 2))), parameters(0)[:2], parameters(1)[:2])
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────
+
+W = Tensor([1.0, 2.0], name="W")
+SHARED = np.random.default_rng(0)
+KEPT = []
+
+REFUSED = {
+    "its truth was asked for": lambda x: x if np.sum(x) > 0 else -x,
+    "its truth": grad(lambda x: np.sum(x) if np.sum(x) > 0 else -np.sum(x)),
+    "its value as an int": lambda x: list(range(int(x[0]))),
+    "its value as a float": lambda x: float(x[0]),
+    "np.asarray": lambda x: np.asarray(x),
+    "an index into a constant": lambda x: np.arange(3)[np.argsort(x)],
+    "item|its value": lambda x: x[0].item(),
+    "its numbers": lambda x: x.tolist(),
+    "changes an argument in place": lambda x: x.__iadd__(1),
+    "changes a view of an array in place": lambda x: (x + 1).T.__iadd__(1),
+    "np.add writes into an array": lambda x: np.add(x, 1, out=np.zeros(2)),
+    "np.copyto writes into an array": lambda x: np.copyto(np.zeros(2), x),
+    "a draw from np.random": lambda x: x * np.random.rand(),
+    "a draw from a generator that it did not receive": lambda x: x * SHARED.random(),
+    "'W' is read at .* but is not an argument": lambda x: np.sum(np.tanh(W) * x),
+    "_ArrayFunctionDispatcher, which a program": lambda x: np.apply_along_axis(np.sort, 0, x),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_refused_by_name_with_the_line(said):
+    with pytest.raises(CaptureError, match=said) as caught:
+        compile(REFUSED[said])(np.array([1.0, 2.0]))
+    if "draw" not in said:
+        assert f"{__file__.rpartition('/')[2]}:" in str(caught.value)
+
+
+def test_refused_is_also_what_is_kept_from_an_earlier_call():
+    compile(lambda x: KEPT.append(x + 1))(np.ones(2))
+    with pytest.raises(CaptureError, match="uses an array of a call that is over"):
+        compile(lambda x: x + KEPT[0])(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "argument", [np.ma.masked_array([1.0]), np.array([object()]), np.array(["a"])]
+)
+def test_refused_arguments(argument):
+    with pytest.raises(CaptureError, match="compile cannot capture the argument x"):
+        compile(lambda x: x)(argument)
+
+
+def test_refused_functions():
+    with pytest.raises(TypeError, match="compile takes a function, not ndarray"):
+        compile(np.ones(2))
+    with pytest.raises(RuntimeError, match="was not called yet"):
+        compile(softmax).source  # noqa: B018
