@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -26,11 +27,18 @@ class CaptureError(TypeError):
     """Something that a program of NumPy calls cannot do again."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    donate: tuple[int, ...] = ()
+    reuse: bool = False
+
+
 class Compiled(Generic[F]):
     """A function that `compile` made: call it like the original."""
 
-    def __init__(self, function: F) -> None:
+    def __init__(self, function: F, settings: Settings) -> None:
         self.function = function
+        self.settings = settings
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", "program")
         self.__doc__ = function.__doc__
@@ -52,7 +60,7 @@ class Compiled(Generic[F]):
             return self.function(*args, **kwargs)
         from autobp.compile.entry import written_down  # late: importing autobp is cheap
 
-        entry, result = written_down(self.function, self.__name__, args, kwargs)
+        entry, result = written_down(self.function, self.__name__, args, kwargs, self.settings)
         self._entries = [entry, *self._entries[: MOST - 1]]
         return result
 
@@ -60,6 +68,11 @@ class Compiled(Generic[F]):
     def programs(self) -> tuple[Program, ...]:
         """The programs that were written so far, the latest first."""
         return tuple(entry.program for entry in self._entries)
+
+    @property
+    def memory(self) -> int:
+        """The bytes that a call of the latest program holds at most, besides its arguments."""
+        return self._latest().plan.peak
 
     @property
     def source(self) -> str:
@@ -91,18 +104,40 @@ class Compiled(Generic[F]):
         return f"<compiled {self.__name__}: {n} program{'s' if n != 1 else ''}>"
 
 
-def compile(function: F) -> Compiled[F]:
+def compile(
+    function: F, *, donate: int | Sequence[int] = (), reuse: bool = False
+) -> Compiled[F]:
     """The same function as a program of plain NumPy calls, for speed and for reading.
+
+    The function runs once for each form that its arguments take (structure, shapes, dtypes), and what
+    it does to them is written down; from then on the program runs. So the function must not depend
+    on values by Python's `if` and the like; what it does that a program cannot do again is refused.
+    Arrays that it reads besides its arguments are constants, with what they hold at the first call.
 
     >>> import numpy as np
     >>> from autobp import compile, value_and_grad
     >>> step = compile(value_and_grad(lambda w, x: np.sum((x @ w) ** 2)))
     >>> step(np.ones(2), np.eye(2))
     (2.0, array([2., 2.]))
+
+    Derivatives of any kind may be compiled, and whole training steps. The arrays of arguments that
+    are given away by `donate`, their positions, may be overwritten by results that take their
+    place. With `reuse=True` results are valid only until the next call, which overwrites them.
+    Tensors that are arguments get their gradients, and their new values if the function sets some.
+
+    >>> def descend(w, x):
+    ...     return w - 0.1 * value_and_grad(lambda w: np.sum((x @ w) ** 2))(w)[1]
+    >>> descend = compile(descend, donate=0)
+    >>> w = np.ones(2)
+    >>> for _ in range(3):
+    ...     w = descend(w, np.eye(2))
+    >>> w
+    array([0.512, 0.512])
     """
     if not callable(function):
         raise TypeError(f"compile takes a function, not {type(function).__name__}")
-    return Compiled(function)
+    given = (donate,) if isinstance(donate, int) else tuple(donate)
+    return Compiled(function, Settings(given, reuse))
 
 
 def _differentiated(x: Any) -> bool:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from autobp.compile.capture import Captured, Recorder
-from autobp.compile.compiled import CaptureError
-from autobp.compile.passes import own_results
+from autobp.compile.capture import Captured, Recorder, guarded
+from autobp.compile.compiled import CaptureError, Settings
+from autobp.compile.passes import optimized, own_results
+from autobp.compile.plan import planned
 from autobp.compile.program import Program, Step
-from autobp.compile.source import CHANGED, LARGE, Writer, array_text, helper_sources
+from autobp.compile.source import CHANGED, LARGE, PLACE, Writer, array_text, helper_sources
 from autobp.compile.surroundings import surroundings
 from autobp.context import clock
 from autobp.graph import own
@@ -147,7 +150,9 @@ class _Held:
 def update(t: Tensor, value: Any, grad: Any) -> None:
     """What a call made of a Tensor: its value, changed in place, and its gradient."""
     if value is not None:
-        if type(t.value) is np.ndarray:
+        if value is t.value:  # changed in place
+            pass
+        elif type(t.value) is np.ndarray:
             t.value[...] = value
         else:
             t.value = value
@@ -180,7 +185,11 @@ def _parameters(function: Callable[..., Any], args: Any, kwargs: Any) -> list[st
 
 
 def written_down(
-    function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    function: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    settings: Settings,
 ) -> tuple[Entry, Any]:
     recorder = Recorder()
     arguments = _Arguments(recorder)
@@ -214,7 +223,7 @@ def written_down(
         o = arguments.known(owner)
         same = "==" if expression.startswith("len") else "is"
         arguments.tests.append(f"{expression.replace('o', o, 1)} {same} {arguments.known(found)}")
-    entry = Entry(own_results(program), name, parameters, arguments, result)
+    entry = Entry(program, name, parameters, arguments, result, settings)
     return entry, transformed(_made, result)
 
 
@@ -274,7 +283,7 @@ def _check_random(before: list[tuple[str, str]], around: Any) -> None:
 
 
 class Entry:
-    """A program, its text and the function made of it."""
+    """A program, its text and the functions made of it, one for each call that runs at the time."""
 
     def __init__(
         self,
@@ -283,26 +292,34 @@ class Entry:
         parameters: list[str],
         arguments: _Arguments,
         result: Any,
+        settings: Settings,
     ) -> None:
-        self.program = program
+        given = {s for s, where in arguments.bindings if _within(where, parameters, settings.donate)}
+        given |= {held.captured.step for held in arguments.tensors.values()}
+        self.program = own_results(optimized(program), program)
+        self.plan = planned(self.program, given, settings.reuse)
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters
         self.arguments = arguments
-        self.writer = Writer(program, parameters, [self.name])
-        self.bound: list[str] = []
+        self.writer = Writer(self.program, self.plan, parameters, [self.name])
         for step, where in arguments.bindings:
             if where in parameters:
                 self.writer.names[step] = where
         self.writer.name_all()
-        used = {s for step in program.steps for s in step.operands} | set(program.results)
-        for step, where in arguments.bindings:
-            if where not in parameters and step in used:
-                self.bound.append(f"{self.writer.names[step]} = {where}")
-        self._check = self._checker()
-        self._run, self.changed = self._runner()
-        self.result = result
+        used = {s for step in self.program.steps for s in step.operands}
+        used.update(self.program.results)
+        self.bound = [
+            (self.writer.names[step], where)
+            for step, where in arguments.bindings
+            if where not in parameters and step in used
+        ]
+        self._check = self._checker(used)
+        self._code = builtins.compile("\n".join(self._lines(".value")), f"<{self.name}>", "exec")
+        self._free: list[Callable[..., Any]] = []
+        self.changed: type[Exception] = Changed
         found = [y for _, y in leaves(result)]
-        self.wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
+        self._wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
+        self._like = transformed(_outline, result)
         self._tensors = self._finder()
 
     def fits(self, args: Any, kwargs: Any) -> bool:
@@ -312,15 +329,32 @@ class Entry:
             return False
 
     def run(self, args: Any, kwargs: Any) -> Any:
-        result = self._run(*args, **kwargs)
+        try:
+            run = self._free.pop()
+        except IndexError:  # the first call, or all are running in other threads
+            run = self._made()
+        try:
+            result = run(*args, **kwargs)
+        finally:
+            self._free.append(run)
         if self._tensors is not None:
             result, changes = result
             for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
                 update(t, *change)
-        if not self.wraps:
+        if not self._wraps:
             return result
         values = (y for _, y in leaves(result))
-        return transformed(lambda y: _like(y, next(values)), self.result)
+        return transformed(lambda y: _like(y, next(values)), self._like)
+
+    def _made(self) -> Callable[..., Any]:
+        """The function, with a room of its own."""
+        space: dict[str, Any] = {"np": np, "Changed": Changed}
+        for step in self.program.constants():
+            space[self.writer.names[step]] = step.constant
+        for function, name in self.writer.helpers.items():
+            space[name] = function
+        exec(self._code, space)
+        return space[self.name]
 
     def _finder(self) -> Callable[..., Any] | None:
         wheres = [held.where for held in self.arguments.tensors.values()]
@@ -330,51 +364,79 @@ class Entry:
         exec(f"def tensors({', '.join(self.parameters)}):\n    return [{', '.join(wheres)}]", space)
         return space["tensors"]
 
-    def _checker(self) -> Callable[..., bool]:
-        tests = " and ".join(self.arguments.tests) or "True"
+    def _checker(self, used: set[Step]) -> Callable[..., bool]:
+        tests = list(self.arguments.tests)
+        if any(place.kind == "argument" for place in self.plan.places.values()):
+            arrays = [where for s, where in self.arguments.bindings if s in used and s.is_array]
+            tests.append(f"len({{{', '.join(f'id({w})' for w in arrays)}}}) == {len(arrays)}")
         space = dict(self.arguments.objects)
-        exec(f"def check({', '.join(self.parameters)}):\n    return {tests}", space)
+        exec(
+            f"def check({', '.join(self.parameters)}):\n    return {' and '.join(tests) or True}", space
+        )
         return space["check"]
 
-    def _runner(self) -> tuple[Callable[..., Any], type[Exception]]:
-        space: dict[str, Any] = {"np": np}
-        for step in self.program.constants():
-            space[self.writer.names[step]] = step.constant
-        for function, name in self.writer.helpers.items():
-            space[name] = function
-        exec(CHANGED, space)
-        exec(self.function_text(), space)
-        return space[self.name], space["Changed"]
+    # ── text ──────────────────────────────────────────────────────────────────────────────────────
 
-    def function_text(self) -> str:
-        lines = [f"def {self.name}({', '.join(self.parameters)}):"]
-        lines += [f"    {line}" for line in (*self.bound, *self.writer.body())]
-        lines.append(f"    return {self.writer.text(self.program.returns)}")
-        return "\n".join(lines)
+    def _lines(self, value: str) -> list[str]:
+        """The room and the function; a Tensor's array is reached by `value`."""
+        body = [f"{name} = {_reached(where, value)}" for name, where in self.bound]
+        body += self.writer.body()
+        body.append(f"return {self.writer.text(self.program.returns)}")
+        room = self.writer.room()
+        return [
+            *([PLACE, "", *room, "", ""] if room else []),
+            f"def {self.name}({', '.join(self.parameters)}):",
+            *(f"    {line}" for line in body),
+        ]
 
     def text(self, whole: bool) -> str:
-        parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
-        imports = ["import numpy as np"]
-        constants = []
+        """A module; large constants are left out of it if it is only to be read."""
+        if whole and any(where.endswith(".grad") for _, where in self.bound):
+            raise ValueError(
+                f"{self.name} adds to the gradients of Tensors, which a program without autobp does not"
+                " have: set them to None in it, or use grad"
+            )
+        imports, constants = ["import numpy as np"], []
         for step in self.program.constants():
             name = self.writer.names[step]
             if step.size > LARGE and not whole:
                 constants.append(f"# {name}: {step.dtype} of shape {step.shape}; save() writes it")
             else:
-                text = array_text(step.constant)
-                constants.append(f"{name} = {text}")
-                if "base64" in text:
+                constants.append(f"{name} = {array_text(step.constant)}")
+                if "base64" in constants[-1]:
                     imports.insert(0, "import base64")
         more, helpers = helper_sources(self.writer.helpers)
-        head = ["from __future__ import annotations"] if helpers else []
-        parts += ["\n".join(part) for part in (head, [*more, *imports], constants) if part]
-        if any(
-            step.function is not None and step in self.program.kept for step in self.program.steps
-        ):
+        parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
+        if helpers:
+            parts.append("from __future__ import annotations")
+            imports.append("")
+        parts.append("\n".join(sorted({*more, *imports} - {""})))
+        if constants:
+            parts.append("\n".join(constants))
+        if any(step.function is guarded for step in self.program.steps):
             parts.append(CHANGED)
         parts += helpers
-        parts.append(self.function_text())
+        parts.append("\n".join(self._lines("")))
         return "\n\n".join(parts) + "\n"
+
+
+class Changed(ValueError):
+    """The program was written down for other values, shapes or dtypes than those it met."""
+
+
+def _reached(where: str, value: str) -> str:
+    return where.removesuffix(".value") + value if where.endswith(".value") else where
+
+
+def _within(where: str, parameters: Sequence[str], donate: Sequence[int]) -> bool:
+    """Whether an argument, or a part of one, is given away."""
+    owner = re.match(r"\w*", where)
+    return owner is not None and owner[0] in [parameters[i] for i in donate]
+
+
+def _outline(y: Any) -> Any:
+    """What is to be remembered of a result: whether it is a Tensor."""
+    return Tensor(0.0) if isinstance(y, Tensor) else 0.0
 
 
 def _is_plain(nest: Any) -> bool:

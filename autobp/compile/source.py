@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compile.capture import as_type, draw, guarded, put
+from autobp.compile.plan import Plan
 from autobp.compile.program import Program, Step
 
 __all__ = ["Writer", "literal"]
@@ -41,14 +42,25 @@ CHANGED = '''class Changed(ValueError):
     """The program was written down for other values, shapes or dtypes than those it met."""'''
 
 
+PLACE = '''def place(start, shape, dtype):
+    """An array in the room."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return room[start : start + size].view(dtype).reshape(shape)'''
+
+
 class Writer:
     """The text of one program, and the names in it."""
 
-    def __init__(self, program: Program, signature: Iterable[str], reserved: Iterable[str]) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, signature: Iterable[str], reserved: Iterable[str]
+    ) -> None:
         self.program = program
+        self.plan = plan
+        self.rooms: dict[tuple[int, tuple[int, ...], Any], str] = {}
+        self.inline: set[Step] = set()  # written where they are used
         self.signature = list(signature)  # the parameters of the function that is written
         self.names: dict[Step, str] = {}
-        self.taken = {"np", "Changed", *reserved, *dir(builtins), *self.signature}
+        self.taken = {"np", "Changed", "place", "room", *reserved, *dir(builtins), *self.signature}
         self.helpers: dict[Any, str] = {}
 
     # ── names ─────────────────────────────────────────────────────────────────────────────────────
@@ -64,10 +76,33 @@ class Writer:
             for function in (step.function,):
                 if _is_helper(function):
                     self.helper(function)
+        self.inline = {s for s in program.steps if _is_turn(s)} - set(program.results)
+        self.after = self.successors()
         for step in program.steps:
-            if step not in self.names:
-                wanted = step.name if step.name and step.name.isidentifier() else None
-                self.names[step] = self.free(wanted or "t", numbered=wanted is None)
+            if step in self.names or step in self.inline:
+                continue
+            chain = [step]  # what is in one place, from `a = …` over `a += b` to the last
+            while chain[-1] in self.after:
+                chain.append(self.after[chain[-1]])
+            names = [s.name for s in chain if s.name and s.name.isidentifier()]
+            name = self.free(names[-1]) if names else self.free("t", numbered=True)
+            self.names.update(dict.fromkeys(chain, name))
+        for step in program.steps:
+            place = self.plan.places.get(step)
+            if place is not None and place.kind == "room" and step not in self.plan.inside:
+                form = (place.start, step.shape, step.dtype)
+                if form not in self.rooms:
+                    self.rooms[form] = self.free("room", numbered=True)
+
+    def successors(self) -> dict[Step, Step]:
+        """For a step the one that is written as `a += b` in its place."""
+        found: dict[Step, Step] = {}
+        for step in self.program.steps:
+            if step in self.plan.inside and step.function in _INFIX and len(step.args) == 2:
+                a = step.args[0]
+                if isinstance(a, Step) and self.plan.places.get(a) is self.plan.places[step]:
+                    found[a] = step
+        return found
 
     def free(self, name: str, numbered: bool = False) -> str:
         name = re.sub(r"\W", "_", name)
@@ -88,6 +123,16 @@ class Writer:
                 self.helpers[function] += "_"
             self.taken.add(self.helpers[function])
         return self.helpers[function]
+
+    def room(self) -> list[str]:
+        """The memory that the program works in."""
+        if not self.rooms:
+            return []
+        lines = [f"room = np.empty({self.plan.size + 64}, np.uint8)"]
+        lines.append("room = room[-room.__array_interface__['data'][0] % 64 :]")
+        for (start, shape, dtype), name in self.rooms.items():
+            lines.append(f"{name} = place({start}, {shape!r}, {literal(dtype)})")
+        return lines
 
     # ── lines ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,7 +159,24 @@ class Writer:
     def lines(self, step: Step) -> list[str]:
         if step.function is guarded:
             return self.guard(step)
-        return [f"{self.names[step]} = {self.call(step)}"]
+        if step in self.inline:
+            return []
+        name, place = self.names[step], self.plan.places.get(step)
+        if place is None or (place.kind == "own" and step not in self.plan.inside):
+            return [f"{name} = {self.call(step)}"]
+        if step not in self.plan.inside:
+            room = self.rooms[place.start, step.shape, step.dtype]
+            return [f"{name} = {self.call(step, room)}"]
+        for s in self.after:
+            if self.after[s] is step:
+                return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
+        inside = next(
+            s for s in step.args
+            if isinstance(s, Step)
+            and (self.plan.places.get(s) is place or (place.kind == "argument" and s.is_argument))
+            and (s.shape, s.dtype) == (step.shape, step.dtype)
+        )
+        return [f"{name} = {self.call(step, self.names[inside])}"]
 
     def guard(self, step: Step) -> list[str]:
         guarded_step, expected = step.args
@@ -133,8 +195,14 @@ class Writer:
 
     # ── expressions ───────────────────────────────────────────────────────────────────────────────
 
-    def call(self, step: Step) -> str:
+    def call(self, step: Step, out: str = "") -> str:
         function, args, params = step.function, step.args, step.params
+        if out:
+            if function is np.matmul and all(a.ndim <= 2 for a in args):
+                function = np.dot  # the same, with less ado
+            given = [self.text(a) for a in args]
+            given += [f"{k}={self.text(a)}" for k, a in params.items()]
+            return f"{self.function(function)}({', '.join([*given, f'out={out}'])})"
         if function is operator.getitem:
             return f"{self.text(args[0])}[{self.index(args[1])}]"
         if function in _INFIX and len(args) == 2 and not params:
@@ -170,7 +238,7 @@ class Writer:
 
     def text(self, nest: Any) -> str:
         if isinstance(nest, Step):
-            return self.names[nest]
+            return self.call(nest) if nest in self.inline else self.names[nest]
         kind = type(nest)
         if kind is tuple:
             inside = ", ".join(map(self.text, nest))
@@ -191,6 +259,11 @@ class Writer:
             ends = [index.start, index.stop] + ([index.step] if index.step is not None else [])
             return ":".join("" if a is None else self.text(a) for a in ends)
         return self.text(index)
+
+
+def _is_turn(step: Step) -> bool:
+    turn = step.function is np.transpose and len(step.args) == 1 and not step.params
+    return turn or step.function is np.matrix_transpose
 
 
 def literal(value: Any) -> str:
@@ -225,6 +298,9 @@ def array_text(array: np.ndarray) -> str:
             return (
                 f"np.arange({ends})" if array.dtype == int else f"np.arange({ends}, dtype={dtype})"
             )
+    if array.size > 3 and np.all(array == 1) and array.dtype.kind == "f":
+        size = array.shape if array.ndim != 1 else array.size
+        return f"np.ones({size!r}{'' if array.dtype == float else ', ' + dtype})"
     if array.size > 3 and np.all(array == array.flat[0]):
         return f"np.full({array.shape!r}, {literal(array.flat[0].item())}, {dtype})"
     if array.size <= LARGE and array.dtype.kind in "biuf" and np.all(np.isfinite(array)):

@@ -1,0 +1,139 @@
+"""Plan: where each result is put, so that a program allocates once and works in place.
+
+Every array that a program makes on the way gets a place in one room, which is allocated with the
+program; places are given away again when what is in them was used for the last time. Elementwise
+work is done in the place of an operand that nobody needs any more.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autobp.compile.passes import is_elementwise, is_fresh
+from autobp.compile.program import Program, Step
+
+__all__ = ["Place", "Plan", "planned", "takes_out"]
+
+ALIGNED = 64  # bytes, a line of the cache
+
+#: Functions that look at an array in another way and make no new one.
+VIEWS = {
+    np.transpose, np.matrix_transpose, np.reshape, np.ravel, np.squeeze, np.expand_dims,
+    np.broadcast_to, np.swapaxes, np.moveaxis, np.real, np.flip, np.diagonal, operator.getitem,
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Place:
+    """Memory that one array after the other is in."""
+
+    nbytes: int
+    first: int  # the steps between which it is needed
+    last: int
+    kind: str  # room: of the program. own: made by NumPy. argument: the caller's, given away.
+    start: int = 0
+
+
+@dataclass
+class Plan:
+    places: dict[Step, Place] = field(default_factory=dict)
+    inside: set[Step] = field(default_factory=set)  # steps done in the place of an operand
+    size: int = 0  # of the room
+    peak: int = 0  # the most that is held at once, results included
+
+
+def takes_out(step: Step) -> bool:
+    """Whether NumPy puts the result where it is told to."""
+    f = step.function
+    if not step.is_array or not step.size:
+        return False
+    if is_elementwise(step):
+        return True
+    if f is np.matmul and not step.params:
+        return all(isinstance(a, Step) and a.dtype == step.dtype for a in step.args)
+    owner = getattr(f, "__self__", None)
+    return isinstance(owner, np.ufunc) and f == owner.reduce and step.args[0].dtype == step.dtype
+
+
+def planned(program: Program, given: Iterable[Step] = (), reuse: bool = False) -> Plan:
+    """Places for the steps of a program. Arguments that are given away may be overwritten; results
+    are put in the room only if they may be overwritten by the next call."""
+    steps, results = program.steps, set(program.results)
+    given = set(given)
+    roots = _roots(program)
+    last: dict[Step, int] = {}
+    for i, step in enumerate(steps):
+        for s in step.operands:
+            for root in roots.get(s, (s,)):
+                last[root] = i
+    for s in results:
+        for root in roots.get(s, (s,)):
+            last[root] = len(steps)
+    checks = max((i for i, s in enumerate(steps) if s in program.kept), default=-1)
+
+    plan = Plan()
+    places: list[Place] = []
+    for i, step in enumerate(steps):
+        if not step.is_array or roots.get(step, (step,)) != (step,):
+            continue
+        end = last.get(step, i)
+        place = None
+        if is_elementwise(step):
+            for s in step.args:
+                if not _same_form(s, step) or last.get(s) != i or roots.get(s, (s,)) != (s,):
+                    continue
+                if s in plan.places and plan.places[s].kind != "argument":
+                    place = plan.places[s]
+                    break
+                if s in given and i > checks and step in results:
+                    place = Place(step.nbytes, i, end, "argument")
+                    break
+            if place is not None:
+                plan.inside.add(step)
+                place.last = end
+                if step in results and place.kind == "room" and not reuse:
+                    place.kind = "own"
+        if place is None and is_fresh(step):
+            kind = "room" if takes_out(step) and (reuse or step not in results) else "own"
+            place = Place(step.nbytes, i, end, kind)
+            places.append(place)
+        if place is not None:
+            plan.places[step] = place
+    _settle(plan, places, len(steps))
+    return plan
+
+
+def _same_form(s: Any, step: Step) -> bool:
+    return isinstance(s, Step) and s.is_array and (s.shape, s.dtype) == (step.shape, step.dtype)
+
+
+def _roots(program: Program) -> dict[Step, tuple[Step, ...]]:
+    """For a view, and for what may be one, the arrays whose memory it shares."""
+    roots: dict[Step, tuple[Step, ...]] = {}
+    for step in program.steps:
+        if step.kind is tuple or (step.is_array and not is_fresh(step)):
+            owners = [r for s in step.operands for r in roots.get(s, (s,))]
+            roots[step] = tuple(dict.fromkeys(owners)) or (step,)
+    return roots
+
+
+def _settle(plan: Plan, places: list[Place], end: int) -> None:
+    """Give each place its start: the lowest at which nothing else is while it is needed."""
+    settled: list[Place] = []
+    for place in sorted((p for p in places if p.kind == "room"), key=lambda p: -p.nbytes):
+        start = 0
+        for other in sorted(settled, key=lambda p: p.start):
+            together = place.first <= other.last and other.first <= place.last
+            if together and start < other.start + other.nbytes and other.start < start + place.nbytes:
+                start = -(-(other.start + other.nbytes) // ALIGNED) * ALIGNED
+        place.start = start
+        settled.append(place)
+    plan.size = max((p.start + p.nbytes for p in settled), default=0)
+    own = [p for p in places if p.kind == "own"]
+    held = (sum(p.nbytes for p in own if p.first <= i <= p.last) for i in range(end + 1))
+    plan.peak = plan.size + max(held, default=0)
