@@ -20,6 +20,7 @@ __all__ = ["CaptureError", "Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_UNLIKE = (TypeError, KeyError, IndexError)  # what a check of arguments of another form may raise
 MOST = 64  # programs that a function keeps; the one not used for longest makes room
 
 
@@ -48,9 +49,13 @@ class Compiled(Generic[F]):
         if current().anomaly:  # which is to see every operation
             return self.function(*args, **kwargs)
         for entry in self._entries:
-            if entry.fits(args, kwargs):
+            try:
+                fits = entry.fits(*args, **kwargs)
+            except _UNLIKE:
+                continue
+            if fits:
                 try:
-                    return entry.run(args, kwargs)
+                    return entry.run(*args, **kwargs)
                 except entry.changed:
                     continue
         return self._first(args, kwargs)

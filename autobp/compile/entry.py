@@ -72,7 +72,7 @@ class _Arguments:
                 )
             self.tests.append(
                 f"type({where}) is {self.known(kind)} and {where}.shape == {x.shape!r}"
-                f" and {where}.dtype == {self.known(x.dtype)}"
+                f" and {where}.dtype is {self.known(x.dtype)}"
             )
             return self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
         if isinstance(x, Tensor):
@@ -123,7 +123,7 @@ class _Arguments:
         self.tests.append(f"type({where}) is {self.known(type(x))}")
         if isinstance(x, np.ndarray | np.generic):
             self.tests.append(
-                f"{where}.shape == {x.shape!r} and {where}.dtype == {self.known(x.dtype)}"
+                f"{where}.shape == {x.shape!r} and {where}.dtype is {self.known(x.dtype)}"
             )
 
 
@@ -313,7 +313,7 @@ class Entry:
             for step, where in arguments.bindings
             if where not in parameters and step in used
         ]
-        self._check = self._checker(used)
+        self.fits = self._checker(used)
         self._code = builtins.compile("\n".join(self._lines(".value")), f"<{self.name}>", "exec")
         self._free: list[Callable[..., Any]] = []
         self.changed: type[Exception] = Changed
@@ -322,13 +322,7 @@ class Entry:
         self._like = transformed(_outline, result)
         self._tensors = self._finder()
 
-    def fits(self, args: Any, kwargs: Any) -> bool:
-        try:
-            return self._check(*args, **kwargs)
-        except (TypeError, KeyError, IndexError):
-            return False
-
-    def run(self, args: Any, kwargs: Any) -> Any:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             run = self._free.pop()
         except IndexError:  # the first call, or all are running in other threads

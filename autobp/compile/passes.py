@@ -441,6 +441,65 @@ def sums_as_products(step: Step, rewrite: Rewrite) -> Step | None:
     return rewrite.call(step, np.matmul, *((ones, x) if axis == 0 else (x, ones)))
 
 
+# ── for small arrays, where each call costs more than its arithmetic ──────────────────────────────
+
+SMALL = 4096  # elements
+
+
+@rewriting
+def small_numbers(step: Step, rewrite: Rewrite) -> Step | None:
+    """Numbers are made arrays beforehand, which NumPy would do at each call."""
+    if not is_elementwise(step) or step.size > SMALL or not step.is_array:
+        return None
+    arrays = [a for a in step.args if isinstance(a, Step) and a.is_array]
+    numbers = [a for a in step.args if is_number(a)]
+    dtypes = {a.dtype for a in arrays}
+    if not numbers or dtypes not in ({np.dtype(np.float64)}, {np.dtype(np.float32)}):
+        return None
+    if len(arrays) + len(numbers) < len(step.args):
+        return None
+    made = (constant_step(np.array(a, arrays[0].dtype)) if is_number(a) else a for a in step.args)
+    return rewrite.call(step, step.function, *made)
+
+
+@rewriting
+def small_products(step: Step, rewrite: Rewrite) -> Step | None:
+    """np.dot has less ado than @."""
+    if step.function is not np.matmul or not step.is_array or step.params or step.size > SMALL:
+        return None
+    a, b = step.args
+    if isinstance(a, Step) and isinstance(b, Step) and a.ndim <= 2 and b.ndim <= 2:
+        return rewrite.call(step, np.dot, a, b)
+    return None
+
+
+def quiet_together(program: Program) -> Program:
+    """np.errstate is entered once for a run of steps, not once for each: the few steps between two
+    that need it are made quiet too, if they are sums and products."""
+    steps = program.steps
+    loud = [i for i, s in enumerate(steps) if s.errors]
+    quiet: dict[int, Any] = {}
+    for i, j in zip(loud, loud[1:]):
+        between = steps[i + 1 : j]
+        alike = all(
+            (s.errors, s.backward, s.scope) == (steps[i].errors, steps[i].backward, steps[i].scope)
+            for s in (steps[i], steps[j])
+        )
+        if alike and len(between) <= 8 and all(s.function in _TAME for s in between):
+            quiet.update((k, steps[i].errors) for k in range(i + 1, j))
+    instead = {steps[k]: errors for k, errors in quiet.items()}
+    old = iter(steps)
+
+    def rule(step: Step, rewrite: Rewrite) -> Step | None:
+        errors = instead.get(next(old))
+        return rewrite.call(step.with_(errors=errors), step.function, *step.args) if errors else None
+
+    return Rewrite(program).run(program, rule)
+
+
+_TAME = {np.add, np.subtract, np.multiply, np.reciprocal, np.negative, np.matmul, np.dot, np.transpose}
+
+
 # ── at the end ────────────────────────────────────────────────────────────────────────────────────
 
 #: Functions whose results never share memory with what they are given.
@@ -498,6 +557,9 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
 )
 
 
+AT_LAST = (small_products, small_numbers, merged, quiet_together)
+
+
 def optimized(program: Program) -> Program:
     """All passes, until they find nothing more."""
     for _ in range(10):
@@ -508,4 +570,6 @@ def optimized(program: Program) -> Program:
             a is b for a, b in zip(before, program.steps, strict=True)
         ):
             break
+    for run in AT_LAST:
+        program = run(program)
     return without_dead(program)

@@ -54,7 +54,7 @@ def takes_out(step: Step) -> bool:
         return False
     if is_elementwise(step):
         return True
-    if f is np.matmul and not step.params:
+    if f in (np.matmul, np.dot) and not step.params:
         return all(isinstance(a, Step) and a.dtype == step.dtype for a in step.args)
     owner = getattr(f, "__self__", None)
     return isinstance(owner, np.ufunc) and f == owner.reduce and step.args[0].dtype == step.dtype

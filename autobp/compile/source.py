@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compile.capture import as_type, draw, guarded, put
+from autobp.compile.passes import SMALL
 from autobp.compile.plan import Plan
 from autobp.compile.program import Program, Step
 
@@ -35,6 +36,8 @@ _PREFIX: dict[Any, str] = {
     np.negative: "-", np.positive: "+", np.invert: "~",
     operator.neg: "-", operator.pos: "+", operator.invert: "~",
 }  # fmt: skip
+
+_WORDS = {0.0: "zero", 1.0: "one", 2.0: "two", 0.5: "half"}
 
 LARGE = 1000  # elements of a constant that are too many to read
 
@@ -71,13 +74,17 @@ class Writer:
             if step not in self.names:
                 self.names[step] = self.free(step.name or "x")
         for step in program.constants():
-            self.names[step] = self.free("c", numbered=True)
+            word = _WORDS.get(float(step.constant)) if step.shape == () else None
+            self.names[step] = self.free(word or "c", numbered=word is None)
         for step in program.steps:
             for function in (step.function,):
                 if _is_helper(function):
                     self.helper(function)
         self.inline = {s for s in program.steps if _is_turn(s)} - set(program.results)
         self.after = self.successors()
+        for step in program.arguments:
+            if step in self.after:
+                self.names[self.after[step]] = self.names[step]
         for step in program.steps:
             if step in self.names or step in self.inline:
                 continue
@@ -99,8 +106,10 @@ class Writer:
         found: dict[Step, Step] = {}
         for step in self.program.steps:
             if step in self.plan.inside and step.function in _INFIX and len(step.args) == 2:
-                a = step.args[0]
-                if isinstance(a, Step) and self.plan.places.get(a) is self.plan.places[step]:
+                a, place = step.args[0], self.plan.places[step]
+                if isinstance(a, Step) and (
+                    self.plan.places.get(a) is place or (place.kind == "argument" and a.is_argument)
+                ):
                     found[a] = step
         return found
 
@@ -202,7 +211,10 @@ class Writer:
                 function = np.dot  # the same, with less ado
             given = [self.text(a) for a in args]
             given += [f"{k}={self.text(a)}" for k, a in params.items()]
-            return f"{self.function(function)}({', '.join([*given, f'out={out}'])})"
+            given.append(f"out={out}")
+            if step.size <= SMALL and not params and function not in (np.maximum, np.minimum):
+                given[-1] = out  # by position, which is as fast as calls get
+            return f"{self.function(function)}({', '.join(given)})"
         if function is operator.getitem:
             return f"{self.text(args[0])}[{self.index(args[1])}]"
         if function in _INFIX and len(args) == 2 and not params:
