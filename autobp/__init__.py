@@ -4,7 +4,7 @@ Write NumPy on Tensors; the program is recorded as a graph, and everything else 
 """
 
 from autobp.check import GradientError, check_gradients
-from autobp.compile import CaptureError, compile
+from autobp.compiler import CaptureError, compile
 from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom import custom
 from autobp.draw import draw

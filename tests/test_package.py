@@ -32,7 +32,7 @@ LAYERS = [
     "counts",
     "higher",
     "custom",
-    "compile",
+    "compiler",
     "check",
     "numerical",
     "files",

@@ -13,8 +13,8 @@ from autobp.tensor import Tensor
 from autobp.tree import leaves
 
 if TYPE_CHECKING:
-    from autobp.compile.entry import Entry
-    from autobp.compile.program import Program
+    from autobp.compiler.entry import Entry
+    from autobp.compiler.program import Program
 
 __all__ = ["CaptureError", "Compiled", "compile"]
 
@@ -63,7 +63,7 @@ class Compiled(Generic[F]):
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(_differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compile.entry import written_down  # late: importing autobp is cheap
+        from autobp.compiler.entry import written_down  # late: importing autobp is cheap
 
         entry, result = written_down(self.function, self.__name__, args, kwargs, self.settings)
         self._entries = [entry, *self._entries[: MOST - 1]]

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compile.capture import as_type, draw, guarded, put
-from autobp.compile.passes import SMALL
-from autobp.compile.plan import Plan
-from autobp.compile.program import Program, Step
+from autobp.compiler.capture import as_type, draw, guarded, put
+from autobp.compiler.passes import SMALL
+from autobp.compiler.plan import Plan
+from autobp.compiler.program import Program, Step
 
 __all__ = ["Writer", "literal"]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compile.passes import is_elementwise, is_fresh
-from autobp.compile.program import Program, Step
+from autobp.compiler.passes import is_elementwise, is_fresh
+from autobp.compiler.program import Program, Step
 
 __all__ = ["Place", "Plan", "planned", "takes_out"]
 

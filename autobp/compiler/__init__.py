@@ -1,5 +1,5 @@
 """Compile: a function written down once as a plain NumPy program, to be read and to be fast."""
 
-from autobp.compile.compiled import CaptureError, Compiled, compile
+from autobp.compiler.compiled import CaptureError, Compiled, compile
 
 __all__ = ["CaptureError", "Compiled", "compile"]

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
-from autobp.compile.compiled import CaptureError
-from autobp.compile.program import Program, Step
+from autobp.compiler.compiled import CaptureError
+from autobp.compiler.program import Program, Step
 from autobp.context import clock, current, user_line
 from autobp.errors import label
 from autobp.graph import ancestors
@@ -197,7 +197,7 @@ _STEADY |= {p.function for p in _WHOLE}
 _ASKS_SHAPE = (np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type)
 _ASSIGNS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 
-_DOORS = ("autobp.tensor", "autobp.compile")
+_DOORS = ("autobp.tensor", "autobp.compiler")
 
 
 class Recorder:
@@ -380,7 +380,8 @@ class Recorder:
                 if isinstance(g, Captured) and isinstance(leaf.value, Captured):
                     self.cotangents[g.step] = leaf.value.step
             return
-        if _package(frame) in ("autobp", "numpy"):
+        package = _package(frame)
+        if package in ("autobp", "numpy") or package.startswith("namedtuple_"):
             return
         for name, value in frame.f_locals.items():
             if isinstance(value, Tensor):

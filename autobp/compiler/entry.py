@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compile.capture import Captured, Recorder, guarded
-from autobp.compile.compiled import CaptureError, Settings
-from autobp.compile.passes import optimized, own_results
-from autobp.compile.plan import planned
-from autobp.compile.program import Program, Step
-from autobp.compile.source import CHANGED, LARGE, PLACE, Writer, array_text, helper_sources
-from autobp.compile.surroundings import surroundings
+from autobp.compiler.capture import Captured, Recorder, guarded
+from autobp.compiler.compiled import CaptureError, Settings
+from autobp.compiler.passes import optimized, own_results
+from autobp.compiler.plan import planned
+from autobp.compiler.program import Program, Step
+from autobp.compiler.source import CHANGED, LARGE, PLACE, Writer, array_text, helper_sources
+from autobp.compiler.surroundings import surroundings
 from autobp.context import clock
 from autobp.graph import own
 from autobp.tensor import Tensor

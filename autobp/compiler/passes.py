@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compile.capture import as_type, draw, guarded, put
-from autobp.compile.program import Program, Step, mapped, rebuilt, steps_in
+from autobp.compiler.capture import as_type, draw, guarded, put
+from autobp.compiler.program import Program, Step, mapped, rebuilt, steps_in
 from autobp.rules.indexing import scatter
 
 __all__ = ["PASSES", "is_fresh", "optimized", "own_results"]
