@@ -124,7 +124,7 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame.f_back is not None and (
         frame.f_code.co_filename.startswith(_OURS)
-        or frame.f_globals.get("__name__", "").partition(".")[0] == "numpy"
+        or frame.f_globals.get("__name__", "").partition(".")[0] in ("numpy", "contextlib")
     ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -31,6 +31,7 @@ __all__ = [
     "Each",
     "Primitive",
     "Variable",
+    "array_of",
     "bilinear",
     "constant",
     "elementwise",
@@ -98,6 +99,12 @@ def whole(function: Callable[..., Array]) -> Callable[..., Array]:
         return function(*args)
 
     return taken_over
+
+
+def array_of(a: Any) -> Any:
+    """The constant values as an array, or as what stands for one while a program is written down."""
+    a = constant(a)
+    return a if isinstance(a, Variable) else np.asarray(a)
 
 
 class Each:

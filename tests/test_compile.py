@@ -26,6 +26,7 @@ from autobp import (
     log_softmax,
     logsumexp,
     max_pool2d,
+    nn,
     no_grad,
     relu,
     scope,
@@ -331,6 +332,49 @@ def test_an_error_while_it_is_written_down_leaves_tensors_as_they_were():
     np.testing.assert_array_equal(w.data, [1.0, 2.0])
 
 
+def losses(model, y):
+    def step(x):
+        for p in model.parameters():
+            p.grad = None
+        loss = nn.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "layer", [lambda: nn.BatchNorm1d(8), nn.Tanh, lambda: nn.LayerNorm(8), nn.GELU]
+)
+def test_models_are_arguments_though_nobody_hands_them_over(layer):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 4)), rng.integers(0, 3, 20)
+    models = [nn.Sequential(nn.Linear(4, 8, rng=0), layer(), nn.Linear(8, 3, rng=1)) for _ in "12"]
+    step, eager = compile(losses(models[0], y)), losses(models[1], y)
+    for k in range(5):
+        if k == 3:
+            for model in models:
+                model.eval()
+        assert step(x + k).item() == pytest.approx(eager(x + k).item(), rel=1e-12)
+        for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            np.testing.assert_allclose(p.grad, q.grad, 1e-9, 1e-12)
+            p.data, q.data = p.data - 0.1 * p.grad, q.data - 0.1 * q.grad
+        for a, b in zip(
+            models[0].state_dict().values(), models[1].state_dict().values(), strict=True
+        ):
+            np.testing.assert_allclose(a, b, 1e-9, 1e-12)
+    with pytest.raises(ValueError, match="the label at \\[0\\] is 7; with 3 classes"):
+        compile(lambda z, y: nn.cross_entropy(z, y))(np.ones((1, 3)), np.array([7]))
+
+
+def test_wrong_labels_are_noticed_by_replays_too():
+    loss = compile(nn.cross_entropy)
+    for _ in range(2):
+        loss(np.ones((2, 3)), np.array([0, 2]))
+    with pytest.raises(ValueError, match="the label at \\[1\\] is 3; with 3 classes"):
+        loss(np.ones((2, 3)), np.array([0, 3]))
+
+
 # ── where it is safe ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -422,7 +466,13 @@ def test_partial_functions_and_methods():
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────
 
-W = Tensor([1.0, 2.0], name="W")
+
+class Hidden:
+    __slots__ = ("W",)
+
+
+HIDDEN = Hidden()
+HIDDEN.W = Tensor([1.0, 2.0], name="W")
 SHARED = np.random.default_rng(0)
 KEPT = []
 
@@ -441,7 +491,7 @@ REFUSED = {
     "np.copyto writes into an array": lambda x: np.copyto(np.zeros(2), x),
     "a draw from np.random": lambda x: x * np.random.rand(),
     "a draw from a generator that it did not receive": lambda x: x * SHARED.random(),
-    "'W' is read at .* but is not an argument": lambda x: np.sum(np.tanh(W) * x),
+    "'W' is read at .* but is not an argument": lambda x: np.sum(np.tanh(HIDDEN.W) * x),
     "_ArrayFunctionDispatcher, which a program": lambda x: np.apply_along_axis(np.sort, 0, x),
 }
 

@@ -213,6 +213,7 @@ class Recorder:
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
         self.closed = False
+        self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
 
     # ── what comes in ─────────────────────────────────────────────────────────────────────────────
 
@@ -540,6 +541,11 @@ class Captured(Variable):
         self.borrowed = False  # it is the caller's
         self.static = False  # it depends on whole numbers alone, and may be made a condition
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What isinstance sees: an array is an ndarray to those who ask."""
+        return np.ndarray if type(self.now) is np.ndarray else Captured
+
     # ── as the engine sees it ─────────────────────────────────────────────────────────────────────
 
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -658,8 +664,8 @@ class Captured(Variable):
         return self.recorder.call(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        raise _refused(
-            self,
+        return self._shown(
+            np.asarray(self.current().now, dtype),
             "the numbers in it were asked for, as by np.asarray, .numpy() or an index into a constant"
             " array,",
             "use NumPy's functions (np.take for an index), or make the constant an argument",
@@ -668,8 +674,10 @@ class Captured(Variable):
     # ── what would need the value ─────────────────────────────────────────────────────────────────
 
     def _decides(self, what: str, value: Any) -> Any:
-        """A condition: allowed in the rules, and on whole numbers, where the program guards it."""
-        if self.static or _asked_by_rules():
+        """A condition: allowed in the library, and on whole numbers, where the program guards it."""
+        if self.static or _asked_by_library():
+            if type(value) is bool and self.dtype.kind != "b":
+                return bool(self != 0)
             self.recorder.guard(self.current().step, value)
             return value
         raise _refused(
@@ -694,7 +702,21 @@ class Captured(Variable):
         return self._decides("its value", self.current().now)
 
     def tolist(self) -> Any:
-        raise _refused(self, "tolist() asks for its numbers", "use NumPy's functions")
+        now = self.current().now
+        return self._shown(
+            now.tolist() if hasattr(now, "tolist") else now, "its numbers were asked for", "use NumPy"
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self._shown(self.current().now, "its text was asked for,", "print results"), spec)
+
+    def _shown(self, now: Any, what: str, way_out: str) -> Any:
+        """The numbers, for the library's messages only, after which no program is made of this."""
+        error = _refused(self, what, way_out)
+        if not _asked_by_library():
+            raise error
+        self.recorder.spoilt = self.recorder.spoilt or error
+        return now
 
     def __len__(self) -> int:
         if not self.shape:
@@ -877,11 +899,11 @@ def _index(index: Any) -> Any:
     return index
 
 
-def _asked_by_rules() -> bool:
+def _asked_by_library() -> bool:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_DOORS):
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__", "").startswith("autobp.rules.")
+    return frame is not None and frame.f_globals.get("__name__", "").startswith("autobp.")
 
 
 def _refused(array: Captured, what: str, way_out: str) -> CaptureError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["CaptureError", "Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: One thread writes at a time: meanwhile the Tensors among its arguments are not what they are.
+_WRITING = threading.RLock()
 
 _UNLIKE = (TypeError, KeyError, IndexError)  # what a check of arguments of another form may raise
 MOST = 64  # programs that a function keeps; the one not used for longest makes room
@@ -50,24 +54,30 @@ class Compiled(Generic[F]):
             return self.function(*args, **kwargs)
         for entry in self._entries:
             try:
-                fits = entry.fits(*args, **kwargs)
+                if not entry.fits(*args, **kwargs):
+                    continue
             except _UNLIKE:
                 continue
-            if fits:
-                try:
-                    return entry.run(*args, **kwargs)
-                except entry.changed:
-                    continue
+            try:
+                return entry.run(*args, **kwargs)
+            except entry.changed:
+                continue
         return self._first(args, kwargs)
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if any(_differentiated(x) for _, x in leaves((args, kwargs))):
+        if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
         from autobp.compiler.entry import written_down  # late: importing autobp is cheap
 
-        entry, result = written_down(self.function, self.__name__, args, kwargs, self.settings)
-        self._entries = [entry, *self._entries[: MOST - 1]]
-        return result
+        entries = self._entries
+        with _WRITING:
+            if self._entries is entries:
+                entry, result = written_down(
+                    self.function, self.__name__, args, kwargs, self.settings
+                )
+                self._entries = [entry, *entries[: MOST - 1]]
+                return result
+        return self(*args, **kwargs)  # another thread wrote one meanwhile
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -109,9 +119,7 @@ class Compiled(Generic[F]):
         return f"<compiled {self.__name__}: {n} program{'s' if n != 1 else ''}>"
 
 
-def compile(
-    function: F, *, donate: int | Sequence[int] = (), reuse: bool = False
-) -> Compiled[F]:
+def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = False) -> Compiled[F]:
     """The same function as a program of plain NumPy calls, for speed and for reading.
 
     The function runs once for each form that its arguments take (structure, shapes, dtypes), and what
@@ -145,7 +153,7 @@ def compile(
     return Compiled(function, Settings(given, reuse))
 
 
-def _differentiated(x: Any) -> bool:
+def differentiated(x: Any) -> bool:
     if isinstance(x, Variable) and not isinstance(x, Tensor):
         return True
     return isinstance(x, Tensor) and not (

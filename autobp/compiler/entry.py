@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, guarded
-from autobp.compiler.compiled import CaptureError, Settings
+from autobp.compiler.compiled import CaptureError, Settings, differentiated
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
-from autobp.compiler.program import Program, Step
+from autobp.compiler.program import Program, Step, steps_in
 from autobp.compiler.source import CHANGED, LARGE, PLACE, Writer, array_text, helper_sources
-from autobp.compiler.surroundings import surroundings
+from autobp.compiler.surroundings import Thing, surroundings
 from autobp.context import clock
 from autobp.graph import own
 from autobp.tensor import Tensor
@@ -36,15 +36,15 @@ class _Arguments:
         self.recorder = recorder
         self.tests: list[str] = []
         self.objects: dict[str, Any] = {"ndarray": np.ndarray, "Tensor": Tensor}
+        self.numbers: dict[int, str] = {id(v): k for k, v in self.objects.items()}
         self.bindings: list[tuple[Step, str]] = []  # what is within a nest, and where
         self.tensors: dict[Tensor, _Held] = {}
 
     def known(self, thing: Any) -> str:
-        for name, other in self.objects.items():
-            if other is thing:
-                return name
-        name = f"k{len(self.objects)}"
-        self.objects[name] = thing
+        name = self.numbers.get(id(thing))
+        if name is None:
+            name = self.numbers[id(thing)] = f"k{len(self.objects)}_"
+            self.objects[name] = thing
         return name
 
     def take(self, x: Any, where: str, name: str) -> Any:
@@ -98,33 +98,41 @@ class _Arguments:
 
     def tensor(self, t: Tensor, where: str, name: str) -> Tensor:
         """A Tensor is given as it is, with its value and its gradient captured until the end."""
-        known = self.known(t)
-        if t in self.recorder.known:
+        if t in self.tensors:
             self.tests.append(f"{where} is {self.tensors[t].where}")
             return t
-        del self.objects[known]
-        self.tests.append(f"type({where}) is Tensor and {where}.primitive is None")
-        self.tests.append(f"{where}.level == {t.level}")
-        held = _Held(t, where, t.value, t.grad)
-        self.tensors[t] = held
+        tests = [f"type({where}) is Tensor and {where}.primitive is None"]
+        tests += [f"{where}.level == {t.level}", *self.plain(t.value, f"{where}.value")]
+        held = self.tensors[t] = _Held(t, where, t.value, t.grad, tests)
         self.recorder.known.add(t)
-        self.plain(t.value, f"{where}.value")
         t.value = held.captured = self.argument(t.value, f"{where}.value", t.name or name)
         if t.grad is None:
-            self.tests.append(f"{where}.grad is None")
+            tests.append(f"{where}.grad is None")
         else:
-            self.plain(t.grad, f"{where}.grad")
+            tests += self.plain(t.grad, f"{where}.grad")
             t.grad = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
             t.grad.borrowed = False
         held.captured.borrowed = False
         return t
 
-    def plain(self, x: Any, where: str) -> None:
-        self.tests.append(f"type({where}) is {self.known(type(x))}")
+    def around(self, thing: Thing) -> None:
+        """What the function finds around it. Tensors among that are arguments too."""
+        owner, value = self.known(thing.owner), thing.value
+        same = "==" if thing.expression == "len(o)" else "is"
+        test = f"{thing.expression.replace('o', owner, 1)} {same} {self.known(value)}"
+        if isinstance(value, Tensor) and not differentiated(value):
+            if value not in self.tensors:
+                self.tensor(value, self.known(value), value.name or "tensor")
+                self.tensors[value].found = True
+            self.tensors[value].tests.append(test)
+        else:
+            self.tests.append(test)
+
+    def plain(self, x: Any, where: str) -> list[str]:
+        tests = [f"type({where}) is {self.known(type(x))}"]
         if isinstance(x, np.ndarray | np.generic):
-            self.tests.append(
-                f"{where}.shape == {x.shape!r} and {where}.dtype is {self.known(x.dtype)}"
-            )
+            tests.append(f"{where}.shape == {x.shape!r} and {where}.dtype is {self.known(x.dtype)}")
+        return tests
 
 
 @dataclass
@@ -135,15 +143,17 @@ class _Held:
     where: str
     value: Any
     grad: Any
+    tests: list[str]
     captured: Any = None
-    changed: Step | None = None  # what its value becomes
-    gradient: Step | None = None
+    found: bool = False  # around the function, and not handed over
 
     def release(self) -> tuple[Any, Any]:
         """Give the Tensor its value back, and tell what it and the gradient have become."""
         t = self.tensor
         value, grad = t.value, t.grad
         t.value, t.grad = self.value, self.grad
+        if isinstance(grad, Captured) and grad.step.is_argument:
+            grad = self.grad  # as it was
         return value, grad
 
 
@@ -199,6 +209,8 @@ def written_down(
         for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
     ]
     around = list(surroundings(function))
+    for thing in around:
+        arguments.around(thing)
     before, drawn = sys.getprofile(), _random_state(around)
     sys.setprofile(recorder.watch)
     try:
@@ -208,21 +220,22 @@ def written_down(
         sys.setprofile(before)
         recorder.closed = True
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
+    if recorder.spoilt is not None:
+        raise recorder.spoilt
     _check_random(drawn, around)
 
     returns = _written_plainly(returns)
+    read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
     changes = []
     for held, value, grad in ends:
-        changed = value.step if value.step is not held.captured.step or value.version else None
-        changes.append((changed, _returned(recorder, grad)))
+        changed = value.version > 0 or value is not held.captured
+        if held.found and not changed and grad is held.grad and held.captured.step not in read:
+            del arguments.tensors[held.tensor]  # it is there and has no part in this
+            continue
+        arguments.tests += held.tests
+        changes.append((value.step if changed else None, _returned(recorder, grad)))
+        update(held.tensor, value.now if changed else None, _made(grad))
     program = recorder.program((returns, changes) if changes else returns)
-    for held, value, grad in ends:
-        changed = value.now if value.version or value is not held.captured else None
-        update(held.tensor, changed, _made(grad))
-    for expression, owner, found in around:
-        o = arguments.known(owner)
-        same = "==" if expression.startswith("len") else "is"
-        arguments.tests.append(f"{expression.replace('o', o, 1)} {same} {arguments.known(found)}")
     entry = Entry(program, name, parameters, arguments, result, settings)
     return entry, transformed(_made, result)
 
@@ -294,7 +307,9 @@ class Entry:
         result: Any,
         settings: Settings,
     ) -> None:
-        given = {s for s, where in arguments.bindings if _within(where, parameters, settings.donate)}
+        given = {
+            s for s, where in arguments.bindings if _within(where, parameters, settings.donate)
+        }
         given |= {held.captured.step for held in arguments.tensors.values()}
         self.program = own_results(optimized(program), program)
         self.plan = planned(self.program, given, settings.reuse)
@@ -314,7 +329,7 @@ class Entry:
             if where not in parameters and step in used
         ]
         self.fits = self._checker(used)
-        self._code = builtins.compile("\n".join(self._lines(".value")), f"<{self.name}>", "exec")
+        self._code = builtins.compile("\n".join(self._lines(False)), f"<{self.name}>", "exec")
         self._free: list[Callable[..., Any]] = []
         self.changed: type[Exception] = Changed
         found = [y for _, y in leaves(result)]
@@ -342,7 +357,7 @@ class Entry:
 
     def _made(self) -> Callable[..., Any]:
         """The function, with a room of its own."""
-        space: dict[str, Any] = {"np": np, "Changed": Changed}
+        space: dict[str, Any] = {**self.arguments.objects, "np": np, "Changed": Changed}
         for step in self.program.constants():
             space[self.writer.names[step]] = step.constant
         for function, name in self.writer.helpers.items():
@@ -354,7 +369,7 @@ class Entry:
         wheres = [held.where for held in self.arguments.tensors.values()]
         if not wheres:
             return None
-        space: dict[str, Any] = {}
+        space = dict(self.arguments.objects)
         exec(f"def tensors({', '.join(self.parameters)}):\n    return [{', '.join(wheres)}]", space)
         return space["tensors"]
 
@@ -365,21 +380,28 @@ class Entry:
             tests.append(f"len({{{', '.join(f'id({w})' for w in arrays)}}}) == {len(arrays)}")
         space = dict(self.arguments.objects)
         exec(
-            f"def check({', '.join(self.parameters)}):\n    return {' and '.join(tests) or True}", space
+            f"def check({', '.join(self.parameters)}):\n    return {' and '.join(tests) or True}",
+            space,
         )
         return space["check"]
 
     # ── text ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _lines(self, value: str) -> list[str]:
-        """The room and the function; a Tensor's array is reached by `value`."""
-        body = [f"{name} = {_reached(where, value)}" for name, where in self.bound]
+    def _lines(self, module: bool) -> list[str]:
+        """The room and the function. In a module of its own the arrays of Tensors are arguments."""
+        parameters, body = list(self.parameters), []
+        for name, where in self.bound:
+            owner = where.removesuffix(".value")
+            if module and owner in self.arguments.objects:
+                parameters.append(name)
+            else:
+                body.append(f"{name} = {owner if module else where}")
         body += self.writer.body()
         body.append(f"return {self.writer.text(self.program.returns)}")
         room = self.writer.room()
         return [
             *([PLACE, "", *room, "", ""] if room else []),
-            f"def {self.name}({', '.join(self.parameters)}):",
+            f"def {self.name}({', '.join(parameters)}):",
             *(f"    {line}" for line in body),
         ]
 
@@ -410,16 +432,12 @@ class Entry:
         if any(step.function is guarded for step in self.program.steps):
             parts.append(CHANGED)
         parts += helpers
-        parts.append("\n".join(self._lines("")))
+        parts.append("\n".join(self._lines(True)))
         return "\n\n".join(parts) + "\n"
 
 
 class Changed(ValueError):
     """The program was written down for other values, shapes or dtypes than those it met."""
-
-
-def _reached(where: str, value: str) -> str:
-    return where.removesuffix(".value") + value if where.endswith(".value") else where
 
 
 def _within(where: str, parameters: Sequence[str], donate: Sequence[int]) -> bool:

@@ -6,16 +6,16 @@ by one constant where there were two.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from autobp.compiler.capture import as_type, draw, guarded, put
-from autobp.compiler.program import Program, Step, mapped, rebuilt, steps_in
+from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.rules.indexing import scatter
 
 __all__ = ["PASSES", "is_fresh", "optimized", "own_results"]
@@ -63,7 +63,9 @@ class Rewrite:
     ) -> Step:
         """A call on the way to it, of another shape."""
         step = like.with_(function=function, args=args, params=params, shape=shape, name=None)
-        step.kind = np.ndarray if shape else like.dtype.type if like.dtype is not None else like.kind
+        step.kind = (
+            np.ndarray if shape else like.dtype.type if like.dtype is not None else like.kind
+        )
         self.steps.append(step)
         return step
 
@@ -157,11 +159,13 @@ def folded(step: Step, rewrite: Rewrite) -> Step | None:
     operands = step.operands
     if step.function in (None, guarded, draw) or not operands or step.errors or not step.is_array:
         return None
-    if not all(s.is_constant for s in operands) or step.nbytes > 2 * sum(s.nbytes for s in operands):
+    if not all(s.is_constant for s in operands) or step.nbytes > 2 * sum(
+        s.nbytes for s in operands
+    ):
         return None
     args, params = mapped(lambda s: s.constant, (step.args, step.params))
     with np.errstate(all="ignore"):
-        return constant_step(np.array(step.function(*args, **params)))  # type: ignore[misc]
+        return constant_step(np.array(step.function(*args, **params)))
 
 
 _PLAIN_FORMS: dict[Any, np.ufunc] = {
@@ -191,7 +195,12 @@ def plain_forms(step: Step, rewrite: Rewrite) -> Step | None:
             return None
         total = rewrite.other(step, np.add.reduce, x, shape=step.shape, **options)
         return rewrite.call(step, np.divide, total, x.size // max(1, step.size))
-    if f == np.add.reduce and len(args) == 1 and args[0].is_array and params.keys() <= {"axis", "keepdims"}:
+    if (
+        f == np.add.reduce
+        and len(args) == 1
+        and args[0].is_array
+        and params.keys() <= {"axis", "keepdims"}
+    ):
         x, keepdims = args[0], bool(params.get("keepdims") or False)
         axis = _plain_axis(params.get("axis", 0), x.ndim, keepdims)
         plain: dict[str, Any] = {"axis": axis} | ({"keepdims": True} if keepdims else {})
@@ -316,7 +325,9 @@ def turned(step: Step, rewrite: Rewrite) -> Step | None:
     """The transpose of a product is the product of the transposes, which takes no pass over memory
     of its own."""
     x = step.args[0] if step.args else None
-    if step.function is not np.transpose or len(step.args) != 1 or not rewrite.single(x):
+    if step.function is not np.transpose or len(step.args) != 1:
+        return None
+    if not isinstance(x, Step) or not rewrite.single(x):
         return None
     if x.function is not np.matmul or x.ndim != 2:
         return None
@@ -414,7 +425,12 @@ def products_for_sums(step: Step, rewrite: Rewrite) -> Step | None:
     if step.function != np.add.reduce or len(step.args) != 1 or step.params.get("keepdims"):
         return None
     x = step.args[0]
-    if not rewrite.single(x) or not x.is_array or x.params or x.dtype not in (np.float64, np.float32):
+    if (
+        not rewrite.single(x)
+        or not x.is_array
+        or x.params
+        or x.dtype not in (np.float64, np.float32)
+    ):
         return None
     if step.shape == () and x.function in (np.multiply, np.square):
         a, b = x.args * 2 if x.function is np.square else x.args
@@ -479,7 +495,7 @@ def quiet_together(program: Program) -> Program:
     steps = program.steps
     loud = [i for i, s in enumerate(steps) if s.errors]
     quiet: dict[int, Any] = {}
-    for i, j in zip(loud, loud[1:]):
+    for i, j in pairwise(loud):
         between = steps[i + 1 : j]
         alike = all(
             (s.errors, s.backward, s.scope) == (steps[i].errors, steps[i].backward, steps[i].scope)
@@ -492,12 +508,23 @@ def quiet_together(program: Program) -> Program:
 
     def rule(step: Step, rewrite: Rewrite) -> Step | None:
         errors = instead.get(next(old))
-        return rewrite.call(step.with_(errors=errors), step.function, *step.args) if errors else None
+        return (
+            rewrite.call(step.with_(errors=errors), step.function, *step.args) if errors else None
+        )
 
     return Rewrite(program).run(program, rule)
 
 
-_TAME = {np.add, np.subtract, np.multiply, np.reciprocal, np.negative, np.matmul, np.dot, np.transpose}
+_TAME = {
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.reciprocal,
+    np.negative,
+    np.matmul,
+    np.dot,
+    np.transpose,
+}
 
 
 # ── at the end ────────────────────────────────────────────────────────────────────────────────────
@@ -516,7 +543,9 @@ def is_fresh(step: Step) -> bool:
     function = step.function
     if isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc):
         return True
-    return function in FRESH or (getattr(function, "__module__", "") or "").startswith("autobp.rules")
+    return function in FRESH or (getattr(function, "__module__", "") or "").startswith(
+        "autobp.rules"
+    )
 
 
 def own_results(program: Program, written: Program) -> Program:

@@ -8,7 +8,7 @@ work is done in the place of an operand that nobody needs any more.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,7 +129,11 @@ def _settle(plan: Plan, places: list[Place], end: int) -> None:
         start = 0
         for other in sorted(settled, key=lambda p: p.start):
             together = place.first <= other.last and other.first <= place.last
-            if together and start < other.start + other.nbytes and other.start < start + place.nbytes:
+            if (
+                together
+                and start < other.start + other.nbytes
+                and other.start < start + place.nbytes
+            ):
                 start = -(-(other.start + other.nbytes) // ALIGNED) * ALIGNED
         place.start = start
         settled.append(place)

@@ -180,7 +180,8 @@ class Writer:
             if self.after[s] is step:
                 return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
         inside = next(
-            s for s in step.args
+            s
+            for s in step.args
             if isinstance(s, Step)
             and (self.plan.places.get(s) is place or (place.kind == "argument" and s.is_argument))
             and (s.shape, s.dtype) == (step.shape, step.dtype)

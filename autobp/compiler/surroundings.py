@@ -5,51 +5,94 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autobp.tensor import Tensor
 
-__all__ = ["surroundings"]
+__all__ = ["Thing", "surroundings"]
 
-_PLAIN = (np.ndarray, np.generic, float, int, str, type(None), Tensor)
-_SOME = 1000  # entries of a nest that are looked at
+_PLAIN = (np.ndarray, np.generic, float, int, str, type(None), Tensor, np.random.Generator)
+_NESTS = (list, tuple, dict)
+_MANY = 1000  # entries of a nest; in larger ones nothing is looked at
+_CALLABLE = (types.FunctionType, types.MethodType, functools.partial)
 
 
-def surroundings(function: Callable[..., Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The variables that a function, and those that it calls, read from around them: an expression
-    for each, of an object `o`; the object; and what is found there now."""
-    todo: list[Any] = [function]
+class Thing(NamedTuple):
+    """Something that a function finds around it, and how to look for it again."""
+
+    expression: str  # of an object that it calls `o`
+    owner: Any  # that object
+    value: Any
+
+
+def surroundings(function: Callable[..., Any]) -> Iterator[Thing]:
+    """The variables that a function, and those that it calls, read from around them: numbers, arrays
+    and Tensors, also in nests and in the attributes of objects; and the functions themselves."""
     seen: set[int] = set()
+    todo: list[Any] = [function]
     while todo:
         f = todo.pop()
         if id(f) in seen:
             continue
         seen.add(id(f))
         if isinstance(f, functools.partial):
-            todo.append(f.func)
+            todo += [f.func, *f.args, *f.keywords.values()]
         elif isinstance(f, types.MethodType):
-            todo.append(f.__func__)
+            todo += [f.__func__, f.__self__]
         elif isinstance(f, types.FunctionType):
-            for expression, owner, value in _variables(f):
-                if isinstance(value, types.FunctionType | types.MethodType | functools.partial):
-                    todo.append(value)
-                    if not _ours(value):
-                        yield expression, owner, value
-                elif isinstance(value, (*_PLAIN, np.random.Generator)):
-                    yield expression, owner, value
-                elif type(value) in (list, tuple, dict):
-                    yield from _within(expression, owner, value, seen)
-            todo += [d for d in (f.__defaults__ or ()) if callable(d)]
-        elif hasattr(f, "__wrapped__"):
-            todo.append(f.__wrapped__)
+            todo += f.__defaults__ or ()
+            for thing in _variables(f):
+                yield from _around(thing, todo, seen)
+        elif isinstance(f, types.ModuleType | type | types.BuiltinFunctionType | np.ufunc):
+            continue
+        elif type(f) in _NESTS:
+            for thing in _entries(f):
+                yield from _around(thing, todo, seen)
+        elif hasattr(f, "__dict__"):
+            attributes = vars(f)
+            yield Thing("len(o)", attributes, len(attributes))
+            for name, value in attributes.items():
+                yield from _around(Thing(f"o.get({name!r})", attributes, value), todo, seen)
+            if not _ours(type(f)):
+                todo.append(vars(type(f)).get("__call__"))
 
 
-def _variables(f: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
+def _around(thing: Thing, todo: list[Any], seen: set[int]) -> Iterator[Thing]:
+    value = thing.value
+    if isinstance(value, _PLAIN):
+        yield thing
+    elif isinstance(value, _CALLABLE):
+        todo.append(value)
+        if not _ours(value):
+            yield thing
+    elif type(value) in _NESTS:
+        if id(value) not in seen and len(value) <= _MANY:
+            seen.add(id(value))
+            yield thing
+            if type(value) is not tuple:
+                yield Thing("len(o)", value, len(value))
+            for entry in _entries(value):
+                yield from _around(entry, todo, seen)
+    elif not isinstance(value, types.ModuleType | type):
+        todo.append(value)
+
+
+def _entries(nest: Any) -> Iterator[Thing]:
+    if type(nest) is dict:
+        for key, value in nest.items():
+            if isinstance(key, str | int):
+                yield Thing(f"o.get({key!r})", nest, value)
+    else:
+        for i, value in enumerate(nest):
+            yield Thing(f"o[{i}]", nest, value)
+
+
+def _variables(f: types.FunctionType) -> Iterator[Thing]:
     for cell in f.__closure__ or ():
         try:
-            yield "o.cell_contents", cell, cell.cell_contents
+            yield Thing("o.cell_contents", cell, cell.cell_contents)
         except ValueError:  # not filled yet
             continue
     if _ours(f):
@@ -60,25 +103,7 @@ def _variables(f: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
         codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
         for name in code.co_names:
             if name in f.__globals__:
-                yield f"o.get({name!r})", f.__globals__, f.__globals__[name]
-
-
-def _within(
-    expression: str, owner: Any, nest: Any, seen: set[int]
-) -> Iterator[tuple[str, Any, Any]]:
-    yield expression, owner, nest
-    if id(nest) in seen or len(nest) > _SOME:
-        return
-    seen.add(id(nest))
-    if type(nest) is not tuple:
-        yield "len(o)", nest, len(nest)  # of which small ones are the same object always
-    for key, value in nest.items() if type(nest) is dict else enumerate(nest):
-        if type(nest) is dict and not isinstance(key, str | int):
-            continue
-        if isinstance(value, _PLAIN):
-            yield f"o[{key!r}]", nest, value
-        elif type(value) in (list, tuple, dict):
-            yield from _within(f"o[{key!r}]", nest, value, seen)
+                yield Thing(f"o.get({name!r})", f.__globals__, f.__globals__[name])
 
 
 def _ours(f: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import scope
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, array_of, constant
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
 from autobp.tree import leaves
@@ -185,7 +185,7 @@ def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
     axis = _axis(who, logs)
     classes = logs.shape[axis]
     labels_shape = logs.shape[:axis] + logs.shape[axis + 1 :]
-    given = np.asarray(constant(target))
+    given = array_of(target)
     if given.shape == logs.shape:
         if given.dtype.kind not in "fiub":
             raise TypeError(f"{who}: targets are numbers, not {given.dtype}")
@@ -238,7 +238,7 @@ def _at(where: tuple[int, ...]) -> str:
 def _aligned(who: str, predicted: Array, target: Array) -> tuple[Array, Array]:
     """Both as floating-point numbers; constant targets in the type of the predictions."""
     predicted, target = floating(predicted), floating(target)
-    if isinstance(target, np.ndarray):
+    if not isinstance(target, Tensor):
         target = target.astype(predicted.dtype, copy=False)
     if predicted.shape != target.shape:
         raise ValueError(

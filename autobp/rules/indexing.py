@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, whole
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    array_of,
+    constant,
+    implements,
+    linear,
+    whole,
+)
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import axis_of
 
@@ -76,11 +85,6 @@ def prepared(index: Index) -> Index:
     return index.copy() if isinstance(index, np.ndarray) else index
 
 
-def _indices(indices: Any) -> Any:
-    indices = prepared(indices)
-    return indices if isinstance(indices, Variable) else np.asarray(indices)
-
-
 class At:
     """`t.at[i]`: the functional form of writing. `set` and `add` return a new Tensor.
 
@@ -120,7 +124,7 @@ def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise"
     if axis is None:
         a, axis = np.ravel(a), 0
     axis = axis_of(axis, a.ndim)
-    indices = _indices(indices)
+    indices = array_of(prepared(indices))
     n = a.shape[axis]
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"take: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
@@ -141,14 +145,13 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
         np.arange(n).reshape([-1 if i == k else 1 for i in range(arr.ndim)])
         for k, n in enumerate(arr.shape)
     ]
-    grid[axis] = _indices(indices)
+    grid[axis] = array_of(prepared(indices))
     return getitem(arr, index=tuple(grid))
 
 
 @implements(np.compress)
 def compress(condition: Any, a: Array, axis: int | None = None) -> Array:
-    condition = constant(condition)
-    condition = condition if isinstance(condition, Variable) else np.asarray(condition)
+    condition = array_of(condition)
     if condition.ndim != 1:
         raise ValueError(f"compress takes a condition of 1 dimension, not {condition.ndim}")
     return take(a, np.flatnonzero(condition), axis)
