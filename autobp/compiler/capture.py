@@ -212,6 +212,7 @@ class Recorder:
         self.began = clock()
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
+        self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.closed = False
         self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
 
@@ -389,8 +390,8 @@ class Recorder:
                 value = value.bare()
             if isinstance(value, Captured) and value.recorder is self:
                 step = value.step
-                if step.function is not None and name.isidentifier() and name != "_":
-                    step.name = name
+                if step.function is not None or step in self.unnamed:
+                    step.name = name if name.isidentifier() and name != "_" else step.name
 
     def program(self, returns: Any) -> Program:
         self.closed = True
@@ -704,11 +705,15 @@ class Captured(Variable):
     def tolist(self) -> Any:
         now = self.current().now
         return self._shown(
-            now.tolist() if hasattr(now, "tolist") else now, "its numbers were asked for", "use NumPy"
+            now.tolist() if hasattr(now, "tolist") else now,
+            "its numbers were asked for",
+            "use NumPy",
         )
 
     def __format__(self, spec: str) -> str:
-        return format(self._shown(self.current().now, "its text was asked for,", "print results"), spec)
+        return format(
+            self._shown(self.current().now, "its text was asked for,", "print results"), spec
+        )
 
     def _shown(self, now: Any, what: str, way_out: str) -> Any:
         """The numbers, for the library's messages only, after which no program is made of this."""

@@ -62,7 +62,9 @@ class _Arguments:
                 result.update(taken)
                 return result
             self.tests.append(f"len({where}) == {len(x)}")
+            before = len(self.recorder.arguments)
             parts = [self.take(v, f"{where}[{i}]", f"{name}{i}") for i, v in enumerate(x)]
+            self.recorder.unnamed.update(self.recorder.arguments[before:])
             return kind(*parts) if hasattr(x, "_fields") else kind(parts)
         if isinstance(x, np.ndarray):
             if kind not in (np.ndarray, np.memmap) or x.dtype.kind not in "biufc":

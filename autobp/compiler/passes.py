@@ -182,12 +182,12 @@ def plain_forms(step: Step, rewrite: Rewrite) -> Step | None:
         return rewrite.call(step, special, args[0]) if special else None
     if f is np.divide and is_number(args[0], 1) and step.is_array and step.dtype == args[1].dtype:
         return rewrite.call(step, np.reciprocal, args[1])
-    if f in (np.sum, np.prod, np.max, np.min, np.mean) and len(args) == 1:
+    if f in (np.sum, np.prod, np.max, np.min, np.mean) and len(args) <= 2:
         x, keepdims = args[0], bool(params.get("keepdims") or False)
         known = params.keys() <= {"axis", "keepdims"} and isinstance(x, Step) and x.is_array
         if not known or x.dtype is None or x.dtype.kind != "f" or not x.ndim:
             return None
-        axis = _plain_axis(params.get("axis"), x.ndim, keepdims)
+        axis = _plain_axis(args[1] if len(args) == 2 else params.get("axis"), x.ndim, keepdims)
         options: dict[str, Any] = {"axis": axis} | ({"keepdims": True} if keepdims else {})
         if f is not np.mean:
             return rewrite.call(step, _PLAIN_FORMS[f].reduce, x, **options)

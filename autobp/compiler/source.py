@@ -198,6 +198,9 @@ class Writer:
         elif isinstance(expected, type):
             test = f"type({name}) is not {literal(expected)}"
             said = f"{name} was of type {expected.__name__}"
+        elif isinstance(expected, bool):
+            test = f"not {name}" if expected else name
+            said = f"{name} was {expected}"
         else:
             test = f"{name} != {literal(expected)}"
             said = f"{name} was {expected}"

@@ -1,0 +1,310 @@
+"""Each pass alone: what it makes of a program, and that the program computes the same."""
+
+import tracemalloc
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from autobp import compile, grad, log_softmax, relu, sigmoid, value_and_grad
+from autobp.compiler import passes
+from autobp.compiler.capture import Captured, Recorder
+from autobp.compiler.plan import planned
+from autobp.compiler.program import mapped
+from autobp.tree import leaves, transformed
+
+RNG = np.random.default_rng(0)
+A, B = RNG.standard_normal((5, 5)), RNG.standard_normal((5, 5))
+TALL = RNG.standard_normal((200, 7))
+
+
+def written(f, *args):
+    recorder = Recorder()
+    result = f(*(recorder.argument(a, f"x{i}") for i, a in enumerate(args)))
+    return recorder.program(
+        transformed(lambda y: y.step if isinstance(y, Captured) else recorder.constant(y), result)
+    )
+
+
+def computed(program, *args):
+    values = dict(zip(program.arguments, args, strict=True))
+    value = lambda s: s.constant if s.is_constant else values[s]
+    for step in program.steps:
+        values[step] = step.function(*mapped(value, step.args), **mapped(value, step.params))
+    return mapped(value, program.returns)
+
+
+def counts(program):
+    named = lambda f: (
+        f"{f.__self__.__name__}.reduce"
+        if hasattr(f, "__self__") and isinstance(f.__self__, np.ufunc)
+        else f.__name__
+    )
+    return dict(Counter(named(step.function) for step in program.steps))
+
+
+def check(run, f, *args, exact=True, also=()):
+    """Run a pass, after others if it needs those; the same numbers must come, and what is left is
+    returned, by name and number."""
+    program = written(f, *args)
+    for other in also:
+        program = other(program)
+    after = run(program)
+    for (_, a), (_, b) in zip(leaves(computed(after, *args)), leaves(f(*args)), strict=True):
+        np.testing.assert_allclose(a, b, 0 if exact else 1e-13, 0 if exact else 1e-13)
+        assert np.result_type(a) == np.result_type(b)
+    return counts(passes.without_dead(after)) if run is not passes.without_dead else counts(after)
+
+
+def test_dead_code():
+    assert check(passes.without_dead, lambda a, b: (np.sin(a), a + b)[0], A, B) == {"sin": 1}
+
+
+def test_common_subexpressions():
+    f = lambda a, b: np.exp(a + b) * np.exp(a + b) - np.exp(b + a) + a[1:, 0].sum() * a[1:, 0].sum()
+    left = check(passes.merged, f, A, B)
+    assert (left["exp"], left["add"], left["getitem"]) == (2, 3, 1)
+    assert check(passes.merged, lambda a: (a + 0.0) + (a + -0.0), A)["add"] == 3
+
+
+def test_constants():
+    eye = np.eye(5)
+    f = lambda a, b: a @ np.where(eye > 0, 2.0, eye)
+    assert check(passes.folded, f, A, B) == {"matmul": 1}
+
+    def g(a):
+        c = passes_constant(a)
+        return a + np.exp(c * 2)
+
+    recorder = Recorder()
+    a = recorder.argument(A, "a")
+    passes_constant = lambda _: Captured(recorder, recorder.constant(eye), eye)
+    program = recorder.program(g(a).step)
+    assert counts(program) == {"multiply": 1, "exp": 1, "add": 1}
+    after = passes.folded(program)
+    assert counts(after) == {"add": 1}
+    np.testing.assert_array_equal(computed(after, A), A + np.exp(eye * 2))
+
+
+@pytest.mark.parametrize(
+    ("f", "left"),
+    [
+        (lambda a: 1 * a * 1.0 / 1 - 0, {}),
+        (lambda a: np.negative(-a), {"negative": 1}),
+        (lambda a: a + -a, {"negative": 1, "subtract": 1}),
+        (lambda a: a - -a, {"negative": 1, "add": 1}),
+        (lambda a: -a + a, {"negative": 1, "subtract": 1}),
+        (lambda a: a.T.T, {}),
+        (lambda a: a.mT.mT, {}),
+        (lambda a: a**1, {}),
+        (lambda a: a.reshape(25).reshape(5, 5), {}),
+        (lambda a: a.reshape(25).reshape(1, 25), {"reshape": 1}),
+        (lambda a: np.broadcast_to(a, (5, 5)).astype(float), {}),
+        (lambda a: +a.copy(), {}),
+        (lambda a: a + 0.0, {"add": 1}),  # −0.0 + 0.0 is 0.0
+    ],
+)
+def test_exact_algebra(f, left):
+    also = (passes.plain_forms, passes.simplified, passes.without_dead)
+    found = check(passes.simplified, f, A, also=also)
+    assert {k: v for k, v in found.items() if k != "negative"} == {
+        k: v for k, v in left.items() if k != "negative"
+    }
+
+
+def test_types_are_not_simplified_away():
+    a = np.arange(3)
+    assert check(passes.simplified, lambda a: a * 1.0, a) == {"multiply": 1}
+    assert check(passes.simplified, lambda a: a * 1, a[:0].astype(np.float32)) == {}
+    assert check(passes.simplified, lambda a: a[0] * np.ones(3), A[0]) == {
+        "getitem": 1,
+        "multiply": 1,
+    }
+
+
+def test_plain_forms():
+    f = lambda a: (a.sum(0), np.mean(a, axis=(0, 1)), a.max(), np.square(a) - a**2, 1 / a, a**0.5)
+    with np.errstate(invalid="ignore"):
+        left = check(passes.plain_forms, f, np.abs(A))
+    assert left == {
+        "add.reduce": 2, "divide": 1, "maximum.reduce": 1, "square": 2, "subtract": 1,
+        "reciprocal": 1, "sqrt": 1,
+    }  # fmt: skip
+
+
+def test_broadcasts_are_never_made():
+    f = lambda a, b: a * np.broadcast_to(b[0], (5, 5)) + np.full((5, 5), 0.5) * a
+    assert "broadcast_to" not in check(passes.unspread, f, A, B)
+    program = passes.unspread(written(f, A, B))
+    assert not [s for s in program.constants() if s.shape]
+
+
+def test_transposes_are_absorbed_into_products():
+    f = lambda a, b: (a @ b).T @ a
+    assert check(passes.turned, f, A, B, exact=False) == {"transpose": 2, "matmul": 2}
+    twice = lambda a, b: (lambda c: c.T + c)(a @ b)
+    assert check(passes.turned, twice, A, B) == {"matmul": 1, "transpose": 1, "add": 1}
+
+
+def test_sums_of_products_are_products():
+    f = lambda a, b: np.sum(a * b) + np.sum(np.square(a)) + np.sum(a * b[0])
+    left = check(passes.products_for_sums, f, A, B, exact=False, also=[passes.plain_forms])
+    assert (left["vdot"], left["multiply"]) == (2, 1)
+
+
+def test_sums_of_rows_are_products_with_ones():
+    f = lambda x: (x.sum(0), x.sum(1), np.sum(x, 1, keepdims=True), np.sum(x, 0, keepdims=True))
+    left = check(passes.sums_as_products, f, TALL, exact=False, also=[passes.plain_forms])
+    assert left == {"matmul": 4}
+    assert check(passes.sums_as_products, lambda n: n.sum(0), np.ones((9, 9), int)) == {"sum": 1}
+
+
+def test_factors_are_one():
+    left = check(passes.one_factor, lambda a: -(0.1 * (3 * a)) / 7, A, exact=False)
+    assert left["multiply"] <= 2
+    f = lambda a: 2 * (lambda b: b + 0.5 * b)(3 * a)
+    assert check(passes.one_factor, f, A, exact=False)["multiply"] == 3
+
+
+def test_maxima_of_short_rows():
+    spoilt = TALL.copy()
+    spoilt[3, 2] = np.nan
+    for x in (TALL, spoilt):
+        f = lambda x: (x.max(1), np.min(x, axis=-1, keepdims=True), x.max(0))
+        left = check(passes.maxima_of_short_rows, f, x, also=[passes.plain_forms])
+        assert (left["ascontiguousarray"], left["maximum.reduce"]) == (2, 2)
+
+
+def test_distinct_places_are_assigned():
+    rows, labels = np.arange(6), np.array([0, 2, 1, 1, 0, 2])
+    x = RNG.standard_normal((6, 3))
+    put = grad(lambda x, i: np.sum(x[rows, i] ** 2))
+    program = passes.distinct_places(written(put, x, labels))
+    assert counts(program)["placed"] == 1
+    np.testing.assert_allclose(computed(program, x, labels), put(x, labels))
+    again = grad(lambda x, i: np.sum(x[i] ** 2))
+    assert "placed" not in counts(passes.distinct_places(written(again, x, labels)))
+
+
+def test_relu_tells_where_it_was_positive():
+    program = written(grad(lambda x: np.sum(relu(x))), A)
+    after = passes.signs_from_relu(program)
+    (greater,) = (s for s in after.steps if s.function is np.greater)
+    assert greater.args[0].function is np.maximum
+    for x in (A, np.array([0.0, -0.0, np.nan, np.inf, -np.inf])):
+        np.testing.assert_array_equal(
+            computed(passes.signs_from_relu(written(grad(lambda x: np.sum(relu(x))), x)), x),
+            np.where(x > 0, 1.0, 0.0),
+        )
+
+
+def test_errstate_is_entered_once_for_a_run():
+    f = lambda x: sigmoid(sigmoid(x) + 1.0)
+    compiled = compile(f)
+    for _ in range(2):
+        np.testing.assert_allclose(compiled(A), f(A), 1e-14)
+    assert compiled.source.count("errstate") == 1
+
+
+# ── places ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_places_are_shared_by_what_does_not_live_together():
+    def f(x):
+        for _ in range(10):
+            x = np.tanh(x @ x)
+        return np.sum(x)
+
+    program = passes.optimized(written(f, A))
+    plan = planned(program)
+    assert plan.size <= 2 * (A.nbytes + 64)
+    live = [
+        (p.start, p.start + p.nbytes, p.first, p.last)
+        for p in set(plan.places.values())
+        if p.kind == "room"
+    ]
+    for i, (a, b, first, last) in enumerate(live):
+        assert a % 64 == 0
+        for c, d, start, end in live[:i]:
+            assert b <= c or d <= a or last < start or end < first
+
+
+def network(p, x, labels):
+    h = x
+    for W, b in p[:-1]:
+        h = relu(h @ W + b)
+    W, b = p[-1]
+    return -np.mean(log_softmax(h @ W + b)[np.arange(len(x)), labels])
+
+
+def test_peak_memory_is_less_than_eager():
+    sizes = [50, 300, 300, 10]
+    p = [(RNG.standard_normal((m, n)) * 0.1, np.zeros(n)) for m, n in pairwise(sizes)]
+    x, labels = RNG.standard_normal((1000, 50)), RNG.integers(0, 10, 1000)
+    eager = value_and_grad(network)
+    compiled = compile(eager)
+
+    def peak(f):
+        f(p, x, labels)
+        tracemalloc.start()
+        try:
+            f(p, x, labels)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    ours, theirs = peak(compiled), peak(eager)
+    assert compiled.memory < 0.7 * theirs
+    assert ours < compiled.memory + 200_000  # the room is there already
+    np.testing.assert_allclose(compiled(p, x, labels)[0], eager(p, x, labels)[0], 1e-12)
+
+
+def test_results_are_reused_only_if_that_was_asked_for():
+    f = lambda x: (x * 2, np.exp(x @ x))
+    kept, reused = compile(f), compile(f, reuse=True)
+    kept(A), reused(A)
+    first, second = kept(A), kept(B)
+    np.testing.assert_array_equal(first[0], A * 2)
+    assert not np.shares_memory(first[0], second[0])
+    first = reused(A)
+    np.testing.assert_allclose(first[1], np.exp(A @ A))
+    second = reused(B)
+    assert np.shares_memory(first[0], second[0])
+    assert not np.shares_memory(first[0], first[1])
+    np.testing.assert_allclose(second[1], np.exp(B @ B))
+
+
+def test_donated_arguments_are_updated_in_place():
+    def step(p, x):
+        value, g = value_and_grad(lambda p: np.sum((x @ p["w"] + p["b"]) ** 2))(p)
+        return {k: p[k] - 0.01 * g[k] for k in p}, value
+
+    compiled = compile(step, donate=0)
+    p = {"w": RNG.standard_normal((5, 2)), "b": np.zeros(2)}
+    expected = step(p, A)[0]
+    p, _ = compiled({k: v.copy() for k, v in p.items()}, A)
+    for _ in range(3):
+        expected, before = step(expected, A)[0], p
+        p, _ = compiled(p, A)
+        for k in p:
+            assert p[k] is before[k]
+            np.testing.assert_allclose(p[k], expected[k], 1e-12)
+
+
+def test_without_donating_arguments_stay_as_they_are():
+    step = compile(lambda w, g: w - 0.1 * g)
+    w, g = A.copy(), B.copy()
+    for _ in range(2):
+        np.testing.assert_array_equal(step(w, g), A - 0.1 * B)
+    np.testing.assert_array_equal((w, g), (A, B))
+
+
+def test_one_array_in_two_places_is_not_given_away_in_place():
+    step = compile(lambda w, x: (w - 1.0, np.sum((w - 1.0) * x)), donate=0)
+    step(A.copy(), B.copy())
+    for _ in range(2):
+        w = A.copy()
+        new, total = step(w, w)
+        np.testing.assert_array_equal(new, A - 1)
+        assert total == pytest.approx(np.sum((A - 1) * A))

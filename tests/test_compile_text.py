@@ -1,0 +1,176 @@
+"""The text of compiled programs: it reads like what one derives by hand, and runs without autobp."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, compile, conv2d, grad, jvp, max_pool2d, nn, relu, scope, value_and_grad
+from autobp.tree import leaves
+
+RNG = np.random.default_rng(0)
+PARAMETERS = {
+    "W1": RNG.standard_normal((2, 4)),
+    "b1": RNG.standard_normal(4),
+    "W2": RNG.standard_normal((4, 3)),
+    "b2": RNG.standard_normal(3),
+}
+X, Y = RNG.standard_normal((50, 2)), RNG.random((50, 3))
+
+
+def loss(params, X, Y):
+    with scope("layer1"):
+        h = np.tanh(X @ params["W1"] + params["b1"])
+    with scope("layer2"):
+        out = h @ params["W2"] + params["b2"]
+    return np.mean((out - Y) ** 2)
+
+
+BODY = """\
+def value_and_grad_loss(params, X, Y):
+    W1 = params['W1']
+    b1 = params['b1']
+    W2 = params['W2']
+    b2 = params['b2']
+    # forward: layer1
+    t0 = np.dot(X, W1, room0)
+    t0 += b1
+    h = np.tanh(t0, t0)
+    # forward: layer2
+    out = np.dot(h, W2, room1)
+    out += b2
+    # forward
+    out -= Y
+    t1 = np.vdot(out, out)
+    t2 = t1 / 150
+    t3 = float(t2)
+    # backward
+    dout = np.multiply(c0, out, out)
+    # backward: layer2
+    db2 = np.dot(c1, dout)
+    dh = np.dot(dout, W2.T, room2)
+    dW2 = np.dot(h.T, dout)
+    # backward: layer1
+    h *= h
+    t4 = np.subtract(one, h, h)
+    dh *= t4
+    db1 = np.dot(c1, dh)
+    dW1 = np.dot(X.T, dh)
+    return (t3, {'W1': dW1, 'b1': db1, 'W2': dW2, 'b2': db2})
+"""
+
+
+def test_a_network_reads_as_one_derives_it_by_hand():
+    compiled = compile(value_and_grad(loss))
+    compiled(PARAMETERS, X, Y)
+    assert compiled.source.endswith(BODY)
+
+
+def standalone(compiled, tmp_path, *args):
+    """What the saved module returns, where there is no autobp."""
+    compiled.save(tmp_path / "program.py")
+    name = compiled.__name__ if compiled.__name__.isidentifier() else "program"
+    flat = [np.asarray(a) for _, a in leaves(args)]
+    np.savez(tmp_path / "in.npz", *flat)
+    code = f"""
+import sys; sys.modules["autobp"] = None
+import numpy as np, program
+from numpy.lib.npyio import NpzFile
+data = iter(np.load("in.npz").values())
+fill = lambda t: ({{k: fill(v) for k, v in t.items()}} if isinstance(t, dict) else
+                  type(t)(map(fill, t)) if isinstance(t, (list, tuple)) else next(data)[()])
+found = program.{name}(*fill({_outline(args)!r}))
+def leaves(t):
+    if isinstance(t, dict): t = list(t.values())
+    return [x for u in t for x in leaves(u)] if isinstance(t, (list, tuple)) else [] if t is None else [t]
+np.savez("out.npz", *leaves(found))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    return list(np.load(tmp_path / "out.npz").values())
+
+
+def _outline(nest):
+    if isinstance(nest, dict):
+        return {k: _outline(v) for k, v in nest.items()}
+    return type(nest)(map(_outline, nest)) if isinstance(nest, list | tuple) else 0
+
+
+def convolutional(p, x, labels):
+    z = max_pool2d(relu(conv2d(x, p[0], p[1])), 2).reshape(len(x), -1) @ p[2]
+    return nn.cross_entropy(z, labels)
+
+
+IMAGES = (
+    [RNG.standard_normal((3, 1, 3, 3)), RNG.standard_normal(3), RNG.standard_normal((27, 4))],
+    RNG.standard_normal((5, 1, 8, 8)),
+    RNG.integers(0, 4, 5),
+)
+BIG = RNG.standard_normal(2000)
+
+CASES = {
+    "network": (value_and_grad(loss), (PARAMETERS, X, Y)),
+    "convolution": (value_and_grad(convolutional), IMAGES),
+    "constants": (lambda x: (x * BIG + np.inf, x[:3] - np.array([1.5, np.nan, -0.0])), (BIG,)),
+    "float32": (grad(lambda x: np.sum(np.float32(0.1) * x**3)), (np.ones(3, np.float32),)),
+    "guards": (grad(lambda x: np.prod(x) + np.mean(x[x > 0])), (np.array([1.0, -2.0, 3.0]),)),
+    "tangents": (lambda x: jvp(np.sort, (x,), (x**2,)), (np.array([3.0, 1.0, 2.0]),)),
+    "indices": (lambda x: (x[::-1, None, ..., 1:], x[:, [0, 0]], x[1, -1]), (X,)),
+    "numbers": (lambda x, y: (x / y, -(x**2), (-2.0) ** x, abs(x), x > y), (2.0, 3.0)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_saved_programs_need_numpy_alone(case, tmp_path):
+    function, args = CASES[case]
+    compiled = compile(function)
+    compiled(*args)
+    replayed = [np.asarray(a) for _, a in leaves(compiled(*args))]
+    found = standalone(compiled, tmp_path, *args)
+    for a, b in zip(found, replayed, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+def test_a_saved_training_step_takes_arrays_for_tensors(tmp_path):
+    def step(w, x):
+        w.grad = None
+        np.sum((w * x) ** 2).backward()
+        w.data -= 0.1 * w.grad
+
+    compiled, w = compile(step), Tensor([1.0, 2.0], name="w")
+    for _ in range(3):
+        compiled(w, np.ones(2))
+    start = w.data.copy()
+    *_, value, gradient = standalone(compiled, tmp_path, start, np.ones(2))
+    np.testing.assert_allclose(gradient, 2 * start)
+    np.testing.assert_allclose(value, 0.8 * start)
+
+
+def test_gradients_that_are_added_to_are_not_saved(tmp_path):
+    compiled, w = compile(lambda w: np.sum(w**2).backward()), Tensor([1.0])
+    for _ in range(2):
+        compiled(w)
+    with pytest.raises(ValueError, match="adds to the gradients of Tensors"):
+        compiled.save(tmp_path / "program.py")
+
+
+def test_large_constants_are_saved_but_not_shown(tmp_path):
+    compiled = compile(lambda x: x * BIG)
+    compiled(BIG)
+    assert "# c0: float64 of shape (2000,); save() writes it" in compiled.source
+    assert len(compiled.source) < 1000
+    compiled.save(tmp_path / "program.py")
+    assert "b85decode" in (tmp_path / "program.py").read_text()
+
+
+def test_names_do_not_clash():
+    def f(np_, lambda_, print):
+        room = np_ + lambda_
+        sum = room * print
+        return np.sum(sum * room) + grad(lambda place: np.sum(place * sum))(room)
+
+    compiled = compile(f)
+    args = np.ones(2), np.ones(2) * 2, 3.0
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(*args), f(*args))
