@@ -46,11 +46,9 @@ class Rewrite:
                     found.name = old.name
         if not instead:
             return program
-        swap = lambda s: instead.get(s, s)
-        kept = {swap(s) for s in program.kept}
-        return program.with_(
-            steps=self.steps, returns=mapped(swap, program.returns), kept=kept & set(self.steps)
-        )
+        returns = mapped(lambda s: instead.get(s, s), program.returns)
+        kept = {instead.get(s, s) for s in program.kept} & set(self.steps)
+        return program.with_(steps=self.steps, returns=returns, kept=kept)
 
     def call(self, like: Step, function: Any, *args: Any, **params: Any) -> Step:
         """A call in place of a step whose result it has."""
@@ -449,10 +447,9 @@ def sums_as_products(step: Step, rewrite: Rewrite) -> Step | None:
         return None
     if not x.size or x.shape[axis] < 4:
         return None
+    shape: tuple[int, ...] = (x.shape[axis],)
     if step.params.get("keepdims"):
         shape = (1, x.shape[0]) if axis == 0 else (x.shape[1], 1)
-    else:
-        shape = (x.shape[axis],)
     ones = constant_step(np.ones(shape, x.dtype))
     return rewrite.call(step, np.matmul, *((ones, x) if axis == 0 else (x, ones)))
 

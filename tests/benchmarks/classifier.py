@@ -7,18 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from autobp import grad, log_softmax, relu
+from autobp import compile, grad, log_softmax, relu
 
-from .race import OURS, Effort, Row, Step, compete, ready, rows_against
+from .race import COMPILED, OURS, Effort, Row, Step, both_rows, compete, ready, rows_against
 
 BATCH = 2000
 WHAT = f"grad: 784-256-10, relu, softmax cross-entropy, batch {BATCH:,}, float32"
 
 
+RATE = 0.1
+STEP = WHAT.replace("grad:", "one SGD step:")
+BARE = "bare products"
+
+
 def run(effort: Effort) -> list[Row]:
     steps = ready("3", CONTESTANTS, *problem())
-    times = compete(steps, effort, rtol=1e-4)
-    return rows_against("3", WHAT, times, {"NumPy by hand": 1.2})
+    rows = rows_against("3", WHAT, compete(steps, effort, rtol=1e-4), {"NumPy by hand": 1.2})
+    steps = ready("3, step:", STEPS, *problem())
+    times = compete(steps, effort, rtol=1e-3, unchecked=[BARE])
+    return rows + both_rows("3", STEP, times, {}, {BARE: 1.1, "PyTorch": 1.0})
 
 
 Truth = tuple[np.ndarray, np.ndarray]  # each row, and its class: an index into the scores
@@ -98,4 +105,73 @@ def jax(x: np.ndarray, truth: Truth, params: list[np.ndarray]) -> Step:
     return lambda: jax.block_until_ready(gradient(*arguments))
 
 
+# ── one step, update included ─────────────────────────────────────────────────────────────────────
+
+
+def descend(params: list[Any], x: Any, truth: Any) -> tuple[list[Any], list[Any]]:
+    loss = lambda params: cross_entropy(relu, log_softmax, x, truth, params)
+    gradients = grad(loss)(params)
+    return [p - RATE * g for p, g in zip(params, gradients)], gradients
+
+
+def our_step(x: np.ndarray, truth: Truth, start: list[np.ndarray]) -> Step:
+    """autobp.grad, and new parameters from the old."""
+    return _stepping(descend, x, truth, start)
+
+
+def compiled_step(x: np.ndarray, truth: Truth, start: list[np.ndarray]) -> Step:
+    """The same function by autobp.compile with donate=0, reuse=True: parameters change in place."""
+    return _stepping(compile(descend, donate=0, reuse=True), x, truth, start)
+
+
+def _stepping(step: Callable[..., Any], x: Any, truth: Truth, start: list[np.ndarray]) -> Step:
+    params = [p.copy() for p in start]
+
+    def run() -> Any:
+        nonlocal params
+        params, gradients = step(params, x, truth)
+        return gradients
+
+    return run
+
+
+def bare_products(x: np.ndarray, truth: Truth, params: list[np.ndarray]) -> Step:
+    """The five products of matrices that a step cannot do without, with out=, and nothing else."""
+    W1, _, W2, _ = params
+    hidden, g_hidden = np.ones((2, BATCH, 256), np.float32)
+    scores, g = np.ones((2, BATCH, 10), np.float32)
+    g1, g2 = np.empty_like(W1), np.empty_like(W2)
+
+    def step() -> list[np.ndarray]:
+        np.matmul(x, W1, out=hidden)
+        np.matmul(hidden, W2, out=scores)
+        np.matmul(hidden.T, g, out=g2)
+        np.matmul(g, W2.T, out=g_hidden)
+        np.matmul(x.T, g_hidden, out=g1)
+        return [g1, g2]
+
+    return step
+
+
+def torch_step(x: np.ndarray, truth: Truth, params: list[np.ndarray]) -> Step:
+    """Eager, on the CPU: torch.autograd.grad, and p -= rate * g under no_grad."""
+    import torch
+
+    inputs, wanted = torch.tensor(x), torch.tensor(truth[1])
+    parameters = [torch.tensor(p, requires_grad=True) for p in params]
+
+    def step() -> Any:
+        W1, b1, W2, b2 = parameters
+        scores = torch.relu(inputs @ W1 + b1) @ W2 + b2
+        loss = torch.nn.functional.cross_entropy(scores, wanted)
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for p, g in zip(parameters, gradients):
+                p -= RATE * g
+        return gradients
+
+    return step
+
+
+STEPS = {OURS: our_step, COMPILED: compiled_step, BARE: bare_products, "PyTorch": torch_step}
 CONTESTANTS = {OURS: ours, "NumPy by hand": by_hand, "PyTorch": torch, "JAX, jitted": jax}

@@ -6,15 +6,27 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["OURS", "Effort", "Row", "compete", "legend", "race", "ready", "rows_against"]
+__all__ = [
+    "COMPILED",
+    "OURS",
+    "Effort",
+    "Row",
+    "both_rows",
+    "compete",
+    "legend",
+    "race",
+    "ready",
+    "rows_against",
+]
 
 OURS = "autobp"
+COMPILED = "autobp, compiled"
 T = TypeVar("T")
 
 Step = Callable[[], Any]  # does the measured work once and returns the gradients it found
@@ -58,11 +70,20 @@ def ready(number: str, builders: Mapping[str, Callable[..., T]], *problem: Any) 
 
 
 def compete(
-    steps: Mapping[str, Step], effort: Effort, rtol: float, collector: bool = True
+    steps: Mapping[str, Step],
+    effort: Effort,
+    rtol: float,
+    collector: bool = True,
+    unchecked: Collection[str] = (),
 ) -> dict[str, float]:
-    """Check that all find autobp's gradients, then race. One alone does not."""
+    """Check that all find autobp's gradients, but those that find none, then race. One alone does
+    not."""
     # 1.0, since where nothing was multiplied micrograd's gradients are still ints.
-    found = {name: [1.0 * np.asarray(g) for g in step()] for name, step in steps.items()}
+    found = {
+        name: [1.0 * np.asarray(g) for g in step()]
+        for name, step in steps.items()
+        if name not in unchecked
+    }
     for name, theirs in found.items():
         for i, (a, b) in enumerate(zip(found[OURS], theirs, strict=True)):
             scale = float(np.max(np.abs(a)))
@@ -103,6 +124,25 @@ def _turn(step: Step, repeats: int, collector: bool) -> float:
         return (time.perf_counter() - start) / repeats
     finally:
         gc.enable()
+
+
+def both_rows(
+    number: str,
+    what: str,
+    times: Mapping[str, float],
+    at_most: Mapping[str, float],
+    compiled_at_most: Mapping[str, float],
+) -> list[Row]:
+    """Rows for autobp as it is, and rows for what it compiled."""
+    peers = {name: t for name, t in times.items() if name not in (OURS, COMPILED)}
+    rows = []
+    for ours, title, targets in (
+        (OURS, what, at_most),
+        (COMPILED, f"compiled: {what}", compiled_at_most),
+    ):
+        if ours in times:
+            rows += rows_against(number, title, {OURS: times[ours], **peers}, targets)
+    return rows
 
 
 def rows_against(
