@@ -669,7 +669,8 @@ class Captured(Variable):
             np.asarray(self.current().now, dtype),
             "the numbers in it were asked for, as by np.asarray, .numpy() or an index into a constant"
             " array,",
-            "use NumPy's functions (np.take for an index), or make the constant an argument",
+            "use NumPy's functions (np.stack for a list of numbers, np.take for an index), or make the"
+            " constant an argument",
         )
 
     # ── what would need the value ─────────────────────────────────────────────────────────────────

@@ -39,6 +39,7 @@ class _Arguments:
         self.numbers: dict[int, str] = {id(v): k for k, v in self.objects.items()}
         self.bindings: list[tuple[Step, str]] = []  # what is within a nest, and where
         self.tensors: dict[Tensor, _Held] = {}
+        self.nests: list[tuple[str, Any, dict[Any, Any]]] = []  # given, and with what in them
 
     def known(self, thing: Any) -> str:
         name = self.numbers.get(id(thing))
@@ -60,22 +61,22 @@ class _Arguments:
                 }
                 result = x.copy()
                 result.update(taken)
+                self.nests.append((name, result, dict(result)))
                 return result
             self.tests.append(f"len({where}) == {len(x)}")
             before = len(self.recorder.arguments)
             parts = [self.take(v, f"{where}[{i}]", f"{name}{i}") for i, v in enumerate(x)]
             self.recorder.unnamed.update(self.recorder.arguments[before:])
-            return kind(*parts) if hasattr(x, "_fields") else kind(parts)
+            nest = kind(*parts) if hasattr(x, "_fields") else kind(parts)
+            self.nests.append((name, nest, dict(enumerate(parts))))
+            return nest
         if isinstance(x, np.ndarray):
             if kind not in (np.ndarray, np.memmap) or x.dtype.kind not in "biufc":
                 raise CaptureError(
                     f"compile cannot capture the argument {name}, a {kind.__name__} of {x.dtype}:"
                     " arrays of numbers are what programs are written for"
                 )
-            self.tests.append(
-                f"type({where}) is {self.known(kind)} and {where}.shape == {x.shape!r}"
-                f" and {where}.dtype is {self.known(x.dtype)}"
-            )
+            self.tests += self.plain(x, where)
             return self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
         if isinstance(x, Tensor):
             return self.tensor(x, where, name)
@@ -92,6 +93,16 @@ class _Arguments:
         else:
             self.tests.append(f"{where} is {self.known(x)}")
         return x
+
+    def check_nests(self) -> None:
+        """The function was given copies of the caller's lists and dicts."""
+        for name, nest, before in self.nests:
+            now = dict(nest) if isinstance(nest, dict) else dict(enumerate(nest))
+            if now.keys() != before.keys() or any(now[k] is not v for k, v in before.items()):
+                raise CaptureError(
+                    f"compile cannot capture that {name} is changed in place: a program changes no lists"
+                    " and dicts of its caller; return a new one"
+                )
 
     def argument(self, x: Any, where: str, name: str) -> Captured:
         captured = self.recorder.argument(x, name)
@@ -131,10 +142,13 @@ class _Arguments:
             self.tests.append(test)
 
     def plain(self, x: Any, where: str) -> list[str]:
-        tests = [f"type({where}) is {self.known(type(x))}"]
-        if isinstance(x, np.ndarray | np.generic):
-            tests.append(f"{where}.shape == {x.shape!r} and {where}.dtype is {self.known(x.dtype)}")
-        return tests
+        """Tests of the type of a value, and of the shape and dtype of an array."""
+        if not isinstance(x, np.ndarray | np.generic):
+            return [f"type({where}) is {self.known(type(x))}"]
+        return [
+            f"type(a_ := {where}) is {self.known(type(x))} and a_.shape == {x.shape!r}"
+            f" and a_.dtype is {self.known(x.dtype)}"
+        ]
 
 
 @dataclass
@@ -225,6 +239,7 @@ def written_down(
     if recorder.spoilt is not None:
         raise recorder.spoilt
     _check_random(drawn, around)
+    arguments.check_nests()
 
     returns = _written_plainly(returns)
     read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
@@ -285,6 +300,9 @@ def _random_state(around: Any) -> list[tuple[str, str]]:
     for _, _, value in around:
         if isinstance(value, np.random.Generator):
             states.append(("a generator that it did not receive", repr(value.bit_generator.state)))
+        elif isinstance(value, np.random.RandomState):
+            key = value.get_state(legacy=False)["state"]
+            states.append(("a RandomState", f"{key['pos']} {key['key'].tobytes()!r}"))
     return states
 
 
@@ -377,9 +395,13 @@ class Entry:
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
-        if any(place.kind == "argument" for place in self.plan.places.values()):
-            arrays = [where for s, where in self.arguments.bindings if s in used and s.is_array]
-            tests.append(f"len({{{', '.join(f'id({w})' for w in arrays)}}}) == {len(arrays)}")
+        given = {s for s, place in self.plan.places.items() if place.kind == "argument"}
+        for form in {(s.shape, s.dtype) for s in given}:  # what is overwritten has one name only
+            alike = [
+                w for s, w in self.arguments.bindings if s in used and (s.shape, s.dtype) == form
+            ]
+            if len(alike) > 1:
+                tests.append(f"len({{{', '.join(f'id({w})' for w in alike)}}}) == {len(alike)}")
         space = dict(self.arguments.objects)
         exec(
             f"def check({', '.join(self.parameters)}):\n    return {' and '.join(tests) or True}",

@@ -392,7 +392,7 @@ def _all_different(index: np.ndarray) -> bool:
 def one_factor(step: Step, rewrite: Rewrite) -> Step | None:
     """Two constant factors in a row are one."""
     f, args = step.function, step.args
-    if not step.is_array or step.params or step.dtype is None or step.dtype.kind != "f":
+    if not step.is_array or step.params or step.dtype not in (np.float64, np.float32):
         return None
     if f is np.negative:
         outer, x = -1.0, args[0]

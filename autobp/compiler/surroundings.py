@@ -13,7 +13,8 @@ from autobp.tensor import Tensor
 
 __all__ = ["Thing", "surroundings"]
 
-_PLAIN = (np.ndarray, np.generic, float, int, str, type(None), Tensor, np.random.Generator)
+_DRAWS = (np.random.Generator, np.random.RandomState)
+_PLAIN = (np.ndarray, np.generic, float, int, str, type(None), Tensor, *_DRAWS)
 _NESTS = (list, tuple, dict)
 _MANY = 1000  # entries of a nest; in larger ones nothing is looked at
 _CALLABLE = (types.FunctionType, types.MethodType, functools.partial)

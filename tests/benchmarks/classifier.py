@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp import compile, grad, log_softmax, relu
+from autobp import compile, grad, log_softmax, relu, value_and_grad
 
 from .race import COMPILED, OURS, Effort, Row, Step, both_rows, compete, ready, rows_against
 
@@ -108,14 +108,14 @@ def jax(x: np.ndarray, truth: Truth, params: list[np.ndarray]) -> Step:
 # ── one step, update included ─────────────────────────────────────────────────────────────────────
 
 
-def descend(params: list[Any], x: Any, truth: Any) -> tuple[list[Any], list[Any]]:
+def descend(params: list[Any], x: Any, truth: Any) -> tuple[list[Any], list[Any], Any]:
     loss = lambda params: cross_entropy(relu, log_softmax, x, truth, params)
-    gradients = grad(loss)(params)
-    return [p - RATE * g for p, g in zip(params, gradients)], gradients
+    value, gradients = value_and_grad(loss)(params)
+    return [p - RATE * g for p, g in zip(params, gradients)], gradients, value
 
 
 def our_step(x: np.ndarray, truth: Truth, start: list[np.ndarray]) -> Step:
-    """autobp.grad, and new parameters from the old."""
+    """autobp.value_and_grad, and new parameters from the old."""
     return _stepping(descend, x, truth, start)
 
 
@@ -129,7 +129,7 @@ def _stepping(step: Callable[..., Any], x: Any, truth: Truth, start: list[np.nda
 
     def run() -> Any:
         nonlocal params
-        params, gradients = step(params, x, truth)
+        params, gradients, _ = step(params, x, truth)
         return gradients
 
     return run

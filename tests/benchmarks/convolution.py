@@ -64,15 +64,15 @@ def compiled(x: np.ndarray, y: np.ndarray, start: list[np.ndarray]) -> Step:
     """The whole step, update included, by autobp.compile with donate=0, on NumPy arrays."""
 
     def update(parameters: list[Any], x: Any, y: Any) -> Any:
-        _, gradients = value_and_grad(lambda ps: entropy(x, y, ps))(parameters)
-        return [p - RATE * g for p, g in zip(parameters, gradients)], gradients
+        value, gradients = value_and_grad(lambda ps: entropy(x, y, ps))(parameters)
+        return [p - RATE * g for p, g in zip(parameters, gradients)], gradients, value
 
     program = compile(update, donate=0)
     parameters = [p.copy() for p in start]
 
     def step() -> list[np.ndarray]:
         nonlocal parameters
-        parameters, gradients = program(parameters, x, y)
+        parameters, gradients, _ = program(parameters, x, y)
         return gradients
 
     return step

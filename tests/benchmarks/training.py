@@ -65,15 +65,15 @@ def compiled(x: np.ndarray, y: np.ndarray, start: list[np.ndarray]) -> Step:
 
     def update(parameters: list[Any], x: Any, y: Any) -> Any:
         loss = lambda parameters: squared_error(sigmoid, np.mean, x, y, parameters)
-        _, gradients = value_and_grad(loss)(parameters)
-        return [p - RATE * g for p, g in zip(parameters, gradients)], gradients
+        value, gradients = value_and_grad(loss)(parameters)
+        return [p - RATE * g for p, g in zip(parameters, gradients)], gradients, value
 
     program = compile(update, donate=0, reuse=True)
     parameters = [p.copy() for p in start]
 
     def step() -> list[np.ndarray]:
         nonlocal parameters
-        parameters, gradients = program(parameters, x, y)
+        parameters, gradients, _ = program(parameters, x, y)
         return gradients
 
     return step
