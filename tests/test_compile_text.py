@@ -48,15 +48,15 @@ def value_and_grad_loss(params, X, Y):
     # backward
     dout = np.multiply(c0, out, out)
     # backward: layer2
-    db2 = np.dot(c1, dout)
+    db2 = c1 @ dout
     dh = np.dot(dout, W2.T, room2)
-    dW2 = np.dot(h.T, dout)
+    dW2 = h.T @ dout
     # backward: layer1
     h *= h
     t4 = np.subtract(one, h, h)
     dh *= t4
-    db1 = np.dot(c1, dh)
-    dW1 = np.dot(X.T, dh)
+    db1 = c1 @ dh
+    dW1 = X.T @ dh
     return (t3, {'W1': dW1, 'b1': db1, 'W2': dW2, 'b2': db2})
 """
 

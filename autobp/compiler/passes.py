@@ -475,17 +475,6 @@ def small_numbers(step: Step, rewrite: Rewrite) -> Step | None:
     return rewrite.call(step, step.function, *made)
 
 
-@rewriting
-def small_products(step: Step, rewrite: Rewrite) -> Step | None:
-    """np.dot has less ado than @."""
-    if step.function is not np.matmul or not step.is_array or step.params or step.size > SMALL:
-        return None
-    a, b = step.args
-    if isinstance(a, Step) and isinstance(b, Step) and a.ndim <= 2 and b.ndim <= 2:
-        return rewrite.call(step, np.dot, a, b)
-    return None
-
-
 def quiet_together(program: Program) -> Program:
     """np.errstate is entered once for a run of steps, not once for each: the few steps between two
     that need it are made quiet too, if they are sums and products."""
@@ -583,7 +572,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
 )
 
 
-AT_LAST = (small_products, small_numbers, merged, quiet_together)
+AT_LAST = (small_numbers, merged, quiet_together)
 
 
 def optimized(program: Program) -> Program:
