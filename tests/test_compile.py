@@ -1,6 +1,7 @@
 """Compiled functions give what the functions give, on every input; what cannot be written down is
 refused with the line that asked for it."""
 
+import cProfile
 import functools
 import threading
 from collections import OrderedDict, namedtuple
@@ -383,6 +384,29 @@ def test_generators_are_arguments():
     compiled, ours, theirs = compile(f), np.random.default_rng(3), np.random.default_rng(3)
     for _ in range(3):
         assert_same(compiled(np.zeros(2), ours), f(np.zeros(2), theirs))
+
+
+def test_draws_are_repeated_where_another_program_takes_over():
+    f = lambda x, rng: x[x > 0] + rng.random()
+    compiled, ours, theirs = compile(f), np.random.default_rng(3), np.random.default_rng(3)
+    for x in (np.array(v) for v in ([1.0, -1.0], [1.0, 2.0], [-1.0, -1.0], [1.0, -1.0])):
+        assert_same(compiled(x, ours), f(x, theirs))
+
+
+def test_a_profiler_is_left_alone():
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        assert compile(lambda x: x + 1.0)(1.0) == 2.0
+    finally:
+        profile.disable()
+
+
+def test_refused_arguments_leave_tensors_as_they_were():
+    w = Tensor([1.0])
+    with pytest.raises(CaptureError, match="the argument x"):
+        compile(lambda w, x: w * x)(w, np.array(["a"]))
+    assert w.data.tolist() == [1.0]
 
 
 def test_changed_surroundings_are_noticed():

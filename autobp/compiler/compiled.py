@@ -24,8 +24,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: One thread writes at a time: meanwhile the Tensors among its arguments are not what they are.
 _WRITING = threading.RLock()
 
-_UNLIKE = (TypeError, KeyError, IndexError)  # what a check of arguments of another form may raise
-MOST = 64  # programs that a function keeps; the one not used for longest makes room
+_UNLIKE = (
+    TypeError,
+    KeyError,
+    IndexError,
+    ValueError,
+    AttributeError,
+)  # what a check of arguments of another form may raise
+MOST = 64  # programs that a function keeps; the oldest makes room
 
 
 class CaptureError(TypeError):

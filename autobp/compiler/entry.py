@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.capture import Captured, Recorder, guarded
+from autobp.compiler.capture import Captured, Recorder, draw, guarded
 from autobp.compiler.compiled import CaptureError, Settings, differentiated
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
@@ -89,7 +89,7 @@ class _Arguments:
             self.bindings.append((rng._handle.step, where))
             return rng
         if kind is str:
-            self.tests.append(f"{where} == {x!r}")
+            self.tests.append(f"type({where}) is str and {where} == {x!r}")
         else:
             self.tests.append(f"{where} is {self.known(x)}")
         return x
@@ -220,20 +220,22 @@ def written_down(
     recorder = Recorder()
     arguments = _Arguments(recorder)
     parameters = [*_parameters(function, args, kwargs), *kwargs]
-    given = [
-        arguments.take(x, parameter, parameter)
-        for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
-    ]
     around = list(surroundings(function))
-    for thing in around:
-        arguments.around(thing)
-    before, drawn = sys.getprofile(), _random_state(around)
-    sys.setprofile(recorder.watch)
+    profiler, drawn = sys.getprofile(), _random_state(around)
     try:
+        given = [
+            arguments.take(x, parameter, parameter)
+            for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
+        ]
+        for thing in around:
+            arguments.around(thing)
+        if profiler is None:  # there is room for one only; without it names are poorer
+            sys.setprofile(recorder.watch)
         result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
         returns = transformed(partial(_returned, recorder), result)
     finally:
-        sys.setprofile(before)
+        if profiler is None:
+            sys.setprofile(None)
         recorder.closed = True
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
     if recorder.spoilt is not None:
@@ -351,13 +353,30 @@ class Entry:
         self.fits = self._checker(used)
         self._code = builtins.compile("\n".join(self._lines(False)), f"<{self.name}>", "exec")
         self._free: list[Callable[..., Any]] = []
+        functions = {step.function for step in self.program.steps}
+        draws = {draw, guarded} <= functions
+        self._generators = self._list(
+            [where for s, where in arguments.bindings if draws and s.dtype is None]
+        )
         self.changed: type[Exception] = Changed
         found = [y for _, y in leaves(result)]
         self._wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
         self._like = transformed(_outline, result)
-        self._tensors = self._finder()
+        self._tensors = self._list([held.where for held in arguments.tensors.values()])
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._generators is None:
+            return self._run(*args, **kwargs)
+        generators = [rng.bit_generator for rng in self._generators(*args, **kwargs)]
+        states = [g.state for g in generators]
+        try:
+            return self._run(*args, **kwargs)
+        except Changed:  # another program will draw the numbers again
+            for g, state in zip(generators, states, strict=True):
+                g.state = state
+            raise
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             run = self._free.pop()
         except IndexError:  # the first call, or all are running in other threads
@@ -385,13 +404,13 @@ class Entry:
         exec(self._code, space)
         return space[self.name]
 
-    def _finder(self) -> Callable[..., Any] | None:
-        wheres = [held.where for held in self.arguments.tensors.values()]
+    def _list(self, wheres: list[str]) -> Callable[..., Any] | None:
+        """The function that finds some of the arguments; None if there are none to find."""
         if not wheres:
             return None
         space = dict(self.arguments.objects)
-        exec(f"def tensors({', '.join(self.parameters)}):\n    return [{', '.join(wheres)}]", space)
-        return space["tensors"]
+        exec(f"def found({', '.join(self.parameters)}):\n    return [{', '.join(wheres)}]", space)
+        return space["found"]
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
