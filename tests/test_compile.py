@@ -265,6 +265,30 @@ def test_warnings_are_those_of_the_function():
         compiled(np.zeros(2))
 
 
+def test_forms_that_are_rare():
+    def quiet(x):
+        with np.errstate(all="ignore"):
+            y = x.T
+        return y @ x
+
+    check(quiet, (np.ones((2, 3)),), (np.zeros((2, 3)),))
+    pooled = lambda x: (lambda y: (y * 2, x * 3 + y))(max_pool2d(x, 1))
+    check(pooled, (np.ones((1, 1, 2, 2)),), (np.zeros((1, 1, 2, 2)),))
+    half = np.array([1e-7, 2.0], np.float16)
+    check(lambda x: np.float16(1e3) * (np.float16(1e3) * x), (half,), (half * 2,), tol=1e-3)
+    check(
+        lambda z: (z * z.conj(), abs(z), z.real @ z.imag),
+        (np.array([1 + 2j]),),
+        (np.array([3 - 1j]),),
+    )
+    check(lambda x: np.cumsum(x[:0]) + np.sum(x[:0]), (np.ones(3),), (np.ones(3),))
+    check(
+        lambda x: np.linalg.svd(x)[1] + np.linalg.eigh(x @ x.T).eigenvalues,
+        (np.eye(2),),
+        (np.ones((2, 2)),),
+    )
+
+
 # ── Tensors, and training steps ───────────────────────────────────────────────────────────────────
 
 

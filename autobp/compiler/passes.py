@@ -16,6 +16,7 @@ import numpy as np
 
 from autobp.compiler.capture import as_type, draw, guarded, put
 from autobp.compiler.program import Program, Step, mapped, rebuilt
+from autobp.rules.convolution import max_pool2d_
 from autobp.rules.indexing import scatter
 
 __all__ = ["PASSES", "is_fresh", "optimized", "own_results"]
@@ -88,6 +89,11 @@ def constant_step(array: np.ndarray) -> Step:
 def is_number(x: Any, value: float | None = None) -> bool:
     """Whether an operand is a plain number, or that number."""
     return type(x) in (int, float) and (value is None or x == value)
+
+
+def is_array(x: Any) -> bool:
+    """Whether an operand is the array that a step makes."""
+    return isinstance(x, Step) and x.is_array
 
 
 def is_same(x: Any, step: Step) -> bool:
@@ -196,7 +202,7 @@ def plain_forms(step: Step, rewrite: Rewrite) -> Step | None:
     if (
         f == np.add.reduce
         and len(args) == 1
-        and args[0].is_array
+        and is_array(args[0])
         and params.keys() <= {"axis", "keepdims"}
     ):
         x, keepdims = args[0], bool(params.get("keepdims") or False)
@@ -344,7 +350,13 @@ def maxima_of_short_rows(step: Step, rewrite: Rewrite) -> Step | None:
     if f not in (np.maximum.reduce, np.minimum.reduce) or len(step.args) != 1:
         return None
     x = step.args[0]
-    if x.ndim != 2 or params.get("axis") not in (1, -1) or x.shape[1] > 32 or x.shape[0] < 64:
+    if (
+        not is_array(x)
+        or x.ndim != 2
+        or params.get("axis") not in (1, -1)
+        or x.shape[1] > 32
+        or x.shape[0] < 64
+    ):
         return None
     turned = rewrite.other(step, np.transpose, x, shape=x.shape[::-1])
     columns = rewrite.other(step, np.ascontiguousarray, turned, shape=x.shape[::-1])
@@ -443,7 +455,12 @@ def sums_as_products(step: Step, rewrite: Rewrite) -> Step | None:
     if step.function != np.add.reduce or len(step.args) != 1:
         return None
     x, axis = step.args[0], step.params.get("axis")
-    if x.ndim != 2 or axis not in (0, 1) or x.dtype not in (np.float64, np.float32):
+    if (
+        not is_array(x)
+        or x.ndim != 2
+        or axis not in (0, 1)
+        or x.dtype not in (np.float64, np.float32)
+    ):
         return None
     if not x.size or x.shape[axis] < 4:
         return None
@@ -529,6 +546,8 @@ def is_fresh(step: Step) -> bool:
     function = step.function
     if isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc):
         return True
+    if function is max_pool2d_.function and step.params["size"] == (1, 1):
+        return False  # the image itself
     return function in FRESH or (getattr(function, "__module__", "") or "").startswith(
         "autobp.rules"
     )

@@ -57,7 +57,9 @@ def takes_out(step: Step) -> bool:
     if f in (np.matmul, np.dot) and not step.params:
         return all(isinstance(a, Step) and a.dtype == step.dtype for a in step.args)
     owner = getattr(f, "__self__", None)
-    return isinstance(owner, np.ufunc) and f == owner.reduce and step.args[0].dtype == step.dtype
+    x = step.args[0] if step.args else None
+    reduces = isinstance(owner, np.ufunc) and f == owner.reduce
+    return reduces and isinstance(x, Step) and x.dtype == step.dtype
 
 
 def planned(program: Program, given: Iterable[Step] = (), reuse: bool = False) -> Plan:

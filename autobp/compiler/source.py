@@ -150,6 +150,8 @@ class Writer:
         section: tuple[str | None, bool] | None = None
         errors: tuple[tuple[str, str], ...] = ()
         for step in self.program.steps:
+            if step in self.inline:
+                continue
             here = (step.scope, step.backward)
             if here != section and step.function is not guarded:
                 title = "backward" if step.backward else "forward"
@@ -168,8 +170,6 @@ class Writer:
     def lines(self, step: Step) -> list[str]:
         if step.function is guarded:
             return self.guard(step)
-        if step in self.inline:
-            return []
         name, place = self.names[step], self.plan.places.get(step)
         if place is None or (place.kind == "own" and step not in self.plan.inside):
             return [f"{name} = {self.call(step)}"]

@@ -155,9 +155,9 @@ def relu(x: Array) -> Array:
     >>> relu([-1.0, 2.0])
     array([0., 2.])
     """
-    if isinstance(x, Variable) and x.dtype.kind == "f":
-        return x.apply(relu_, (x,), {})  # at once: nets of single neurons call this for each
-    return relu_(floating(x))
+    if isinstance(x, Variable):  # at once: nets of single neurons call this for each of them
+        return x.apply(relu_, (x,), {})
+    return relu_.function(floating(x))
 
 
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
