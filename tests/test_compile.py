@@ -28,6 +28,7 @@ from autobp import (
     logsumexp,
     max_pool2d,
     nn,
+    optim,
     no_grad,
     relu,
     scope,
@@ -274,7 +275,7 @@ def test_forms_that_are_rare():
     check(quiet, (np.ones((2, 3)),), (np.zeros((2, 3)),))
     pooled = lambda x: (lambda y: (y * 2, x * 3 + y))(max_pool2d(x, 1))
     check(pooled, (np.ones((1, 1, 2, 2)),), (np.zeros((1, 1, 2, 2)),))
-    half = np.array([1e-7, 2.0], np.float16)
+    half = np.array([1e-7, 2e-3], np.float16)
     check(lambda x: np.float16(1e3) * (np.float16(1e3) * x), (half,), (half * 2,), tol=1e-3)
     check(
         lambda z: (z * z.conj(), abs(z), z.real @ z.imag),
@@ -321,6 +322,21 @@ def test_a_training_step_of_tensors_updates_them():
     step(ours, x, y, 0.1)
     with pytest.raises(RuntimeError, match="was replaced after"):
         stale.backward(np.ones((3, 5)))
+
+
+def test_optimizers_step_outside():
+    w = Tensor([1.0, 2.0])
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+
+    def step(x):
+        optimizer.zero_grad()
+        np.sum(w * x).backward()
+        optimizer.step()
+
+    with pytest.raises(CaptureError, match="the numbers in it were asked for"):
+        compile(step)(np.ones(2))
+    assert w.data.tolist() == [1.0, 2.0]
+    assert not optimizer.state.get(w)
 
 
 def test_gradients_of_tensors_accumulate():

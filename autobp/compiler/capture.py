@@ -198,6 +198,7 @@ _ASKS_SHAPE = (np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.res
 _ASSIGNS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 
 _DOORS = ("autobp.tensor", "autobp.compiler")
+_ACTING = ("autobp.optim", "autobp.train")  # which change what they hold
 
 
 class Recorder:
@@ -906,10 +907,12 @@ def _index(index: Any) -> Any:
 
 
 def _asked_by_library() -> bool:
+    """Whether it is a rule, a loss or a layer that asks, which may: it does nothing but compute."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_DOORS):
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__", "").startswith("autobp.")
+    module = "" if frame is None else frame.f_globals.get("__name__", "")
+    return module.startswith("autobp.") and not module.startswith(_ACTING)
 
 
 def _refused(array: Captured, what: str, way_out: str) -> CaptureError:
