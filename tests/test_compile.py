@@ -1,6 +1,7 @@
 """Compiled functions give what the functions give, on every input; what cannot be written down is
 refused with the line that asked for it."""
 
+import argparse
 import cProfile
 import functools
 import threading
@@ -28,8 +29,8 @@ from autobp import (
     logsumexp,
     max_pool2d,
     nn,
-    optim,
     no_grad,
+    optim,
     relu,
     scope,
     sigmoid,
@@ -457,6 +458,15 @@ def test_changed_surroundings_are_noticed():
     assert compiled(1.0).tolist() == [4.0, 4.0]
     box["w"] = np.zeros(2)
     assert compiled(1.0).tolist() == [3.0, 3.0]
+
+
+def test_what_packages_keep_for_themselves_is_not_looked_at():
+    parser = argparse.ArgumentParser()
+    compiled = compile(lambda x: x if parser is None else x + 1)
+    compiled(1.0)
+    parser.description = "changed"
+    assert compiled(1.0) == 2.0
+    assert len(compiled.programs) == 1
 
 
 def test_results_are_the_callers():

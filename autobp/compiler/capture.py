@@ -387,9 +387,9 @@ class Recorder:
         if package in ("autobp", "numpy") or package.startswith("namedtuple_"):
             return
         for name, value in frame.f_locals.items():
-            if isinstance(value, Tensor):
+            if issubclass(type(value), Tensor):
                 value = value.bare()
-            if isinstance(value, Captured) and value.recorder is self:
+            if type(value) is Captured and value.recorder is self:
                 step = value.step
                 if step.function is not None or step in self.unnamed:
                     step.name = name if name.isidentifier() and name != "_" else step.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ def surroundings(function: Callable[..., Any]) -> Iterator[Thing]:
         elif type(f) in _NESTS:
             for thing in _entries(f):
                 yield from _around(thing, todo, seen)
-        elif hasattr(f, "__dict__"):
+        elif hasattr(f, "__dict__") and not _foreign(type(f)):
             attributes = vars(f)
             yield Thing("len(o)", attributes, len(attributes))
             for name, value in attributes.items():
@@ -96,7 +97,7 @@ def _variables(f: types.FunctionType) -> Iterator[Thing]:
             yield Thing("o.cell_contents", cell, cell.cell_contents)
         except ValueError:  # not filled yet
             continue
-    if _ours(f):
+    if _ours(f) or _foreign(f):
         return
     codes = [f.__code__]
     while codes:
@@ -105,6 +106,16 @@ def _variables(f: types.FunctionType) -> Iterator[Thing]:
         for name in code.co_names:
             if name in f.__globals__:
                 yield Thing(f"o.get({name!r})", f.__globals__, f.__globals__[name])
+
+
+def _foreign(f: Any) -> bool:
+    """Whether a function or a class is Python's own or comes from an installed package: what those
+    keep for themselves is theirs."""
+    name = getattr(f, "__module__", None) or ""
+    if _ours(f):
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return name.partition(".")[0] in sys.stdlib_module_names - {"__main__"} or "-packages" in file
 
 
 def _ours(f: Any) -> bool:
