@@ -505,6 +505,24 @@ def test_two_threads():
     assert not failures
 
 
+def test_a_tensor_is_not_used_by_another_thread_while_a_program_is_written_with_it():
+    w, met, go = Tensor([1.0, 2.0]), threading.Event(), threading.Event()
+
+    def slow(w):
+        met.set()
+        assert go.wait(10)
+        return np.sum(w * 2)
+
+    thread = threading.Thread(target=lambda: compile(slow)(w))
+    thread.start()
+    assert met.wait(10)
+    with pytest.raises(ValueError, match="is being written down with, in another thread"):
+        w * 3.0
+    go.set()
+    thread.join()
+    assert (w * 3.0).data.tolist() == [3.0, 6.0]
+
+
 def test_errors_leave_it_usable():
     compiled = compile(lambda a, b: np.linalg.solve(a, b))
     b = np.ones(2)

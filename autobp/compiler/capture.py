@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
-from autobp.compiler.compiled import CaptureError
+from autobp.compiler.compiled import CaptureError, Changed
 from autobp.compiler.program import Program, Step
 from autobp.context import clock, current, user_line
 from autobp.errors import label
@@ -214,6 +215,7 @@ class Recorder:
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
         self.unnamed: set[Step] = set()  # arguments without a name of their own
+        self.thread = threading.get_ident()
         self.closed = False
         self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
 
@@ -250,6 +252,11 @@ class Recorder:
     ) -> Any:
         """Carry a call out and write it down."""
         args, params = tuple(args), dict(params)
+        if threading.get_ident() != self.thread:
+            raise Changed(
+                f"{_named(function)} at {user_line()} uses a Tensor that a compiled function is being"
+                " written down with, in another thread"
+            )
         if self.closed or any(c.recorder is not self for c in _captured((args, params))):
             raise CaptureError(
                 f"{_named(function)} at {user_line()} uses an array of a call that is over: a compiled"

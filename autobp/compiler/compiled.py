@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
     from autobp.compiler.program import Program
 
-__all__ = ["CaptureError", "Compiled", "compile"]
+__all__ = ["CaptureError", "Changed", "Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +36,10 @@ MOST = 64  # programs that a function keeps; the oldest makes room
 
 class CaptureError(TypeError):
     """Something that a program of NumPy calls cannot do again."""
+
+
+class Changed(ValueError):
+    """The program was written down for other values, shapes or dtypes than those it met."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Compiled(Generic[F]):
                 continue
             try:
                 return entry.run(*args, **kwargs)
-            except entry.changed:
+            except Changed:
                 continue
         return self._first(args, kwargs)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
-from autobp.compiler.compiled import CaptureError, Settings, differentiated
+from autobp.compiler.compiled import CaptureError, Changed, Settings, differentiated
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
@@ -358,7 +358,6 @@ class Entry:
         self._generators = self._list(
             [where for s, where in arguments.bindings if draws and s.dtype is None]
         )
-        self.changed: type[Exception] = Changed
         found = [y for _, y in leaves(result)]
         self._wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
         self._like = transformed(_outline, result)
@@ -477,10 +476,6 @@ class Entry:
         parts += helpers
         parts.append("\n".join(self._lines(True)))
         return "\n\n".join(parts) + "\n"
-
-
-class Changed(ValueError):
-    """The program was written down for other values, shapes or dtypes than those it met."""
 
 
 def _within(where: str, parameters: Sequence[str], donate: Sequence[int]) -> bool:
