@@ -354,26 +354,16 @@ class Entry:
         self._code = builtins.compile("\n".join(self._lines(False)), f"<{self.name}>", "exec")
         self._free: list[Callable[..., Any]] = []
         functions = {step.function for step in self.program.steps}
-        draws = {draw, guarded} <= functions
-        self._generators = self._list(
-            [where for s, where in arguments.bindings if draws and s.dtype is None]
+        both = {draw, guarded} <= functions
+        self.run = self._run_drawing if both else self._run
+        self._generators = _finder(
+            parameters, arguments, [where for s, where in arguments.bindings if s.dtype is None]
         )
         found = [y for _, y in leaves(result)]
         self._wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
         self._like = transformed(_outline, result)
-        self._tensors = self._list([held.where for held in arguments.tensors.values()])
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        if self._generators is None:
-            return self._run(*args, **kwargs)
-        generators = [rng.bit_generator for rng in self._generators(*args, **kwargs)]
-        states = [g.state for g in generators]
-        try:
-            return self._run(*args, **kwargs)
-        except Changed:  # another program will draw the numbers again
-            for g, state in zip(generators, states, strict=True):
-                g.state = state
-            raise
+        tensors = [held.where for held in arguments.tensors.values()]
+        self._tensors = _finder(parameters, arguments, tensors) if tensors else None
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -393,6 +383,17 @@ class Entry:
         values = (y for _, y in leaves(result))
         return transformed(lambda y: _like(y, next(values)), self._like)
 
+    def _run_drawing(self, *args: Any, **kwargs: Any) -> Any:
+        """Generators are set back if it turns out that another program is to draw the numbers."""
+        generators = [rng.bit_generator for rng in self._generators(*args, **kwargs)]
+        states = [g.state for g in generators]
+        try:
+            return self._run(*args, **kwargs)
+        except Changed:
+            for g, state in zip(generators, states, strict=True):
+                g.state = state
+            raise
+
     def _made(self) -> Callable[..., Any]:
         """The function, with a room of its own."""
         space: dict[str, Any] = {**self.arguments.objects, "np": np, "Changed": Changed}
@@ -402,14 +403,6 @@ class Entry:
             space[name] = function
         exec(self._code, space)
         return space[self.name]
-
-    def _list(self, wheres: list[str]) -> Callable[..., Any] | None:
-        """The function that finds some of the arguments; None if there are none to find."""
-        if not wheres:
-            return None
-        space = dict(self.arguments.objects)
-        exec(f"def found({', '.join(self.parameters)}):\n    return [{', '.join(wheres)}]", space)
-        return space["found"]
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
@@ -476,6 +469,15 @@ class Entry:
         parts += helpers
         parts.append("\n".join(self._lines(True)))
         return "\n\n".join(parts) + "\n"
+
+
+def _finder(
+    parameters: Sequence[str], arguments: _Arguments, wheres: Sequence[str]
+) -> Callable[..., list[Any]]:
+    """The function that lists some of the things among its arguments."""
+    space = dict(arguments.objects)
+    exec(f"def found({', '.join(parameters)}):\n    return [{', '.join(wheres)}]", space)
+    return space["found"]
 
 
 def _within(where: str, parameters: Sequence[str], donate: Sequence[int]) -> bool:
