@@ -251,6 +251,17 @@ def test_methods_and_in_place_work_on_arrays_of_its_own():
     check(f, (RNG.standard_normal((2, 3)),), (RNG.standard_normal((2, 3)),))
 
 
+def test_numbers_that_leave_the_real_ones():
+    with np.errstate(all="ignore"):
+        check(grad(lambda x: 1 / x), (2.0,), (0.0,), (-0.0,))
+        check(grad(lambda x: x**0.5 + np.log(x) + x**-2), (2.0,), (0.0,), (-8.0,))
+        check(
+            value_and_grad(lambda x, y: x / y + x**y, (0, 1)), (2.0, 3.0), (1.0, 0.0), (-8.0, 0.5)
+        )
+        check(value_and_grad(lambda x: np.exp(x) * x), (2.0,), (1e4,), (-1e4,))
+        check(lambda x, y: (x % y, x // y, -x), (2.0, 3.0), (7.5, 2.0))
+
+
 def test_rules_of_ones_own():
     def careful(x):
         return np.asarray(x) * 2 if float(np.sum(x)) > 0 else np.asarray(x) * 3

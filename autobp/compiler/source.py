@@ -221,9 +221,10 @@ class Writer:
             return f"{self.function(function)}({', '.join(given)})"
         if function is operator.getitem:
             return f"{self.text(args[0])}[{self.index(args[1])}]"
-        if function in _INFIX and len(args) == 2 and not params:
+        numpys = not isinstance(function, np.ufunc) or not all(map(_is_pythons, args))
+        if function in _INFIX and len(args) == 2 and not params and numpys:
             return f"{self.operand(args[0])} {_INFIX[function]} {self.operand(args[1])}"
-        if function in _PREFIX and len(args) == 1 and not params:
+        if function in _PREFIX and len(args) == 1 and not params and numpys:
             return f"{_PREFIX[function]}{self.operand(args[0])}"
         if function is np.transpose and len(args) == 1 and not params:
             return f"{self.text(args[0])}.T"
@@ -275,6 +276,12 @@ class Writer:
             ends = [index.start, index.stop] + ([index.step] if index.step is not None else [])
             return ":".join("" if a is None else self.text(a) for a in ends)
         return self.text(index)
+
+
+def _is_pythons(x: Any) -> bool:
+    """Whether an operand is a number of Python's, whose operators raise where NumPy's functions have
+    an inf or a nan."""
+    return x.kind in (float, int, bool) if isinstance(x, Step) else isinstance(x, float | int)
 
 
 def _is_turn(step: Step) -> bool:
