@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from inspect import unwrap
 from itertools import combinations
 from pathlib import Path
 from types import FunctionType
@@ -102,7 +103,7 @@ def helpers(functions: Sequence[Any]) -> list[FunctionType]:
         names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
         local = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(_parameters(tree))
         for name in dict.fromkeys(n.id for n in names if n.id not in local):
-            called = function.__globals__.get(name)
+            called = inner(function.__globals__.get(name))
             ours = isinstance(called, FunctionType) and called.__module__.startswith("autobp.rules")
             if ours and called not in found:
                 found[called] = None
@@ -124,21 +125,32 @@ def replaced(owner: Any, names: Sequence[str] | set[str], value: Any) -> Iterato
 
 @contextmanager
 def exchanged(old: FunctionType, new: FunctionType) -> Iterator[None]:
-    """One function for another in every module that has it by name."""
-    holders = [
-        (module, name)
+    """One function for another in every module that has it by name, also within a decorator."""
+    named = [
+        (module, name, value)
         for path, module in list(sys.modules.items())
         if path.startswith("autobp")
         for name, value in vars(module).items()
-        if value is old
+        if inner(value) is old
     ]
+    cells = [c for *_, f in named if f is not old for c in f.__closure__ if c.cell_contents is old]
+    names = [(module, name) for module, name, value in named if value is old]
     try:
-        for module, name in holders:
+        for module, name in names:
             setattr(module, name, new)
+        for cell in cells:
+            cell.cell_contents = new
         yield
     finally:
-        for module, name in holders:
+        for module, name in names:
             setattr(module, name, old)
+        for cell in cells:
+            cell.cell_contents = old
+
+
+def inner(value: Any) -> Any:
+    """The function that a decorated one was."""
+    return unwrap(value) if isinstance(value, FunctionType) else value
 
 
 # ── source to syntax, and back ────────────────────────────────────────────────────────────────────
@@ -155,12 +167,17 @@ def syntax(function: FunctionType) -> ast.Lambda | ast.FunctionDef:
     here = [
         node
         for node in _parsed(code.co_filename)
-        if node.lineno == code.co_firstlineno and _parameters(node) == _taken(code)
+        if _first_line(node) == code.co_firstlineno and _parameters(node) == _taken(code)
     ]
     if len(here) != 1:
         place = f"{code.co_filename}:{code.co_firstlineno}"
         raise LookupError(f"{place} has {len(here)} functions with these parameters")
     return here[0]
+
+
+def _first_line(node: ast.Lambda | ast.FunctionDef) -> int:
+    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+    return min([node.lineno, *(d.lineno for d in decorators)])
 
 
 def _parameters(node: ast.Lambda | ast.FunctionDef) -> list[str]:
