@@ -14,8 +14,18 @@ from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
-__all__ = ["clock", "current", "detect_anomaly", "lines", "no_grad", "scope", "user_line"]
+__all__ = [
+    "clock",
+    "current",
+    "detect_anomaly",
+    "lines",
+    "no_grad",
+    "readings",
+    "scope",
+    "user_line",
+]
 
 #: A logical clock. A tensor keeps the time of its birth, and since arguments are born before their
 #: results, sorting by birth is a topological order. A derivative's level is the time it began, so
@@ -33,6 +43,10 @@ class Context:
 
 _context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (frozen)
 current = _context.get
+
+#: Told of each tensor whose bare value is asked for, and of comparisons; nobody listens but while a
+#: program is recorded that is to serve other values.
+readings: ContextVar[Any] = ContextVar("readings", default=None)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -270,11 +270,24 @@ def value_and_grad(
         nests = refilled([args[i] for i in where], gradients)
         return value, nests[0] if is_one(argnums) else tuple(nests)
 
-    return derived(with_gradient, function, "value_and_grad")
+    return derived(with_gradient, function, "value_and_grad", argnums)
 
 
-def derived(derivative: Callable[..., Any], function: Callable[..., Any], title: str) -> Any:
+class Recipe(NamedTuple):
+    """How a gradient was made, so that it can be made of another function."""
+
+    derivative: Callable[..., Any]
+    function: Callable[..., Any]
+    title: str
+    argnums: int | Sequence[int]
+
+
+def derived(
+    derivative: Callable[..., Any], function: Callable[..., Any], title: str, argnums: Any = None
+) -> Any:
     """A derivative with a name that says of what, and with the arguments of that."""
+    if argnums is not None:
+        derivative.recipe = Recipe(derivative, function, title, argnums)  # type: ignore[attr-defined]
     name = getattr(function, "__name__", "")
     derivative.__name__ = f"{title}_{name}" if name.isidentifier() else title
     derivative.__wrapped__ = function  # type: ignore[attr-defined]
@@ -297,7 +310,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
     {'w': 5.0, 'b': 1.0}
     """
     both = value_and_grad(function, argnums)
-    return derived(lambda *args, **kwargs: both(*args, **kwargs)[1], function, "grad")
+    return derived(lambda *args, **kwargs: both(*args, **kwargs)[1], function, "grad", argnums)
 
 
 def is_one(argnums: Any) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import ON_FLOATS, as_value, evaluate, on_float, operand
-from autobp.context import Context, clock, current, user_line
+from autobp.context import Context, clock, current, readings, user_line
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain, replaced
 from autobp.primitive import NUMPY, Primitive, Variable, constant
@@ -144,6 +144,10 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """Comparisons give plain truth values, and NumPy's at that: of Python's, ~True is −2."""
 
     def compared(self: Tensor, other: Any) -> Any:
+        listener = readings.get()
+        recorded = None if listener is None else listener.compared(compare, self, other)
+        if recorded is not None:
+            return recorded
         truth = compare(self.bare(), constant(other))
         return np.bool_(truth) if type(truth) is bool else truth
 
@@ -275,6 +279,9 @@ class Tensor(Variable):
 
     def bare(self) -> Any:
         """The number or array at the bottom, whatever derivatives are being taken."""
+        listener = readings.get()
+        if listener is not None:
+            listener.read(self)
         value = self.value
         while isinstance(value, Tensor):
             value = value.value
