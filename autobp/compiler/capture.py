@@ -28,7 +28,7 @@ from autobp.primitive import Primitive, Variable
 from autobp.rules import arithmetic, convolution, indexing
 from autobp.tensor import Tensor
 
-__all__ = ["Captured", "Recorder", "as_type", "draw", "guarded", "put"]
+__all__ = ["Captured", "ManyNumbers", "Recorder", "as_type", "draw", "guarded", "put"]
 
 
 # ── calls that NumPy has no function for ──────────────────────────────────────────────────────────
@@ -124,6 +124,7 @@ _STEADY = {
         "clip",
         "round",
         "around",
+        "take",
         "take_along_axis",
         "trace",
         "diagonal",
@@ -202,10 +203,16 @@ _DOORS = ("autobp.tensor", "autobp.compiler")
 _ACTING = ("autobp.optim", "autobp.train")  # which change what they hold
 
 
+class ManyNumbers(BaseException):
+    """A function computes more single numbers than are to be written down one by one. No user's
+    `except Exception` is to stop it."""
+
+
 class Recorder:
     """One function being written down."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = math.inf) -> None:
+        self.most = most  # results that are single numbers
         self.steps: list[Step] = []
         self.arguments: list[Step] = []
         self.kept: set[Step] = set()  # guards, and draws of random numbers
@@ -273,6 +280,10 @@ class Recorder:
         if errors != self.errors:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
         self.steps.append(step)
+        if not step.shape:
+            self.most -= 1
+            if self.most < 0:
+                raise ManyNumbers
         if function is draw:
             self.kept.add(step)
         static = all(c.static for c in seen)
@@ -439,6 +450,8 @@ def _is_steady(function: Callable[..., Any], args: Sequence[Any]) -> bool:
     """Whether the shape and dtype of a result are the same whatever the values are."""
     if function in _STEADY:
         return function is not np.where or len(args) > 1
+    if function is np.bincount:  # whose result is as long as what is counted asks for
+        return not isinstance(args[0], Captured)
     if function is operator.getitem:
         index = args[1]
         parts = index if isinstance(index, tuple) else (index,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -216,8 +217,9 @@ def written_down(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     settings: Settings,
+    most: float = math.inf,
 ) -> tuple[Entry, Any]:
-    recorder = Recorder()
+    recorder = Recorder(most)
     arguments = _Arguments(recorder)
     parameters = [*_parameters(function, args, kwargs), *kwargs]
     around = list(surroundings(function))
