@@ -77,7 +77,7 @@ class Compiled(Generic[F]):
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compiler.entry import written_down  # late: importing autobp is cheap
+        from autobp.compiler.scalars import written_down  # late: importing autobp is cheap
 
         entries = self._entries
         with _WRITING:
