@@ -30,7 +30,7 @@ SECTIONS = {
     6: jacobians.run,
     7: compiling.run,
 }
-PEERS = ("micrograd", "torch", "autograd", "mygrad", "jax")
+PEERS = ("micrograd", "casadi", "torch", "autograd", "mygrad", "jax")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -1,4 +1,4 @@
-"""Row 1: graphs of single numbers, against micrograd."""
+"""Row 1: graphs of single numbers, against micrograd and CasADi."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from autobp import Tensor, relu
+from autobp import Tensor, compile, relu, value_and_grad
+from autobp.tree import leaves, refilled
 
-from .race import OURS, Effort, Row, Step, compete, ready, rows_against
+from .race import COMPILED, OURS, Effort, Row, Step, both_rows, compete, ready, rows_against
+
+CASADI = "CasADi"
 
 Relu = Callable[[Any], Any]
 Kind = tuple[type, Relu]  # all that a program has to be told: the numbers' type, and its relu
@@ -40,26 +43,34 @@ def run(effort: Effort) -> list[Row]:
 
 
 def demo(kinds: dict[str, Kind], effort: Effort) -> list[Row]:
-    times = compete({k: two_moons(*kind) for k, kind in kinds.items()}, effort, rtol=1e-9)
     what = "micrograd's demo: MLP 2-16-16-1 of scalars, 100 points, loss + backward"
-    return rows_against("1", what, times, {"micrograd": 0.1})
+    steps = {k: two_moons(*kind) for k, kind in kinds.items()}
+    steps |= ready("1", {COMPILED: compiled_moons})
+    times = compete(steps, effort, rtol=1e-9)
+    rows = both_rows("1", what, times, {"micrograd": 0.1}, {"micrograd": 1 / 500})
+    # By itself, since the objects of its graph would make every collection slower for the others.
+    steps.pop("micrograd", None)
+    steps |= ready("1", {CASADI: casadi_moons})
+    times = compete(steps, effort, rtol=1e-9)
+    return rows + both_rows("1", what, times, {}, {CASADI: 1.0})
 
 
-def two_moons(number: type, relu: Relu) -> Step:
-    """The network and the loss of micrograd's demo: about 65,000 nodes in each step."""
+def moons() -> tuple[list[Any], list[list[float]], list[int]]:
+    """The parameters, the points and the labels of micrograd's demo, as nested lists of numbers."""
     rng = np.random.default_rng(1337)
     turn = np.linspace(0, np.pi, 50)
     upper, lower = (np.cos(turn), np.sin(turn)), (1 - np.cos(turn), 0.5 - np.sin(turn))
-    moons = np.concatenate([np.transpose(upper), np.transpose(lower)])
-    points = (moons + 0.1 * rng.standard_normal(moons.shape)).tolist()
-    labels = [-1] * 50 + [1] * 50
-
-    sizes = [2, 16, 16, 1]
+    halves = np.concatenate([np.transpose(upper), np.transpose(lower)])
+    points = (halves + 0.1 * rng.standard_normal(halves.shape)).tolist()
     layers = [
-        [([number(w) for w in rng.uniform(-1, 1, n).tolist()], number(0.0)) for _ in range(m)]
-        for n, m in pairwise(sizes)
+        [(rng.uniform(-1, 1, n).tolist(), 0.0) for _ in range(m)]
+        for n, m in pairwise([2, 16, 16, 1])
     ]
-    parameters = [p for layer in layers for w, b in layer for p in [*w, b]]
+    return layers, points, [-1] * 50 + [1] * 50
+
+
+def loss_of(relu: Relu, layers: list[Any], points: list[Any], labels: list[Any]) -> Any:
+    """The loss of micrograd's demo: about 65,000 nodes."""
 
     def model(x: list[Any]) -> Any:
         for layer in layers:
@@ -67,13 +78,59 @@ def two_moons(number: type, relu: Relu) -> Step:
             x = x if layer is layers[-1] else list(map(relu, x))
         return x[0]
 
+    scores = list(map(model, points))
+    losses = [relu(1 + -yi * scorei) for yi, scorei in zip(labels, scores)]
+    data_loss = sum(losses) * (1.0 / len(losses))
+    parameters = (p for layer in layers for w, b in layer for p in [*w, b])
+    return data_loss + 1e-4 * sum(p * p for p in parameters)
+
+
+def two_moons(number: type, relu: Relu) -> Step:
+    """Loss and gradients, step by step, with parameters that stay."""
+    layers, points, labels = moons()
+    layers = [[(list(map(number, w)), number(b)) for w, b in layer] for layer in layers]
+    parameters = [p for layer in layers for w, b in layer for p in [*w, b]]
+
     def loss() -> Any:
-        scores = [model(list(map(number, point))) for point in points]
-        losses = [relu(1 + -yi * scorei) for yi, scorei in zip(labels, scores)]
-        data_loss = sum(losses) * (1.0 / len(losses))
-        return data_loss + 1e-4 * sum(p * p for p in parameters)
+        return loss_of(relu, layers, [list(map(number, point)) for point in points], labels)
 
     return partial(gradients, parameters, loss)
+
+
+def compiled_moons() -> Step:
+    """value_and_grad of the same program, compiled; every step reads all parameters, points and
+    labels anew out of nested lists, and puts the gradient into nested lists."""
+    step, problem = compile(value_and_grad(partial(loss_of, relu))), moons()
+
+    def gradient() -> list[Any]:
+        return [[g for layer in step(*problem)[1] for w, b in layer for g in (*w, b)]]
+
+    return gradient
+
+
+def casadi_moons() -> Step:
+    """The same program on casadi.SX and its gradient, made a Function once; a step runs that, on
+    arrays that stay where they are."""
+    import casadi
+
+    layers, points, labels = moons()
+    values = [np.array([v for _, v in leaves(nest)], float) for nest in (layers, (points, labels))]
+    symbols = [casadi.SX.sym(name, len(v)) for name, v in zip(("varied", "held"), values)]
+    parts = [casadi.vertsplit(s) for s in symbols]
+    nests = refilled(layers, parts[0]), *refilled((points, labels), parts[1])
+    loss = loss_of(lambda x: casadi.fmax(x, 0), *nests)
+    function = casadi.Function("step", symbols, [loss, casadi.gradient(loss, symbols[0])])
+    buffer, run = function.buffer()
+    results = np.zeros(1), np.zeros(len(values[0]))
+    for i in range(2):
+        buffer.set_arg(i, memoryview(values[i]))
+        buffer.set_res(i, memoryview(results[i]))
+
+    def step(_kept: Any = (function, buffer, values)) -> list[Any]:  # whose memory it runs in
+        run()
+        return [results[1]]
+
+    return step
 
 
 def gradients(parameters: list[Any], loss: Callable[[], Any]) -> list[Any]:
