@@ -167,6 +167,24 @@ def test_whole_numbers_may_be_counts():
     assert len(compiled.programs) == 2
 
 
+@pytest.mark.usefixtures("few")
+def test_results_belong_to_the_caller_and_forms_are_told_apart():
+    f = compile(grad(lambda p: sum(x * y for x in p[0] for y in p[1])))
+    first = f([np.array([1.0, 2.0]), [3.0, 4.0]])
+    first[0][:] = 99.0
+    again = f([np.array([1.0, 2.0]), [3.0, 4.0]])
+    np.testing.assert_array_equal(again[0], [7.0, 7.0])
+    assert again[0].base is None
+    wrapped = f([np.array([1.0, 2.0]), [Tensor(3.0), 4.0]])
+    assert isinstance(wrapped[0], Tensor)
+    assert isinstance(f([np.array([1.0, 2.0]), [3.0, 4.0]])[0], np.ndarray)
+    swapped = f([np.array([1.0, 2.0]), [4.0, Tensor(3.0)]])
+    np.testing.assert_array_equal(swapped[0].numpy(), [7.0, 7.0])
+    assert len(f.programs) == 3
+    with pytest.raises(TypeError):
+        f([np.array([1.0, 2.0]), [3.0, "four"]])
+
+
 def test_two_threads():
     step, results = compile(value_and_grad(loss)), {}
     inputs = [(network([2, 8, 8, 1]), *points(20)) for _ in range(4)]
@@ -245,6 +263,8 @@ def test_random_programs(steps, inputs):
         lambda xs: sum((x + 1.0) * (x + 1.0) for x in xs),
         lambda xs: (lambda s: s * s + s)(sum(xs)),
         lambda xs: sum(xs) + sum(xs[:3]) * sum(xs[1:]),
+        lambda xs: sum(np.sin(sum([0.0, 0.0], x * 0.0)) + sum([0.0, 0.0]) * x for x in xs),
+        lambda xs: sum(np.sin(sum(a * b for a, b in zip(xs, xs)) + c * d) for c in xs for d in xs),
         lambda xs: sum([np.exp(x) for x in xs], 0.0) + 0 * xs[0] * xs[0],
         lambda xs: [x * 5.0 * x for x in xs] and sum(2.0 * x + 3.0 - 0.0 for x in xs),
         lambda xs: sum(np.maximum(x, y) * relu(x - y) for x in xs for y in xs),
@@ -354,6 +374,24 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
     with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
         compile(grad(late))(RNG.random(50).tolist())
 
+    def quietly(xs):
+        try:
+            sign = 1.0 if xs[0] > 0 else -1.0
+        except Exception:
+            sign = 1.0
+        return sum(sign * x * y for x in xs for y in xs)
+
+    compiled = compile(grad(quietly))
+    compiled([1.0, *RNG.random(40).tolist()])
+    assert not isinstance(compiled._entries[0], scalars.Numbers)
+
+    with pytest.raises(CaptureError):
+        compile(
+            lambda xs: sum(
+                grad(lambda x: x * (2.0 if x.item() > 0 else 3.0) * x)(x) for x in xs * 300
+            )
+        )([1.0, 2.0])
+
     def within(xs):
         return sum(g * x for g in grad(lambda xs: f(xs))(xs) for x in xs)
 
@@ -380,6 +418,7 @@ def test_truth_values_may_be_results():
     compiled = compile(lambda xs: [x * y * x > 1.0 for x in xs for y in xs])
     assert compiled([1.0, 2.0]) == [False, True, True, True]
     assert compiled([3.0, 0.5]) == [True, True, False, False]
+    assert all(isinstance(y, bool | np.bool_) for y in compiled([3.0, 0.5]))
 
 
 @pytest.mark.usefixtures("few")

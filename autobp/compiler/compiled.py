@@ -143,6 +143,9 @@ def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = Fals
     >>> step(np.ones(2), np.eye(2))
     (2.0, array([2., 2.]))
 
+    A function written one number at a time, on nested lists of floats, becomes a program of arrays
+    all the same: alike operations are done in one call, sums of products as products of matrices.
+
     Derivatives of any kind may be compiled, and whole training steps. The arrays of arguments that
     are given away by `donate`, their positions, may be overwritten by results that take their
     place. With `reuse=True` results are valid only until the next call, which overwrites them.

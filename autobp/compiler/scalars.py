@@ -22,7 +22,7 @@ import numpy as np
 from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
-from autobp.compiler.compiled import Settings, differentiated
+from autobp.compiler.compiled import Changed, Settings, differentiated
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
@@ -55,7 +55,7 @@ def written_down(
         pass
     try:
         numbers = Numbers(function, name, args, kwargs)
-    except (Ungrouped, arrays.Changed):  # what the matter is, if any, is found in the usual way
+    except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
         return arrays.written_down(function, name, args, kwargs, settings)
     return numbers, numbers.run(*args, **kwargs)
 
@@ -63,8 +63,6 @@ def written_down(
 class Numbers:
     """The program for arguments of one form: how numbers are read from them, what is computed of the
     numbers, and how the results are put together."""
-
-    changed = arrays.Changed
 
     def __init__(
         self, function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -121,7 +119,7 @@ class Numbers:
         try:
             numbers = self.read(*args, *[kwargs[name] for name in self.keywords])
         except _UNLIKE as error:
-            raise self.changed from error
+            raise Changed from error
         return self.put_together(self.inner.run(*numbers))
 
     def text(self, whole: bool) -> str:
@@ -218,7 +216,7 @@ class Form:
     ) -> None:
         self.kinds = kinds
         self.objects: dict[str, Any] = {
-            "np": np, "itertools": itertools, "Tensor": Tensor, "Changed": arrays.Changed,
+            "np": np, "itertools": itertools, "Tensor": Tensor, "Changed": Changed,
             "vector": _vector, "refilled": refilled, "constant": _constant,
         }  # fmt: skip
         taken = {*self.objects, *dir(builtins), "g", "n", "value", "varied", "held"}
@@ -418,14 +416,14 @@ def _is_table(x: Any) -> bool:
 def _vector(numbers: list[Any], kinds: set[type], tensors: list[bool] | None) -> np.ndarray:
     if tensors is not None:
         if [type(x) is Tensor for x in numbers] != tensors:
-            raise arrays.Changed
+            raise Changed
         numbers = [_value(x) if type(x) is Tensor else x for x in numbers]
     if not kinds.issuperset(map(type, numbers)):
-        raise arrays.Changed
+        raise Changed
     return np.array(numbers, float)
 
 
 def _value(t: Tensor) -> Any:
     if t.primitive is not None or t.level > 0:
-        raise arrays.Changed
+        raise Changed
     return t.value
