@@ -34,7 +34,7 @@ PLAIN = (
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort,
     np.nonzero, np.flatnonzero, np.argwhere, np.searchsorted, np.digitize,
     # properties
-    np.size, np.zeros_like, np.ones_like, np.empty_like,
+    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like,
     np.array2string, np.array_str, np.array_repr,
     np.shares_memory, np.may_share_memory,
 )
