@@ -20,7 +20,7 @@ import numpy as np
 
 from autobp import reverse
 from autobp.compiler.compiled import CaptureError, Changed
-from autobp.compiler.program import Program, Step
+from autobp.compiler.program import Program, Step, mapped
 from autobp.context import clock, current, user_line
 from autobp.errors import label
 from autobp.graph import ancestors
@@ -163,7 +163,7 @@ class Recorder:
                 " function must not keep its arrays anywhere but in what it returns"
             )
         seen = list(_captured((args, params)))
-        plain_args, plain_params = _over((args, params), lambda c: c.current().now)
+        plain_args, plain_params = mapped(lambda c: c.current().now, (args, params), Captured)
         result = function(*plain_args, **plain_params)
         step = _step(
             function, self._written(args, function), self._written(params, function), result
@@ -317,20 +317,6 @@ def _package(frame: FrameType) -> str:
     return frame.f_globals.get("__name__", "").partition(".")[0]
 
 
-def _over(nest: Any, function: Callable[[Captured], Any]) -> Any:
-    """A nest with a function applied to each captured array."""
-    if isinstance(nest, Captured):
-        return function(nest)
-    kind = type(nest)
-    if kind is tuple or kind is list:
-        return kind([_over(a, function) for a in nest])
-    if kind is dict:
-        return {k: _over(a, function) for k, a in nest.items()}
-    if kind is slice:
-        return slice(*(_over(a, function) for a in (nest.start, nest.stop, nest.step)))
-    return nest
-
-
 def _step(function: Callable[..., Any] | None, args: Any, params: Any, result: Any) -> Step:
     if isinstance(result, tuple | list):
         return Step(function, args, params, (), None, tuple)
@@ -358,7 +344,7 @@ def _is_steady(function: Callable[..., Any], args: Sequence[Any]) -> bool:
 
 def _captured(nest: Any) -> Iterator[Captured]:
     found: list[Captured] = []
-    _over(nest, lambda c: found.append(c))
+    mapped(found.append, nest, Captured)
     return iter(found)
 
 
@@ -569,13 +555,13 @@ class Captured(Variable):
         if any(issubclass(t, Tensor) for t in types):
             return NotImplemented
         if function in _ASKS_SHAPE:
-            return function(*_over(tuple(args), lambda c: c.now), **kwargs)
+            return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
         if function in _ASSIGNS or kwargs.get("out") is not None:
             raise _refused(self, f"{_named(function)} writes into an array", "use np.where")
         if function in (np.array2string, np.array_str, np.array_repr):
             return repr(self)
         if function is np.may_share_memory or function is np.shares_memory:
-            return function(*_over(tuple(args), lambda c: c.now), **kwargs)
+            return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
         return self.recorder.call(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -195,7 +195,7 @@ def _inner(name: str, key: Any) -> str:
     return key if isinstance(key, str) and key.isidentifier() else f"{name}_{key}"
 
 
-def _parameters(function: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
+def parameter_names(function: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
     """Names for the positional arguments: those of the function, where it has some."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -221,9 +221,9 @@ def written_down(
 ) -> tuple[Entry, Any]:
     recorder = Recorder(most)
     arguments = _Arguments(recorder)
-    parameters = [*_parameters(function, args, kwargs), *kwargs]
+    parameters = [*parameter_names(function, args, kwargs), *kwargs]
     around = list(surroundings(function))
-    profiler, drawn = sys.getprofile(), _random_state(around)
+    profiler, drawn = sys.getprofile(), random_state(around)
     try:
         given = [
             arguments.take(x, parameter, parameter)
@@ -242,7 +242,7 @@ def written_down(
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
     if recorder.spoilt is not None:
         raise recorder.spoilt
-    _check_random(drawn, around)
+    check_random(drawn, around)
     arguments.check_nests()
 
     returns = _written_plainly(returns)
@@ -295,7 +295,7 @@ def _made(y: Any) -> Any:
     return y.copy() if isinstance(y, np.ndarray) and y.base is not None else own(y)
 
 
-def _random_state(around: Any) -> list[tuple[str, str]]:
+def random_state(around: Any) -> list[tuple[str, str]]:
     """The states of the generators of random numbers that are not arguments."""
     state = np.random.get_state(legacy=False)
     states = [("np.random", f"{state['state']['pos']} {state['state']['key'].tobytes()!r}")]
@@ -310,8 +310,8 @@ def _random_state(around: Any) -> list[tuple[str, str]]:
     return states
 
 
-def _check_random(before: list[tuple[str, str]], around: Any) -> None:
-    for (source, old), (_, new) in zip(before, _random_state(around), strict=False):
+def check_random(before: list[tuple[str, str]], around: Any) -> None:
+    for (source, old), (_, new) in zip(before, random_state(around), strict=False):
         if old != new:
             raise CaptureError(
                 f"compile cannot capture a draw from {source}: the program would repeat the numbers of"

@@ -90,17 +90,18 @@ class Program:
         return replace(self, **changes)
 
 
-def mapped(function: Callable[[Step], Any], nest: Any) -> Any:
-    """A nest of steps and plain values with a function applied to each step."""
-    if isinstance(nest, Step):
+def mapped(function: Callable[[Any], Any], nest: Any, of: type = Step) -> Any:
+    """A nest of steps and plain values with a function applied to each step, or to what else is
+    looked for."""
+    if isinstance(nest, of):
         return function(nest)
     kind = type(nest)
     if kind is tuple or kind is list:
-        return kind([mapped(function, a) for a in nest])
+        return kind([mapped(function, a, of) for a in nest])
     if kind is dict:
-        return {k: mapped(function, a) for k, a in nest.items()}
+        return {k: mapped(function, a, of) for k, a in nest.items()}
     if kind is slice:
-        return slice(*(mapped(function, a) for a in (nest.start, nest.stop, nest.step)))
+        return slice(*(mapped(function, a, of) for a in (nest.start, nest.stop, nest.step)))
     return nest
 
 

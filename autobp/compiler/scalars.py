@@ -71,17 +71,17 @@ class Numbers:
         if recipe is None or recipe.derivative is not function:  # what wraps one has its attributes
             recipe = reverse.Recipe(function, function, "", ())
         where = reverse.positions(reverse.chosen_arguments(recipe.argnums), args)
-        parameters = [*arrays._parameters(function, args, kwargs), *kwargs]
+        parameters = [*arrays.parameter_names(function, args, kwargs), *kwargs]
         values = [*args, *kwargs.values()]
         around = list(surroundings(function))
-        drawn = arrays._random_state(around)
+        drawn = arrays.random_state(around)
         try:
             form = Form(parameters, values, where, around, {float, np.float64, int})
             groups, result = _recorded(recipe.function, args, kwargs, form)
         except Ungrouped:  # whole numbers may be what loops and indices need: then they are fixed
             form = Form(parameters, values, where, around, {float, np.float64})
             groups, result = _recorded(recipe.function, args, kwargs, form)
-        arrays._check_random(drawn, around)
+        arrays.check_random(drawn, around)
         if recipe.title and result is not _NUMBER:
             raise Ungrouped
 
