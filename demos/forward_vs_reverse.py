@@ -14,18 +14,11 @@ import numpy as np
 from _common import Demo
 
 from autobp import log_softmax, relu
-from autobp.cost import compare, sweep_inputs, sweep_outputs
+from autobp.cost import COLOURS, compare, sweep_inputs, sweep_outputs
 from autobp.data import DataError, mnist
 
 EPOCH = 60_000  # images
 FORWARD, REVERSE = "forward, online", "reverse"
-COLOURS = {
-    "central differences": "#E69F00",
-    "one-sided differences": "#CC79A7",
-    "forward, online": "#56B4E9",
-    "forward, recorded": "#0072B2",
-    "reverse": "#D55E00",
-}
 
 
 def images(batch, rng):

@@ -12,6 +12,6 @@
 
 from autobp.cost.comparison import compare
 from autobp.cost.curves import Curves, sweep_inputs, sweep_outputs
-from autobp.cost.report import Report, Row
+from autobp.cost.report import COLOURS, Report, Row
 
-__all__ = ["compare", "sweep_inputs", "sweep_outputs", "Report", "Row", "Curves"]
+__all__ = ["compare", "sweep_inputs", "sweep_outputs", "Report", "Row", "Curves", "COLOURS"]

@@ -16,9 +16,9 @@ import numpy as np
 
 from autobp.counts import Counts
 
-__all__ = ["Report", "Row", "machine", "pyplot"]
+__all__ = ["COLOURS", "Report", "Row", "machine", "pyplot"]
 
-# Okabe and Ito's colours, which are told apart in any kind of colour vision.
+#: Of each way in all pictures: Okabe and Ito's, told apart in any kind of colour vision.
 COLOURS = {
     "one evaluation of f": "#999999",
     "central differences": "#E69F00",
