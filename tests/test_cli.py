@@ -19,7 +19,7 @@ def a_demo(tmp_path, monkeypatch):
         path.write_text(
             f'"""A small demo.\n\nMore of it."""\nimport sys\ndef main():\n    {body}\n'
         )
-        monkeypatch.setattr(cli, "demos", lambda: {"small": path})
+        monkeypatch.setattr(cli.demo, "demos", lambda: {"small": path})
 
     return make
 
@@ -27,7 +27,7 @@ def a_demo(tmp_path, monkeypatch):
 def test_demos_are_listed_with_a_line_each(capsys):
     assert cli.main(["demo"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(cli.demos())
+    assert [line.split()[0] for line in lines] == list(cli.demo.demos())
     assert len(lines) >= 15
     assert all(re.fullmatch(r"\w+ {2,}\S.*[.?]", line) and len(line) <= 80 for line in lines)
     assert not any(re.search(r"\bC\d\b", line) for line in lines)

@@ -15,7 +15,7 @@ import pytest
 from autobp import cli
 from autobp.cost import compare, measuring
 
-DEMOS = cli.demos()
+DEMOS = cli.demo.demos()
 NUMBER = r"[-+]?\d+\.\d*(?:e[-+]?\d+)?"
 
 

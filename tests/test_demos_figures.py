@@ -24,7 +24,7 @@ GENERATED = ("knobs", "xor")
 @pytest.fixture(scope="module")
 def full():
     """What each demo prints in full, two of them at a time, each with one BLAS thread."""
-    demos = cli.demos()
+    demos = cli.demo.demos()
 
     def run(name):
         options = ["--data", "mnist"] if name in ON_MNIST else []

@@ -1,0 +1,76 @@
+"""`autobp demo`: the demos, listed or run."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+__all__ = ["add", "demos", "run", "run_demo"]
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="list the demos, or run one",
+        description="List the demos, or run one.",
+        epilog="Try: autobp demo spiral --out pictures; autobp demo spiral --help has its options",
+    )
+    parser.add_argument("name", nargs="?", help="which to run; without it they are listed")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the demo")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.name is None:
+        found = demos()
+        wide = max(map(len, found), default=0)
+        for name, path in found.items():
+            print(f"{name:{wide}}  {_about(path)}")
+        return 0
+    return run_demo(options.name, options.options)
+
+
+def run_demo(name: str, options: Sequence[str]) -> int:
+    """Run a demo with its own options."""
+    found = demos()
+    if name not in found:
+        print(f"there is no demo {name!r}; there are {', '.join(found)}", file=sys.stderr)
+        return 2
+    path = found[name]
+    before = sys.argv, sys.path
+    sys.argv = [f"autobp demo {name}", *options]
+    sys.path = [str(path.parent), *sys.path]  # as Python does with a script
+    try:
+        spec = spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        demo = module_from_spec(spec)
+        spec.loader.exec_module(demo)
+        demo.main()
+    finally:
+        sys.argv, sys.path = before
+    return 0
+
+
+def demos() -> dict[str, Path]:
+    """The demos by name: those of the checkout that the package is in, or else its own.
+
+    >>> from autobp.cli.demo import demos
+    >>> "xor" in demos()
+    True
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package.parent / "demos", package / "demos"):
+        if (folder / "_common.py").is_file():
+            return {p.stem: p for p in sorted(folder.glob("[!_]*.py"))}
+    return {}
+
+
+def _about(path: Path) -> str:
+    """The first line of what a demo says of itself."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
