@@ -37,6 +37,8 @@ __all__ = [
 # large block freed; from then on it keeps up to twice that for reuse. This block is never touched.
 np.empty(31 << 20, np.uint8)
 
+_BLAS = (np.dtype(np.float64), np.dtype(np.float32))
+
 #: What Python itself computes on floats, several times faster than NumPy.
 ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
     ops.add: operator.add,
@@ -221,7 +223,7 @@ def project(c: Array, primal: Array) -> Array:
     if have != shape:
         extra = len(have) - len(shape)
         if extra > 0:  # axes that broadcasting put in front
-            c = np.add.reduce(c, axis=tuple(range(extra)))
+            c = _added_up(c, extra)
             have = have[extra:]
         if have != shape:
             c = _widened(c, have, shape)
@@ -231,6 +233,17 @@ def project(c: Array, primal: Array) -> Array:
         return c if primal.dtype == np.float64 else primal.dtype.type(c)
     c = c if c.dtype == primal.dtype else c.astype(primal.dtype)
     return c.settled() if not shape and isinstance(c, Variable) else c
+
+
+def _added_up(c: Array, axes: int) -> Array:
+    """The sum over the first axes, where it can be by a product with ones: BLAS adds up rows several
+    times as fast as NumPy's sum does."""
+    if type(c) is np.ndarray and axes < c.ndim and c.dtype in _BLAS and c.flags.c_contiguous:
+        rest = c.shape[axes:]
+        rows = c if c.ndim == 2 else c.reshape(math.prod(c.shape[:axes]), math.prod(rest))
+        if rows.shape[1] > 1:
+            return np.ones(len(rows), c.dtype).dot(rows).reshape(rest)
+    return np.add.reduce(c, axis=tuple(range(axes)))
 
 
 def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
