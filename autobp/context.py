@@ -136,9 +136,11 @@ _OURS = os.path.dirname(__file__) + os.sep
 def user_line() -> str:
     """Where the running operation was called from: the innermost frame outside the library."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and (
-        frame.f_code.co_filename.startswith(_OURS)
-        or frame.f_globals.get("__name__", "").partition(".")[0] in ("numpy", "contextlib")
-    ):
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        # Not all that lies in the folder is the library: an installed package has the demos there.
+        ours = package == "autobp" and frame.f_code.co_filename.startswith(_OURS)
+        if not ours and package not in ("numpy", "contextlib"):
+            break
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

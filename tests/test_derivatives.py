@@ -3,11 +3,14 @@
 import copy
 import itertools
 import math
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+import autobp
 from autobp import (
     Tensor,
     check_gradients,
@@ -474,6 +477,16 @@ def test_anomalies_are_found_where_they_begin():
             pytest.raises(FloatingPointError, match="recorded outside detect_anomaly"),
         ):
             y.backward()
+
+
+def test_programs_in_the_folder_of_the_package_are_not_the_package():
+    """As `autobp demo` runs those of an installed package."""
+    program = Path(autobp.__file__).parent / "demos" / "program.py"
+    names = {"__name__": "program", "log": np.log, "x": Tensor(0.0)}
+    here = re.escape(f"{program}:3")
+    named = pytest.raises(FloatingPointError, match=f"at {here},")
+    with np.errstate(all="ignore"), detect_anomaly(), named:
+        exec(compile("\n\nlog(x)", program, "exec"), names)
 
 
 def test_anomalies_that_were_given_are_not_held_against_anyone():
