@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from _common import Demo, compared, watched
 
-from autobp import Tensor, jvp, sigmoid
+from autobp import Tensor, draw, jacobian, jvp, sigmoid
 from autobp.data import linear, xor
 from autobp.optim import SGD
 
@@ -94,60 +94,69 @@ def main():
         if len(y) > 21:
             print(f"  … {len(y) - 21} more; accuracy {np.mean((predictions > 0.5) == y):.1%}")
 
-    worst = chain_rule(*sets["XOR"], demo.seed)
+    worst, picture = chain_rule(*sets["XOR"], demo.seed)
     if demo.out:
+        demo.save(picture, "xor_chain_rule.svg")
         demo.save(loss_picture(curves), "xor_loss.png")
         demo.save(region_picture(trained, sets), "xor_regions.png")
     demo.done(f"{'; '.join(said)}; the chain rule differs by {worst:.0e} at most")
 
 
-def chain_rule(X, y, seed):
-    """Every stage of the backward pass of one network, beside the textbook's formula."""
-    networks = Networks([2, 4, 8, 1], seed, starts=1)
-    W1, W2, W3 = networks.weights
-    b1, b2, b3 = networks.biases
+def chain_rule(X, labels, seed):
+    """Every stage of the backward pass of one network, beside the textbook's formula: the largest
+    difference, and a picture of the graph."""
+    network = Networks([2, 4, 8, 1], seed, starts=1)
+    W1, W2, W3, b1, b2, b3 = (Tensor(p.numpy()[0]) for p in network.parameters())
     X1 = X @ W1 + b1
     Z1 = sigmoid(X1)
     X2 = Z1 @ W2 + b2
     Z2 = sigmoid(X2)
     X3 = Z2 @ W3 + b3
-    out = sigmoid(X3)
-    D = y[:, None]
-    for stage in (X1, Z1, X2, Z2, X3, out):
+    y = sigmoid(X3)
+    D = labels[:, None].astype(float)
+    loss = np.mean((y - D) ** 2)
+    for stage in (X1, Z1, X2, Z2, X3, y):
         stage.retain_grad()
-    np.mean((out - D) ** 2).backward()
+    loss.backward()
 
-    def local(X):
+    def slope(X):
         """σ′ as the library has it: the tangent that a tangent of ones becomes."""
         return jvp(sigmoid, (X.numpy(),), (np.ones(X.shape),))[1]
 
-    p, z1, z2, w2, w3 = (t.numpy() for t in (out, Z1, Z2, W2, W3))
+    def layer(W, b, Z):
+        """What a layer's Jacobian is, of one of the points."""
+        return jacobian(lambda z: (z @ W.numpy() + b.numpy())[0])(Z.numpy()[0])
+
+    p, z1, z2, w2, w3 = (t.numpy() for t in (y, Z1, Z2, W2, W3))
     g_out = 2 * (p - D) / len(D)
     g3 = g_out * p * (1 - p)
-    g_z2 = g3 @ w3.mT
+    g_z2 = g3 @ w3.T
     g2 = g_z2 * z2 * (1 - z2)
-    g_z1 = g2 @ w2.mT
+    g_z1 = g2 @ w2.T
     g1 = g_z1 * z1 * (1 - z1)
     print("\nThe chain rule on the graph of the loss of one start, from the output back:")
-    return compared(
+    worst = compared(
         {
-            "∂L/∂y": ("2(y − D)/n", out.grad, g_out),
-            "∂y/∂X3": ("y(1 − y)", local(X3), p * (1 - p)),
+            "∂L/∂y": ("2(y − D)/n", y.grad, g_out),
+            "∂y/∂X3": ("y(1 − y)", slope(X3), p * (1 - p)),
             "∂L/∂X3": ("∂L/∂y ∘ ∂y/∂X3", X3.grad, g3),
-            "∂L/∂W3": ("Z2ᵀ · ∂L/∂X3", W3.grad, z2.mT @ g3),
-            "∂L/∂b3": ("Σ ∂L/∂X3", b3.grad, g3.sum(axis=1, keepdims=True)),
-            "∂L/∂Z2": ("∂L/∂X3 · W3ᵀ, for ∂X3/∂Z2 = W3", Z2.grad, g_z2),
-            "∂Z2/∂X2": ("Z2(1 − Z2)", local(X2), z2 * (1 - z2)),
+            "∂L/∂W3": ("Z2ᵀ · ∂L/∂X3", W3.grad, z2.T @ g3),
+            "∂L/∂b3": ("Σ ∂L/∂X3", b3.grad, g3.sum(axis=0, keepdims=True)),
+            "∂X3/∂Z2": ("W3ᵀ", layer(W3, b3, Z2), w3.T),
+            "∂L/∂Z2": ("∂L/∂X3 · ∂X3/∂Z2", Z2.grad, g_z2),
+            "∂Z2/∂X2": ("Z2(1 − Z2)", slope(X2), z2 * (1 - z2)),
             "∂L/∂X2": ("∂L/∂Z2 ∘ ∂Z2/∂X2", X2.grad, g2),
-            "∂L/∂W2": ("Z1ᵀ · ∂L/∂X2", W2.grad, z1.mT @ g2),
-            "∂L/∂b2": ("Σ ∂L/∂X2", b2.grad, g2.sum(axis=1, keepdims=True)),
-            "∂L/∂Z1": ("∂L/∂X2 · W2ᵀ, for ∂X2/∂Z1 = W2", Z1.grad, g_z1),
-            "∂Z1/∂X1": ("Z1(1 − Z1)", local(X1), z1 * (1 - z1)),
+            "∂L/∂W2": ("Z1ᵀ · ∂L/∂X2", W2.grad, z1.T @ g2),
+            "∂L/∂b2": ("Σ ∂L/∂X2", b2.grad, g2.sum(axis=0, keepdims=True)),
+            "∂X2/∂Z1": ("W2ᵀ", layer(W2, b2, Z1), w2.T),
+            "∂L/∂Z1": ("∂L/∂X2 · ∂X2/∂Z1", Z1.grad, g_z1),
+            "∂Z1/∂X1": ("Z1(1 − Z1)", slope(X1), z1 * (1 - z1)),
             "∂L/∂X1": ("∂L/∂Z1 ∘ ∂Z1/∂X1", X1.grad, g1),
             "∂L/∂W1": ("Xᵀ · ∂L/∂X1", W1.grad, X.T @ g1),
-            "∂L/∂b1": ("Σ ∂L/∂X1", b1.grad, g1.sum(axis=1, keepdims=True)),
+            "∂L/∂b1": ("Σ ∂L/∂X1", b1.grad, g1.sum(axis=0, keepdims=True)),
         }
     )
+    return worst, draw(loss, direction="TB", values=False, gradients=False, names=locals())
 
 
 def loss_picture(curves):
