@@ -44,6 +44,7 @@ class Demo:
             try:
                 self.out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
+                tempfile.TemporaryFile(dir=self.out).close()  # rather than fail when all is done
                 parser.error(f"--out {self.out}: {error.strerror}")
 
     def images(self):
@@ -103,6 +104,14 @@ def compared(derivatives, other="textbook"):
 
 
 def watched(epochs, say):
+def finished(found):
+    """What was found, unless Ctrl-C cut it short, which `fit` and `compare` survive: a demo does
+    not go on to results from less than it says."""
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return found
+
+
     """range(epochs); about ten times on the way, and at the end, what `say(epoch)` returns goes to
     stderr."""
     for epoch in range(epochs):

@@ -4,7 +4,7 @@ Run it with `python demos/convnet.py`, on MNIST with `--data mnist`.
 """
 
 import numpy as np
-from _common import Demo
+from _common import Demo, finished
 
 from autobp import nn
 from autobp.optim import SGD
@@ -26,11 +26,11 @@ def main():
     ).astype(np.float32)  # fmt: skip
     print(model.summary((1, 1, 28, 28)), "\n")
 
-    history = fit(
+    history = finished(fit(
         model, (x[chosen], y[chosen]), nn.cross_entropy,
         SGD(model.parameters(), lr=0.001, momentum=0.9), demo.epochs, batch_size=32,
         metrics={"accuracy": nn.accuracy}, rng=demo.seed,
-    )  # fmt: skip
+    ))  # fmt: skip
     for row in history.rows:
         print(f"epoch {row['epoch']:2}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.1%}")
     some = slice(100 if demo.quick else None)

@@ -4,7 +4,7 @@ Run it with `python demos/cross_validation.py`, on MNIST with `--data mnist`.
 """
 
 import numpy as np
-from _common import Demo, rows
+from _common import Demo, finished, rows
 
 from autobp import nn
 from autobp.data import k_folds, standardize
@@ -66,12 +66,12 @@ def cross_validated(x, y, x_test, y_test, size, momentum, name, demo):
     for i, (train, held) in enumerate(k_folds(len(x), FOLDS, rng=rng)):
         standard = standardize(x[train])
         model = network(x.shape[1], rng)
-        history = fit(
+        history = finished(fit(
             model, (standard(x[train]), y[train]), nn.cross_entropy,
             SGD(model.parameters(), lr=0.05, momentum=momentum), demo.epochs, batch_size=size,
             validation=(standard(x[held]), y[held]), metrics=ACCURACY,
             monitor="val_accuracy", keep_best=True, rng=rng,
-        )  # fmt: skip
+        ))  # fmt: skip
         best = history.best()
         print(f"  {i + 1:4}{best['epoch']:12}{best['accuracy']:10.4f}{best['val_accuracy']:12.4f}")
         histories.append(history)
@@ -91,10 +91,10 @@ def trained_well(x, y, x_test, y_test, demo):
     rng = np.random.default_rng(demo.seed)
     model = network(x.shape[1], rng)
     optimizer = Adam(model.parameters(), lr=5e-3)
-    fit(
+    finished(fit(
         model, (x, y), nn.cross_entropy, optimizer, epochs, batch_size=size, metrics=ACCURACY,
         schedule=CosineAnnealingLR(optimizer, epochs), rng=rng,
-    )  # fmt: skip
+    ))  # fmt: skip
     test = evaluate(model, (x_test, y_test), nn.cross_entropy, metrics=ACCURACY)["accuracy"]
     print(f"  test {test:.4f}")
     return test

@@ -6,7 +6,7 @@ Run it with `python demos/difficulties.py`.
 import warnings
 
 import numpy as np
-from _common import Demo
+from _common import Demo, finished
 
 from autobp import Tensor, detect_anomaly, grad, nn, relu, sigmoid
 from autobp.data import digits
@@ -107,10 +107,10 @@ def descended(rate, demo, patience=None):
     model = nn.MLP([64, 32, 10], rng=demo.seed)
     optimizer = SGD(model.parameters(), lr=rate)
     schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=patience) if patience else None
-    history = fit(
+    history = finished(fit(
         model, (np.reshape(x, (len(x), -1)), y), nn.cross_entropy, optimizer, demo.epochs,
         batch_size=len(x), schedule=schedule, rng=demo.seed,
-    )  # fmt: skip
+    ))  # fmt: skip
     return history["loss"]
 
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import Demo, compared, rows, watched
+from _common import Demo, compared, finished, rows, watched
 
 from autobp import Tensor, nn, relu, sigmoid
 from autobp.optim import SGD, Adam
@@ -69,11 +69,11 @@ def make_first_layer(X, y, path, demo):
     print(f"The first layer, {X.shape[1]}×{UNITS}: trained once, saved, and never changed again.")
     layer = nn.Linear(X.shape[1], UNITS, bias=False, rng=demo.seed).astype(np.float32)
     group = nn.one_hot(np.arange(UNITS) % 10).astype(np.float32)
-    fit(
+    finished(fit(
         lambda x: relu(layer(x)) @ group, (X, y), nn.cross_entropy,
         Adam(layer.parameters(), lr=1e-3), 1 if len(X) > 10_000 or demo.quick else 20,
         batch_size=100, metrics={"accuracy": nn.accuracy}, rng=demo.seed,
-    )  # fmt: skip
+    ))  # fmt: skip
     W1 = layer.weight.numpy().T
     A1 = np.maximum(X @ W1, 0)
     largest = 16 / np.linalg.eigvalsh(A1.T @ A1)[-1]  # a step beyond it cannot converge

@@ -11,7 +11,7 @@ Run it with `python demos/forward_vs_reverse.py`, with `--out FOLDER` for the pi
 import os
 
 import numpy as np
-from _common import Demo
+from _common import Demo, finished
 
 from autobp import log_softmax, relu
 from autobp.cost import COLOURS, compare, sweep_inputs, sweep_outputs
@@ -67,9 +67,7 @@ def deep(steps):
 def shown(found):
     """Print a report, and go on only if it is whole."""
     print(found)
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return found
+    return finished(found)
 
 
 def span(seconds):
@@ -131,9 +129,7 @@ def main():
     print(f"{'steps':>7}{FORWARD:>20}{REVERSE:>15}")
     memory = {FORWARD: [], REVERSE: []}
     for steps in depths:
-        report = compare(deep(steps), 0.5)
-        if report.interrupted:
-            raise KeyboardInterrupt
+        report = finished(compare(deep(steps), 0.5))
         for way, peaks in memory.items():
             peaks.append(report[way].peak)
         print(f"{steps:7,}{memory[FORWARD][-1] / 1e6:17.3f} MB{memory[REVERSE][-1] / 1e6:12.3f} MB")

@@ -4,7 +4,7 @@ Run it with `python demos/minibatches.py`, on MNIST with `--data mnist`.
 """
 
 import numpy as np
-from _common import Demo, rows
+from _common import Demo, finished, rows
 
 from autobp import nn
 from autobp.optim import SGD
@@ -22,10 +22,10 @@ def main():
     for size, name in {500: "all 500 at once", 50: "50 at a time", 1: "one by one"}.items():
         print(name)
         model = nn.Linear(x.shape[1], 10, init=nn.zeros()).astype(np.float32)
-        histories[name] = fit(
+        histories[name] = finished(fit(
             model, (x[chosen], y[chosen]), nn.cross_entropy, SGD(model.parameters(), lr=0.02),
             demo.epochs, batch_size=size, metrics={"accuracy": nn.accuracy}, rng=demo.seed,
-        )  # fmt: skip
+        ))  # fmt: skip
         tests[name] = evaluate(
             model, (x_test, y_test), nn.cross_entropy, metrics={"accuracy": nn.accuracy}
         )

@@ -50,7 +50,7 @@ def main():
         plots.curves(
             {name: np.subtract(run.losses, least) for name, run in runs.items()}, ax,
             xlabel="iteration", ylabel="loss above the least",
-        ).set(yscale="log", ylim=(1e-13, 3))  # fmt: skip
+        ).set_yscale("log", nonpositive="mask")  # fmt: skip
         demo.save(figure, "softmax_regression.png")
     counts = ", ".join(
         f"{name} {run.iterations if run.converged else f'more than {run.iterations}'}"

@@ -4,7 +4,7 @@ Run it with `python demos/spiral.py`.
 """
 
 import numpy as np
-from _common import Demo
+from _common import Demo, finished
 
 from autobp import Tensor, nn
 from autobp.data import spiral
@@ -37,10 +37,10 @@ def main():
 
     model = nn.MLP([2, 32, 32, 3], activation="tanh", rng=demo.seed)
     print("Two hidden layers of 32, tanh, Adam:")
-    history = fit(
+    history = finished(fit(
         model, (X, y), nn.cross_entropy, Adam(model.parameters(), lr=0.01), demo.epochs,
         metrics={"accuracy": nn.accuracy}, rng=demo.seed,
-    )  # fmt: skip
+    ))  # fmt: skip
     deep = nn.accuracy(model(X), y)
     print(f"  loss {history['loss'][0]:.4f} → {history['loss'][-1]:.4f}, accuracy {deep:.1%}")
 

@@ -6,7 +6,7 @@ Run it with `python demos/three_layers.py`, on MNIST with `--data mnist`.
 import sys
 
 import numpy as np
-from _common import Demo, compared, rows
+from _common import Demo, compared, finished, rows
 
 from autobp import nn, softmax
 from autobp.data import split
@@ -75,10 +75,10 @@ def trained(sizes, train, held, rate, size, epochs, seed):
     """The validation accuracy after each epoch; 0.1, as by guessing, where all numbers overflow."""
     model = nn.MLP(sizes, rng=seed).astype(np.float32)
     try:
-        history = fit(
+        history = finished(fit(
             model, train, nn.cross_entropy, SGD(model.parameters(), lr=rate), epochs,
             batch_size=size, validation=held, metrics={"accuracy": nn.accuracy}, rng=seed,
-        )  # fmt: skip
+        ))  # fmt: skip
     except DivergedError as error:
         print(error, file=sys.stderr)
         return [*(error.history["val_accuracy"] if len(error.history) else []), 0.1]
