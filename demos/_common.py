@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from autobp.data import DataError, digits, mnist
 
 DIGITS = (
-    "Data: the small digits that come with autobp, 8×8 pixels. They are much easier than MNIST, and\n"
+    "Data: the small digits that come with autobp, 8×8 pixels. MNIST is much harder:\n"
     "these numbers say nothing about it; --data mnist takes MNIST itself."
 )
 
@@ -43,8 +44,8 @@ class Demo:
                 parser.error("--out draws with matplotlib: pip install 'autobp[plot]'")
             try:
                 self.out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
                 tempfile.TemporaryFile(dir=self.out).close()  # rather than fail when all is done
+            except OSError as error:
                 parser.error(f"--out {self.out}: {error.strerror}")
 
     def images(self):
@@ -92,18 +93,17 @@ def rows(x):
 def compared(derivatives, other="textbook"):
     """A table of derivatives, `{name: (formula, the library's, the other's)}`: of each its first
     number, by either way, and the largest difference between the two. Returns the largest of all."""
-    print(f"  {'':9}{'formula':36}{'shape':>7}{'library':>15}{other:>15}{'differ by':>11}")
+    print(f"  {'':8}{'formula':28}{'shape':>9}{'library':>13}{other:>13}{'differ':>7}")
     worst = 0.0
     for name, (formula, library, theirs) in derivatives.items():
         shape = str(np.shape(library)).replace(" ", "")
         most = np.max(np.abs(np.subtract(library, theirs)))
         first, second = np.ravel(library)[0], np.ravel(theirs)[0]
-        print(f"  {name:9}{formula:36}{shape:>7}{first:15.7e}{second:15.7e}{most:11.0e}")
+        print(f"  {name:8}{formula:28}{shape:>9}{first:13.5e}{second:13.5e}{most:7.0e}")
         worst = max(worst, float(most))
     return worst
 
 
-def watched(epochs, say):
 def finished(found):
     """What was found, unless Ctrl-C cut it short, which `fit` and `compare` survive: a demo does
     not go on to results from less than it says."""
@@ -112,6 +112,7 @@ def finished(found):
     return found
 
 
+def watched(epochs, say):
     """range(epochs); about ten times on the way, and at the end, what `say(epoch)` returns goes to
     stderr."""
     for epoch in range(epochs):

@@ -43,7 +43,7 @@ def main():
     hidden.name = "hidden"
     again = np.sum(hidden * hidden)
     print(indented(graph(again)))
-    print("  hidden is used twice: two edges, and its derivative is the sum of what comes by both.")
+    print("  hidden is used twice: two edges, and its derivative is the sum of both.")
 
     if demo.out:
         demo.save(draw(loss), "computation_graph.svg")

@@ -27,8 +27,8 @@ def main():
     x, x_test = rows(x), rows(x_test)
     size = len(x) // 30  # 2,000 of MNIST
     print(
-        f"{x.shape[1]}-256-10, {demo.epochs} epochs, batches of {size:,}, rate 0.05, {FOLDS} folds;\n"
-        "standardized by each training part. Of each fold the weights of its best epoch are kept."
+        f"{x.shape[1]}-256-10, {demo.epochs} epochs, batches of {size:,}, rate 0.05; {FOLDS} folds, each\n"
+        "standardized by its training part. The weights of its best epoch are kept."
     )
 
     results = {

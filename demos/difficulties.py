@@ -62,11 +62,11 @@ def main():
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         naive = grad(lambda z: np.sum(1 / (1 + np.exp(-z))))(z)
-    print(f"  1/(1 + np.exp(−z)) at −1000, 0, 1000: {heard[0].message}, slopes {naive}")
+    print(f"  At z = {z}\n  1/(1 + np.exp(−z)): {heard[0].message}, slopes {naive}")
     slopes = grad(lambda z: np.sum(sigmoid(z)))(z)
-    print(f"  sigmoid: {sigmoid(z)}, slopes {slopes}")
+    print(f"  sigmoid(z): {sigmoid(z)}, slopes {slopes}")
     loss = nn.binary_cross_entropy_with_logits(z, [1.0, 1.0, 0.0], reduction="none")
-    print(f"  cross entropy from such scores, exact: {loss}")
+    print(f"  cross entropy from z itself: {loss}")
 
     print("\n5. Curves that saw-tooth, when the rate is too large")
     runs = {

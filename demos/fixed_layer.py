@@ -79,9 +79,9 @@ def make_first_layer(X, y, path, demo):
     largest = 16 / np.linalg.eigvalsh(A1.T @ A1)[-1]  # a step beyond it cannot converge
     scale = np.sqrt(0.3 * largest / STEP)
     print(
-        f"As trained, the step {STEP} does not converge on it: it would have to be below {largest:.1e}.\n"
-        "Scaling the layer is scaling the step by the square: it is saved at a scale of"
-        f" {scale:.4f},\nat which {STEP} is three tenths of the largest step."
+        f"As trained, the step {STEP} does not converge on it: it would have to be below\n"
+        f"{largest:.1e}. Scaling the layer is scaling the step by the square: it is saved at a\n"
+        f"scale of {scale:.4f}, at which {STEP} is three tenths of the largest step."
     )
     np.save(path, (scale * W1).astype(np.float32))
 

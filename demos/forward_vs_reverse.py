@@ -65,7 +65,7 @@ def deep(steps):
 
 
 def shown(found):
-    """Print a report, and go on only if it is whole."""
+    """Print a report, also of what was done before Ctrl-C."""
     print(found)
     return finished(found)
 

@@ -25,9 +25,10 @@ def main():
     demo = Demo(__doc__, epochs=10_000, quick=200)
     bench = Bench(demo)
     print(
-        f"X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3), full-batch descent of the mean squared error,\n"
-        f"{demo.epochs:,} epochs at most, {STARTS} starts. Runs are timed by the first epoch whose loss is\n"
-        f"below {LEVEL}, and a start that never gets there is slower than any that does."
+        f"X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3), full-batch descent of the mean\n"
+        f"squared error, {demo.epochs:,} epochs at most, {STARTS} starts. Runs are timed by the first\n"
+        f"epoch whose loss is below {LEVEL}, and a start that never gets there is slower than\n"
+        "any that does."
     )
 
     rates = {f"rate {rate}": {"rate": rate} for rate in (0.5, 1, 1.5)}

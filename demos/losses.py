@@ -21,7 +21,7 @@ from autobp.nn import (
 def main():
     demo = Demo(__doc__)
 
-    print("Cross entropy: the mean of −log of the probability that the true class was given.")
+    print("Cross entropy: the mean of −log of the probability given to the true class.")
     F, y = np.array([[0.2, 0.5, 0.3], [0.2, 0.6, 0.2]]), [2, 1]
     show("labels [2, 1]", nll(np.log(F), y))
     show("the same, one-hot", nll(np.log(F), one_hot(y)))

@@ -15,22 +15,22 @@ def first_of_softmax(z):
 
 
 NEURONS = {
-    "perceptron (threshold 0.5)": (lambda z: nn.step(z, threshold=0.5), lambda z, a: 0 * z),
+    "perceptron, threshold 0.5": (lambda z: nn.step(z, threshold=0.5), lambda z, a: 0 * z),
     "sigmoid": (nn.sigmoid, lambda z, a: a * (1 - a)),
     "tanh": (nn.tanh, lambda z, a: 1 - a**2),
     "ReLU": (nn.relu, lambda z, a: z > 0),
-    "leaky ReLU (slope 0.1)": (
+    "leaky ReLU, slope 0.1": (
         lambda z: nn.leaky_relu(z, 0.1),
         lambda z, a: np.where(z > 0, 1, 0.1),
     ),
-    "softmax(z, 0), first of two": (first_of_softmax, lambda z, a: a * (1 - a)),
+    "softmax(z, 0), its first": (first_of_softmax, lambda z, a: a * (1 - a)),
 }
 
 
 def main():
     demo = Demo(__doc__)
 
-    print("A neuron weighs its inputs, adds a bias, and passes the sum through an activation.")
+    print("A neuron weighs its inputs, adds a bias, and applies an activation to the sum.")
     both = nn.Neuron(2, activation=nn.Step(threshold=1.5), rng=demo.seed)
     both.load_state_dict({"w1": 1.0, "w2": 1.0, "b": 0.0})
     with no_grad():
@@ -38,14 +38,16 @@ def main():
     print("  A perceptron with weights 1, 1 and threshold 1.5 computes AND:")
     print("   ", ", ".join(f"{a:.0f} and {b:.0f} → {out:.0f}" for (a, b), out in table.items()))
 
-    print("\nActivations and their slopes, in forward mode, at z = −2, 0 and 2:")
+    print("\nActivations and their slopes, in forward mode, at z = −2, 0 and 2, and how far")
+    print("from −4 to 4 the slopes are off their formulas at most:")
+    print(f"  {'':25}{'activation':>24}  {'slope':>21}{'off':>6}")
     z = np.linspace(-4, 4, 401)
     some, curves = np.array([-2.0, 0.0, 2.0]), {}
     for name, (activation, formula) in NEURONS.items():
         a, slope = jvp(activation, (some,), (np.ones(3),))
         curves[name] = jvp(activation, (z,), (np.ones(len(z)),))
         off = np.max(np.abs(curves[name][1] - formula(z, curves[name][0])))
-        print(f"  {name:28}{numbers(a)}   slope {numbers(slope)}   formula off by {off:.0e}")
+        print(f"  {name:25}{numbers(a, 8)}  {numbers(slope, 7)}{off:6.0e}")
 
     if demo.out:
         from autobp.draw import plots
@@ -60,8 +62,8 @@ def main():
     demo.done(f"{len(NEURONS)} neurons, every slope that of its formula")
 
 
-def numbers(array):
-    return " ".join(f"{float(n):8.4f}" for n in array)
+def numbers(array, width):
+    return "".join(f"{float(n):{width}.4f}" for n in array)
 
 
 if __name__ == "__main__":

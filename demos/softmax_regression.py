@@ -40,7 +40,7 @@ def main():
             lambda W=W: loss(W), [W], lr=0.1, momentum=momentum, steps=demo.epochs, epsilon=1e-6
         )
         runs[name] = run
-        print(f"  {name:13} {run}; loss {run.losses[-1]:.10f}")
+        print(f"  {name:13} loss {run.losses[-1]:.10f}\n    {run}")
 
     if demo.out:
         from autobp.draw import plots
