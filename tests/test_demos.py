@@ -152,9 +152,7 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused_at_once(capsys, tmp_
     assert not said.out
 
 
-@pytest.mark.parametrize(
-    "name", ["convnet", "cross_validation", "fixed_layer", "minibatches", "spiral", "three_layers"]
-)
+@pytest.mark.parametrize("name", ["convnet", "cross_validation", "minibatches", "three_layers"])
 def test_ctrl_c_while_a_model_is_fitted_ends_the_demo_without_a_result(capsys, monkeypatch, name):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from autobp.colours import BLUE, ORANGE, PURPLE, SKY, VERMILION
 from autobp.counts import Counts
 
 __all__ = ["COLOURS", "Report", "Row", "machine", "pyplot"]
 
-#: Of each way in all pictures: Okabe and Ito's, told apart in any kind of colour vision.
+#: Of each way in all pictures.
 COLOURS = {
     "one evaluation of f": "#999999",
-    "central differences": "#E69F00",
-    "one-sided differences": "#CC79A7",
-    "forward, online": "#56B4E9",
-    "forward, recorded": "#0072B2",
-    "reverse": "#D55E00",
+    "central differences": ORANGE,
+    "one-sided differences": PURPLE,
+    "forward, online": SKY,
+    "forward, recorded": BLUE,
+    "reverse": VERMILION,
 }
 MARKERS = {
     "central differences": "s",
@@ -132,7 +133,7 @@ class Report:
                 times = self.ratio(row.method, what)
                 if times is None:
                     continue
-                panel.barh(y, times, color=COLOURS.get(row.method, "#0072B2"))
+                panel.barh(y, times, color=COLOURS.get(row.method, BLUE))
                 panel.annotate(
                     f" {quantity(times)}", (times, y), va="center", fontsize="small", clip_on=False
                 )

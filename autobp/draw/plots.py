@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from autobp.colours import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
 __all__ = ["COLOURS", "curves", "figure", "regions"]
 
-#: By Okabe and Ito, the ones that show best on white first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Those that show best on white first.
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 4)))
 _MARKERS = "os^DvP*"
 

@@ -1,5 +1,4 @@
-"""The colours of pictures, light and dark, after Okabe and Ito, who chose theirs so that people with
-any kind of colour vision can tell them apart.
+"""The colours of drawn graphs, light and dark.
 
 Colour is never alone in saying something. Kinds of variable differ in border and corners too, the
 backward pass is dashed and runs the other way, and warnings are words.
@@ -8,6 +7,8 @@ backward pass is dashed and runs the other way, and warnings are words.
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from autobp.colours import BLACK, BLUE, ORANGE, SKY, VERMILION, YELLOW
 
 __all__ = ["DARK", "FONT", "LIGHT", "THEMES", "Paint", "Theme"]
 
@@ -45,14 +46,14 @@ LIGHT = Theme(
     page="#FFFFFF",
     ink="#1A1A1A",
     faint="#5F6670",
-    forward="#0072B2",
-    backward="#D55E00",
+    forward=BLUE,
+    backward=VERMILION,
     backward_ink="#9A4300",
-    warning=Paint("#F0E442", "#000000"),
+    warning=Paint(YELLOW, BLACK),
     marked="#B0307E",
-    warning_ink="#000000",
+    warning_ink=BLACK,
     parameter=Paint("#FCEFD3", "#A66F00"),
-    input=Paint("#DFF0FA", "#0072B2"),
+    input=Paint("#DFF0FA", BLUE),
     constant=Paint("#F4F4F4", "#6B6B6B"),
     result=Paint("#FFFFFF", "#4A4A4A"),
     output=Paint("#DDF3EC", "#00704F"),
@@ -65,14 +66,14 @@ DARK = Theme(
     page="#15181D",
     ink="#ECECEC",
     faint="#A4ACB8",
-    forward="#56B4E9",
-    backward="#E69F00",
+    forward=SKY,
+    backward=ORANGE,
     backward_ink="#F2B63D",
-    warning=Paint("#F0E442", "#FFFFFF"),
+    warning=Paint(YELLOW, "#FFFFFF"),
     marked="#FF9BD0",
-    warning_ink="#000000",
-    parameter=Paint("#3A2D10", "#E69F00"),
-    input=Paint("#12303F", "#56B4E9"),
+    warning_ink=BLACK,
+    parameter=Paint("#3A2D10", ORANGE),
+    input=Paint("#12303F", SKY),
     constant=Paint("#2A2D32", "#A8A8A8"),
     result=Paint("#1F242B", "#C4C9D1"),
     output=Paint("#10352A", "#2FC79A"),

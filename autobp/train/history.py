@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autobp.colours import BLUE, VERMILION
 from autobp.train import table
 from autobp.train.extras import needed
 
@@ -72,7 +73,7 @@ class History:
             1, len(kinds), figsize=(4.5 * len(kinds), 3.2), squeeze=False, layout="constrained"
         )
         for ax, kind in zip(axes[0], kinds):
-            for name, style, colour in ((kind, "-", "#0072B2"), (f"val_{kind}", "--", "#D55E00")):
+            for name, style, colour in ((kind, "-", BLUE), (f"val_{kind}", "--", VERMILION)):
                 if name in names:
                     marker = "o" if len(self) < 30 else None
                     ax.plot(self["epoch"], self[name], style, color=colour, label=name, marker=marker, ms=3)  # fmt: skip
