@@ -24,6 +24,8 @@ class Demo:
     """
 
     def __init__(self, about, epochs=None, quick=None, images=False, plots=True):
+        if hasattr(sys.stdout, "reconfigure"):  # what it is piped into may have no letter ∂
+            sys.stdout.reconfigure(errors="replace")
         parser = argparse.ArgumentParser(description=about.partition("\n")[0])
         option = parser.add_argument
         trains = f"how long to train ({epochs})" if epochs else "of no effect: nothing is trained"

@@ -94,6 +94,15 @@ def test_the_small_digits_are_not_passed_off_as_mnist(quick, name):
     assert "Result on the small digits: " in text
 
 
+def test_a_pipe_without_the_letters_of_mathematics():
+    done = subprocess.run(
+        [sys.executable, DEMOS["losses"]], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(DEMOS["losses"].parent.parent), "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "its gradient: (softmax(Z) ? onehot(y))/m" in done.stdout
+
+
 def test_without_a_folder_nothing_is_drawn(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["demo", "losses"]) == 0
