@@ -58,14 +58,18 @@ def main():
         "momentum 0.9": lambda p: SGD(p, lr=0.03, momentum=0.9),
         "SGD": lambda p: SGD(p, lr=0.03),
     }
-    bench.panel("XOR", {n: {"optimizer": o, "hidden": np.tanh} for n, o in optimizers.items()})
-    bench.order("Adagrad", "momentum 0.9", "SGD")
+    runs = {name: {"optimizer": made, "hidden": np.tanh} for name, made in optimizers.items()}
+    for data in ("linear", "XOR"):
+        bench.panel(data, runs)
+        bench.order("Adagrad", "momentum 0.9", "SGD")
     bench.picture("optimizers")
 
     bench.title("Activation of the hidden layers, rate 1")
     activations = {"tanh": np.tanh, "ReLU": relu, "sigmoid": sigmoid}
-    bench.panel("XOR", {name: {"hidden": function} for name, function in activations.items()})
-    bench.order("tanh", "ReLU", "sigmoid")
+    runs = {name: {"hidden": function} for name, function in activations.items()}
+    for data in ("linear", "XOR"):
+        bench.panel(data, runs)
+        bench.order("tanh", "ReLU", "sigmoid")
     bench.picture("activations")
 
     bench.title("ReLU with (8, 16) units: too large a rate")

@@ -344,7 +344,7 @@ def test_knobs(quick):
             "relu_rate",
         )
     )  # fmt: skip
-    assert len(re.findall(r"\d+ of 20 starts$", text, re.M)) == 8
+    assert len(re.findall(r"\d+ of 20 starts$", text, re.M)) == 12
 
 
 def test_fixed_layer(quick):

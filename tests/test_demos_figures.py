@@ -68,9 +68,11 @@ def test_xor(full):
 
 
 def test_knobs(full):
-    """How often each reported order holds; the last does not, and the demo says so."""
+    """How often each reported order holds. On one of the two sets Adagrad is slower than momentum,
+    and on the other tanh than ReLU, and the demo says so."""
     text = full("knobs")
-    assert counts(text, r" before .*: (\d+) of 20 starts$") == [20, 20, 20, 20, 18, 20, 0, 20]
+    held = counts(text, r" before .*: (\d+) of 20 starts$")
+    assert held == [20, 20, 20, 20, 2, 20, 18, 20, 19, 20, 0, 20]
     reached = dict(re.findall(r"^    (.*?) {2,}(\d+) of 20 ", text.split("Hidden units")[1], re.M))
     assert (reached["(2, 4)"], reached["(4, 8)"], reached["(8, 16)"]) == ("0", "8", "20")
 
