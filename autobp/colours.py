@@ -1,5 +1,4 @@
-"""The colours of all pictures, by Okabe and Ito, who chose them so that people with any kind of colour
-vision can tell them apart."""
+"""The colours of Okabe and Ito, which people with any kind of colour vision can tell apart."""
 
 __all__ = ["BLACK", "BLUE", "GREEN", "ORANGE", "PURPLE", "SKY", "VERMILION", "YELLOW"]
 
