@@ -9,6 +9,7 @@ Run it with `python demos/forward_vs_reverse.py`, with `--out FOLDER` for the pi
 """
 
 import os
+from dataclasses import asdict
 
 import numpy as np
 from _common import Demo, finished
@@ -146,6 +147,13 @@ def main():
         f"an epoch of MNIST takes {span(epoch['central differences'])} by central differences,"
         f" {span(epoch[FORWARD])} by forward mode, {span(epoch[REVERSE])} by reverse mode"
     )
+    return {
+        "inputs": asdict(inputs),
+        "outputs": asdict(outputs),
+        "update": asdict(update),
+        "memory": {"steps": depths, **memory},
+        "epoch": epoch,
+    }
 
 
 if __name__ == "__main__":

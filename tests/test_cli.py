@@ -43,15 +43,24 @@ def test_a_demo_gets_its_options_and_the_program_its_own_back(a_demo, capsys):
 
 def test_what_is_no_demo(capsys):
     assert cli.main(["demo", "fnord"]) == 2
-    assert "there is no demo 'fnord'; there are computation_graph, " in capsys.readouterr().err
+    assert "there is no demo 'fnord'\n`autobp demo` lists them\n" in capsys.readouterr().err
+    assert cli.main(["demo", "spirl"]) == 2
+    assert "there is no demo 'spirl'; did you mean 'spiral'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [[], ["fnord"], ["demo", "losses", "--epochs", "0"]])
+@pytest.mark.parametrize("argv", [["fnord"], ["demo", "losses", "--epochs", "0"]])
 def test_wrong_use_is_2(argv, capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(argv)
     assert error.value.code == 2
     assert "usage: autobp" in capsys.readouterr().err
+
+
+def test_without_a_command_there_is_help(capsys):
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("usage: autobp [-h]")
+    assert not out
 
 
 def test_ctrl_c_is_130(a_demo):

@@ -190,7 +190,7 @@ def test_mnist_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
 def test_costs_are_a_demo_with_a_command_of_its_own(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["costs", "--help"])
-    assert "usage: autobp demo forward_vs_reverse" in capsys.readouterr().out
+    assert "usage: autobp costs" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         cli.main(["costs", "--nonsense"])
     assert "unrecognized arguments: --nonsense" in capsys.readouterr().err

@@ -21,6 +21,8 @@ LAYERS = [
     "context",
     "colours",
     "errors",
+    "extras",
+    "table",
     "primitive",
     "rules",
     "calculus",

@@ -100,5 +100,5 @@ def test_without_matplotlib_one_line_says_what_to_do():
         env=os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
     )
     assert out.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: History.plot needs matplotlib: pip install 'autobp[plot]'"
+        "autobp.extras.MissingExtra: History.plot needs matplotlib: pip install 'autobp[plot]'"
     )

@@ -1,4 +1,8 @@
-"""The command line: `autobp`, or `python -m autobp`. Each command is a module of its own."""
+"""The command line: `autobp`, or `python -m autobp`. Each command is a module of its own, with
+`add`, which declares it, and `run`, which does it and returns the exit code.
+
+    console   what all of them share
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+import autobp
 from autobp.cli import costs, demo
+from autobp.cli.console import Failure, prepare, say
+from autobp.data.idx import DataError
+from autobp.extras import MissingExtra
 
 __all__ = ["main"]
 
@@ -18,19 +26,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit code: 0, 1 for what went wrong, 2 for wrong use, 130 after
     Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="autobp", description="See and trust derivatives.", epilog="Try: autobp demo xor"
+        prog="autobp",
+        description="See and trust derivatives.",
+        epilog="autobp COMMAND --help has the options of a command, and examples.",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"autobp {autobp.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for command in COMMANDS:
         command.add(commands)
-    options, rest = parser.parse_known_args(argv)
-    if rest and options.run is not costs.run:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
+    prepare()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # of `autobp demo | head`; what is flushed at the end goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Failure as failure:
+        say(f"autobp {options.command}: {failure}")
+        return failure.code
+    except (MissingExtra, DataError) as error:
+        say(f"autobp {options.command}: {error}")
+    except MemoryError:
+        say(f"autobp {options.command}: there is not enough memory for this")
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error
+        say(f"autobp {options.command}: {what}")
+    return 1

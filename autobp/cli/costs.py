@@ -1,19 +1,43 @@
-"""`autobp costs`: what each way to differentiate costs."""
+"""`autobp costs`: what each way to differentiate costs. It is a demo with a command of its own."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 
+from autobp.cli.console import Commands, as_json, at_least, command
 from autobp.cli.demo import run_demo
 
 __all__ = ["add", "run"]
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    about = "measure what forward mode, reverse mode and differences cost"
-    commands.add_parser("costs", help=about, add_help=False).set_defaults(run=run)
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = command(
+        commands,
+        "costs",
+        run,
+        "measure what forward mode, reverse mode and differences cost",
+        "Count and measure what differences, forward mode and reverse mode cost: many\n"
+        "numbers in and one out, one in and many out, a network's update, and memory.",
+        ["autobp costs --quick", "autobp costs --out pictures"],
+    )
+    option = parser.add_argument
+    option("--seed", type=at_least(0), default=0, help="of all that is random (0)")
+    option("--quick", action="store_true", help="much shorter: small sizes alone")
+    option("--out", type=Path, metavar="FOLDER", help="draw a picture into it")
+    option("--json", action="store_true", help="all numbers as one JSON object; tables to stderr")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The demo of the costs, which has the options."""
-    return run_demo("forward_vs_reverse", options.rest)
+    given = ["--seed", str(options.seed)]
+    given += ["--quick"] * options.quick
+    given += ["--out", str(options.out)] if options.out else []
+    if not options.json:
+        run_demo("forward_vs_reverse", given)
+        return 0
+    with redirect_stdout(sys.stderr):
+        found = run_demo("forward_vs_reverse", given)
+    print(as_json(found))
+    return 0

@@ -8,20 +8,24 @@ import sys
 from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
+
+from autobp.cli.console import Commands, Failure, command, suggestion
 
 __all__ = ["add", "demos", "run", "run_demo"]
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = command(
+        commands,
         "demo",
-        help="list the demos, or run one",
-        description="List the demos, or run one.",
-        epilog="Try: autobp demo spiral --out pictures; autobp demo spiral --help has its options",
+        run,
+        "list the demos, or run one",
+        "List the demos, or run one; autobp demo NAME --help has its options.",
+        ["autobp demo", "autobp demo spiral --out pictures"],
     )
     parser.add_argument("name", nargs="?", help="which to run; without it they are listed")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="of the demo")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,15 +35,17 @@ def run(options: argparse.Namespace) -> int:
         for name, path in found.items():
             print(f"{name:{wide}}  {_about(path)}")
         return 0
-    return run_demo(options.name, options.options)
+    run_demo(options.name, options.options)
+    return 0
 
 
-def run_demo(name: str, options: Sequence[str]) -> int:
-    """Run a demo with its own options."""
+def run_demo(name: str, options: Sequence[str]) -> Any:
+    """Run a demo with its own options, and return what it found, if it tells."""
     found = demos()
     if name not in found:
-        print(f"there is no demo {name!r}; there are {', '.join(found)}", file=sys.stderr)
-        return 2
+        raise Failure(
+            f"there is no demo {name!r}{suggestion(name, found)}\n`autobp demo` lists them", 2
+        )
     path = found[name]
     before = sys.argv, sys.path
     sys.argv = [f"autobp demo {name}", *options]
@@ -50,10 +56,9 @@ def run_demo(name: str, options: Sequence[str]) -> int:
         assert spec.loader is not None
         demo = module_from_spec(spec)
         spec.loader.exec_module(demo)
-        demo.main()
+        return demo.main()
     finally:
         sys.argv, sys.path = before
-    return 0
 
 
 def demos() -> dict[str, Path]:

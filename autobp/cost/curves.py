@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from autobp.cost.comparison import compare
-from autobp.cost.report import COLOURS, MARKERS, Report, aligned, pyplot, quantity, written
+from autobp.cost.report import COLOURS, MARKERS, Report, quantity, written
+from autobp.extras import needed
+from autobp.table import aligned
 
 __all__ = ["Curves", "sweep_inputs", "sweep_outputs"]
 
@@ -77,7 +79,7 @@ class Curves:
                 found = costs(method)
                 numbers = map(quantity, found)
                 lines.append([method, name, *numbers, f"{self._fitted(found):.2f}"])
-        return aligned(lines, left=2)
+        return aligned(lines, left=2, ruled=True)
 
     def __repr__(self) -> str:
         end = "Interrupted: larger sizes were not reached.\n" if self.interrupted else ""
@@ -109,7 +111,8 @@ class Curves:
     def plot(self, axes: Any = None) -> Any:
         """A matplotlib figure, or one more panel of yours: points are measured, lines counted."""
         if axes is None:
-            _, axes = pyplot().subplots(figsize=(6.4, 5.2), layout="constrained")
+            pyplot = needed("matplotlib.pyplot", "plot()", "plot")
+            _, axes = pyplot.subplots(figsize=(6.4, 5.2), layout="constrained")
         for method in self.methods:
             colour = COLOURS[method]
             axes.plot(self.sizes, self.counted(method), color=colour, linewidth=1.2)

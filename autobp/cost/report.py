@@ -16,8 +16,10 @@ import numpy as np
 
 from autobp.colours import BLUE, ORANGE, PURPLE, SKY, VERMILION
 from autobp.counts import Counts
+from autobp.extras import needed
+from autobp.table import aligned
 
-__all__ = ["COLOURS", "Report", "Row", "machine", "pyplot"]
+__all__ = ["COLOURS", "Report", "Row", "machine"]
 
 #: Of each way in all pictures.
 COLOURS = {
@@ -89,7 +91,7 @@ class Report:
             four = map(quantity, (c.multiplications, c.additions, c.transcendental, c.flops))
             ratios = [_times(self.ratio(r.method, what)) for what in ("flops", "alive")]
             lines.append([r.method, r.sweeps, *four, ratios[0], size(r.alive), ratios[1]])
-        return aligned([head, *lines], left=2)
+        return aligned([head, *lines], left=2, ruled=True)
 
     def _measured(self) -> str:
         head = ["measured", "directions", "time", "× f", "peak", "× f", "error"]
@@ -101,7 +103,7 @@ class Report:
             lines.append(
                 [r.method, scope, duration(r.seconds), ratios[0], size(r.peak), ratios[1], error]
             )
-        return aligned([head, *lines], left=2)
+        return aligned([head, *lines], left=2, ruled=True)
 
     def __repr__(self) -> str:
         return "\n\n".join([self.title, self.table(), "\n".join(f"– {n}" for n in self.notes)])
@@ -122,9 +124,9 @@ class Report:
     def plot(self) -> Any:
         """A matplotlib figure: operations, time and memory of each way, as multiples of those of
         one evaluation. Save it with `.savefig(path)`."""
-        plt = pyplot()
+        pyplot = needed("matplotlib.pyplot", "plot()", "plot")
         rows = self.rows[1:]
-        figure, panels = plt.subplots(
+        figure, panels = pyplot.subplots(
             1, 3, figsize=(11, 1.2 + 0.42 * len(rows)), sharey=True, layout="constrained"
         )
         labels = {"flops": "operations", "seconds": "time", "peak": "peak memory"}
@@ -199,18 +201,6 @@ def _times(ratio: float | None) -> str:
     return "–" if ratio is None else quantity(ratio)
 
 
-def aligned(lines: Sequence[Sequence[str]], left: int) -> str:
-    """Columns, the first so many flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = [
-        "  ".join(
-            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))
-        )
-        for line in lines
-    ]
-    return "\n".join(line.rstrip() for line in [text[0], "─" * len(text[0]), *text[1:]])
-
-
 def written(lines: Sequence[Sequence[Any]], path: str | os.PathLike[str] | None) -> str | None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
@@ -242,12 +232,3 @@ def _threads() -> str:
         return ", ".join(given) or "threads: its default (threadpoolctl would tell)"
     blas = [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
     return ", ".join(f"{n} thread{'s'[: n > 1]}" for n in blas)
-
-
-def pyplot() -> Any:
-    try:
-        return import_module("matplotlib.pyplot")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "plot() needs matplotlib to draw with: pip install 'autobp[plot]'"
-        ) from None

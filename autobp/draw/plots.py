@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autobp.colours import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from autobp.extras import needed
 
 __all__ = ["COLOURS", "curves", "figure", "regions"]
 
@@ -31,14 +32,7 @@ def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
     >>> _ = plots.curves({"training": [0.9, 0.4, 0.2]}, left, xlabel="epoch", ylabel="loss")
     >>> figure.savefig("curves.png")   # doctest: +SKIP
     """
-    try:
-        from matplotlib.figure import Figure  # late: what draws no plot needs none of it
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise ModuleNotFoundError(
-            "plots need matplotlib: pip install 'autobp[plot]'", name="matplotlib"
-        ) from None
+    Figure = needed("matplotlib.figure", "a plot", "plot").Figure
     made = Figure(figsize=(0.6 + 4.2 * columns, 0.4 + 3.2 * rows), dpi=120, layout="constrained")
     return made, made.subplots(rows, columns, **options)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from autobp.table import aligned
+
 __all__ = ["Row", "Summary"]
 
 
@@ -37,16 +39,14 @@ class Summary(NamedTuple):
             )
             for row in self.rows
         ]
-        wide = [max(map(len, column)) for column in zip(*cells)]
-        lines = [
-            f"{name:{wide[0]}}  {kind:{wide[1]}}  {output:{wide[2]}}  {number:>{wide[3]}}"
-            for name, kind, output, number in cells
-        ]
         fixed = self.total - self.trainable
         trained = f"{self.trainable:,} trained, {fixed:,} not" if fixed else "all trained"
         dtypes = f" in {' and '.join(self.dtypes)}" if self.dtypes else ""
         return "\n".join(
-            [*lines, f"{self.total:,} parameters, {trained}; {_size(self.nbytes)}{dtypes}"]
+            [
+                aligned(cells, left=3),
+                f"{self.total:,} parameters, {trained}; {_size(self.nbytes)}{dtypes}",
+            ]
         )
 
 

@@ -18,13 +18,13 @@ from autobp.data.points import Seed
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm
 from autobp.optim.option import count
 from autobp.primitive import constant
+from autobp.table import short
 from autobp.tensor import Tensor
 from autobp.train.diverged import DivergedError, of_gradient, of_loss, spoilt
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of, highest
 from autobp.train.progress import Progress
 from autobp.train.state import State, Weights
-from autobp.train.table import short
 
 __all__ = ["Run", "evaluate", "fit", "pair"]
 

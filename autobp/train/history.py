@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autobp import table
 from autobp.colours import BLUE, VERMILION
-from autobp.train import table
-from autobp.train.extras import needed
+from autobp.extras import needed
 
 __all__ = ["History", "best_of"]
 

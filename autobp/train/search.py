@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp import table
 from autobp.data.folds import k_folds
 from autobp.data.points import Seed
-from autobp.train import table
 from autobp.train.executors import Outcome, outcomes
 from autobp.train.fit import pair
 from autobp.train.history import History, best_of

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp.extras import needed
 from autobp.files import written
 from autobp.train.checkpoint import CheckpointError
-from autobp.train.extras import needed
 
 __all__ = ["load_weights", "save_weights"]
 

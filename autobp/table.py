@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["columns", "short", "table", "to_csv"]
+__all__ = ["aligned", "columns", "short", "table", "to_csv"]
 
 Row = Mapping[str, Any]
 
@@ -29,6 +29,27 @@ def short(value: Any) -> str:
         return str(getattr(value, "__name__", value))
 
 
+def aligned(lines: Sequence[Sequence[str]], left: int = 0, ruled: bool = False) -> str:
+    """Lines of cells as columns, the first so many of them flush left, the others flush right. With
+    `ruled` there is a line below the first, which has the names.
+
+    >>> print(aligned([["way", "time"], ["reverse", "3 ms"]], left=1, ruled=True))
+    way      time
+    ─────────────
+    reverse  3 ms
+    """
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    text = [
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))
+        )
+        for line in lines
+    ]
+    if ruled:
+        text.insert(1, "─" * len(text[0]))
+    return "\n".join(line.rstrip() for line in text)
+
+
 def table(rows: Sequence[Row]) -> str:
     """Rows under their names, numbers to the right; of many the first and the last.
 
@@ -42,8 +63,7 @@ def table(rows: Sequence[Row]) -> str:
     if len(rows) > _MOST:
         shown = [*rows[: _MOST // 2], *rows[-(_MOST // 2) :]]
     cells = [names, *([short(row[n]) if n in row else "" for n in names] for row in shown)]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = ["  ".join(c.rjust(w) for c, w in zip(line, widths)).rstrip() for line in cells]
+    lines = aligned(cells).split("\n")
     if len(rows) > _MOST:
         lines.insert(1 + _MOST // 2, f"… {len(rows) - len(shown):,} more …")
     return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""Console: what all commands share. How they are declared and fail, and how they print."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "Commands",
+    "Failure",
+    "as_json",
+    "at_least",
+    "command",
+    "folder",
+    "named",
+    "paint",
+    "prepare",
+    "say",
+    "suggestion",
+]
+
+Commands = argparse._SubParsersAction  # what `add` of each command is given
+
+_COLOURS = {"green": "32", "red": "31", "yellow": "33"}
+
+#: What stands for the characters of the library in encodings that do not have them.
+_PLAIN = {
+    **dict(zip("−–—×·─│├└∂√≤≥", "---x*-|||dv<>")),
+    **{"…": "...", "→": "->", "ᵀ": ".T", "²": "^2", "³": "^3", "⟨": "<", "⟩": ">"},
+}
+
+
+class Failure(Exception):
+    """What ends a command and is told to the user, who can do something about it."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code  # 1, or 2 for wrong use
+
+
+def command(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    about: str,
+    description: str = "",
+    examples: Sequence[str] = (),
+) -> argparse.ArgumentParser:
+    """Declare a command: `about` stands in the list of all, `description` and `examples` in its own
+    help. Its options are for the caller to add."""
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=description or f"{about[0].upper()}{about[1:]}.",
+        epilog="\n  ".join(["examples:", *examples]) if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+# ── arguments ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What was meant, perhaps, as the end of a message.
+
+    >>> suggestion("tnah", ["tanh", "sin"]), suggestion("fnord", ["tanh", "sin"])
+    ("; did you mean 'tanh'?", '')
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def named(known: Iterable[str]) -> Callable[[str], str]:
+    """The type of an option that is one of some names."""
+    names = list(known)
+
+    def name(text: str) -> str:
+        if text in names:
+            return text
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one of {', '.join(names)}{suggestion(text, names)}"
+        )
+
+    return name
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number."""
+
+    def whole(text: str) -> int:
+        if text.isdecimal() and int(text) >= least:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"a whole number, at least {least}, not {text!r}")
+
+    return whole
+
+
+def folder(path: Path) -> Path:
+    """A folder that can be written to, made if it is not there: to be known before the work."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{path} cannot be made: {error.strerror}", 2) from None
+    if not os.access(path, os.W_OK):
+        raise Failure(f"{path} cannot be written to", 2)
+    return path
+
+
+# ── printing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def prepare() -> None:
+    """Let the streams write what their encoding lacks in plain characters, and never fail."""
+    codecs.register_error("autobp", _in_plain_characters)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="autobp")
+
+
+def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c, "?") for c in found), error.end
+
+
+def paint(text: str, colour: str) -> str:
+    """Text for stdout in "green", "red" or "yellow", where that is a terminal that has colours.
+
+    What it says is never in the colour alone."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or sys.stdout is None or not sys.stdout.isatty():
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def say(text: str) -> None:
+    """Something that is no result, to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def as_json(found: Any) -> str:
+    """JSON as all programs read it: what is not finite is null.
+
+    >>> print(as_json({"loss": float("nan"), "file": None}))
+    {
+      "loss": null,
+      "file": null
+    }
+    """
+    return json.dumps(_finite(found), indent=2, allow_nan=False)
+
+
+def _finite(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {str(k): _finite(v) for k, v in found.items()}
+    if isinstance(found, list | tuple):
+        return [_finite(v) for v in found]
+    if isinstance(found, Path):
+        return str(found)
+    if isinstance(found, float):
+        return found if math.isfinite(found) else None
+    return found
