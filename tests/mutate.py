@@ -29,9 +29,9 @@ from typing import Any
 
 from autobp.primitive import Each, Primitive, same
 from autobp.rules import PRIMITIVES
-from tests.checks import check_primitive
+from autobp.verify.checks import check_primitive
+from autobp.verify.samples import RECORDS, Record
 from tests.equivalent import EQUIVALENT
-from tests.samples import RECORDS, Record
 
 Check = Callable[[Primitive, Record], None]
 

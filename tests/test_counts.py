@@ -13,7 +13,7 @@ from autobp import higher as higher_module
 from autobp.counts import COSTS, Counts, Sweeps, counted, recorded, unknown
 from autobp.rules import PRIMITIVES
 from autobp.tensor import Tensor
-from tests.samples import RECORDS
+from autobp.verify.samples import RECORDS
 
 
 def triple(counts: Counts) -> tuple[int, int, int]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from autobp.rules import PRIMITIVES, reduction
+from autobp.verify.samples import RECORDS
 from tests import mutate
-from tests.samples import RECORDS
 
 #: One of each form of rule, and of each way to hold them.
 A_FEW = ("sin", "multiply", "maximum", "where", "flip", "concatenate", "inv", "cumsum", "norm")

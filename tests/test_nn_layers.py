@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, check_gradients, grad, graph, nn, scope
-from tests.samples import generator
+from autobp.verify.samples import generator
 
 # ── values and gradients, as PyTorch has them ─────────────────────────────────────────────────────
 

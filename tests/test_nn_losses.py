@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, check_gradients, grad, nn
-from tests.samples import generator
+from autobp.verify.samples import generator
 from tests.test_nn_layers import weights_of
 
 # ── values and gradients, as PyTorch has them ─────────────────────────────────────────────────────

@@ -38,6 +38,7 @@ LAYERS = [
     "compiler",
     "check",
     "numerical",
+    "verify",
     "files",
     "data",
     "optim",

@@ -20,8 +20,8 @@ from autobp.draw.player.steps import STYLE, Script
 from autobp.draw.player.sweeps import multiplications, tangents
 from autobp.draw.player.views import parts, states
 from autobp.rules import PRIMITIVES
+from autobp.verify.samples import RECORDS
 from tests.drawing import classifier, needs_dot, neuron
-from tests.samples import RECORDS
 
 
 def script(loss):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,8 @@ import autobp.calculus
 import autobp.reverse
 from autobp.primitive import Primitive, constant, elementwise, general, same
 from autobp.rules import PRIMITIVES
-from tests import checks
-from tests.samples import RECORDS, Record, kink, pointwise
+from autobp.verify import checks
+from autobp.verify.samples import RECORDS, Record, kink, pointwise
 
 QUIET = {"all": "ignore"}  # infinities and overflows at kinks are expected
 
@@ -23,7 +21,7 @@ def test_every_primitive_has_a_record() -> None:
 
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__[6:])
 @pytest.mark.parametrize("name", RECORDS)
-def test_rule(name: str, check: Callable[[Primitive, Record], None]) -> None:
+def test_rule(name: str, check: checks.Check) -> None:
     with np.errstate(**QUIET):
         check(PRIMITIVES[name], RECORDS[name])
 

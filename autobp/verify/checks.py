@@ -1,4 +1,5 @@
-"""Checks of one primitive's rules on its samples: each raises AssertionError where a rule is wrong.
+"""Checks of one primitive's rules on its samples: each raises AssertionError where a rule is wrong,
+and returns the largest error otherwise.
 
 The derivative that rules are held against is numerical: by the complex step where the function is
 analytic, which is exact to rounding, and by central differences elsewhere. Between the modes the
@@ -9,14 +10,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from autobp import Tensor, jvp, linearize, vjp
+from autobp.forward import jvp, linearize
 from autobp.primitive import Each, Primitive
-from tests.samples import Record, Sample, draw, generator
+from autobp.reverse import vjp
+from autobp.tensor import Tensor
+from autobp.verify.samples import Record, Sample, draw, generator
 
 EXACT = 1e-12  # what differs by rounding alone
 DIFFERENCE = 1e-8  # of a function, by central differences
@@ -32,34 +36,38 @@ def plain(x: Any) -> np.ndarray:
     return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
-def close(found: Any, expected: Any, rtol: float, what: str) -> None:
-    """Equal shapes, and elements equal relative to the greatest; inf and nan are to be the same."""
+def close(found: Any, expected: Any, rtol: float, what: str) -> float:
+    """Equal shapes, and elements equal relative to the greatest; inf and nan are to be the same.
+    Returns the largest error, relative likewise."""
     found, expected = plain(found), plain(expected)
     if found.shape != expected.shape:
         raise AssertionError(f"{what}: shape {found.shape}, not {expected.shape}")
     finite = np.isfinite(expected)
-    bound = rtol * max(1.0, float(np.max(np.abs(expected[finite]), initial=0.0)))
-    gap = np.abs(found[finite] - expected[finite])
-    if not (np.all(gap <= bound) and _same(found[~finite], expected[~finite])):
+    scale = max(1.0, float(np.max(np.abs(expected[finite]), initial=0.0)))
+    gap = float(np.max(np.abs(found[finite] - expected[finite]), initial=0.0)) / scale
+    if not (gap <= rtol and _same(found[~finite], expected[~finite])):
         raise AssertionError(f"{what}: {found.tolist()}, not {expected.tolist()}")
+    return gap
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b, equal_nan=True)
 
 
-def adjoint(v: Any, ju: Any, jtv: Sequence[Any], u: Sequence[Any], rtol: float, what: str) -> None:
-    """⟨v, Ju⟩ = ⟨Jᵀv, u⟩."""
+def adjoint(v: Any, ju: Any, jtv: Sequence[Any], u: Sequence[Any], rtol: float, what: str) -> float:
+    """⟨v, Ju⟩ = ⟨Jᵀv, u⟩. Returns by how much it is not, relative to the products in it."""
     left = [plain(a) * plain(b) for a, b in zip(v, ju, strict=True)]
     right = [plain(a) * plain(b) for a, b in zip(jtv, u, strict=True)]
     forward, reverse = (sum(float(np.sum(p)) for p in parts) for parts in (left, right))
     if not np.isfinite(forward):
         if np.isfinite(reverse):
             raise AssertionError(f"{what}: forward {forward}, reverse {reverse}")
-        return
+        return 0.0
     scale = sum(float(np.sum(np.abs(p))) for p in (*left, *right))
-    if not abs(forward - reverse) <= rtol * max(1.0, scale):
+    gap = abs(forward - reverse) / max(1.0, scale)
+    if not gap <= rtol:
         raise AssertionError(f"{what}: ⟨v, Ju⟩ = {forward!r}, ⟨Jᵀv, u⟩ = {reverse!r}")
+    return gap
 
 
 # ── a primitive at a sample ───────────────────────────────────────────────────────────────────────
@@ -117,6 +125,15 @@ def difference(function: Function, xs: Sequence[Any], u: Sequence[Any]) -> list[
     ]
 
 
+def numerical(
+    function: Function, record: Record, xs: Sequence[Any], u: Sequence[Any]
+) -> tuple[Any, float]:
+    """A directional derivative, and how exact it is."""
+    if record.analytic:
+        return complex_step(function, xs, u), EXACT
+    return difference(function, xs, u)[0], DIFFERENCE
+
+
 def places(primitive: Primitive, record: Record, kinks: bool) -> Iterator[tuple[Sample, Any, str]]:
     """The samples, each with random numbers of its own and with words for messages."""
     rng = generator(primitive.name + " directions")
@@ -128,8 +145,20 @@ def places(primitive: Primitive, record: Record, kinks: bool) -> Iterator[tuple[
 
 # ── the checks ────────────────────────────────────────────────────────────────────────────────────
 
+Check = Callable[[Primitive, Record], float]
 
-def check_complete(primitive: Primitive, record: Record) -> None:
+
+def measured(errors: Callable[[Primitive, Record], Iterator[float]]) -> Check:
+    """A check that returns the largest of the errors that it goes through."""
+
+    @wraps(errors)
+    def check(primitive: Primitive, record: Record) -> float:
+        return max(errors(primitive, record), default=0.0)
+
+    return check
+
+
+def check_complete(primitive: Primitive, record: Record) -> float:
     """There is a rule for each argument in each mode; None only where the derivative is zero."""
     takes_tangents = type(primitive).push is not Primitive.push  # linear: the function itself
     for s, rng, what in places(primitive, record, kinks=False):
@@ -152,58 +181,78 @@ def check_complete(primitive: Primitive, record: Record) -> None:
                         raise AssertionError(
                             f"{what}: no {mode} rule for argument {i}, whose derivative is not zero"
                         )
+    return 0.0
 
 
-def check_tangents(primitive: Primitive, record: Record) -> None:
+@measured
+def check_tangents(primitive: Primitive, record: Record) -> Iterator[float]:
     """Tangents are numerical derivatives, for every subset of the arguments."""
     for s, rng, what in places(primitive, record, kinks=False):
         for chosen in subsets(s):
             x = picked(s, chosen)
             u = directions(rng, x, record.symmetric)
             _, found = jvp(bound(primitive, s, chosen), x, u)
-            function = bound(primitive.function, s, chosen)
-            if record.analytic:
-                close(found, complex_step(function, x, u), EXACT, f"{what}: tangent by {chosen}")
-            else:
-                expected = difference(function, x, u)[0]
-                close(found, expected, DIFFERENCE, f"{what}: tangent by {chosen}")
+            expected, rtol = numerical(bound(primitive.function, s, chosen), record, x, u)
+            yield close(found, expected, rtol, f"{what}: tangent by {chosen}")
 
 
-def check_adjoints(primitive: Primitive, record: Record) -> None:
+@measured
+def check_cotangents(primitive: Primitive, record: Record) -> Iterator[float]:
+    """So are cotangents, along a random direction."""
+    for s, rng, what in places(primitive, record, kinks=False):
+        for chosen in subsets(s):
+            x = picked(s, chosen)
+            u = directions(rng, x, record.symmetric)
+            y, pullback = vjp(bound(primitive, s, chosen), *x)
+            (v,) = directions(rng, [y])
+            expected, rtol = numerical(bound(primitive.function, s, chosen), record, x, u)
+            yield adjoint([v], [expected], pullback(v), u, rtol, f"{what}: cotangents by {chosen}")
+
+
+@measured
+def check_adjoints(primitive: Primitive, record: Record) -> Iterator[float]:
     """Forward and reverse mode are each other's transposes, at kinks too."""
     for s, rng, what in places(primitive, record, kinks=True):
         for chosen in subsets(s):
             x, function = picked(s, chosen), bound(primitive, s, chosen)
             u = directions(rng, x)
             y, tangent = jvp(function, x, u)
-            close(linearize(function, *x)[1](*u), tangent, EXACT, f"{what}: linearize against jvp")
+            yield close(
+                linearize(function, *x)[1](*u), tangent, EXACT, f"{what}: linearize against jvp"
+            )
             again, pullback = vjp(function, *x)
             (v,) = directions(rng, [y])
             cotangents = pullback(v)
-            close(again, y, EXACT, f"{what}: value")
+            yield close(again, y, EXACT, f"{what}: value")
             for a, c in zip(x, cotangents, strict=True):
                 if np.shape(c) != np.shape(a):
                     raise AssertionError(f"{what}: cotangent {np.shape(c)} of {np.shape(a)}")
             rtol = EXACT if np.result_type(y) == np.float64 else SINGLE
-            adjoint([v], [tangent], cotangents, u, rtol, f"{what} by {chosen}")
+            yield adjoint([v], [tangent], cotangents, u, rtol, f"{what} by {chosen}")
 
 
-def check_kinks(primitive: Primitive, record: Record) -> None:
+@measured
+def check_kinks(primitive: Primitive, record: Record) -> Iterator[float]:
     """Where the derivative is a convention, it is the one that the record states."""
     for s in record.kinks:
         chosen = variables(s)
         y, pullback = vjp(bound(primitive, s, chosen), *picked(s, chosen))
-        for i, c, to in zip(chosen, pullback(np.ones(np.shape(y))), s.gradients, strict=True):
-            close(c, to, EXACT, f"{primitive.name} at the kink {s.args}, {s.params}: argument {i}")
+        for i, c, to in zip(chosen, pullback(np.ones(np.shape(y))), s.gradients or (), strict=True):
+            yield close(
+                c, to, EXACT, f"{primitive.name} at the kink {s.args}, {s.params}: argument {i}"
+            )
         if s.flat:
             f, point = bound(primitive, s, chosen), picked(s, chosen)
             slopes = lambda *xs, f=f, y=y: vjp(f, *xs)[1](np.ones(np.shape(y)))
             _, curvature = vjp(slopes, *point)
             for c in curvature(tuple(np.ones(np.shape(x)) for x in point)):
-                close(c, np.zeros(np.shape(c)), EXACT, f"{primitive.name}: second order at a kink")
+                yield close(
+                    c, np.zeros(np.shape(c)), EXACT, f"{primitive.name}: second order at a kink"
+                )
 
 
-def check_second_order(primitive: Primitive, record: Record) -> None:
+@measured
+def check_second_order(primitive: Primitive, record: Record) -> Iterator[float]:
     """The derivatives of the derivatives, by both modes of both modes.
 
     A derivative is taken as a function of the point and of its own tangents or cotangents, so that
@@ -229,24 +278,25 @@ def check_second_order(primitive: Primitive, record: Record) -> None:
             weights = directions(rng, once)
             back = pullback(tuple(weights))
             for a, b in zip(inside, once, strict=True):
-                close(a, b, EXACT, f"{what}: {name} inside jvp against {name}")
+                yield close(a, b, EXACT, f"{what}: {name} inside jvp against {name}")
             for a, b in zip(slopes, difference(derivative, at, along), strict=True):
-                close(a, b, 10 * DIFFERENCE, f"{what}: jvp of {name}")
-            adjoint(weights, slopes, back, along, EXACT, f"{what}: vjp of {name}")
+                yield close(a, b, 10 * DIFFERENCE, f"{what}: jvp of {name}")
+            yield adjoint(weights, slopes, back, along, EXACT, f"{what}: vjp of {name}")
 
 
-def check_values(primitive: Primitive, record: Record) -> None:
+@measured
+def check_values(primitive: Primitive, record: Record) -> Iterator[float]:
     """The value is NumPy's, computed another way, and a Tensor has the same."""
     for s, _, what in places(primitive, record, kinks=False):
         value = primitive.function(*s.args, **s.params)
         tensors = (Tensor(a) if i in variables(s) else a for i, a in enumerate(s.args))
-        close(primitive(*tensors, **s.params), value, EXACT, f"{what}: value of Tensors")
+        yield close(primitive(*tensors, **s.params), value, EXACT, f"{what}: value of Tensors")
         numbers = (float(a) if isinstance(a, np.float64) else a for a in s.args)
-        close(primitive(*numbers, **s.params), value, EXACT, f"{what}: value of floats")
+        yield close(primitive(*numbers, **s.params), value, EXACT, f"{what}: value of floats")
         if record.reference is not None:
             expected = record.reference(*s.args, **s.params)
             if expected is not None:
-                close(value, expected, EXACT, f"{what}: value")
+                yield close(value, expected, EXACT, f"{what}: value")
 
 
 def rules(primitive: Primitive, sample: Sample) -> Iterator[tuple[str, Any]]:
@@ -258,7 +308,8 @@ def rules(primitive: Primitive, sample: Sample) -> Iterator[tuple[str, Any]]:
                 yield f"{mode}[{i}]", row[i]
 
 
-def check_forms(primitive: Primitive, record: Record) -> None:
+@measured
+def check_forms(primitive: Primitive, record: Record) -> Iterator[float]:
     """A rule gives the same on arrays, on Tensors and on Python floats, and changes none of them."""
     for s, rng, what in places(primitive, record, kinks=True):
         slots = variables(s)
@@ -275,21 +326,22 @@ def check_forms(primitive: Primitive, record: Record) -> None:
                 raise AssertionError(f"{what}: {name} changes what it is given")
             wrapped = [Tensor(a) if i in slots else a for i, a in enumerate(args)]
             on_tensors = rule(Tensor(t), Tensor(out), *wrapped, **s.params)
-            close(on_tensors, found, EXACT, f"{what}: {name} on Tensors against arrays")
+            yield close(on_tensors, found, EXACT, f"{what}: {name} on Tensors against arrays")
             if primitive.diagonal and not any(map(np.ndim, (t, out, *args))):
                 numbers = [a if np.asarray(a).dtype == bool else float(a) for a in (t, out, *args)]
                 try:
                     on_floats = rule(*numbers, **s.params)
                 except ArithmeticError:  # the engine goes over to NumPy where Python raises
                     continue
-                close(on_floats, found, EXACT, f"{what}: {name} on floats against arrays")
+                yield close(on_floats, found, EXACT, f"{what}: {name} on floats against arrays")
 
 
 def _same_bits(a: Any, b: Any) -> bool:
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-def check_single(primitive: Primitive, record: Record) -> None:
+@measured
+def check_single(primitive: Primitive, record: Record) -> Iterator[float]:
     """float32 stays float32, alone and beside float64, and is as good as float32 can be."""
     for s, rng, what in places(primitive, record, kinks=True):
         slots = variables(s)
@@ -310,7 +362,7 @@ def check_single(primitive: Primitive, record: Record) -> None:
         ):
             if np.result_type(found) != dtype:
                 raise AssertionError(f"{what}: {name} is {np.result_type(found)}, not {dtype}")
-            close(found, expected, SINGLE, f"{what}: {name} in float32")
+            yield close(found, expected, SINGLE, f"{what}: {name} in float32")
         for i in range(len(slots) if len(slots) > 1 else 0):
             mixed = [a if k == i else b for k, (a, b) in enumerate(zip(singles, doubles))]
             y, pullback = vjp(function, *mixed)
@@ -322,9 +374,10 @@ def check_single(primitive: Primitive, record: Record) -> None:
 
 
 #: In the order in which a wrong rule is found soonest.
-CHECKS: tuple[Callable[[Primitive, Record], None], ...] = (
+CHECKS: tuple[Check, ...] = (
     check_complete,
     check_tangents,
+    check_cotangents,
     check_adjoints,
     check_kinks,
     check_values,

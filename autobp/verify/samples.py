@@ -972,7 +972,7 @@ def _convolutions() -> dict[str, Record]:
         return np.einsum("ncijhw,nchw->ijnchw", seen, g)
 
     third = 1 / 3
-    over = {"size": (2, 2), "stride": (1, 2)}
+    over: dict[str, Any] = {"size": (2, 2), "stride": (1, 2)}
     return {
         "conv2d": Record(tuple(forward), analytic=True, reference=_convolved),
         "conv2d_input": Record(

@@ -1,0 +1,20 @@
+"""Verify: every rule of every primitive held against numbers, by `autobp check` and by the tests.
+
+samples   arguments for every primitive, and the conventions at kinks
+checks    what has to hold there
+
+>>> import numpy as np
+>>> from autobp.primitive import elementwise
+>>> from autobp.verify import RECORDS, check_primitive
+>>> sine = elementwise(np.sin, lambda t, y, x: t * np.cos(x))
+>>> check_primitive(sine, RECORDS["sin"])
+>>> wrong = elementwise(np.sin, lambda t, y, x: -t * np.cos(x))
+>>> check_primitive(wrong, RECORDS["sin"])   # doctest: +ELLIPSIS
+Traceback (most recent call last):
+AssertionError: sin(()): tangent by (0,): ...
+"""
+
+from autobp.verify.checks import CHECKS, check_primitive
+from autobp.verify.samples import RECORDS, Record, Sample
+
+__all__ = ["CHECKS", "RECORDS", "Record", "Sample", "check_primitive"]
