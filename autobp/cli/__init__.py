@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 
 import autobp
-from autobp.cli import check, costs, demo
+from autobp.cli import check, costs, demo, draw
 from autobp.cli.console import Failure, prepare, say
 from autobp.data.idx import DataError
 from autobp.extras import MissingExtra
 
 __all__ = ["main"]
 
-COMMANDS = (demo, costs, check)
+COMMANDS = (demo, draw, costs, check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
