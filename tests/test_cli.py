@@ -1,13 +1,19 @@
-"""The command line, as far as it goes: the list of demos, and running one."""
+"""The command line as a whole: its help, its streams, its exit codes; the demos."""
 
+import io
 import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
+import autobp
 from autobp import cli
+from autobp.cli import console
+from autobp.cli.console import Failure
 
 
 @pytest.fixture
@@ -88,3 +94,146 @@ def test_as_a_module():
         check=True,
     )
     assert "autobp demo spiral --out pictures" in done.stdout
+
+
+# ── all commands ──────────────────────────────────────────────────────────────────────────────────
+
+
+def run(*argv, **options):
+    command = [sys.executable, "-m", "autobp", *argv]
+    return subprocess.run(command, capture_output=True, **{"text": True, **options})
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.__name__[11:])
+def test_each_has_help_with_an_example_that_fits_a_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = command.__name__.rpartition(".")[2]
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([name, "--help"])
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: autobp {name} [-h]")
+    assert f"\nexamples:\n  autobp {name}" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"autobp {autobp.__version__}\n"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from autobp.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'matplotlib', 'tqdm', 'graphviz', 'autobp.nn', 'autobp.train', 'autobp.verify'}\n"
+        "sys.exit(', '.join(heavy & {*sys.modules}) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (Failure("this is wrong", 2), 2, "this is wrong"),
+        (autobp.data.DataError("no such data"), 1, "no such data"),
+        (MemoryError(), 1, "there is not enough memory for this"),
+        (FileNotFoundError(2, "No such file", "a/b"), 1, "a/b: No such file"),
+        (OSError("the disk is full"), 1, "the disk is full"),
+    ],
+)
+def test_what_goes_wrong_is_told(error, code, said, capsys, monkeypatch):
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(cli.demo, "run_demo", failing)
+    assert cli.main(["demo", "xor"]) == code
+    assert capsys.readouterr() == ("", f"autobp demo: {said}\n")
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
+    monkeypatch.setattr(cli.demo, "run_demo", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["demo", "xor"])
+
+
+def test_a_demo_that_goes_on_after_ctrl_c_still_ends_with_130(a_demo, capsys):
+    a_demo(
+        "import os, signal\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt: print('part of it')"
+    )
+    before = signal.getsignal(signal.SIGINT)
+    assert cli.main(["demo", "small"]) == 130
+    assert capsys.readouterr().out == "part of it\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_encoding_that_lacks_the_characters():
+    done = run("draw", "a*b**2", "a=2", "b=-1", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "`" not in done.stdout
+    assert "|- a: input" in done.stdout
+    assert "t3 = a x t2" in done.stdout
+    assert "t2 = b^2" in done.stdout
+    done = run("draw", "変数.a", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2
+    assert "\n  ??.a\n" in done.stderr
+
+
+def test_where_there_is_no_stdout():
+    done = run("doctor", preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
+def test_a_full_disk():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "autobp", "demo"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "autobp demo: No space left on device\n")
+
+
+def on_a_terminal(*argv, **environment):
+    """What a command writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TERM")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "autobp", *argv],
+        stdout=theirs,
+        stderr=theirs,
+        env=env | {"TERM": "xterm", **environment},
+    ):
+        os.close(theirs)
+        found = b""
+        try:
+            while block := os.read(ours, 4096):
+                found += block
+        except OSError:  # how a terminal says that it is closed
+            pass
+        os.close(ours)
+    return found.decode()
+
+
+def test_colours_are_for_terminals_that_have_them():
+    argv = ("check", "sin")
+    assert "\x1b[32mok\x1b[0m" in on_a_terminal(*argv)
+    assert "\x1b" not in on_a_terminal(*argv, NO_COLOR="1")
+    assert "\x1b" not in on_a_terminal(*argv, TERM="dumb")
+    assert "\x1b" not in run(*argv).stdout
+
+
+def test_json_of_what_is_not_finite_and_of_paths(tmp_path):
+    found = console.as_json({"a": [1.0, float("inf")], 2: (float("nan"),), "path": tmp_path})
+    assert '"a": [\n    1.0,\n    null\n  ]' in found
+    assert '"2": [\n    null\n  ]' in found
+    assert str(tmp_path) in found
+
+
+def test_a_stream_without_an_encoding(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert cli.main(["demo"]) == 0
+    assert "spiral" in sys.stdout.getvalue()

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from autobp import cli
+from autobp import cli, cost
 from autobp.cost import compare, measuring
 
 DEMOS = cli.demo.demos()
@@ -194,6 +195,23 @@ def test_costs_are_a_demo_with_a_command_of_its_own(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["costs", "--nonsense"])
     assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
+
+
+def test_costs_as_json(capsys, tmp_path, monkeypatch):
+    for name in ("sweep_inputs", "sweep_outputs"):
+        measure = getattr(cost, name)
+        monkeypatch.setattr(cost, name, lambda f, _, seed, m=measure: m(f, [1, 3], seed=seed))
+    monkeypatch.setattr(cost, "compare", lambda *_, **__: compare(np.sum, np.ones(3)))
+    assert cli.main(["costs", "--quick", "--json", "--out", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert {"inputs", "outputs", "update", "memory", "epoch"} == {*found}
+    assert found["inputs"]["sizes"] == [1, 3]
+    reverse = found["update"]["rows"][-1]
+    assert reverse["method"] == "reverse"
+    assert found["epoch"]["reverse"] == pytest.approx(reverse["seconds"] * 6000)
+    assert "An epoch of MNIST" in err
+    assert (tmp_path / "forward_vs_reverse.png").exists()
 
 
 def test_what_no_command_takes_is_an_error(capsys):

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 
 import autobp
-from autobp.cli import check, costs, demo, draw
+from autobp.cli import check, costs, demo, doctor, draw, train
 from autobp.cli.console import Failure, prepare, say
 from autobp.data.idx import DataError
 from autobp.extras import MissingExtra
 
 __all__ = ["main"]
 
-COMMANDS = (demo, draw, costs, check)
+COMMANDS = (demo, draw, train, costs, check, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         say(f"autobp {options.command}: there is not enough memory for this")
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else error
+        what = error.strerror or str(error)
+        what = f"{error.filename}: {what}" if error.filename else what
         say(f"autobp {options.command}: {what}")
     return 1

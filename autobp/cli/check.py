@@ -141,7 +141,7 @@ def _said(
     many = f"{len(done)} primitive{'s' * (len(done) != 1)}"
     checked = f"{many} checked at {sum(v.samples for v in done):,} samples in {seconds:.1f} s"
     if interrupted:
-        checked = f"interrupted: {len(done)} of {n} checked"
+        checked = f"interrupted: {len(done)} of {n} checked, so far"
     if failed:
         return f"{checked}: {paint(f'{len(failed)} FAILED', 'red')}: {', '.join(failed)}"
     return f"{checked}: {paint('all right', 'green')}"

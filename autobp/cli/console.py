@@ -109,6 +109,8 @@ def folder(path: Path) -> Path:
     """A folder that can be written to, made if it is not there: to be known before the work."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise Failure(f"{path} is not a folder", 2) from None
     except OSError as error:
         raise Failure(f"{path} cannot be made: {error.strerror}", 2) from None
     if not os.access(path, os.W_OK):

@@ -28,8 +28,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         run,
         "draw an expression, with its values and gradients",
         "Compute an expression and its gradients, and show how: as text, or with -o as a\n"
-        "picture or as a page that plays it step by step. An expression has numbers, names,\n"
-        "lists, + - * / @ **, the constants pi and e, and these functions:\n"
+        "picture, or as a page that plays it step by step. An expression has numbers,\n"
+        "names, lists, + - * / @ **, the constants pi and e, and these functions:\n"
         + fill(" ".join(FUNCTIONS), 78, initial_indent="  ", subsequent_indent="  "),
         [
             'autobp draw "tanh(a*b + 1)**2" a=2 b=-0.3',

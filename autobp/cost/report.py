@@ -19,7 +19,7 @@ from autobp.counts import Counts
 from autobp.extras import needed
 from autobp.table import aligned
 
-__all__ = ["COLOURS", "Report", "Row", "machine"]
+__all__ = ["COLOURS", "Report", "Row", "blas", "machine"]
 
 #: Of each way in all pictures.
 COLOURS = {
@@ -215,12 +215,16 @@ def written(lines: Sequence[Sequence[Any]], path: str | os.PathLike[str] | None)
 
 def machine() -> str:
     """What measured times depend on besides the function."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores;"
-        f" Python {platform.python_version()}, NumPy {np.__version__},"
-        f" BLAS {blas.get('name', 'unknown')} {blas.get('version', '')}, {_threads()}"
+        f" Python {platform.python_version()}, NumPy {np.__version__}, BLAS {blas()}"
     )
+
+
+def blas() -> str:
+    """What multiplies matrices, and with how many threads."""
+    found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{found.get('name', 'unknown')} {found.get('version', '')}, {_threads()}"
 
 
 def _threads() -> str:
@@ -230,5 +234,5 @@ def _threads() -> str:
         names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         given = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
         return ", ".join(given) or "threads: its default (threadpoolctl would tell)"
-    blas = [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
-    return ", ".join(f"{n} thread{'s'[: n > 1]}" for n in blas)
+    counts = [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+    return ", ".join(f"{n} thread{'s'[: n > 1]}" for n in counts)

@@ -14,7 +14,7 @@ from autobp.data.download import download
 from autobp.data.idx import DataError, contents, parsed
 from autobp.data.images import Images
 
-__all__ = ["fashion_mnist", "mnist"]
+__all__ = ["fashion_mnist", "located", "mnist"]
 
 
 class _File(NamedTuple):
@@ -144,6 +144,17 @@ def fashion_mnist(*, scale: bool = False) -> Images:
     return _loaded(_FASHION, scale)
 
 
+def located(fashion: bool = False) -> Path | None:
+    """The folder that MNIST, or Fashion-MNIST, would be read from; None if it is to be downloaded
+    first. DataError if AUTOBP_DATA is wrong."""
+    which = _FASHION if fashion else _MNIST
+    given = _given(which)
+    if given:
+        return given[0].parent
+    cache = _cache(which)
+    return cache if all((cache / file.name).is_file() for file in which.files) else None
+
+
 def _loaded(which: _Set, scale: bool) -> Images:
     given = _given(which)
     paths = given or [_cached(which, file) for file in which.files]
@@ -182,11 +193,15 @@ def _either(path: Path) -> Path | None:
     return next((p for p in (path, path.with_suffix("")) if p.is_file()), None)
 
 
-def _cached(which: _Set, file: _File) -> Path:
-    """A file in the cache folder: there already, or from now on."""
+def _cache(which: _Set) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(cache) if os.path.isabs(cache) else Path("~/.cache").expanduser()
-    path = base / "autobp" / which.folder / file.name
+    return base / "autobp" / which.folder
+
+
+def _cached(which: _Set, file: _File) -> Path:
+    """A file in the cache folder: there already, or from now on."""
+    path = _cache(which) / file.name
     damaged = path.is_file() and _digest(path, {file.size}) != file.sha256
     if damaged or not path.is_file():
         try:

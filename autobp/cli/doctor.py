@@ -1,0 +1,199 @@
+"""`autobp doctor`: what is here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import autobp
+from autobp.cli.console import Commands, as_json, command, paint
+from autobp.extras import EXTRAS
+
+__all__ = ["add", "run"]
+
+_PYTHON, _NUMPY = (3, 11), (2, 1)
+_COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
+
+
+@dataclass
+class Finding:
+    """What was found of one thing."""
+
+    name: str
+    state: str  # "ok", "missing" or "broken"
+    version: str
+    about: str  # what it is for, where it is, or what is wrong
+    required: bool = False
+    extra: str | None = None  # of autobp, which brings it
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = command(
+        commands,
+        "doctor",
+        run,
+        "say what is installed, and what to install",
+        "Look at Python, NumPy and its BLAS, Graphviz, the extras and the data, and say\n"
+        "what is missing, what that is for, and how to get it.",
+        ["autobp doctor", "autobp doctor --json"],
+    )
+    parser.add_argument("--json", action="store_true", help="the findings as one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    findings = [*_required(), *_optional(), *_data()]
+    broken = [f.name for f in findings if f.required and f.state != "ok"]
+    advice = list(_advice(findings))
+    if options.json:
+        found = [asdict(finding) for finding in findings]
+        print(as_json({"ok": not broken, "findings": found, "advice": advice}))
+        return 1 if broken else 0
+    names, versions = (max(map(len, c)) for c in zip(*((f.name, f.version) for f in findings)))
+    for f in findings:
+        state = paint(f"{f.state:7}", _COLOURS[f.state])
+        print(f"{state}  {f.name:{names}}  {f.version:{versions}}  {f.about}".rstrip())
+    print()
+    for line in advice:
+        print(line)
+    optional = [f for f in findings if not f.required and f.state != "ok"]
+    absent = [f.name for f in optional]
+    if broken:
+        print(f"{paint('Not well', 'red')}: {', '.join(broken)}")
+    elif any(f.state == "broken" for f in optional):
+        print(f"What is required is well; optional, and missing or broken: {', '.join(absent)}")
+    elif absent:
+        print(f"{paint('All is well', 'green')}; optional, and not here: {', '.join(absent)}")
+    else:
+        print(f"{paint('All is well', 'green')}, and nothing is missing")
+    return 1 if broken else 0
+
+
+# ── looking ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _required() -> Iterator[Finding]:
+    from autobp.cost.report import blas
+
+    state = "ok" if sys.version_info >= _PYTHON else "broken"
+    yield Finding("Python", state, platform.python_version(), sys.executable, required=True)
+    yield _engine()
+    old = tuple(map(int, re.findall(r"\d+", np.__version__)[:2])) < _NUMPY
+    about = f"autobp needs {'.'.join(map(str, _NUMPY))} or later" if old else f"BLAS: {blas()}"
+    yield Finding("numpy", "broken" if old else "ok", np.__version__, about, required=True)
+    yield _package("graphviz", "pictures of graphs, with dot", required=True)
+    yield _package("tqdm", "progress", required=True)
+
+
+def _engine() -> Finding:
+    """autobp itself, by a gradient that is known."""
+    folder = str(Path(autobp.__file__).parent)
+    try:
+        autobp.check_gradients(lambda x: np.sum(np.tanh(x) ** 2), np.array([0.5, -1.0]))
+    except Exception as error:
+        wrong = f"a first gradient failed: {error}"
+        return Finding("autobp", "broken", autobp.__version__, wrong, required=True)
+    return Finding("autobp", "ok", autobp.__version__, folder, required=True)
+
+
+def _optional() -> Iterator[Finding]:
+    yield _dot()
+    for extra, (modules, about) in EXTRAS.items():
+        for module in modules:
+            yield _package(module, about, extra=extra)
+
+
+def _package(module: str, about: str, **more: Any) -> Finding:
+    name = module.replace("_", "-")
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            return Finding(name, "missing", "", about, **more)
+        return Finding(name, "broken", "", str(error), **more)
+    except Exception as error:  # whatever an installation that is damaged may raise
+        return Finding(name, "broken", "", f"{type(error).__name__}: {error}", **more)
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        found = ""
+    return Finding(name, "ok", found, about, **more)
+
+
+def _dot() -> Finding:
+    path = shutil.which("dot")
+    if path is None:
+        return Finding("dot", "missing", "", "Graphviz: pictures of graphs as SVG, PNG and PDF")
+    try:
+        done = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=20)
+        found = re.search(r"version (\S+)", done.stderr + done.stdout)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("dot", "broken", "", f"{path}: {error}")
+    if done.returncode or found is None:
+        said = (done.stderr or done.stdout).strip().partition("\n")[0]
+        return Finding("dot", "broken", "", f"{path} -V: {said}")
+    return Finding("dot", "ok", found[1], path)
+
+
+def _data() -> Iterator[Finding]:
+    from autobp.data import DataError
+    from autobp.data.mnist import located
+
+    for name, fashion in (("mnist", False), ("fashion_mnist", True)):
+        try:
+            folder = located(fashion)
+        except DataError as error:
+            yield Finding(name, "broken", "", str(error))
+            continue
+        if folder is None:
+            yield Finding(name, "missing", "", "downloaded when it is first used")
+        else:
+            yield Finding(name, "ok", "", str(folder))
+
+
+# ── advising ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _advice(findings: Sequence[Finding]) -> Iterator[str]:
+    """The commands that install what is missing."""
+    from autobp.draw.layout import INSTALL
+
+    drawn = any(f.name == "dot" and f.state == "ok" for f in findings)
+    extras = [
+        f.extra
+        for f in findings
+        if f.extra and f.state != "ok" and not (f.extra == "wasm" and drawn)  # dot does its work
+    ]
+    packages = [f.name for f in findings if f.required and f.state != "ok"]
+    if any(name not in ("Python", "autobp") for name in packages):
+        yield f"To repair what is required:\n  {_pip([], '--force-reinstall')}"
+    if extras:
+        yield f"To install the extras that are missing:\n  {_pip(list(dict.fromkeys(extras)))}"
+    if not drawn:
+        yield f"To install Graphviz:\n  {INSTALL}"
+
+
+def _pip(extras: Sequence[str], *options: str) -> str:
+    """The command for this Python and this autobp, be it installed or a clone."""
+    what = "autobp" if _installed() else str(Path(autobp.__file__).parents[1])
+    what += f"[{','.join(extras)}]" if extras else ""
+    return shlex.join([sys.executable, "-m", "pip", "install", *options, what])
+
+
+def _installed() -> bool:
+    try:
+        return bool(version("autobp"))
+    except PackageNotFoundError:
+        return False
