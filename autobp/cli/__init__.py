@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import autobp
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        code = int(options.run(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"autobp {options.command}: {message}")
+            code = int(options.run(options))
         if sys.stdout is not None:
             sys.stdout.flush()
         return code

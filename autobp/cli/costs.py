@@ -7,8 +7,9 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from autobp.cli.console import Commands, as_json, at_least, command
+from autobp.cli.console import Commands, as_json, at_least, command, folder
 from autobp.cli.demo import run_demo
+from autobp.extras import needed
 
 __all__ = ["add", "run"]
 
@@ -31,6 +32,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.out:
+        needed("matplotlib", "--out", "plot")
+        folder(options.out)
     given = ["--seed", str(options.seed)]
     given += ["--quick"] * options.quick
     given += ["--out", str(options.out)] if options.out else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
@@ -109,18 +108,14 @@ def _saved(result: Tensor, path: Path, view: str | None) -> tuple[Path, int]:
     from autobp.draw.layout import LayoutTimeout
     from autobp.draw.player import play
 
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            if path.suffix.lower() in _PAGES:
-                written = play(result).save(path)
-            else:
-                options: Any = {"view": view} if view else {}
-                written = draw(result, **options).save(path)
-        except (RuntimeError, ValueError, LayoutTimeout) as error:
-            raise Failure(str(error)) from None
-    for warning in said:
-        say(f"autobp draw: {warning.message}")
+    try:
+        if path.suffix.lower() in _PAGES:
+            written = play(result).save(path)
+        else:
+            options: Any = {"view": view} if view else {}
+            written = draw(result, **options).save(path)
+    except (RuntimeError, ValueError, LayoutTimeout) as error:
+        raise Failure(str(error)) from None
     return written, 0 if written == path else 1
 
 

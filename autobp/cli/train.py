@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"Samples: {len(y):,} to learn from{tested}; seed {options.seed}")
         print(f"Network: {network}")
         print(
-            f"Training: {options.optimizer}, rate {lr:g}, {epochs} epochs of batches of {batch_size}"
+            f"Training: {options.optimizer}, rate {lr:g}, {_many(epochs)} of batches of {batch_size}"
         )
         sys.stdout.flush()
     try:
@@ -219,11 +219,15 @@ def _check_files(out: Path | None, save: Path | None) -> None:
 # ── results ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def _many(epochs: int) -> str:
+    return f"{epochs:,} epoch{'s' * (epochs != 1)}"
+
+
 def _said(history: History, found: dict[str, dict[str, float]], epochs: int) -> str:
     seconds = sum(history["seconds"]) if history.rows else 0.0
-    done = f"{len(history)} epoch{'s' * (len(history) != 1)}, {seconds:.1f} s"
+    done = f"{_many(len(history))}, {seconds:.1f} s"
     if history.interrupted:
-        done = f"{len(history)} of {epochs} epochs, {seconds:.1f} s: interrupted"
+        done = f"{len(history)} of {_many(epochs)}, {seconds:.1f} s: interrupted"
     lines = [
         f"  {name:8}  accuracy {numbers['accuracy']:.2%}, loss {numbers['loss']:.4g}"
         for name, numbers in found.items()
