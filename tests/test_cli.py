@@ -14,6 +14,7 @@ import autobp
 from autobp import cli
 from autobp.cli import console
 from autobp.cli.console import Failure
+from autobp.data import DataError
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_help_imports_nothing_heavy():
         "import sys; from autobp.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'matplotlib', 'tqdm', 'graphviz', 'autobp.nn', 'autobp.train', 'autobp.verify'}\n"
+        "heavy = {'matplotlib', 'tqdm', 'graphviz', 'autobp.nn', 'autobp.data', 'autobp.train', 'autobp.verify'}\n"
         "sys.exit(', '.join(heavy & {*sys.modules}) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -138,7 +139,7 @@ def test_help_imports_nothing_heavy():
     ("error", "code", "said"),
     [
         (Failure("this is wrong", 2), 2, "this is wrong"),
-        (autobp.data.DataError("no such data"), 1, "no such data"),
+        (DataError("no such data"), 1, "no such data"),
         (MemoryError(), 1, "there is not enough memory for this"),
         (FileNotFoundError(2, "No such file", "a/b"), 1, "a/b: No such file"),
         (OSError("the disk is full"), 1, "the disk is full"),

@@ -114,6 +114,7 @@ REFUSED = {
     "sum(x, where=x)": "sum takes axis= and keepdims= by name",
     "sum(x, **{})": "sum takes axis= and keepdims= by name",
     "sum(x, axis=x)": "a whole number can stand here",
+    "sum(x, axis={[0]})": "a whole number can stand here",
     "sum(x, axis=0.5)": "a whole number can stand here",
     "x + (": "'(' was never closed\n  x + (\n      ^",
     "x; import os": "invalid syntax",

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import autobp
 from autobp.cli import check, costs, demo, doctor, draw, train
 from autobp.cli.console import Failure, prepare, say
-from autobp.data.idx import DataError
 from autobp.extras import MissingExtra
 
 __all__ = ["main"]
@@ -55,7 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Failure as failure:
         say(f"autobp {options.command}: {failure}")
         return failure.code
-    except (MissingExtra, DataError) as error:
+    except MissingExtra as error:
+        say(f"autobp {options.command}: {error}")
+    except ValueError as error:
+        from autobp.data import DataError  # late: with it come the modules of the network
+
+        if not isinstance(error, DataError):
+            raise
         say(f"autobp {options.command}: {error}")
     except MemoryError:
         say(f"autobp {options.command}: there is not enough memory for this")

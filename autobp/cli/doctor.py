@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +124,17 @@ def _package(module: str, about: str, **more: Any) -> Finding:
         return Finding(name, "broken", "", str(error), **more)
     except Exception as error:  # whatever an installation that is damaged may raise
         return Finding(name, "broken", "", f"{type(error).__name__}: {error}", **more)
+    return Finding(name, "ok", _version(name) or "", about, **more)
+
+
+def _version(package: str) -> str | None:
+    """Of a package that was installed, not only found, as one is in a clone."""
+    from importlib.metadata import PackageNotFoundError, version  # late: slow to import
+
     try:
-        found = version(name)
+        return version(package)
     except PackageNotFoundError:
-        found = ""
-    return Finding(name, "ok", found, about, **more)
+        return None
 
 
 def _dot() -> Finding:
@@ -187,13 +192,6 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
 
 def _pip(extras: Sequence[str], *options: str) -> str:
     """The command for this Python and this autobp, be it installed or a clone."""
-    what = "autobp" if _installed() else str(Path(autobp.__file__).parents[1])
+    what = "autobp" if _version("autobp") else str(Path(autobp.__file__).parents[1])
     what += f"[{','.join(extras)}]" if extras else ""
     return shlex.join([sys.executable, "-m", "pip", "install", *options, what])
-
-
-def _installed() -> bool:
-    try:
-        return bool(version("autobp"))
-    except PackageNotFoundError:
-        return False

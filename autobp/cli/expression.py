@@ -214,7 +214,7 @@ class Expression:
         """The value of axis= or keepdims=: a whole number, several, or True or False."""
         try:
             found = ast.literal_eval(node)
-        except ValueError:
+        except (ValueError, TypeError):  # TypeError: a set of lists
             found = None
         several = found if isinstance(found, tuple) else (found,)
         if not all(isinstance(i, int) for i in several):
