@@ -13,13 +13,13 @@ import warnings
 from collections.abc import Sequence
 
 import autobp
-from autobp.cli import check, costs, demo, doctor, draw, train
+from autobp.cli import check, costs, demo, doctor, draw, tour, train
 from autobp.cli.console import Failure, prepare, say
 from autobp.extras import MissingExtra
 
 __all__ = ["main"]
 
-COMMANDS = (demo, draw, train, costs, check, doctor)
+COMMANDS = (tour, demo, draw, train, costs, check, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
