@@ -92,7 +92,7 @@ def test_the_graph_is_that_of_the_program_it_shows(toured):
 
 def test_the_program_it_prints_is_the_gradient(toured):
     text, folder = toured
-    step = program(folder / "pictures/xor_step.py").value_and_grad_loss
+    step = program(folder / "pictures/xor_step.py").value_and_grad_mean_squared_error
     source = (folder / "pictures/xor_step.py").read_text()
     shown = re.search(r"( +# backward\n.*?)\n\n\n", text, re.S)[1]
     assert shown in source
@@ -101,9 +101,9 @@ def test_the_program_it_prints_is_the_gradient(toured):
     x, y = xor()
     found, slopes = step(values, x, y[:, None])
     network = program(folder / "pictures/network.py")
-    assert found == pytest.approx(network.loss(values, x, y[:, None]), rel=1e-12)
+    assert found == pytest.approx(network.mean_squared_error(values, x, y[:, None]), rel=1e-12)
     moved = {**values, "b3": values["b3"] + 1e-6}
-    slope = (network.loss(moved, x, y[:, None]) - found) / 1e-6
+    slope = (network.mean_squared_error(moved, x, y[:, None]) - found) / 1e-6
     assert slopes["b3"][0] == pytest.approx(slope, rel=1e-3)
 
 

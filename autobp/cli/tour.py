@@ -85,7 +85,7 @@ def network(params, x):
         return sigmoid(h2 @ params["W3"] + params["b3"])
 
 
-def loss(params, x, y):
+def mean_squared_error(params, x, y):
     return np.mean((network(params, x) - y) ** 2)
 '''
 
@@ -105,9 +105,9 @@ loss = error**2
 '''
 
 
-def initial(seed: int = 0) -> dict[str, Tensor]:
+def initial() -> dict[str, Tensor]:
     """The weights to begin with."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     params = {}
     for i, (m, n) in enumerate(pairwise(SIZES), 1):
         params[f"W{i}"] = Tensor(rng.normal(0, m**-0.5, (m, n)), name=f"W{i}")
@@ -148,7 +148,7 @@ class Tour:
             " which remember what is done with them."
         )
         program = self.program(NETWORK, "network.py", "the network and its loss")
-        self.network, self.loss = program["network"], program["loss"]
+        self.network, self.loss = program["network"], program["mean_squared_error"]
         self.show(NETWORK[NETWORK.index("def network") :])
         epochs = 400
         self.say(f"Adam follows the gradient of the loss {epochs} times.")
@@ -223,8 +223,9 @@ class Tour:
     def derive(self) -> None:
         self.section("The backward pass, as a program")
         self.say(
-            "compile(value_and_grad(loss)) writes the derivative of the network down as plain NumPy,"
-            " which reads as one derives it by hand. After the forward pass it says:"
+            "compile(value_and_grad(mean_squared_error)) writes the derivative of the network's loss"
+            " down as plain NumPy, which reads as one derives it by hand. After the forward pass it"
+            " says:"
         )
         self.step = autobp.compile(autobp.value_and_grad(self.loss))
         self.step(self.values(), self.x, self.y)
