@@ -1,15 +1,10 @@
-"""The project as a whole: layers, dependencies, the README."""
+"""The project as a whole: layers and dependencies."""
 
 import ast
-import contextlib
-import io
 import pathlib
-import re
 import subprocess
 import sys
 import tomllib
-
-import pytest
 
 import autobp
 
@@ -98,25 +93,3 @@ def test_every_package_is_installed():
 
 def test_typed():
     assert (PACKAGE / "py.typed").exists()
-
-
-@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="installed without the README")
-def test_readme_blocks_run_and_print_what_they_say(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # which is where they write their files
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```(\w*)\n(.*?)```", text, re.S)
-    names, printed = {}, ""
-    ran = compared = 0
-    for language, block in blocks:
-        if language == "python":
-            out = io.StringIO()
-            with contextlib.redirect_stdout(out):
-                exec(block, names)
-            printed, ran = out.getvalue(), ran + 1
-        elif not language:
-            assert block == printed
-            compared += 1
-    assert ran >= 2
-    assert compared >= 1
-    assert "autobp" in text.splitlines()[0]
-    assert text.index("```python") < 200  # the first example is on the first screen
