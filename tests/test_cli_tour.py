@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -130,6 +131,32 @@ def test_what_it_says_it_wrote_is_there(toured):
             assert "z = w1 * x1 + w2 * x2 + b" in path.read_text()
         else:
             program(path)
+
+
+def test_what_it_says_to_type_can_be_typed(toured, monkeypatch, capsys):
+    commands = re.findall(r"^ {6}(\S.*)", toured[0].split("\nTo go on:\n")[1], re.M)
+    assert len(commands) == 2
+    monkeypatch.chdir(toured[1])
+    for command in commands:
+        name, *rest = shlex.split(command.removeprefix(f"{sys.orig_argv[0]} -m "))
+        assert name.endswith("autobp")
+        assert cli.main(rest) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 10
+
+
+@pytest.mark.parametrize(
+    ("script", "found", "typed"),
+    [
+        (".venv/bin/autobp", None, ".venv/bin/autobp"),
+        ("/opt/venv/bin/autobp", "/opt/venv/bin/autobp", "autobp"),
+        ("/opt/autobp/__main__.py", None, ".venv/bin/python -m autobp"),
+    ],
+)
+def test_how_it_was_called(script, found, typed, monkeypatch):
+    monkeypatch.setattr(tour, "which", lambda name: found)
+    monkeypatch.setattr(sys, "argv", [script, "tour"])
+    monkeypatch.setattr(sys, "orig_argv", [".venv/bin/python", "-m", "autobp"])
+    assert tour.called() == typed
 
 
 @needs_dot

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 import timeit
 from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from shutil import which
 from statistics import median
 from tempfile import TemporaryFile
 from typing import Any
@@ -304,11 +306,14 @@ class Tour:
             print(f"  {path!s:{width}}  {what}")
 
     def next(self) -> None:
+        program = called()
         print(
             f"\nTo go on:\n\n"
             f"  Open {self.folder / 'neuron.html'} in a browser, and step through the chain rule.\n"
-            f'  autobp draw "tanh(a*b + c)" a=2 b=-3 c=1    draws an expression of yours.\n'
-            f"  autobp demo                                 lists {len(demos())} subjects to run."
+            f"  Draw an expression of your own:\n"
+            f'      {program} draw "tanh(a*b + c)" a=2 b=-3 c=1\n'
+            f"  Run one of {len(demos())} demos, each on a subject of its own:\n"
+            f"      {program} demo"
         )
 
     # ── how it is said ────────────────────────────────────────────────────────────────────────────
@@ -349,6 +354,13 @@ class Tour:
         path = self.folder / name
         save(path)
         self.files.append((path, about))
+
+
+def called() -> str:
+    """What to type for this command line: not everybody has activated the environment."""
+    if which("autobp"):
+        return "autobp"
+    return sys.argv[0] if Path(sys.argv[0]).stem == "autobp" else f"{sys.orig_argv[0]} -m autobp"
 
 
 def trained(*args: Any, **options: Any) -> History:
