@@ -146,8 +146,8 @@ class Tour:
         size = sum(p.size for p in self.params.values())
         self.say(
             f"{n} points of two classes, which no straight line separates, and a network of two hidden"
-            f" layers, {'-'.join(map(str, SIZES))}. It is NumPy; but its {size} weights are Tensors,"
-            " which remember what is done with them."
+            f" layers, {'-'.join(map(str, SIZES))}. It is written in NumPy; its {size} weights are"
+            " Tensors, which remember what is done with them."
         )
         program = self.program(NETWORK, "network.py", "the network and its loss")
         self.network, self.loss = program["network"], program["mean_squared_error"]
@@ -183,7 +183,7 @@ class Tour:
     def check(self) -> None:
         self.section("Are the gradients right?")
         self.say(
-            "Central differences tell, which move each weight a little up and down and look at nothing"
+            "Central differences tell: they move each weight a little up and down, and look at nothing"
             " but the loss. At the weights that the network began with:"
         )
         values = {name: p.numpy() for name, p in initial().items()}
