@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from autobp import cli
-from autobp.cli import tour
+from autobp.cli import guide
 from autobp.cost import measuring
 from autobp.data import xor
 
@@ -98,7 +98,7 @@ def test_the_program_it_prints_is_the_gradient(toured):
     shown = re.search(r"( +# backward\n.*?)\n\n\n", text, re.S)[1]
     assert shown in source
     assert "dh1 = np.dot(dh2, W2.T, " in shown
-    values = {name: p.numpy() for name, p in tour.initial().items()}
+    values = {name: p.numpy() for name, p in guide.initial().items()}
     x, y = xor()
     found, slopes = step(values, x, y[:, None])
     network = program(folder / "pictures/network.py")
@@ -153,10 +153,10 @@ def test_what_it_says_to_type_can_be_typed(toured, monkeypatch, capsys):
     ],
 )
 def test_how_it_was_called(script, found, typed, monkeypatch):
-    monkeypatch.setattr(tour, "which", lambda name: found)
+    monkeypatch.setattr(guide, "which", lambda name: found)
     monkeypatch.setattr(sys, "argv", [script, "tour"])
     monkeypatch.setattr(sys, "orig_argv", [".venv/bin/python", "-m", "autobp"])
-    assert tour.called() == typed
+    assert guide.called() == typed
 
 
 @needs_dot
@@ -166,7 +166,7 @@ def test_pictures_that_it_draws_with_graphviz(toured):
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tour, "fit", None)  # nothing is trained
+    monkeypatch.setattr(guide, "fit", None)  # nothing is trained
     (tmp_path / "file").touch()
     assert cli.main(["tour", "--out", str(tmp_path / "file")]) == 1
     said = capsys.readouterr()
@@ -188,8 +188,8 @@ def interrupted(*args, **options):
 
 
 def test_ctrl_c_ends_it_with_what_there_is(tmp_path, monkeypatch, capsys):
-    fit = tour.fit
-    monkeypatch.setattr(tour, "fit", lambda *a, **o: fit(*a, **o, callbacks=[interrupted]))
+    fit = guide.fit
+    monkeypatch.setattr(guide, "fit", lambda *a, **o: fit(*a, **o, callbacks=[interrupted]))
     assert cli.main(["tour", "--out", str(tmp_path)]) == 130
     text = capsys.readouterr().out
     assert listed(text) == [str(tmp_path / "network.py")]
@@ -199,7 +199,7 @@ def test_ctrl_c_ends_it_with_what_there_is(tmp_path, monkeypatch, capsys):
 
 def test_ctrl_c_while_it_measures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measuring.Measured, "run", interrupted)
-    monkeypatch.setattr(tour.Tour, "look", lambda self: None)
+    monkeypatch.setattr(guide.Guide, "look", lambda self: None)
     assert cli.main(["tour", "--out", str(tmp_path)]) == 130
     text = capsys.readouterr().out
     assert listed(text)[-1] == str(tmp_path / "xor_step.py")
@@ -211,7 +211,7 @@ def test_a_graphviz_that_fails(tmp_path, monkeypatch, capsys):
         raise RuntimeError("Graphviz failed (exit code 1): no fonts")
 
     monkeypatch.setattr(sys.modules["autobp.draw.picture"], "render", fails)
-    monkeypatch.setattr(tour.Tour, "derive", interrupted)
+    monkeypatch.setattr(guide.Guide, "derive", interrupted)
     assert cli.main(["tour", "--out", str(tmp_path)]) == 130
     text = capsys.readouterr().out
     assert "neuron.svg is missing: Graphviz failed (exit code 1): no fonts" in text
@@ -221,7 +221,7 @@ def test_a_graphviz_that_fails(tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(os.name != "posix", reason="paths of programs")
 def test_without_dot(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(tour.Tour, "derive", interrupted)
+    monkeypatch.setattr(guide.Guide, "derive", interrupted)
     assert cli.main(["tour", "--out", str(tmp_path)]) == 130
     text = capsys.readouterr().out
     assert "Graphs as PNG need Graphviz itself, your system's package graphviz." in text

@@ -77,7 +77,7 @@ def test_it_begins_with_what_one_needs():
 
 def test_the_picture_is_what_draw_makes(folder):
     def labels(path):
-        return sorted(text.text for text in ElementTree.parse(path).getroot().iter("{*}text"))
+        return sorted(text.text for text in ElementTree.parse(path).getroot().findall(".//{*}text"))
 
     kept = ROOT / "demos/neuron.svg"
     assert f"]({kept.relative_to(ROOT)})" in README
