@@ -14,10 +14,10 @@ ROOT = PACKAGE.parent
 # Each module may import those before it. That is the architecture; a circle cannot be written down.
 LAYERS = [
     "context",
-    "colours",
     "errors",
     "extras",
     "table",
+    "colours",
     "primitive",
     "rules",
     "calculus",
