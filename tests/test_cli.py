@@ -2,7 +2,6 @@
 
 import io
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -55,7 +54,7 @@ def test_what_is_no_demo(capsys):
     assert "there is no demo 'spirl'; did you mean 'spiral'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["fnord"], ["demo", "losses", "--epochs", "0"]])
+@pytest.mark.parametrize("argv", [["--nonsense"], ["fnord"], ["demo", "losses", "--epochs", "0"]])
 def test_wrong_use_is_2(argv, capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(argv)
@@ -184,6 +183,7 @@ def test_an_encoding_that_lacks_the_characters():
     assert "\n  ??.a\n" in done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes a stream before it starts")
 def test_where_there_is_no_stdout():
     done = run("doctor", preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, "")
@@ -199,7 +199,9 @@ def test_a_full_disk():
 
 
 def on_a_terminal(*argv, **environment):
-    """What a command writes to a terminal of 80 columns."""
+    """What a command writes to a terminal."""
+    import pty  # late: it is not everywhere
+
     ours, theirs = pty.openpty()
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TERM")}
     with subprocess.Popen(
@@ -219,6 +221,7 @@ def on_a_terminal(*argv, **environment):
     return found.decode()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
 def test_colours_are_for_terminals_that_have_them():
     argv = ("check", "sin")
     assert "\x1b[32mok\x1b[0m" in on_a_terminal(*argv)

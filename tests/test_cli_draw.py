@@ -37,7 +37,8 @@ def test_they_are_what_python_makes_of_them(text, x, y):
     names = {"sin": np.sin, "tanh": np.tanh, "exp": np.exp, "x": np.float64(x), "y": np.float64(y)}
     with np.errstate(all="ignore"):
         try:
-            expected = eval(text, {"__builtins__": {}}, names)
+            floats = text.replace("2", "2.0")  # whole numbers grow without end
+            expected = eval(floats, {"__builtins__": {}}, names)
         except ArithmeticError:  # of plain numbers
             with pytest.raises(Failure):
                 Expression(text).value({"x": Tensor(x), "y": Tensor(y)})
@@ -242,6 +243,15 @@ def test_a_result_that_is_no_number(tmp_path, capsys):
     assert "no gradients of a result of shape (2,): sum(…) makes a number" in err
     assert cli.main(["draw", "2*a", "a=[1,2]", "-o", str(tmp_path / "p.html")]) == 1
     assert "play() of a result of shape (2,)" in capsys.readouterr().err
+
+
+def test_an_expression_that_begins_with_a_minus(capsys):
+    assert cli.main(["draw", "--", "-a**2", "a=3"]) == 0
+    assert "= negative" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["draw", "-a**2", "a=3"])
+    said = "unrecognized arguments: -a**2; an expression that begins with a minus follows --\n"
+    assert capsys.readouterr().err.endswith(said)
 
 
 @pytest.mark.parametrize(

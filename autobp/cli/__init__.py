@@ -35,7 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in COMMANDS:
         command.add(commands)
     prepare()
-    options = parser.parse_args(argv)
+    options, rest = parser.parse_known_args(argv)
+    if rest:
+        hint = "; an expression that begins with a minus follows --" * (options.command == "draw")
+        wrong = commands.choices.get(options.command, parser)
+        wrong.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
