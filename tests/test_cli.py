@@ -193,7 +193,11 @@ def test_where_there_is_no_stdout():
 def test_a_full_disk():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "autobp", "demo"], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "autobp", "demo"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
         )
     assert (done.returncode, done.stderr) == (1, "autobp demo: No space left on device\n")
 

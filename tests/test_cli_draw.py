@@ -126,6 +126,7 @@ REFUSED = {
     "9" * 5000: "this number is too large",
     "x" * 10_001: "at most 10,000 characters",
     "-" * 9000 + "x": "nested at most 200 levels deep",
+    "x" + "+x" * 300: "nested at most 200 levels deep",
     "x" + "+x" * 4000: "nested at most 200 levels deep",
     "(" * 190 + "sin(" * 100: "too many nested parentheses",
     "\x1b[31mx": "non-printable character U+001B\n  ?[31mx",

@@ -84,13 +84,21 @@ def test_every_activation_is_one(name, trained):
     trained("xor", "--activation", name, "--epochs", "1")
 
 
-def test_the_seed_decides_everything(trained):
-    def losses(seed):
-        found = trained("spiral", "--epochs", "2", "--seed", seed)
-        return [row["loss"] for row in found["history"]]
+def test_optimizers_differ(trained):
+    argv = ("moons", "--lr", "0.01", "--epochs", "2")
+    names = cli.train._OPTIMIZERS
+    losses = {trained(*argv, "--optimizer", name)["training"]["loss"] for name in names}
+    assert len(losses) == len(names)
 
-    assert losses("1") == losses("1")
-    assert losses("1") != losses("2")
+
+@pytest.mark.parametrize("data", ["xor", "spiral"])
+def test_the_seed_decides_everything(data, trained):
+    def losses(seed):
+        found = trained(data, "--epochs", "2", "--seed", seed)
+        return np.array([row["loss"] for row in found["history"]])
+
+    assert np.all(losses("1") == losses("1"))
+    assert np.all(np.abs(losses("1") - losses("2")) > 1e-4)
 
 
 def test_as_text_with_files(capsys, tmp_path):

@@ -43,33 +43,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
+
+    def tell(what: object) -> None:
+        say(f"autobp {options.command}: {what}")
+
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: say(f"autobp {options.command}: {message}")
+            warnings.showwarning = lambda message, *_: tell(message)
             code = int(options.run(options))
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # of `autobp demo | head`; what is flushed at the end goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # of `autobp demo | head`
+        _abandon_stdout()
     except Failure as failure:
-        say(f"autobp {options.command}: {failure}")
+        tell(failure)
         return failure.code
     except MissingExtra as error:
-        say(f"autobp {options.command}: {error}")
+        tell(error)
     except ValueError as error:
         from autobp.data import DataError  # late: with it come the modules of the network
 
         if not isinstance(error, DataError):
             raise
-        say(f"autobp {options.command}: {error}")
+        tell(error)
     except MemoryError:
-        say(f"autobp {options.command}: there is not enough memory for this")
+        tell("there is not enough memory for this")
     except OSError as error:
         what = error.strerror or str(error)
-        what = f"{error.filename}: {what}" if error.filename else what
-        say(f"autobp {options.command}: {what}")
+        tell(f"{error.filename}: {what}" if error.filename else what)
+        try:
+            sys.stdout.flush()
+        except (OSError, AttributeError):
+            _abandon_stdout()
     return 1
+
+
+def _abandon_stdout() -> None:
+    """What is left to be written when Python ends goes nowhere."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
