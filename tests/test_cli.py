@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -157,18 +156,6 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
     monkeypatch.setattr(cli.demo, "run_demo", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["demo", "xor"])
-
-
-def test_a_demo_that_goes_on_after_ctrl_c_still_ends_with_130(a_demo, capsys):
-    a_demo(
-        "import os, signal\n"
-        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    except KeyboardInterrupt: print('part of it')"
-    )
-    before = signal.getsignal(signal.SIGINT)
-    assert cli.main(["demo", "small"]) == 130
-    assert capsys.readouterr().out == "part of it\n"
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_encoding_that_lacks_the_characters():

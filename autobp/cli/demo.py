@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ast
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import Any
 
 from autobp.cli.console import Commands, Failure, command, suggestion
@@ -38,30 +35,8 @@ def run(options: argparse.Namespace) -> int:
         for name, path in found.items():
             print(f"{name:{wide}}  {_about(path)}")
         return 0
-    with _interrupts() as interrupts:
-        run_demo(options.name, options.options)
-    return 130 if interrupts else 0
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Ctrl-C as always, and a note of it: trainings end with it, and demos go on with what there
-    is."""
-    found: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, frame: Any) -> None:
-        found.append(number)
-        signal.default_int_handler(number, frame)
-
-    if before is not signal.default_int_handler or current_thread() is not main_thread():
-        yield found  # somebody else's to decide
-        return
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield found
-    finally:
-        signal.signal(signal.SIGINT, before)
+    run_demo(options.name, options.options)
+    return 0
 
 
 def run_demo(name: str, options: Sequence[str]) -> Any:
