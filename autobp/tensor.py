@@ -140,7 +140,7 @@ def _prefix(primitive: Primitive) -> Callable[..., Any]:
     return operator_
 
 
-def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _comparison(compare: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Callable[..., Any]:
     """Comparisons give plain truth values, and NumPy's at that: of Python's, ~True is −2."""
 
     def compared(self: Tensor, other: Any) -> Any:
@@ -148,7 +148,10 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         recorded = None if listener is None else listener.compared(compare, self, other)
         if recorded is not None:
             return recorded
-        truth = compare(self.bare(), constant(other))
+        x, y = self.bare(), constant(other)
+        if isinstance(x, Variable) or isinstance(y, Variable):
+            return ufunc(x, y)
+        truth = compare(x, y)
         return np.bool_(truth) if type(truth) is bool else truth
 
     return compared
@@ -457,9 +460,9 @@ class Tensor(Variable):
     __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
     __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)
 
-    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
-    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
-    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    __eq__, __ne__ = _comparison(operator.eq, np.equal), _comparison(operator.ne, np.not_equal)
+    __lt__, __le__ = _comparison(operator.lt, np.less), _comparison(operator.le, np.less_equal)
+    __gt__, __ge__ = _comparison(operator.gt, np.greater), _comparison(operator.ge, np.greater_equal)
     # fmt: on
 
     def __pow__(self, other: Any) -> Tensor:

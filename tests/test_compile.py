@@ -5,6 +5,7 @@ import argparse
 import cProfile
 import functools
 import threading
+import warnings
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -186,6 +187,18 @@ def test_numbers_stay_what_they_are():
     check(grad(lambda x: np.sum(x * np.float32([1, 2]))), (2.0,), (3.0,))
     check(grad(lambda x, y: np.sum(x * y), (0, 1)), (np.float32(2), 3.0), (np.float32(3), 2.0))
     check(lambda x: (np.sum(x), x.mean(), float("nan"), None, 1), (np.ones(3),), (np.zeros(3),))
+
+
+def test_truth_values_of_plain_numbers_are_pythons():
+    plain = lambda x: ((x > 0) + (x > 1), ~(x >= 0), -(x > 0), (x < 1) & (x != 0), (x == 2) * x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of ~ on them, in later Pythons
+        check(plain, (2.0,), (0.5,), (-1.0,))
+        check(plain, (2,), (3,))
+    assert compile(lambda x: (x > 0) + (x > 1))(2.0) == 2
+    tensors = lambda t: ((t > 0) + (t > 1)) * t  # and of Tensors they are NumPy's
+    check(grad(tensors), (2.0,), (0.5,), (-1.0,))
+    assert compile(grad(tensors))(2.0) == 1.0
 
 
 def test_values_may_decide_where_numpy_decides():

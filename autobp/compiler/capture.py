@@ -182,7 +182,7 @@ class Recorder:
         static = all(c.static for c in seen)
         steady = isinstance(function, np.ufunc) or _is_steady(function, args)
         if any(type(c.now) is int for c in seen) and not isinstance(function, np.ufunc):
-            steady = False
+            steady = type(result) is bool
         return self._wrapped(step, result, function, seen, static, steady, args, params)
 
     def _wrapped(
@@ -390,20 +390,30 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
     return forward, reflected, in_place
 
 
+def _is_pythons(x: Any) -> bool:
+    return type(x) in (float, int, bool)
+
+
 def _operand(x: Any) -> bool:
     return isinstance(x, Captured | np.ndarray | np.generic | float | int | list | tuple)
 
 
-def _comparison(ufunc: np.ufunc) -> Any:
+def _comparison(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
+    """Of Python's numbers the truth is Python's too: two of them add up to 2."""
+
     def compared(self: Captured, other: Any) -> Any:
-        return self.recorder.call(ufunc, (self, other), {}) if _operand(other) else NotImplemented
+        if not _operand(other):
+            return NotImplemented
+        now = other.now if isinstance(other, Captured) else other
+        numbers = _is_pythons(self.now) and _is_pythons(now)
+        return self.recorder.call(python if numbers else ufunc, (self, other), {})
 
     return compared
 
 
 def _prefix(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
     def operator_(self: Captured) -> Any:
-        function = python if type(self.now) in (float, int) else ufunc
+        function = python if _is_pythons(self.now) else ufunc
         return self.recorder.call(function, (self,), {})
 
     return operator_
@@ -657,9 +667,9 @@ class Captured(Variable):
     __neg__, __pos__ = _prefix(np.negative, operator.neg), _prefix(np.positive, operator.pos)
     __abs__, __invert__ = _prefix(np.absolute, abs), _prefix(np.invert, operator.invert)
 
-    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
-    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
-    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
+    __eq__, __ne__ = _comparison(np.equal, operator.eq), _comparison(np.not_equal, operator.ne)
+    __lt__, __le__ = _comparison(np.less, operator.lt), _comparison(np.less_equal, operator.le)
+    __gt__, __ge__ = _comparison(np.greater, operator.gt), _comparison(np.greater_equal, operator.ge)
     # fmt: on
 
     __hash__ = object.__hash__

@@ -31,6 +31,8 @@ _INFIX: dict[Any, str] = {
     operator.floordiv: "//", operator.mod: "%", operator.pow: "**",
     operator.and_: "&", operator.or_: "|", operator.xor: "^",
     operator.lshift: "<<", operator.rshift: ">>",
+    operator.eq: "==", operator.ne: "!=", operator.lt: "<", operator.le: "<=",
+    operator.gt: ">", operator.ge: ">=",
 }  # fmt: skip
 _PREFIX: dict[Any, str] = {
     np.negative: "-", np.positive: "+", np.invert: "~",
