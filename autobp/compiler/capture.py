@@ -20,6 +20,7 @@ import numpy as np
 
 from autobp import reverse
 from autobp.compiler.compiled import CaptureError, Changed
+from autobp.compiler.effects import check_call
 from autobp.compiler.program import Program, Step, mapped
 from autobp.context import clock, current, user_line
 from autobp.errors import label
@@ -83,11 +84,13 @@ _STEADY = {
     fliplr flipud roll rot90 tril triu diag diagflat diff ptp median where isclose count_nonzero
     zeros_like ones_like full_like empty_like copy nan_to_num dot vdot inner outer tensordot
     einsum kron cross searchsorted digitize average logical_and matrix_transpose nansum nanmean
-    nanmax nanmin isin sinc real imag cumulative_sum cumulative_prod
+    nanmax nanmin isin sinc real imag cumulative_sum cumulative_prod array
     """.split()  # noqa: SIM905
 }
 _STEADY |= {np.linalg.norm, np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.cholesky}
 _STEADY |= {p.function for p in _WHOLE}
+
+_WHOLE_NUMBERS = (operator.add, operator.sub, operator.mul)  # of which whole numbers make others
 
 _ASKS_SHAPE = (np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type)
 _ASSIGNS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
@@ -152,11 +155,8 @@ class Recorder:
     ) -> Any:
         """Carry a call out and write it down."""
         args, params = tuple(args), dict(params)
-        if threading.get_ident() != self.thread:
-            raise Changed(
-                f"{_named(function)} at {user_line()} uses a Tensor that a compiled function is being"
-                " written down with, in another thread"
-            )
+        if self.is_elsewhere:
+            return self.meanwhile(function, args, params)
         if self.closed or any(c.recorder is not self for c in _captured((args, params))):
             raise CaptureError(
                 f"{_named(function)} at {user_line()} uses an array of a call that is over: a compiled"
@@ -182,8 +182,28 @@ class Recorder:
         static = all(c.static for c in seen)
         steady = isinstance(function, np.ufunc) or _is_steady(function, args)
         if any(type(c.now) is int for c in seen) and not isinstance(function, np.ufunc):
-            steady = type(result) is bool
+            steady = type(result) is bool or function in _WHOLE_NUMBERS
+            steady |= function is operator.pow and type(args[0]) is float
         return self._wrapped(step, result, function, seen, static, steady, args, params)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is another thread that asks, which shares a Tensor with this one."""
+        return threading.get_ident() != self.thread
+
+    def meanwhile(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
+        """A call by another thread, for which a Tensor has the value that it had before."""
+
+        def before(c: Captured) -> Any:
+            if c.step.is_argument and not c.version:
+                return c.now
+            raise Changed(
+                f"{_named(function)} at {user_line()} uses a Tensor that a compiled function changes,"
+                " in another thread"
+            )
+
+        args, params = mapped(before, (args, params), Captured)
+        return function(*args, **params)
 
     def _wrapped(
         self,
@@ -285,8 +305,11 @@ class Recorder:
     # ── names ─────────────────────────────────────────────────────────────────────────────────────
 
     def watch(self, frame: FrameType, event: str, result: Any) -> None:
-        """A profiler that learns what functions call their arrays, as they return. What an outer
-        function calls one counts more, so the last to speak is heard."""
+        """A profiler that sees effects before they happen, and learns what functions call their
+        arrays, as they return. What an outer function calls one counts more, so the last to speak is
+        heard."""
+        if event == "c_call":
+            check_call(frame, result)
         if event != "return":
             return
         if frame.f_code is _SWEEP and result is not None:
@@ -371,7 +394,8 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
         if kinds <= {int, bool}:
             return self.recorder.call(python, (x, y), {})
         if kinds <= {float, int, bool}:
-            if ufunc in (np.add, np.subtract, np.multiply):
+            fades = ufunc is np.power and type(x) is float and 0 < x <= 1 and type(y.now) is int
+            if fades or ufunc in (np.add, np.subtract, np.multiply):
                 return self.recorder.call(python, (x, y), {})
             return self.recorder.call(ufunc, (x, y), {}).settled()
         if ufunc is np.power and isinstance(x, Captured) and isinstance(y, int | float) and x.ndim:
@@ -464,6 +488,9 @@ class Captured(Variable):
             if isinstance(a, Tensor):
                 return a.apply(primitive, args, params)
         recorder = self.recorder
+        if recorder.is_elsewhere:
+            now = recorder.meanwhile(primitive.function, args, params)
+            return Tensor(now, requires_grad=False)
         if primitive is indexing.getitem:
             return recorder.call(operator.getitem, (*args, params["index"]), {})
         if primitive is arithmetic.astype:
@@ -482,10 +509,11 @@ class Captured(Variable):
         return self.recorder.call(function, args, {})
 
     def beside(self, args: Sequence[Any]) -> None:
-        self.recorder.meets(args)
+        if not self.recorder.is_elsewhere:
+            self.recorder.meets(args)
 
-    def bare(self) -> Captured:
-        return self
+    def bare(self) -> Any:
+        return self.now if self.recorder.is_elsewhere else self
 
     def settled(self) -> Any:
         if self.dtype.kind in "iu":
@@ -534,6 +562,8 @@ class Captured(Variable):
             base, _, _, (_, index), _ = self.origin
             base.become(self.recorder.call(put, (base, index, changed), {}), what)
             return self
+        if type(changed.now) is not np.ndarray:  # of arrays without dimensions NumPy makes numbers
+            changed = self.recorder.call(np.array, (changed,), {})
         self.step, self.now = changed.step, changed.now
         self.version += 1
         return self
@@ -587,6 +617,8 @@ class Captured(Variable):
 
     def _decides(self, what: str, value: Any) -> Any:
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
+        if self.recorder.is_elsewhere:
+            return value
         if self.static or _asked_by_library():
             if type(value) is bool and self.dtype.kind != "b":
                 return bool(self != 0)
@@ -628,6 +660,8 @@ class Captured(Variable):
 
     def _shown(self, now: Any, what: str, way_out: str) -> Any:
         """The numbers, for the library's messages only, after which no program is made of this."""
+        if self.recorder.is_elsewhere:
+            return now
         error = _refused(self, what, way_out)
         if not _asked_by_library():
             raise error

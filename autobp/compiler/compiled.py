@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
     from autobp.compiler.program import Program
 
-__all__ = ["CaptureError", "Changed", "Compiled", "compile"]
+__all__ = ["CaptureError", "Changed", "Compiled", "Premature", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,6 +40,10 @@ class CaptureError(TypeError):
 
 class Changed(ValueError):
     """The program was written down for other values, shapes or dtypes than those it met."""
+
+
+class Premature(Exception):
+    """What an optimizer remembers was only made in this call: the next one can be written down."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,12 @@ class Compiled(Generic[F]):
         entries = self._entries
         with _WRITING:
             if self._entries is entries:
-                entry, result = written_down(
-                    self.function, self.__name__, args, kwargs, self.settings
-                )
+                try:
+                    entry, result = written_down(
+                        self.function, self.__name__, args, kwargs, self.settings
+                    )
+                except Premature:
+                    return self.function(*args, **kwargs)
                 self._entries = [entry, *entries[: MOST - 1]]
                 return result
         return self(*args, **kwargs)  # another thread wrote one meanwhile

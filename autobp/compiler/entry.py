@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import inspect
 import math
 import re
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
-from autobp.compiler.compiled import CaptureError, Changed, Settings, differentiated
+from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
+from autobp.compiler.effects import Randomness, check_surroundings
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
@@ -40,6 +42,10 @@ class _Arguments:
         self.numbers: dict[int, str] = {id(v): k for k, v in self.objects.items()}
         self.bindings: list[tuple[Step, str]] = []  # what is within a nest, and where
         self.tensors: dict[Tensor, _Held] = {}
+        self.live: list[_Live] = []
+        self.stateful: list[Any] = []  # what has live entries
+        self.generators: dict[np.random.Generator, Any] = {}  # and what stands for them
+        self.replaced: list[tuple[Any, Any, Any]] = []  # owners, keys, and what was there
         self.nests: list[tuple[str, Any, dict[Any, Any]]] = []  # given, and with what in them
 
     def known(self, thing: Any) -> str:
@@ -86,9 +92,7 @@ class _Arguments:
             return self.argument(x, where, name)
         if kind is np.random.Generator:
             self.tests.append(f"type({where}) is {self.known(kind)}")
-            rng = self.recorder.generator(x, name)
-            self.bindings.append((rng._handle.step, where))
-            return rng
+            return self.generator(x, where, name)
         if kind is str:
             self.tests.append(f"type({where}) is str and {where} == {x!r}")
         else:
@@ -110,6 +114,49 @@ class _Arguments:
         self.bindings.append((captured.step, where))
         return captured
 
+    def generator(self, rng: np.random.Generator, where: str, name: str) -> Any:
+        draws = self.generators[rng] = self.recorder.generator(rng, name)
+        self.bindings.append((draws._handle.step, where))
+        return draws
+
+    def held_generator(self, thing: Thing) -> None:
+        """A generator that an object holds is replaced there until the end."""
+        rng = thing.value
+        draws = self.generators.get(rng) or self.generator(rng, self.known(rng), str(thing.key))
+        self.replaced.append((thing.owner, thing.key, rng))
+        thing.owner[thing.key] = draws
+
+    def take_live(self, stateful: Any) -> None:
+        """What an optimizer remembers, and its rates, are arguments too."""
+        self.stateful.append(stateful)
+        for owner, key in stateful.live_entries():
+            value, where = owner[key], f"{self.known(owner)}[{key!r}]"
+            if isinstance(value, np.ndarray):
+                self.tests += self.plain(value, where)
+            elif isinstance(value, float):
+                self.tests.append(f"isinstance({where}, float | int) and 0 <= {where} < 1e999")
+                where, value = f"float({where})", float(value)
+            else:
+                self.tests.append(f"type({where}) is int")
+            captured = self.argument(value, where, key)
+            captured.borrowed = False
+            self.live.append(_Live(owner, key, owner[key], captured, captured.step))
+            owner[key] = captured
+
+    def put_back(self) -> bool:
+        """Put back what was replaced, but for Tensors. Whether something is remembered now that was
+        not there to be an argument."""
+        for owner, key, value in self.replaced:
+            owner[key] = value
+        for entry in self.live:
+            entry.release()
+        known = {(id(entry.owner), entry.key) for entry in self.live}
+        found = [entry for stateful in self.stateful for entry in stateful.live_entries()]
+        new = [(owner, key) for owner, key in found if (id(owner), key) not in known]
+        for owner, key in new:
+            del owner[key]
+        return bool(new)
+
     def tensor(self, t: Tensor, where: str, name: str) -> Tensor:
         """A Tensor is given as it is, with its value and its gradient captured until the end."""
         if t in self.tensors:
@@ -117,20 +164,25 @@ class _Arguments:
             return t
         tests = [f"type({where}) is Tensor and {where}.primitive is None"]
         tests += [f"{where}.level == {t.level}", *self.plain(t.value, f"{where}.value")]
-        held = self.tensors[t] = _Held(t, where, t.value, t.grad, tests)
+        tests.append(f"{where}.hooks is {self.known(t.hooks)}")
+        captured = self.argument(t.value, f"{where}.value", t.name or name)
+        captured.borrowed = False
+        self.tensors[t] = _Held(t, where, t.value, t.grad, tests, captured, captured.step)
         self.recorder.known.add(t)
-        t.value = held.captured = self.argument(t.value, f"{where}.value", t.name or name)
+        t.value = captured
         if t.grad is None:
             tests.append(f"{where}.grad is None")
         else:
             tests += self.plain(t.grad, f"{where}.grad")
             t.grad = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
             t.grad.borrowed = False
-        held.captured.borrowed = False
         return t
 
     def around(self, thing: Thing) -> None:
         """What the function finds around it. Tensors among that are arguments too."""
+        if thing.live:
+            self.take_live(thing.value)
+            return
         owner, value = self.known(thing.owner), thing.value
         same = "==" if thing.expression == "len(o)" else "is"
         test = f"{thing.expression.replace('o', owner, 1)} {same} {self.known(value)}"
@@ -141,6 +193,8 @@ class _Arguments:
             self.tensors[value].tests.append(test)
         else:
             self.tests.append(test)
+            if type(value) is np.random.Generator and thing.key is not None:
+                self.held_generator(thing)
 
     def plain(self, x: Any, where: str) -> list[str]:
         """Tests of the type of a value, and of the shape and dtype of an array."""
@@ -161,7 +215,8 @@ class _Held:
     value: Any
     grad: Any
     tests: list[str]
-    captured: Any = None
+    captured: Any
+    step: Step  # the argument
     found: bool = False  # around the function, and not handed over
 
     def release(self) -> tuple[Any, Any]:
@@ -172,6 +227,31 @@ class _Held:
         if isinstance(grad, Captured) and grad.step.is_argument:
             grad = self.grad  # as it was
         return value, grad
+
+
+@dataclass
+class _Live:
+    """An entry of a dict that steps read and change: a rate, a number of steps, an average."""
+
+    owner: dict[Any, Any]
+    key: Any
+    value: Any
+    captured: Any
+    step: Step  # the argument
+    became: Any = None
+
+    def release(self) -> None:
+        self.became, self.owner[self.key] = self.owner[self.key], self.value
+
+    @property
+    def is_changed(self) -> bool:
+        return self.became is not self.captured or self.became.version > 0
+
+    def update(self, value: Any) -> None:
+        if type(self.value) is not np.ndarray:
+            self.owner[self.key] = value
+        elif value is not self.owner[self.key]:
+            self.owner[self.key][...] = value
 
 
 def update(t: Tensor, value: Any, grad: Any) -> None:
@@ -223,7 +303,9 @@ def written_down(
     arguments = _Arguments(recorder)
     parameters = [*parameter_names(function, args, kwargs), *kwargs]
     around = list(surroundings(function))
-    profiler, drawn = sys.getprofile(), random_state(around)
+    profiler, collecting = sys.getprofile(), gc.isenabled()
+    randomness = None
+    gc.disable()  # whose callbacks would be taken for the function's doing
     try:
         given = [
             arguments.take(x, parameter, parameter)
@@ -231,19 +313,34 @@ def written_down(
         ]
         for thing in around:
             arguments.around(thing)
+        randomness = Randomness(around, arguments.generators)
         if profiler is None:  # there is room for one only; without it names are poorer
             sys.setprofile(recorder.watch)
         result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
         returns = transformed(partial(_returned, recorder), result)
+    except BaseException:
+        if randomness is not None:
+            randomness.rewind()
+        raise
     finally:
         if profiler is None:
             sys.setprofile(None)
+        if collecting:
+            gc.enable()
         recorder.closed = True
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
-    if recorder.spoilt is not None:
-        raise recorder.spoilt
-    check_random(drawn, around)
-    arguments.check_nests()
+        early = arguments.put_back()
+    try:
+        if early:
+            raise Premature
+        if recorder.spoilt is not None:
+            raise recorder.spoilt
+        randomness.check()
+        check_surroundings(around)
+        arguments.check_nests()
+    except BaseException:
+        randomness.rewind()
+        raise
 
     returns = _written_plainly(returns)
     read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
@@ -256,7 +353,13 @@ def written_down(
         arguments.tests += held.tests
         changes.append((value.step if changed else None, _returned(recorder, grad)))
         update(held.tensor, value.now if changed else None, _made(grad))
-    program = recorder.program((returns, changes) if changes else returns)
+    live = [number for number in arguments.live if number.is_changed]
+    if changes or live:
+        returns = (returns, changes, [_returned(recorder, number.became) for number in live])
+        for number in live:
+            number.update(_made(number.became))
+    arguments.live = live
+    program = recorder.program(returns)
     entry = Entry(program, name, parameters, arguments, result, settings)
     return entry, transformed(_made, result)
 
@@ -295,30 +398,6 @@ def _made(y: Any) -> Any:
     return y.copy() if isinstance(y, np.ndarray) and y.base is not None else own(y)
 
 
-def random_state(around: Any) -> list[tuple[str, str]]:
-    """The states of the generators of random numbers that are not arguments."""
-    state = np.random.get_state(legacy=False)
-    states = [("np.random", f"{state['state']['pos']} {state['state']['key'].tobytes()!r}")]
-    if "random" in sys.modules:
-        states.append(("random", repr(sys.modules["random"].getstate())))
-    for _, _, value in around:
-        if isinstance(value, np.random.Generator):
-            states.append(("a generator that it did not receive", repr(value.bit_generator.state)))
-        elif isinstance(value, np.random.RandomState):
-            key = value.get_state(legacy=False)["state"]
-            states.append(("a RandomState", f"{key['pos']} {key['key'].tobytes()!r}"))
-    return states
-
-
-def check_random(before: list[tuple[str, str]], around: Any) -> None:
-    for (source, old), (_, new) in zip(before, random_state(around), strict=False):
-        if old != new:
-            raise CaptureError(
-                f"compile cannot capture a draw from {source}: the program would repeat the numbers of"
-                " this call; pass a generator, np.random.default_rng(), as an argument"
-            )
-
-
 class Entry:
     """A program, its text and the functions made of it, one for each call that runs at the time."""
 
@@ -334,9 +413,8 @@ class Entry:
         given = {
             s for s, where in arguments.bindings if _within(where, parameters, settings.donate)
         }
-        given |= {held.captured.step for held in arguments.tensors.values()}
         self.program = own_results(optimized(program), program)
-        self.plan = planned(self.program, given, settings.reuse)
+        self.plan = planned(self.program, given, _updated(self.program, arguments), settings.reuse)
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters
         self.arguments = arguments
@@ -366,6 +444,8 @@ class Entry:
         self._like = transformed(_outline, result)
         tensors = [held.where for held in arguments.tensors.values()]
         self._tensors = _finder(parameters, arguments, tensors) if tensors else None
+        self._live = arguments.live
+        self._changes = bool(tensors or self._live)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -376,10 +456,13 @@ class Entry:
             result = run(*args, **kwargs)
         finally:
             self._free.append(run)
-        if self._tensors is not None:
-            result, changes = result
-            for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
-                update(t, *change)
+        if self._changes:
+            result, changes, became = result
+            if self._tensors is not None:
+                for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
+                    update(t, *change)
+            for number, value in zip(self._live, became, strict=True):
+                number.update(value)
         if not self._wraps:
             return result
         values = (y for _, y in leaves(result))
@@ -480,6 +563,16 @@ def _finder(
     space = dict(arguments.objects)
     exec(f"def found({', '.join(parameters)}):\n    return [{', '.join(wheres)}]", space)
     return space["found"]
+
+
+def _updated(program: Program, arguments: _Arguments) -> dict[Step, Step]:
+    """The results that take the place of an argument, with it."""
+    if not arguments.tensors and not arguments.live:
+        return {}
+    _, changes, became = program.returns
+    pairs = [(value, held.step) for held, (value, _) in zip(arguments.tensors.values(), changes)]
+    pairs += [(value, entry.step) for entry, value in zip(arguments.live, became)]
+    return {value: step for value, step in pairs if isinstance(value, Step)}
 
 
 def _within(where: str, parameters: Sequence[str], donate: Sequence[int]) -> bool:

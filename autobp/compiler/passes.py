@@ -534,7 +534,7 @@ _TAME = {
 
 #: Functions whose results never share memory with what they are given.
 FRESH = {
-    as_type, put, placed, draw, operator.pow, np.copy, np.sum, np.mean, np.prod, np.var, np.std,
+    as_type, put, placed, draw, operator.pow, np.array, np.copy, np.sum, np.mean, np.prod, np.var, np.std,
     np.max, np.min, np.cumsum, np.cumprod, np.argmax, np.argmin, np.argsort, np.sort,
     np.concatenate, np.stack, np.where, np.dot, np.tensordot, np.clip, np.linalg.inv,
     np.linalg.solve,

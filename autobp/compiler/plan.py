@@ -8,7 +8,7 @@ work is done in the place of an operand that nobody needs any more.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class Place:
     first: int  # the steps between which it is needed
     last: int
     kind: str  # room: of the program. own: made by NumPy. argument: the caller's, given away.
+    argument: Step | None = None
     start: int = 0
 
 
@@ -62,9 +63,15 @@ def takes_out(step: Step) -> bool:
     return reduces and isinstance(x, Step) and x.dtype == step.dtype
 
 
-def planned(program: Program, given: Iterable[Step] = (), reuse: bool = False) -> Plan:
-    """Places for the steps of a program. Arguments that are given away may be overwritten; results
-    are put in the room only if they may be overwritten by the next call."""
+def planned(
+    program: Program,
+    given: Iterable[Step] = (),
+    updated: Mapping[Step, Step] | None = None,
+    reuse: bool = False,
+) -> Plan:
+    """Places for the steps of a program. Arguments that are given away may be overwritten, and so
+    may those that are `updated`, by the results that are to take their place; results are put in the
+    room only if they may be overwritten by the next call."""
     steps, results = program.steps, set(program.results)
     given = set(given)
     roots = _roots(program)
@@ -78,14 +85,18 @@ def planned(program: Program, given: Iterable[Step] = (), reuse: bool = False) -
             last[root] = len(steps)
     checks = max((i for i, s in enumerate(steps) if s in program.kept), default=-1)
 
+    over = _written_over(program, updated or {}, last, checks)
+
     plan = Plan()
     places: list[Place] = []
     for i, step in enumerate(steps):
         if not step.is_array or roots.get(step, (step,)) != (step,):
             continue
         end = last.get(step, i)
-        place = None
-        if is_elementwise(step):
+        place = over.get(step)
+        if place is not None:
+            plan.inside.add(step)
+        elif is_elementwise(step):
             for s in step.args:
                 if not _same_form(s, step) or last.get(s) != i or roots.get(s, (s,)) != (s,):
                     continue
@@ -93,7 +104,7 @@ def planned(program: Program, given: Iterable[Step] = (), reuse: bool = False) -
                     place = plan.places[s]
                     break
                 if s in given and i > checks and step in results:
-                    place = Place(step.nbytes, i, end, "argument")
+                    place = Place(step.nbytes, i, end, "argument", s)
                     break
             if place is not None:
                 plan.inside.add(step)
@@ -108,6 +119,34 @@ def planned(program: Program, given: Iterable[Step] = (), reuse: bool = False) -
             plan.places[step] = place
     _settle(plan, places, len(steps))
     return plan
+
+
+def _written_over(
+    program: Program, updated: Mapping[Step, Step], last: Mapping[Step, int], checks: int
+) -> dict[Step, Place]:
+    """The steps that are done in the place of an argument: those that lead, one in the place of the
+    other, from its last use to the result that replaces it."""
+    at = {step: i for i, step in enumerate(program.steps)}
+    found: dict[Step, Place] = {}
+    for result, argument in updated.items():
+        after: dict[Step, Step] = {}
+        todo = [result]
+        while todo:
+            step = todo.pop()
+            if not is_elementwise(step) or not _same_form(argument, step) or at[step] <= checks:
+                continue
+            if argument in step.args and last.get(argument) == at[step]:
+                place = Place(argument.nbytes, at[step], len(at), "argument", argument)
+                while step is not result:
+                    found[step] = place
+                    step = after[step]
+                found[result] = place
+                break
+            for s in step.args:
+                if s in at and last.get(s) == at[step]:
+                    after[s] = step
+                    todo.append(s)
+    return found
 
 
 def _same_form(s: Any, step: Step) -> bool:

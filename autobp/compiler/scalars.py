@@ -23,6 +23,7 @@ from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
 from autobp.compiler.compiled import Changed, Settings, differentiated
+from autobp.compiler.effects import Randomness
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
@@ -74,14 +75,14 @@ class Numbers:
         parameters = [*arrays.parameter_names(function, args, kwargs), *kwargs]
         values = [*args, *kwargs.values()]
         around = list(surroundings(function))
-        drawn = arrays.random_state(around)
+        randomness = Randomness(around, ())
         try:
             form = Form(parameters, values, where, around, {float, np.float64, int})
             groups, result = _recorded(recipe.function, args, kwargs, form)
         except Ungrouped:  # whole numbers may be what loops and indices need: then they are fixed
             form = Form(parameters, values, where, around, {float, np.float64})
             groups, result = _recorded(recipe.function, args, kwargs, form)
-        arrays.check_random(drawn, around)
+        randomness.check()
         if recipe.title and result is not _NUMBER:
             raise Ungrouped
 
@@ -263,7 +264,7 @@ class Form:
         self.lines.append((f"if not ({test}): raise Changed", True))
 
     def around(self, thing: Thing) -> None:
-        if isinstance(thing.value, Tensor):
+        if isinstance(thing.value, Tensor) or thing.live:
             raise Ungrouped
         owner, value = self.named(thing.owner), self.named(thing.value)
         same = "==" if thing.expression == "len(o)" else "is"

@@ -84,9 +84,11 @@ class Writer:
                     self.helper(function)
         self.inline = {s for s in program.steps if _is_turn(s)} - set(program.results)
         self.after = self.successors()
-        for step in program.arguments:
-            if step in self.after:
-                self.names[self.after[step]] = self.names[step]
+        for argument in program.arguments:
+            step = argument
+            while step in self.after:
+                step = self.after[step]
+                self.names[step] = self.names[argument]
         for step in program.steps:
             if step in self.names or step in self.inline:
                 continue
@@ -110,7 +112,7 @@ class Writer:
             if step in self.plan.inside and step.function in _INFIX and len(step.args) == 2:
                 a, place = step.args[0], self.plan.places[step]
                 if isinstance(a, Step) and (
-                    self.plan.places.get(a) is place or (place.kind == "argument" and a.is_argument)
+                    self.plan.places.get(a) is place or a is place.argument
                 ):
                     found[a] = step
         return found
@@ -185,7 +187,7 @@ class Writer:
             s
             for s in step.args
             if isinstance(s, Step)
-            and (self.plan.places.get(s) is place or (place.kind == "argument" and s.is_argument))
+            and (self.plan.places.get(s) is place or s is place.argument)
             and (s.shape, s.dtype) == (step.shape, step.dtype)
         )
         return [f"{name} = {self.call(step, self.names[inside])}"]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autobp.compiler.compiled import Compiled
 from autobp.tensor import Tensor
 
 __all__ = ["Thing", "surroundings"]
@@ -27,91 +28,145 @@ class Thing(NamedTuple):
     expression: str  # of an object that it calls `o`
     owner: Any  # that object
     value: Any
+    key: Any = None  # its place in the owner, if that is a dict that objects hold
+    live: bool = False  # it has `live_entries`, which are changed by steps and read at each call
 
 
 def surroundings(function: Callable[..., Any]) -> Iterator[Thing]:
     """The variables that a function, and those that it calls, read from around them: numbers, arrays
     and Tensors, also in nests and in the attributes of objects; and the functions themselves."""
-    seen: set[int] = set()
-    todo: list[Any] = [function]
-    while todo:
-        f = todo.pop()
-        if id(f) in seen:
-            continue
-        seen.add(id(f))
+    return _Search(function).things()
+
+
+class _Search:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.seen: set[int] = set()
+        self.todo: list[Any] = [function]
+        self.live: set[tuple[int, Any]] = set()
+
+    def things(self) -> Iterator[Thing]:
+        while self.todo:
+            f = self.todo.pop()
+            if id(f) not in self.seen:
+                self.seen.add(id(f))
+                for thing in self.of(f):
+                    yield from self.around(thing)
+
+    def of(self, f: Any) -> Iterator[Thing]:
+        """What one object reads. Other objects that it leads to are looked at later."""
         if isinstance(f, functools.partial):
-            todo += [f.func, *f.args, *f.keywords.values()]
+            self.todo += [f.func, *f.args, *f.keywords.values()]
         elif isinstance(f, types.MethodType):
-            todo += [f.__func__, f.__self__]
+            self.todo += [f.__func__, f.__self__]
+            yield from self.methods(type(f.__self__), [f.__name__])
         elif isinstance(f, types.FunctionType):
-            todo += f.__defaults__ or ()
-            for thing in _variables(f):
-                yield from _around(thing, todo, seen)
+            self.todo += f.__defaults__ or ()
+            yield from _variables(f)
+        elif isinstance(f, Compiled):
+            self.todo.append(f.function)
         elif isinstance(f, types.ModuleType | type | types.BuiltinFunctionType | np.ufunc):
-            continue
+            return
         elif type(f) in _NESTS:
-            for thing in _entries(f):
-                yield from _around(thing, todo, seen)
+            yield from _entries(f)
         elif hasattr(f, "__dict__") and not _foreign(type(f)):
-            attributes = vars(f)
+            yield from self.attributes(f)
+            yield from self.methods(type(f), ["__call__", "forward"])
+
+    def attributes(self, f: Any) -> Iterator[Thing]:
+        attributes = vars(f)
+        if hasattr(type(f), "live_entries"):
+            self.live |= {(id(owner), key) for owner, key in f.live_entries()}
+            yield Thing("o", f, f, live=True)
+        else:
             yield Thing("len(o)", attributes, len(attributes))
-            for name, value in attributes.items():
-                yield from _around(Thing(f"o.get({name!r})", attributes, value), todo, seen)
-            if not _ours(type(f)):
-                todo.append(vars(type(f)).get("__call__"))
+        for name, value in attributes.items():
+            if name[0] != "_" or not hasattr(type(f), "live_entries"):
+                yield Thing(f"o.get({name!r})", attributes, value, name)
 
+    def methods(self, kind: type, names: list[str]) -> Iterator[Thing]:
+        """The methods of a user's class that are called, and the attributes of the class."""
+        classes = [c for c in kind.__mro__ if not _ours(c) and not _foreign(c)]
+        known: set[str] = set()
+        while names:
+            name = names.pop()
+            if name in known:
+                continue
+            known.add(name)
+            for c in classes:
+                value = vars(c).get(name)
+                value = getattr(value, "fget", getattr(value, "__func__", value))
+                if isinstance(value, types.FunctionType):
+                    self.todo.append(value)
+                    names += value.__code__.co_names
+                elif isinstance(value, _PLAIN) and value is not None:
+                    yield Thing(f"o.get({name!r})", vars(c), value)
 
-def _around(thing: Thing, todo: list[Any], seen: set[int]) -> Iterator[Thing]:
-    value = thing.value
-    if isinstance(value, _PLAIN):
-        yield thing
-    elif isinstance(value, _CALLABLE):
-        todo.append(value)
-        if not _ours(value):
+    def around(self, thing: Thing) -> Iterator[Thing]:
+        value = thing.value
+        if (id(thing.owner), thing.key) in self.live:
+            return
+        if thing.live:
             yield thing
-    elif type(value) in _NESTS:
-        if id(value) not in seen and len(value) <= _MANY:
-            seen.add(id(value))
+        elif isinstance(value, _PLAIN):
             yield thing
-            if type(value) is not tuple:
-                yield Thing("len(o)", value, len(value))
-            for entry in _entries(value):
-                yield from _around(entry, todo, seen)
-    elif not isinstance(value, types.ModuleType | type):
-        todo.append(value)
+            if isinstance(value, Tensor):
+                self.todo += [hook.call for hook in value.hooks]
+        elif isinstance(value, _CALLABLE):
+            self.todo.append(value)
+            if not _ours(value):
+                yield thing
+        elif type(value) in _NESTS:
+            if id(value) not in self.seen and len(value) <= _MANY:
+                self.seen.add(id(value))
+                yield thing
+                if type(value) is not tuple:
+                    yield Thing("len(o)", value, len(value))
+                for entry in _entries(value):
+                    yield from self.around(entry)
+        elif not isinstance(value, types.ModuleType | type):
+            self.todo.append(value)
 
 
 def _entries(nest: Any) -> Iterator[Thing]:
     if type(nest) is dict:
         for key, value in nest.items():
             if isinstance(key, str | int):
-                yield Thing(f"o.get({key!r})", nest, value)
+                yield Thing(f"o.get({key!r})", nest, value, key)
     else:
         for i, value in enumerate(nest):
             yield Thing(f"o[{i}]", nest, value)
 
 
 def _variables(f: types.FunctionType) -> Iterator[Thing]:
+    found = []
     for cell in f.__closure__ or ():
         try:
-            yield Thing("o.cell_contents", cell, cell.cell_contents)
+            found.append(Thing("o.cell_contents", cell, cell.cell_contents))
         except ValueError:  # not filled yet
             continue
-    if _ours(f) or _foreign(f):
-        return
-    codes = [f.__code__]
+    codes: list[types.CodeType] = [f.__code__]
+    names: list[str] = []
     while codes:
         code = codes.pop()
         codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-        for name in code.co_names:
-            if name in f.__globals__:
-                yield Thing(f"o.get({name!r})", f.__globals__, f.__globals__[name])
+        names += code.co_names
+    if not _ours(f) and not _foreign(f):
+        found += [_named(f.__globals__, name) for name in names if name in f.__globals__]
+    for thing in found:
+        yield thing
+        module = thing.value
+        if isinstance(module, types.ModuleType) and not _foreign(module) and not _ours(module):
+            yield from (_named(vars(module), name) for name in names if name in vars(module))
+
+
+def _named(variables: dict[str, Any], name: str) -> Thing:
+    return Thing(f"o.get({name!r})", variables, variables[name])
 
 
 def _foreign(f: Any) -> bool:
-    """Whether a function or a class is Python's own or comes from an installed package: what those
-    keep for themselves is theirs."""
-    name = getattr(f, "__module__", None) or ""
+    """Whether a function, a class or a module is Python's own or comes from an installed package:
+    what those keep for themselves is theirs."""
+    name = _module(f)
     if _ours(f):
         return False
     file = getattr(sys.modules.get(name), "__file__", None) or ""
@@ -119,4 +174,9 @@ def _foreign(f: Any) -> bool:
 
 
 def _ours(f: Any) -> bool:
-    return (getattr(f, "__module__", None) or "").partition(".")[0] in ("autobp", "numpy")
+    return _module(f).partition(".")[0] in ("autobp", "numpy")
+
+
+def _module(f: Any) -> str:
+    name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
+    return name or ""

@@ -6,7 +6,6 @@ done in place, in room that is kept from step to step.
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,13 +21,13 @@ State = dict[str, Any]
 def _memory(state: State, name: str, x: np.ndarray, start: float = 0.0) -> np.ndarray:
     """An array that is remembered of a parameter, made when it is first asked for."""
     if name not in state:
-        state[name] = np.full(x.shape, start, x.dtype)
+        state[name] = np.full_like(x, start)
     return state[name]
 
 
 def _tick(state: State) -> int:
     """The number of this step, from 1."""
-    state["step"] = step = int(state.get("step", 0)) + 1
+    state["step"] = step = state.get("step", 0) + 1
     return step
 
 
@@ -328,7 +327,7 @@ class Adam(Optimizer):
         room *= 1 - beta2
         s += room
         np.sqrt(s, out=room)
-        room /= math.sqrt(1 - beta2**t)
+        room /= (1 - beta2**t) ** 0.5
         room += eps
         np.divide(m, room, out=room)
         room *= lr / (1 - beta1**t)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autobp.optim.option import Check, at_least_zero, count
+from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
 __all__ = ["Optimizer", "Params", "listed", "titled"]
@@ -73,9 +74,12 @@ class Optimizer:
                     moves.append((p, self._gradient(p, i, k), options))
         for p, g, options in moves:
             x = p.data
-            if type(x) is not np.ndarray:
-                x = np.array(x)
-            self.update(x, g, self.state.setdefault(p, {}), **options)
+            if not isinstance(x, np.ndarray):
+                x = np.copy(x)
+            state = self.state.get(p, {})
+            self.update(x, g, state, **options)
+            if state:
+                self.state[p] = state
             p.data = x  # the same array as a rule: results computed from the old values are stale
 
     def zero_grad(self) -> None:
@@ -209,11 +213,26 @@ class Optimizer:
             restored[name] = array
         return restored
 
+    # ── compiling ─────────────────────────────────────────────────────────────────────────────────
+
+    def live_entries(self) -> list[tuple[dict[str, Any], str]]:
+        """Where a compiled step finds, at each call, what a step reads and changes besides parameters
+        and gradients: dicts, and keys of them. All else is settled when it is written down."""
+        entries = []
+        for k, group in enumerate(self.param_groups):
+            checked = self._checked(group, k)
+            if "lr" in group:
+                group["lr"] = checked["lr"]
+                entries.append((group, "lr"))
+        return entries + [(state, name) for state in self.state.values() for name in state]
+
     # ── for those who write an update ─────────────────────────────────────────────────────────────
 
     def scratch(self, x: np.ndarray, which: int = 0) -> np.ndarray:
         """Room of the size of `x` for what is computed on the way; the same room every time. All
         parameters of a dtype share it, so it is as large as the largest of them."""
+        if isinstance(x, Variable):  # of a program, which sees to its memory itself
+            return np.empty_like(x)
         flat = self._scratch.get((x.dtype, which))
         if flat is None or flat.size < x.size:
             flat = self._scratch[x.dtype, which] = np.empty(x.size, x.dtype)
@@ -236,6 +255,9 @@ class Optimizer:
                 continue
             # a schedule notes the rate that it began with, as in PyTorch
             check = at_least_zero if name == "initial_lr" else self.options.get(name)
+            if isinstance(value, Variable):  # the rate of a program, which was checked before
+                checked[name] = value
+                continue
             if check is None:
                 raise ValueError(
                     f"{self._name}: group {k} has an unknown option {name!r}; there are"
@@ -250,7 +272,8 @@ class Optimizer:
                 f"{self._name}: {titled(p, i)} of group {k} has shape {p.shape}, its gradient"
                 f" {np.shape(p.grad)}"
             )
-        return np.asarray(p.grad, p.dtype)
+        g: Any = p.grad
+        return g.astype(p.dtype) if isinstance(g, Variable) else np.asarray(g, p.dtype)
 
     def __repr__(self) -> str:
         lines = [

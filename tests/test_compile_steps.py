@@ -1,0 +1,369 @@
+"""Training steps as programs: optimizers, Dropout, and what a program could not do again."""
+
+import datetime
+import sys
+import time
+import warnings
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from autobp import CaptureError, Tensor, compile, nn, optim
+
+OPTIMIZERS = {
+    "SGD": lambda ps: optim.SGD(ps, 0.1),
+    "momentum": lambda ps: optim.SGD(ps, 0.1, 0.9),
+    "Nesterov": lambda ps: optim.SGD(ps, 0.1, 0.9, nesterov=True, weight_decay=0.1),
+    "Adagrad": lambda ps: optim.Adagrad(ps, 0.1),
+    "Adagrad, all": lambda ps: optim.Adagrad(
+        ps, 0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.1
+    ),
+    "RMSprop": lambda ps: optim.RMSprop(ps, 0.01),
+    "RMSprop, all": lambda ps: optim.RMSprop(
+        ps, 0.01, weight_decay=0.1, momentum=0.5, centered=True
+    ),
+    "Adam": lambda ps: optim.Adam(ps, 0.01),
+    "Adam, decay": lambda ps: optim.Adam(ps, 0.01, weight_decay=0.1),
+    "AdamW": lambda ps: optim.AdamW(ps, 0.01, weight_decay=0.1),
+}
+
+
+class Scaled(nn.Module):
+    """A network with a parameter that is a single number."""
+
+    def __init__(self):
+        self.net = nn.MLP([3, 5, 2], activation="tanh", rng=0)
+        self.scale = Tensor(1.5)
+
+    def forward(self, x):
+        return self.net(x) * self.scale
+
+
+def training(make, dtype=np.float64):
+    """A step, the parameters that it moves, and the optimizer."""
+    model = Scaled().astype(dtype)
+    params = list(model.parameters())
+    optimizer = make([{"params": params[:2]}, {"params": params[2:], "lr": 0.02}])
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, params, optimizer
+
+
+def batch(k, dtype=np.float64):
+    rng = np.random.default_rng(k)
+    return rng.standard_normal((7, 3)).astype(dtype), rng.integers(0, 2, 7)
+
+
+def assert_alike(ours, theirs, tol):
+    (_, params, optimizer), (_, others, reference) = ours, theirs
+    for p, q in zip(params, others, strict=True):
+        assert p.dtype == q.dtype
+        np.testing.assert_allclose(p.data, q.data, tol, tol)
+        np.testing.assert_allclose(p.grad, q.grad, 10 * tol, tol)
+    found, expected = optimizer.state_dict(), reference.state_dict()
+    assert found["param_groups"] == expected["param_groups"]
+    assert found["state"].keys() == expected["state"].keys()
+    for i, entry in expected["state"].items():
+        assert found["state"][i].keys() == entry.keys()
+        for name, value in entry.items():
+            assert type(found["state"][i][name]) is type(value)
+            assert np.result_type(found["state"][i][name]) == np.result_type(value)
+            np.testing.assert_allclose(found["state"][i][name], value, 10 * tol, tol)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_take_their_steps_in_programs(name, dtype):
+    ours, theirs = (training(OPTIMIZERS[name], dtype) for _ in "12")
+    step, tol = compile(ours[0]), 1e-10 if dtype is np.float64 else 1e-4
+    arrays = [p.data for p in ours[1]]
+    schedules = [optim.StepLR(optimizer, 3, 0.5) for _, _, optimizer in (ours, theirs)]
+    for k in range(10):
+        x, y = batch(k, dtype)
+        assert step(x, y).item() == pytest.approx(theirs[0](x, y).item(), rel=1e3 * tol)
+        assert_alike(ours, theirs, tol)
+        for schedule in schedules:  # rates are read at each call
+            schedule.step()
+    assert len(step.programs) <= 2
+    assert all(p.data is a for p, a in zip(ours[1], arrays, strict=True) if p.shape)
+
+
+def test_parameters_and_averages_are_updated_in_place():
+    step, _, optimizer = training(OPTIMIZERS["Adam"])
+    step = compile(step)
+    for k in range(3):
+        step(*batch(k))
+    text = step.source
+    for line in (
+        "exp_avg_sq1 *= ",
+        "exp_avg1 += ",
+        "linear1_weight -= ",
+        "step1 = ",
+        "lr = float(",
+    ):
+        assert line in text
+    averages = [s["exp_avg"] for s in optimizer.state.values()]
+    step(*batch(4))
+    assert all(s["exp_avg"] is a for s, a in zip(optimizer.state.values(), averages, strict=True))
+
+
+def test_a_state_that_is_loaded_is_the_one_that_counts():
+    ours, theirs = (training(OPTIMIZERS["Adam"]) for _ in "12")
+    step = compile(ours[0])
+    for k in range(3):
+        step(*batch(k))
+        theirs[0](*batch(k))
+    kept = [[p.numpy() for p in ours[1]], ours[2].state_dict()]
+    for k in range(3):
+        step(*batch(k))
+    for p, value in zip(ours[1], kept[0], strict=True):
+        p.data = value
+    ours[2].load_state_dict(kept[1])
+    for k in range(3, 6):
+        step(*batch(k))
+        theirs[0](*batch(k))
+    assert_alike(ours, theirs, 1e-10)
+
+
+def test_a_bad_rate_is_noticed_by_replays_too():
+    step, _, optimizer = training(OPTIMIZERS["Adam"])
+    step = compile(step)
+    for k in range(3):
+        step(*batch(k))
+    for rate, text in ((-1.0, "lr of group 1 must be a finite number, 0 or above, not -1.0"), (
+        float("nan"), "not nan")):  # fmt: skip
+        optimizer.param_groups[1]["lr"] = rate
+        with pytest.raises(ValueError, match=text):
+            step(*batch(3))
+    optimizer.param_groups[1]["lr"] = 1
+    step(*batch(3))
+
+
+def test_optimizers_of_ones_own():
+    class Signs(optim.Optimizer):
+        options: ClassVar = {"lr": optim.option.at_least_zero}
+        kept = ("seen",)
+
+        def update(self, x, g, state, *, lr):
+            state["seen"] = state.get("seen", 0) + 1
+            x -= np.multiply(np.sign(g), lr / state["seen"], out=self.scratch(x))
+
+    ours, theirs = (training(lambda ps: Signs(ps, lr=0.1)) for _ in "12")
+    step = compile(ours[0])
+    for k in range(4):
+        step(*batch(k))
+        theirs[0](*batch(k))
+    assert_alike(ours, theirs, 1e-10)
+    assert step.programs
+
+
+def test_an_error_in_the_first_steps_leaves_an_optimizer_as_it_was():
+    w = Tensor([1.0, 2.0])
+    optimizer = optim.Adam([w])
+
+    def step(x, more):
+        optimizer.zero_grad()
+        np.sum(w * x).backward()
+        optimizer.step()
+        if more:
+            raise KeyError("mine")
+
+    step = compile(step)
+    with pytest.raises(KeyError):
+        step(np.ones(2), True)
+    step(np.ones(2), False)
+    step(np.ones(2), False)
+    before = w.numpy(), optimizer.state_dict()["state"][0]
+    with pytest.raises(KeyError):
+        step(np.ones(2), True)
+    assert optimizer.state_dict()["state"][0]["step"] == before[1]["step"] == 2
+    np.testing.assert_array_equal(w.data, before[0])
+
+
+def test_results_that_change_places_do_not_overwrite_each_other():
+    def swap(p, q):
+        p.data, q.data = q.data * 2, p.data + 1
+
+    p, q = Tensor([1.0, 2.0]), Tensor([10.0, 20.0])
+    swap = compile(swap)
+    for _ in range(3):
+        a, b = p.numpy(), q.numpy()
+        swap(p, q)
+        np.testing.assert_array_equal(p.data, b * 2)
+        np.testing.assert_array_equal(q.data, a + 1)
+    less = compile(lambda a, b: a - b, donate=1)
+    for _ in range(2):
+        a, b = np.array([1.0, 2.0]), np.array([10.0, 20.0])
+        assert less(a, b).tolist() == [-9.0, -18.0]
+        assert a.tolist() == [1.0, 2.0]
+
+
+# ── random numbers ────────────────────────────────────────────────────────────────────────────────
+
+
+def dropping(seed):
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(
+        nn.Linear(3, 8, rng=0), nn.Dropout(0.5, rng=rng), "tanh", nn.Dropout(0.2, rng=rng)
+    )
+
+
+def test_dropout_draws_from_the_generator_of_the_module():
+    ours, theirs = dropping(1), dropping(1)
+    step = compile(lambda x: ours(x))
+    for k in range(6):
+        x = batch(k)[0]
+        np.testing.assert_allclose(step(x).data, theirs(x).data, 1e-12)
+    assert len(step.programs) <= 2
+    ours.eval(), theirs.eval()
+    np.testing.assert_allclose(step(x).data, theirs(x).data, 1e-12)
+    ours.train(), theirs.train()
+    np.testing.assert_allclose(step(x).data, theirs(x).data, 1e-12)
+    assert isinstance(ours[1].rng, np.random.Generator)
+    assert type(ours[1].rng) is np.random.Generator
+
+
+def test_a_generator_is_set_back_where_nothing_is_written_down():
+    model, same = dropping(1), dropping(1)
+
+    def refused(x):
+        y = model(x)
+        return y if np.sum(y) > 0 else -y
+
+    with pytest.raises(CaptureError, match="its truth was asked for"):
+        compile(refused)(batch(0)[0])
+    np.testing.assert_array_equal(model(batch(0)[0]).data, same(batch(0)[0]).data)
+    rng = np.random.default_rng(2)
+    with pytest.raises(CaptureError, match="a generator that it did not receive"):
+        compile(lambda x: x * rng.random())(1.0)
+    assert rng.random() == np.random.default_rng(2).random()
+
+
+# ── effects ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        self.calls = 0
+        self.seen = []
+        self.linear = nn.Linear(3, 2, rng=0)
+
+    def forward(self, x):
+        self.calls += 1
+        return self.linear(x)
+
+
+class Logging(Counting):
+    def forward(self, x):
+        self.seen.append(x.shape)
+        return self.linear(x)
+
+
+class Shouting(Counting):
+    def forward(self, x):
+        print("called")
+        return self.linear(x)
+
+
+CALLS = 0
+
+
+def counted(x):
+    global CALLS
+    CALLS += 1
+    return x
+
+
+EFFECTS = {
+    "'calls', which is not an argument, is changed": Counting(),
+    "a list, which is not an argument, is changed": Logging(),
+    "'CALLS', which is not an argument, is changed": counted,
+    "the call of print at": Shouting(),
+    "the call of write at": lambda x: sys.stdout.write("x") * x,
+    "the call of time at": lambda x: x * time.time(),
+    "the call of now at": lambda x: x * datetime.datetime.now().year,
+    "the call of warn at": lambda x: (warnings.warn("mine", stacklevel=1), x),
+    "the call of urandom at": lambda x: x * np.random.default_rng().random(),
+}
+
+
+@pytest.mark.parametrize("said", EFFECTS)
+def test_effects_are_refused_before_they_happen(said, capsys):
+    with pytest.raises(CaptureError, match=said) as caught:
+        compile(lambda x: EFFECTS[said](x))(np.ones((2, 3)))
+    assert capsys.readouterr().out == ""
+    if "call of" in said:
+        assert f"{__file__}:" in str(caught.value)
+
+
+SCALE = 2.0
+
+
+class Reading(nn.Module):
+    gain = 1.0
+
+    def forward(self, x):
+        return self.scaled(x) * self.twice
+
+    def scaled(self, x):
+        return x * SCALE * self.gain
+
+    @property
+    def twice(self):
+        return 2 * SETTINGS["more"]
+
+
+SETTINGS = {"more": 1.0}
+
+
+def test_what_methods_read_is_noticed_when_it_changes(monkeypatch):
+    model = Reading()
+    f = compile(lambda x: model(x))
+    assert f(1.0) == 4.0
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
+    assert f(1.0) == 6.0
+    monkeypatch.setattr(Reading, "gain", 2.0)
+    assert f(1.0) == 12.0
+    monkeypatch.setitem(SETTINGS, "more", 0.5)
+    assert f(1.0) == 6.0
+    model.scaled = lambda x: x
+    assert f(1.0) == 1.0
+
+
+def test_what_is_read_from_modules_is_noticed(monkeypatch):
+    from tests import checks as settings
+
+    monkeypatch.setattr(settings, "RATE", 2.0, raising=False)
+    f = compile(lambda x: x * settings.RATE)
+    assert f(1.0) == 2.0
+    monkeypatch.setattr(settings, "RATE", 3.0)
+    assert f(1.0) == 3.0
+
+
+def test_hooks_are_part_of_what_is_written_down():
+    w, factor = Tensor([1.0, 2.0]), 10.0
+
+    def f(x):
+        w.grad = None
+        np.sum(w * x).backward()
+
+    f, x = compile(f), np.ones(2)
+    f(x)
+    assert w.grad.tolist() == [1.0, 1.0]
+    handle = w.register_hook(lambda g: g * factor)
+    for _ in range(2):
+        f(x)
+        assert w.grad.tolist() == [10.0, 10.0]
+    factor = 20.0
+    f(x)
+    assert w.grad.tolist() == [20.0, 20.0]
+    handle.remove()
+    f(x)
+    assert w.grad.tolist() == [1.0, 1.0]
