@@ -69,6 +69,9 @@ class Variable:
     def bare(self) -> Any:
         raise NotImplementedError
 
+    def astype(self, dtype: Any) -> Any:
+        raise NotImplementedError
+
     def settled(self) -> Any:
         """Itself in the form in which a tensor keeps it."""
         return self

@@ -107,8 +107,9 @@ class ManyNumbers(BaseException):
 class Recorder:
     """One function being written down."""
 
-    def __init__(self, most: float = math.inf) -> None:
+    def __init__(self, most: float = math.inf, calls: float = math.inf) -> None:
         self.most = most  # results that are single numbers
+        self.calls = calls  # that may be written down at most
         self.steps: list[Step] = []
         self.arguments: list[Step] = []
         self.kept: set[Step] = set()  # guards, and draws of random numbers
@@ -173,6 +174,10 @@ class Recorder:
         if errors != self.errors:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
         self.steps.append(step)
+        if len(self.steps) > self.calls:
+            raise CaptureError(
+                f"compile was to write {self.calls} calls at most, which are not enough"
+            )
         if not step.shape:
             self.most -= 1
             if self.most < 0:

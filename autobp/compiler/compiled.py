@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Premature(Exception):
 class Settings:
     donate: tuple[int, ...] = ()
     reuse: bool = False
+    most: float = math.inf  # calls that are written down
 
 
 class Compiled(Generic[F]):
@@ -85,16 +87,21 @@ class Compiled(Generic[F]):
 
         entries = self._entries
         with _WRITING:
-            if self._entries is entries:
+            written = self._entries is entries  # else another thread wrote one meanwhile
+            if written:
                 try:
-                    entry, result = written_down(
-                        self.function, self.__name__, args, kwargs, self.settings
-                    )
+                    entry = written_down(self.function, self.__name__, args, kwargs, self.settings)
                 except Premature:
                     return self.function(*args, **kwargs)
                 self._entries = [entry, *entries[: MOST - 1]]
-                return result
-        return self(*args, **kwargs)  # another thread wrote one meanwhile
+        if not written:
+            return self(*args, **kwargs)
+        try:
+            if entry.fits(*args, **kwargs):
+                return entry.run(*args, **kwargs)
+        except Changed:  # by a nan, which is never what it was
+            pass
+        return self.function(*args, **kwargs)  # also where an array that is given away is there twice
 
     @property
     def programs(self) -> tuple[Program, ...]:

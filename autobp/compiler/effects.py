@@ -14,7 +14,7 @@ import numpy as np
 from autobp.compiler.compiled import CaptureError
 from autobp.compiler.surroundings import Thing
 
-__all__ = ["Randomness", "check_call", "check_surroundings"]
+__all__ = ["Randomness", "check_call", "check_draws", "check_surroundings"]
 
 # ── calls ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -106,22 +106,25 @@ class Randomness:
                 self.hidden.append(("a RandomState", read, rng.set_state))
         self.before = [read() for _, read, _ in self.hidden]
 
-    def check(self) -> None:
-        """Refuse draws from what is not captured."""
-        for (source, read, _), old in zip(self.hidden, self.before, strict=True):
-            if _comparable(read()) != _comparable(old):
-                raise CaptureError(
-                    f"compile cannot capture a draw from {source}: the program would repeat the numbers"
-                    " of this call; pass a generator, np.random.default_rng(), as an argument"
-                )
-
-    def rewind(self) -> None:
-        """Set all of them back, so that another way to compute draws the same numbers."""
+    def rewind(self) -> list[str]:
+        """Set all of them back, so that whatever runs now draws the same numbers. What was drawn from
+        though it is not captured."""
         for rng, state in self.captured.items():
             rng.bit_generator.state = state
-        for (_, read, write), old in zip(self.hidden, self.before, strict=True):
+        drawn = []
+        for (source, read, write), old in zip(self.hidden, self.before, strict=True):
             if _comparable(read()) != _comparable(old):
                 write(old)
+                drawn.append(source)
+        return drawn
+
+
+def check_draws(drawn: list[str]) -> None:
+    if drawn:
+        raise CaptureError(
+            f"compile cannot capture a draw from {drawn[0]}: the program would repeat the numbers of"
+            " this call; pass a generator, np.random.default_rng(), as an argument"
+        )
 
 
 def _comparable(state: Any) -> Any:

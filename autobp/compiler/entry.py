@@ -17,14 +17,13 @@ import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
 from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
-from autobp.compiler.effects import Randomness, check_surroundings
+from autobp.compiler.effects import Randomness, check_draws, check_surroundings
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
 from autobp.compiler.source import CHANGED, LARGE, PLACE, Writer, array_text, helper_sources
 from autobp.compiler.surroundings import Thing, surroundings
 from autobp.context import clock
-from autobp.graph import own
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -298,8 +297,9 @@ def written_down(
     kwargs: dict[str, Any],
     settings: Settings,
     most: float = math.inf,
-) -> tuple[Entry, Any]:
-    recorder = Recorder(most)
+) -> Entry:
+    """The program for arguments like these. Nothing is changed yet: that is what the program does."""
+    recorder = Recorder(most, settings.most)
     arguments = _Arguments(recorder)
     parameters = [*parameter_names(function, args, kwargs), *kwargs]
     around = list(surroundings(function))
@@ -318,10 +318,6 @@ def written_down(
             sys.setprofile(recorder.watch)
         result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
         returns = transformed(partial(_returned, recorder), result)
-    except BaseException:
-        if randomness is not None:
-            randomness.rewind()
-        raise
     finally:
         if profiler is None:
             sys.setprofile(None)
@@ -330,38 +326,31 @@ def written_down(
         recorder.closed = True
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
         early = arguments.put_back()
-    try:
-        if early:
-            raise Premature
-        if recorder.spoilt is not None:
-            raise recorder.spoilt
-        randomness.check()
-        check_surroundings(around)
-        arguments.check_nests()
-    except BaseException:
-        randomness.rewind()
-        raise
+        drawn = randomness.rewind() if randomness is not None else []
+    if early:
+        raise Premature
+    if recorder.spoilt is not None:
+        raise recorder.spoilt
+    check_draws(drawn)
+    check_surroundings(around)
+    arguments.check_nests()
 
     returns = _written_plainly(returns)
     read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
     changes = []
     for held, value, grad in ends:
         changed = value.version > 0 or value is not held.captured
-        if held.found and not changed and grad is held.grad and held.captured.step not in read:
+        if held.found and not changed and grad is held.grad and held.step not in read:
             del arguments.tensors[held.tensor]  # it is there and has no part in this
             continue
         arguments.tests += held.tests
         changes.append((value.step if changed else None, _returned(recorder, grad)))
-        update(held.tensor, value.now if changed else None, _made(grad))
     live = [number for number in arguments.live if number.is_changed]
     if changes or live:
         returns = (returns, changes, [_returned(recorder, number.became) for number in live])
-        for number in live:
-            number.update(_made(number.became))
     arguments.live = live
     program = recorder.program(returns)
-    entry = Entry(program, name, parameters, arguments, result, settings)
-    return entry, transformed(_made, result)
+    return Entry(program, name, parameters, arguments, result, settings)
 
 
 def _written_plainly(nest: Any) -> Any:
@@ -385,17 +374,6 @@ def _returned(recorder: Recorder, y: Any) -> Any:
     if isinstance(y, Captured):
         return y.current().step
     return recorder.constant(y) if isinstance(y, np.ndarray) else y
-
-
-def _made(y: Any) -> Any:
-    """What the call that was written down returns for y."""
-    if isinstance(y, Tensor):
-        return Tensor(_made(y.bare()), requires_grad=False)
-    if isinstance(y, Captured):
-        if y.step.is_argument:
-            return y.now
-        y = y.now
-    return y.copy() if isinstance(y, np.ndarray) and y.base is not None else own(y)
 
 
 class Entry:

@@ -23,7 +23,7 @@ from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
 from autobp.compiler.compiled import Changed, Settings, differentiated
-from autobp.compiler.effects import Randomness
+from autobp.compiler.effects import Randomness, check_draws
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
@@ -48,17 +48,16 @@ def written_down(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     settings: Settings,
-) -> tuple[Any, Any]:
-    """A program for arguments like these, and the result for these."""
+) -> Any:
+    """The program for arguments like these."""
     try:
         return arrays.written_down(function, name, args, kwargs, settings, MANY)
     except ManyNumbers:
         pass
     try:
-        numbers = Numbers(function, name, args, kwargs)
+        return Numbers(function, name, args, kwargs)
     except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
         return arrays.written_down(function, name, args, kwargs, settings)
-    return numbers, numbers.run(*args, **kwargs)
 
 
 class Numbers:
@@ -82,7 +81,7 @@ class Numbers:
         except Ungrouped:  # whole numbers may be what loops and indices need: then they are fixed
             form = Form(parameters, values, where, around, {float, np.float64})
             groups, result = _recorded(recipe.function, args, kwargs, form)
-        randomness.check()
+        check_draws(randomness.rewind())
         if recipe.title and result is not _NUMBER:
             raise Ungrouped
 
@@ -101,7 +100,7 @@ class Numbers:
             program, self.returned = reverse.grad(first), ("g", nest)
         else:
             program, self.returned = (lambda varied, held: groups(varied, held)), ("g", result)
-        self.inner, _ = arrays.written_down(program, of_arrays, self.read(*values), {}, Settings())
+        self.inner = arrays.written_down(program, of_arrays, self.read(*values), {}, Settings())
         self.put_together = form.assembler(*self.returned)
 
     @property
@@ -272,6 +271,8 @@ class Form:
 
     def take(self, x: Any, where: str) -> None:
         kind = type(x)
+        if kind is np.random.Generator:
+            raise Ungrouped
         if isinstance(x, dict):
             self.check(f"type({where}) is {self.known(kind)}")
             self.check(f"tuple({where}) == {self.known(tuple(x))}")

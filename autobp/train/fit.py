@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,16 +14,16 @@ import numpy as np
 from autobp.context import no_grad
 from autobp.data.batches import aligned, batches
 from autobp.data.points import Seed
-from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm
+from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count
 from autobp.primitive import constant
 from autobp.table import short
-from autobp.tensor import Tensor
-from autobp.train.diverged import DivergedError, of_gradient, of_loss, spoilt
+from autobp.train.diverged import DivergedError, spoilt
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of, highest
 from autobp.train.progress import Progress
 from autobp.train.state import State, Weights
+from autobp.train.step import Step, number
 
 __all__ = ["Run", "evaluate", "fit", "pair"]
 
@@ -71,6 +70,7 @@ def fit(
     resume: bool = False,
     rng: Seed = None,
     progress: bool = True,
+    compile: bool | None = None,
 ) -> History:
     """Train a model on `data`, a pair of arrays (X, y), and return how that went.
 
@@ -106,6 +106,13 @@ def fit(
     longer finite, `DivergedError` names epoch, batch and layer; the model has the weights of the end
     of the epoch before.
 
+    After the first 50 batches of a size, loss and gradient are computed by a program that `compile`
+    writes, several times as fast for small models, with the same numbers to rounding. Models and
+    losses that cannot be compiled, since they branch on values, print, or count, go on as they are;
+    with `compile=True` that is an error with the line that is in the way, and the program is written
+    for the first batch. `compile=False` runs the code of the model at every batch, as a debugger
+    needs it.
+
     On a terminal there is a bar, elsewhere about twenty lines; with `progress=False`, and within a
     `sweep`, which has lines of its own, nothing.
     """
@@ -133,6 +140,10 @@ def fit(
         )
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError("fit: the schedule belongs to another optimizer")
+    if compile not in (None, True, False):
+        raise TypeError(
+            f"fit: compile is True, False or None, where it is safe, not {compile!r:.50}"
+        )
     generator = np.random.default_rng(rng)
     state = State(model, optimizer, schedule, generator)
     history = History([], *_monitored(monitor, mode, metrics, held is not None))
@@ -150,6 +161,9 @@ def fit(
             )
         history.rows[:], history.stopped, run.best = state.load(checkpoint)
     best = _best(history, range(1, run.epoch + 1))
+    step = Step(state, loss, clip_norm, compile, bool(metrics))
+    whole, rest = divmod(len(X), batch_size)
+    step.seen = {batch_size: run.epoch * whole, rest: run.epoch}
 
     shown = Progress(epochs, -(-len(X) // batch_size), progress and not in_a_task(), run.epoch)
 
@@ -168,7 +182,7 @@ def fit(
                 row: dict[str, float] = {"epoch": run.epoch + 1}
                 parts = batches(X, y, size=batch_size, shuffle=True, rng=generator)
                 try:
-                    row |= _epoch(state, parts, loss, metrics, clip_norm, tick)
+                    row |= _epoch(state, parts, step, metrics, tick)
                 except DivergedError as error:
                     raise _explained(error, history, X, y) from None
                 if held is not None:
@@ -225,7 +239,7 @@ def evaluate(
     with no_grad(), _mode(model, training=False):
         for xs, ys in batches(X, y, size=count("evaluate: batch_size", batch_size, 1)):
             prediction = model(xs)
-            value = _number("evaluate: the loss", loss(prediction, ys))
+            value = number("evaluate: the loss", loss(prediction, ys))
             means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
     return means.found()
 
@@ -236,9 +250,8 @@ def evaluate(
 def _epoch(
     state: State,
     parts: Iterable[Any],
-    loss: Function,
+    step: Step,
     metrics: Mapping[str, Function],
-    clip_norm: float | None,
     tick: Callable[[_Means], None],
 ) -> dict[str, float]:
     """Go once through the data; return the means of loss and metrics."""
@@ -248,7 +261,7 @@ def _epoch(
     try:
         for xs, ys in parts:
             batch += 1
-            prediction, value = _step(state, loss, xs, ys, clip_norm)
+            prediction, value = step(xs, ys)
             means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
             tick(means)
         for p in state.params:
@@ -259,29 +272,6 @@ def _epoch(
         state.optimizer.zero_grad()
         raise DivergedError(f"batch {batch}, {error}") from None
     return means.found()
-
-
-def _step(
-    state: State, loss: Function, xs: Any, ys: Any, clip_norm: float | None
-) -> tuple[Any, float]:
-    """Move the parameters along the gradient of one batch; return the prediction and the loss."""
-    state.optimizer.zero_grad()
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # it is looked at here
-        prediction = state.model(xs)
-        value = loss(prediction, ys)
-        if not isinstance(value, Tensor) or not value.requires_grad:
-            raise TypeError("fit: the loss was computed from none of the parameters")
-        number = _number("fit: the loss", value)
-        if not math.isfinite(number):
-            raise DivergedError(f"the loss is {number}: {of_loss(value, state.names)}")
-        value.backward()
-        if any(p.grad is not None and spoilt(p.grad) for p in state.params):
-            state.optimizer.zero_grad()
-            raise DivergedError(f"a gradient is not finite: {of_gradient(value, state.names)}")
-        if clip_norm is not None:
-            clip_grad_norm(state.params, clip_norm)
-        state.optimizer.step()
-    return prediction, number
 
 
 def _explained(error: DivergedError, history: History, X: Any, y: Any) -> DivergedError:
@@ -303,16 +293,9 @@ def _explained(error: DivergedError, history: History, X: Any, y: Any) -> Diverg
 
 def _measured(metrics: Mapping[str, Function], prediction: Any, ys: Any) -> dict[str, float]:
     return {
-        name: _number(f"the metric {name!r}", metric(constant(prediction), constant(ys)))
+        name: number(f"the metric {name!r}", metric(constant(prediction), constant(ys)))
         for name, metric in metrics.items()
     }
-
-
-def _number(what: str, value: Any) -> float:
-    value = np.asarray(constant(value))
-    if value.size != 1:
-        raise ValueError(f"{what} must be a number, not of shape {value.shape}")
-    return float(value.item())
 
 
 class _Means:

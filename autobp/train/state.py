@@ -39,10 +39,12 @@ class State:
         self.names = {p: p.name or f"parameter {i}" for i, p in enumerate(self.params)}
         self.names |= {p: name for name, p in named}
         self.generators = {"shuffling": rng}
+        self.drawn_by_model: list[np.random.Generator] = []
         for path, module in model.named_modules() if hasattr(model, "named_modules") else ():
             for name, value in vars(module).items():
                 if isinstance(value, np.random.Generator):
                     self.generators[f"{path}.{name}"] = value
+                    self.drawn_by_model.append(value)
 
     def weights(self) -> Weights:
         """Copies of all values that the model has."""

@@ -1,0 +1,143 @@
+"""Step: what a training does with one batch, as it is or as a program."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler import CaptureError, Compiled
+from autobp.compiler.compiled import Settings
+from autobp.optim import clip_grad_norm
+from autobp.primitive import constant
+from autobp.tensor import Tensor
+from autobp.train.diverged import DivergedError, of_gradient, of_loss, spoilt
+from autobp.train.state import State
+
+__all__ = ["Step", "number"]
+
+Function = Callable[[Any, Any], Any]
+
+#: Whether the first batches of a size are worth a program nobody knows yet. Their number is fixed, and
+#: counted from the beginning of the training, so that one that is resumed does the same as before.
+UNCOMPILED = 50
+
+MOST_PROGRAMS = 8  # a model that needs more changes too often
+MOST_CALLS = 2000  # in a program; to write a longer one down takes seconds
+
+
+class Step:
+    """Moves the parameters along the gradient of one batch.
+
+    What is compiled is the way to the gradient, with the loss and the prediction; the gradient is
+    looked at before the optimizer uses it. Where a number is not finite, the batch is done again as
+    it is, which finds the layer.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        loss: Function,
+        clip_norm: float | None,
+        compile: bool | None,
+        predicts: bool,
+    ) -> None:
+        self.state = state
+        self.loss = loss
+        self.clip_norm = clip_norm
+        self.compile = compile
+        self.predicts = predicts  # predictions are asked for
+        self.seen: dict[int, int] = {}  # batches, by their sizes
+        self.program: Compiled[Any] | None = None
+        if compile is not False:
+            self.program = Compiled(self._to_gradient(), Settings(most=MOST_CALLS))
+
+    def __call__(self, xs: Any, ys: Any) -> tuple[Any, float]:
+        """The prediction, if it is asked for, and the loss, both from before the step."""
+        state = self.state
+        state.optimizer.zero_grad()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # it is looked at here
+            found = self._by_program(xs, ys) if self._is_due(len(xs)) else None
+            prediction, loss = found or self._as_it_is(xs, ys)
+            if self.clip_norm is not None:
+                clip_grad_norm(state.params, self.clip_norm)
+            state.optimizer.step()
+        return prediction, loss
+
+    def _is_due(self, size: int) -> bool:
+        if self.program is None:
+            return False
+        self.seen[size] = seen = self.seen.get(size, 0) + 1
+        # A profiler takes the place of what sees effects, and is to see the user's code besides.
+        return self.compile is True or (seen > UNCOMPILED and sys.getprofile() is None)
+
+    def _to_gradient(self) -> Callable[[Any, Any], Any]:
+        model, loss, predicts = self.state.model, self.loss, self.predicts
+
+        def step(x: Any, y: Any) -> Any:
+            prediction = model(x)
+            value = _differentiable(loss(prediction, y))
+            value.backward()
+            return (prediction if predicts else None), value
+
+        return step
+
+    def _by_program(self, xs: Any, ys: Any) -> tuple[Any, float] | None:
+        """None: not by a program; nothing was changed but the means of batch normalization."""
+        assert self.program is not None
+        state = self.state
+        before = [(g.bit_generator, g.bit_generator.state) for g in state.drawn_by_model]
+        try:
+            prediction, value = self.program(xs, ys)
+        except CaptureError:
+            if self.compile:
+                raise
+            self.program = None
+            return None
+        if self.compile is None and len(self.program.programs) > MOST_PROGRAMS:
+            self.program = None
+        loss = number("fit: the loss", value)
+        if math.isfinite(loss) and all(map(_is_sound, state.params)):
+            return prediction, loss
+        state.optimizer.zero_grad()
+        for bits, drawn_from in before:
+            bits.state = drawn_from
+        return None
+
+    def _as_it_is(self, xs: Any, ys: Any) -> tuple[Any, float]:
+        state = self.state
+        prediction = state.model(xs)
+        value = _differentiable(self.loss(prediction, ys))
+        loss = number("fit: the loss", value)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss}: {of_loss(value, state.names)}")
+        value.backward()
+        if not all(map(_is_sound, state.params)):
+            state.optimizer.zero_grad()
+            raise DivergedError(f"a gradient is not finite: {of_gradient(value, state.names)}")
+        return prediction, loss
+
+
+def _differentiable(value: Any) -> Tensor:
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        raise TypeError("fit: the loss was computed from none of the parameters")
+    return value
+
+
+def _is_sound(p: Tensor) -> bool:
+    """Whether a parameter's gradient is finite. That its squares have a finite sum is seen at once."""
+    g = p.grad
+    if type(g) is np.ndarray and g.itemsize >= 4 and math.isfinite(np.vdot(g, g)):
+        return True
+    return g is None or not spoilt(g)
+
+
+def number(what: str, value: Any) -> float:
+    """A loss or a metric, in whatever form it comes."""
+    value = np.asarray(constant(value))
+    if value.size != 1:
+        raise ValueError(f"{what} must be a number, not of shape {value.shape}")
+    return float(value.item())
