@@ -146,6 +146,19 @@ def test_a_bad_rate_is_noticed_by_replays_too():
     step(*batch(3))
 
 
+def test_a_step_that_is_compiled_by_itself_leaves_the_gradients_alone():
+    w = Tensor([1.0, 2.0])
+    optimizer = optim.SGD([w], 0.5)
+    step = compile(optimizer.step)
+    for k in range(4):
+        w.grad = g = np.array([1.0, k])
+        before = w.numpy()
+        step()
+        assert w.grad is g
+        assert w.data.tolist() == (before - 0.5 * g).tolist()
+    assert len(step.programs) == 1
+
+
 def test_optimizers_of_ones_own():
     class Signs(optim.Optimizer):
         options: ClassVar = {"lr": optim.option.at_least_zero}
@@ -266,13 +279,25 @@ class Logging(Counting):
         return self.linear(x)
 
 
+class Marking(Counting):
+    def forward(self, x):
+        MARKS[0] += 1
+        return self.linear(x)
+
+
+class Gathering(Counting):
+    def forward(self, x):
+        SHAPES.add(x.shape)
+        return self.linear(x)
+
+
 class Shouting(Counting):
     def forward(self, x):
         print("called")
         return self.linear(x)
 
 
-CALLS = 0
+CALLS, MARKS, SHAPES = 0, np.zeros(2), set()
 
 
 def counted(x):
@@ -285,6 +310,8 @@ EFFECTS = {
     "'calls', which is not an argument, is changed": Counting(),
     "a list, which is not an argument, is changed": Logging(),
     "'CALLS', which is not an argument, is changed": counted,
+    "an array, which is not an argument, is changed": Marking(),
+    "a set, which is not an argument, is changed": Gathering(),
     "the call of print at": Shouting(),
     "the call of write at": lambda x: sys.stdout.write("x") * x,
     "the call of time at": lambda x: x * time.time(),
@@ -301,6 +328,10 @@ def test_effects_are_refused_before_they_happen(said, capsys):
     assert capsys.readouterr().out == ""
     if "call of" in said:
         assert f"{__file__}:" in str(caught.value)
+    model = EFFECTS[said]  # what was changed is changed back
+    assert not MARKS.any()
+    assert not CALLS
+    assert not isinstance(model, Counting) or (model.calls, model.seen) == (0, [])
 
 
 SCALE = 2.0

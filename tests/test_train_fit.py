@@ -674,6 +674,11 @@ def test_silence_is_silence(monkeypatch):
             ValueError,
             "is a high 'val_f' good or a low one\\? mode='max' or mode='min' says",
         ),
+        (
+            {"compile": 1.5},
+            TypeError,
+            "fit: compile is True, False or None, where it is safe, not 1",
+        ),
         ({"mode": "high"}, ValueError, "mode is 'min' or 'max', not 'high'"),
         ({"loss": lambda p, t: 1.0}, TypeError, "fit: the loss was computed from none of the para"),
         (

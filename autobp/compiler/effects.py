@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import collections
 import random
 import re
 import sys
@@ -14,7 +16,7 @@ import numpy as np
 from autobp.compiler.compiled import CaptureError
 from autobp.compiler.surroundings import Thing
 
-__all__ = ["Randomness", "check_call", "check_draws", "check_surroundings"]
+__all__ = ["Randomness", "arrays_around", "check_call", "check_draws", "check_surroundings"]
 
 # ── calls ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -60,25 +62,65 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
-def check_surroundings(around: Sequence[Thing]) -> None:
-    """Refuse a function that has changed what it found around it: a count of its calls, a list that
-    grows. New attributes and new entries of dicts may be what it keeps from its first call."""
+_GROW = (list, set, collections.deque)
+_SMALL = 1000  # elements of an array that is looked at
+
+
+def arrays_around(around: Sequence[Thing]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Arrays that a function might write to, with copies of what is in them."""
+    arrays = (thing.value for thing in around if type(thing.value) is np.ndarray)
+    return [(a, a.copy()) for a in arrays if a.size <= _SMALL]
+
+
+def check_surroundings(
+    around: Sequence[Thing], arrays: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    """Refuse a function that has changed what it found around it, a count of its calls, a list that
+    grows, and change it back. New attributes and new entries of dicts may be what it keeps from its
+    first call."""
     things = [
-        t for t in around if not t.live and (t.expression != "len(o)" or type(t.owner) is list)
+        t for t in around if not t.live and (t.expression != "len(o)" or type(t.owner) in _GROW)
     ]
     looked_up = ", ".join(t.expression.replace("o", f"o[{i}]", 1) for i, t in enumerate(things))
     try:
         found = eval(f"[{looked_up}]", {"o": [t.owner for t in things]})
     except (IndexError, ValueError):  # something is gone
         found = [None] * len(things)
-    for thing, value in zip(things, found, strict=True):
-        if value is not thing.value and (thing.expression != "len(o)" or value != thing.value):
-            named = re.fullmatch(r"o\.get\((.*)\)", thing.expression)
-            what = named[1] if named else "a list" if type(thing.owner) is list else "a variable"
-            raise CaptureError(
-                f"compile cannot capture that {what}, which is not an argument, is changed: a program"
-                " would not do it again; return the new value instead"
-            )
+    changed = [
+        thing
+        for thing, value in zip(things, found, strict=True)
+        if value is not thing.value and (thing.expression != "len(o)" or value != thing.value)
+    ]
+    for thing in changed:
+        _put_back(thing)
+    for array, before in arrays:
+        if array.tobytes() != before.tobytes():
+            array[...] = before
+            raise _changed("an array")
+    for thing in changed:
+        named = re.fullmatch(r"o\.get\((.*)\)", thing.expression)
+        grown = f"a {type(thing.owner).__name__}" if type(thing.owner) in _GROW else "a variable"
+        what = named[1] if named else grown
+        raise _changed(what)
+
+
+def _changed(what: str) -> CaptureError:
+    return CaptureError(
+        f"compile cannot capture that {what}, which is not an argument, is changed: a program would not"
+        " do it again; return the new value instead"
+    )
+
+
+def _put_back(thing: Thing) -> None:
+    owner, value = thing.owner, thing.value
+    named = re.fullmatch(r"o(?:\.get\((.*)\)|\[(.*)\])", thing.expression)
+    if thing.expression == "o.cell_contents":
+        owner.cell_contents = value
+    elif thing.expression == "len(o)":
+        if type(owner) is list:
+            del owner[value:]
+    elif named and isinstance(owner, dict | list):
+        owner[ast.literal_eval(named[1] or named[2])] = value
 
 
 # ── random numbers ────────────────────────────────────────────────────────────────────────────────

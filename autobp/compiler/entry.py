@@ -17,7 +17,7 @@ import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
 from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
-from autobp.compiler.effects import Randomness, check_draws, check_surroundings
+from autobp.compiler.effects import Randomness, arrays_around, check_draws, check_surroundings
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
@@ -175,6 +175,7 @@ class _Arguments:
             tests += self.plain(t.grad, f"{where}.grad")
             t.grad = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
             t.grad.borrowed = False
+            self.tensors[t].slope = t.grad
         return t
 
     def around(self, thing: Thing) -> None:
@@ -216,15 +217,17 @@ class _Held:
     tests: list[str]
     captured: Any
     step: Step  # the argument
+    slope: Any = None  # the gradient, captured
     found: bool = False  # around the function, and not handed over
 
     def release(self) -> tuple[Any, Any]:
-        """Give the Tensor its value back, and tell what it and the gradient have become."""
+        """Give the Tensor its value back, and tell what it and the gradient have become; the gradient
+        is ... if it is as it was."""
         t = self.tensor
         value, grad = t.value, t.grad
         t.value, t.grad = self.value, self.grad
-        if isinstance(grad, Captured) and grad.step.is_argument:
-            grad = self.grad  # as it was
+        if grad is self.slope and (grad is None or not grad.version):
+            grad = ...
         return value, grad
 
 
@@ -263,7 +266,8 @@ def update(t: Tensor, value: Any, grad: Any) -> None:
         else:
             t.value = value
         t.born = clock()
-    t.grad = grad
+    if grad is not ...:
+        t.grad = grad
 
 
 def _key(k: Any, arguments: _Arguments) -> str:
@@ -313,7 +317,7 @@ def written_down(
         ]
         for thing in around:
             arguments.around(thing)
-        randomness = Randomness(around, arguments.generators)
+        randomness, arrays = Randomness(around, arguments.generators), arrays_around(around)
         if profiler is None:  # there is room for one only; without it names are poorer
             sys.setprofile(recorder.watch)
         result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
@@ -332,7 +336,7 @@ def written_down(
     if recorder.spoilt is not None:
         raise recorder.spoilt
     check_draws(drawn)
-    check_surroundings(around)
+    check_surroundings(around, arrays)
     arguments.check_nests()
 
     returns = _written_plainly(returns)
@@ -340,7 +344,8 @@ def written_down(
     changes = []
     for held, value, grad in ends:
         changed = value.version > 0 or value is not held.captured
-        if held.found and not changed and grad is held.grad and held.step not in read:
+        used = {held.step, *([] if held.slope is None else [held.slope.step])} & read
+        if held.found and not changed and grad is ... and not used:
             del arguments.tensors[held.tensor]  # it is there and has no part in this
             continue
         arguments.tests += held.tests

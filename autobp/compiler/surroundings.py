@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import sys
 import types
@@ -123,6 +124,9 @@ class _Search:
                     yield Thing("len(o)", value, len(value))
                 for entry in _entries(value):
                     yield from self.around(entry)
+        elif isinstance(value, set | collections.deque):
+            yield thing
+            yield Thing("len(o)", value, len(value))
         elif not isinstance(value, types.ModuleType | type):
             self.todo.append(value)
 

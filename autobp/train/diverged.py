@@ -11,13 +11,21 @@ import numpy as np
 from autobp.context import detect_anomaly
 from autobp.tensor import Tensor
 
-__all__ = ["DivergedError", "of_gradient", "of_loss", "spoilt"]
+__all__ = ["DivergedError", "of_gradient", "is_finite", "of_loss", "spoilt"]
 
 
 class DivergedError(FloatingPointError):
     """A training that met a NaN or an infinity. `history` is that of the epochs before."""
 
     history: Any = None
+
+
+def is_finite(value: Any) -> bool:
+    """Whether there are numbers only. That their squares have a finite sum is seen at once; warnings
+    of an overflow are the caller's to switch off."""
+    if type(value) is np.ndarray and value.itemsize >= 4 and math.isfinite(np.vdot(value, value)):
+        return True
+    return not spoilt(value)
 
 
 def spoilt(value: Any) -> str | None:

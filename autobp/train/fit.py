@@ -18,7 +18,7 @@ from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count
 from autobp.primitive import constant
 from autobp.table import short
-from autobp.train.diverged import DivergedError, spoilt
+from autobp.train.diverged import DivergedError, is_finite, spoilt
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of, highest
 from autobp.train.progress import Progress
@@ -264,9 +264,11 @@ def _epoch(
             prediction, value = step(xs, ys)
             means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
             tick(means)
-        for p in state.params:
-            if kind := spoilt(p.data):
-                raise DivergedError(f"the step made {kind} of the parameter {state.names[p]!r}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            bad = [p for p in state.params if not is_finite(p.data)]
+        if bad:
+            kind, name = spoilt(bad[0].data), state.names[bad[0]]
+            raise DivergedError(f"the step made {kind} of the parameter {name!r}")
     except DivergedError as error:
         state.restore(before)
         state.optimizer.zero_grad()

@@ -14,7 +14,7 @@ from autobp.compiler.compiled import Settings
 from autobp.optim import clip_grad_norm
 from autobp.primitive import constant
 from autobp.tensor import Tensor
-from autobp.train.diverged import DivergedError, of_gradient, of_loss, spoilt
+from autobp.train.diverged import DivergedError, is_finite, of_gradient, of_loss
 from autobp.train.state import State
 
 __all__ = ["Step", "number"]
@@ -32,9 +32,9 @@ MOST_CALLS = 2000  # in a program; to write a longer one down takes seconds
 class Step:
     """Moves the parameters along the gradient of one batch.
 
-    What is compiled is the way to the gradient, with the loss and the prediction; the gradient is
-    looked at before the optimizer uses it. Where a number is not finite, the batch is done again as
-    it is, which finds the layer.
+    Two programs do it, one the way to the gradient, with loss and prediction, the other the step of
+    the optimizer: in between, the gradient is looked at. Where a number is not finite, the batch is
+    done again as it is, which finds the layer.
     """
 
     def __init__(
@@ -51,9 +51,11 @@ class Step:
         self.compile = compile
         self.predicts = predicts  # predictions are asked for
         self.seen: dict[int, int] = {}  # batches, by their sizes
+        settings = Settings(most=MOST_CALLS)
         self.program: Compiled[Any] | None = None
         if compile is not False:
-            self.program = Compiled(self._to_gradient(), Settings(most=MOST_CALLS))
+            self.program = Compiled(self._to_gradient(), settings)
+        self.update: Callable[[], None] = Compiled(state.optimizer.step, settings)
 
     def __call__(self, xs: Any, ys: Any) -> tuple[Any, float]:
         """The prediction, if it is asked for, and the loss, both from before the step."""
@@ -64,8 +66,20 @@ class Step:
             prediction, loss = found or self._as_it_is(xs, ys)
             if self.clip_norm is not None:
                 clip_grad_norm(state.params, self.clip_norm)
-            state.optimizer.step()
+            if found is None:
+                state.optimizer.step()
+            else:
+                self._update()
         return prediction, loss
+
+    def _update(self) -> None:
+        try:
+            self.update()
+        except CaptureError:
+            if self.compile:
+                raise
+            self.update = self.state.optimizer.step
+            self.update()
 
     def _is_due(self, size: int) -> bool:
         if self.program is None:
@@ -81,7 +95,7 @@ class Step:
             prediction = model(x)
             value = _differentiable(loss(prediction, y))
             value.backward()
-            return (prediction if predicts else None), value
+            return (constant(prediction) if predicts else None), constant(value)
 
         return step
 
@@ -124,15 +138,13 @@ class Step:
 def _differentiable(value: Any) -> Tensor:
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise TypeError("fit: the loss was computed from none of the parameters")
+    if value.size != 1:
+        raise ValueError(f"fit: the loss must be a number, not of shape {value.shape}")
     return value
 
 
 def _is_sound(p: Tensor) -> bool:
-    """Whether a parameter's gradient is finite. That its squares have a finite sum is seen at once."""
-    g = p.grad
-    if type(g) is np.ndarray and g.itemsize >= 4 and math.isfinite(np.vdot(g, g)):
-        return True
-    return g is None or not spoilt(g)
+    return p.grad is None or is_finite(p.grad)
 
 
 def number(what: str, value: Any) -> float:

@@ -1,0 +1,289 @@
+"""fit by programs: the same as without, where it is safe."""
+
+import cProfile
+import warnings
+
+import numpy as np
+import pytest
+
+from autobp import CaptureError, Tensor, nn, optim
+from autobp.data import moons
+from autobp.train import DivergedError, fit
+from autobp.train import step as steps
+
+X, Y = moons(120)
+HELD = moons(40, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Programs are written early, so that short trainings have some."""
+    monkeypatch.setattr(steps, "UNCOMPILED", 3)
+
+
+@pytest.fixture
+def as_they_are(monkeypatch):
+    """The sizes of the batches that no program did."""
+    sizes, method = [], steps.Step._as_it_is
+
+    def counted(self, xs, ys):
+        sizes.append(len(xs))
+        return method(self, xs, ys)
+
+    monkeypatch.setattr(steps.Step, "_as_it_is", counted)
+    return sizes
+
+
+def network(*layers, dtype=np.float64):
+    return nn.Sequential(nn.Linear(2, 8, rng=0), nn.Tanh(), *layers, nn.Linear(8, 2, rng=1)).astype(
+        dtype
+    )
+
+
+def trained(model, make=lambda ps: optim.SGD(ps, 0.2), data=(X, Y), **options):
+    options = {"loss": nn.cross_entropy, "epochs": 4, "batch_size": 16, "rng": 0} | options
+    schedule = options.pop("schedule", None)
+    params = list(model.parameters())
+    optimizer = make([{"params": params[:1], "lr": 0.1}, {"params": params[1:]}])
+    if schedule:
+        options["schedule"] = schedule(optimizer)
+    options.setdefault("metrics", {"accuracy": nn.accuracy})
+    history = fit(model, data, optimizer=optimizer, validation=HELD, progress=False, **options)
+    return history, optimizer
+
+
+def rows(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
+
+
+def assert_alike(model, other, ours, theirs, tol):
+    (history, optimizer), (reference, expected) = ours, theirs
+    for row, like in zip(rows(history), rows(reference), strict=True):
+        assert row == pytest.approx(like, rel=tol, abs=tol)
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, tol, tol)
+    found, wanted = optimizer.state_dict(), expected.state_dict()
+    assert found["param_groups"] == wanted["param_groups"]
+    assert found["state"].keys() == wanted["state"].keys()
+    for i, entry in wanted["state"].items():
+        for name, value in entry.items():
+            np.testing.assert_allclose(found["state"][i][name], value, 100 * tol, tol)
+
+
+TRAININGS = {
+    "plain": {},
+    "float32": {"dtype": np.float32, "data": (X.astype(np.float32), Y)},
+    "Adam": {"make": lambda ps: optim.Adam(ps, 0.02, weight_decay=0.01)},
+    "AdamW": {"make": lambda ps: optim.AdamW(ps, 0.02)},
+    "momentum": {"make": lambda ps: optim.SGD(ps, 0.1, 0.9, nesterov=True)},
+    "RMSprop": {"make": lambda ps: optim.RMSprop(ps, 0.01, momentum=0.5)},
+    "batch normalization": {"layers": lambda: [nn.BatchNorm1d(8)]},
+    "dropout": {"layers": lambda: [nn.Dropout(0.3, rng=2)]},
+    "a schedule": {"schedule": lambda optimizer: optim.StepLR(optimizer, 1, 0.5)},
+    "clipped": {"clip_norm": 0.1},
+    "no metrics": {"metrics": {}},
+    "the best": {"keep_best": True, "patience": 2},
+    "a penalty": {"loss": lambda p, t: nn.cross_entropy(p, t) + 0.01 * np.mean(p**2)},
+}
+
+
+@pytest.mark.parametrize("compile", [True, None])
+@pytest.mark.parametrize("name", TRAININGS)
+def test_the_same_numbers_with_programs_and_without(name, compile, as_they_are):
+    options = dict(TRAININGS[name])
+    layers, dtype = options.pop("layers", list), options.pop("dtype", np.float64)
+    model, other = network(*layers(), dtype=dtype), network(*layers(), dtype=dtype)
+    ours = trained(model, compile=compile, **options)
+    done = list(as_they_are)
+    theirs = trained(other, compile=False, **options)
+    assert_alike(model, other, ours, theirs, 1e-10 if dtype is np.float64 else 1e-4)
+    assert done == ([] if compile else [16, 16, 16, 8, 8, 8])
+    for part, twin in zip(model.modules(), other.modules(), strict=True):
+        if isinstance(part, nn.Dropout):
+            assert part.rng.bit_generator.state == twin.rng.bit_generator.state
+
+
+def test_what_callbacks_change_is_noticed():
+    class Weighted(nn.Module):
+        def __init__(self):
+            self.net, self.weight = network(), 1.0
+
+        def forward(self, x):
+            return self.net(x) * self.weight
+
+    def later(run):
+        if run.epoch == 2:
+            run.model.net[0].weight.requires_grad = False
+            run.model.weight = 0.5
+        if run.epoch == 3:
+            run.model.load_state_dict({k: v / 2 for k, v in run.model.state_dict().items()})
+
+    models = [Weighted(), Weighted()]
+    ours, theirs = (
+        trained(m, compile=c, callbacks=[later], epochs=5) for m, c in zip(models, (True, False))
+    )
+    assert_alike(*models, ours, theirs, 1e-10)
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        self.net, self.calls, self.seen = network(nn.Dropout(0.3, rng=2)), 0, []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        self.calls += 1
+        return self.net(x)
+
+
+class Branching(Counting):
+    def forward(self, x):
+        z = self.net(x)
+        return z if np.sum(z) > 0 else -z
+
+
+class Printing(Counting):
+    def forward(self, x):
+        print("batch", len(x))
+        return self.net(x)
+
+
+@pytest.mark.parametrize("kind", [Counting, Branching, Printing])
+def test_what_cannot_be_compiled_goes_on_as_it_is(kind, capsys):
+    model, other = kind(), kind()
+    ours, said = trained(model), capsys.readouterr().out
+    theirs = trained(other, compile=False)
+    assert rows(ours[0]) == rows(theirs[0])
+    assert (model.calls, model.seen, said) == (other.calls, other.seen, capsys.readouterr().out)
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Counting, "'calls', which is not an argument, is changed|a list, which is not"),
+        (Branching, "test_train_compiled.py:[0-9]+: its truth was asked for"),
+        (Printing, "the call of print at .*test_train_compiled.py:"),
+    ],
+)
+def test_where_a_program_is_demanded_a_refusal_is_an_error(kind, said):
+    model = kind()
+    before = model.state_dict()
+    with pytest.raises(CaptureError, match=said):
+        trained(model, compile=True)
+    for a, b in zip(model.state_dict().values(), before.values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Rooted(nn.Module):
+    def __init__(self, rectified):
+        self.first, self.last = nn.Linear(2, 6, rng=0), nn.Linear(6, 2, rng=0)
+        self.drop, self.rectified = nn.Dropout(0.1, rng=3), rectified
+
+    def forward(self, x):
+        x = self.drop(self.first(x))
+        return self.last(np.sqrt(nn.relu(x) if self.rectified else x))
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+def test_the_layer_that_made_a_nan_is_named_all_the_same(rectified):
+    said, states = [], []
+    for compile in (True, False):
+        model = Rooted(rectified)
+        with pytest.raises(DivergedError) as raised:
+            trained(model, compile=compile)
+        said.append(str(raised.value))
+        states.append(model.drop.rng.bit_generator.state)
+    assert said[0] == said[1]
+    assert "sqrt" in said[0]
+    assert states[0] == states[1]
+
+
+def test_a_model_that_changes_all_the_time_goes_on_as_it_is(as_they_are):
+    class Annealed(nn.Module):
+        def __init__(self):
+            self.net, self.weight = network(), 1.0
+
+        def forward(self, x):
+            return self.net(x) * self.weight
+
+    def anneal(run):
+        run.model.weight *= 0.99
+
+    models = [Annealed(), Annealed()]
+    options = {"callbacks": [anneal], "epochs": 30, "batch_size": 120}
+    ours = trained(models[0], **options)
+    assert len(as_they_are) == 30 - steps.MOST_PROGRAMS - 1
+    assert_alike(*models, ours, trained(models[1], compile=False, **options), 1e-10)
+
+
+def test_a_profiler_sees_the_model_and_a_long_program_is_not_written(as_they_are, monkeypatch):
+    profile = cProfile.Profile()
+    profile.enable()
+    trained(network(), epochs=2)
+    profile.disable()
+    assert len(as_they_are) == 16
+    monkeypatch.setattr(steps, "MOST_CALLS", 10)
+    trained(network(), epochs=2)
+    assert len(as_they_are) == 32
+    with pytest.raises(CaptureError, match="compile was to write 10 calls at most"):
+        trained(network(), compile=True)
+
+
+def test_optimizers_that_cannot_be_compiled_step_as_they_are():
+    class Loud(optim.SGD):
+        def update(self, x, g, state, **options):
+            warnings.warn("a step", stacklevel=1)
+            super().update(x, g, state, **options)
+
+    models = [network(), network()]
+    with pytest.warns(UserWarning, match="a step") as ours:
+        found = trained(models[0], lambda ps: Loud(ps, 0.1))
+    with pytest.warns(UserWarning, match="a step") as theirs:
+        expected = trained(models[1], lambda ps: Loud(ps, 0.1), compile=False)
+    assert len(ours) == len(theirs)
+    assert_alike(*models, found, expected, 1e-10)
+    with pytest.raises(CaptureError, match="the call of warn at"):
+        trained(network(), lambda ps: Loud(ps, 0.1), compile=True)
+
+
+@pytest.mark.parametrize("compile", [True, None])
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_resuming_gives_the_same_bits(tmp_path, at, compile):
+    def crash(run):
+        if run.epoch == at + 1:
+            raise RuntimeError("power cut")
+
+    def run(path, **options):
+        model = network(nn.BatchNorm1d(8), nn.Dropout(0.3, rng=2))
+        found = trained(
+            model, lambda ps: optim.Adam(ps, 0.02), epochs=6, compile=compile, checkpoint=path,
+            schedule=lambda optimizer: optim.StepLR(optimizer, 2, 0.5), **options,
+        )  # fmt: skip
+        return model, *found
+
+    whole, expected, optimizer = run(tmp_path / "whole.npz")
+    with pytest.raises(RuntimeError):
+        run(tmp_path / "parts.npz", callbacks=[crash])
+    again, history, same = run(tmp_path / "parts.npz", resume=True)
+    assert rows(history) == rows(expected)
+    for a, b in zip(again.state_dict().values(), whole.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for i, entry in optimizer.state_dict()["state"].items():
+        for name, value in entry.items():
+            np.testing.assert_array_equal(same.state_dict()["state"][i][name], value)
+
+
+def test_a_model_that_is_a_plain_function():
+    def run(compile):
+        W, b = Tensor(np.full((2, 2), 0.1)), Tensor(np.zeros(2))
+        optimizer = optim.SGD([W, b], 0.1)
+        history = fit(
+            lambda x: x @ W + b, (X, Y), nn.cross_entropy, optimizer,
+            rng=0, progress=False, compile=compile,
+        )  # fmt: skip
+        return history["loss"], W.numpy()
+
+    for a, b in zip(run(True), run(False), strict=True):
+        np.testing.assert_allclose(a, b, 1e-10)
