@@ -308,3 +308,38 @@ def test_one_array_in_two_places_is_not_given_away_in_place():
         new, total = step(w, w)
         np.testing.assert_array_equal(new, A - 1)
         assert total == pytest.approx(np.sum((A - 1) * A))
+
+
+def test_small_products_that_are_scaled_alike_lie_side_by_side():
+    def step(p, x, y):
+        value, g = value_and_grad(lambda p: np.mean((np.tanh(x @ p[0] + p[1]) @ p[2] - y) ** 2))(p)
+        return [a - 0.1 * b for a, b in zip(p, g)], g, value
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((50, 3)), rng.standard_normal((50, 2))
+    p = [rng.standard_normal(shape) for shape in ((3, 4), (4,), (4, 2))]
+    apart = compile(step)
+    together = compile(step, donate=0, reuse=True)
+    ours, theirs = [a.copy() for a in p], p
+    for _ in range(4):
+        theirs, gradients, value = step(theirs, x, y)
+        ours, found, number = together(ours, x, y)
+        for a, b in zip((*ours, *found, number), (*theirs, *gradients, value), strict=True):
+            np.testing.assert_allclose(a, b, 1e-12, 1e-12)
+    for a, b in zip(leaves(apart(p, x, y)), leaves(step(p, x, y)), strict=True):
+        np.testing.assert_allclose(a[1], b[1], 1e-12, 1e-12)
+    last = [text.source.rpartition("# forward")[2] for text in (together, apart)]
+    assert [text.count("np.multiply(") + text.count(" * ") for text in last] == [1, 3]
+
+
+def test_products_that_are_still_to_come_are_not_scaled_with_others():
+    def steps(a, b, c):
+        p = a - 0.1 * (b @ c)
+        q = b - 0.1 * (p @ c)
+        return p, q
+
+    args = [np.random.default_rng(k).standard_normal((5, 5)) for k in range(3)]
+    compiled = compile(steps, reuse=True)
+    for _ in range(2):
+        for found, expected in zip(compiled(*args), steps(*args), strict=True):
+            np.testing.assert_allclose(found, expected, 1e-12)

@@ -105,13 +105,41 @@ def test_parameters_and_averages_are_updated_in_place():
         "exp_avg_sq1 *= ",
         "exp_avg1 += ",
         "linear1_weight -= ",
-        "step1 = ",
+        " = step1 + 1",
         "lr = float(",
     ):
         assert line in text
     averages = [s["exp_avg"] for s in optimizer.state.values()]
     step(*batch(4))
     assert all(s["exp_avg"] is a for s, a in zip(optimizer.state.values(), averages, strict=True))
+
+
+def test_a_step_is_saved_with_its_optimizer_as_arguments(tmp_path):
+    w, x = Tensor([1.0, 2.0], name="w"), np.array([1.0, 3.0])
+    optimizer = optim.Adam([w], 0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = np.sum((w * x) ** 2)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step = compile(step)
+    for _ in range(2):
+        step(x)
+    optimizer.zero_grad()
+    step(x)
+    step.save(tmp_path / "step.py")
+    space = {}
+    exec((tmp_path / "step.py").read_text(), space)
+    state = optimizer.state_dict()["state"][0]
+    told = {"w": w.numpy(), "lr": 0.1, "step1": state["step"]}
+    told |= {name: state[name].copy() for name in ("exp_avg", "exp_avg_sq")}
+    optimizer.zero_grad()
+    loss, ((updated, _),), _ = space["step"](x, **told)
+    assert loss == step(x).item()
+    np.testing.assert_allclose(updated, w.data, 1e-12)
 
 
 def test_a_state_that_is_loaded_is_the_one_that_counts():

@@ -18,6 +18,7 @@ import numpy as np
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
 from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
 from autobp.compiler.effects import Randomness, arrays_around, check_draws, check_surroundings
+from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
@@ -396,7 +397,7 @@ class Entry:
         given = {
             s for s, where in arguments.bindings if _within(where, parameters, settings.donate)
         }
-        self.program = own_results(optimized(program), program)
+        self.program = own_results(joined(optimized(program), settings.reuse), program)
         self.plan = planned(self.program, given, _updated(self.program, arguments), settings.reuse)
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters
@@ -491,11 +492,12 @@ class Entry:
     # ── text ──────────────────────────────────────────────────────────────────────────────────────
 
     def _lines(self, module: bool) -> list[str]:
-        """The room and the function. In a module of its own the arrays of Tensors are arguments."""
+        """The room and the function. In a module of its own, what the function finds around it is
+        handed over: the arrays of Tensors, the numbers and averages of optimizers, generators."""
         parameters, body = list(self.parameters), []
         for name, where in self.bound:
             owner = where.removesuffix(".value")
-            if module and owner in self.arguments.objects:
+            if module and re.search(r"\bk\d+_", owner):
                 parameters.append(name)
             else:
                 body.append(f"{name} = {owner if module else where}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.joined import side_by_side
 from autobp.compiler.passes import is_elementwise, is_fresh
 from autobp.compiler.program import Program, Step
 
@@ -89,6 +90,17 @@ def planned(
 
     plan = Plan()
     places: list[Place] = []
+    within: dict[Step, tuple[Place, int]] = {}  # what lies side by side with others, and where
+    at = {step: i for i, step in enumerate(steps)}
+    for i, step in enumerate(steps):
+        if step.function is side_by_side:
+            first, end = min(at[s] for s in step.args), max(last.get(s, i) for s in step.args)
+            whole = Place(step.nbytes, first, end, "room")
+            places.append(whole)
+            start = 0
+            for s in step.args:
+                within[s] = whole, start
+                start += s.nbytes
     for i, step in enumerate(steps):
         if not step.is_array or roots.get(step, (step,)) != (step,):
             continue
@@ -111,13 +123,17 @@ def planned(
                 place.last = end
                 if step in results and place.kind == "room" and not reuse:
                     place.kind = "own"
-        if place is None and is_fresh(step):
+        if step in within:
+            place = Place(step.nbytes, i, end, "room")
+        elif place is None and is_fresh(step):
             kind = "room" if takes_out(step) and (reuse or step not in results) else "own"
             place = Place(step.nbytes, i, end, kind)
             places.append(place)
         if place is not None:
             plan.places[step] = place
     _settle(plan, places, len(steps))
+    for step, (whole, start) in within.items():
+        plan.places[step].start = whole.start + start
     return plan
 
 

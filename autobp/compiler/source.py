@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.capture import as_type, draw, guarded, put
+from autobp.compiler.joined import part, side_by_side
 from autobp.compiler.passes import SMALL
 from autobp.compiler.plan import Plan
 from autobp.compiler.program import Program, Step
@@ -40,6 +41,8 @@ _PREFIX: dict[Any, str] = {
 }  # fmt: skip
 
 _WORDS = {0.0: "zero", 1.0: "one", 2.0: "two", 0.5: "half"}
+
+_PLACED = (side_by_side, part)  # which are no calls
 
 LARGE = 1000  # elements of a constant that are too many to read
 
@@ -90,7 +93,7 @@ class Writer:
                 step = self.after[step]
                 self.names[step] = self.names[argument]
         for step in program.steps:
-            if step in self.names or step in self.inline:
+            if step in self.names or step in self.inline or step.function in _PLACED:
                 continue
             chain = [step]  # what is in one place, from `a = …` over `a += b` to the last
             while chain[-1] in self.after:
@@ -101,9 +104,18 @@ class Writer:
         for step in program.steps:
             place = self.plan.places.get(step)
             if place is not None and place.kind == "room" and step not in self.plan.inside:
-                form = (place.start, step.shape, step.dtype)
-                if form not in self.rooms:
-                    self.rooms[form] = self.free("room", numbered=True)
+                self.room_of(place.start, step)
+        for step in program.steps:
+            if step.function in _PLACED:
+                start = step.args[1] if step.function is part else 0
+                self.names[step] = self.room_of(self.plan.places[step.args[0]].start + start, step)
+
+    def room_of(self, start: int, step: Step) -> str:
+        """The name of the part of the room that a result is in."""
+        form = (start, step.shape, step.dtype)
+        if form not in self.rooms:
+            self.rooms[form] = self.free("room", numbered=True)
+        return self.rooms[form]
 
     def successors(self) -> dict[Step, Step]:
         """For a step the one that is written as `a += b` in its place."""
@@ -174,6 +186,8 @@ class Writer:
     def lines(self, step: Step) -> list[str]:
         if step.function is guarded:
             return self.guard(step)
+        if step.function in _PLACED:
+            return []
         name, place = self.names[step], self.plan.places.get(step)
         if place is None or (place.kind == "own" and step not in self.plan.inside):
             return [f"{name} = {self.call(step)}"]
@@ -343,7 +357,7 @@ def array_text(array: np.ndarray) -> str:
 
 def _is_helper(function: Any) -> bool:
     """Whether a function is neither Python's nor NumPy's, so that its own text must come along."""
-    if function is None or function is guarded or function in (as_type, draw, float):
+    if function is None or function in (guarded, as_type, draw, float, *_PLACED):
         return False
     if function is put:
         return True
