@@ -106,7 +106,7 @@ def test_parameters_and_averages_are_updated_in_place():
         "exp_avg1 += ",
         "linear1_weight -= ",
         " = step1 + 1",
-        "lr = float(",
+        ", lr, lr1, step1, exp_avg, exp_avg_sq, step2, ",
     ):
         assert line in text
     averages = [s["exp_avg"] for s in optimizer.state.values()]

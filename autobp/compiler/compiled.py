@@ -101,9 +101,7 @@ class Compiled(Generic[F]):
                 return entry.run(*args, **kwargs)
         except Changed:  # by a nan, which is never what it was
             pass
-        return self.function(
-            *args, **kwargs
-        )  # also where an array that is given away is there twice
+        return self.function(*args, **kwargs)  # also if what is given away is there twice
 
     @property
     def programs(self) -> tuple[Program, ...]:

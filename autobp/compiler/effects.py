@@ -16,7 +16,14 @@ import numpy as np
 from autobp.compiler.compiled import CaptureError
 from autobp.compiler.surroundings import Thing
 
-__all__ = ["Randomness", "arrays_around", "check_call", "check_draws", "check_surroundings"]
+__all__ = [
+    "Randomness",
+    "arrays_around",
+    "check_call",
+    "check_changes",
+    "check_draws",
+    "put_back",
+]
 
 # ── calls ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -72,12 +79,9 @@ def arrays_around(around: Sequence[Thing]) -> list[tuple[np.ndarray, np.ndarray]
     return [(a, a.copy()) for a in arrays if a.size <= _SMALL]
 
 
-def check_surroundings(
-    around: Sequence[Thing], arrays: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> None:
-    """Refuse a function that has changed what it found around it, a count of its calls, a list that
-    grows, and change it back. New attributes and new entries of dicts may be what it keeps from its
-    first call."""
+def put_back(around: Sequence[Thing], arrays: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[str]:
+    """Undo what a function has changed around it, a count of its calls, a list that grows, and tell
+    what that was. New attributes and new entries of dicts may be what it keeps from its first call."""
     things = [
         t for t in around if not t.live and (t.expression != "len(o)" or type(t.owner) in _GROW)
     ]
@@ -86,41 +90,37 @@ def check_surroundings(
         found = eval(f"[{looked_up}]", {"o": [t.owner for t in things]})
     except (IndexError, ValueError):  # something is gone
         found = [None] * len(things)
-    changed = [
-        thing
-        for thing, value in zip(things, found, strict=True)
-        if value is not thing.value and (thing.expression != "len(o)" or value != thing.value)
-    ]
-    for thing in changed:
-        _put_back(thing)
+    said = []
+    for thing, value in zip(things, found, strict=True):
+        if value is not thing.value and (thing.expression != "len(o)" or value != thing.value):
+            said.append(_put_back(thing))
     for array, before in arrays:
         if array.tobytes() != before.tobytes():
             array[...] = before
-            raise _changed("an array")
-    for thing in changed:
-        named = re.fullmatch(r"o\.get\((.*)\)", thing.expression)
-        grown = f"a {type(thing.owner).__name__}" if type(thing.owner) in _GROW else "a variable"
-        what = named[1] if named else grown
-        raise _changed(what)
+            said.append("an array")
+    return said
 
 
-def _changed(what: str) -> CaptureError:
-    return CaptureError(
-        f"compile cannot capture that {what}, which is not an argument, is changed: a program would not"
-        " do it again; return the new value instead"
-    )
+def check_changes(changed: list[str]) -> None:
+    if changed:
+        raise CaptureError(
+            f"compile cannot capture that {changed[0]}, which is not an argument, is changed: a program"
+            " would not do it again; return the new value instead"
+        )
 
 
-def _put_back(thing: Thing) -> None:
+def _put_back(thing: Thing) -> str:
     owner, value = thing.owner, thing.value
-    named = re.fullmatch(r"o(?:\.get\((.*)\)|\[(.*)\])", thing.expression)
+    entry = re.fullmatch(r"o(?:\.get\((.*)\)|\[(.*)\])", thing.expression)
     if thing.expression == "o.cell_contents":
         owner.cell_contents = value
-    elif thing.expression == "len(o)":
-        if type(owner) is list:
-            del owner[value:]
-    elif named and isinstance(owner, dict | list):
-        owner[ast.literal_eval(named[1] or named[2])] = value
+    elif type(owner) is list and not entry:
+        del owner[value:]
+    elif entry and isinstance(owner, dict | list):
+        owner[ast.literal_eval(entry[1] or entry[2])] = value
+    if type(owner) in _GROW:
+        return f"a {type(owner).__name__}"
+    return entry[1] if entry and entry[1] else "a variable"
 
 
 # ── random numbers ────────────────────────────────────────────────────────────────────────────────

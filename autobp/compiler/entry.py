@@ -17,7 +17,13 @@ import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
 from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
-from autobp.compiler.effects import Randomness, arrays_around, check_draws, check_surroundings
+from autobp.compiler.effects import (
+    Randomness,
+    arrays_around,
+    check_changes,
+    check_draws,
+    put_back,
+)
 from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
@@ -331,13 +337,16 @@ def written_down(
         recorder.closed = True
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
         early = arguments.put_back()
-        drawn = randomness.rewind() if randomness is not None else []
+        drawn: list[str] = []
+        made: list[str] = []
+        if randomness is not None:
+            drawn, made = randomness.rewind(), put_back(around, arrays)
     if early:
         raise Premature
     if recorder.spoilt is not None:
         raise recorder.spoilt
     check_draws(drawn)
-    check_surroundings(around, arrays)
+    check_changes(made)
     arguments.check_nests()
 
     returns = _written_plainly(returns)
