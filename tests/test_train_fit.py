@@ -677,7 +677,7 @@ def test_silence_is_silence(monkeypatch):
         (
             {"compile": 1.5},
             TypeError,
-            "fit: compile is True, False or None, where it is safe, not 1",
+            "fit: compile must be True or False, not 1.5",
         ),
         ({"mode": "high"}, ValueError, "mode is 'min' or 'max', not 'high'"),
         ({"loss": lambda p, t: 1.0}, TypeError, "fit: the loss was computed from none of the para"),
