@@ -276,6 +276,23 @@ def test_resuming_gives_the_same_bits(tmp_path, at, compile):
             np.testing.assert_array_equal(same.state_dict()["state"][i][name], value)
 
 
+def test_a_model_of_many_single_numbers_goes_on_as_it_is(as_they_are):
+    def run(compile):
+        w = [Tensor(k / 50) for k in range(-50, 50)]
+
+        def model(x):
+            return np.stack([sum(np.tanh(v * a + b) for v in w) for a, b in x])
+
+        optimizer = optim.SGD(w, 0.001)
+        options = {"epochs": 5, "batch_size": 8, "rng": 0, "progress": False, "compile": compile}
+        return fit(model, (X[:8], Y[:8].astype(float)), nn.mse, optimizer, **options)["loss"]
+
+    assert run(None) == run(False)
+    assert len(as_they_are) == 10
+    with pytest.raises(CaptureError, match="and there are more single numbers"):
+        run(True)
+
+
 def test_a_model_that_is_a_plain_function():
     def run(compile):
         W, b = Tensor(np.full((2, 2), 0.1)), Tensor(np.zeros(2))

@@ -22,7 +22,7 @@ import numpy as np
 from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
-from autobp.compiler.compiled import Changed, Settings, differentiated
+from autobp.compiler.compiled import CaptureError, Changed, Settings, differentiated
 from autobp.compiler.effects import Randomness, check_draws
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
@@ -53,7 +53,10 @@ def written_down(
     try:
         return arrays.written_down(function, name, args, kwargs, settings, MANY)
     except ManyNumbers:
-        pass
+        if settings.most < math.inf:
+            raise CaptureError(
+                f"compile was to write {settings.most} calls at most, and there are more single numbers"
+            ) from None
     try:
         return Numbers(function, name, args, kwargs)
     except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way

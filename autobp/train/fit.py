@@ -106,7 +106,7 @@ def fit(
     longer finite, `DivergedError` names epoch, batch and layer; the model has the weights of the end
     of the epoch before.
 
-    After the first 50 batches of a size, programs that `compile` writes do the steps: small models
+    After the first 100 batches of a size, programs that `compile` writes do the steps: small models
     take little more than half the time, the numbers are the same to rounding. Models and losses that
     cannot be compiled, since they branch on values, print or count, go on as they are. With
     `compile=True` programs are written for the first batch, and what is in their way is an error with

@@ -21,9 +21,10 @@ __all__ = ["Step", "number"]
 
 Function = Callable[[Any, Any], Any]
 
-#: Whether the first batches of a size are worth a program nobody knows yet. Their number is fixed, and
-#: counted from the beginning of the training, so that one that is resumed does the same as before.
-UNCOMPILED = 50
+#: Batches of a size after which a program is worth its writing, which takes as long as about as many
+#: batches. It is their number that decides, from the beginning of the training, and no stopwatch: the
+#: same training is to give the same bits, be it resumed or not.
+UNCOMPILED = 100
 
 MOST_PROGRAMS = 8  # a model that needs more changes too often
 MOST_CALLS = 2000  # in a program; to write a longer one down takes seconds
