@@ -142,6 +142,26 @@ def test_a_step_is_saved_with_its_optimizer_as_arguments(tmp_path):
     np.testing.assert_allclose(updated, w.data, 1e-12)
 
 
+def test_models_and_optimizers_may_be_arguments():
+    def step(model, optimizer, x, y):
+        optimizer.zero_grad()
+        loss = nn.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    pairs = [(m, optim.Adam(m.parameters(), 0.05)) for m in (Scaled(), Scaled(), Scaled())]
+    compiled = compile(step)
+    for k in range(5):
+        found = compiled(*pairs[0], *batch(k)).item()
+        assert found == pytest.approx(step(*pairs[1], *batch(k)).item(), rel=1e-10)
+    count = len(compiled.programs)
+    for k in range(5):  # another model has a program of its own
+        again = compiled(*pairs[2], *batch(k)).item()
+    assert again == found
+    assert len(compiled.programs) == 2 * count
+
+
 def test_a_state_that_is_loaded_is_the_one_that_counts():
     ours, theirs = (training(OPTIMIZERS["Adam"]) for _ in "12")
     step = compile(ours[0])

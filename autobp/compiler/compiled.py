@@ -160,10 +160,26 @@ def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = Fals
     A function written one number at a time, on nested lists of floats, becomes a program of arrays
     all the same: alike operations are done in one call, sums of products as products of matrices.
 
-    Derivatives of any kind may be compiled, and whole training steps. The arrays of arguments that
-    are given away by `donate`, their positions, may be overwritten by results that take their
-    place. With `reuse=True` results are valid only until the next call, which overwrites them.
-    Tensors that are arguments get their gradients, and their new values if the function sets some.
+    Derivatives of any kind may be compiled, and whole training steps: models and optimizers are used
+    as they are. Parameters and what an optimizer remembers are updated in place, its learning rates
+    are read at each call, and Dropout goes on drawing from its generator.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD
+    >>> def train(w, optimizer, x):
+    ...     optimizer.zero_grad()
+    ...     np.sum((x @ w) ** 2).backward()
+    ...     optimizer.step()
+    >>> train, w = compile(train), Tensor([1.0, 2.0])
+    >>> optimizer = SGD([w], lr=0.1)
+    >>> for _ in range(2):
+    ...     train(w, optimizer, np.eye(2))
+    >>> w
+    Tensor([0.64 1.28])
+
+    The arrays of arguments that are given away by `donate`, their positions, may be overwritten by
+    results that take their place. With `reuse=True` results are valid only until the next call, which
+    overwrites them.
 
     >>> def descend(w, x):
     ...     return w - 0.1 * value_and_grad(lambda w: np.sum((x @ w) ** 2))(w)[1]

@@ -313,7 +313,7 @@ def written_down(
     recorder = Recorder(most, settings.most)
     arguments = _Arguments(recorder)
     parameters = [*parameter_names(function, args, kwargs), *kwargs]
-    around = list(surroundings(function))
+    around = list(surroundings(function, (args, kwargs)))
     profiler, collecting = sys.getprofile(), gc.isenabled()
     randomness = None
     gc.disable()  # whose callbacks would be taken for the function's doing

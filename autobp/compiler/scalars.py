@@ -76,7 +76,7 @@ class Numbers:
         where = reverse.positions(reverse.chosen_arguments(recipe.argnums), args)
         parameters = [*arrays.parameter_names(function, args, kwargs), *kwargs]
         values = [*args, *kwargs.values()]
-        around = list(surroundings(function))
+        around = list(surroundings(function, (args, kwargs)))
         randomness = Randomness(around, ())
         try:
             form = Form(parameters, values, where, around, {float, np.float64, int})

@@ -13,6 +13,7 @@ import numpy as np
 
 from autobp.compiler.compiled import Compiled
 from autobp.tensor import Tensor
+from autobp.tree import leaves
 
 __all__ = ["Thing", "surroundings"]
 
@@ -33,16 +34,18 @@ class Thing(NamedTuple):
     live: bool = False  # it has `live_entries`, which are changed by steps and read at each call
 
 
-def surroundings(function: Callable[..., Any]) -> Iterator[Thing]:
+def surroundings(function: Callable[..., Any], args: Any = ()) -> Iterator[Thing]:
     """The variables that a function, and those that it calls, read from around them: numbers, arrays
-    and Tensors, also in nests and in the attributes of objects; and the functions themselves."""
-    return _Search(function).things()
+    and Tensors, also in nests and in the attributes of objects; and the functions themselves. Objects
+    among its arguments, models and optimizers, are looked into as well."""
+    objects = [x for _, x in leaves(args) if not isinstance(x, (*_PLAIN, complex))]
+    return _Search([function, *objects]).things()
 
 
 class _Search:
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, todo: list[Any]) -> None:
         self.seen: set[int] = set()
-        self.todo: list[Any] = [function]
+        self.todo = todo
         self.live: set[tuple[int, Any]] = set()
 
     def things(self) -> Iterator[Thing]:
