@@ -332,6 +332,18 @@ def test_small_products_that_are_scaled_alike_lie_side_by_side():
     assert [text.count("np.multiply(") + text.count(" * ") for text in last] == [1, 3]
 
 
+def test_products_of_several_types_are_left_apart():
+    f = lambda x, y, z: (0.1 * (x @ y), 0.1 * (y @ x), np.array(0.5) * (z @ z), np.array(0.5) * z)
+    rng = np.random.default_rng(0)
+    for dtype in (int, np.float32):
+        args = (rng.integers(0, 5, (3, 3)), rng.random((3, 3)), rng.random((3, 3)).astype(dtype))
+        compiled = compile(f, reuse=True)
+        for _ in range(2):
+            for found, expected in zip(compiled(*args), f(*args), strict=True):
+                assert found.dtype == expected.dtype
+                np.testing.assert_allclose(found, expected, 1e-6)
+
+
 def test_products_that_are_still_to_come_are_not_scaled_with_others():
     def steps(a, b, c):
         p = a - 0.1 * (b @ c)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.passes import SMALL
+from autobp.compiler.passes import SMALL, takes_out
 from autobp.compiler.program import Program, Step, mapped, rebuilt
 
 __all__ = ["joined", "part", "side_by_side"]
@@ -35,7 +35,7 @@ def joined(program: Program, reuse: bool) -> Program:
     for step in program.steps:
         if step.function is np.multiply and step.is_array and not step.params and not step.errors:
             factor, x = step.args if _is_number(step.args[0]) else step.args[::-1]
-            if _is_number(factor) and _is_product(x) and x not in results:
+            if _is_number(factor) and _is_product(x, step.dtype) and x not in results:
                 groups.setdefault((factor, x.dtype), {})[step] = x
     instead: dict[Step, list[Step]] = {}
     for (factor, _), group in groups.items():
@@ -62,8 +62,10 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, Step) and x.is_constant and x.shape == ()
 
 
-def _is_product(x: Any) -> bool:
-    return isinstance(x, Step) and x.function is np.matmul and not x.params and x.is_array
+def _is_product(x: Any, dtype: Any) -> bool:
+    if not isinstance(x, Step) or x.function is not np.matmul:
+        return False
+    return takes_out(x) and x.dtype == dtype
 
 
 def _with_parts(program: Program, instead: dict[Step, list[Step]]) -> Program:

@@ -19,7 +19,7 @@ from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.rules.convolution import max_pool2d_
 from autobp.rules.indexing import scatter
 
-__all__ = ["PASSES", "is_fresh", "optimized", "own_results"]
+__all__ = ["PASSES", "is_fresh", "optimized", "own_results", "takes_out"]
 
 Rule = Callable[[Step, "Rewrite"], Step | None]
 
@@ -551,6 +551,21 @@ def is_fresh(step: Step) -> bool:
     return function in FRESH or (getattr(function, "__module__", "") or "").startswith(
         "autobp.rules"
     )
+
+
+def takes_out(step: Step) -> bool:
+    """Whether NumPy puts the result where it is told to."""
+    f = step.function
+    if not step.is_array or not step.size:
+        return False
+    if is_elementwise(step):
+        return True
+    if f in (np.matmul, np.dot) and not step.params:
+        return all(isinstance(a, Step) and a.dtype == step.dtype for a in step.args)
+    owner = getattr(f, "__self__", None)
+    x = step.args[0] if step.args else None
+    reduces = isinstance(owner, np.ufunc) and f == owner.reduce
+    return reduces and isinstance(x, Step) and x.dtype == step.dtype
 
 
 def own_results(program: Program, written: Program) -> Program:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.joined import side_by_side
-from autobp.compiler.passes import is_elementwise, is_fresh
+from autobp.compiler.passes import is_elementwise, is_fresh, takes_out
 from autobp.compiler.program import Program, Step
 
-__all__ = ["Place", "Plan", "planned", "takes_out"]
+__all__ = ["Place", "Plan", "planned"]
 
 ALIGNED = 64  # bytes, a line of the cache
 
@@ -47,21 +47,6 @@ class Plan:
     inside: set[Step] = field(default_factory=set)  # steps done in the place of an operand
     size: int = 0  # of the room
     peak: int = 0  # the most that is held at once, results included
-
-
-def takes_out(step: Step) -> bool:
-    """Whether NumPy puts the result where it is told to."""
-    f = step.function
-    if not step.is_array or not step.size:
-        return False
-    if is_elementwise(step):
-        return True
-    if f in (np.matmul, np.dot) and not step.params:
-        return all(isinstance(a, Step) and a.dtype == step.dtype for a in step.args)
-    owner = getattr(f, "__self__", None)
-    x = step.args[0] if step.args else None
-    reduces = isinstance(owner, np.ufunc) and f == owner.reduce
-    return reduces and isinstance(x, Step) and x.dtype == step.dtype
 
 
 def planned(
