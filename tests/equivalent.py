@@ -126,9 +126,13 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("_seen: k * d → k", "_seen: k * d → k (2)"),
     ),
     (
-        "maxima have as many samples and channels as the images, and their dtype",
+        "with more bits it is counted to the same",
         "max_pool2d",
-        ("_greatest: y → x (4)",),
+        (
+            "_greatest: math.prod(size) → size",
+            "_greatest: size → x (3)",
+            "_greatest: size → y (3)",
+        ),
     ),
 )
 

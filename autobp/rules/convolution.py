@@ -1,8 +1,11 @@
-"""Convolution and pooling of images, laid out as (samples, channels, height, width).
+"""Convolution and pooling of images, indexed as (samples, channels, height, width).
 
 Both look at an image through a window. A convolution takes out what it sees at each of its places
 and multiplies matrices; pooling makes one number of it, by weights that are the same everywhere for a
 mean, and that say where the greatest stands for a maximum.
+
+What is made here has its channels last in memory: the numbers of a pixel lie side by side, and NumPy
+goes through them in long runs, wherever the window stands. Elementwise functions keep that order.
 """
 
 from __future__ import annotations
@@ -38,19 +41,25 @@ def _places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Any:
     return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lengths)
 
 
-def _windows(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    """(samples, channels, *size, *places): the loop is over the few elements of a window."""
-    places = _places(x, size, stride, dilation)
-    seen = np.empty((*x.shape[:2], *size, *places), x.dtype)
-    for i, j in np.ndindex(*size):
-        seen[:, :, i, j] = x[_seen((i, j), places, stride, dilation)]
-    return seen
+def _last(x: Array) -> Array:
+    """The images as (samples, height, width, channels), in memory too; most often they are."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
-def _add_windows(seen: Array, x: Array, stride: Pair, dilation: Pair) -> None:
-    """Add what was seen to the pixels that it was seen of."""
-    for i, j in np.ndindex(*seen.shape[2:4]):
-        x[_seen((i, j), seen.shape[4:], stride, dilation)] += seen[:, :, i, j]
+def _first(x: Array) -> Array:
+    """And back, in place."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def _windows(x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair) -> Array:
+    """A matrix with a row for each place of the window: what it sees there, channels last."""
+    n, height, width, channel = x.strides
+    steps = n, height * stride[0], width * stride[1], height * dilation[0], width * dilation[1]
+    shape = (len(x), *places, *size, x.shape[3])
+    seen = np.lib.stride_tricks.as_strided(x, shape, (*steps, channel))
+    if size[1] * x.shape[3] < places[1]:  # then the long runs are along the places
+        return _joined(seen.transpose(3, 4, 5, 0, 1, 2), 3, 3).T
+    return _joined(seen, 3, 3)
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -59,8 +68,8 @@ def _joined(a: Array, *runs: int) -> Array:
     return a.reshape([math.prod(a.shape[end - n : end]) for n, end in zip(runs, ends, strict=True)])
 
 
-# A convolution is a product of matrices: of the weights, a row for each channel that comes out, and
-# of the windows, a column for each place. The windows are many times as large as the image, so that
+# A convolution is a product of matrices: of the windows, a row for each place, and of the weights, a
+# column for each channel that comes out. The windows are many times as large as the image, so that
 # only those of a few samples are there at a time, which the processor's cache can hold.
 
 _CACHE = 1 << 20  # bytes
@@ -75,27 +84,33 @@ def _few(samples: Array, weight: Array, places: Pair) -> Iterator[slice]:
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
     size, places = w.shape[2:], _places(x, w.shape[2:], stride, dilation)
-    y = np.empty((len(x), len(w), math.prod(places)), np.result_type(x, w))
+    y = np.empty((len(x), *places, len(w)), np.result_type(x, w))
+    x, columns = _last(x), _joined(_last(w), 1, 3).T
     for few in _few(x, w, places):
-        seen = _windows(x[few], size, stride, dilation)
-        np.matmul(_joined(w, 1, 3), _joined(seen, 1, 3, 2), out=y[few])
-    return y.reshape(*y.shape[:2], *places)
+        seen = _windows(x[few], size, places, stride, dilation)
+        np.matmul(seen, columns, out=_joined(y[few], 3, 1))
+    return _first(y)
 
 
 def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    x = np.zeros((len(g), w.shape[1], *image), np.result_type(g, w))
-    for few in _few(g, w, g.shape[2:]):
-        seen = _joined(w, 1, 3).T @ _joined(g[few], 1, 1, 2)
-        _add_windows(seen.reshape(-1, *w.shape[1:], *g.shape[2:]), x[few], stride, dilation)
+    """One element of the window after the other: each is one pixel to each place."""
+    x = _first(np.zeros((len(g), *image, w.shape[1]), np.result_type(g, w)))
+    g, places = _last(g), g.shape[2:]
+    for i, j in np.ndindex(*w.shape[2:]):
+        seen = _joined(g, 3, 1) @ np.ascontiguousarray(w[:, :, i, j])
+        part = x[_seen((i, j), places, stride, dilation)]
+        part += _first(seen.reshape(*g.shape[:3], w.shape[1]))
     return x
 
 
 def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    w = np.zeros((g.shape[1], x.shape[1], *size), np.result_type(x, g))
-    for few in _few(x, w, g.shape[2:]):
-        seen = _joined(_windows(x[few], size, stride, dilation), 1, 3, 2)
-        w += np.add.reduce(_joined(g[few], 1, 1, 2) @ seen.mT, axis=0).reshape(w.shape)
-    return w
+    w = np.zeros((g.shape[1], *size, x.shape[1]), np.result_type(x, g))
+    rows, places = _joined(w, 1, 3), g.shape[2:]
+    x, g = _last(x), _last(g)
+    for few in _few(x, w, places):
+        seen = _windows(x[few], size, places, stride, dilation)
+        rows += _joined(g[few], 3, 1).T @ seen
+    return _first(w)
 
 
 def _pool2d(x: Array, weight: Array, stride: Pair) -> Array:
@@ -108,8 +123,8 @@ def _pool2d(x: Array, weight: Array, stride: Pair) -> Array:
 
 
 def _pool2d_input(g: Array, weight: Array, image: Pair, stride: Pair) -> Array:
-    x = np.zeros((*g.shape[:2], *image), np.result_type(g, weight))
-    size = weight.shape[:2]
+    x = _first(np.zeros((len(g), *image, g.shape[1]), np.result_type(g, weight)))
+    g, size = _first(_last(g)), weight.shape[:2]
     apart = all(s >= k for s, k in zip(stride, size, strict=True))
     for offset in np.ndindex(*size):
         part = x[_seen(offset, g.shape[2:], stride, (1, 1))]
@@ -135,10 +150,11 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
 @whole
 def _greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
-    hit = np.empty((*size, *y.shape), bool)
+    hit = np.empty((*size, *y.transpose(0, 2, 3, 1).shape), bool).transpose(0, 1, 2, 5, 3, 4)
     for offset in np.ndindex(*size):
-        hit[offset] = x[_seen(offset, y.shape[2:], stride, (1, 1))] == y
-    return hit, np.maximum(1, np.add.reduce(hit, axis=(0, 1), dtype=y.dtype))
+        np.equal(x[_seen(offset, y.shape[2:], stride, (1, 1))], y, out=hit[offset])
+    count = np.min_scalar_type(math.prod(size))  # by small numbers it is counted faster
+    return hit, np.maximum(np.add.reduce(hit, axis=(0, 1), dtype=count), 1)
 
 
 def _max_pool2d_forward(t: Array, y: Array, x: Array, size: Pair, stride: Pair) -> Array:

@@ -1005,6 +1005,13 @@ def _convolutions() -> dict[str, Record]:
                 ),
                 kink([[[[1, NAN, 3, 2]] * 2]], to=[[[[[0, 0, 0.5, 0]] * 2]]], **over),
                 kink([[[[1, -INF], [-INF, 0]]]], to=[[[[[1, 0], [0, 0]]]]], **over),
+                # more ties than a byte can count
+                kink(
+                    np.zeros((1, 1, 2, 128)),
+                    to=[np.full((1, 1, 2, 128), 1 / 256)],
+                    size=(2, 128),
+                    stride=(1, 1),
+                ),
             ),
             reference=lambda x, size, stride: np.max(
                 windows(x, size, stride=stride, dilation=(1, 1)), axis=(2, 3)
