@@ -17,6 +17,7 @@ import numpy as np
 from autobp.compiler.joined import side_by_side
 from autobp.compiler.passes import is_elementwise, is_fresh, takes_out
 from autobp.compiler.program import Program, Step
+from autobp.rules import convolution
 
 __all__ = ["Place", "Plan", "planned"]
 
@@ -26,6 +27,13 @@ ALIGNED = 64  # bytes, a line of the cache
 VIEWS = {
     np.transpose, np.matrix_transpose, np.reshape, np.ravel, np.squeeze, np.expand_dims,
     np.broadcast_to, np.swapaxes, np.moveaxis, np.real, np.flip, np.diagonal, operator.getitem,
+}  # fmt: skip
+
+
+#: Functions that make images with their channels last in memory.
+IMAGES = {
+    convolution.conv2d_.function, convolution.conv2d_input.function, convolution.pool2d.function,
+    convolution.pool2d_input.function, convolution.max_pool2d_.function,
 }  # fmt: skip
 
 
@@ -45,6 +53,7 @@ class Place:
 class Plan:
     places: dict[Step, Place] = field(default_factory=dict)
     inside: set[Step] = field(default_factory=set)  # steps done in the place of an operand
+    images: set[Step] = field(default_factory=set)  # steps whose channels are last in memory
     size: int = 0  # of the room
     peak: int = 0  # the most that is held at once, results included
 
@@ -73,7 +82,7 @@ def planned(
 
     over = _written_over(program, updated or {}, last, checks)
 
-    plan = Plan()
+    plan = Plan(images=_images(program))
     places: list[Place] = []
     within: dict[Step, tuple[Place, int]] = {}  # what lies side by side with others, and where
     at = {step: i for i, step in enumerate(steps)}
@@ -111,7 +120,8 @@ def planned(
         if step in within:
             place = Place(step.nbytes, i, end, "room")
         elif place is None and is_fresh(step):
-            kind = "room" if takes_out(step) and (reuse or step not in results) else "own"
+            takes = takes_out(step) and (is_elementwise(step) or plan.images.isdisjoint(step.args))
+            kind = "room" if takes and (reuse or step not in results) else "own"
             place = Place(step.nbytes, i, end, kind)
             places.append(place)
         if place is not None:
@@ -162,6 +172,18 @@ def _roots(program: Program) -> dict[Step, tuple[Step, ...]]:
             owners = [r for s in step.operands for r in roots.get(s, (s,))]
             roots[step] = tuple(dict.fromkeys(owners)) or (step,)
     return roots
+
+
+def _images(program: Program) -> set[Step]:
+    """The images whose channels are last in memory, which what is computed of each element keeps."""
+    images: set[Step] = set()
+    for step in program.steps:
+        kept = is_elementwise(step) and any(
+            isinstance(s, Step) and s in images and s.shape == step.shape for s in step.args
+        )
+        if kept or step.function in IMAGES:
+            images.add(step)
+    return images
 
 
 def _settle(plan: Plan, places: list[Place], end: int) -> None:

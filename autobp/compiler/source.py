@@ -64,7 +64,7 @@ class Writer:
     ) -> None:
         self.program = program
         self.plan = plan
-        self.rooms: dict[tuple[int, tuple[int, ...], Any], str] = {}
+        self.rooms: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
         self.inline: set[Step] = set()  # written where they are used
         self.signature = list(signature)  # the parameters of the function that is written
         self.names: dict[Step, str] = {}
@@ -112,7 +112,7 @@ class Writer:
 
     def room_of(self, start: int, step: Step) -> str:
         """The name of the part of the room that a result is in."""
-        form = (start, step.shape, step.dtype)
+        form = (start, step.shape, step.dtype, step in self.plan.images)
         if form not in self.rooms:
             self.rooms[form] = self.free("room", numbered=True)
         return self.rooms[form]
@@ -155,8 +155,10 @@ class Writer:
             return []
         lines = [f"room = np.empty({self.plan.size + 64}, np.uint8)"]
         lines.append("room = room[-room.__array_interface__['data'][0] % 64 :]")
-        for (start, shape, dtype), name in self.rooms.items():
-            lines.append(f"{name} = place({start}, {shape!r}, {literal(dtype)})")
+        for (start, shape, dtype, images), name in self.rooms.items():
+            inside = tuple(shape[i] for i in (0, 2, 3, 1)) if images else shape
+            turned = ".transpose(0, 3, 1, 2)" if images else ""
+            lines.append(f"{name} = place({start}, {inside!r}, {literal(dtype)}){turned}")
         return lines
 
     # ── lines ─────────────────────────────────────────────────────────────────────────────────────
@@ -192,7 +194,7 @@ class Writer:
         if place is None or (place.kind == "own" and step not in self.plan.inside):
             return [f"{name} = {self.call(step)}"]
         if step not in self.plan.inside:
-            room = self.rooms[place.start, step.shape, step.dtype]
+            room = self.rooms[place.start, step.shape, step.dtype, step in self.plan.images]
             return [f"{name} = {self.call(step, room)}"]
         for s in self.after:
             if self.after[s] is step:

@@ -104,13 +104,12 @@ def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair)
 
 
 def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    w = np.zeros((g.shape[1], *size, x.shape[1]), np.result_type(x, g))
-    rows, places = _joined(w, 1, 3), g.shape[2:]
+    w = np.zeros((*size, x.shape[1], g.shape[1]), np.result_type(x, g))
+    places, columns = g.shape[2:], _joined(w, 3, 1)
     x, g = _last(x), _last(g)
-    for few in _few(x, w, places):
-        seen = _windows(x[few], size, places, stride, dilation)
-        rows += _joined(g[few], 3, 1).T @ seen
-    return _first(w)
+    for few in _few(x, w.transpose(3, 2, 0, 1), places):
+        columns += _windows(x[few], size, places, stride, dilation).T @ _joined(g[few], 3, 1)
+    return w.transpose(3, 2, 0, 1)
 
 
 def _pool2d(x: Array, weight: Array, stride: Pair) -> Array:
