@@ -129,9 +129,9 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "with more bits it is counted to the same",
         "max_pool2d",
         (
-            "_greatest: math.prod(size) → size",
-            "_greatest: size → x (3)",
-            "_greatest: size → y (3)",
+            "greatest: math.prod(size) → size",
+            "greatest: size → x (3)",
+            "greatest: size → y (3)",
         ),
     ),
 )

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from autobp import compile, grad, log_softmax, relu, sigmoid, value_and_grad
+from autobp import compile, grad, log_softmax, max_pool2d, relu, sigmoid, value_and_grad
 from autobp.compiler import passes
 from autobp.compiler.capture import Captured, Recorder
 from autobp.compiler.plan import planned
@@ -197,6 +197,21 @@ def test_relu_tells_where_it_was_positive():
             computed(passes.signs_from_relu(written(grad(lambda x: np.sum(relu(x))), x)), x),
             np.where(x > 0, 1.0, 0.0),
         )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_where_maxima_are_positive_is_asked_of_them(stride):
+    """The image is the last that is compared with 0, and the maxima are fewer."""
+    f = grad(lambda x, g: np.sum(g * max_pool2d(relu(x), 2, stride)))
+    x = RNG.integers(-2, 3, (2, 3, 6, 6)).astype(float)
+    g = RNG.uniform(1.0, 2.0, max_pool2d(x, 2, stride).shape)
+    program = written(f, x, g)
+    for run in (passes.signs_from_relu, passes.signs_of_maxima, passes.without_dead):
+        program = run(program)
+    (greater,) = (s for s in program.steps if s.function is np.greater)
+    assert greater.shape == g.shape
+    for a in (x, -np.abs(x), np.where(x == 1, np.nan, x), np.where(x == 2, np.inf, x)):
+        np.testing.assert_array_equal(computed(program, a, g), f(a, g))
 
 
 def test_errstate_is_entered_once_for_a_run():

@@ -135,8 +135,7 @@ def test_saved_programs_need_numpy_alone(case, tmp_path):
 def test_images_have_their_channels_last_in_the_room():
     compiled = compile(value_and_grad(convolutional))
     compiled(*IMAGES)
-    assert "(5, 6, 6, 3), np.bool).transpose(0, 3, 1, 2)\n" in compiled.source
-    assert "(5, 3, 6, 6)" not in compiled.source
+    assert "(5, 3, 3, 3), np.bool).transpose(0, 3, 1, 2)\n" in compiled.source
 
 
 def test_a_saved_training_step_takes_arrays_for_tensors(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable
+from inspect import unwrap
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from autobp.compiler.capture import as_type, draw, guarded, put
 from autobp.compiler.program import Program, Step, mapped, rebuilt
-from autobp.rules.convolution import max_pool2d_
+from autobp.rules.convolution import greatest, max_pool2d_, pool2d_input
 from autobp.rules.indexing import scatter
 
 __all__ = ["PASSES", "is_fresh", "optimized", "own_results", "takes_out"]
@@ -297,6 +298,29 @@ def signs_from_relu(program: Program) -> Program:
         return None
 
     return Rewrite(program).run(program, rule)
+
+
+@rewriting
+def signs_of_maxima(step: Step, rewrite: Rewrite) -> Step | None:
+    """What is put back to the maxima, where they are positive, is sorted out before it is spread."""
+    if step.function is not np.multiply:
+        return None
+    for spread, positive in (step.args, step.args[::-1]):
+        if not (_calls(spread, pool2d_input.function) and _calls(positive, np.greater)):
+            continue
+        g, hit = spread.args
+        if not (_calls(hit, operator.getitem) and _calls(hit.args[0], unwrap(greatest))):
+            continue
+        x, y, *_ = hit.args[0].args
+        if positive.args[0] is x and is_number(positive.args[1], 0) and rewrite.single(spread):
+            signs = rewrite.other(positive, np.greater, y, 0, shape=y.shape)
+            g = rewrite.other(spread, np.multiply, g, signs, shape=g.shape)
+            return rewrite.call(step, spread.function, g, hit, **spread.params)
+    return None
+
+
+def _calls(x: Any, function: Any) -> bool:
+    return isinstance(x, Step) and x.function is function
 
 
 @rewriting
@@ -603,6 +627,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     maxima_of_short_rows,
     distinct_places,
     signs_from_relu,
+    signs_of_maxima,
 )
 
 

@@ -147,7 +147,7 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
 
 
 @whole
-def _greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
+def greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
     hit = np.empty((*size, *y.transpose(0, 2, 3, 1).shape), bool).transpose(0, 1, 2, 5, 3, 4)
     for offset in np.ndindex(*size):
@@ -157,12 +157,12 @@ def _greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Arra
 
 
 def _max_pool2d_forward(t: Array, y: Array, x: Array, size: Pair, stride: Pair) -> Array:
-    hit, ties = _greatest(x, y, size, stride)
+    hit, ties = greatest(x, y, size, stride)
     return pool2d(t, hit, stride=stride) / ties
 
 
 def _max_pool2d_reverse(g: Array, y: Array, x: Array, size: Pair, stride: Pair) -> Array:
-    hit, ties = _greatest(x, y, size, stride)
+    hit, ties = greatest(x, y, size, stride)
     return pool2d_input(g / ties, hit, image=x.shape[2:], stride=stride)
 
 
