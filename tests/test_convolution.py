@@ -18,6 +18,7 @@ from autobp import (
     relu,
     vjp,
 )
+from autobp.rules import convolution
 
 rng = np.random.default_rng(8)
 
@@ -64,6 +65,9 @@ CONVOLUTIONS = [
     ((2, 3, 4, 3),  (2, 3, 1, 1),   2,      1,       4),
     ((1, 2, 3, 4),  (2, 2, 3, 4),   1,      0,       1),
     ((0, 3, 5, 5),  (4, 3, 3, 3),   1,      1,       1),
+    # rows of the image that are longer than those of the window with all its channels
+    ((2, 1, 6, 7),  (3, 1, 3, 3),   1,      0,       1),
+    ((2, 2, 6, 11), (2, 2, 2, 2),   (2, 1), (1, 0),  (1, 2)),
 ]
 #   image           size    stride  padding
 POOLS = [
@@ -90,6 +94,69 @@ def test_convolution(image, kernel, stride, padding, dilation):
     )
     function = lambda *a: conv2d(*a, stride=stride, padding=padding, dilation=dilation)
     check_gradients(function, x, w, b, order=2)
+
+
+@pytest.mark.parametrize(("image", "kernel", "stride", "padding", "dilation"), CONVOLUTIONS)
+def test_a_few_samples_at_a_time(image, kernel, stride, padding, dilation, monkeypatch):
+    x, w = rng.standard_normal((5, *image[1:])), rng.standard_normal(kernel)
+    function = lambda x, w: conv2d(x, w, None, stride, padding, dilation)
+    y, pullback = vjp(function, x, w)
+    g = rng.standard_normal(y.shape)
+    one = 8 * np.prod(kernel[1:]) * np.prod(y.shape[2:])  # bytes that a sample's windows are of
+    for cache in (1, 2 * one, 100 * one):
+        monkeypatch.setattr(convolution, "_CACHE", int(cache))
+        again, pull = vjp(function, x, w)
+        np.testing.assert_allclose(again, y, 1e-13, 1e-13)
+        for a, b in zip(pull(g), pullback(g), strict=True):
+            np.testing.assert_allclose(a, b, 1e-13, 1e-13)
+
+
+def channels_last(x):
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: conv2d(x, w, stride=2, padding=1),
+        lambda x, w: conv2d(x, w[:, :, :2]),
+        lambda x, w: max_pool2d(x, 2) + w[0, 0, 0, 0],
+        lambda x, w: avg_pool2d(x, 3, 1) * w[0, 0, 0, 0],
+    ],
+    ids=["conv", "conv2", "max", "avg"],
+)
+def test_images_in_any_order_of_memory(function):
+    x, w = rng.standard_normal((3, 2, 6, 7)), rng.standard_normal((4, 2, 3, 3))
+    y, pullback = vjp(function, x, w)
+    g = rng.standard_normal(y.shape)
+    expected = [np.array(a) for a in (y, *pullback(g))]
+    spread = np.zeros((6, 4, 6, 14))[::2, ::2, :, ::2]
+    spread[...] = x
+    for image in (channels_last(x), np.asfortranarray(x), spread, x[..., ::-1].copy()[..., ::-1]):
+        for cotangent in (g, channels_last(g), np.broadcast_to(g, (1, *g.shape))[0]):
+            y, pullback = vjp(function, image, w)
+            for a, b in zip((y, *pullback(cotangent)), expected, strict=True):
+                np.testing.assert_allclose(a, b, 1e-13, 1e-13)
+
+
+def test_channels_lie_side_by_side_from_layer_to_layer():
+    x, w = rng.standard_normal((3, 2, 6, 6)), rng.standard_normal((4, 2, 3, 3))
+    y = relu(conv2d(x, w, np.ones(4)))
+    step = {"stride": (1, 1), "dilation": (1, 1)}
+    back = convolution.conv2d_input(np.ones(y.shape), w, image=(6, 6), **step)
+    for a in (y, max_pool2d(y, 2), avg_pool2d(y, 2), avg_pool2d(y, 3, 1), back):
+        assert a.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_sums_over_many_places_keep_their_digits_in_float32():
+    x, w = rng.uniform(1, 2, (8, 2, 66, 66)), rng.uniform(1, 2, (3, 2, 3, 3))
+    b = np.ones(3)
+    loss = lambda x, w, b: np.sum(conv2d(x, w, b) ** 2)
+    exact = grad(loss, (0, 1, 2))(x, w, b)
+    single = grad(loss, (0, 1, 2))(*(a.astype(np.float32) for a in (x, w, b)))
+    for a, g in zip(single, exact, strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, g, 2e-6)
 
 
 @pytest.mark.parametrize(("image", "size", "stride", "padding"), POOLS)
