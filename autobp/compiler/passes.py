@@ -302,7 +302,8 @@ def signs_from_relu(program: Program) -> Program:
 
 @rewriting
 def signs_of_maxima(step: Step, rewrite: Rewrite) -> Step | None:
-    """What is put back to the maxima, where they are positive, is sorted out before it is spread."""
+    """Whether the pixels that a gradient goes back to are positive is asked of the maxima that they
+    are, before it is spread: they are fewer."""
     if step.function is not np.multiply:
         return None
     for spread, positive in (step.args, step.args[::-1]):

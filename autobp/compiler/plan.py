@@ -29,12 +29,12 @@ VIEWS = {
     np.broadcast_to, np.swapaxes, np.moveaxis, np.real, np.flip, np.diagonal, operator.getitem,
 }  # fmt: skip
 
-
-#: Functions that make images with their channels last in memory.
+#: Functions that make images with their channels last in memory, and those that leave them there.
 IMAGES = {
-    convolution.conv2d_.function, convolution.conv2d_input.function, convolution.pool2d.function,
-    convolution.pool2d_input.function, convolution.max_pool2d_.function,
+    convolution.conv2d_.function, convolution.conv2d_input.function,
+    convolution.pool2d_input.function,
 }  # fmt: skip
+POOLS = {convolution.pool2d.function, convolution.max_pool2d_.function}
 
 
 @dataclass(eq=False)
@@ -175,13 +175,13 @@ def _roots(program: Program) -> dict[Step, tuple[Step, ...]]:
 
 
 def _images(program: Program) -> set[Step]:
-    """The images whose channels are last in memory, which what is computed of each element keeps."""
+    """The images whose channels are last in memory, where pooling and elementwise work leave them."""
     images: set[Step] = set()
     for step in program.steps:
-        kept = is_elementwise(step) and any(
-            isinstance(s, Step) and s in images and s.shape == step.shape for s in step.args
-        )
-        if kept or step.function in IMAGES:
+        kept = [s for s in step.args if isinstance(s, Step) and s in images]
+        alike = is_elementwise(step) and any(s.shape == step.shape for s in kept)
+        pooled = step.function in POOLS and step.args[0] in kept
+        if step.function in IMAGES or pooled or alike:
             images.add(step)
     return images
 
