@@ -417,7 +417,7 @@ def test_what_methods_read_is_noticed_when_it_changes(monkeypatch):
 
 
 def test_what_is_read_from_modules_is_noticed(monkeypatch):
-    from tests import checks as settings
+    from tests import drawing as settings
 
     monkeypatch.setattr(settings, "RATE", 2.0, raising=False)
     f = compile(lambda x: x * settings.RATE)
