@@ -3,7 +3,9 @@
 import io
 import math
 import os
+import re
 import signal
+import struct
 import sys
 
 import numpy as np
@@ -611,6 +613,31 @@ def test_on_a_terminal_there_is_one_bar(monkeypatch):
     assert text.count("\n") == 1
     assert "12/12" in text  # batches in all
     assert "val_loss" in text.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
+@pytest.mark.parametrize(
+    ("columns", "last"),
+    [
+        (201, "#| 00:00, loss N  accuracy N  val_loss N  val_accuracy N  N s"),
+        (76, "100%, loss N  accuracy N  val_loss N  val_accuracy N"),
+        (56, "100%, loss N  accuracy N  val_loss N"),
+    ],
+)
+def test_few_columns_show_whole_numbers(monkeypatch, columns, last):
+    import fcntl  # late: they are not everywhere
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    monkeypatch.setattr(sys, "stderr", os.fdopen(theirs, "w", encoding="ascii"))
+    trained(progress=True, metrics={"accuracy": nn.accuracy}, validation=HELD)
+    lines = re.split("[\r\n]+", os.read(ours, 65536).decode().rstrip())
+    sys.stderr.close()
+    os.close(ours)
+    assert max(map(len, lines)) < columns
+    assert re.sub(r"\d\.\d+", "N", lines[-1]).endswith(last)
 
 
 def test_silence_is_silence(monkeypatch):

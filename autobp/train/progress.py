@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Self
@@ -9,6 +10,9 @@ from typing import Any, Self
 __all__ = ["Progress"]
 
 _LINES = 20  # how many are written, about, where there is no terminal
+_BAR = "{n_fmt}/{total_fmt}|{bar}| {remaining}{postfix}"
+_NO_BAR = "{percentage:3.0f}%{postfix}"  # where the columns are needed for what it says
+_BESIDE = 30  # columns of the bar and the numbers around it, at least
 
 
 class Progress:
@@ -28,20 +32,21 @@ class Progress:
             self.bar = tqdm(
                 total=steps * ticks,
                 initial=done * ticks,
-                bar_format="{n_fmt}/{total_fmt}|{bar}| {remaining}{postfix}",  # 80 columns are few
+                bar_format=_BAR,
                 dynamic_ncols=True,
             )
 
     def tick(self, text: Callable[[], str]) -> None:
-        """Move the bar."""
+        """Move the bar. The text begins with where it is, which 80 columns have no room for."""
         if self.bar is not None:
-            self.bar.set_postfix_str(text(), refresh=False)
+            self._beside_bar(text(), 0)
             self.bar.update()
 
     def step(self, i: int, text: str) -> None:
         """Step i, counted from 1, is done."""
         if self.bar is not None:
-            self.bar.set_postfix_str(text)
+            self._beside_bar(text, -1)
+            self.bar.refresh()
         elif self.shown:
             self.waiting = f"{i:{len(str(self.steps))}}/{self.steps}  {text}"
             if i == 1 or i % max(1, self.steps // _LINES) == 0:
@@ -54,6 +59,18 @@ class Progress:
         elif self.shown:
             self._line()
             print(text, file=sys.stderr, flush=True)
+
+    def _beside_bar(self, text: str, spare: int) -> None:
+        """Set a text of parts with two spaces between. Where there are few columns there is no bar,
+        and then first the spare part and then the last ones are left out, each of them whole."""
+        columns = self.bar.format_dict["ncols"] or math.inf
+        narrow = len(text) + _BESIDE > columns
+        parts = text.split("  ")
+        while narrow and len(parts) > 1 and len("100%, " + "  ".join(parts)) > columns:
+            parts.pop(spare)
+            spare = -1
+        self.bar.bar_format = _NO_BAR if narrow else _BAR
+        self.bar.set_postfix_str("  ".join(parts), refresh=False)
 
     def _line(self) -> None:
         if self.waiting:
