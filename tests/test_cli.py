@@ -61,6 +61,14 @@ def test_wrong_use_is_2(argv, capsys):
     assert "usage: autobp" in capsys.readouterr().err
 
 
+def test_what_is_no_command(capsys):
+    for argv, meant in ((["trian", "xor"], "; did you mean 'train'?"), (["fnord"], "")):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(argv)
+        said = f"autobp: error: there is no command {argv[0]!r}{meant}\n"
+        assert capsys.readouterr().err.endswith(said)
+
+
 def test_without_a_command_there_is_help(capsys):
     assert cli.main([]) == 2
     out, err = capsys.readouterr()

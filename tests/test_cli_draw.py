@@ -246,6 +246,16 @@ def test_a_result_that_is_no_number(tmp_path, capsys):
     assert "play() of a result of shape (2,)" in capsys.readouterr().err
 
 
+def test_values_may_stand_anywhere(tmp_path, capsys):
+    path = str(tmp_path / "g.dot")
+    for argv in (["-o", path, "a=2", "b=3"], ["a=2", "-o", path, "b=3"]):
+        assert cli.main(["draw", "a*b", *argv]) == 0
+    assert capsys.readouterr().out == f"Written: {path}\n" * 2
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["draw", "a*b", "--json", "a=2", "--fnord", "b=3"])
+    assert "unrecognized arguments: --fnord" in capsys.readouterr().err
+
+
 def test_an_expression_that_begins_with_a_minus(capsys):
     assert cli.main(["draw", "--", "-a**2", "a=3"]) == 0
     assert "= negative" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import autobp
 from autobp.cli import check, costs, demo, doctor, draw, tour, train
-from autobp.cli.console import Failure, prepare, say
+from autobp.cli.console import Failure, prepare, say, suggestion
 from autobp.extras import MissingExtra
 
 __all__ = ["main"]
@@ -35,7 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in COMMANDS:
         command.add(commands)
     prepare()
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
+        parser.error(f"there is no command {argv[0]!r}{suggestion(argv[0], commands.choices)}")
     options, rest = parser.parse_known_args(argv)
+    if options.command == "draw":  # argparse ends a list of arguments at the first option
+        options.values += [text for text in rest if not text.startswith("-")]
+        rest = [text for text in rest if text.startswith("-")]
     if rest:
         hint = "; an expression that begins with a minus follows --" * (options.command == "draw")
         wrong = commands.choices.get(options.command, parser)
