@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from autobp.cli.console import Failure, at_least, folder, prepare
 from autobp.data import DataError, digits, mnist
+from autobp.extras import MissingExtra, needed
 
 DIGITS = (
     "Data: the small digits that come with autobp, 8×8 pixels. MNIST is much harder:\n"
@@ -24,13 +24,12 @@ class Demo:
     """
 
     def __init__(self, about, epochs=None, quick=None, images=False, plots=True):
-        if hasattr(sys.stdout, "reconfigure"):  # what it is piped into may have no letter ∂
-            sys.stdout.reconfigure(errors="replace")
+        prepare()  # what it is piped into may have no letter ∂
         parser = argparse.ArgumentParser(description=about.partition("\n")[0])
         option = parser.add_argument
         trains = f"how long to train ({epochs})" if epochs else "of no effect: nothing is trained"
-        option("--seed", type=whole, default=0, help="of all that is random (0)")
-        option("--epochs", type=at_least_one, metavar="N", help=trains)
+        option("--seed", type=at_least(0), default=0, help="of all that is random (0)")
+        option("--epochs", type=at_least(1), metavar="N", help=trains)
         option("--quick", action="store_true", help="much shorter: to see that it runs")
         option("--out", type=Path, metavar="FOLDER", help="draw pictures into it")
         if images:
@@ -42,13 +41,12 @@ class Demo:
         self.data = options.data if images else None
         self.files = []
         if self.out:
-            if plots and find_spec("matplotlib") is None:
-                parser.error("--out draws with matplotlib: pip install 'autobp[plot]'")
-            try:
-                self.out.mkdir(parents=True, exist_ok=True)
-                tempfile.TemporaryFile(dir=self.out).close()  # rather than fail when all is done
-            except OSError as error:
-                parser.error(f"--out {self.out}: {error.strerror}")
+            try:  # rather than fail when all is done
+                if plots:
+                    needed("matplotlib", "--out", "plot")
+                folder(self.out)
+            except (MissingExtra, Failure) as error:
+                sys.exit(f"{parser.prog}: {error}")
 
     def images(self):
         """`(x, y, x_test, y_test)`, pixels from 0 to 1 in float32; says which set it is."""
@@ -75,16 +73,6 @@ class Demo:
         on = {"mnist": " on MNIST", "digits": " on the small digits", None: ""}[self.data]
         written = f"Written: {', '.join(map(str, self.files))}."
         print(f"\nResult{on}: {result}. {written if self.files else 'No pictures: see --out.'}")
-
-
-def whole(text, least=0):
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"a whole number, at least {least}, not {text}")
-    return int(text)
-
-
-def at_least_one(text):
-    return whole(text, 1)
 
 
 def rows(x):

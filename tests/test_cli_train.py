@@ -162,9 +162,9 @@ def test_wrong_options(argv, said, capsys):
     ("argv", "code", "said"),
     [
         (["--save", "w.txt"], 2, "--save w.txt: the name ends in .npz or .safetensors"),
-        (["--save", "file/w.npz"], 2, "file is not a folder"),
-        (["--out", "file"], 2, "file is not a folder"),
-        (["--out", "file/pictures"], 2, "file/pictures cannot be made: Not a directory"),
+        (["--save", "file/w.npz"], 1, "file is not a folder"),
+        (["--out", "file"], 1, "file is not a folder"),
+        (["--out", "file/pictures"], 1, "file/pictures cannot be written to: Not a directory"),
         (["--hidden", "100000000000"], 1, "there is not enough memory for this"),
     ],
 )

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 __all__ = [
@@ -109,12 +110,11 @@ def folder(path: Path) -> Path:
     """A folder that can be written to, made if it is not there: to be known before the work."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=path).close()
     except FileExistsError:
-        raise Failure(f"{path} is not a folder", 2) from None
+        raise Failure(f"{path} is not a folder") from None
     except OSError as error:
-        raise Failure(f"{path} cannot be made: {error.strerror}", 2) from None
-    if not os.access(path, os.W_OK):
-        raise Failure(f"{path} cannot be written to", 2)
+        raise Failure(f"{path} cannot be written to: {error.strerror}") from None
     return path
 
 

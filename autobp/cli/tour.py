@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from tempfile import TemporaryFile
 
-from autobp.cli.console import Commands, Failure, command
+from autobp.cli.console import Commands, command, folder
 
 __all__ = ["add", "run"]
 
@@ -28,15 +27,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    folder: Path = options.out
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()  # to be known before anything is trained
-    except OSError as error:
-        raise Failure(f"{folder} cannot be written to: {error.strerror}") from None
+    out = folder(options.out)
     from autobp.cli.guide import Guide  # late: it brings most of the package
 
-    guide = Guide(folder)
+    guide = Guide(out)
     try:
         guide.tour()
     finally:  # after Ctrl-C and on a full disk too
