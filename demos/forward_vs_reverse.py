@@ -65,10 +65,11 @@ def deep(steps):
     return f
 
 
-def shown(found):
-    """Print a report, also of what was done before Ctrl-C."""
-    print(found)
-    return finished(found)
+def shown(report, found, name):
+    """Print a report and add it to what was found, also of what was done before Ctrl-C."""
+    print(report)
+    found[name] = asdict(report)
+    return finished(report)
 
 
 def span(seconds):
@@ -109,22 +110,30 @@ def picture(inputs, outputs, epoch, depths, memory):
 
 
 def main():
-    demo = Demo(__doc__)
+    found = {}
+    try:
+        measure(Demo(__doc__), found)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(found) from None  # `autobp costs --json` has a use for it
+    return found
+
+
+def measure(demo, found):
     rng = np.random.default_rng(demo.seed)
     sizes = [1, 30, 1000] if demo.quick else [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000]
     depths = [1, 10, 100] if demo.quick else [1, 3, 10, 32, 100, 316, 1000]
     batch = 10 if demo.quick else 500
 
     print("All derivatives of n numbers in, one out:\n")
-    inputs = shown(sweep_inputs(many_to_one, sizes, seed=demo.seed))
+    inputs = shown(sweep_inputs(many_to_one, sizes, seed=demo.seed), found, "inputs")
     print("\nAnd of one number in, n out:\n")
-    outputs = shown(sweep_outputs(one_to_many, sizes, seed=demo.seed))
+    outputs = shown(sweep_outputs(one_to_many, sizes, seed=demo.seed), found, "outputs")
 
     x, y, source = images(batch, rng)
     print(f"\nThe gradient of a 784-100-10 network for a batch of {batch} ({source}):\n")
     shapes = (784, 100), (100,), (100, 10), (10,)
     parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
-    update = shown(compare(network(x, y), *parameters, seed=demo.seed))
+    update = shown(compare(network(x, y), *parameters, seed=demo.seed), found, "update")
 
     print("\nPeak memory, measured, of a derivative through many steps of 8 kB each:\n")
     print(f"{'steps':>7}{FORWARD:>20}{REVERSE:>15}")
@@ -135,8 +144,11 @@ def main():
             peaks.append(report[way].peak)
         print(f"{steps:7,}{memory[FORWARD][-1] / 1e6:17.3f} MB{memory[REVERSE][-1] / 1e6:12.3f} MB")
 
+    found["memory"] = {"steps": depths, **memory}
+
     updates = EPOCH // batch
     epoch = {row.method: row.seconds * updates for row in update.rows[1:]}
+    found["epoch"] = epoch
     print(f"\nAn epoch of MNIST, {updates:,} updates of {batch} images each:")
     for way, seconds in epoch.items():
         print(f"  {way:22} {span(seconds)}")
@@ -147,13 +159,6 @@ def main():
         f"an epoch of MNIST takes {span(epoch['central differences'])} by central differences,"
         f" {span(epoch[FORWARD])} by forward mode, {span(epoch[REVERSE])} by reverse mode"
     )
-    return {
-        "inputs": asdict(inputs),
-        "outputs": asdict(outputs),
-        "update": asdict(update),
-        "memory": {"steps": depths, **memory},
-        "epoch": epoch,
-    }
 
 
 if __name__ == "__main__":

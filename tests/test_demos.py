@@ -142,6 +142,10 @@ def test_ctrl_c_ends_the_demo_of_the_costs_with_what_was_measured(capsys, monkey
     said = capsys.readouterr().out
     assert "interrupted: what has no numbers was not reached" in said
     assert "And of one number in" not in said
+    assert cli.main(["costs", "--quick", "--json"]) == 130
+    found = json.loads(capsys.readouterr().out)
+    assert (found["interrupted"], set(found)) == (True, {"interrupted", "inputs"})
+    assert found["inputs"]["rows"][0]["seconds"] is None
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
@@ -217,7 +221,8 @@ def test_costs_as_json(capsys, tmp_path, monkeypatch):
     assert cli.main(["costs", "--quick", "--json", "--out", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert {"inputs", "outputs", "update", "memory", "epoch"} == {*found}
+    assert [*found] == ["interrupted", "inputs", "outputs", "update", "memory", "epoch"]
+    assert found["interrupted"] is False
     assert found["inputs"]["sizes"] == [1, 3]
     reverse = found["update"]["rows"][-1]
     assert reverse["method"] == "reverse"

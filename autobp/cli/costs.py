@@ -41,7 +41,11 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         run_demo("forward_vs_reverse", given)
         return 0
-    with redirect_stdout(sys.stderr):
-        found = run_demo("forward_vs_reverse", given)
-    print(as_json(found))
-    return 0
+    found, interrupted = {}, False
+    try:
+        with redirect_stdout(sys.stderr):
+            found = run_demo("forward_vs_reverse", given)
+    except KeyboardInterrupt as stop:
+        found, interrupted = next(iter(stop.args), found), True
+    print(as_json({"interrupted": interrupted, **found}))
+    return 130 if interrupted else 0
