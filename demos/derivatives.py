@@ -38,7 +38,7 @@ def main():
         print(f"  {road:36}{float(slope):.10f}")
 
     second = hessian(lambda p: f(p[0], p[1]))(np.array([a, b]))
-    print("\nall second derivatives, forward over reverse\n", second.round(6))
+    print(f"\nall second derivatives, forward over reverse\n{second.round(6)}")
     print("\nboth modes, first and second order, against differences:")
     print(check_gradients(f, a, b, order=2))
 

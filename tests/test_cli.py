@@ -236,6 +236,15 @@ def test_json_of_what_is_not_finite_and_of_paths(tmp_path):
     assert str(tmp_path) in found
 
 
+def test_characters_that_an_encoding_lacks(monkeypatch):
+    written = io.BytesIO()
+    with monkeypatch.context() as streams:
+        streams.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+        console.prepare()
+        print("20 µs, x² · y⁻¹⁰ ± ‖∂a‖ → 変", flush=True)
+        assert written.getvalue() == b"20 us, x^2 * y^-10 +- ||da|| -> ?\n"
+
+
 def test_a_stream_without_an_encoding(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert cli.main(["demo"]) == 0

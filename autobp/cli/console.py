@@ -7,12 +7,14 @@ import codecs
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+from unicodedata import normalize
 
 __all__ = [
     "Commands",
@@ -34,9 +36,10 @@ _COLOURS = {"green": "32", "red": "31", "yellow": "33"}
 
 #: What stands for the characters of the library in encodings that do not have them.
 _PLAIN = {
-    **dict(zip("−–—×·─│├└∂√≤≥", "---x*-|||dv<>")),
-    **{"…": "...", "→": "->", "ᵀ": ".T", "²": "^2", "³": "^3", "⟨": "<", "⟩": ">"},
+    **dict(zip("−–—×÷·─│├└∂√≤≥µ⟨⟩", "---x/*-|||dv<>u<>")),
+    **{"…": "...", "→": "->", "ᵀ": ".T", "Σ": "sum", "σ": "sigmoid", "‖": "||", "±": "+-"},
 }
+_POWER = re.compile("[⁻⁰¹²³⁴-⁹]+")
 
 
 class Failure(Exception):
@@ -133,7 +136,8 @@ def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     found = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(c, "?") for c in found), error.end
+    found = _POWER.sub(lambda power: "^" + normalize("NFKC", power[0]), found)
+    return "".join(_PLAIN.get(c, c if c.isascii() else "?") for c in found), error.end
 
 
 def paint(text: str, colour: str) -> str:
