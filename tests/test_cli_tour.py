@@ -93,11 +93,16 @@ def test_the_graph_is_that_of_the_program_it_shows(toured):
 
 def test_the_program_it_prints_is_the_gradient(toured):
     text, folder = toured
-    step = program(folder / "pictures/xor_step.py").value_and_grad_mean_squared_error
+    written = program(folder / "pictures/xor_step.py")
+    step = written.value_and_grad_mean_squared_error
     source = (folder / "pictures/xor_step.py").read_text()
     shown = re.search(r"( +# backward\n.*?)\n\n\n", text, re.S)[1]
     assert shown in source
     assert "dh1 = np.dot(dh2, W2.T, " in shown
+    assert "c0 is 2/21, c1 a row of ones." in text
+    assert written.c0 == 2 / 21
+    assert "dout = np.multiply(c0, error, error)" in shown
+    assert np.array_equal(written.c1, np.ones(21))
     values = {name: p.numpy() for name, p in guide.initial().items()}
     x, y = xor()
     found, slopes = step(values, x, y[:, None])

@@ -54,7 +54,9 @@ def network(params, x):
 
 
 def mean_squared_error(params, x, y):
-    return np.mean((network(params, x) - y) ** 2)
+    out = network(params, x)
+    error = out - y
+    return np.mean(error**2)
 '''
 
 NEURON = '''\
@@ -119,7 +121,7 @@ class Guide:
         self.network, self.loss = program["network"], program["mean_squared_error"]
         self.show(NETWORK[NETWORK.index("def network") :])
         epochs = 400
-        self.say(f"Adam follows the gradient of the loss {epochs} times.")
+        self.say(f"Adam, a kind of gradient descent, takes {epochs} steps.")
         history = trained(
             lambda x: self.network(self.params, x), (self.x, self.y), loss=nn.mse,
             optimizer=Adam(self.params.values(), lr=0.03), epochs=epochs, batch_size=n,
@@ -193,7 +195,8 @@ class Guide:
         self.say(
             "compile(value_and_grad(mean_squared_error)) writes the derivative of the network's loss"
             " down as plain NumPy, which reads as one derives it by hand. After the forward pass it"
-            " says:"
+            " goes on as follows. A third argument is where the result is put, c0 is"
+            f" 2/{len(self.x)}, c1 a row of ones."
         )
         self.step = autobp.compile(autobp.value_and_grad(self.loss))
         self.step(self.values(), self.x, self.y)
@@ -211,7 +214,8 @@ class Guide:
         self.say(
             f"There are other ways to the same {n} derivatives. Differences evaluate the loss again"
             " and again, forward mode goes once for each weight, reverse mode once in all."
-            " Counted on the graph, and measured here and now:"
+            " Counted on the graph, and measured here and now; × is how many times one evaluation"
+            " that is:"
         )
         once = timed(lambda: self.step(values, self.x, self.y))
         one = report.rows[0].seconds or once
