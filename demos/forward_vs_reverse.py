@@ -130,7 +130,7 @@ def measure(demo, found):
     outputs = shown(sweep_outputs(one_to_many, sizes, seed=demo.seed), found, "outputs")
 
     x, y, source = images(batch, rng)
-    print(f"\nThe gradient of a 784-100-10 network for a batch of {batch} ({source}):\n")
+    print(f"\nThe gradient of a 784-100-10 network for a batch of {batch}\n({source}):\n")
     shapes = (784, 100), (100,), (100, 10), (10,)
     parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
     update = shown(compare(network(x, y), *parameters, seed=demo.seed), found, "update")

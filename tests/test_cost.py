@@ -222,7 +222,7 @@ def test_what_takes_too_long_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
     report = compare(sine, np.ones(1000))
     text = repr(report)
-    assert text.count("measured 64 of 1,000 directions") == 4
+    assert text.count("64 of 1,000 directions") == 4
     assert report["forward, recorded"].measured == 64
     assert report["reverse"].measured == report["reverse"].directions == 1
     whole = compare(sine, np.ones(1000), full=True)
@@ -278,7 +278,7 @@ def test_interrupting_keeps_what_was_measured(when: int) -> None:
     if when == 90:  # in the middle of central differences
         row = report["central differences"]
         assert 0 < row.measured < row.directions == 50
-        assert f"measured {row.measured} of 50 directions" in repr(report)
+        assert f"{row.measured} of 50 directions" in repr(report)
         assert row.seconds > 0
         assert report["reverse"].seconds > 0
         assert report["forward, online"].seconds is None
@@ -304,13 +304,17 @@ def test_progress_on_a_terminal_alone(monkeypatch, capsys) -> None:
 
 def test_table_and_text() -> None:
     report = compare(sine, np.ones(50))
-    counted, measured = report.table().split("\n\n")
-    line = "one evaluation of f 1 evaluation 50 49 50 149 1 800 B 1"
+    ways, counted, measured = report.table().split("\n\n")
+    line = "one evaluation of f 50 49 50 149 1 800 B 1"
     assert " ".join(counted.splitlines()[2].split()) == line
-    assert len(counted.splitlines()) == len(measured.splitlines()) == 2 + 6
+    assert [len(table.splitlines()) for table in (ways, counted, measured)] == [2 + 6] * 3
+    assert ways.splitlines()[5].split("  ")[-2:] == [
+        "50 evaluations with tangents",
+        "all 50 directions",
+    ]
     text = repr(report)
     assert text.startswith("f: 50 → 1: all first derivatives\n")
-    assert max(map(len, report.table().splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 80
     for word in ("NumPy " + np.__version__, "BLAS", "thread", "Python", f"{os.cpu_count()} cores"):
         assert word in report.notes[-1]
     assert (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from autobp.cost.comparison import compare
-from autobp.cost.report import COLOURS, MARKERS, Report, quantity, written
+from autobp.cost.report import COLOURS, MARKERS, WIDTH, Report, quantity, written
 from autobp.extras import needed
 from autobp.table import aligned
 
@@ -83,7 +84,8 @@ class Curves:
 
     def __repr__(self) -> str:
         end = "Interrupted: larger sizes were not reached.\n" if self.interrupted else ""
-        return f"{self.table()}\n\n{end}{self._said()}\n{self.reports[-1].notes[-1]}"
+        said = [fill(text, WIDTH) for text in (self._said(), self.reports[-1].notes[-1])]
+        return "\n".join([f"{self.table()}\n", f"{end}{said[0]}", said[1]])
 
     def _said(self) -> str:
         return (

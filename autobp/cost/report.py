@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ MARKERS = {
     "reverse": "o",
 }
 
-
+WIDTH = 79  # of prose; a table may be as wide as a terminal
 #: What is set in relation to one evaluation.
 RATIOS = ("flops", "alive", "seconds", "peak")
 
@@ -80,33 +81,37 @@ class Report:
         return None if mine is None or not one else mine / one
 
     def table(self) -> str:
-        """Counted and measured, a line for each way."""
-        return f"{self._counted()}\n\n{self._measured()}"
+        """What each way is, counted and measured, a line for each."""
+        return f"{self._ways()}\n\n{self._counted()}\n\n{self._measured()}"
+
+    def _ways(self) -> str:
+        lines = [["", "sweeps", "measured"]]
+        for r in self.rows:
+            lines.append([r.method, r.sweeps, "" if r is self.rows[0] else _scope(r)])
+        return aligned(lines, left=3, ruled=True)
 
     def _counted(self) -> str:
-        head = ["counted", "sweeps", "×", "+", "exp …", "all", "× f", "alive", "× f"]
+        head = ["counted", "×", "+", "exp …", "all", "× f", "alive", "× f"]
         lines = []
         for r in self.rows:
             c = r.counts
             four = map(quantity, (c.multiplications, c.additions, c.transcendental, c.flops))
             ratios = [_times(self.ratio(r.method, what)) for what in ("flops", "alive")]
-            lines.append([r.method, r.sweeps, *four, ratios[0], size(r.alive), ratios[1]])
-        return aligned([head, *lines], left=2, ruled=True)
+            lines.append([r.method, *four, ratios[0], size(r.alive), ratios[1]])
+        return aligned([head, *lines], left=1, ruled=True)
 
     def _measured(self) -> str:
-        head = ["measured", "directions", "time", "× f", "peak", "× f", "error"]
+        head = ["measured", "time", "× f", "peak", "× f", "error"]
         lines = []
         for r in self.rows:
             ratios = [_times(self.ratio(r.method, what)) for what in ("seconds", "peak")]
             error = "–" if r.error is None else f"{r.error:.0e}" if r.error else "0"
-            scope = "" if r is self.rows[0] else _scope(r)
-            lines.append(
-                [r.method, scope, duration(r.seconds), ratios[0], size(r.peak), ratios[1], error]
-            )
-        return aligned([head, *lines], left=2, ruled=True)
+            lines.append([r.method, duration(r.seconds), ratios[0], size(r.peak), ratios[1], error])
+        return aligned([head, *lines], left=1, ruled=True)
 
     def __repr__(self) -> str:
-        return "\n\n".join([self.title, self.table(), "\n".join(f"– {n}" for n in self.notes)])
+        notes = [fill(f"– {note}", WIDTH, subsequent_indent="  ") for note in self.notes]
+        return "\n\n".join([self.title, self.table(), "\n".join(notes)])
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """All numbers, in bytes and seconds: into a file, or without one as text."""
@@ -160,8 +165,8 @@ def _number(row: Row, what: str) -> float | None:
 def _scope(row: Row) -> str:
     """In so many words, whether all was measured."""
     if row.measured == row.directions:
-        return f"all {row.directions:,}" if row.directions > 1 else "1"
-    return f"measured {row.measured:,} of {row.directions:,} directions"
+        return f"all {row.directions:,} directions" if row.directions > 1 else "1 direction"
+    return f"{row.measured:,} of {row.directions:,} directions"
 
 
 # ── numbers as text ───────────────────────────────────────────────────────────────────────────────
