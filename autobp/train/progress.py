@@ -63,7 +63,7 @@ class Progress:
     def _beside_bar(self, text: str, spare: int) -> None:
         """Set a text of parts with two spaces between. Where there are few columns there is no bar,
         and then first the spare part and then the last ones are left out, each of them whole."""
-        columns = self.bar.format_dict["ncols"] or math.inf
+        columns = self.bar.ncols or math.inf  # when it was last drawn
         narrow = len(text) + _BESIDE > columns
         parts = text.split("  ")
         while narrow and len(parts) > 1 and len("100%, " + "  ".join(parts)) > columns:
