@@ -468,6 +468,19 @@ def test_changed_surroundings_are_noticed():
     assert compiled(1.0).tolist() == [3.0, 3.0]
 
 
+def test_what_namespaces_and_classes_hold_is_noticed():
+    class Settings:
+        scale = 2.0
+
+    more = argparse.Namespace(shift=1.0)
+    compiled = compile(lambda x: x * Settings.scale + more.shift)
+    assert compiled(1.0) == 3.0
+    Settings.scale = 3.0
+    assert compiled(1.0) == 4.0
+    more.shift = 2.0
+    assert compiled(1.0) == 5.0
+
+
 def test_what_packages_keep_for_themselves_is_not_looked_at():
     parser = argparse.ArgumentParser()
     compiled = compile(lambda x: x if parser is None else x + 1)
@@ -588,7 +601,6 @@ class Hidden:
 HIDDEN = Hidden()
 HIDDEN.W = Tensor([1.0, 2.0], name="W")
 SHARED = np.random.default_rng(0)
-KEPT = {}
 
 REFUSED = {
     "its truth was asked for": lambda x: x if np.sum(x) > 0 else -x,
@@ -622,10 +634,19 @@ def test_refused_by_name_with_the_line(said):
         assert f"{__file__.rpartition('/')[2]}:" in str(caught.value)
 
 
-def test_refused_is_also_what_is_kept_from_an_earlier_call():
-    compile(lambda x: KEPT.setdefault("x", x + 1))(np.ones(2))
+def test_what_is_kept_from_the_first_call():
+    kept = {}
+    compiled = compile(lambda x: x + kept.setdefault("x", x + 1))
+    assert [compiled(x) for x in (1.0, 2.0, 3.0)] == [3.0, 4.0, 5.0]
+    assert kept == {"x": 2.0}
+    assert len(compiled.programs) == 1
+
+
+def test_refused_is_also_what_is_kept_where_nobody_sees_it():
+    kept = functools.lru_cache(lambda: [])
+    compile(lambda x: kept().append(x) or x + 1)(np.ones(2))
     with pytest.raises(CaptureError, match="uses an array of a call that is over"):
-        compile(lambda x: x + KEPT["x"])(np.ones(2))
+        compile(lambda x: x + kept()[0])(np.ones(2))
 
 
 @pytest.mark.parametrize(

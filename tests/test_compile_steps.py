@@ -1,7 +1,13 @@
 """Training steps as programs: optimizers, Dropout, and what a program could not do again."""
 
+import collections
+import contextlib
 import datetime
+import itertools
+import logging
+import os
 import sys
+import threading
 import time
 import warnings
 from typing import ClassVar
@@ -339,13 +345,29 @@ class Gathering(Counting):
         return self.linear(x)
 
 
+class Naming(Counting):
+    made = 0
+
+    def forward(self, x):
+        Naming.made += 1
+        return self.linear(x)
+
+
+class Popping(Counting):
+    def forward(self, x):
+        LEFT.pop()
+        TALLY["x"] += 1
+        return self.linear(x)
+
+
 class Shouting(Counting):
     def forward(self, x):
         print("called")
         return self.linear(x)
 
 
-CALLS, MARKS, SHAPES = 0, np.zeros(2), set()
+CALLS, MARKS, SHAPES = 0, np.zeros(2000), set()
+LEFT, TALLY, NUMBERS = [1, 2, 3], collections.Counter(x=1), itertools.count()
 
 
 def counted(x):
@@ -360,6 +382,9 @@ EFFECTS = {
     "'CALLS', which is not an argument, is changed": counted,
     "an array, which is not an argument, is changed": Marking(),
     "a set, which is not an argument, is changed": Gathering(),
+    "'made', which is not an argument, is changed": Naming(),
+    "a list, which is not an argument, is changed|'x'": Popping(),
+    "a count that gives something else each time": lambda x: x * next(NUMBERS),
     "the call of print at": Shouting(),
     "the call of write at": lambda x: sys.stdout.write("x") * x,
     "the call of time at": lambda x: x * time.time(),
@@ -371,15 +396,65 @@ EFFECTS = {
 
 @pytest.mark.parametrize("said", EFFECTS)
 def test_effects_are_refused_before_they_happen(said, capsys):
+    model = EFFECTS[said]
     with pytest.raises(CaptureError, match=said) as caught:
-        compile(lambda x: EFFECTS[said](x))(np.ones((2, 3)))
+        compile(lambda x: model(x))(np.ones((2, 3)))
     assert capsys.readouterr().out == ""
     if "call of" in said:
         assert f"{__file__}:" in str(caught.value)
-    model = EFFECTS[said]  # what was changed is changed back
-    assert not MARKS.any()
+    assert not MARKS.any()  # what was changed is changed back
     assert not CALLS
+    assert not SHAPES
+    assert not Naming.made
+    assert (LEFT, TALLY, repr(NUMBERS)) == ([1, 2, 3], {"x": 1}, "count(0)")
     assert not isinstance(model, Counting) or (model.calls, model.seen) == (0, [])
+
+
+def counting_itself(x):
+    counting_itself.calls = getattr(counting_itself, "calls", 0) + 1
+    return x
+
+
+LOG = {}
+
+
+@pytest.mark.parametrize("f", [counting_itself, lambda x: LOG.setdefault(len(LOG), 1) * x])
+def test_what_every_call_adds_is_refused(f):
+    counting_itself.__dict__.clear(), LOG.clear()
+    compiled = compile(f)
+    assert compiled(2.0) == 2.0  # it may be what is kept from the first call
+    for _ in range(2):
+        with pytest.raises(CaptureError, match="each call of .* adds|'calls', which is not an"):
+            compiled(2.0)
+    assert counting_itself.__dict__ == {"calls": 1} or LOG == {0: 1}
+
+
+LOCK = threading.Lock()
+
+
+class Harmless(nn.Module):
+    def __init__(self):
+        self.shape = self.weight = None
+
+    def forward(self, x):
+        self.shape = x.shape
+        logging.getLogger("autobp.tests").debug("of shape %s", x.shape)
+        with LOCK, warnings.catch_warnings(), contextlib.suppress(KeyError):
+            warnings.simplefilter("ignore")
+            return np.sum(x) * int(os.environ["NO SUCH VARIABLE"])
+        if self.weight is None:
+            self.weight = Tensor(2.0)
+        return np.sum(x) * self.weight * len(os.fspath("path"))
+
+
+def test_what_leaves_the_world_as_it_was_is_not_refused():
+    model = Harmless()
+    f = compile(lambda x: model(x))
+    for _ in range(3):
+        assert f(np.ones((30, 40))).item() == 9600.0
+    assert model.shape == (30, 40)
+    assert len(f.programs) == 1
+    assert not LOCK.locked()
 
 
 SCALE = 2.0

@@ -44,7 +44,11 @@ class Changed(ValueError):
 
 
 class Premature(Exception):
-    """What an optimizer remembers was only made in this call: the next one can be written down."""
+    """What an optimizer remembers, or what else is kept from a first call, was only made in this one:
+    the next one can be written down."""
+
+    def __init__(self, grown: bool) -> None:
+        self.grown = grown  # attributes or entries of dicts are new
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Compiled(Generic[F]):
         self.__name__ = getattr(function, "__name__", "program")
         self.__doc__ = function.__doc__
         self._entries: list[Entry] = []
+        self._grown: set[Any] = set()  # forms of arguments whose call made attributes or entries
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current().anomaly:  # which is to see every operation
@@ -91,7 +96,8 @@ class Compiled(Generic[F]):
             if written:
                 try:
                     entry = written_down(self.function, self.__name__, args, kwargs, self.settings)
-                except Premature:
+                except Premature as premature:
+                    self._check_growth(premature.grown, args, kwargs)
                     return self.function(*args, **kwargs)
                 self._entries = [entry, *entries[: MOST - 1]]
         if not written:
@@ -102,6 +108,19 @@ class Compiled(Generic[F]):
         except Changed:  # by a nan, which is never what it was
             pass
         return self.function(*args, **kwargs)  # also if what is given away is there twice
+
+    def _check_growth(self, grown: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """What a call keeps may be for the next one; but not if that keeps more."""
+        form = repr([(path, getattr(x, "shape", type(x))) for path, x in leaves((args, kwargs))])
+        if not grown:
+            return
+        if form in self._grown:
+            raise CaptureError(
+                f"compile cannot capture that each call of {self.__name__} adds an attribute or an entry of"
+                " a dict, which is not an argument: a program would not do it again; return the new value"
+                " instead"
+            )
+        self._grown.add(form)
 
     @property
     def programs(self) -> tuple[Program, ...]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import collections
 import random
-import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any
@@ -18,17 +17,18 @@ from autobp.compiler.surroundings import Thing
 
 __all__ = [
     "Randomness",
-    "arrays_around",
+    "State",
     "check_call",
     "check_changes",
     "check_draws",
-    "put_back",
 ]
 
 # ── calls ─────────────────────────────────────────────────────────────────────────────────────────
 
 #: Modules written in C whose functions, and the methods of whose objects, act on the world or ask it.
 _OUTSIDE = {"time", "posix", "nt", "io", "_io", "_socket", "_thread", "_warnings", "select"}
+_HARMLESS = ("fspath", "get_ident", "_filters_mutated")  # the last: warnings are caught or ignored
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as they were found
 _CLOCKS = ("now", "today", "utcnow")
 _QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 
@@ -42,11 +42,13 @@ def check_call(frame: FrameType, function: Any) -> None:
     if owner is None or type(owner).__name__ == "module":
         module = function.__module__
         acts = module in _OUTSIDE or (module == "builtins" and name in ("print", "input"))
+        acts = acts and name not in _HARMLESS
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:
-        acts = any(kind.__module__ in _OUTSIDE for kind in type(owner).__mro__)
-    if acts:
+        outside = any(kind.__module__ in _OUTSIDE for kind in type(owner).__mro__)
+        acts = outside and not isinstance(owner, _LOCKS)
+    if acts and not _is_import(frame):
         raise CaptureError(
             f"compile cannot capture the call of {name} at {_line(frame)}: a program would not do it"
             " again; keep it out of the compiled function"
@@ -55,6 +57,14 @@ def check_call(frame: FrameType, function: Any) -> None:
 
 def _package(frame: FrameType) -> str:
     return frame.f_globals.get("__name__", "").partition(".")[0]
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Whether a module is being imported, which happens once anyway."""
+    here: FrameType | None = frame
+    while here is not None and here.f_globals.get("__name__") != "importlib._bootstrap":
+        here = here.f_back
+    return here is not None
 
 
 def _line(frame: FrameType) -> str:
@@ -69,36 +79,58 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
-_GROW = (list, set, collections.deque)
-_SMALL = 1000  # elements of an array that is looked at
+_SMALL = 1_000_000  # elements of an array that is looked at
 
 
-def arrays_around(around: Sequence[Thing]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Arrays that a function might write to, with copies of what is in them."""
-    arrays = (thing.value for thing in around if type(thing.value) is np.ndarray)
-    return [(a, a.copy()) for a in arrays if a.size <= _SMALL]
+class State:
+    """What the variables, arrays, lists, sets and dicts hold that a function might change."""
 
+    def __init__(self, around: Sequence[Thing]) -> None:
+        arrays = (thing.value for thing in around if type(thing.value) is np.ndarray)
+        self.arrays = [(a, a.copy()) for a in arrays if a.size <= _SMALL]
+        nests = {id(t.owner): t.owner for t in around if t.expression == "len(o)"}
+        self.nests = [(nest, nest.copy()) for nest in nests.values()]
+        self.variables = [t for t in around if not t.live and id(t.owner) not in nests]
+        for thing in around:
+            if hasattr(type(thing.value), "__next__"):
+                raise CaptureError(
+                    f"compile cannot capture a {type(thing.value).__name__} that gives something else each"
+                    " time: the program would repeat what it gives in this call; pass that as an argument"
+                )
 
-def put_back(around: Sequence[Thing], arrays: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[str]:
-    """Undo what a function has changed around it, a count of its calls, a list that grows, and tell
-    what that was. New attributes and new entries of dicts may be what it keeps from its first call."""
-    things = [
-        t for t in around if not t.live and (t.expression != "len(o)" or type(t.owner) in _GROW)
-    ]
-    looked_up = ", ".join(t.expression.replace("o", f"o[{i}]", 1) for i, t in enumerate(things))
-    try:
-        found = eval(f"[{looked_up}]", {"o": [t.owner for t in things]})
-    except (IndexError, ValueError):  # something is gone
-        found = [None] * len(things)
-    said = []
-    for thing, value in zip(things, found, strict=True):
-        if value is not thing.value and (thing.expression != "len(o)" or value != thing.value):
-            said.append(_put_back(thing))
-    for array, before in arrays:
-        if array.tobytes() != before.tobytes():
-            array[...] = before
-            said.append("an array")
-    return said
+    def restore(self) -> tuple[list[str], bool]:
+        """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
+        was, and whether there was something new, an attribute, an entry of a dict or what was None,
+        which may be what it keeps from its first call."""
+        said, grown = [], False
+        for array, before in self.arrays:
+            if array.tobytes() != before.tobytes():
+                array[...] = before
+                said.append("an array")
+        for nest, before in self.nests:
+            if isinstance(nest, dict):
+                changed = [k for k, v in before.items() if k not in nest or not _same(nest[k], v)]
+                said += [repr(k) for k in changed if before[k] is not None]
+                grown |= len(nest) > len(before) or any(before[k] is None for k in changed)
+            elif len(nest) != len(before) or not all(map(_same, nest, before)):
+                said.append(f"a {type(nest).__name__}")
+            nest.clear()
+            (nest.extend if hasattr(nest, "extend") else nest.update)(before)
+        looked_up = ", ".join(
+            t.expression.replace("o", f"o[{i}]", 1) for i, t in enumerate(self.variables)
+        )
+        try:
+            found = eval(f"[{looked_up}]", {"o": [t.owner for t in self.variables]})
+        except ValueError:  # a variable is gone
+            found = [None] * len(self.variables)
+        for thing, value in zip(self.variables, found, strict=True):
+            if not _same(value, thing.value):
+                name = _put_back(thing)
+                if thing.value is None:
+                    grown = True
+                else:
+                    said.append(name)
+        return said, grown
 
 
 def check_changes(changed: list[str]) -> None:
@@ -109,18 +141,26 @@ def check_changes(changed: list[str]) -> None:
         )
 
 
+def _same(value: Any, before: Any) -> bool:
+    """Whether nothing was changed. A shape that is noted in every call is the same if it is equal."""
+    if value is before or type(value) is not type(before):
+        return value is before
+    if isinstance(value, tuple):
+        return len(value) == len(before) and all(map(_same, value, before))
+    return isinstance(value, int | float | str) and value == before
+
+
 def _put_back(thing: Thing) -> str:
     owner, value = thing.owner, thing.value
-    entry = re.fullmatch(r"o(?:\.get\((.*)\)|\[(.*)\])", thing.expression)
     if thing.expression == "o.cell_contents":
         owner.cell_contents = value
-    elif type(owner) is list and not entry:
-        del owner[value:]
-    elif entry and isinstance(owner, dict | list):
-        owner[ast.literal_eval(entry[1] or entry[2])] = value
-    if type(owner) in _GROW:
-        return f"a {type(owner).__name__}"
-    return entry[1] if entry and entry[1] else "a variable"
+        return "a variable"
+    name = ast.literal_eval(thing.expression.partition("get(")[2][:-1])
+    if isinstance(owner, type):
+        setattr(owner, name, value)
+    else:
+        owner[name] = value
+    return repr(name)
 
 
 # ── random numbers ────────────────────────────────────────────────────────────────────────────────

@@ -19,10 +19,9 @@ from autobp.compiler.capture import Captured, Recorder, draw, guarded
 from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
 from autobp.compiler.effects import (
     Randomness,
-    arrays_around,
+    State,
     check_changes,
     check_draws,
-    put_back,
 )
 from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
@@ -315,7 +314,7 @@ def written_down(
     parameters = [*parameter_names(function, args, kwargs), *kwargs]
     around = list(surroundings(function, (args, kwargs)))
     profiler, collecting = sys.getprofile(), gc.isenabled()
-    randomness = None
+    state, randomness = State(around), None
     gc.disable()  # whose callbacks would be taken for the function's doing
     try:
         given = [
@@ -324,7 +323,7 @@ def written_down(
         ]
         for thing in around:
             arguments.around(thing)
-        randomness, arrays = Randomness(around, arguments.generators), arrays_around(around)
+        randomness = Randomness(around, arguments.generators)
         if profiler is None:  # there is room for one only; without it names are poorer
             sys.setprofile(recorder.watch)
         result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
@@ -337,16 +336,16 @@ def written_down(
         recorder.closed = True
         ends = [(held, *held.release()) for held in arguments.tensors.values()]
         early = arguments.put_back()
-        drawn: list[str] = []
-        made: list[str] = []
-        if randomness is not None:
-            drawn, made = randomness.rewind(), put_back(around, arrays)
+        effects, grown = state.restore()
+        drawn = randomness.rewind() if randomness is not None else []
     if early:
-        raise Premature
+        raise Premature(False)
     if recorder.spoilt is not None:
         raise recorder.spoilt
     check_draws(drawn)
-    check_changes(made)
+    check_changes(effects)
+    if grown:
+        raise Premature(True)
     arguments.check_nests()
 
     returns = _written_plainly(returns)

@@ -65,16 +65,40 @@ class _Search:
             yield from self.methods(type(f.__self__), [f.__name__])
         elif isinstance(f, types.FunctionType):
             self.todo += f.__defaults__ or ()
-            yield from _variables(f)
+            yield from self.variables(f)
         elif isinstance(f, Compiled):
             self.todo.append(f.function)
         elif isinstance(f, types.ModuleType | type | types.BuiltinFunctionType | np.ufunc):
             return
-        elif type(f) in _NESTS:
+        elif isinstance(f, _NESTS):
             yield from _entries(f)
-        elif hasattr(f, "__dict__") and not _foreign(type(f)):
+        elif hasattr(f, "__dict__") and (_is_open(type(f)) or not _foreign(type(f))):
             yield from self.attributes(f)
             yield from self.methods(type(f), ["__call__", "forward"])
+
+    def variables(self, f: types.FunctionType) -> Iterator[Thing]:
+        found = []
+        for cell in f.__closure__ or ():
+            try:
+                found.append(Thing("o.cell_contents", cell, cell.cell_contents))
+            except ValueError:  # not filled yet
+                continue
+        codes: list[types.CodeType] = [f.__code__]
+        names: list[str] = []
+        while codes:
+            code = codes.pop()
+            codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+            names += code.co_names
+        if not _ours(f) and not _foreign(f):
+            yield from self.attributes(f)
+            found += [_named(f.__globals__, name) for name in names if name in f.__globals__]
+        for thing in found:
+            yield thing
+            owner = thing.value
+            if isinstance(owner, type):
+                yield from self.methods(owner, ["__init__", *names])
+            elif isinstance(owner, types.ModuleType) and not _foreign(owner) and not _ours(owner):
+                yield from (_named(vars(owner), name) for name in names if name in vars(owner))
 
     def attributes(self, f: Any) -> Iterator[Thing]:
         attributes = vars(f)
@@ -97,13 +121,15 @@ class _Search:
                 continue
             known.add(name)
             for c in classes:
-                value = vars(c).get(name)
+                if name not in vars(c):
+                    continue
+                value = vars(c)[name]
                 value = getattr(value, "fget", getattr(value, "__func__", value))
                 if isinstance(value, types.FunctionType):
                     self.todo.append(value)
                     names += value.__code__.co_names
-                elif isinstance(value, _PLAIN) and value is not None:
-                    yield Thing(f"o.get({name!r})", vars(c), value)
+                elif isinstance(value, (*_PLAIN, *_NESTS)):
+                    yield Thing(f"vars(o).get({name!r})", c, value)
 
     def around(self, thing: Thing) -> Iterator[Thing]:
         value = thing.value
@@ -119,51 +145,31 @@ class _Search:
             self.todo.append(value)
             if not _ours(value):
                 yield thing
-        elif type(value) in _NESTS:
+        elif isinstance(value, _NESTS):
             if id(value) not in self.seen and len(value) <= _MANY:
                 self.seen.add(id(value))
                 yield thing
-                if type(value) is not tuple:
+                if not isinstance(value, tuple):
                     yield Thing("len(o)", value, len(value))
                 for entry in _entries(value):
                     yield from self.around(entry)
         elif isinstance(value, set | collections.deque):
             yield thing
             yield Thing("len(o)", value, len(value))
+        elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
+            yield thing
         elif not isinstance(value, types.ModuleType | type):
             self.todo.append(value)
 
 
 def _entries(nest: Any) -> Iterator[Thing]:
-    if type(nest) is dict:
+    if isinstance(nest, dict):
         for key, value in nest.items():
             if isinstance(key, str | int):
                 yield Thing(f"o.get({key!r})", nest, value, key)
     else:
         for i, value in enumerate(nest):
             yield Thing(f"o[{i}]", nest, value)
-
-
-def _variables(f: types.FunctionType) -> Iterator[Thing]:
-    found = []
-    for cell in f.__closure__ or ():
-        try:
-            found.append(Thing("o.cell_contents", cell, cell.cell_contents))
-        except ValueError:  # not filled yet
-            continue
-    codes: list[types.CodeType] = [f.__code__]
-    names: list[str] = []
-    while codes:
-        code = codes.pop()
-        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-        names += code.co_names
-    if not _ours(f) and not _foreign(f):
-        found += [_named(f.__globals__, name) for name in names if name in f.__globals__]
-    for thing in found:
-        yield thing
-        module = thing.value
-        if isinstance(module, types.ModuleType) and not _foreign(module) and not _ours(module):
-            yield from (_named(vars(module), name) for name in names if name in vars(module))
 
 
 def _named(variables: dict[str, Any], name: str) -> Thing:
@@ -178,6 +184,12 @@ def _foreign(f: Any) -> bool:
         return False
     file = getattr(sys.modules.get(name), "__file__", None) or ""
     return name.partition(".")[0] in sys.stdlib_module_names - {"__main__"} or "-packages" in file
+
+
+def _is_open(kind: type) -> bool:
+    """Whether the attributes of an object are the user's, wherever its class comes from: those of
+    modules of ours that an installed package derives, and those of namespaces."""
+    return kind.__name__ in ("SimpleNamespace", "Namespace") or any(map(_ours, kind.__mro__))
 
 
 def _ours(f: Any) -> bool:
