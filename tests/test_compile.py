@@ -582,6 +582,16 @@ def test_inside_of_derivatives_of_other_compiled_functions_and_of_anomaly_detect
         check(grad(lambda x: x**2), (2.0,), (3.0,))
 
 
+def test_a_tensor_that_is_a_result_has_the_function_itself():
+    compiled, t = compile(lambda x: np.sum(np.sin(x))), Tensor([1.0, 2.0])
+    compiled(t * 2).backward()
+    np.testing.assert_allclose(t.grad, 2 * np.cos([2.0, 4.0]))
+    with pytest.raises(RuntimeError, match="has no program yet: .* with a Tensor that is a result"):
+        compiled.source
+    compiled(np.ones(2))
+    assert "np.sin(x" in compiled.source
+
+
 def test_partial_functions_and_methods():
     class Model:
         def loss(self, w, x):
@@ -660,5 +670,5 @@ def test_refused_arguments(argument):
 def test_refused_functions():
     with pytest.raises(TypeError, match="compile takes a function, not ndarray"):
         compile(np.ones(2))
-    with pytest.raises(RuntimeError, match="was not called yet"):
+    with pytest.raises(RuntimeError, match="has no program yet"):
         compile(softmax).source  # noqa: B018

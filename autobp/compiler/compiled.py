@@ -153,7 +153,9 @@ class Compiled(Generic[F]):
     def _latest(self) -> Entry:
         if not self._entries:
             raise RuntimeError(
-                f"{self.__name__} was not called yet: its program is written at the first call"
+                f"{self.__name__} has no program yet: its first call writes one. (A call with a Tensor that"
+                " is a result, so that derivatives go through it, one under detect_anomaly, and one that makes"
+                " what later calls find, as the averages of an optimizer, run the function as it is.)"
             )
         return self._entries[0]
 
@@ -178,6 +180,9 @@ def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = Fals
 
     A function written one number at a time, on nested lists of floats, becomes a program of arrays
     all the same: alike operations are done in one call, sums of products as products of matrices.
+
+    A Tensor that is itself a result is no argument for a program: within a derivative that is being
+    taken, the function runs as it is, and the derivative goes through it.
 
     Derivatives of any kind may be compiled, and whole training steps: models and optimizers are used
     as they are. Parameters and what an optimizer remembers are updated in place, its learning rates
