@@ -126,6 +126,30 @@ def test_what_callbacks_change_is_noticed():
     assert_alike(*models, ours, theirs, 1e-10)
 
 
+WEIGHTS = np.ones(2)
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        self.net, self.mask = network(), np.ones(2)
+
+    def forward(self, x):
+        return self.net(x * (1 - self.mask / 2)) * WEIGHTS
+
+
+def test_what_callbacks_change_in_place_is_noticed(as_they_are):
+    def prune(run):
+        run.model.mask[run.epoch % 2] /= 2
+        WEIGHTS[0] /= 2
+
+    models, found = [Masked(), Masked()], []
+    for model, compile in zip(models, (None, False)):
+        WEIGHTS[:] = 1
+        found.append(trained(model, compile=compile, callbacks=[prune]))
+    assert_alike(*models, *found, 1e-10)
+    assert len(as_they_are) == 6 + 32
+
+
 class Counting(nn.Module):
     def __init__(self):
         self.net, self.calls, self.seen = network(nn.Dropout(0.3, rng=2)), 0, []

@@ -122,6 +122,10 @@ class Compiled(Generic[F]):
             )
         self._grown.add(form)
 
+    def refresh(self) -> None:
+        """Forget the programs that bring along arrays which were changed in place since."""
+        self._entries = [entry for entry in self._entries if entry.is_current]
+
     @property
     def programs(self) -> tuple[Program, ...]:
         """The programs that were written so far, the latest first."""

@@ -121,7 +121,7 @@ class State:
         )
         try:
             found = eval(f"[{looked_up}]", {"o": [t.owner for t in self.variables]})
-        except ValueError:  # a variable is gone
+        except (ValueError, AttributeError):  # a variable is gone
             found = [None] * len(self.variables)
         for thing, value in zip(self.variables, found, strict=True):
             if not _same(value, thing.value):
@@ -152,15 +152,13 @@ def _same(value: Any, before: Any) -> bool:
 
 def _put_back(thing: Thing) -> str:
     owner, value = thing.owner, thing.value
-    if thing.expression == "o.cell_contents":
-        owner.cell_contents = value
-        return "a variable"
-    name = ast.literal_eval(thing.expression.partition("get(")[2][:-1])
-    if isinstance(owner, type):
-        setattr(owner, name, value)
-    else:
+    attribute, _, key = thing.expression.partition("get(")
+    name = ast.literal_eval(key[:-1]) if key else attribute.removeprefix("o.")
+    if isinstance(owner, dict):
         owner[name] = value
-    return repr(name)
+    else:
+        setattr(owner, name, value)
+    return "a variable" if name == "cell_contents" else repr(name)
 
 
 # ── random numbers ────────────────────────────────────────────────────────────────────────────────

@@ -364,7 +364,9 @@ def written_down(
         returns = (returns, changes, [_returned(recorder, number.became) for number in live])
     arguments.live = live
     program = recorder.program(returns)
-    return Entry(program, name, parameters, arguments, result, settings)
+    entry = Entry(program, name, parameters, arguments, result, settings)
+    entry.read = [(array, hash(before.tobytes())) for array, before in state.arrays]
+    return entry
 
 
 def _written_plainly(nest: Any) -> Any:
@@ -438,6 +440,12 @@ class Entry:
         self._tensors = _finder(parameters, arguments, tensors) if tensors else None
         self._live = arguments.live
         self._changes = bool(tensors or self._live)
+        self.read: list[tuple[np.ndarray, int]] = []  # arrays around, with what they held
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the arrays that the function finds around it hold what they held."""
+        return all(hash(array.tobytes()) == held for array, held in self.read)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:

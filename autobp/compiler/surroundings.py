@@ -72,7 +72,7 @@ class _Search:
             return
         elif isinstance(f, _NESTS):
             yield from _entries(f)
-        elif hasattr(f, "__dict__") and (_is_open(type(f)) or not _foreign(type(f))):
+        elif _has_attributes(f) and (_is_open(type(f)) or not _foreign(type(f))):
             yield from self.attributes(f)
             yield from self.methods(type(f), ["__call__", "forward"])
 
@@ -101,6 +101,10 @@ class _Search:
                 yield from (_named(vars(owner), name) for name in names if name in vars(owner))
 
     def attributes(self, f: Any) -> Iterator[Thing]:
+        if not hasattr(f, "__dict__"):
+            slots = [s for s in f.__slots__ if s[:2] != "__" and hasattr(f, s)]
+            yield from (Thing(f"o.{name}", f, getattr(f, name)) for name in slots)
+            return
         attributes = vars(f)
         if hasattr(type(f), "live_entries"):
             self.live |= {(id(owner), key) for owner, key in f.live_entries()}
@@ -184,6 +188,10 @@ def _foreign(f: Any) -> bool:
         return False
     file = getattr(sys.modules.get(name), "__file__", None) or ""
     return name.partition(".")[0] in sys.stdlib_module_names - {"__main__"} or "-packages" in file
+
+
+def _has_attributes(f: Any) -> bool:
+    return hasattr(f, "__dict__") or isinstance(getattr(type(f), "__slots__", None), tuple)
 
 
 def _is_open(kind: type) -> bool:

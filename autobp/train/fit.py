@@ -253,6 +253,7 @@ def _epoch(
 ) -> dict[str, float]:
     """Go once through the data; return the means of loss and metrics."""
     before = state.weights()
+    step.begin_epoch()
     means = _Means()
     batch = 0
     try:

@@ -73,6 +73,10 @@ class Step:
                 self._update()
         return prediction, loss
 
+    def begin_epoch(self) -> None:
+        if self.program is not None:  # callbacks may have changed what the model reads
+            self.program.refresh()
+
     def _update(self) -> None:
         try:
             self.update()
