@@ -387,6 +387,7 @@ EFFECTS = {
     "a count that gives something else each time": lambda x: x * next(NUMBERS),
     "the call of print at": Shouting(),
     "the call of write at": lambda x: sys.stdout.write("x") * x,
+    "the call of breakpoint at": lambda x: (breakpoint(), x),
     "the call of time at": lambda x: x * time.time(),
     "the call of now at": lambda x: x * datetime.datetime.now().year,
     "the call of warn at": lambda x: (warnings.warn("mine", stacklevel=1), x),

@@ -225,16 +225,20 @@ def test_the_layer_that_made_a_nan_is_named_all_the_same(rectified):
     assert states[0] == states[1]
 
 
-def test_a_model_that_changes_all_the_time_goes_on_as_it_is(as_they_are):
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_model_that_changes_all_the_time_goes_on_as_it_is(in_place, as_they_are):
     class Annealed(nn.Module):
         def __init__(self):
-            self.net, self.weight = network(), 1.0
+            self.net, self.weight, self.weights = network(), 1.0, np.ones(2)
 
         def forward(self, x):
-            return self.net(x) * self.weight
+            return self.net(x) * self.weight * self.weights
 
     def anneal(run):
-        run.model.weight *= 0.99
+        if in_place:
+            run.model.weights *= 0.99
+        else:
+            run.model.weight *= 0.99
 
     models = [Annealed(), Annealed()]
     options = {"callbacks": [anneal], "epochs": 30, "batch_size": 120}

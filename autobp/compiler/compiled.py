@@ -122,9 +122,12 @@ class Compiled(Generic[F]):
             )
         self._grown.add(form)
 
-    def refresh(self) -> None:
-        """Forget the programs that bring along arrays which were changed in place since."""
+    def refresh(self) -> int:
+        """Forget the programs that bring along arrays which were changed in place since, and tell how
+        many they were."""
+        before = len(self._entries)
         self._entries = [entry for entry in self._entries if entry.is_current]
+        return before - len(self._entries)
 
     @property
     def programs(self) -> tuple[Program, ...]:

@@ -29,6 +29,7 @@ __all__ = [
 _OUTSIDE = {"time", "posix", "nt", "io", "_io", "_socket", "_thread", "_warnings", "select"}
 _HARMLESS = ("fspath", "get_ident", "_filters_mutated")  # the last: warnings are caught or ignored
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as they were found
+_ACTING = ("print", "input", "breakpoint")
 _CLOCKS = ("now", "today", "utcnow")
 _QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 
@@ -41,7 +42,7 @@ def check_call(frame: FrameType, function: Any) -> None:
     name = function.__name__
     if owner is None or type(owner).__name__ == "module":
         module = function.__module__
-        acts = module in _OUTSIDE or (module == "builtins" and name in ("print", "input"))
+        acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
         acts = acts and name not in _HARMLESS
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS

@@ -54,6 +54,7 @@ class Step:
         self.seen: dict[int, int] = {}  # batches, by their sizes
         settings = Settings(most=MOST_CALLS)
         self.program: Compiled[Any] | None = None
+        self.forgotten = 0  # programs
         if compile is not False:
             self.program = Compiled(self._to_gradient(), settings)
         self.update: Callable[[], None] = Compiled(state.optimizer.step, settings)
@@ -75,7 +76,7 @@ class Step:
 
     def begin_epoch(self) -> None:
         if self.program is not None:  # callbacks may have changed what the model reads
-            self.program.refresh()
+            self.forgotten += self.program.refresh()
 
     def _update(self) -> None:
         try:
@@ -116,7 +117,8 @@ class Step:
                 raise
             self.program = None
             return None
-        if self.compile is None and len(self.program.programs) > MOST_PROGRAMS:
+        programs = self.forgotten + len(self.program.programs)
+        if self.compile is None and programs > MOST_PROGRAMS:
             self.program = None
         loss = number("fit: the loss", value)
         if math.isfinite(loss) and all(map(_is_sound, state.params)):
