@@ -108,6 +108,8 @@ def test_parameters_and_averages_are_updated_in_place():
         step(*batch(k))
     text = step.source
     for line in (
+        "dnet_linear1_weight = ",
+        "# update\n",
         "exp_avg_sq1 *= ",
         "exp_avg1 += ",
         "linear1_weight -= ",

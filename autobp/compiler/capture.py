@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -169,7 +170,7 @@ class Recorder:
         step = _step(
             function, self._written(args, function), self._written(params, function), result
         )
-        step.scope, step.backward = self._section()
+        step.scope, step.part = self._section()
         errors: dict[str, Any] = {**np.geterr()}
         if errors != self.errors:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
@@ -226,7 +227,7 @@ class Recorder:
             parts = []
             for i, part in enumerate(result):
                 item = _step(operator.getitem, (step, i), {}, part)
-                item.scope, item.backward = step.scope, step.backward
+                item.scope, item.part = step.scope, step.part
                 self.steps.append(item)
                 parts.append(
                     self._wrapped(item, part, function, seen, static, steady, args, params)
@@ -280,17 +281,19 @@ class Recorder:
             " program of NumPy calls cannot bring along"
         )
 
-    def _section(self) -> tuple[str | None, bool]:
-        """The scope of the running operation, and whether a reverse sweep asked for it."""
+    def _section(self) -> tuple[str | None, str]:
+        """The scope of the running operation, and the part of a training step that asked for it."""
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             if frame.f_code is _SWEEP:
                 node, g = frame.f_locals["node"], frame.f_locals["g"]
                 if isinstance(g, Captured) and isinstance(node.value, Captured):
                     self.cotangents.setdefault(g.step, node.value.step)
-                return node.scope, True
+                return node.scope, "backward"
+            if frame.f_globals.get("__name__", "").startswith("autobp.optim"):
+                return None, "update"
             frame = frame.f_back
-        return current().scope, False
+        return current().scope, "forward"
 
     def meets(self, args: Sequence[Any]) -> None:
         """Tensors that come from elsewhere are refused: their values would be those of now."""
@@ -337,7 +340,7 @@ class Recorder:
         self.closed = True
         for step, primal in self.cotangents.items():
             if step.function is not None and step.name is None and primal.name:
-                step.name = f"d{primal.name}"
+                step.name = re.sub(r"\W", "_", f"d{primal.name}")
         return Program(self.arguments, self.steps, returns, self.kept)
 
 

@@ -526,7 +526,7 @@ def quiet_together(program: Program) -> Program:
     for i, j in pairwise(loud):
         between = steps[i + 1 : j]
         alike = all(
-            (s.errors, s.backward, s.scope) == (steps[i].errors, steps[i].backward, steps[i].scope)
+            (s.errors, s.part, s.scope) == (steps[i].errors, steps[i].part, steps[i].scope)
             for s in (steps[i], steps[j])
         )
         if alike and len(between) <= 8 and all(s.function in _TAME for s in between):

@@ -28,7 +28,7 @@ class Step:
     kind: type  # of the result when the program runs: np.ndarray, float, np.float64, tuple …
     name: str | None = None
     scope: str | None = None
-    backward: bool = False
+    part: str = "forward"  # or "backward", or "update", by an optimizer
     line: str | None = None  # of the user's code that asked for it
     errors: tuple[tuple[str, str], ...] = ()  # what np.errstate was in force, where not the usual
     constant: Any = None

@@ -75,19 +75,19 @@ class Writer:
 
     def name_all(self) -> None:
         program = self.program
+        used = {s for step in program.steps for s in step.operands}.union(program.results)
         for step in program.arguments:
-            if step not in self.names:
+            if step not in self.names and step in used:
                 self.names[step] = self.free(step.name or "x")
         for step in program.constants():
             word = _WORDS.get(float(step.constant)) if step.shape == () else None
             self.names[step] = self.free(word or "c", numbered=word is None)
         for step in program.steps:
-            for function in (step.function,):
-                if _is_helper(function):
-                    self.helper(function)
+            if _is_helper(step.function):
+                self.helper(step.function)
         self.inline = {s for s in program.steps if _is_turn(s)} - set(program.results)
         self.after = self.successors()
-        for argument in program.arguments:
+        for argument in used.intersection(program.arguments):
             step = argument
             while step in self.after:
                 step = self.after[step]
@@ -165,15 +165,14 @@ class Writer:
 
     def body(self) -> list[str]:
         lines: list[str] = []
-        section: tuple[str | None, bool] | None = None
+        section: tuple[str | None, str] | None = None
         errors: tuple[tuple[str, str], ...] = ()
         for step in self.program.steps:
             if step in self.inline:
                 continue
-            here = (step.scope, step.backward)
+            here = (step.scope, step.part)
             if here != section and step.function is not guarded:
-                title = "backward" if step.backward else "forward"
-                lines.append(f"# {title}{': ' + step.scope if step.scope else ''}")
+                lines.append(f"# {step.part}{': ' + step.scope if step.scope else ''}")
                 section = here
                 errors = ()
             if step.errors != errors:
