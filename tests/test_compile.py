@@ -2,8 +2,10 @@
 refused with the line that asked for it."""
 
 import argparse
+import copy
 import cProfile
 import functools
+import pickle
 import threading
 import warnings
 from collections import OrderedDict, namedtuple
@@ -597,6 +599,15 @@ def test_a_tensor_that_is_a_result_has_the_function_itself():
         compiled.memory  # noqa: B018
     compiled(np.ones(2))
     assert "np.sin(x" in compiled.source
+
+
+def test_copies_write_programs_of_their_own():
+    compiled = compile(np.tanh, reuse=True)
+    compiled(np.ones(2))
+    for same in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        assert same.settings == compiled.settings
+        assert not same.programs
+        np.testing.assert_array_equal(same(np.ones(2)), np.tanh([1.0, 1.0]))
 
 
 def test_partial_functions_and_methods():

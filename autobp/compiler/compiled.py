@@ -166,6 +166,10 @@ class Compiled(Generic[F]):
             )
         return self._entries[0]
 
+    def __reduce__(self) -> Any:
+        """A copy, also in another process, writes its own programs."""
+        return Compiled, (self.function, self.settings)
+
     def __repr__(self) -> str:
         n = len(self._entries)
         return f"<compiled {self.__name__}: {n} program{'s' if n != 1 else ''}>"
