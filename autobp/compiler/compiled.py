@@ -68,7 +68,7 @@ class Compiled(Generic[F]):
         self.__name__ = getattr(function, "__name__", "program")
         self.__doc__ = function.__doc__
         self._entries: list[Entry] = []
-        self._grown: set[Any] = set()  # forms of arguments whose call made attributes or entries
+        self._grown: set[str] = set()  # forms of arguments whose call made attributes or entries
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current().anomaly:  # which is to see every operation
@@ -111,9 +111,9 @@ class Compiled(Generic[F]):
 
     def _check_growth(self, grown: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """What a call keeps may be for the next one; but not if that keeps more."""
-        form = repr([(path, getattr(x, "shape", type(x))) for path, x in leaves((args, kwargs))])
         if not grown:
             return
+        form = repr([(path, getattr(x, "shape", type(x))) for path, x in leaves((args, kwargs))])
         if form in self._grown:
             raise CaptureError(
                 f"compile cannot capture that each call of {self.__name__} adds an attribute or an entry of"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 import random
 import sys
 import threading
@@ -110,13 +111,27 @@ class State:
                 said.append("an array")
         for nest, before in self.nests:
             if isinstance(nest, dict):
-                changed = [k for k, v in before.items() if k not in nest or not _same(nest[k], v)]
-                said += [repr(k) for k in changed if before[k] is not None]
-                grown |= len(nest) > len(before) or any(before[k] is None for k in changed)
-            elif len(nest) != len(before) or not all(map(_same, nest, before)):
-                said.append(f"a {type(nest).__name__}")
-            nest.clear()
-            (nest.extend if hasattr(nest, "extend") else nest.update)(before)
+                for key in [key for key in nest if key not in before]:
+                    del nest[key]
+                    grown = True
+                for key, value in before.items():
+                    now = nest.get(key, nest)
+                    if now is not value:  # not touched otherwise: another thread may be reading it
+                        nest[key] = value
+                        if value is None:
+                            grown = True
+                        elif not _same(now, value):
+                            said.append(repr(key))
+            elif isinstance(nest, set):
+                if nest != before:
+                    nest.clear()
+                    nest.update(before)
+                    said.append("a set")
+            elif len(nest) != len(before) or not all(map(operator.is_, nest, before)):
+                if len(nest) != len(before) or not all(map(_same, nest, before)):
+                    said.append(f"a {type(nest).__name__}")
+                nest.clear()
+                nest.extend(before)
         looked_up = ", ".join(
             t.expression.replace("o", f"o[{i}]", 1) for i, t in enumerate(self.variables)
         )
