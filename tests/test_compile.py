@@ -474,13 +474,20 @@ class Tight:
     __slots__ = ("power",)
 
 
+class Few(list):
+    pass
+
+
 def test_what_namespaces_and_classes_hold_is_noticed():
     class Settings:
         scale = 2.0
 
     more, tight = argparse.Namespace(shift=1.0), Tight()
-    tight.power = 1.0
-    compiled = compile(lambda x: x**tight.power * Settings.scale + more.shift)
+    tight.power, few = 1.0, Few([0.0])
+    few.times = 1.0
+    compiled = compile(
+        lambda x: x**tight.power * Settings.scale + more.shift + sum(few) * few.times
+    )
     assert compiled(2.0) == 5.0
     Settings.scale = 3.0
     assert compiled(2.0) == 7.0
@@ -488,6 +495,10 @@ def test_what_namespaces_and_classes_hold_is_noticed():
     assert compiled(2.0) == 8.0
     tight.power = 2.0
     assert compiled(2.0) == 14.0
+    few.append(1.0)
+    assert compiled(2.0) == 15.0
+    few.times = 2.0
+    assert compiled(2.0) == 16.0
 
 
 def test_what_packages_keep_for_themselves_is_not_looked_at():

@@ -72,7 +72,11 @@ class _Search:
             return
         elif isinstance(f, _NESTS):
             yield from _entries(f)
-        elif _has_attributes(f) and (_is_open(type(f)) or not _foreign(type(f))):
+        else:
+            yield from self.members(f)
+
+    def members(self, f: Any) -> Iterator[Thing]:
+        if _has_attributes(f) and (_is_open(type(f)) or not _foreign(type(f))):
             yield from self.attributes(f)
             yield from self.methods(type(f), ["__call__", "forward"])
 
@@ -155,7 +159,7 @@ class _Search:
                 yield thing
                 if not isinstance(value, tuple):
                     yield Thing("len(o)", value, len(value))
-                for entry in _entries(value):
+                for entry in (*_entries(value), *self.members(value)):
                     yield from self.around(entry)
         elif isinstance(value, set | collections.deque):
             yield thing
