@@ -235,6 +235,7 @@ def test_ctrl_c_cancels_what_an_executor_has_not_begun():
     def run(x, rng):
         begun.append(x)
         if x == 2:
+            time.sleep(0.1)  # until the main thread waits, and can be interrupted in that
             os.kill(os.getpid(), signal.SIGINT)
             ended.wait(10)
         return x
@@ -247,6 +248,28 @@ def test_ctrl_c_cancels_what_an_executor_has_not_begun():
     assert trials.rows[0] == {"x": 1, "score": 1}
     assert trials.rows[3] == {"x": 4, "failed": "interrupted"}
     assert repr(trials).startswith("4 trials, 3 without result (interrupted)\n")
+
+
+def test_ctrl_c_while_tasks_are_handed_over():
+    begun, ended = [], threading.Event()
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *args, **kwargs):
+            future = super().submit(*args, **kwargs)
+            if args[2]["task"] == {"x": 2}:
+                raise KeyboardInterrupt
+            return future
+
+    def run(x, rng):
+        begun.append(x)
+        ended.wait(10)
+        return x
+
+    with Interrupted(1) as pool:
+        trials = quiet(run, {"x": [1, 2, 3]}, executor=pool)
+        ended.set()
+    assert begun == [1]
+    assert trials.interrupted
 
 
 INTERRUPTED = """

@@ -24,7 +24,7 @@ __all__ = ["Outcome", "check_sendable", "in_a_task", "one_blas_thread", "outcome
 Batch = tuple[int, int]  # the process that tasks come from, and which of its batches they belong to
 
 _number = itertools.count().__next__
-_interrupted: set[Batch] = set()  # in a worker
+_interrupted: set[Batch] = set()  # those that Ctrl-C ended, as far as this process knows
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 in_a_task = _inside.get
@@ -97,6 +97,7 @@ def _on_executor(
             arrived(i, outcome)
             del futures[future]
     except KeyboardInterrupt:
+        _interrupted.add(batch)  # for the one that was about to be handed over, which is not here
         for future, i in futures.items():
             if future.done() and not future.cancelled() and not future.exception():
                 arrived(i, future.result())  # it was done, only not looked at
