@@ -91,8 +91,8 @@ class Step:
         if self.program is None:
             return False
         self.seen[size] = seen = self.seen.get(size, 0) + 1
-        # A profiler takes the place of what sees effects, and is to see the user's code besides.
-        return self.compile is True or (seen > UNCOMPILED and sys.getprofile() is None)
+        # A profiler may take the place of what sees effects, and is to see the user's code besides.
+        return self.compile is True or (seen > UNCOMPILED and not _is_profiled())
 
     def _to_gradient(self) -> Callable[[Any, Any], Any]:
         model, loss, predicts = self.state.model, self.loss, self.predicts
@@ -140,6 +140,14 @@ class Step:
             state.optimizer.zero_grad()
             raise DivergedError(f"a gradient is not finite: {of_gradient(value, state.names)}")
         return prediction, loss
+
+
+def _is_profiled() -> bool:
+    """Since Python 3.12, cProfile is not where sys.getprofile looks."""
+    if sys.getprofile() is not None:
+        return True
+    monitoring = getattr(sys, "monitoring", None)
+    return monitoring is not None and monitoring.get_tool(monitoring.PROFILER_ID) is not None
 
 
 def _differentiable(value: Any) -> Tensor:
