@@ -18,20 +18,16 @@ if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
     from autobp.compiler.program import Program
 
-__all__ = ["CaptureError", "Changed", "Compiled", "Premature", "compile"]
+__all__ = ["UNLIKE", "CaptureError", "Changed", "Compiled", "Premature", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: One thread writes at a time: meanwhile the Tensors among its arguments are not what they are.
 _WRITING = threading.RLock()
 
-_UNLIKE = (
-    TypeError,
-    KeyError,
-    IndexError,
-    ValueError,
-    AttributeError,
-)  # what a check of arguments of another form may raise
+#: What a check of arguments of another form may raise.
+UNLIKE = (TypeError, KeyError, IndexError, ValueError, AttributeError)
+
 MOST = 64  # programs that a function keeps; the oldest makes room
 
 
@@ -77,7 +73,7 @@ class Compiled(Generic[F]):
             try:
                 if not entry.fits(*args, **kwargs):
                     continue
-            except _UNLIKE:
+            except UNLIKE:
                 continue
             try:
                 return entry.run(*args, **kwargs)

@@ -22,7 +22,7 @@ import numpy as np
 from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
-from autobp.compiler.compiled import CaptureError, Changed, Settings, differentiated
+from autobp.compiler.compiled import UNLIKE, CaptureError, Changed, Settings, differentiated
 from autobp.compiler.effects import Randomness, check_draws
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
@@ -38,8 +38,6 @@ __all__ = ["Numbers", "written_down"]
 chain = itertools.chain.from_iterable
 
 MANY = 1000  # single numbers, from which on they are grouped
-
-_UNLIKE = (TypeError, KeyError, IndexError, ValueError, AttributeError, OverflowError)
 
 
 def written_down(
@@ -121,7 +119,7 @@ class Numbers:
     def run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             numbers = self.read(*args, *[kwargs[name] for name in self.keywords])
-        except _UNLIKE as error:
+        except (*UNLIKE, OverflowError) as error:
             raise Changed from error
         return self.put_together(self.inner.run(*numbers))
 
