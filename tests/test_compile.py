@@ -54,6 +54,8 @@ def assert_same(found, expected, tol=1e-12):
     for (path, x), (_, y) in zip(a, b, strict=True):
         if not isinstance(x, float) or not isinstance(y, float):  # np.float64 is one
             assert type(x) is type(y), path
+        if isinstance(x, Tensor):
+            x, y = x.numpy(), y.numpy()
         assert np.result_type(x) == np.result_type(y), path
         assert np.shape(x) == np.shape(y), path
         np.testing.assert_allclose(x, y, tol, tol, err_msg=path)

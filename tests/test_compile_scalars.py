@@ -4,6 +4,7 @@ functions give, on every input."""
 import itertools
 import threading
 from collections import namedtuple
+from functools import partial
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,21 +14,13 @@ from hypothesis import strategies as st
 
 from autobp import CaptureError, Tensor, compile, grad, hessian, jvp, relu, sigmoid, value_and_grad
 from autobp.compiler import scalars
-from autobp.tree import leaves
+
+from . import test_compile
 
 RNG = np.random.default_rng(0)
 
 
-def assert_same(found, expected, tol=1e-11):
-    a, b = list(leaves(found)), list(leaves(expected))
-    assert [path for path, _ in a] == [path for path, _ in b]
-    for (path, x), (_, y) in zip(a, b, strict=True):
-        if not isinstance(x, float) or not isinstance(y, float):  # np.float64 is one
-            assert type(x) is type(y), path
-        if isinstance(x, Tensor):
-            x, y = x.numpy(), y.numpy()
-        assert np.shape(x) == np.shape(y), path
-        np.testing.assert_allclose(x, y, tol, tol, err_msg=path)
+assert_same = partial(test_compile.assert_same, tol=1e-11)
 
 
 def check(function, *inputs, grouped=True):
