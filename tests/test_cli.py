@@ -13,6 +13,7 @@ from autobp import cli
 from autobp.cli import console
 from autobp.cli.console import Failure
 from autobp.data import DataError
+from tests.terminal import shown
 
 
 @pytest.fixture
@@ -210,14 +211,7 @@ def on_a_terminal(*argv, **environment):
         env=env | {"TERM": "xterm", **environment},
     ):
         os.close(theirs)
-        found = b""
-        try:
-            while block := os.read(ours, 4096):
-                found += block
-        except OSError:  # how a terminal says that it is closed
-            pass
-        os.close(ours)
-    return found.decode()
+        return shown(ours)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
