@@ -100,7 +100,9 @@ def explained(
     error: ValueError, name: str, args: Sequence[Any], params: Mapping[str, Any]
 ) -> ValueError:
     """A shape error in full: the operation, each argument with its shape, and what disagrees."""
-    said = f"{name}: {' and '.join(map(_described, args))}"
+    listed = [*map(_described, args[:6])]
+    listed += [f"{len(args) - 6} more"] if len(args) > 6 else []
+    said = f"{name}: {' and '.join(listed)}"
     shapes = [np.shape(a) for a in args]
     clash = _matmul_clash(shapes) if name == "matmul" else None
     if clash is None and not params and len(shapes) > 1 and name != "concatenate":

@@ -38,6 +38,25 @@ def test_a_million_operations_forward():
     assert slope == value == pytest.approx(np.exp(1), rel=1e-5)
 
 
+def test_many_numbers_stacked():
+    xs = [Tensor(float(k)) for k in range(10_000)]
+    np.sum(np.stack(xs) * np.arange(10_000.0)).backward()
+    assert [x.grad for x in xs] == list(range(10_000))
+
+
+def test_many_arrays_of_different_sizes_joined():
+    sizes = np.arange(200) % 4
+    xs = [Tensor(np.full((2, k), float(i))) for i, k in enumerate(sizes)]
+    y = np.concatenate(xs, axis=1)
+    values = np.repeat(np.arange(200.0), sizes)
+    np.testing.assert_array_equal(y.data, [values, values])
+    np.sum(y * [[1.0], [2.0]] * np.arange(values.size)).backward()
+    ends = np.cumsum(sizes)
+    for x, end, k in zip(xs, ends, sizes, strict=True):
+        places = np.arange(end - k, end)
+        np.testing.assert_array_equal(x.grad, [places, 2 * places])
+
+
 def test_deep_chains_of_arrays_nested():
     def f(x):
         for _ in range(10_000):

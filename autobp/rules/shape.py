@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import math
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -160,6 +162,17 @@ def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
 def concatenate(arrays: Sequence[Array], /, axis: int | None = 0) -> Array:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
+    return _joined(arrays, axis)
+
+
+def _joined(arrays: Sequence[Array], axis: int) -> Array:
+    """Many are joined in runs, and the runs then: the reverse rule of each array adds up the sizes of
+    those before it, and is handed all of them."""
+    n = math.isqrt(len(arrays))
+    if n > 8:
+        with suppress(ValueError):  # it comes again below, where it names the right array
+            runs = [arrays[i : i + n] for i in range(0, len(arrays), n)]
+            return concatenate_(*(concatenate_(*run, axis=axis) for run in runs), axis=axis)
     return concatenate_(*arrays, axis=axis)
 
 
@@ -173,13 +186,13 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     arrays = list(arrays)
     if len({np.shape(a) for a in arrays}) > 1:
         raise ValueError(f"stack: all shapes must be the same, got {[np.shape(a) for a in arrays]}")
-    return concatenate_(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+    return _joined([np.expand_dims(a, axis) for a in arrays], axis)
 
 
 def _stacker(function: Any, prepare: Any, axis: Any) -> Any:
     def stacker(tup: Sequence[Array]) -> Array:
         arrays = [prepare(a) for a in tup]
-        return concatenate_(*arrays, axis=axis(arrays))
+        return _joined(arrays, axis(arrays))
 
     return implements(function)(stacker)
 
