@@ -118,15 +118,20 @@ def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]
         return self.apply(primitive, (self, other), _NONE)
 
     def reflected(self: Tensor, other: Any) -> Any:
-        x, level, context = self.value, self.level, current()
-        numbers = type(x) is float and type(other) in (float, int) and compute is not None
-        if numbers and type(self) is Tensor and level >= context.threshold:
-            y, value = float(other), None
+        x, y, level, context = self.value, other, self.level, current()
+        if level >= context.threshold and not context.anomaly and type(self) is Tensor:
+            if type(other) is int:
+                y = float(other)
+            value = None
             try:
-                value = compute(y, x)  # type: ignore[misc]
-            except ArithmeticError:  # NumPy has an inf or a nan
+                if type(x) is float:
+                    if type(y) is float and compute is not None:
+                        value = compute(y, x)
+                elif type(x) is np.ndarray and type(y) in _PLAIN:
+                    value = _settled(function(y, x), x)
+            except (ArithmeticError, ValueError):
                 pass
-            if value is not None and not context.anomaly:
+            if value is not None:
                 return node(value, primitive, y, self, _NONE, level, context)
         return self.apply(primitive, (other, self), _NONE)
 
@@ -433,6 +438,8 @@ class Tensor(Variable):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:
+            if inputs[-1] is self and ufunc in _REFLECTED:
+                return _REFLECTED[ufunc](self, inputs[0])
             return NUMPY[ufunc](*inputs)
         return called_ufunc(ufunc, method, inputs, kwargs)
 
@@ -608,6 +615,16 @@ class Tensor(Variable):
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
+
+
+# An array comes first: Python asks the array, which asks the tensor.
+_REFLECTED: dict[np.ufunc, Callable[[Tensor, Any], Any]] = {
+    np.add: Tensor.__radd__,
+    np.subtract: Tensor.__rsub__,
+    np.multiply: Tensor.__rmul__,
+    np.divide: Tensor.__rtruediv__,
+    np.matmul: Tensor.__rmatmul__,
+}
 
 
 class Hook:
