@@ -72,6 +72,13 @@ def test_what_it_shows(notebook):
     assert sum(kinds == {"image/png", "text/plain"} for kinds in shown) == 2
 
 
+def test_its_graph_fits_a_page(notebook):
+    """Notebooks exported as HTML show SVG as wide as it says it is, and scroll what is wider."""
+    shown = [output.data for cell in code(notebook) for output in cell.outputs if "data" in output]
+    (drawn,) = (data["image/svg+xml"] for data in shown if "image/svg+xml" in data)
+    assert float(re.match(r'<svg width="([\d.]+)pt"', drawn)[1]) * 4 / 3 < 850  # pixels
+
+
 def test_it_goes_the_way_of_the_tour(notebook):
     cells = "\n".join(cell.source for cell in code(notebook))
     assert guide.NETWORK[guide.NETWORK.index("def network") :].strip() in cells
