@@ -29,11 +29,11 @@ def short(value: Any) -> str:
         return str(getattr(value, "__name__", value))
 
 
-def aligned(lines: Sequence[Sequence[str]], left: int = 0, ruled: bool = False) -> str:
+def aligned(lines: Sequence[Sequence[str]], left: int = 0, ruled: int = 0) -> str:
     """Lines of cells as columns, the first so many of them flush left, the others flush right. With
-    `ruled` there is a line below the first, which has the names.
+    `ruled` there is a line below the first so many, which have the names.
 
-    >>> print(aligned([["way", "time"], ["reverse", "3 ms"]], left=1, ruled=True))
+    >>> print(aligned([["way", "time"], ["reverse", "3 ms"]], left=1, ruled=1))
     way      time
     ─────────────
     reverse  3 ms
@@ -46,7 +46,7 @@ def aligned(lines: Sequence[Sequence[str]], left: int = 0, ruled: bool = False) 
         for line in lines
     ]
     if ruled:
-        text.insert(1, "─" * len(text[0]))
+        text.insert(ruled, "─" * len(text[0]))
     return "\n".join(line.rstrip() for line in text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import os
 import sys
@@ -446,6 +447,24 @@ def test_curves_over_outputs_and_where_they_cross() -> None:
     assert with_one.reports[0]["forward, recorded"].directions == 1
     assert with_one.predicted_crossing is None
     assert "(forward is the cheaper at each)" in repr(with_one)
+
+
+def test_curves_of_many_sizes_fit_a_terminal() -> None:
+    sizes = [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000]
+    few = sweep_inputs(lambda n: sine, [2, 4])
+    curves = dataclasses.replace(few, sizes=tuple(sizes), reports=few.reports[:1] * len(sizes))
+    title, table = curves.table().split("\n\n")
+    assert title == "In evaluations of f:"
+    above, below, rule, *rows = table.splitlines()
+    assert [*zip(above.split(), below.split()[1:])] == [tuple(m.split()) for m in DERIVATIVES[:4]]
+    assert below.split()[0::5] == ["inputs", "reverse"]
+    assert len(rule) == max(map(len, rows)) <= 79
+    assert [row.split()[0] for row in rows[::2]] == [*(f"{n:,}" for n in sizes), "slope"]
+    counted = curves.counted("reverse")
+    for i, (measured, other) in enumerate(zip(rows[:-2:2], rows[1:-2:2])):
+        assert measured.split()[1] == "measured"
+        assert other.split()[::5] == ["counted", quantity(counted[i])]
+    assert rows[-2].split()[-1] == f"{curves.slope('reverse'):.2f}"
 
 
 def test_crossing_is_read_off_the_logarithms() -> None:

@@ -225,7 +225,7 @@ class Guide:
             counted = quantity(row.counts.flops), quantity(more)
             table.append([way, row.sweeps, *counted, *measured(row.seconds, one)])
         table.append(["reverse, compiled", "the program above", "", "", *measured(once, one)])
-        print(f"{aligned(table, left=2, ruled=True)}\n", flush=True)
+        print(f"{aligned(table, left=2, ruled=1)}\n", flush=True)
 
     def digits(self) -> None:
         self.section("Handwritten digits")

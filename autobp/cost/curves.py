@@ -72,15 +72,19 @@ class Curves:
         return None
 
     def table(self) -> str:
-        """Measured and counted costs, in evaluations of the function."""
-        sizes = [f"{n:,}" for n in self.sizes]
-        lines = [["in evaluations of f", self.what, *sizes, "slope"]]
-        for method in self.methods:
-            for name, costs in (("measured", self.measured), ("counted", self.counted)):
-                found = costs(method)
-                numbers = map(quantity, found)
-                lines.append([method, name, *numbers, f"{self._fitted(found):.2f}"])
-        return aligned(lines, left=2, ruled=True)
+        """Measured and counted costs, in evaluations of the function: a line for each of the two at
+        every size, and of the power of the size that they grow with."""
+        above, _, below = zip(*(method.rpartition(" ") for method in self.methods))
+        lines = [["", "", *above], [self.what, "", *below]]
+        both = [[costs(m) for m in self.methods] for costs in (self.measured, self.counted)]
+        rows = [
+            (f"{n:,}", [[quantity(ratios[i]) for ratios in found] for found in both])
+            for i, n in enumerate(self.sizes)
+        ]
+        rows.append(("slope", [[f"{self._fitted(r):.2f}" for r in found] for found in both]))
+        for name, (measured, counted) in rows:
+            lines += [[name, "measured", *measured], ["", "counted", *counted]]
+        return f"In evaluations of f:\n\n{aligned(lines, left=2, ruled=2)}"
 
     def __repr__(self) -> str:
         end = "Interrupted: larger sizes were not reached.\n" if self.interrupted else ""

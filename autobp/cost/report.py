@@ -88,7 +88,7 @@ class Report:
         lines = [["", "sweeps", "measured"]]
         for r in self.rows:
             lines.append([r.method, r.sweeps, "" if r is self.rows[0] else _scope(r)])
-        return aligned(lines, left=3, ruled=True)
+        return aligned(lines, left=3, ruled=1)
 
     def _counted(self) -> str:
         head = ["counted", "×", "+", "exp …", "all", "× f", "alive", "× f"]
@@ -98,7 +98,7 @@ class Report:
             four = map(quantity, (c.multiplications, c.additions, c.transcendental, c.flops))
             ratios = [_times(self.ratio(r.method, what)) for what in ("flops", "alive")]
             lines.append([r.method, *four, ratios[0], size(r.alive), ratios[1]])
-        return aligned([head, *lines], left=1, ruled=True)
+        return aligned([head, *lines], left=1, ruled=1)
 
     def _measured(self) -> str:
         head = ["measured", "time", "× f", "peak", "× f", "error"]
@@ -107,7 +107,7 @@ class Report:
             ratios = [_times(self.ratio(r.method, what)) for what in ("seconds", "peak")]
             error = "–" if r.error is None else f"{r.error:.0e}" if r.error else "0"
             lines.append([r.method, duration(r.seconds), ratios[0], size(r.peak), ratios[1], error])
-        return aligned([head, *lines], left=1, ruled=True)
+        return aligned([head, *lines], left=1, ruled=1)
 
     def __repr__(self) -> str:
         notes = [fill(f"– {note}", WIDTH, subsequent_indent="  ") for note in self.notes]
