@@ -314,6 +314,9 @@ def test_a_nan_of_the_loss_names_its_layer():
         trained(model)
     assert same(model.state_dict(), before)
     assert raised.value.history.rows == []
+    assert raised.value.where == (
+        "in epoch 1, batch 1, the loss is nan: sqrt in scope 'rooted/middle' made the first nan"
+    )
     assert isinstance(raised.value, FloatingPointError)
 
 

@@ -156,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
             metrics={"accuracy": nn.accuracy}, rng=options.seed,
         )  # fmt: skip
     except DivergedError as error:
-        raise Failure(str(error).removeprefix("fit: ")) from None
+        raise Failure(f"{error.where}; a smaller --lr than {lr:g} may help") from None
 
     parts = {"training": train} | ({"test": test} if test else {})
     accuracy = {"accuracy": nn.accuracy}

@@ -15,8 +15,10 @@ __all__ = ["DivergedError", "of_gradient", "is_finite", "of_loss", "spoilt"]
 
 
 class DivergedError(FloatingPointError):
-    """A training that met a NaN or an infinity. `history` is that of the epochs before."""
+    """A training that met a NaN or an infinity: `where`, without the advice of the message; `history`
+    is that of the epochs before."""
 
+    where: str = ""
     history: Any = None
 
 

@@ -284,10 +284,9 @@ def _explained(error: DivergedError, history: History, X: Any, y: Any) -> Diverg
             break
     done = len(history)
     since = f"of the end of epoch {done}" if done else "that it began with"
-    explained = DivergedError(
-        f"fit: in epoch {done + 1}, {said}; {advice}. The model has the weights {since}"
-    )
-    explained.history = history
+    where = f"in epoch {done + 1}, {said}"
+    explained = DivergedError(f"fit: {where}; {advice}. The model has the weights {since}")
+    explained.where, explained.history = where, history
     return explained
 
 
