@@ -29,6 +29,12 @@ def test_some_primitives(capsys):
     assert max(map(len, lines)) <= 80
 
 
+def test_names_may_stand_anywhere(capsys):
+    assert cli.main(["check", "sin", "--json", "cos"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [p["name"] for p in found["primitives"]] == ["sin", "cos"]
+
+
 def test_all_of_them_are_checked(monkeypatch, capsys):
     monkeypatch.setattr(verify, "CHECKS", verify.CHECKS[:1])  # the tests of the rules do the rest
     assert cli.main(["check", "--json"]) == 0
@@ -64,6 +70,9 @@ def test_a_rule_that_raises_is_wrong_too(monkeypatch, capsys):
 def test_a_name_that_is_none(capsys):
     assert cli.main(["check", "tanhh"]) == 2
     said = "autobp check: there is no primitive 'tanhh'; did you mean 'tanh'?\n"
+    assert capsys.readouterr().err == said
+    assert cli.main(["check", "zzz"]) == 2
+    said = "autobp check: there is no primitive 'zzz'; `autobp check` goes through all\n"
     assert capsys.readouterr().err == said
 
 

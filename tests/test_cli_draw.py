@@ -248,7 +248,7 @@ def test_a_result_that_is_no_number(tmp_path, capsys):
 
 def test_values_may_stand_anywhere(tmp_path, capsys):
     path = str(tmp_path / "g.dot")
-    for argv in (["-o", path, "a=2", "b=3"], ["a=2", "-o", path, "b=3"]):
+    for argv in (["-o", path, "a=2", "b=3"], ["a=2", "--out", path, "b=3"]):
         assert cli.main(["draw", "a*b", *argv]) == 0
     assert capsys.readouterr().out == f"Written: {path}\n" * 2
     with pytest.raises(SystemExit, match="2"):

@@ -1,5 +1,6 @@
 """The command line: `autobp`, or `python -m autobp`. Each command is a module of its own, with
-`add`, which declares it, and `run`, which does it and returns the exit code.
+`add`, which declares it, and `run`, which does it and returns the exit code. One that takes a list of
+arguments calls it `several`; a default `hint` is what it adds where an argument is none of its own.
 
     console   what all of them share
 """
@@ -37,13 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare()
     argv = sys.argv[1:] if argv is None else argv
     if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
-        parser.error(f"there is no command {argv[0]!r}{suggestion(argv[0], commands.choices)}")
+        meant = suggestion(argv[0], commands.choices) or "; autobp --help lists them"
+        parser.error(f"there is no command {argv[0]!r}{meant}")
     options, rest = parser.parse_known_args(argv)
-    if options.command == "draw":  # argparse ends a list of arguments at the first option
-        options.values += [text for text in rest if not text.startswith("-")]
+    if "several" in options:  # argparse ends a list of arguments at the first option
+        options.several += [text for text in rest if not text.startswith("-")]
         rest = [text for text in rest if text.startswith("-")]
     if rest:
-        hint = "; an expression that begins with a minus follows --" * (options.command == "draw")
+        hint = getattr(options, "hint", "")
         wrong = commands.choices.get(options.command, parser)
         wrong.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if options.command is None:

@@ -60,7 +60,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "second order, against numerical derivatives and each other. About 10 seconds.",
         ["autobp check", "autobp check tanh matmul"],
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of primitives; without, all")
+    parser.add_argument("several", nargs="*", metavar="NAME", help="of primitives; without, all")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
 
 
@@ -68,10 +68,11 @@ def run(options: argparse.Namespace) -> int:
     from autobp.rules import PRIMITIVES
     from autobp.verify import RECORDS
 
-    for name in options.names:
+    for name in options.several:
         if name not in PRIMITIVES:
-            raise Failure(f"there is no primitive {name!r}{suggestion(name, PRIMITIVES)}", 2)
-    names = list(dict.fromkeys(options.names)) or sorted(RECORDS)
+            meant = suggestion(name, PRIMITIVES) or "; `autobp check` goes through all"
+            raise Failure(f"there is no primitive {name!r}{meant}", 2)
+    names = list(dict.fromkeys(options.several)) or sorted(RECORDS)
     start = time.perf_counter()
     wide = max(map(len, names))
     if not options.json:

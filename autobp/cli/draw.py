@@ -37,11 +37,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
             'autobp draw -- "-a**2" a=3      (if it begins with a minus)',
         ],
     )
+    parser.set_defaults(hint="; an expression that begins with a minus follows --")
     option = parser.add_argument
     option("expression", metavar="EXPR", help="what to compute, in quotes")
-    option("values", nargs="*", metavar="NAME=VALUE", help="what its variables are")
+    option("several", nargs="*", metavar="NAME=VALUE", help="what its variables are")
     kinds = ", ".join(_PICTURES)
-    option("-o", dest="out", type=Path, metavar="FILE", help=f"{kinds}: a picture; .html: a player")
+    option("-o", "--out", type=Path, metavar="FILE", help=f"{kinds}: a picture; .html: a player")
     views = ", ".join(f'"{view}"' for view in _VIEWS)
     option("--view", type=named(_VIEWS), metavar="VIEW", help=f"of a picture: {views}")
     option("--json", action="store_true", help="value and gradients as one JSON object")
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.view and suffix not in _PICTURES:
         raise Failure("--view is of a picture: -o graph.svg draws one", 2)
     expression = Expression(options.expression)
-    variables = _variables(expression.names, options.values)
+    variables = _variables(expression.names, options.several)
     result = expression.value(variables)
     if not variables:
         raise Failure("there is nothing to differentiate by: an expression needs a variable", 2)
