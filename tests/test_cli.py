@@ -1,6 +1,7 @@
 """The command line as a whole: its help, its streams, its exit codes; the demos."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -63,7 +64,10 @@ def test_wrong_use_is_2(argv, capsys):
 
 
 def test_what_is_no_command(capsys):
-    for argv, meant in ((["trian", "xor"], "; did you mean 'train'?"), (["fnord"], "")):
+    for argv, meant in (
+        (["trian", "xor"], "; did you mean 'train'?"),
+        (["fnord"], "; autobp --help lists them"),
+    ):
         with pytest.raises(SystemExit, match="2"):
             cli.main(argv)
         said = f"autobp: error: there is no command {argv[0]!r}{meant}\n"
@@ -183,6 +187,13 @@ def test_an_encoding_that_lacks_the_characters():
 def test_where_there_is_no_stdout():
     done = run("doctor", preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a stream before it starts")
+def test_where_there_is_no_stderr_results_stay_alone():
+    done = run("draw", "2*a", "a=[1,2]", "--json", preexec_fn=lambda: os.close(2))
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["value"] == [2, 4]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")

@@ -163,6 +163,7 @@ def test_wrong_options(argv, said, capsys):
     [
         (["--save", "w.txt"], 2, "--save w.txt: the name ends in .npz or .safetensors"),
         (["--save", "file/w.npz"], 1, "file is not a folder"),
+        (["--save", "folder.npz"], 1, "--save folder.npz: this is a folder"),
         (["--out", "file"], 1, "file is not a folder"),
         (["--out", "file/pictures"], 1, "file/pictures cannot be written to: Not a directory"),
         (["--hidden", "100000000000"], 1, "there is not enough memory for this"),
@@ -173,6 +174,7 @@ def test_what_cannot_be_done_is_known_before_the_training(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
+    (tmp_path / "folder.npz").mkdir()
     assert cli.main(["train", "xor", *argv]) == code
     assert capsys.readouterr().err == f"autobp train: {said}\n"
 

@@ -151,8 +151,9 @@ def paint(text: str, colour: str) -> str:
 
 
 def say(text: str) -> None:
-    """Something that is no result, to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Something that is no result, to stderr, if there is one."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
 
 
 def as_json(found: Any) -> str:

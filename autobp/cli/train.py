@@ -94,7 +94,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         run,
         "train a network on points in the plane or on digits",
         "Train a network on a set of data and say how well it does:\n"
-        + "\n".join(f"  {name:7} {task.about}" for name, task in _TASKS.items()),
+        + "\n".join(f"  {name:7} {task.about}" for name, task in _TASKS.items())
+        + "\nWhat the options leave open is chosen for the data, and printed.",
         [
             "autobp train moons --out pictures",
             "autobp train spiral --hidden 8,16 --optimizer momentum --epochs 300",
@@ -211,6 +212,8 @@ def _check_files(out: Path | None, save: Path | None) -> None:
     if save and save.suffix not in (".npz", ".safetensors"):
         raise Failure(f"--save {save}: the name ends in .npz or .safetensors", 2)
     if save:
+        if save.is_dir():
+            raise Failure(f"--save {save}: this is a folder")
         if save.suffix == ".safetensors":
             needed("safetensors", f"--save {save}", "safetensors")
         folder(save.parent)
