@@ -42,7 +42,7 @@ class Networks:
 
         def say(epoch):
             loss, accuracy = np.median(losses[-1]), np.median(accuracies[-1])
-            return f"{name}: of the starts the median loss {loss:.4f}, accuracy {accuracy:.1%}"
+            return f"{name}: median loss {loss:.4g}, accuracy {accuracy:.1%}"
 
         for _ in watched(epochs, say):
             optimizer.zero_grad()

@@ -28,12 +28,14 @@ def quick(tmp_path_factory):
     def run(name):
         if name not in runs:
             folder = tmp_path_factory.mktemp(name)
-            out = io.StringIO()
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 assert cli.main(["demo", name, "--quick", "--out", str(folder)]) == 0
             runs[name] = out.getvalue(), sorted(folder.iterdir())
+            run.progress[name] = err.getvalue()
         return runs[name]
 
+    run.progress = {}
     return run
 
 
@@ -184,6 +186,13 @@ def test_tables_fit_in_a_terminal_of_80_columns(quick, name):
     for line in quick(name)[0].splitlines():
         prose = re.match(r"(Result|gradients agree|    \w+Error: )", line)
         assert prose or len(line) <= 80, line
+
+
+def test_progress_fits_in_a_terminal_also_when_a_loss_overflows(quick):
+    quick("knobs")
+    said = quick.progress["knobs"]
+    assert re.search(r"^ +4/4  XOR, none, rate 1: median loss \d\S*e\+\d+, accuracy ", said, re.M)
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_mnist_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
