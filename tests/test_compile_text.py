@@ -116,6 +116,12 @@ CASES = {
     "guards": (grad(lambda x: np.prod(x) + np.mean(x[x > 0])), (np.array([1.0, -2.0, 3.0]),)),
     "tangents": (lambda x: jvp(np.sort, (x,), (x**2,)), (np.array([3.0, 1.0, 2.0]),)),
     "indices": (lambda x: (x[::-1, None, ..., 1:], x[:, [0, 0]], x[1, -1]), (X,)),
+    "empty": (
+        lambda x: (x + np.zeros((2, 0)), np.zeros((0, 3)), np.matmul(x, np.zeros((0, 3)))),
+        (np.zeros((2, 0)),),
+    ),
+    "signs of zero": (lambda x: np.copysign(x, np.array([0.0, -0.0, 0.0, -0.0])), (np.ones(4),)),
+    "sinc": (grad(lambda x: np.sum(np.sinc(x))), (np.array([0.0, 0.3, 2.0]),)),
     "numbers": (lambda x, y: (x / y, -(x**2), (-2.0) ** x, abs(x), x > y), (2.0, 3.0)),
 }
 

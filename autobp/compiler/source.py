@@ -333,6 +333,8 @@ def literal(value: Any) -> str:
 def array_text(array: np.ndarray) -> str:
     """An array as text that makes it again, exactly."""
     dtype = literal(array.dtype)
+    if not array.size:
+        return f"np.empty({array.shape!r}, {dtype})"
     if array.ndim == 1 and array.size > 3 and array.dtype.kind in "iu":
         start, stop = int(array[0]), int(array[-1]) + 1
         if stop - start == array.size and np.array_equal(array, np.arange(start, stop)):
@@ -343,7 +345,7 @@ def array_text(array: np.ndarray) -> str:
     if array.size > 3 and np.all(array == 1) and array.dtype.kind == "f":
         size = array.shape if array.ndim != 1 else array.size
         return f"np.ones({size!r}{'' if array.dtype == float else ', ' + dtype})"
-    if array.size > 3 and np.all(array == array.flat[0]):
+    if array.size > 3 and array.tobytes() == array.flat[0].tobytes() * array.size:
         return f"np.full({array.shape!r}, {literal(array.flat[0].item())}, {dtype})"
     if array.size <= LARGE and array.dtype.kind in "biuf" and np.all(np.isfinite(array)):
         return f"np.array({array.tolist()!r}, {dtype})"

@@ -38,6 +38,29 @@ def _power(x: Array, n: float) -> Array:
     return math.nan if type(y) is complex else y
 
 
+def _sinc(x: Array, order: int) -> Array:
+    """The derivative of that order of sin(πx)/(πx).
+
+    Away from 0 it follows from (u·s)' = cos u by s⁽ⁿ⁾ = (sin⁽ⁿ⁾u − n·s⁽ⁿ⁻¹⁾)/u, which loses all its
+    digits near 0, where the power series takes over.
+    """
+    x = np.asarray(x)
+    u = math.pi * x
+    near = np.abs(u) <= 1 + order
+    far = np.where(near, 1.0, u)
+    closed = np.sin(far) / far
+    for n in range(1, order + 1):
+        closed = (np.sin(far + n * math.pi / 2) - n * closed) / far
+    small = np.where(near, u, 0.0)
+    series = np.zeros_like(small)
+    for k in range((order + 1) // 2, 20 + 2 * order):
+        m = 2 * k - order
+        factor = (-1) ** k / ((2 * k + 1) * math.factorial(m))
+        series = series + factor * small**m
+    result = np.where(near, series, closed) * math.pi**order
+    return result.astype(u.dtype)
+
+
 # fmt: off
 # ── two arguments ─────────────────────────────────────────────────────────────────────────────────
 #                                        along x                                  along y
@@ -122,7 +145,7 @@ power_by     = elementwise(lambda x, n: x ** n,
                            lambda t, y, x, n: t * (n * _power(x, n - 1)) if n else t * 0.0,
                            name="power_by")
 sinc: Primitive \
-             = elementwise(lambda x, order: _sinc(x, order),
+             = elementwise(_sinc,
                            lambda t, y, x, order: t * sinc(x, order=order + 1),
                            name="sinc")
 where        = elementwise(lambda c, x, y: np.where(c, x, y),
@@ -138,29 +161,6 @@ astype       = elementwise(lambda x, dtype: np.asarray(x, dtype),
                            same,
                            name="astype")
 # fmt: on
-
-
-def _sinc(x: Array, order: int) -> Array:
-    """The derivative of that order of sin(πx)/(πx).
-
-    Away from 0 it follows from (u·s)' = cos u by s⁽ⁿ⁾ = (sin⁽ⁿ⁾u − n·s⁽ⁿ⁻¹⁾)/u, which loses all its
-    digits near 0, where the power series takes over.
-    """
-    x = np.asarray(x)
-    u = math.pi * x
-    near = np.abs(u) <= 1 + order
-    far = np.where(near, 1.0, u)
-    closed = np.sin(far) / far
-    for n in range(1, order + 1):
-        closed = (np.sin(far + n * math.pi / 2) - n * closed) / far
-    small = np.where(near, u, 0.0)
-    series = np.zeros_like(small)
-    for k in range((order + 1) // 2, 20 + 2 * order):
-        m = 2 * k - order
-        factor = (-1) ** k / ((2 * k + 1) * math.factorial(m))
-        series = series + factor * small**m
-    result = np.where(near, series, closed) * math.pi**order
-    return result.astype(u.dtype)
 
 
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
