@@ -568,12 +568,15 @@ class Tensor(Variable):
     argmax,  argmin,  argsort  = method(np.argmax),  method(np.argmin),  method(np.argsort)
     all,     any,     nonzero  = method(np.all),     method(np.any),     method(np.nonzero)
     ravel,   squeeze, swapaxes = method(np.ravel),   method(np.squeeze), method(np.swapaxes)
-    clip,    round,   dot      = method(np.clip),    method(np.round),   method(np.dot)
+    round,   dot               = method(np.round),   method(np.dot)
     take,    repeat,  copy     = method(np.take),    method(np.repeat),  method(np.copy)
     trace,   diagonal          = method(np.trace),   method(np.diagonal)
     argpartition, searchsorted = method(np.argpartition), method(np.searchsorted)
     conj = conjugate           = method(np.conjugate)
     # fmt: on
+
+    def clip(self, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
+        return np.clip(self, min, max, **kwargs)
 
     def compress(self, condition: Any, axis: int | None = None) -> Tensor:
         return indexing.compress(condition, self, axis)

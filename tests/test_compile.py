@@ -267,6 +267,21 @@ def test_methods_and_in_place_work_on_arrays_of_its_own():
     check(f, (RNG.standard_normal((2, 3)),), (RNG.standard_normal((2, 3)),))
 
 
+def test_the_method_clip_takes_its_limits_in_any_form():
+    def f(x):
+        return x.clip(-0.5), x.clip(max=0.5), x.clip(-1, max=0.5), x.clip(None, 0.5), x.clip(-1, 1)
+
+    check(f, (RNG.standard_normal(9),), (RNG.standard_normal(9),))
+    with pytest.raises(CaptureError, match=r"np\.clip writes into an array"):
+        compile(lambda x: x.clip(0, out=np.ones(9)))(np.ones(9))
+
+
+@pytest.mark.parametrize("index", [(...,), ..., (), None, (None, ...), (..., None)], ids=str)
+def test_numbers_take_every_index_of_an_array_without_dimensions(index):
+    f = lambda x: np.sum(np.mean(x)[index] ** 2)
+    check(hessian(f), (RNG.standard_normal(3),), (RNG.standard_normal(3),))
+
+
 def test_numbers_that_leave_the_real_ones():
     with np.errstate(all="ignore"):
         check(grad(lambda x: 1 / x), (2.0,), (0.0,), (-0.0,))

@@ -144,7 +144,7 @@ np.arcsinh(x);           np.arccosh(h); np.arctanh(u); np.asinh(x); np.acosh(h);
 np.maximum(x, y);        np.maximum(x, 0); np.maximum(0.1, x); np.maximum(x, v); np.maximum(s, x); np.maximum(s, 0.2)
 np.minimum(x, y);        np.minimum(x, 0); np.minimum(0.1, x); np.minimum(x, k)
 np.fmax(x, y);           np.fmin(x, y); np.fmax(x, 0); np.fmin(0.1, x)
-np.clip(x, -1, 1);       np.clip(x, a_min=-1, a_max=None); np.clip(x, None, 0.1); np.clip(x, min=-1, max=1); np.clip(x, -p, q); x.clip(-1, 1); x.clip(max=0.1); np.clip(x, [-1, 0, -0.4], 1); np.clip(s, 0, 1)
+np.clip(x, -1, 1);       np.clip(x, a_min=-1, a_max=None); np.clip(x, None, 0.1); np.clip(x, min=-1, max=1); np.clip(x, -p, q); x.clip(-1, 1); x.clip(0.1); x.clip(max=0.1); x.clip(-1, max=0.1); np.clip(x, [-1, 0, -0.4], 1); np.clip(s, 0, 1)
 np.where(mask, x, y);    np.where(x > y, x, y); np.where(mask, x, 0); np.where(mask, 1, y); np.where(mask[0], v, x); np.where(True, x, s); np.where([True, False, True], x, 0.0)
 np.mod(x, y);            x % y; x % 0.7; np.remainder(x, y); 2 % p; divmod(x, y); divmod(x, 0.7); divmod(2, p)
 np.fmod(x, y);           np.fmod(x, 0.7); np.fmod(2, p)

@@ -57,7 +57,7 @@ def guarded(value: Any, expected: Any) -> Any:
 
 _METHODS = """
     sum mean prod var std max min cumsum cumprod argmax argmin argsort all any nonzero ravel
-    squeeze swapaxes clip round take repeat trace diagonal argpartition searchsorted compress
+    squeeze swapaxes round take repeat trace diagonal argpartition searchsorted compress
 """.split()  # noqa: SIM905 (as a list it is 30 lines)
 
 #: Rules that assign into arrays, or ask for the arrays themselves.
@@ -500,6 +500,8 @@ class Captured(Variable):
             now = recorder.meanwhile(primitive.function, args, params)
             return Tensor(now, requires_grad=False)
         if primitive is indexing.getitem:
+            if _is_pythons(self.now):  # which NumPy takes for an array without dimensions
+                args = (recorder.call(np.array, args, {}),)
             return recorder.call(operator.getitem, (*args, params["index"]), {})
         if primitive is arithmetic.astype:
             return recorder.call(as_type, (*args, params["dtype"]), {})
@@ -793,6 +795,9 @@ class Captured(Variable):
 
     def copy(self, order: str = "C") -> Any:
         return self.recorder.call(np.copy, (self,), {})
+
+    def clip(self, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
+        return np.clip(self, min, max, **kwargs)
 
     def dot(self, other: Any) -> Any:
         return np.dot(self, other)
