@@ -276,6 +276,16 @@ def test_the_method_clip_takes_its_limits_in_any_form():
         compile(lambda x: x.clip(0, out=np.ones(9)))(np.ones(9))
 
 
+def test_truth_values_are_compared_with_each_other():
+    def f(x, y):
+        a, b = x > 0, y > 0
+        return [np.sum(c * y) for c in (a == b, a != b, a < b, a <= b, a > b, a >= b, a & b, a ^ b)]
+
+    check(f, *(tuple(RNG.standard_normal((2, 9))) for _ in range(3)))
+    check(lambda x, y: np.mean((x > 0) == (y > 0)), tuple(RNG.standard_normal((2, 9))))
+    check(lambda x, y: np.where((x > 0) > (y > 0), x, y), *[tuple(RNG.standard_normal((2, 9)))] * 2)
+
+
 @pytest.mark.parametrize("index", [(...,), ..., (), None, (None, ...), (..., None)], ids=str)
 def test_numbers_take_every_index_of_an_array_without_dimensions(index):
     f = lambda x: np.sum(np.mean(x)[index] ** 2)

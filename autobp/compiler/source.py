@@ -35,6 +35,7 @@ _INFIX: dict[Any, str] = {
     operator.eq: "==", operator.ne: "!=", operator.lt: "<", operator.le: "<=",
     operator.gt: ">", operator.ge: ">=",
 }  # fmt: skip
+_COMPARING = {"==", "!=", "<", "<=", ">", ">="}  # which have no `a += b` of their own
 _PREFIX: dict[Any, str] = {
     np.negative: "-", np.positive: "+", np.invert: "~",
     operator.neg: "-", operator.pos: "+", operator.invert: "~",
@@ -121,7 +122,8 @@ class Writer:
         """For a step the one that is written as `a += b` in its place."""
         found: dict[Step, Step] = {}
         for step in self.program.steps:
-            if step in self.plan.inside and step.function in _INFIX and len(step.args) == 2:
+            sign = _INFIX.get(step.function, "==")
+            if step in self.plan.inside and sign not in _COMPARING and len(step.args) == 2:
                 a, place = step.args[0], self.plan.places[step]
                 if isinstance(a, Step) and (
                     self.plan.places.get(a) is place or a is place.argument
