@@ -37,6 +37,12 @@ def test_shape_errors(call, text):
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize("mean", [np.mean, np.var, np.std])
+def test_means_of_a_number_have_no_axis(mean):
+    with pytest.raises(np.exceptions.AxisError, match="axis 0 of a number, which has none"):
+        mean(Tensor(2.0), axis=0)
+
+
 def test_errors_of_numpys_own_kinds_stay_what_they_are():
     with pytest.raises(np.exceptions.AxisError):
         np.sum(x, axis=2)

@@ -204,6 +204,7 @@ def plain_forms(step: Step, rewrite: Rewrite) -> Step | None:
         f == np.add.reduce
         and len(args) == 1
         and is_array(args[0])
+        and args[0].ndim
         and params.keys() <= {"axis", "keepdims"}
     ):
         x, keepdims = args[0], bool(params.get("keepdims") or False)

@@ -121,8 +121,8 @@ class At:
 
 @implements(np.take)
 def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Array:
-    if axis is None:
-        a, axis = np.ravel(a), 0
+    if axis is None or not a.ndim:  # which NumPy takes for a vector of one
+        a, axis = np.ravel(a), axis or 0
     axis = axis_of(axis, a.ndim)
     indices = array_of(prepared(indices))
     n = a.shape[axis]

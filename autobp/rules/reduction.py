@@ -24,7 +24,10 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 def _count(x: Array, axis: Axis) -> int:
     shape = np.shape(x)
-    return math.prod(shape[a] for a in axes_of(axis, len(shape)))
+    try:
+        return math.prod(shape[a] for a in axes_of(axis, len(shape)))
+    except IndexError:  # sums of numbers may go over axis 0, in NumPy; means may not
+        raise np.exceptions.AxisError(f"axis {axis} of a number, which has none") from None
 
 
 def _share(x: Array, y: Array, axis: Axis) -> Array:
