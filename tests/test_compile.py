@@ -268,7 +268,9 @@ def test_methods_and_in_place_work_on_arrays_of_its_own():
 
 
 def test_reductions_of_arrays_without_dimensions():
-    check(lambda x: (np.add.reduce(x) * 2, np.sum(x), np.max(x)), (np.array(3.0),), (np.array(4.0),))
+    check(
+        lambda x: (np.add.reduce(x) * 2, np.sum(x), np.max(x)), (np.array(3.0),), (np.array(4.0),)
+    )
 
 
 def test_the_method_clip_takes_its_limits_in_any_form():
