@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, compile, conv2d, grad, jvp, max_pool2d, nn, relu, scope, value_and_grad
+from autobp.compiler.plan import Plan
+from autobp.compiler.program import Program
+from autobp.compiler.source import Writer
 from autobp.tree import leaves
 
 RNG = np.random.default_rng(0)
@@ -174,6 +177,22 @@ def test_large_constants_are_saved_but_not_shown(tmp_path):
     assert len(compiled.source) < 1000
     compiled.save(tmp_path / "program.py")
     assert "b85decode" in (tmp_path / "program.py").read_text()
+
+
+def test_the_next_number_of_a_name_is_known():
+    class Counted(set):
+        asked = 0
+
+        def __contains__(self, name):
+            self.asked += 1
+            return super().__contains__(name)
+
+    writer = Writer(Program([], [], (), set()), Plan(), ["t", "t3"], [])
+    writer.taken = Counted(writer.taken)
+    assert [writer.free("t", numbered=True) for _ in range(4)] == ["t0", "t1", "t2", "t4"]
+    for _ in range(1000):
+        writer.free("t", numbered=True)
+    assert writer.taken.asked < 3000
 
 
 def test_names_do_not_clash():

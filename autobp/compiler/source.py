@@ -70,6 +70,7 @@ class Writer:
         self.signature = list(signature)  # the parameters of the function that is written
         self.names: dict[Step, str] = {}
         self.taken = {"np", "Changed", "place", "room", *reserved, *dir(builtins), *self.signature}
+        self.last: dict[str, int] = {}  # the number of the latest of each name
         self.helpers: dict[Any, str] = {}
 
     # ── names ─────────────────────────────────────────────────────────────────────────────────────
@@ -88,6 +89,7 @@ class Writer:
                 self.helper(step.function)
         self.inline = {s for s in program.steps if _is_turn(s)} - set(program.results)
         self.after = self.successors()
+        self.written_in = set(self.after.values())
         for argument in used.intersection(program.arguments):
             step = argument
             while step in self.after:
@@ -135,10 +137,10 @@ class Writer:
         name = re.sub(r"\W", "_", name)
         if not name or name[0].isdigit() or keyword.iskeyword(name):
             name = f"_{name}"
-        chosen, i = (f"{name}0" if numbered else name), 1
+        chosen = f"{name}0" if numbered else name
         while chosen in self.taken:
-            chosen = f"{name}{i}"
-            i += 1
+            self.last[name] = self.last.get(name, 0) + 1
+            chosen = f"{name}{self.last[name]}"
         self.taken.add(chosen)
         return chosen
 
@@ -197,9 +199,8 @@ class Writer:
         if step not in self.plan.inside:
             room = self.rooms[place.start, step.shape, step.dtype, step in self.plan.images]
             return [f"{name} = {self.call(step, room)}"]
-        for s in self.after:
-            if self.after[s] is step:
-                return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
+        if step in self.written_in:
+            return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
         inside = next(
             s
             for s in step.args
