@@ -105,9 +105,9 @@ def _einsum_transpose(
     rest = [a for i, a in enumerate(xs) if i != slot]
     c = einsum(g, *rest, terms=(result, *others), result="".join(known))
     size = dict(zip(mine, x.shape, strict=True))
-    kept = dict(zip(known, c.shape, strict=True))
-    c = np.reshape(c, [kept.get(i, 1) for i in distinct])
-    c = np.broadcast_to(c, [max(kept.get(i, 1), size[i]) for i in distinct])
+    kept = dict.fromkeys(distinct, 1) | dict(zip(known, c.shape, strict=True))
+    c = np.reshape(c, [kept[i] for i in distinct])
+    c = np.broadcast_to(c, [size[i] if kept[i] == 1 else kept[i] for i in distinct])
     if distinct == mine:
         return c
     place = np.indices([size[i] for i in distinct], sparse=True)
