@@ -165,12 +165,16 @@ def ptp(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 @implements(np.cumsum)
 def cumsum(a: Array, axis: int | None = None) -> Array:
-    return cumsum_(np.ravel(a), axis=0) if axis is None else cumsum_(a, axis=axis)
+    if axis is None or not a.ndim:
+        a, axis = np.ravel(a), axis or 0
+    return cumsum_(a, axis=axis)
 
 
 @implements(np.cumprod)
 def cumprod(a: Array, axis: int | None = None) -> Array:
-    return cumprod_(np.ravel(a), axis=0) if axis is None else cumprod_(a, axis=axis)
+    if axis is None or not a.ndim:
+        a, axis = np.ravel(a), axis or 0
+    return cumprod_(a, axis=axis)
 
 
 @implements(np.cumulative_sum)
