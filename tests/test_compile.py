@@ -267,6 +267,11 @@ def test_methods_and_in_place_work_on_arrays_of_its_own():
     check(f, (RNG.standard_normal((2, 3)),), (RNG.standard_normal((2, 3)),))
 
 
+def test_what_is_given_away_must_be_there():
+    with pytest.raises(ValueError, match=r"donate=3\) gives away an argument .* has 1, counted"):
+        compile(lambda w: w * 2, donate=(0, 3))(np.ones(2))
+
+
 def test_reductions_of_arrays_without_dimensions():
     check(
         lambda x: (np.add.reduce(x) * 2, np.sum(x), np.max(x)), (np.array(3.0),), (np.array(4.0),)

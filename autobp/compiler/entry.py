@@ -312,6 +312,12 @@ def written_down(
     recorder = Recorder(most, settings.most)
     arguments = _Arguments(recorder)
     parameters = [*parameter_names(function, args, kwargs), *kwargs]
+    for i in settings.donate:
+        if not -len(parameters) <= i < len(parameters):
+            raise ValueError(
+                f"compile(donate={i}) gives away an argument that this call of {name} does not have: it has"
+                f" {len(parameters)}, counted from 0"
+            )
     around = list(surroundings(function, (args, kwargs)))
     profiler, collecting = sys.getprofile(), gc.isenabled()
     state, randomness = State(around), None
