@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from autobp import compile, grad, log_softmax, max_pool2d, relu, sigmoid, value_and_grad
+from autobp import compile, grad, jvp, log_softmax, max_pool2d, relu, sigmoid, value_and_grad
 from autobp.compiler import passes
 from autobp.compiler.capture import Captured, Recorder
 from autobp.compiler.plan import planned
@@ -323,6 +323,29 @@ def test_one_array_in_two_places_is_not_given_away_in_place():
         new, total = step(w, w)
         np.testing.assert_array_equal(new, A - 1)
         assert total == pytest.approx(np.sum((A - 1) * A))
+
+
+def test_products_that_lie_side_by_side_may_be_worked_on_and_scaled_otherwise():
+    def worked_on(a, b, c):
+        x, y = a @ b, b @ c
+        together = np.sin(2.0 * x) + np.cos(2.0 * y)
+        x = x * a
+        return together * np.sin(together + c), np.cos(x + y) * np.exp(b) * x
+
+    def scaled_otherwise(a, b, c):
+        x, y, z = a @ b, b @ c, c @ a
+        return np.sin(2.0 * x) + np.cos(2.0 * y) + np.sin(3.0 * z) * np.cos(3.0 * y), x + 1, y - z
+
+    def tangents(a, d, c):
+        f = lambda a: np.sum(np.sin(a) * np.arccosh((c[:1] @ a) ** 2 + 1.5))
+        return jvp(grad(f), (a,), (d,))
+
+    matrices = np.random.default_rng(0).standard_normal((3, 3, 3))
+    for f in (worked_on, scaled_otherwise, tangents):
+        compiled = compile(f)
+        for _ in range(2):
+            for a, b in zip(compiled(*matrices), f(*matrices), strict=True):
+                np.testing.assert_allclose(a, b, 1e-12, 1e-12)
 
 
 def test_small_products_that_are_scaled_alike_lie_side_by_side():

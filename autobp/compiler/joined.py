@@ -38,6 +38,7 @@ def joined(program: Program, reuse: bool) -> Program:
             if _is_number(factor) and _is_product(x, step.dtype) and x not in results:
                 groups.setdefault((factor, x.dtype), {})[step] = x
     instead: dict[Step, list[Step]] = {}
+    placed: set[Step] = set()  # products that lie beside others already
     for (factor, _), group in groups.items():
         arrays, first = list(group.values()), next(iter(group))
         size = sum(x.size for x in arrays)
@@ -45,6 +46,9 @@ def joined(program: Program, reuse: bool) -> Program:
             continue
         if results.intersection(group) or max(at[x] for x in arrays) > at[first]:
             continue
+        if placed.intersection(arrays):
+            continue
+        placed.update(arrays)
         flat = first.with_(function=side_by_side, args=tuple(arrays), shape=(size,), name=None)
         scaled = first.with_(args=(factor, flat), shape=(size,), name=None)
         instead[first] = [flat, scaled]

@@ -106,7 +106,7 @@ def planned(
             for s in step.args:
                 if not _same_form(s, step) or last.get(s) != i or roots.get(s, (s,)) != (s,):
                     continue
-                if s in plan.places and plan.places[s].kind != "argument":
+                if s in plan.places and s not in within and plan.places[s].kind != "argument":
                     place = plan.places[s]
                     break
                 if s in given and i > checks and step in results:
