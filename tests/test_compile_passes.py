@@ -336,12 +336,17 @@ def test_products_that_lie_side_by_side_may_be_worked_on_and_scaled_otherwise():
         x, y, z = a @ b, b @ c, c @ a
         return np.sin(2.0 * x) + np.cos(2.0 * y) + np.sin(3.0 * z) * np.cos(3.0 * y), x + 1, y - z
 
+    def one_after_the_other(a, b, c):
+        x, y = a @ b, b @ c
+        x, y = np.sin(2.0 * x) @ b, np.sin(2.0 * y) @ c
+        return np.sin(3.0 * x) + np.cos(3.0 * y), np.exp(-x)
+
     def tangents(a, d, c):
         f = lambda a: np.sum(np.sin(a) * np.arccosh((c[:1] @ a) ** 2 + 1.5))
         return jvp(grad(f), (a,), (d,))
 
     matrices = np.random.default_rng(0).standard_normal((3, 3, 3))
-    for f in (worked_on, scaled_otherwise, tangents):
+    for f in (worked_on, scaled_otherwise, one_after_the_other, tangents):
         compiled = compile(f)
         for _ in range(2):
             for a, b in zip(compiled(*matrices), f(*matrices), strict=True):

@@ -76,12 +76,11 @@ def _with_parts(program: Program, instead: dict[Step, list[Step]]) -> Program:
     now: dict[Step, Step] = {}
     steps = []
     for old in program.steps:
-        if old in instead:
-            steps += instead[old]
-            now[old] = steps[-1]
-            continue
-        step = rebuilt(old, now)
-        steps.append(step)
+        for before in instead.get(old, [old]):
+            step = rebuilt(before, now)
+            steps.append(step)
+            if step is not before:
+                now[before] = step
         if step is not old:
             now[old] = step
     returns = mapped(lambda s: now.get(s, s), program.returns)
