@@ -8,7 +8,6 @@ WINNER = "the result is greater (or less) than the loser exactly if the winner i
 ONE_LENGTH = "the arrays have one length along this axis"
 LAST_AXIS = "of a vector the axes 1 and −1 of the expanded array are the same"
 ANY_DIVISOR = "0 divided by any number is 0"
-PROJECTED = "the engine broadcasts a cotangent to its argument's shape"
 SIGNS = "a sign is its own reciprocal, and the result has the sign of y"
 A_SEQUENCE = "any sequence will do where there is a tuple"
 
@@ -55,6 +54,14 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     # ── reductions ──
     (A_SEQUENCE, "mean prod", ("axes_of: tuple(range(ndim)) → range(ndim)",)),
+    (
+        "errors are tested by their text",
+        "mean",
+        (
+            "_count: np.exceptions.AxisError(f'axis {axis} of a number, which has none')"
+            " → f'axis {axis} of a number, which has none'",
+        ),
+    ),
     (A_SEQUENCE, "prod", ("_others: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
     ("any negative length is inferred", "prod", ("_others: 1 → 2",)),
     ("any negative length is inferred", "linear", ("_rows: 1 → 2",)),
@@ -108,15 +115,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "the result is made symmetric",
         "cholesky",
         ("_cholesky_reverse: inner.mT → inner",),
-    ),
-    (
-        PROJECTED + ", and scatter to its places",
-        "einsum",
-        (
-            "_einsum_transpose: np.broadcast_to(c, [max(kept.get(i, 1), size[i])"
-            " for i in distinct]) → c",
-            "_einsum_transpose: max(kept.get(i, 1), size[i]) → kept.get(i, 1)",
-        ),
     ),
     # ── convolutions ──
     (COMMUTES, "max_pool2d", ("_seen: offset → dilation, and back",)),

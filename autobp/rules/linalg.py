@@ -95,7 +95,7 @@ def _einsum_transpose(
 ) -> Array:
     """The einsum that returns a cotangent to one operand.
 
-    An index that only this operand has was summed over: it is put back by broadcasting. One that it
+    An index that only this operand has was summed over: the engine broadcasts it back. One that it
     has twice took a diagonal: the cotangent goes back onto that diagonal.
     """
     mine, x = terms[slot], xs[slot]
@@ -107,7 +107,6 @@ def _einsum_transpose(
     size = dict(zip(mine, x.shape, strict=True))
     kept = dict.fromkeys(distinct, 1) | dict(zip(known, c.shape, strict=True))
     c = np.reshape(c, [kept[i] for i in distinct])
-    c = np.broadcast_to(c, [size[i] if kept[i] == 1 else kept[i] for i in distinct])
     if distinct == mine:
         return c
     place = np.indices([size[i] for i in distinct], sparse=True)
