@@ -27,6 +27,7 @@ unnamed = Tensor(np.ones(7))
         (lambda: np.broadcast_to(x, (2, 4)), "broadcast_to: 'x' of shape (3, 4), shape=(2, 4)"),
         (lambda: np.einsum("ij,jk", x, w), "einsum: 'x' of shape (3, 4) and 'w' of shape (5, 2)"),
         (lambda: np.split(x, 2), "split: axis 0 of length 3 does not divide into 2 equal parts"),
+        (lambda: np.dsplit(x, 2), "dsplit takes 3 dimensions or more, not 2"),
         (lambda: np.tensordot(x, w), "tensordot: shapes (3, 4) and (5, 2) do not fit"),
         (lambda: grad(lambda a: np.sum(a @ w))(np.ones((3, 4))), "matmul: an array of shape (3, 4) and 'w' of shape (5, 2) do not fit"),
     ],

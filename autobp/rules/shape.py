@@ -241,21 +241,20 @@ def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     return array_split(ary, indices_or_sections, axis)
 
 
-@implements(np.hsplit)
-def hsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
-    return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+def _splitter(function: Any, least: int, axis: Any) -> Any:
+    def splitter(ary: Array, indices_or_sections: Any) -> list[Array]:
+        if ary.ndim < least:
+            raise ValueError(
+                f"{function.__name__} takes {least} dimensions or more, not {ary.ndim}"
+            )
+        return split(ary, indices_or_sections, axis(ary))
+
+    return implements(function)(splitter)
 
 
-@implements(np.vsplit)
-def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
-    if ary.ndim < 2:
-        raise ValueError(f"vsplit takes 2 dimensions or more, not {ary.ndim}")
-    return split(ary, indices_or_sections, 0)
-
-
-@implements(np.dsplit)
-def dsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
-    return split(ary, indices_or_sections, 2)
+vsplit = _splitter(np.vsplit, 2, lambda ary: 0)
+hsplit = _splitter(np.hsplit, 1, lambda ary: min(ary.ndim - 1, 1))
+dsplit = _splitter(np.dsplit, 3, lambda ary: 2)
 
 
 @implements(np.tile)
@@ -274,8 +273,8 @@ def tile(A: Array, reps: Any) -> Array:
 
 @implements(np.repeat)
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    if axis is None:
-        a, axis = np.ravel(a), 0
+    if axis is None or not a.ndim:  # which NumPy takes for a vector of one
+        a, axis = np.ravel(a), axis or 0
     return np.take(a, np.repeat(np.arange(a.shape[axis]), constant(repeats)), axis=axis)
 
 
@@ -323,6 +322,8 @@ def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values
         for axis, w in pad_width.items():
             given[axis] = tuple(np.broadcast_to(w, 2))
         pad_width = given
+    if not array.ndim:
+        return array
     pairs = np.broadcast_to(pad_width, (array.ndim, 2))
     width = tuple((operator.index(b), operator.index(a)) for b, a in pairs)
     if mode == "constant":
