@@ -124,6 +124,47 @@ def test_random_programs(derivative, program, seed):
         test_programs.SHAPED[:] = shaped
 
 
+# Rounds of products, each scaled and bent and shared: what is laid side by side, and when, is all in
+# the order in which they are made and used.
+THREE = st.integers(0, 2)
+TURN = st.tuples(
+    st.sampled_from([np.sin, np.cos, np.tanh]),
+    st.sampled_from([2.0, 3.0]),
+    THREE,
+    THREE | st.none(),
+)
+ROUND = st.tuples(*[st.lists(of, min_size=3, max_size=3) for of in (st.tuples(THREE, THREE), TURN)])
+
+
+@given(st.lists(ROUND, min_size=1, max_size=2), st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_random_products(rounds, seed):
+    def run(*matrices):
+        for pairs, turns in rounds:
+            xs = [matrices[i] @ matrices[j] for i, j in pairs]
+            bent = [(bend(c * xs[i]), k) for bend, c, i, k in turns]
+            matrices = [y if k is None else y * xs[k] for y, k in bent]
+        return matrices
+
+    def loss(*matrices):
+        return sum(np.sum(np.sin(y)) for y in run(*matrices))
+
+    slopes = grad(loss, (0, 1, 2))
+
+    def descent(*matrices):
+        return [p - 0.1 * g for p, g in zip(matrices, slopes(*matrices), strict=True)]
+
+    def curvature(*matrices):
+        return jvp(slopes, matrices, matrices[::-1])
+
+    matrices = list(0.6 * np.random.default_rng(seed).standard_normal((3, 2, 2)))
+    all_of_them = {"donate": (0, 1, 2), "reuse": True}
+    for f, options in [(run, {}), (run, all_of_them), (descent, all_of_them), (curvature, {})]:
+        compiled, expected = compile(f, **options), f(*matrices)
+        for _ in range(2):
+            assert_same(compiled(*(m.copy() for m in matrices)), expected, tol=1e-9)
+
+
 # ── what programs are made of ─────────────────────────────────────────────────────────────────────
 
 
