@@ -1,6 +1,32 @@
 """What all tests run under."""
 
+import os
 import signal
+
+# One BLAS thread, which has to be said before NumPy is imported: workers of `pytest -n` share the
+# cores already, and idle threads of BLAS spin. What the tests start inherits it.
+for library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # A shell starts its jobs in the background with Ctrl-C ignored, and tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples every time, and as much time for them as they take.
+settings.register_profile(
+    "autobp",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    print_blob=True,
+)
+settings.load_profile("autobp")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """What `-n auto` is: the tests of the longest file take as long as all others on four cores, and
+    a container that may use two says that it has all of its host."""
+    return min(os.cpu_count() or 1, 4)

@@ -234,7 +234,7 @@ NUMBERS = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=4
 
 
 @given(programs(), st.lists(NUMBERS, min_size=3, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_random_programs(steps, inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scalars, "MANY", 3)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobp import Tensor, custom, draw, graph, relu, scope
@@ -292,7 +292,7 @@ def test_awful_names_are_shown_as_they_are(view, direction):
 
 
 @needs_dot
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(
     st.lists(
         st.one_of(

@@ -647,7 +647,7 @@ def named(module: nn.Module, name: str) -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("text", REFUSED, ids=lambda text: text.partition(" at 0x")[0])
 def test_what_is_refused(text):
     with pytest.raises((ValueError, TypeError)) as caught:
         REFUSED[text]()

@@ -144,7 +144,7 @@ numbers = st.floats(-2, 2).filter(lambda x: abs(x) > 1e-3)
 
 
 @given(st.lists(numbers, min_size=2, max_size=4), st.lists(st.integers(0, 4), max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_last_numbers_are_the_engines(values, choices):
     xs = [Tensor(v, name=f"x{i}") for i, v in enumerate(values)]
     made = list(xs)

@@ -643,7 +643,8 @@ def test_names_are_shown_literally(page, tmp_path):
 
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4))
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_any_names(page, tmp_path, names):
     check_names(page, names, tmp_path / "x.html")

@@ -10,9 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from autobp import Tensor, grad, hvp, jvp, linearize, no_grad, relu, sigmoid, softmax, vjp
 
-settings.register_profile("autobp", deadline=None, print_blob=True, derandomize=True)
-settings.load_profile("autobp")
-
 # ── random directed acyclic graphs of operations ──────────────────────────────────────────────────
 
 # Smooth and tame everywhere, so that differences can be trusted.
@@ -292,4 +289,4 @@ class Sessions(RuleBasedStateMachine):
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestSessions.settings = settings(max_examples=100, stateful_step_count=50)

@@ -78,7 +78,7 @@ nests = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(nests)
 def test_every_nest_comes_back_as_it_was(tmp_path_factory, nest):
     path = tmp_path_factory.getbasetemp() / "nest.npz"
