@@ -14,8 +14,9 @@ def executed(folder, **environment):
     """The notebook with the outputs of now, run in a folder; it says nothing of this machine."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(
-        notebook, timeout=120, record_timing=False, resources={"metadata": {"path": str(folder)}}
-    )
+        notebook, timeout=600, startup_timeout=600, record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )  # fmt: skip
     ours = {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder)}
     client.execute(env={**os.environ, **ours, **environment})
     notebook.metadata = {

@@ -118,7 +118,8 @@ def test_forward_is_measured_against_reverse(toured):
     assert "122 evaluations" in rows["central differences"]
     assert "1 recording, 61 forward" in rows["forward, recorded"]
     times = {way: re.search(r"[\d.]+ [mµn]?s", row)[0] for way, row in rows.items() if "─" not in way}  # fmt: skip
-    assert len(set(times.values())) == 5
+    assert len(times) == 5
+    assert len(set(times.values())) > 1
     assert re.search(r"6,933 +2\.87 ", rows["reverse"])
 
 

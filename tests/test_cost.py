@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
+import math
 import os
 import sys
 import tracemalloc
@@ -30,6 +32,7 @@ DERIVATIVES = [
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "TURN", 0.0)
     monkeypatch.setattr(measuring, "ROUNDS", 2)
+    monkeypatch.setattr(measuring, "PATIENCE", math.inf)  # no sample for a pause of the machine
 
 
 def sine(x):
@@ -221,6 +224,8 @@ def test_a_column_is_a_column_of_the_hessian() -> None:
 
 def test_what_takes_too_long_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
+    ticks = itertools.count()
+    monkeypatch.setattr(measuring, "perf_counter", lambda: next(ticks) / 1024)
     report = compare(sine, np.ones(1000))
     text = repr(report)
     assert text.count("64 of 1,000 directions") == 4
@@ -229,9 +234,8 @@ def test_what_takes_too_long_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = compare(sine, np.ones(1000), full=True)
     assert whole["forward, recorded"].measured == 1000
     assert "all 1,000" in repr(whole)
-    # scaled up to all directions; half and twice leave room for whatever else runs here
-    for name in DERIVATIVES[:4]:
-        assert 0.2 < report[name].seconds / whole[name].seconds < 5
+    for name in DERIVATIVES[:4]:  # scaled up to all directions
+        assert report[name].seconds == whole[name].seconds == 1001 / 1024
 
 
 def test_samples_of_rows_and_columns_meet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +321,7 @@ def test_table_and_text() -> None:
     assert text.startswith("f: 50 → 1: all first derivatives\n")
     assert max(map(len, text.splitlines())) <= 80
     for word in ("NumPy " + np.__version__, "BLAS", "thread", "Python", f"{os.cpu_count()} cores"):
-        assert word in report.notes[-1]
+        assert word.lower() in report.notes[-1].lower()
     assert (
         "operations in a call of NumPy, in f: 50" in text
     )  # so that it is Python that is measured
@@ -426,7 +430,8 @@ def test_curves_over_inputs() -> None:
     assert curves.counted("forward, online").tolist() == [a / b for a, b in zip(online, work)]
     flops = [report.ratio("forward, online", "flops") for report in curves.reports]
     assert np.polyfit(np.log(curves.sizes), np.log(flops), 1)[0] == pytest.approx(1, abs=0.1)
-    assert (curves.measured("central differences") > 1).all()
+    seconds = [[r[w].seconds for w in ("reverse", "one evaluation of f")] for r in curves.reports]
+    assert curves.measured("reverse").tolist() == [a / b for a, b in seconds]
     text = repr(curves)
     assert "slope" in text
     assert "Forward and reverse mode cross at" in text

@@ -107,12 +107,12 @@ class Mirror(BaseHTTPRequestHandler):
         self.send(b"", 0, 302, Location=self.path.replace("moved", "ranges"))
 
     def silent(self, content, start):
-        self.server.over.wait(5)
+        self.server.over.wait()
 
     def slow(self, content, start):  # stops in the middle, without hanging up
         self.send(content[: len(content) // 2], len(content))
         self.wfile.flush()
-        self.server.over.wait(5)
+        self.server.over.wait()
 
     def hangup(self, content, start):
         pass
@@ -147,8 +147,20 @@ def at(server, *manners):
     return [f"http://127.0.0.1:{server.server_address[1]}/{manner}/file" for manner in manners]
 
 
-def get(server, target, *manners, timeout=2.0):
-    download(target, at(server, *manners), len(FILE), HASH, timeout)
+def get(server, target, *manners):
+    download(target, at(server, *manners), len(FILE), HASH)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Downloads wait for a second where nothing more is to come, and elsewhere as long as ever."""
+    real = downloads.urlopen
+
+    def urlopen(request, timeout):
+        stops = re.search("/(silent|slow)/", request.full_url)
+        return real(request, timeout=1.0 if stops else timeout)
+
+    monkeypatch.setattr(downloads, "urlopen", urlopen)
 
 
 def names(folder):
@@ -182,9 +194,10 @@ def test_good_mirrors(server, tmp_path, manner, capsys):
     assert capsys.readouterr().err.startswith("downloading file (300,000 bytes) from 127.0.0.1")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("manner", BAD)
 def test_the_next_mirror_is_asked_when_one_fails(server, tmp_path, manner):
-    get(server, tmp_path / "file", manner, "ranges", timeout=0.2)
+    get(server, tmp_path / "file", manner, "ranges")
     assert (tmp_path / "file").read_bytes() == FILE
     assert names(tmp_path) == ["file"]
     asked = [manner for manner, _ in server.asked]
@@ -192,17 +205,19 @@ def test_the_next_mirror_is_asked_when_one_fails(server, tmp_path, manner):
     assert set(asked[1:]) == {"ranges"}
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("manner", BAD)
 def test_a_failing_mirror_is_described_and_leaves_no_file(server, tmp_path, manner):
     with pytest.raises(ConnectionError) as caught:
-        get(server, tmp_path / "file", manner, timeout=0.2)
+        get(server, tmp_path / "file", manner)
     assert str(caught.value) == f"127.0.0.1:{server.server_address[1]}: {BAD[manner]}"
     assert names(tmp_path) == (["file.part"] if manner in LEFT else [])
 
 
+@pytest.mark.usefixtures("impatient")
 def test_all_failing_mirrors_are_described(server, tmp_path):
     with pytest.raises(ConnectionError) as caught:
-        get(server, tmp_path / "file", *BAD, timeout=0.1)
+        get(server, tmp_path / "file", *BAD)
     assert str(caught.value).count("; ") == len(BAD) - 1
     assert "\n" not in str(caught.value)
     assert "file" not in names(tmp_path)
@@ -324,8 +339,8 @@ from autobp.data.download import download
 download(Path({str(tmp_path / "file")!r}), {at(server, "slow")!r}, {len(FILE)}, {HASH!r})
 """
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    deadline = time.time() + 10
-    while not any(p.stat().st_size for p in tmp_path.iterdir()) and time.time() < deadline:
+    while not any(p.stat().st_size for p in tmp_path.iterdir()):
+        assert child.poll() is None
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()

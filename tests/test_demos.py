@@ -349,7 +349,7 @@ def test_computation_graph(quick):
 def test_forward_vs_reverse(quick):
     text, _ = quick("forward_vs_reverse")
     assert "159,020 evaluations" in text
-    assert "64 of 79,510 directions" in text
+    assert re.search(r"\b\d\d? of 79,510 directions", text)  # fewer of them where that takes long
     memory = text.split("Peak memory")[1].split("\n\n")[1].splitlines()[1:]
     forward, reverse = zip(*(map(float, line.replace("MB", "").split()[1:]) for line in memory))
     assert reverse[-1] > 10 * reverse[0]  # it keeps the tape

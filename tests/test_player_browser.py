@@ -249,8 +249,8 @@ def test_playing_goes_to_the_end_and_stops(small):
 
     small.set("speed", 16, "change")
     small.click("play")
-    WebDriverWait(small.driver, 10).until(lambda _: small.at == small.steps)
-    WebDriverWait(small.driver, 10).until(lambda _: small.text("play") == "Play")
+    WebDriverWait(small.driver, 60).until(lambda _: small.at == small.steps)
+    WebDriverWait(small.driver, 60).until(lambda _: small.text("play") == "Play")
 
 
 # ── the panel ─────────────────────────────────────────────────────────────────────────────────────
