@@ -234,7 +234,7 @@ NUMBERS = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=4
 
 
 @given(programs(), st.lists(NUMBERS, min_size=3, max_size=3))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_random_programs(steps, inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scalars, "MANY", 3)
@@ -354,14 +354,14 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
         return sum(x * y if x * y > 0 else 0.0 for x in xs for y in xs)
 
     with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
-        compile(grad(f))(RNG.random(50).tolist())
+        compile(grad(f))(RNG.random(25).tolist())
 
     def late(xs):
         products = [x * y for x in xs for y in xs]
         return sum(products) if sum(products) > 0 else products[0]
 
     with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
-        compile(grad(late))(RNG.random(50).tolist())
+        compile(grad(late))(RNG.random(25).tolist())
 
     def quietly(xs):
         try:
@@ -371,7 +371,7 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
         return sum(sign * x * y for x in xs for y in xs)
 
     compiled = compile(grad(quietly))
-    compiled([1.0, *RNG.random(40).tolist()])
+    compiled([1.0, *RNG.random(24).tolist()])
     assert not isinstance(compiled._entries[0], scalars.Numbers)
 
     with pytest.raises(CaptureError):

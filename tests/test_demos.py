@@ -29,8 +29,16 @@ def quick(tmp_path_factory):
         if name not in runs:
             folder = tmp_path_factory.mktemp(name)
             out, err = io.StringIO(), io.StringIO()
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                assert cli.main(["demo", name, "--quick", "--out", str(folder)]) == 0
+            with (
+                pytest.MonkeyPatch.context() as patch,
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+            ):
+                patch.delenv("AUTOBP_DATA", raising=False)
+                patch.setattr(measuring, "ROUNDS", 1)
+                epochs = ["--epochs", "50"] if name == "knobs" else []  # it trains 40 times
+                options = ["--quick", *epochs, "--out", str(folder)]
+                assert cli.main(["demo", name, *options]) == 0
             runs[name] = out.getvalue(), sorted(folder.iterdir())
             run.progress[name] = err.getvalue()
         return runs[name]
@@ -225,6 +233,7 @@ def test_costs_as_json(capsys, tmp_path, monkeypatch):
         measure = getattr(cost, name)
         monkeypatch.setattr(cost, name, lambda f, _, seed, m=measure: m(f, [1, 3], seed=seed))
     monkeypatch.setattr(cost, "compare", lambda *_, **__: compare(np.sum, np.ones(3)))
+    monkeypatch.setattr(measuring, "ROUNDS", 1)
     assert cli.main(["costs", "--quick", "--json", "--out", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)

@@ -48,7 +48,7 @@ def shell(command):
             assert cli.main(arguments) == 0
         case [program, "-m", module, *rest] if program in PYTHON:
             assert module in ("venv", "pytest") or find_spec(module), module
-            assert rest in ([], [".venv"], ["-n", "auto"])
+            assert rest in ([], [".venv"], ["-n", "auto", "--dist", "loadfile"])
         case [".venv/bin/pip", "install", "-q", *flags, what]:
             assert flags in ([], ["-e"])
             project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
