@@ -26,8 +26,8 @@ def images(batch, rng):
     """A batch of MNIST, or of random pixels, which take as long."""
     if os.environ.get("AUTOBP_DATA"):
         try:
-            x, y, *_ = mnist(scale=True)
-            return x[:batch].reshape(batch, -1).astype(float), y[:batch], "MNIST"
+            x, y, *_ = mnist()
+            return x[:batch].reshape(batch, -1) / 255, y[:batch], "MNIST"
         except DataError as error:
             print(error)
     pixels, labels = rng.random((batch, 784)), rng.integers(0, 10, batch)
