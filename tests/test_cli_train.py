@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_what_was_learned(tmp_path):
         assert process.stderr.readline().startswith("      1/1000000  loss ")
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     found = json.loads(out)
     assert process.returncode == 130
     assert found["interrupted"] is True

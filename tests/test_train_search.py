@@ -237,7 +237,7 @@ def test_ctrl_c_cancels_what_an_executor_has_not_begun():
         if x == 2:
             time.sleep(0.1)  # until the main thread waits, and can be interrupted in that
             os.kill(os.getpid(), signal.SIGINT)
-            ended.wait(10)
+            ended.wait(60)
         return x
 
     with ThreadPoolExecutor(1) as pool:
@@ -262,7 +262,7 @@ def test_ctrl_c_while_tasks_are_handed_over():
 
     def run(x, rng):
         begun.append(x)
-        ended.wait(10)
+        ended.wait(60)
         return x
 
     with Interrupted(1) as pool:
@@ -273,19 +273,26 @@ def test_ctrl_c_while_tasks_are_handed_over():
 
 
 INTERRUPTED = """
-    import os, signal, time
+    import glob, os, signal, time
     from concurrent.futures import ProcessPoolExecutor
     from autobp.train import sweep
 
+    class Pool(ProcessPoolExecutor):
+        def submit(self, *args):
+            future = super().submit(*args)
+            future.add_done_callback(lambda _: open(f"done{id(future)}", "w").close())
+            return future
+
     def run(x, rng):
         if x == 3:
-            time.sleep(0.5)
+            while len(glob.glob("done*")) < 2:
+                time.sleep(0.01)
             os.kill(0, signal.SIGINT)  # to all processes of the group, as a terminal does
-        time.sleep(60 if x > 1 else 0)
+        time.sleep(600 if x > 1 else 0)
         return x
 
     if __name__ == "__main__":
-        with ProcessPoolExecutor(2) as pool:
+        with Pool(2) as pool:
             trials = sweep(run, {"x": range(9)}, executor=pool, progress=False)
         print(trials.interrupted, [row.get("score", "-") for row in trials.rows])
 """
@@ -301,7 +308,7 @@ def test_ctrl_c_at_a_terminal_ends_the_processes_of_a_pool(tmp_path):
         start_new_session=True,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=300,
     )
     assert out.stdout == f"True {[0, 1, *['-'] * 7]}\n", out.stderr
 
