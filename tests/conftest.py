@@ -27,6 +27,6 @@ settings.load_profile("autobp")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """What `-n auto` is: the tests of the longest file take as long as all others on four cores, and
-    a container that may use two says that it has all of its host."""
+    """How many `-n auto` are: four at most. By then the longest of the files takes as long as the
+    others, and in a container the number of cores may be that of a large host."""
     return min(os.cpu_count() or 1, 4)
