@@ -36,7 +36,7 @@ def quick(tmp_path_factory):
             ):
                 patch.delenv("AUTOBP_DATA", raising=False)
                 patch.setattr(measuring, "ROUNDS", 1)
-                epochs = ["--epochs", "50"] if name == "knobs" else []  # it trains 40 times
+                epochs = ["--epochs", "50"] if name == "knobs" else []  # 30 trainings
                 options = ["--quick", *epochs, "--out", str(folder)]
                 assert cli.main(["demo", name, *options]) == 0
             runs[name] = out.getvalue(), sorted(folder.iterdir())
