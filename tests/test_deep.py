@@ -45,10 +45,10 @@ def test_many_numbers_stacked():
 
 
 def test_many_arrays_of_different_sizes_joined():
-    sizes = np.arange(200) % 4
+    sizes = np.arange(2000) % 4
     xs = [Tensor(np.full((2, k), float(i))) for i, k in enumerate(sizes)]
     y = np.concatenate(xs, axis=1)
-    values = np.repeat(np.arange(200.0), sizes)
+    values = np.repeat(np.arange(2000.0), sizes)
     np.testing.assert_array_equal(y.data, [values, values])
     np.sum(y * [[1.0], [2.0]] * np.arange(values.size)).backward()
     ends = np.cumsum(sizes)

@@ -21,7 +21,7 @@ unnamed = Tensor(np.ones(7))
         (lambda: x * np.ones(3), "multiply: 'x' of shape (3, 4) and an array of shape (3,) do not fit: 3 and 4 on axis -1"),
         (lambda: np.where(np.ones(2, bool), x, 0.0), "where: an array of shape (2,) and 'x' of shape (3, 4) and a number of shape () do not fit: 2 and 4 on axis -1"),
         (lambda: x.reshape(5, 5), "reshape: 'x' of shape (3, 4), shape=(5, 5): cannot reshape"),
-        (lambda: np.concatenate([x] * 99 + [w]), "concatenate: 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 94 more, axis=0: all the input array dimensions except for the concatenation axis must match exactly, but along dimension 1, the array at index 0 has size 4 and the array at index 99"),
+        (lambda: np.concatenate([x] * 2000 + [w]), "concatenate: 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 'x' of shape (3, 4) and 1995 more, axis=0: all the input array dimensions except for the concatenation axis must match exactly, but along dimension 1, the array at index 0 has size 4 and the array at index 2000"),
         (lambda: np.concatenate([x, w]), "concatenate: 'x' of shape (3, 4) and 'w' of shape (5, 2), axis=0:"),
         (lambda: np.stack([x, w]), "stack: all shapes must be the same, got [(3, 4), (5, 2)]"),
         (lambda: np.broadcast_to(x, (2, 4)), "broadcast_to: 'x' of shape (3, 4), shape=(2, 4)"),

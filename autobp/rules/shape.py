@@ -169,7 +169,7 @@ def _joined(arrays: Sequence[Array], axis: int) -> Array:
     """Many are joined in runs, and the runs then: the reverse rule of each array adds up the sizes of
     those before it, and is handed all of them."""
     n = math.isqrt(len(arrays))
-    if n > 8:
+    if n > 31:
         with suppress(ValueError):  # it comes again below, where it names the right array
             runs = [arrays[i : i + n] for i in range(0, len(arrays), n)]
             return concatenate_(*(concatenate_(*run, axis=axis) for run in runs), axis=axis)
