@@ -28,10 +28,10 @@ def test_a_million_operations_recorded():
     del y
 
 
-def test_a_quarter_of_a_million_operations_forward():
+def test_a_million_operations_forward():
     def f(x):
-        for _ in range(N // 4):
-            x = x * 1.000004
+        for _ in range(N):
+            x = x * 1.000001
         return x
 
     value, slope = jvp(f, (1.0,), (1.0,))
