@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
 np.empty(31 << 20, np.uint8)
 
 _BLAS = (np.dtype(np.float64), np.dtype(np.float32))
+_FEW = 4096
 
 #: What Python itself computes on floats, several times faster than NumPy.
 ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
@@ -242,14 +244,24 @@ def _added_up(c: Array, axes: int) -> Array:
         rest = c.shape[axes:]
         rows = c if c.ndim == 2 else c.reshape(math.prod(c.shape[:axes]), math.prod(rest))
         if rows.shape[1] > 1:
-            return np.ones(len(rows), c.dtype).dot(rows).reshape(rest)
+            n = len(rows)
+            total = (_ones(n, c.dtype) if n <= _FEW else np.ones(n, c.dtype)).dot(rows)
+            return total if rows is c else total.reshape(rest)
     return np.add.reduce(c, axis=tuple(range(axes)))
+
+
+@lru_cache(maxsize=64)
+def _ones(n: int, dtype: Any) -> np.ndarray:
+    """Making few of them takes twice as long as adding up by them."""
+    return np.ones(n, dtype)
 
 
 def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """Undo the broadcasting of axes of length 1; broadcast what a rule left smaller."""
     if isinstance(c, float | np.floating) and math.prod(shape) < 10_000:
-        return np.full(shape, c)  # which for a small array is faster than a view of one number
+        whole = np.empty(shape, type(c))  # for a small array faster than a view of one number
+        whole.fill(c)
+        return whole
     before = len(shape) - len(have)
     axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
     if axes:

@@ -16,13 +16,20 @@ from autobp.rules.reduction import Axis, axes_of, norm_
 from autobp.rules.shape import axis_of
 
 
+def _product(a: Array, b: Array) -> Array:
+    """Of two matrices dot is the same, and sooner at BLAS."""
+    if type(a) is np.ndarray is type(b) and a.ndim == 2 == b.ndim:
+        return a.dot(b)
+    return np.matmul(a, b)
+
+
 def _left(g: Array, a: Array, b: Array) -> Array:
     """g ↦ g·bᵀ, for operands of any dimensions that matmul takes."""
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if a.ndim == 1:
         return np.squeeze(b @ np.expand_dims(g, -1), -1)
-    return g @ b.mT
+    return _product(g, b.mT)
 
 
 def _right(g: Array, a: Array, b: Array) -> Array:
@@ -31,7 +38,7 @@ def _right(g: Array, a: Array, b: Array) -> Array:
         return g * a if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if b.ndim == 1:
         return np.squeeze(a.mT @ np.expand_dims(g, -1), -1)
-    return a.mT @ g
+    return _product(a.mT, g)
 
 
 def _phi(x: Array) -> Array:
@@ -64,8 +71,8 @@ def _matrices(g: Array) -> Array:
 
 
 # fmt: off
-matmul   = bilinear(np.matmul, lambda g, z, a, b: _left(g, a, b),
-                               lambda g, z, a, b: _right(g, a, b))
+matmul   = bilinear(_product,  lambda g, z, a, b: _left(g, a, b),
+                               lambda g, z, a, b: _right(g, a, b), name="matmul")
 inv      = general(np.linalg.inv,
                    forward=lambda t, y, a: -(y @ t @ y),
                    reverse=lambda g, y, a: -(y.mT @ g @ y.mT))
@@ -116,7 +123,7 @@ def _einsum_transpose(
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
-@implements(np.linalg.matmul)
+@implements(np.matmul, np.linalg.matmul)
 def linalg_matmul(x1: Array, x2: Array, /) -> Array:
     return matmul(x1, x2)
 

@@ -28,7 +28,7 @@ def _leaky_relu(x: Array, slope: float) -> Array:
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ): where e⁻ˣ overflows the quotient is 0, which is right."""
     z = np.exp(-x)
-    z += 1
+    z += 1.0
     return np.reciprocal(z)
 
 

@@ -24,6 +24,8 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 def _count(x: Array, axis: Axis) -> int:
     shape = np.shape(x)
+    if axis is None:
+        return math.prod(shape)
     try:
         return math.prod(shape[a] for a in axes_of(axis, len(shape)))
     except IndexError:  # sums of numbers may go over axis 0, in NumPy; means may not
