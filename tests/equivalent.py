@@ -9,6 +9,7 @@ ONE_LENGTH = "the arrays have one length along this axis"
 LAST_AXIS = "of a vector the axes 1 and −1 of the expanded array are the same"
 ANY_DIVISOR = "0 divided by any number is 0"
 SIGNS = "a sign is its own reciprocal, and the result has the sign of y"
+SHORTCUT = "a shortcut for what is the same"
 A_SEQUENCE = "any sequence will do where there is a tuple"
 
 # (why, primitives, mutants)
@@ -45,7 +46,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "power_by",
         ("reverse[0]: t * 0.0 → 0.0", "reverse[0]: t → y (2)", "reverse[0]: t → n (2)"),
     ),
-    ("a shortcut for what is the same", "power_by", ("_power: x if n == 1 else x ** n → x ** n",)),
+    (SHORTCUT, "power_by", ("_power: x if n == 1 else x ** n → x ** n",)),
     ("a condition is not of numbers and has no tangent", "where", ("reverse[0]: None → same",)),
     (
         "a result is positive exactly if its argument is",
@@ -54,6 +55,16 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     # ── reductions ──
     (A_SEQUENCE, "mean prod", ("axes_of: tuple(range(ndim)) → range(ndim)",)),
+    (
+        "what goes over all axes is counted without them",
+        "mean",
+        (
+            "_count: len(shape) → shape",
+            "axes_of: tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)"
+            " → axis if isinstance(axis, tuple) else (axis,)",
+            "axes_of: range(ndim) → ndim",
+        ),
+    ),
     (
         "errors are tested by their text",
         "mean",
@@ -109,6 +120,19 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     # ── linear algebra ──
     (LAST_AXIS, "matmul", ("_right: -1 → 1",)),
+    (
+        SHORTCUT,
+        "matmul linear",
+        (
+            "product: type(a) is np.ndarray is type(b) and a.ndim == 2 == b.ndim → a.ndim == 2 == b.ndim",
+            "product: type(a) → a",
+            "product: type(b) → b",
+            "product: a → b",
+            "product: b → a (2)",
+            "product: a → b (2)",
+        ),
+    ),
+    (SHORTCUT, "linear", ("product: b → a (3)",)),
     (LAST_AXIS, "solve", ("_column: -1 → 1",)),
     ("the matrices are square", "cholesky", ("_phi: 1 → 2",)),
     (

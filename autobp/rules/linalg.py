@@ -16,7 +16,7 @@ from autobp.rules.reduction import Axis, axes_of, norm_
 from autobp.rules.shape import axis_of
 
 
-def _product(a: Array, b: Array) -> Array:
+def product(a: Array, b: Array) -> Array:
     """Of two matrices dot is the same, and sooner at BLAS."""
     if type(a) is np.ndarray is type(b) and a.ndim == 2 == b.ndim:
         return a.dot(b)
@@ -29,7 +29,7 @@ def _left(g: Array, a: Array, b: Array) -> Array:
         return np.expand_dims(g, -1) * b
     if a.ndim == 1:
         return np.squeeze(b @ np.expand_dims(g, -1), -1)
-    return _product(g, b.mT)
+    return product(g, b.mT)
 
 
 def _right(g: Array, a: Array, b: Array) -> Array:
@@ -38,7 +38,7 @@ def _right(g: Array, a: Array, b: Array) -> Array:
         return g * a if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if b.ndim == 1:
         return np.squeeze(a.mT @ np.expand_dims(g, -1), -1)
-    return _product(a.mT, g)
+    return product(a.mT, g)
 
 
 def _phi(x: Array) -> Array:
@@ -71,7 +71,7 @@ def _matrices(g: Array) -> Array:
 
 
 # fmt: off
-matmul   = bilinear(_product,  lambda g, z, a, b: _left(g, a, b),
+matmul   = bilinear(product,   lambda g, z, a, b: _left(g, a, b),
                                lambda g, z, a, b: _right(g, a, b), name="matmul")
 inv      = general(np.linalg.inv,
                    forward=lambda t, y, a: -(y @ t @ y),

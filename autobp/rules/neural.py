@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general
+from autobp.rules.linalg import product
 from autobp.rules.reduction import Axis, spread
 
 
@@ -57,8 +58,8 @@ def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
 def _linear(x: Array, w: Array) -> Array:
     """One product of matrices, however many axes there are in front."""
     if x.ndim <= 2:
-        return x @ w.T
-    return (_rows(x) @ w.T).reshape(*x.shape[:-1], w.shape[0])
+        return product(x, w.T)
+    return product(_rows(x), w.T).reshape(*x.shape[:-1], w.shape[0])
 
 
 def _rows(x: Array) -> Array:
@@ -129,8 +130,8 @@ leaky_relu_  = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x >
 sigmoid_     = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 - y)))
 softplus_    = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x))
 normal_cdf   = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI))
-linear_      = bilinear(_linear,         lambda g, y, x, w: g @ w,
-                                         lambda g, y, x, w: _rows(g).T @ _rows(x))
+linear_      = bilinear(_linear,         lambda g, y, x, w: product(g, w),
+                                         lambda g, y, x, w: product(_rows(g).T, _rows(x)))
 # (so that w's gradient is contiguous: through w.T it comes transposed, and copying that costs as much)
 softmax_     = general(_softmax,
                        forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
