@@ -32,6 +32,10 @@ class Step:
     line: str | None = None  # of the user's code that asked for it
     errors: tuple[tuple[str, str], ...] = ()  # what np.errstate was in force, where not the usual
     constant: Any = None
+    operands: list[Step] = field(init=False)  # the steps that it is called with, with repeats
+
+    def __post_init__(self) -> None:
+        self.operands = [*steps_in(self.args), *steps_in(self.params)]
 
     @property
     def ndim(self) -> int:
@@ -56,11 +60,6 @@ class Step:
     @property
     def is_argument(self) -> bool:
         return self.function is None and self.constant is None
-
-    @property
-    def operands(self) -> list[Step]:
-        """The steps that it is called with, with repeats."""
-        return [*steps_in(self.args), *steps_in(self.params)]
 
     def with_(self, **changes: Any) -> Step:
         return replace(self, **changes)
