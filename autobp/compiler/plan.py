@@ -8,6 +8,7 @@ work is done in the place of an operand that nobody needs any more.
 from __future__ import annotations
 
 import operator
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,10 +189,10 @@ def _images(program: Program) -> set[Step]:
 
 def _settle(plan: Plan, places: list[Place], end: int) -> None:
     """Give each place its start: the lowest at which nothing else is while it is needed."""
-    settled: list[Place] = []
+    settled: list[Place] = []  # from the lowest
     for place in sorted((p for p in places if p.kind == "room"), key=lambda p: -p.nbytes):
         start = 0
-        for other in sorted(settled, key=lambda p: p.start):
+        for other in settled:
             together = place.first <= other.last and other.first <= place.last
             if (
                 together
@@ -200,7 +201,7 @@ def _settle(plan: Plan, places: list[Place], end: int) -> None:
             ):
                 start = -(-(other.start + other.nbytes) // ALIGNED) * ALIGNED
         place.start = start
-        settled.append(place)
+        insort(settled, place, key=lambda p: p.start)
     plan.size = max((p.start + p.nbytes for p in settled), default=0)
     own = [p for p in places if p.kind == "own"]
     held = (sum(p.nbytes for p in own if p.first <= i <= p.last) for i in range(end + 1))
