@@ -123,9 +123,7 @@ def _einsum_transpose(
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
-@implements(np.matmul, np.linalg.matmul)
-def linalg_matmul(x1: Array, x2: Array, /) -> Array:
-    return matmul(x1, x2)
+implements(np.matmul, np.linalg.matmul)(matmul)
 
 
 @implements(np.dot)
