@@ -17,7 +17,7 @@ from autobp.primitive import (
     whole,
 )
 from autobp.rules.arithmetic import where
-from autobp.rules.shape import axis_of
+from autobp.rules.shape import along, axis_of
 
 Index = Any
 
@@ -121,8 +121,7 @@ class At:
 
 @implements(np.take)
 def take(a: Array, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Array:
-    if axis is None or not a.ndim:  # which NumPy takes for a vector of one
-        a, axis = np.ravel(a), axis or 0
+    a, axis = along(a, axis)
     axis = axis_of(axis, a.ndim)
     indices = array_of(prepared(indices))
     n = a.shape[axis]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autobp.primitive import Array, general, implements, linear
+from autobp.rules.shape import along
 
 Axis = int | tuple[int, ...] | None
 
@@ -167,15 +168,13 @@ def ptp(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 @implements(np.cumsum)
 def cumsum(a: Array, axis: int | None = None) -> Array:
-    if axis is None or not a.ndim:
-        a, axis = np.ravel(a), axis or 0
+    a, axis = along(a, axis)
     return cumsum_(a, axis=axis)
 
 
 @implements(np.cumprod)
 def cumprod(a: Array, axis: int | None = None) -> Array:
-    if axis is None or not a.ndim:
-        a, axis = np.ravel(a), axis or 0
+    a, axis = along(a, axis)
     return cumprod_(a, axis=axis)
 
 

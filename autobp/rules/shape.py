@@ -67,6 +67,11 @@ def axis_of(axis: Any, ndim: int) -> int:
     return a % ndim
 
 
+def along(a: Array, axis: int | None) -> tuple[Array, int]:
+    """What to go along and its axis: without one, all elements in a row. A number is a row of one."""
+    return (np.ravel(a), axis or 0) if axis is None or not a.ndim else (a, axis)
+
+
 def _order(order: str, name: str) -> None:
     if order not in ("C", "F"):
         raise TypeError(f"{name} of a Tensor takes order='C' or order='F', not {order!r}")
@@ -273,8 +278,7 @@ def tile(A: Array, reps: Any) -> Array:
 
 @implements(np.repeat)
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    if axis is None or not a.ndim:  # which NumPy takes for a vector of one
-        a, axis = np.ravel(a), axis or 0
+    a, axis = along(a, axis)
     return np.take(a, np.repeat(np.arange(a.shape[axis]), constant(repeats)), axis=axis)
 
 
