@@ -91,9 +91,14 @@ def _settled(value: Any, like: Any) -> Any:
 
 
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The two methods of an operator. What is plainly of one level, two numbers or an array and
-    another, is computed and recorded in one go, since programs spend much of their time here;
-    `apply` does the rest, and raises what there is to raise."""
+    """The two methods of an operator."""
+    return _operator(primitive), _operator(primitive, reflected=True)
+
+
+def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
+    """What is plainly of one level, two numbers or an array and another, is computed and recorded in
+    one go, since programs spend much of their time here; `apply` does the rest, and raises what there
+    is to raise."""
     function = primitive.function
     compute = ON_FLOATS.get(primitive)
 
@@ -108,34 +113,18 @@ def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]
             try:
                 if type(x) is float:
                     if type(y) is float and compute is not None:
-                        value = compute(x, y)
+                        value = compute(y, x) if reflected else compute(x, y)
                 elif type(x) is np.ndarray and type(y) in _PLAIN:
-                    value = _settled(function(x, y), x)
+                    value = _settled(function(y, x) if reflected else function(x, y), x)
             except (ArithmeticError, ValueError):
                 pass
             if value is not None:
+                if reflected:
+                    return node(value, primitive, other, self, _NONE, level, context)
                 return node(value, primitive, self, other, _NONE, level, context)
-        return self.apply(primitive, (self, other), _NONE)
+        return self.apply(primitive, (other, self) if reflected else (self, other), _NONE)
 
-    def reflected(self: Tensor, other: Any) -> Any:
-        x, y, level, context = self.value, other, self.level, current()
-        if level >= context.threshold and not context.anomaly and type(self) is Tensor:
-            if type(other) is int:
-                y = float(other)
-            value = None
-            try:
-                if type(x) is float:
-                    if type(y) is float and compute is not None:
-                        value = compute(y, x)
-                elif type(x) is np.ndarray and type(y) in _PLAIN:
-                    value = _settled(function(y, x), x)
-            except (ArithmeticError, ValueError):
-                pass
-            if value is not None:
-                return node(value, primitive, y, self, _NONE, level, context)
-        return self.apply(primitive, (other, self), _NONE)
-
-    return operator_, reflected
+    return operator_
 
 
 def _prefix(primitive: Primitive) -> Callable[..., Any]:
