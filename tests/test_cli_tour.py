@@ -62,7 +62,8 @@ def program(path):
 def test_it_goes_all_the_way(toured):
     text, _ = toured
     assert re.findall(r"^\d\. .*", text, re.M) == TITLES
-    assert max(map(len, text.splitlines())) < 80
+    lines = text.replace(guide.called(), "autobp").splitlines()  # which may be long: a whole path
+    assert max(map(len, lines)) < 80
     assert all(c.isprintable() or c == "\n" for c in text)
 
 
@@ -156,6 +157,7 @@ def test_what_it_says_to_type_can_be_typed(toured, monkeypatch, capsys):
     [
         (".venv/bin/autobp", None, ".venv/bin/autobp"),
         ("/opt/venv/bin/autobp", "/opt/venv/bin/autobp", "autobp"),
+        ("/home/my work/bin/autobp", None, "'/home/my work/bin/autobp'"),
         ("/opt/autobp/__main__.py", None, ".venv/bin/python -m autobp"),
     ],
 )

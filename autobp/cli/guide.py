@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 import timeit
@@ -330,7 +331,9 @@ def called() -> str:
     """What to type for this command line: not everybody has activated the environment."""
     if which("autobp"):
         return "autobp"
-    return sys.argv[0] if Path(sys.argv[0]).stem == "autobp" else f"{sys.orig_argv[0]} -m autobp"
+    if Path(sys.argv[0]).stem == "autobp":
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.orig_argv[0])} -m autobp"
 
 
 def trained(*args: Any, **options: Any) -> History:
