@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -89,7 +90,7 @@ def test_ctrl_c_is_130(a_demo):
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
 def test_a_reader_that_has_enough():
     done = subprocess.run(
-        f"{sys.executable} -u -m autobp demo | head -n 1",
+        f"{shlex.quote(sys.executable)} -u -m autobp demo | head -n 1",
         shell=True,
         capture_output=True,
         text=True,

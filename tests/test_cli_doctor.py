@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 import shutil
 import sys
 
@@ -40,7 +41,7 @@ def test_what_is_here(capsys):
     rows = {line.split()[1]: line.split() for line in out.split("\n\n")[0].splitlines()}
     assert rows["numpy"][2:4] == [np.__version__, "BLAS:"]
     assert rows["autobp"][2] == autobp.__version__
-    assert rows["Python"][3] == sys.executable
+    assert " ".join(rows["Python"][3:]) == sys.executable
     assert {"graphviz", "tqdm", "dot", "matplotlib", "safetensors", "threadpoolctl"} < {*rows}
     assert out.splitlines()[-1].startswith("All is well; optional, and not here: ")
 
@@ -53,7 +54,7 @@ def test_what_is_missing_and_the_command_for_it(states, monkeypatch):
     assert code == 0
     assert (found["matplotlib"], found["safetensors"], found["dot"]) == ("missing",) * 3
     commands = "\n".join(said["advice"])
-    assert f"{sys.executable} -m pip install" in commands
+    assert f"{shlex.quote(sys.executable)} -m pip install" in commands
     assert "[plot,safetensors]'" in commands
     assert "apt install graphviz" in commands
 
