@@ -7,105 +7,34 @@ by one constant where there were two.
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from collections.abc import Callable
-from inspect import unwrap
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from autobp.compiler.capture import as_type, draw, guarded, put
+from autobp.compiler.images import (
+    by_windows,
+    channels_last,
+    maxima_first,
+    signs_of_maxima,
+    sums_by_channel,
+)
 from autobp.compiler.program import Program, Step, mapped, rebuilt
-from autobp.rules.convolution import greatest, max_pool2d_, pool2d_input
+from autobp.compiler.rewrite import (
+    Rewrite,
+    constant_step,
+    is_array,
+    is_elementwise,
+    is_number,
+    is_same,
+    rewriting,
+)
+from autobp.rules.convolution import max_pool2d_
 from autobp.rules.indexing import scatter
 
 __all__ = ["PASSES", "is_fresh", "optimized", "own_results", "takes_out"]
-
-Rule = Callable[[Step, "Rewrite"], Step | None]
-
-
-class Rewrite:
-    """A program being rewritten, step by step, by a rule that may return another step instead."""
-
-    def __init__(self, program: Program) -> None:
-        self.steps: list[Step] = []
-        self.uses = Counter(s for step in program.steps for s in step.operands)
-        self.uses.update(program.results)
-
-    def run(self, program: Program, rule: Rule) -> Program:
-        instead: dict[Step, Step] = {}
-        for old in program.steps:
-            step = rebuilt(old, instead)
-            found = rule(step, self)  # None: as it is; another: already there, or among the steps
-            if found is None:
-                found = step
-                self.steps.append(step)
-            if found is not old:
-                instead[old] = found
-                self.uses[found] += self.uses[old]
-                if found.name is None and found.function is not None:
-                    found.name = old.name
-        if not instead:
-            return program
-        returns = mapped(lambda s: instead.get(s, s), program.returns)
-        kept = {instead.get(s, s) for s in program.kept} & set(self.steps)
-        return program.with_(steps=self.steps, returns=returns, kept=kept)
-
-    def call(self, like: Step, function: Any, *args: Any, **params: Any) -> Step:
-        """A call in place of a step whose result it has."""
-        step = like.with_(function=function, args=args, params=params)
-        self.steps.append(step)
-        return step
-
-    def other(
-        self, like: Step, function: Any, *args: Any, shape: tuple[int, ...], **params: Any
-    ) -> Step:
-        """A call on the way to it, of another shape."""
-        step = like.with_(function=function, args=args, params=params, shape=shape, name=None)
-        step.kind = (
-            np.ndarray if shape else like.dtype.type if like.dtype is not None else like.kind
-        )
-        self.steps.append(step)
-        return step
-
-    def single(self, step: Any) -> bool:
-        return isinstance(step, Step) and self.uses[step] == 1
-
-
-def rewriting(rule: Rule) -> Callable[[Program], Program]:
-    """A pass from a rule about one step."""
-
-    def run(program: Program) -> Program:
-        return Rewrite(program).run(program, rule)
-
-    run.__name__, run.__doc__ = rule.__name__, rule.__doc__
-    return run
-
-
-def constant_step(array: np.ndarray) -> Step:
-    return Step(None, (), {}, array.shape, array.dtype, np.ndarray, constant=array)
-
-
-def is_number(x: Any, value: float | None = None) -> bool:
-    """Whether an operand is a plain number, or that number."""
-    return type(x) in (int, float) and (value is None or x == value)
-
-
-def is_array(x: Any) -> bool:
-    """Whether an operand is the array that a step makes."""
-    return isinstance(x, Step) and x.is_array
-
-
-def is_same(x: Any, step: Step) -> bool:
-    """Whether an operand has the form of a result, and so can stand in for it."""
-    return isinstance(x, Step) and (x.shape, x.dtype, x.kind) == (step.shape, step.dtype, step.kind)
-
-
-def is_elementwise(step: Step) -> bool:
-    f = step.function
-    return isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and not step.params
-
 
 # ── exact ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -265,6 +194,8 @@ def simplified(step: Step, rewrite: Rewrite) -> Step | None:
             return x.args[0]
         if len(args) == 2 and tuple(args[1]) == tuple(range(step.ndim)):
             return x
+        if len(args) == 2 and x.function is np.transpose and len(x.args) == 2:
+            return rewrite.call(step, np.transpose, x.args[0], tuple(x.args[1][i] for i in args[1]))
     if f is np.matrix_transpose and isinstance(x, Step) and x.function is np.matrix_transpose:
         return x.args[0]
     if f in (np.reshape, np.ravel) and isinstance(x, Step) and len(args) == (1 + (f is np.reshape)):
@@ -299,30 +230,6 @@ def signs_from_relu(program: Program) -> Program:
         return None
 
     return Rewrite(program).run(program, rule)
-
-
-@rewriting
-def signs_of_maxima(step: Step, rewrite: Rewrite) -> Step | None:
-    """Whether the pixels that a gradient goes back to are positive is asked of the maxima that they
-    are, before it is spread: they are fewer."""
-    if step.function is not np.multiply:
-        return None
-    for spread, positive in (step.args, step.args[::-1]):
-        if not (_calls(spread, pool2d_input.function) and _calls(positive, np.greater)):
-            continue
-        g, hit = spread.args
-        if not (_calls(hit, operator.getitem) and _calls(hit.args[0], unwrap(greatest))):
-            continue
-        x, y, *_ = hit.args[0].args
-        if positive.args[0] is x and is_number(positive.args[1], 0) and rewrite.single(spread):
-            signs = rewrite.other(positive, np.greater, y, 0, shape=y.shape)
-            g = rewrite.other(spread, np.multiply, g, signs, shape=g.shape)
-            return rewrite.call(step, spread.function, g, hit, **spread.params)
-    return None
-
-
-def _calls(x: Any, function: Any) -> bool:
-    return isinstance(x, Step) and x.function is function
 
 
 @rewriting
@@ -630,6 +537,9 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     distinct_places,
     signs_from_relu,
     signs_of_maxima,
+    maxima_first,
+    sums_by_channel,
+    channels_last,
 )
 
 
@@ -637,7 +547,17 @@ AT_LAST = (small_numbers, merged, quiet_together)
 
 
 def optimized(program: Program) -> Program:
-    """All passes, until they find nothing more."""
+    """All passes. Windows are found when nothing else is left to do; then there is more."""
+    program = _settled(program)
+    if (after := by_windows(program)) is not program:
+        program = _settled(after)
+    for run in AT_LAST:
+        program = run(program)
+    return without_dead(program)
+
+
+def _settled(program: Program) -> Program:
+    """After all passes, until they find nothing more."""
     for _ in range(10):
         before = program.steps
         for run in PASSES:
@@ -646,6 +566,4 @@ def optimized(program: Program) -> Program:
             a is b for a, b in zip(before, program.steps, strict=True)
         ):
             break
-    for run in AT_LAST:
-        program = run(program)
-    return without_dead(program)
+    return program

@@ -1,0 +1,373 @@
+"""Images: passes that make convolutions products of matrices, and pooling sums of long runs.
+
+The windows that a convolution looks through are taken out once, for its product and for that of its
+weights' gradient. If its result is pooled, and by windows that do not overlap, the places are sorted by
+where they stand in the window of the pooling: those at its upper left come first, then their neighbours
+to the right, and so on. The maxima are then those of a few whole arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from inspect import unwrap
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.program import Program, Step, used_by
+from autobp.compiler.rewrite import Rewrite, calls, is_array, is_elementwise, is_number, rewriting
+from autobp.rules.convolution import (
+    conv2d_,
+    conv2d_input,
+    conv2d_weight,
+    greatest,
+    max_pool2d_,
+    pool2d_input,
+    put_back,
+    windows,
+)
+
+__all__ = ["by_windows", "channels_last", "maxima_first", "signs_of_maxima", "sums_by_channel"]
+
+Pair = tuple[int, int]
+
+#: From (samples, height, width, channels) to the order that users see, and back.
+FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+PIXELS = (0, 2, 3)  # the axes that are summed over for each channel
+
+GREATEST = unwrap(greatest)
+
+KEPT = 1 << 24  # bytes: larger windows are taken out twice, a few samples at a time
+
+
+# ── maxima ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@rewriting
+def signs_of_maxima(step: Step, rewrite: Rewrite) -> Step | None:
+    """Whether the pixels that a gradient goes back to are positive is asked of the maxima that they
+    are, before it is spread: they are fewer."""
+    if step.function is not np.multiply:
+        return None
+    for spread, positive in (step.args, step.args[::-1]):
+        if not (calls(spread, pool2d_input.function) and calls(positive, np.greater)):
+            continue
+        g, hit = spread.args
+        if not (calls(hit, operator.getitem) and calls(hit.args[0], GREATEST)):
+            continue
+        x, y, *_ = hit.args[0].args
+        if positive.args[0] is x and is_number(positive.args[1], 0) and rewrite.single(spread):
+            signs = rewrite.other(positive, np.greater, y, 0, shape=y.shape)
+            g = rewrite.other(spread, np.multiply, g, signs, shape=g.shape)
+            return rewrite.call(step, spread.function, g, hit, **spread.params)
+    return None
+
+
+def maxima_first(program: Program) -> Program:
+    """The maximum of relu(x + b) in a window is relu(maximum of x + b), and there are fewer maxima than
+    pixels. What differs are ties that rounding makes of x + b, and those of zeros, whose derivative is
+    zero in any case."""
+    users = used_by(program)
+    bound = {*program.results, *program.kept}
+    moved: dict[Step, tuple[bool, bool]] = {}
+    for y in program.steps:
+        if y.function is max_pool2d_.function:
+            top = y.args[0]
+            comparing = [u for u in users[top] if u is not y]
+            if top in bound or not all(
+                u.function is GREATEST and u.args == (top, y, *y.params.values()) for u in comparing
+            ):
+                continue
+            relu = calls(top, np.maximum) and is_number(top.args[1], 0) and not top.params
+            if relu:
+                hits = [u for g in comparing for u in users.get(g, ()) if u.args[1] == 0]
+                if not all(_masked(u, hit, y) for hit in hits for u in users.get(hit, ())):
+                    continue
+            below = top.args[0] if relu else top
+            alone = not relu or (below not in bound and len(users[below]) == 1)
+            shifted = alone and _shifted(below) is not None
+            if relu or shifted:
+                moved.update(dict.fromkeys([y, *comparing], (relu, shifted)))
+    old = iter(program.steps)
+    maxima: dict[Any, tuple[Step, Step]] = {}
+
+    def rule(step: Step, rewrite: Rewrite) -> Step | None:
+        relu, shifted = moved.get(next(old), (False, False))
+        if not (relu or shifted):
+            return None
+        if step.function is GREATEST:
+            return rewrite.call(step, GREATEST, *maxima[step.args[1]], *step.args[2:])
+        top = step.args[0]
+        below = top.args[0] if relu else top
+        x, shift = _shifted(below) or (below, None) if shifted else (below, None)
+        found = y = rewrite.other(step, step.function, x, shape=step.shape, **step.params)
+        if shift is not None:
+            found = rewrite.other(step, np.add, found, shift, shape=step.shape)
+        if relu:
+            found = rewrite.call(step, np.maximum, found, top.args[1])
+        maxima[found] = x, y
+        return found
+
+    return Rewrite(program).run(program, rule)
+
+
+def _masked(step: Step, hit: Step, y: Step) -> bool:
+    """Whether a gradient that is put back where the maxima stood is zero for those that are."""
+    if step.function is not pool2d_input.function or step.args[1] is not hit:
+        return False
+    g = step.args[0]
+    return calls(g, np.multiply) and any(
+        calls(a, np.greater) and a.args[0] is y and is_number(a.args[1], 0) for a in g.args
+    )
+
+
+def _shifted(step: Any) -> tuple[Step, Step] | None:
+    """x and b, of x + b with a number b for each channel."""
+    if calls(step, np.add) and not step.params:
+        for x, b in (step.args, step.args[::-1]):
+            if is_array(x) and x.shape == step.shape and x.dtype == step.dtype and _by_channel(b):
+                return x, b
+    return None
+
+
+def _by_channel(b: Any) -> bool:
+    return is_array(b) and b.ndim in (3, 4) and b.size == b.shape[-3]
+
+
+# ── windows ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def by_windows(program: Program) -> Program:
+    """A convolution and the gradient of its weights are products with the same windows, which are
+    sorted where pooling follows."""
+    return Rewrite(program).run(program, _Layers(program).rule)
+
+
+class _Layers:
+    """The convolutions that have windows in common with the gradients of their weights, and what is
+    written in their place and around them."""
+
+    def __init__(self, program: Program) -> None:
+        self.old = iter(program.steps)
+        self.users = used_by(program)
+        self.bound = {*program.results, *program.kept}
+        self.apart: dict[Step, Pair] = {}  # for each step, how its places are sorted
+        self.sorted: dict[Any, Step] = {}  # what is there in that order: images, where maxima stand
+        self.find(program)
+        self.rules: dict[Any, Any] = {
+            conv2d_.function: self.product,
+            conv2d_weight.function: self.weight,
+            conv2d_input.function: self.input,
+            max_pool2d_.function: self.maxima,
+            GREATEST: self.greatest,
+            operator.getitem: self.part,
+            pool2d_input.function: self.spread,
+            np.add.reduce: self.total,
+        }
+
+    def find(self, program: Program) -> None:
+        layers: dict[Any, tuple[list[Step], list[Step]]] = {}
+        for step in program.steps:
+            if step.function in (conv2d_.function, conv2d_weight.function):
+                x, other = step.args
+                size = step.params.get("size", other.shape[2:])
+                key = x, size, step.params["stride"], step.params["dilation"]
+                if step.size and x.dtype == other.dtype == step.dtype:
+                    gradient = step.function is conv2d_weight.function
+                    layers.setdefault(key, ([], []))[gradient].append(step)
+        for (x, size, *_), (products, gradients) in layers.items():
+            if products and gradients:
+                n, _, *places = products[0].shape
+                if n * math.prod((*places, x.shape[1], *size)) * x.dtype.itemsize <= KEPT:
+                    images = [*products, *(step.args[1] for step in gradients)]
+                    orders = {self.order(image) for image in images}
+                    apart = (orders.pop() if len(orders) == 1 else None) or (1, 1)
+                    self.apart.update(dict.fromkeys([*images, *gradients], apart))
+
+    def order(self, image: Step) -> Pair | None:
+        """How far apart are the places of an image that are to be neighbours: as far as its windows
+        are when it is pooled, or comes back from there, and serves nothing else."""
+        users = self.users.get(image, [])
+        if image in self.bound:
+            return None
+        if image.function is conv2d_.function:
+            pools = {_pooling(user, image) for user in users}
+            return pools.pop() if len(pools) == 1 else None
+        if image.function is pool2d_input.function:
+            size: Pair = image.args[1].shape[:2]
+            gradients = [u for u in users if u.function is conv2d_weight.function]
+            known = len(gradients) == 1 and all(self.takes(user, image) for user in users)
+            return size if known and size == image.params["stride"] else None
+        return None
+
+    def takes(self, user: Step, image: Step) -> bool:
+        """Whether a step can take what comes back from pooling in another order."""
+        if user.function is conv2d_input.function:
+            return user.args[0] is image
+        if user.function is conv2d_weight.function:
+            return user.args[1] is image
+        return user.function == np.add.reduce and user.params == {"axis": PIXELS}
+
+    def rule(self, step: Step, rewrite: Rewrite) -> Step | None:
+        apart = self.apart.get(next(self.old))
+        write = self.rules.get(step.function)
+        return write(step, rewrite, apart) if write else None
+
+    # What a step becomes. None: it stays, or nobody needs it, since its users take what is sorted.
+
+    def product(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        if apart is None:
+            return None
+        x, w = step.args
+        n, channels, height, width = step.shape
+        seen = _seen(step, rewrite, x, w.shape[2:], step.shape, apart)
+        last = _turned(step, rewrite, w, LAST)
+        weights = rewrite.other(
+            step, np.reshape, last, (channels, seen.shape[1]), shape=(channels, seen.shape[1])
+        )
+        columns = _turned(step, rewrite, weights)
+        rows = rewrite.other(step, np.matmul, seen, columns, shape=(seen.shape[0], channels))
+        if apart == (1, 1):
+            image = _shaped(step, rewrite, rows, (n, height, width, channels))
+            return rewrite.call(step, np.transpose, image, FIRST)
+        places = n, height // apart[0], width // apart[1], channels
+        self.sorted[step] = _shaped(step, rewrite, rows, (*apart, *places))
+        return None
+
+    def weight(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        if apart is None:
+            return None
+        x, g = step.args
+        channels = g.shape[1]
+        seen = _seen(step, rewrite, x, step.params["size"], g.shape, apart)
+        image = self.sorted.get(g) or _turned(step, rewrite, g, LAST)
+        rows = _shaped(step, rewrite, image, (seen.shape[0], channels))
+        columns = rewrite.other(
+            step, np.matmul, _turned(step, rewrite, seen), rows, shape=(seen.shape[1], channels)
+        )
+        kernels = _shaped(step, rewrite, columns, (*step.params["size"], x.shape[1], channels))
+        return rewrite.call(step, np.transpose, kernels, (3, 2, 0, 1))
+
+    def input(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        g, w = step.args
+        image = self.sorted.get(g)
+        if image is None:
+            return None
+        last = tuple(step.shape[i] for i in LAST)
+        x = rewrite.other(step, put_back, image, w, shape=last, **step.params)
+        return rewrite.call(step, np.transpose, x, FIRST)
+
+    def maxima(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        image = self.sorted.get(step.args[0])
+        if image is None:
+            return None
+        top = rewrite.other(step, np.maximum.reduce, image, axis=(0, 1), shape=image.shape[2:])
+        return rewrite.call(step, np.transpose, top, FIRST)
+
+    def greatest(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        image = self.sorted.get(step.args[0])
+        if image is not None:
+            top = _turned(step, rewrite, step.args[1], LAST)
+            like = step.with_(dtype=np.dtype(bool))
+            self.sorted[step] = rewrite.other(like, np.equal, image, top, shape=image.shape)
+        return None
+
+    def part(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        """Of what `greatest` finds: where the maxima stand, and how often."""
+        hit = self.sorted.get(step.args[0])
+        if hit is None:
+            return None
+        if step.args[1] == 0:
+            return rewrite.call(step, np.transpose, hit, (0, 1, 2, 5, 3, 4))
+        axes, places = {"axis": (0, 1), "dtype": step.dtype}, hit.shape[2:]
+        count = rewrite.other(step, np.add.reduce, hit, shape=places, **axes)
+        ties = rewrite.other(step, np.maximum, count, 1, shape=places)
+        return rewrite.call(step, np.transpose, ties, FIRST)
+
+    def spread(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        if apart not in (None, (1, 1)):
+            g = _turned(step, rewrite, step.args[0], LAST)
+            hit = _turned(step, rewrite, step.args[1], (0, 1, 2, 4, 5, 3))
+            self.sorted[step] = rewrite.other(step, np.multiply, g, hit, shape=hit.shape)
+        return None
+
+    def total(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+        image = self.sorted.get(step.args[0])
+        if image is None:
+            return None
+        rows = _shaped(step, rewrite, image, (image.size // step.size, step.size))
+        return rewrite.call(step, np.add.reduce, rows, axis=0)
+
+
+def _pooling(step: Step, image: Step) -> Pair | None:
+    """The size of the windows, which do not overlap, by which a step pools an image."""
+    if step.function is max_pool2d_.function:
+        size, stride = step.params["size"], step.params["stride"]
+    elif step.function is GREATEST and step.args[0] is image and step.args[1] is not image:
+        size, stride = step.args[2:]
+    else:
+        return None
+    return size if size == stride else None
+
+
+def _seen(step, rewrite, x, size, image, apart) -> Step:
+    """What the window sees at each place of an image."""
+    n, _, *lengths = image
+    places = tuple(length // a for length, a in zip(lengths, apart, strict=True))
+    shape = math.prod((*apart, n, *places)), math.prod(size) * x.shape[1]
+    how = {"stride": step.params["stride"], "dilation": step.params["dilation"], "apart": apart}
+    return rewrite.other(step, windows, x, size, places, shape=shape, **how)
+
+
+def _turned(step: Step, rewrite: Rewrite, x: Step, *axes: tuple[int, ...]) -> Step:
+    order = axes[0] if axes else range(x.ndim)[::-1]
+    shape = tuple(x.shape[i] for i in order)
+    return rewrite.other(step.with_(dtype=x.dtype), np.transpose, x, *axes, shape=shape)
+
+
+def _shaped(step: Step, rewrite: Rewrite, x: Step, shape: tuple[int, ...]) -> Step:
+    return rewrite.other(step, np.reshape, x, shape, shape=shape)
+
+
+# ── the order of the axes ─────────────────────────────────────────────────────────────────────────
+
+
+@rewriting
+def sums_by_channel(step: Step, rewrite: Rewrite) -> Step | None:
+    """The sum over the samples, and then over the pixels, is one sum."""
+    if step.function != np.add.reduce or step.params.get("axis") != (1, 2):
+        return None
+    inner = step.args[0]
+    if not calls(inner, np.add.reduce) or inner.params != {"axis": 0} or inner.ndim != 3:
+        return None
+    if not rewrite.single(inner) or not is_array(inner.args[0]):
+        return None
+    total = rewrite.other(step, np.add.reduce, inner.args[0], axis=PIXELS, shape=inner.shape[:1])
+    return rewrite.call(step, np.reshape, total, step.shape)
+
+
+@rewriting
+def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
+    """Work on images whose channels are last in memory is done on them as they are there."""
+    images = [a for a in step.args if calls(a, np.transpose) and a.args[1:] == (FIRST,)]
+    if not images:
+        return None
+    if step.function == np.add.reduce and step.params == {"axis": PIXELS}:
+        image = images[0].args[0]
+        rows = _shaped(step, rewrite, image, (image.size // step.size, step.size))
+        return rewrite.call(step, np.add.reduce, rows, axis=0)
+    if not is_elementwise(step) or step.ndim != 4:
+        return None
+    args = []
+    for a in step.args:
+        if is_array(a) and a.shape == step.shape:
+            a = _turned(step, rewrite, a, LAST)
+        elif is_array(a) and _by_channel(a):
+            a = rewrite.other(step.with_(dtype=a.dtype), np.reshape, a, (a.size,), shape=(a.size,))
+        elif is_array(a) and a.size > 1:
+            return None
+        args.append(a)
+    shape = tuple(step.shape[i] for i in LAST)
+    last = rewrite.other(step, step.function, *args, shape=shape)
+    return rewrite.call(step, np.transpose, last, FIRST)
