@@ -27,7 +27,15 @@ from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
-from autobp.compiler.source import CHANGED, LARGE, PLACE, Writer, array_text, helper_sources
+from autobp.compiler.source import (
+    CHANGED,
+    LARGE,
+    PLACE,
+    Writer,
+    helper_sources,
+    long_text,
+    short_text,
+)
 from autobp.compiler.surroundings import Thing, surroundings
 from autobp.context import clock
 from autobp.tensor import Tensor
@@ -542,12 +550,14 @@ class Entry:
         imports, constants = ["import numpy as np"], []
         for step in self.program.constants():
             name = self.writer.names[step]
-            if step.size > LARGE and not whole:
+            text = short_text(step.constant)
+            if text is None and step.size > LARGE and not whole:
                 constants.append(f"# {name}: {step.dtype} of shape {step.shape}; save() writes it")
-            else:
-                constants.append(f"{name} = {array_text(step.constant)}")
-                if "base64" in constants[-1]:
-                    imports.insert(0, "import base64")
+                continue
+            if text is None:
+                text = long_text(step.constant)
+                imports.insert(0, "import base64")
+            constants.append(f"{name} = {text}")
         more, helpers = helper_sources(self.writer.helpers)
         parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
         if helpers:

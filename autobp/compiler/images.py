@@ -28,7 +28,14 @@ from autobp.rules.convolution import (
     windows,
 )
 
-__all__ = ["by_windows", "channels_last", "maxima_first", "signs_of_maxima", "sums_by_channel"]
+__all__ = [
+    "IMAGES",
+    "by_windows",
+    "channels_last",
+    "maxima_first",
+    "signs_of_maxima",
+    "sums_by_channel",
+]
 
 Pair = tuple[int, int]
 
@@ -36,9 +43,12 @@ Pair = tuple[int, int]
 FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 PIXELS = (0, 2, 3)  # the axes that are summed over for each channel
 
+#: Functions that make images with their channels last in memory.
+IMAGES = {conv2d_.function, conv2d_input.function, pool2d_input.function}
+
 GREATEST = unwrap(greatest)
 
-KEPT = 1 << 24  # bytes: larger windows are taken out twice, a few samples at a time
+KEPT = 1 << 22  # numbers: larger windows are taken out twice, those of a few samples at a time
 
 
 # ── maxima ────────────────────────────────────────────────────────────────────────────────────────
@@ -76,7 +86,8 @@ def maxima_first(program: Program) -> Program:
             top = y.args[0]
             comparing = [u for u in users[top] if u is not y]
             if top in bound or not all(
-                u.function is GREATEST and u.args == (top, y, *y.params.values()) for u in comparing
+                u.function is GREATEST and u.args == (top, y, y.params["size"], y.params["stride"])
+                for u in comparing
             ):
                 continue
             relu = calls(top, np.maximum) and is_number(top.args[1], 0) and not top.params
@@ -154,6 +165,7 @@ class _Layers:
         self.bound = {*program.results, *program.kept}
         self.apart: dict[Step, Pair] = {}  # for each step, how its places are sorted
         self.sorted: dict[Any, Step] = {}  # what is there in that order: images, where maxima stand
+        self.hits: dict[Step, Step] = {}
         self.find(program)
         self.rules: dict[Any, Any] = {
             conv2d_.function: self.product,
@@ -177,13 +189,11 @@ class _Layers:
                     gradient = step.function is conv2d_weight.function
                     layers.setdefault(key, ([], []))[gradient].append(step)
         for (x, size, *_), (products, gradients) in layers.items():
-            if products and gradients:
-                n, _, *places = products[0].shape
-                if n * math.prod((*places, x.shape[1], *size)) * x.dtype.itemsize <= KEPT:
-                    images = [*products, *(step.args[1] for step in gradients)]
-                    orders = {self.order(image) for image in images}
-                    apart = (orders.pop() if len(orders) == 1 else None) or (1, 1)
-                    self.apart.update(dict.fromkeys([*images, *gradients], apart))
+            if products and gradients and _worth_keeping(products[0], x, size):
+                images = [*products, *(step.args[1] for step in gradients)]
+                orders = {self.order(image) for image in images}
+                apart = (orders.pop() if len(orders) == 1 else None) or (1, 1)
+                self.apart.update(dict.fromkeys([*images, *gradients], apart))
 
     def order(self, image: Step) -> Pair | None:
         """How far apart are the places of an image that are to be neighbours: as far as its windows
@@ -210,13 +220,14 @@ class _Layers:
         return user.function == np.add.reduce and user.params == {"axis": PIXELS}
 
     def rule(self, step: Step, rewrite: Rewrite) -> Step | None:
-        apart = self.apart.get(next(self.old))
+        old = next(self.old)
         write = self.rules.get(step.function)
-        return write(step, rewrite, apart) if write else None
+        return write(step, rewrite, old) if write else None
 
     # What a step becomes. None: it stays, or nobody needs it, since its users take what is sorted.
 
-    def product(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def product(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
+        apart = self.apart.get(old)
         if apart is None:
             return None
         x, w = step.args
@@ -235,7 +246,8 @@ class _Layers:
         self.sorted[step] = _shaped(step, rewrite, rows, (*apart, *places))
         return None
 
-    def weight(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def weight(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
+        apart = self.apart.get(old)
         if apart is None:
             return None
         x, g = step.args
@@ -249,7 +261,7 @@ class _Layers:
         kernels = _shaped(step, rewrite, columns, (*step.params["size"], x.shape[1], channels))
         return rewrite.call(step, np.transpose, kernels, (3, 2, 0, 1))
 
-    def input(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def input(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         g, w = step.args
         image = self.sorted.get(g)
         if image is None:
@@ -258,22 +270,23 @@ class _Layers:
         x = rewrite.other(step, put_back, image, w, shape=last, **step.params)
         return rewrite.call(step, np.transpose, x, FIRST)
 
-    def maxima(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def maxima(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         image = self.sorted.get(step.args[0])
         if image is None:
             return None
         top = rewrite.other(step, np.maximum.reduce, image, axis=(0, 1), shape=image.shape[2:])
+        if any(user.function is GREATEST for user in self.users[old.args[0]]):
+            like = step.with_(dtype=np.dtype(bool))  # now, so that the image need not be kept
+            self.hits[image] = rewrite.other(like, np.equal, image, top, shape=image.shape)
         return rewrite.call(step, np.transpose, top, FIRST)
 
-    def greatest(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def greatest(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         image = self.sorted.get(step.args[0])
         if image is not None:
-            top = _turned(step, rewrite, step.args[1], LAST)
-            like = step.with_(dtype=np.dtype(bool))
-            self.sorted[step] = rewrite.other(like, np.equal, image, top, shape=image.shape)
+            self.sorted[step] = self.hits[image]
         return None
 
-    def part(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def part(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         """Of what `greatest` finds: where the maxima stand, and how often."""
         hit = self.sorted.get(step.args[0])
         if hit is None:
@@ -285,14 +298,15 @@ class _Layers:
         ties = rewrite.other(step, np.maximum, count, 1, shape=places)
         return rewrite.call(step, np.transpose, ties, FIRST)
 
-    def spread(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
-        if apart not in (None, (1, 1)):
+    def spread(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
+        if self.apart.get(old, (1, 1)) != (1, 1):
             g = _turned(step, rewrite, step.args[0], LAST)
             hit = _turned(step, rewrite, step.args[1], (0, 1, 2, 4, 5, 3))
-            self.sorted[step] = rewrite.other(step, np.multiply, g, hit, shape=hit.shape)
+            shape = (*self.apart[old], *g.shape)
+            self.sorted[step] = rewrite.other(step, np.multiply, g, hit, shape=shape)
         return None
 
-    def total(self, step: Step, rewrite: Rewrite, apart: Pair | None) -> Step | None:
+    def total(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         image = self.sorted.get(step.args[0])
         if image is None:
             return None
@@ -300,18 +314,30 @@ class _Layers:
         return rewrite.call(step, np.add.reduce, rows, axis=0)
 
 
+def _worth_keeping(step: Step, x: Step, size: Pair) -> bool:
+    """Whether the windows are more than a part of the image, as it is there, and not too much."""
+    n, channels, _, width = x.shape
+    copied = size[0] > 1 and size[1] * channels > 1 and size[1] < width
+    elements = n * math.prod(step.shape[2:]) * math.prod(size) * channels
+    return copied and 0 < elements <= KEPT
+
+
 def _pooling(step: Step, image: Step) -> Pair | None:
     """The size of the windows, which do not overlap, by which a step pools an image."""
     if step.function is max_pool2d_.function:
         size, stride = step.params["size"], step.params["stride"]
-    elif step.function is GREATEST and step.args[0] is image and step.args[1] is not image:
+    elif step.function is GREATEST and calls(step.args[1], max_pool2d_.function):
+        if step.args[0] is not image or step.args[1].args[0] is not image:
+            return None
         size, stride = step.args[2:]
     else:
         return None
     return size if size == stride else None
 
 
-def _seen(step, rewrite, x, size, image, apart) -> Step:
+def _seen(
+    step: Step, rewrite: Rewrite, x: Step, size: Pair, image: tuple[int, ...], apart: Pair
+) -> Step:
     """What the window sees at each place of an image."""
     n, _, *lengths = image
     places = tuple(length // a for length, a in zip(lengths, apart, strict=True))
@@ -341,23 +367,34 @@ def sums_by_channel(step: Step, rewrite: Rewrite) -> Step | None:
     inner = step.args[0]
     if not calls(inner, np.add.reduce) or inner.params != {"axis": 0} or inner.ndim != 3:
         return None
-    if not rewrite.single(inner) or not is_array(inner.args[0]):
+    if not rewrite.single(inner) or not _is_image(inner.args[0]):
         return None
     total = rewrite.other(step, np.add.reduce, inner.args[0], axis=PIXELS, shape=inner.shape[:1])
     return rewrite.call(step, np.reshape, total, step.shape)
 
 
+def _is_image(x: Any) -> bool:
+    """Whether an array has its channels last in memory."""
+    return isinstance(x, Step) and (x.function in IMAGES or _is_turned(x))
+
+
+def _is_turned(x: Any) -> bool:
+    return calls(x, np.transpose) and x.args[1:] == (FIRST,)
+
+
 @rewriting
 def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
     """Work on images whose channels are last in memory is done on them as they are there."""
-    images = [a for a in step.args if calls(a, np.transpose) and a.args[1:] == (FIRST,)]
-    if not images:
-        return None
-    if step.function == np.add.reduce and step.params == {"axis": PIXELS}:
-        image = images[0].args[0]
-        rows = _shaped(step, rewrite, image, (image.size // step.size, step.size))
-        return rewrite.call(step, np.add.reduce, rows, axis=0)
-    if not is_elementwise(step) or step.ndim != 4:
+    if step.function == np.add.reduce and step.params.get("axis") == PIXELS:
+        image = step.args[0]
+        if not _is_image(image) or not step.params.keys() <= {"axis", "keepdims"}:
+            return None
+        last = _turned(step, rewrite, image, LAST)
+        rows = _shaped(step, rewrite, last, (image.size // step.size, step.size))
+        total = rewrite.other(step, np.add.reduce, rows, axis=0, shape=(step.size,))
+        return rewrite.call(step, np.reshape, total, step.shape)
+    images = [a for a in step.args if _is_turned(a)]
+    if not is_elementwise(step) or not any(image.shape == step.shape for image in images):
         return None
     args = []
     for a in step.args:

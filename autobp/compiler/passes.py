@@ -7,7 +7,7 @@ by one constant where there were two.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -539,7 +539,6 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
     signs_of_maxima,
     maxima_first,
     sums_by_channel,
-    channels_last,
 )
 
 
@@ -547,20 +546,20 @@ AT_LAST = (small_numbers, merged, quiet_together)
 
 
 def optimized(program: Program) -> Program:
-    """All passes. Windows are found when nothing else is left to do; then there is more."""
-    program = _settled(program)
-    if (after := by_windows(program)) is not program:
-        program = _settled(after)
+    """All passes. Images come when nothing else is left to do, and then there is more."""
+    program = _settled(program, PASSES)
+    if (after := channels_last(by_windows(program))) is not program:
+        program = _settled(after, (*PASSES, channels_last))
     for run in AT_LAST:
         program = run(program)
     return without_dead(program)
 
 
-def _settled(program: Program) -> Program:
+def _settled(program: Program, passes: Sequence[Callable[[Program], Program]]) -> Program:
     """After all passes, until they find nothing more."""
     for _ in range(10):
         before = program.steps
-        for run in PASSES:
+        for run in passes:
             program = run(program)
         if len(before) == len(program.steps) and all(
             a is b for a, b in zip(before, program.steps, strict=True)

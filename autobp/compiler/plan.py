@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.images import IMAGES
 from autobp.compiler.joined import side_by_side
-from autobp.compiler.passes import is_elementwise, is_fresh, takes_out
+from autobp.compiler.passes import is_fresh, takes_out
 from autobp.compiler.program import Program, Step
+from autobp.compiler.rewrite import is_elementwise
 from autobp.rules import convolution
 
 __all__ = ["Place", "Plan", "planned"]
@@ -30,11 +32,7 @@ VIEWS = {
     np.broadcast_to, np.swapaxes, np.moveaxis, np.real, np.flip, np.diagonal, operator.getitem,
 }  # fmt: skip
 
-#: Functions that make images with their channels last in memory, and those that leave them there.
-IMAGES = {
-    convolution.conv2d_.function, convolution.conv2d_input.function,
-    convolution.pool2d_input.function,
-}  # fmt: skip
+#: Functions that leave the channels of images last in memory, where they are made so.
 POOLS = {convolution.pool2d.function, convolution.max_pool2d_.function}
 
 

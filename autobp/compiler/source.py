@@ -333,8 +333,8 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def array_text(array: np.ndarray) -> str:
-    """An array as text that makes it again, exactly."""
+def short_text(array: np.ndarray) -> str | None:
+    """A small or regular array as text that makes it again, exactly."""
     dtype = literal(array.dtype)
     if not array.size:
         return f"np.empty({array.shape!r}, {dtype})"
@@ -352,6 +352,11 @@ def array_text(array: np.ndarray) -> str:
         return f"np.full({array.shape!r}, {literal(array.flat[0].item())}, {dtype})"
     if array.size <= LARGE and array.dtype.kind in "biuf" and np.all(np.isfinite(array)):
         return f"np.array({array.tolist()!r}, {dtype})"
+    return None
+
+
+def long_text(array: np.ndarray) -> str:
+    """Any array as such text, which nobody can read."""
     data = base64.b85encode(np.ascontiguousarray(array).tobytes()).decode()
     return (
         f"np.frombuffer(base64.b85decode({data!r}), {array.dtype.str!r}).reshape({array.shape!r})"
