@@ -394,6 +394,11 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
         total = rewrite.other(step, np.add.reduce, rows, axis=0, shape=(step.size,))
         return rewrite.call(step, np.reshape, total, step.shape)
     images = [a for a in step.args if _is_turned(a)]
+    if step.function is np.vdot or (step.function == np.add.reduce and step.shape == ()):
+        if len(images) == len(step.args):  # in any order
+            args = [image.args[0] for image in images]
+            return rewrite.call(step, step.function, *args, **step.params)
+        return None
     if not is_elementwise(step) or not any(image.shape == step.shape for image in images):
         return None
     args = []

@@ -116,6 +116,12 @@ def planned(
                 place.last = end
                 if step in results and place.kind == "room" and not reuse:
                     place.kind = "own"
+            elif reuse or step not in results:
+                below = _reshaped(step)
+                free = below in plan.places and below not in within and last[below] == i
+                if free and plan.places[below].kind == "room":
+                    place = plan.places[below]
+                    place.last = end
         if step in within:
             place = Place(step.nbytes, i, end, "room")
         elif place is None and is_fresh(step):
@@ -157,6 +163,12 @@ def _written_over(
                     after[s] = step
                     todo.append(s)
     return found
+
+
+def _reshaped(step: Step) -> Any:
+    """What an operand that has the form of the result is another shape of, if there is one."""
+    alike = (s for s in step.args if _same_form(s, step) and s.function is np.reshape)
+    return next((s.args[0] for s in alike), None)
 
 
 def _same_form(s: Any, step: Step) -> bool:

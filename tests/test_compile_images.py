@@ -1,0 +1,268 @@
+"""Convolutional networks as programs: what their passes make of them, and that the numbers are the
+same."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autobp import (
+    avg_pool2d,
+    compile,
+    conv2d,
+    grad,
+    hvp,
+    jvp,
+    max_pool2d,
+    nn,
+    relu,
+    value_and_grad,
+)
+from autobp.compiler import images, passes
+from autobp.tree import leaves
+
+from .test_compile_passes import computed, counts, written
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((3, 2, 9, 8))
+W, B = RNG.standard_normal((4, 2, 3, 3)), RNG.standard_normal(4)
+
+
+def same(f, *args, rtol=1e-11):
+    """Compile a function; return the program that gives the same numbers as it."""
+    compiled = compile(f)
+    for _ in range(2):
+        for (_, a), (_, b) in zip(leaves(compiled(*args)), leaves(f(*args)), strict=True):
+            np.testing.assert_allclose(a, b, rtol, rtol * np.max(np.abs(b), initial=1.0))
+            assert np.result_type(a) == np.result_type(b)
+    return compiled
+
+
+def body(compiled):
+    """The lines of the function itself, without the helpers."""
+    source = compiled.source
+    return source[source.rindex("\ndef ") :]
+
+
+def layer(w, b, x, size=2, stride=None):
+    return np.sum(np.sin(max_pool2d(relu(conv2d(x, w, b)), size, stride)))
+
+
+# ── whole programs ────────────────────────────────────────────────────────────────────────────────
+
+KERNELS = st.sampled_from([(3, 3), (2, 2), (1, 1), (3, 1), (1, 3), (2, 3)])
+POOLS = {
+    "none": lambda x: x,
+    "2": lambda x: max_pool2d(x, 2),
+    "3": lambda x: max_pool2d(x, 3),
+    "2×1": lambda x: max_pool2d(x, (2, 1)),
+    "overlapping": lambda x: max_pool2d(x, 2, stride=1),
+    "apart": lambda x: max_pool2d(x, 1, stride=2),
+    "padded": lambda x: max_pool2d(x, 2, padding=1),
+    "mean": lambda x: avg_pool2d(x, 2),
+}
+FUNCTIONS = {
+    "relu": relu,
+    "tanh": np.tanh,
+    "none": lambda x: x,
+    "normed": lambda x: relu(
+        (x - x.mean((0, 2, 3), keepdims=True)) / (1 + x.var((0, 2, 3), keepdims=True)) ** 0.5
+    ),
+}
+LAYERS = st.tuples(
+    KERNELS,
+    st.sampled_from([1, 1, 2, (1, 2)]),
+    st.sampled_from([1, 1, 2]),
+    st.sampled_from([0, 0, 1]),
+    st.booleans(),
+    st.sampled_from(["relu", "relu", "tanh", "none", "normed"]),
+    st.sampled_from(["2", "2", *POOLS]),
+)
+METHODS = {
+    "gradient": lambda f: value_and_grad(f, argnums=(0, 1)),
+    "tangent": lambda f: lambda ps, x: jvp(lambda x: f(ps, x), (x,), (np.cos(x),)),
+    "curvature": lambda f: lambda ps, x: hvp(lambda x: f(ps, x), (x,), (np.cos(x),)),
+}
+
+
+@given(
+    st.lists(LAYERS, min_size=1, max_size=2),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from(list(METHODS)),
+    st.integers(0, 2**32 - 1),
+)
+def test_random_networks(layers, channels, method, seed):
+    rng = np.random.default_rng(seed)
+    params, given = [], channels
+    for kernel, *_ in layers:
+        params.append((rng.standard_normal((3, given, *kernel)), rng.standard_normal(3)))
+        given = 3
+
+    def network(ps, x):
+        for (w, b), (_, stride, dilation, padding, biased, function, pool) in zip(ps, layers):
+            if min(x.shape[2:]) < 5:  # the next might not fit
+                break
+            x = conv2d(x, w, b if biased else None, stride, padding, dilation)
+            x = FUNCTIONS[function](x)
+            if min(x.shape[2:]) >= 3:
+                x = POOLS[pool](x)
+        return np.sum(np.sin(x))
+
+    x = rng.standard_normal((2, channels, 11, 12))
+    same(METHODS[method](network), params, x, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ties_share_the_derivative(dtype):
+    """Of small whole numbers there are many."""
+    x = RNG.integers(-1, 2, (4, 2, 8, 8)).astype(dtype)
+    w, b = RNG.integers(-1, 2, (3, 2, 3, 3)).astype(dtype), np.array([1, 0, -1], dtype)
+    f = lambda w, b, x: np.sum(max_pool2d(relu(conv2d(x, w, b)), 2) ** 2)
+    text = body(same(value_and_grad(f, argnums=(0, 1, 2)), w, b, x, rtol=1e-6))
+    assert "np.maximum.reduce" in text
+
+
+def test_nan_and_inf():
+    x = X.copy()
+    x[0, 0, 4, 4], x[1, 1, 2, 2], x[2, 0, 0, 0] = np.nan, np.inf, -np.inf
+    f, compiled = grad(layer, argnums=(0, 1)), compile(grad(layer, argnums=(0, 1)))
+    with np.errstate(invalid="ignore"):
+        for a, b in zip(compiled(W, B, x), f(W, B, x), strict=True):
+            np.testing.assert_allclose(a, b, 1e-12)
+
+
+def test_images_that_are_results_too():
+    def f(w, b, x):
+        z = conv2d(x, w, b)
+        return z, max_pool2d(relu(z), 2), grad(layer, argnums=(0, 1, 2))(w, b, x)
+
+    same(f, W, B, X)
+
+
+def test_a_program_of_layers():
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(27, 5),
+    )  # fmt: skip
+    state = net.state_dict()
+
+    def step(x, labels):
+        loss = nn.cross_entropy(net(x), labels)
+        net.zero_grad()
+        loss.backward()
+        return [p.grad for p in net.parameters()]
+
+    x, labels = RNG.standard_normal((4, 2, 8, 8)), np.arange(4)
+    wanted = step(x, labels)
+    net.load_state_dict(state)
+    found = compile(step)(x, labels)
+    for (_, a), (_, b) in zip(leaves(found), leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, 1e-9, 1e-12)
+
+
+# ── each pass ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def before(f, *args):
+    """The program when its turn comes."""
+    return passes._settled(written(f, *args), passes.PASSES)
+
+
+def test_maxima_are_taken_first():
+    program = before(grad(layer, argnums=(0, 1)), W, B, X)
+    (pool,) = (s for s in program.steps if s.function is images.max_pool2d_.function)
+    assert pool.args[0].function is images.conv2d_.function
+    (top,) = (s for s in program.steps if s.function is np.maximum and s.ndim == 4)
+    assert top.shape == pool.shape
+    for a, b in zip(computed(program, W, B, X), grad(layer, argnums=(0, 1))(W, B, X), strict=True):
+        np.testing.assert_allclose(a, b, 1e-13)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, b, x: np.sum(max_pool2d(relu(conv2d(x, w, b)), 2) + relu(conv2d(x, w, b)).mean()),
+        lambda w, b, x: np.sum(max_pool2d(np.tanh(conv2d(x, w, b)), 2) ** 2),
+        lambda w, b, x: np.sum(max_pool2d(conv2d(x, w) + x[:, :1, 2:, 2:], 2) ** 2),
+    ],
+    ids=["used otherwise", "not relu", "another number for each pixel"],
+)
+def test_maxima_that_are_not_taken_first(f):
+    program = before(value_and_grad(f), W, B, X)
+    pools = [s for s in program.steps if s.function is images.max_pool2d_.function]
+    assert all(s.args[0].function is not images.conv2d_.function for s in pools)
+    same(value_and_grad(f), W, B, X)
+
+
+def test_windows_are_taken_out_once_and_sorted():
+    program = images.by_windows(before(grad(layer, argnums=(0, 1)), W, B, X))
+    left = counts(passes.merged(passes.without_dead(program)))
+    assert left["windows"] == left["maximum.reduce"] == left["equal"] == 1
+    assert not {"_conv2d", "_conv2d_weight", "_max_pool2d", "greatest", "_pool2d_input"} & {*left}
+    for a, b in zip(computed(program, W, B, X), grad(layer, argnums=(0, 1))(W, B, X), strict=True):
+        np.testing.assert_allclose(a, b, 1e-13)
+
+
+def test_windows_are_shared_where_nothing_is_pooled():
+    f = grad(lambda w, b, x: np.sum(np.sin(conv2d(x, w, b, stride=2))), argnums=(0, 1))
+    text = body(same(f, W, B, X))
+    assert text.count("windows(") == 1
+    assert "apart=(1, 1)" in text
+    assert "_conv2d" not in text
+    assert "np.ones" in same(f, W, B, X).source  # the bias has a sum of rows, by a product
+
+
+OTHERS = {
+    "windows that overlap": lambda w, b, x: layer(w, b, x, 2, 1),
+    "used otherwise": lambda w, b, x: layer(w, b, x) + np.sum(conv2d(x, w, b) ** 2),
+    "two sizes": lambda w, b, x: layer(w, b, x) * layer(w, b, x, 3),
+    "the mean": lambda w, b, x: np.sum(np.sin(avg_pool2d(relu(conv2d(x, w, b)), 2))),
+}
+
+
+@pytest.mark.parametrize("f", OTHERS.values(), ids=OTHERS)
+def test_windows_that_are_shared_but_not_sorted(f):
+    text = body(same(value_and_grad(f, argnums=(0, 1, 2)), W, B, X))
+    assert text.count("windows(") == text.count("apart=(1, 1)") == 1
+
+
+def test_windows_that_are_left_alone():
+    f = lambda w, x: np.sum(np.sin(conv2d(x, w)))
+    for size in ((1, 1), (1, 3), (3, 8)):  # of parts of the image, as it is there
+        assert "windows(" not in body(same(grad(f), RNG.standard_normal((4, 2, *size)), X))
+    assert "windows(" not in body(same(grad(f), RNG.standard_normal((4, 1, 3, 1)), X[:, :1]))
+    assert "windows(" not in body(same(f, W, X))  # needed once
+
+
+def test_large_windows_are_left_alone(monkeypatch):
+    monkeypatch.setattr(images, "KEPT", 9 * 2 * 3 * 7 * 6 - 1)
+    assert "_conv2d(" in body(same(grad(layer, argnums=(0, 1)), W, B, X))
+    monkeypatch.setattr(images, "KEPT", 9 * 2 * 3 * 7 * 6)
+    assert "_conv2d(" not in body(same(grad(layer, argnums=(0, 1)), W, B, X))
+
+
+def test_elementwise_work_is_done_on_images_as_they_are_in_memory():
+    def f(w, b, x):
+        y = conv2d(x, w)
+        y = (y * 2 + b.reshape(-1, 1, 1)) * np.exp(y - y.mean((0, 2, 3), keepdims=True))
+        return np.sum(y) + np.sum(np.tanh(y))
+
+    text = body(same(value_and_grad(f, argnums=(0, 1)), W, B, X))
+    assert "(0, 3, 1, 2)" not in text
+
+
+def test_memory():
+    f = value_and_grad(layer, argnums=(0, 1))
+    x, w, b = (RNG.standard_normal(s).astype("f") for s in ((32, 1, 28, 28), (32, 1, 3, 3), (32,)))
+    f(w, b, x)
+    tracemalloc.start()
+    try:
+        f(w, b, x)
+        theirs = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    compiled = compile(f)
+    compiled(w, b, x)
+    assert compiled.memory < 0.7 * theirs
