@@ -14,7 +14,7 @@ def executed(folder, **environment):
     """The notebook with the outputs of now, run in a folder; it says nothing of this machine."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(
-        notebook, timeout=600, startup_timeout=600, record_timing=False,
+        notebook, timeout=600, startup_timeout=600, record_timing=False, coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
     ours = {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder)}
