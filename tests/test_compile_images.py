@@ -124,6 +124,14 @@ def test_ties_share_the_derivative(dtype):
     assert "np.maximum.reduce" in text
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_images_of_another_type(dtype):
+    x = RNG.integers(0, 9, X.shape).astype(dtype)
+    text = body(same(value_and_grad(layer, argnums=(0, 1)), W, B, x))
+    assert "np.maximum.reduce" in text
+    assert text.count("astype(np.float64)") == 1
+
+
 def test_nan_and_inf():
     x = X.copy()
     x[0, 0, 4, 4], x[1, 1, 2, 2], x[2, 0, 0, 0] = np.nan, np.inf, -np.inf

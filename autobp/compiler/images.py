@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.capture import as_type
 from autobp.compiler.program import Program, Step, used_by
 from autobp.compiler.rewrite import Rewrite, calls, is_array, is_elementwise, is_number, rewriting
 from autobp.rules.convolution import (
@@ -111,7 +112,7 @@ def maxima_first(program: Program) -> Program:
             return rewrite.call(step, GREATEST, *maxima[step.args[1]], *step.args[2:])
         top = step.args[0]
         below = top.args[0] if relu else top
-        x, shift = _shifted(below) or (below, None) if shifted else (below, None)
+        x, shift = (_shifted(below) if shifted else None) or (below, None)
         found = y = rewrite.other(step, step.function, x, shape=step.shape, **step.params)
         if shift is not None:
             found = rewrite.other(step, np.add, found, shift, shape=step.shape)
@@ -185,7 +186,7 @@ class _Layers:
                 x, other = step.args
                 size = step.params.get("size", other.shape[2:])
                 key = x, size, step.params["stride"], step.params["dilation"]
-                if step.size and x.dtype == other.dtype == step.dtype:
+                if step.size and other.dtype == step.dtype:
                     gradient = step.function is conv2d_weight.function
                     layers.setdefault(key, ([], []))[gradient].append(step)
         for (x, size, *_), (products, gradients) in layers.items():
@@ -342,6 +343,8 @@ def _seen(
     n, _, *lengths = image
     places = tuple(length // a for length, a in zip(lengths, apart, strict=True))
     shape = math.prod((*apart, n, *places)), math.prod(size) * x.shape[1]
+    if x.dtype != step.dtype:  # once, not in each product
+        x = rewrite.other(step, as_type, x, step.dtype, shape=x.shape)
     how = {"stride": step.params["stride"], "dilation": step.params["dilation"], "apart": apart}
     return rewrite.other(step, windows, x, size, places, shape=shape, **how)
 
