@@ -325,6 +325,26 @@ def test_one_array_in_two_places_is_not_given_away_in_place():
         assert total == pytest.approx(np.sum((A - 1) * A))
 
 
+def test_parts_of_one_array_are_given_away_if_they_are_apart():
+    def step(w, x):
+        return w - 1.0, np.sum((w - 1.0) * x)
+
+    compiled = compile(step, donate=0)
+    compiled(np.ones(3), np.ones(3))
+    for part in (slice(3, 6), slice(2, 5), slice(2, None, -1), slice(1, 6, 2)):
+        whole = np.arange(6.0)
+        wanted = step(whole[:3].copy(), whole[part].copy())
+        new, total = compiled(whole[:3], whole[part])
+        np.testing.assert_array_equal(new, wanted[0])
+        assert total == wanted[1]
+        assert np.shares_memory(new, whole) == (
+            part.start == 3
+        )  # done in place, or by the function
+    buffer = bytearray(np.arange(3.0).tobytes())
+    w, x = np.frombuffer(buffer), np.frombuffer(buffer)
+    assert compiled(w, x)[1] == step(np.arange(3.0), np.arange(3.0))[1]
+
+
 def test_products_that_lie_side_by_side_may_be_worked_on_and_scaled_otherwise():
     def worked_on(a, b, c):
         x, y = a @ b, b @ c

@@ -505,14 +505,15 @@ class Entry:
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
-        given = {s for s, place in self.plan.places.items() if place.kind == "argument"}
-        for form in {(s.shape, s.dtype) for s in given}:  # what is overwritten has one name only
-            alike = [
-                w for s, w in self.arguments.bindings if s in used and (s.shape, s.dtype) == form
-            ]
-            if len(alike) > 1:
-                tests.append(f"len({{{', '.join(f'id({w})' for w in alike)}}}) == {len(alike)}")
-        space = dict(self.arguments.objects)
+        given = {place.argument for place in self.plan.places.values() if place.kind == "argument"}
+        arrays = {w: s for s, w in self.arguments.bindings if s in used and s.is_array}
+        if given and len(arrays) > 1:  # what is overwritten is in no other array
+            over = [i for i, s in enumerate(arrays.values()) if s in given]
+            owners = " is ".join(f"{w}.base" for w in arrays)
+            different = f"len({{{', '.join(f'id({w})' for w in arrays)}}}) == {len(arrays)}"
+            apart = f"_apart({over}, ({', '.join(arrays)}))"
+            tests.append(f"({owners} is None and {different} or {apart})")
+        space = {**self.arguments.objects, "_apart": _apart}
         exec(
             f"def check({', '.join(self.parameters)}):\n    return {' and '.join(tests) or True}",
             space,
@@ -590,6 +591,18 @@ def _updated(program: Program, arguments: _Arguments) -> dict[Step, Step]:
     pairs = [(value, held.step) for held, (value, _) in zip(arguments.tensors.values(), changes)]
     pairs += [(value, entry.step) for entry, value in zip(arguments.live, became)]
     return {value: step for value, step in pairs if isinstance(value, Step)}
+
+
+def _apart(given: Sequence[int], arrays: Sequence[np.ndarray]) -> bool:
+    """Whether those that are given away share no memory with the others."""
+    owners = [a if a.base is None else a.base for a in arrays]  # NumPy's views know their owner
+    if len({*map(id, owners)}) == len(arrays) and all(
+        type(owner) is np.ndarray and owner.base is None for owner in owners
+    ):
+        return True
+    return not any(
+        i != j and np.may_share_memory(arrays[i], a) for i in given for j, a in enumerate(arrays)
+    )
 
 
 def _within(where: str, parameters: Sequence[str], donate: Sequence[int]) -> bool:
