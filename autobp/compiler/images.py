@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from inspect import unwrap
 from typing import Any
 
@@ -76,55 +77,50 @@ def signs_of_maxima(step: Step, rewrite: Rewrite) -> Step | None:
 
 
 def maxima_first(program: Program) -> Program:
-    """The maximum of relu(x + b) in a window is relu(maximum of x + b), and there are fewer maxima than
-    pixels. What differs are ties that rounding makes of x + b, and those of zeros, whose derivative is
-    zero in any case."""
+    """The maximum of relu(x), or of x + b, in a window is relu(maximum of x), or that plus b, and there
+    are fewer maxima than pixels. What differs are the ties that rounding makes of x + b, and those of
+    zeros, whose derivative is zero in any case."""
     users = used_by(program)
     bound = {*program.results, *program.kept}
-    moved: dict[Step, tuple[bool, bool]] = {}
+    later: dict[Step, int] = {}  # and which operand the image is, of what is done later
     for y in program.steps:
-        if y.function is max_pool2d_.function:
-            top = y.args[0]
-            comparing = [u for u in users[top] if u is not y]
-            if top in bound or not all(
-                u.function is GREATEST and u.args == (top, y, y.params["size"], y.params["stride"])
-                for u in comparing
-            ):
-                continue
-            relu = calls(top, np.maximum) and is_number(top.args[1], 0) and not top.params
-            if relu:
-                hits = [u for g in comparing for u in users.get(g, ()) if u.args[1] == 0]
-                if not all(_masked(u, hit, y) for hit in hits for u in users.get(hit, ())):
-                    continue
-            below = top.args[0] if relu else top
-            alone = not relu or (below not in bound and len(users[below]) == 1)
-            shifted = alone and _shifted(below) is not None
-            if relu or shifted:
-                moved.update(dict.fromkeys([y, *comparing], (relu, shifted)))
+        if y.function is max_pool2d_.function and y.args[0] not in bound:
+            comparing = [u for u in users[y.args[0]] if u is not y]
+            at = _increasing_in(y.args[0])
+            if at is not None and _is_alone(y, comparing, users):
+                later.update(dict.fromkeys((y, *comparing), at))
     old = iter(program.steps)
-    maxima: dict[Any, tuple[Step, Step]] = {}
+    maxima: dict[Any, tuple[Step, Step]] = {}  # for each result the image and its maxima
 
     def rule(step: Step, rewrite: Rewrite) -> Step | None:
-        relu, shifted = moved.get(next(old), (False, False))
-        if not (relu or shifted):
+        at = later.get(next(old))
+        if at is None:
             return None
         if step.function is GREATEST:
             return rewrite.call(step, GREATEST, *maxima[step.args[1]], *step.args[2:])
-        top = step.args[0]
-        below = top.args[0] if relu else top
-        x, shift = (_shifted(below) if shifted else None) or (below, None)
-        found = y = rewrite.other(step, step.function, x, shape=step.shape, **step.params)
-        if shift is not None:
-            found = rewrite.other(step, np.add, found, shift, shape=step.shape)
-        if relu:
-            found = rewrite.call(step, np.maximum, found, top.args[1])
+        args = list(step.args[0].args)
+        x = args[at]
+        args[at] = y = rewrite.other(step, step.function, x, shape=step.shape, **step.params)
+        found = rewrite.call(step, step.args[0].function, *args)
         maxima[found] = x, y
         return found
 
     return Rewrite(program).run(program, rule)
 
 
-def _masked(step: Step, hit: Step, y: Step) -> bool:
+def _is_alone(y: Step, comparing: list[Step], users: Mapping[Step, list[Step]]) -> bool:
+    """Whether what is pooled serves nothing else but to find where the maxima stand; and of relu only
+    those that are positive."""
+    top, window = y.args[0], (y.params["size"], y.params["stride"])
+    if not all(u.function is GREATEST and u.args == (top, y, *window) for u in comparing):
+        return False
+    hits = [u for g in comparing for u in users.get(g, ()) if u.args[1] == 0]
+    return top.function is np.add or all(
+        _is_masked(u, hit, y) for hit in hits for u in users.get(hit, ())
+    )
+
+
+def _is_masked(step: Step, hit: Step, y: Step) -> bool:
     """Whether a gradient that is put back where the maxima stood is zero for those that are."""
     if step.function is not pool2d_input.function or step.args[1] is not hit:
         return False
@@ -134,12 +130,14 @@ def _masked(step: Step, hit: Step, y: Step) -> bool:
     )
 
 
-def _shifted(step: Any) -> tuple[Step, Step] | None:
-    """x and b, of x + b with a number b for each channel."""
-    if calls(step, np.add) and not step.params:
-        for x, b in (step.args, step.args[::-1]):
-            if is_array(x) and x.shape == step.shape and x.dtype == step.dtype and _by_channel(b):
-                return x, b
+def _increasing_in(step: Step) -> int | None:
+    """Which operand is the image, of relu or of a sum with a number for each channel."""
+    if step.params or not (calls(step, np.maximum) or calls(step, np.add)):
+        return None
+    for i, (x, b) in enumerate((step.args, step.args[::-1])):
+        plain = is_number(b, 0) if step.function is np.maximum else _by_channel(b)
+        if plain and is_array(x) and (x.shape, x.dtype) == (step.shape, step.dtype):
+            return i
     return None
 
 
