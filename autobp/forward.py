@@ -121,9 +121,12 @@ def sweep(order: Steps, tangents: dict[Tensor, Array | None]) -> dict[Tensor, Ar
 
 
 def _dense(tangent: Array | None, value: Array) -> Array:
-    """A tangent as users get it: zeros where there is none, and an array of their own."""
+    """A tangent as users get it: zeros where there is none, a number where the value is one, and an
+    array of their own."""
     if tangent is None:
         return zeros(value)
+    if type(tangent) is np.float64 and type(value) is float:
+        return float(tangent)
     if type(tangent) is np.ndarray and not (tangent.base is None and tangent.flags.writeable):
         return tangent.copy()
     return tangent

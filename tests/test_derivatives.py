@@ -62,6 +62,9 @@ def test_numbers_in_numbers_out():
     g = grad(lambda x: np.sum(x * x))(np.ones(2, np.float32))
     assert type(g) is np.ndarray
     assert g.dtype == np.float32
+    assert [type(y) for y in jvp(np.sum, (np.ones(3),), (np.ones(3),))] == [float, float]
+    x = np.ones(3, np.float32)
+    assert [type(y) for y in jvp(np.sum, (x,), (x,))] == [np.float32, np.float32]
 
 
 def test_argnums_and_keywords():

@@ -233,10 +233,7 @@ class _Layers:
         n, channels, height, width = step.shape
         seen = _seen(step, rewrite, x, w.shape[2:], step.shape, apart)
         last = _turned(step, rewrite, w, LAST)
-        weights = rewrite.other(
-            step, np.reshape, last, (channels, seen.shape[1]), shape=(channels, seen.shape[1])
-        )
-        columns = _turned(step, rewrite, weights)
+        columns = _turned(step, rewrite, _shaped(step, rewrite, last, (channels, seen.shape[1])))
         rows = rewrite.other(step, np.matmul, seen, columns, shape=(seen.shape[0], channels))
         if apart == (1, 1):
             image = _shaped(step, rewrite, rows, (n, height, width, channels))
