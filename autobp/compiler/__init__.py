@@ -1,5 +1,6 @@
 """Compile: a function written down once as a plain NumPy program, to be read and to be fast."""
 
-from autobp.compiler.compiled import CaptureError, Compiled, compile
+from autobp.compiler.compiled import Compiled, compile
+from autobp.compiler.terms import CaptureError
 
 __all__ = ["CaptureError", "Compiled", "compile"]

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
-from autobp.compiler.compiled import CaptureError, Changed
 from autobp.compiler.effects import check_call
 from autobp.compiler.program import Program, Step, mapped
+from autobp.compiler.terms import CaptureError, Changed
 from autobp.context import clock, current, user_line
 from autobp.errors import label
 from autobp.graph import ancestors

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from autobp.compiler.terms import (
+    UNLIKE,
+    CaptureError,
+    Changed,
+    Premature,
+    Settings,
+    differentiated,
+)
 from autobp.context import current
-from autobp.primitive import Variable
-from autobp.tensor import Tensor
 from autobp.tree import leaves
 
 if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
     from autobp.compiler.program import Program
 
-__all__ = ["UNLIKE", "CaptureError", "Changed", "Compiled", "Premature", "compile"]
+__all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: One thread writes at a time: meanwhile the Tensors among its arguments are not what they are.
 _WRITING = threading.RLock()
 
-#: What a check of arguments of another form may raise.
-UNLIKE = (TypeError, KeyError, IndexError, ValueError, AttributeError)
-
 MOST = 64  # programs that a function keeps; the oldest makes room
-
-
-class CaptureError(TypeError):
-    """Something that a program of NumPy calls cannot do again."""
-
-
-class Changed(ValueError):
-    """The program was written down for other values, shapes or dtypes than those it met."""
-
-
-class Premature(Exception):
-    """What an optimizer remembers, or what else is kept from a first call, was only made in this one:
-    the next one can be written down."""
-
-    def __init__(self, grown: bool) -> None:
-        self.grown = grown  # attributes or entries of dicts are new
-
-
-@dataclass(frozen=True)
-class Settings:
-    donate: tuple[int, ...] = ()
-    reuse: bool = False
-    most: float = math.inf  # calls that are written down
 
 
 class Compiled(Generic[F]):
@@ -225,11 +203,3 @@ def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = Fals
         raise TypeError(f"compile takes a function, not {type(function).__name__}")
     given = (donate,) if isinstance(donate, int) else tuple(donate)
     return Compiled(function, Settings(given, reuse))
-
-
-def differentiated(x: Any) -> bool:
-    if isinstance(x, Variable) and not isinstance(x, Tensor):
-        return True
-    return isinstance(x, Tensor) and not (
-        x.is_leaf and x.level <= 0 and not isinstance(x.value, Tensor)
-    )

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.compiled import CaptureError
 from autobp.compiler.surroundings import Thing
+from autobp.compiler.terms import CaptureError
 
 __all__ = [
     "Randomness",

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.capture import Captured, Recorder, draw, guarded
-from autobp.compiler.compiled import CaptureError, Changed, Premature, Settings, differentiated
 from autobp.compiler.effects import (
     Randomness,
     State,
@@ -37,6 +36,7 @@ from autobp.compiler.source import (
     short_text,
 )
 from autobp.compiler.surroundings import Thing, surroundings
+from autobp.compiler.terms import CaptureError, Changed, Premature, Settings, differentiated
 from autobp.context import clock
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed

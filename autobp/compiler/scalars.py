@@ -22,12 +22,12 @@ import numpy as np
 from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
-from autobp.compiler.compiled import UNLIKE, CaptureError, Changed, Settings, differentiated
 from autobp.compiler.effects import Randomness, check_draws
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
 from autobp.compiler.surroundings import Thing, surroundings
+from autobp.compiler.terms import UNLIKE, CaptureError, Changed, Settings, differentiated
 from autobp.context import clock, readings
 from autobp.graph import ancestors
 from autobp.tensor import Tensor, leaf

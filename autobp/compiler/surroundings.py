@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.compiled import Compiled
 from autobp.tensor import Tensor
 from autobp.tree import leaves
 
@@ -66,8 +65,8 @@ class _Search:
         elif isinstance(f, types.FunctionType):
             self.todo += f.__defaults__ or ()
             yield from self.variables(f)
-        elif isinstance(f, Compiled):
-            self.todo.append(f.function)
+        elif "__wrapped__" in getattr(f, "__dict__", ()):  # a compiled function, one that caches
+            self.todo.append(f.__wrapped__)
         elif isinstance(f, types.ModuleType | type | types.BuiltinFunctionType | np.ufunc):
             return
         elif isinstance(f, _NESTS):

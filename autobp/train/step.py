@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler import CaptureError, Compiled
-from autobp.compiler.compiled import Settings
+from autobp.compiler.terms import Settings
 from autobp.optim import clip_grad_norm
 from autobp.primitive import constant
 from autobp.tensor import Tensor

@@ -1,0 +1,47 @@
+"""Terms: on which a function is written down, and on which a program is run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from autobp.primitive import Variable
+from autobp.tensor import Tensor
+
+__all__ = ["UNLIKE", "CaptureError", "Changed", "Premature", "Settings", "differentiated"]
+
+#: What a check of arguments of another form may raise.
+UNLIKE = (TypeError, KeyError, IndexError, ValueError, AttributeError)
+
+
+class CaptureError(TypeError):
+    """Something that a program of NumPy calls cannot do again."""
+
+
+class Changed(ValueError):
+    """The program was written down for other values, shapes or dtypes than those it met."""
+
+
+class Premature(Exception):
+    """What an optimizer remembers, or what else is kept from a first call, was only made in this one:
+    the next one can be written down."""
+
+    def __init__(self, grown: bool) -> None:
+        self.grown = grown  # attributes or entries of dicts are new
+
+
+@dataclass(frozen=True)
+class Settings:
+    donate: tuple[int, ...] = ()
+    reuse: bool = False
+    most: float = math.inf  # calls that are written down
+
+
+def differentiated(x: Any) -> bool:
+    """Whether an argument is part of a derivative that is being taken."""
+    if isinstance(x, Variable) and not isinstance(x, Tensor):
+        return True
+    return isinstance(x, Tensor) and not (
+        x.is_leaf and x.level <= 0 and not isinstance(x.value, Tensor)
+    )
