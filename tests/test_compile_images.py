@@ -170,6 +170,23 @@ def test_a_program_of_layers():
         np.testing.assert_allclose(a, b, 1e-9, 1e-12)
 
 
+@pytest.mark.parametrize("name", ["windows", "put_back", "f"])
+def test_names_that_helpers_have_too(name, tmp_path):
+    given = {"windows": W, "put_back": X}
+
+    def f(windows, put_back, given):
+        slopes = grad(layer, argnums=(0, 2))
+        return slopes(windows, B, put_back), slopes(given["windows"], B, given["put_back"])
+
+    f.__name__ = name
+    same(f, W, X, given).save(tmp_path / "saved.py")
+    space = {}
+    exec((tmp_path / "saved.py").read_text(encoding="utf-8"), space)
+    found, wanted = space[name](W, X, given), f(W, X, given)
+    for (_, a), (_, b) in zip(leaves(found), leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, 1e-11, 1e-11)
+
+
 # ── each pass ─────────────────────────────────────────────────────────────────────────────────────
 
 

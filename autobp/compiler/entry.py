@@ -559,7 +559,7 @@ class Entry:
                 text = long_text(step.constant)
                 imports.insert(0, "import base64")
             constants.append(f"{name} = {text}")
-        more, helpers = helper_sources(self.writer.helpers)
+        more, helpers = helper_sources(self.writer.helpers, self.name)
         parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
         if helpers:
             parts.append("from __future__ import annotations")

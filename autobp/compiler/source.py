@@ -147,10 +147,11 @@ class Writer:
     def helper(self, function: Any) -> str:
         if function not in self.helpers:
             name = getattr(function, "__name__", "helper")
-            self.helpers[function] = name if name.isidentifier() else "helper"
-            while list(self.helpers.values()).count(self.helpers[function]) > 1:
-                self.helpers[function] += "_"
-            self.taken.add(self.helpers[function])
+            name = name if name.isidentifier() else "helper"
+            while name in self.taken:
+                name += "_"
+            self.helpers[function] = name
+            self.taken.add(name)
         return self.helpers[function]
 
     def room(self) -> list[str]:
@@ -391,15 +392,18 @@ def _numpy_name(function: Any) -> str:
     return f"{function.__module__.replace('numpy', 'np', 1)}.{name}"
 
 
-def helper_sources(functions: Mapping[Any, str]) -> tuple[list[str], list[str]]:
-    """The imports and the texts of helpers and of all that they call."""
+def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[list[str], list[str]]:
+    """The imports and the texts of helpers, by the names they have in a program, and of all that they
+    call."""
     imports: dict[str, None] = {}
     texts: dict[Any, str] = {}
+    chosen = {inspect.unwrap(function): name for function, name in functions.items()}
 
-    def add(function: Any, name: str) -> None:
+    def add(function: Any, name: str) -> str:
         function = inspect.unwrap(function)
+        name = chosen.setdefault(function, name if name != program else f"{name}_")
         if function in texts:
-            return
+            return name
         try:
             text = inspect.getsource(function)
         except (OSError, TypeError):
@@ -414,6 +418,7 @@ def helper_sources(functions: Mapping[Any, str]) -> tuple[list[str], list[str]]:
             raise ValueError(
                 f"{name} is not written as a function of its own, so the program cannot be saved"
             )
+        names = {lines[0][4:].partition("(")[0]: name}  # in this text, and what they become
         mentioned: dict[str, None] = {}
         todo: list[Any] = [function.__code__]
         while todo:
@@ -423,7 +428,7 @@ def helper_sources(functions: Mapping[Any, str]) -> tuple[list[str], list[str]]:
         for other in mentioned:
             value = function.__globals__.get(other)
             if isinstance(value, types.FunctionType) and value.__module__.startswith("autobp"):
-                add(value, other)
+                names[other] = add(value, other)
             elif isinstance(value, types.ModuleType) and value is not np:
                 imports[f"import {value.__name__}"] = None
             elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -435,7 +440,8 @@ def helper_sources(functions: Mapping[Any, str]) -> tuple[list[str], list[str]]:
             ):
                 imports[f"from {value.__module__.lstrip('_')} import {other}"] = None
         del texts[function]
-        texts[function] = "\n".join(lines)
+        texts[function] = re.sub(r"\w+", lambda m: names.get(m[0], m[0]), "\n".join(lines))
+        return name
 
     for function, name in functions.items():
         add(function, name)
