@@ -141,6 +141,15 @@ def test_nan_and_inf():
             np.testing.assert_allclose(a, b, 1e-12)
 
 
+@pytest.mark.parametrize(
+    ("w", "b", "x"),
+    [(W, B, X[:0]), (W[:0], B[:0], X), (W[:, :0], B, X[:, :0])],
+    ids=["samples", "channels", "channels in"],
+)
+def test_nothing(w, b, x):
+    same(value_and_grad(layer, argnums=(0, 1, 2)), w, b, x)
+
+
 def test_images_that_are_results_too():
     def f(w, b, x):
         z = conv2d(x, w, b)
@@ -261,6 +270,16 @@ def test_windows_that_are_left_alone():
     assert "windows(" not in body(same(f, W, X))  # needed once
 
 
+def test_windows_are_never_a_part_of_the_image():
+    """In its place is something else when the gradient of the weights asks for them."""
+
+    def f(w, u):
+        y = conv2d(np.sin(u), w, dilation=(1, 2))
+        return np.sum(np.sin(np.exp(y) + np.tanh(y)))
+
+    same(grad(f), W[:1, :1, :2, :2], X[:1, :1, :2, :4])
+
+
 def test_large_windows_are_left_alone(monkeypatch):
     monkeypatch.setattr(images, "KEPT", 9 * 2 * 3 * 7 * 6 - 1)
     assert "_conv2d(" in body(same(grad(layer, argnums=(0, 1)), W, B, X))
@@ -276,6 +295,17 @@ def test_elementwise_work_is_done_on_images_as_they_are_in_memory():
 
     text = body(same(value_and_grad(f, argnums=(0, 1)), W, B, X))
     assert "(0, 3, 1, 2)" not in text
+
+
+def test_counts_of_pixels():
+    """The rows that are counted are truth values, also for whoever else uses them."""
+
+    def f(x, k):
+        positive = np.transpose(x, (0, 3, 1, 2)) > 0
+        count = np.add.reduce(positive, (0, 2, 3))
+        return count, np.cumsum(np.reshape(np.transpose(positive, (0, 2, 3, 1)), k.shape) * k, 0)
+
+    same(f, X, np.arange(X.size).reshape(-1, X.shape[-1]))
 
 
 def test_memory():

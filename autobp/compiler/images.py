@@ -150,7 +150,8 @@ def _by_channel(b: Any) -> bool:
 
 def by_windows(program: Program) -> Program:
     """A convolution and the gradient of its weights are products with the same windows, which are
-    sorted where pooling follows."""
+    sorted where pooling follows. Places at the edge that are in no window of the pooling are left out
+    then: nothing comes of them, not even of a nan."""
     return Rewrite(program).run(program, _Layers(program).rule)
 
 
@@ -311,11 +312,14 @@ class _Layers:
 
 
 def _worth_keeping(step: Step, x: Step, size: Pair) -> bool:
-    """Whether the windows are more than a part of the image, as it is there, and not too much."""
+    """Whether the windows are more than a part of the image, as it is there, and not too much. A part
+    would be overwritten with the image, once that is no longer needed itself."""
     n, channels, _, width = x.shape
+    down, right = step.params["dilation"]
     copied = size[0] > 1 and size[1] * channels > 1 and size[1] < width
+    evenly = right * size[1] == down * width  # then its pixels are all `right` apart in memory
     elements = n * math.prod(step.shape[2:]) * math.prod(size) * channels
-    return copied and 0 < elements <= KEPT
+    return copied and not evenly and 0 < elements <= KEPT
 
 
 def _pooling(step: Step, image: Step) -> Pair | None:
@@ -351,7 +355,7 @@ def _turned(step: Step, rewrite: Rewrite, x: Step, *axes: tuple[int, ...]) -> St
 
 
 def _shaped(step: Step, rewrite: Rewrite, x: Step, shape: tuple[int, ...]) -> Step:
-    return rewrite.other(step, np.reshape, x, shape, shape=shape)
+    return rewrite.other(step.with_(dtype=x.dtype), np.reshape, x, shape, shape=shape)
 
 
 # ── the order of the axes ─────────────────────────────────────────────────────────────────────────
@@ -385,7 +389,8 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
     """Work on images whose channels are last in memory is done on them as they are there."""
     if step.function == np.add.reduce and step.params.get("axis") == PIXELS:
         image = step.args[0]
-        if not _is_image(image) or not step.params.keys() <= {"axis", "keepdims"}:
+        plain = step.size and step.params.keys() <= {"axis", "keepdims"}
+        if not plain or not _is_image(image):
             return None
         last = _turned(step, rewrite, image, LAST)
         rows = _shaped(step, rewrite, last, (image.size // step.size, step.size))
