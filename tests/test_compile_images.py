@@ -297,6 +297,14 @@ def test_elementwise_work_is_done_on_images_as_they_are_in_memory():
     assert "(0, 3, 1, 2)" not in text
 
 
+def test_images_that_are_turned_in_two_ways():
+    x, y = RNG.standard_normal((2, 2, 3, 4, 5))
+    first, last = lambda a: np.transpose(a, (0, 3, 1, 2)), lambda a: np.transpose(a, (0, 2, 3, 1))
+    same(lambda x, y: np.sin(first(x)) * last(y), x[:, :3, :3, :3], y[:, :3, :3, :3])
+    same(lambda x, y: np.vdot(first(x), first(y)), x, y)
+    same(lambda x, y: np.vdot(first(x), first(y)), x, y.reshape(5, 4, 3, 2))
+
+
 def test_counts_of_pixels():
     """The rows that are counted are truth values, also for whoever else uses them."""
 

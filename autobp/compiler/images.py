@@ -398,7 +398,8 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
         return rewrite.call(step, np.reshape, total, step.shape)
     images = [a for a in step.args if _is_turned(a)]
     if step.function is np.vdot or (step.function == np.add.reduce and step.shape == ()):
-        if len(images) == len(step.args):  # in any order
+        alike = len({image.shape for image in images}) == 1 and len(images) == len(step.args)
+        if alike and step.params.keys() <= {"axis"}:  # then the order does not matter
             args = [image.args[0] for image in images]
             return rewrite.call(step, step.function, *args, **step.params)
         return None
@@ -406,6 +407,8 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
         return None
     args = []
     for a in step.args:
+        if calls(a, np.transpose) and a.args[1:] == (LAST,):
+            return None  # turned twice, it would be an image of the same kind
         if is_array(a) and a.shape == step.shape:
             a = _turned(step, rewrite, a, LAST)
         elif is_array(a) and _by_channel(a):
