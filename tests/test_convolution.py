@@ -19,6 +19,7 @@ from autobp import (
     vjp,
 )
 from autobp.rules import convolution
+from autobp.rules.shape import surrounded
 
 rng = np.random.default_rng(8)
 
@@ -146,6 +147,26 @@ def test_channels_lie_side_by_side_from_layer_to_layer():
     back = convolution.conv2d_input(np.ones(y.shape), w, image=(6, 6), **step)
     for a in (y, max_pool2d(y, 2), avg_pool2d(y, 2), avg_pool2d(y, 3, 1), back):
         assert a.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.arange(24.0).reshape(2, 3, 4),
+        np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
+        np.arange(24.0).reshape(2, 3, 4).transpose(0, 2, 1)[:, ::-1],
+        np.broadcast_to(np.float32(2.0), (2, 3, 4)),
+        np.zeros((0, 3, 4), int),
+    ],
+    ids=["C", "Fortran", "turned", "broadcast", "empty"],
+)
+def test_what_is_padded_keeps_its_order_in_memory(x):
+    width = ((0, 0), (1, 2), (3, 0))
+    padded = surrounded(x, width)
+    np.testing.assert_array_equal(padded, np.pad(x, width), strict=True)
+    if x.size and 0 not in x.strides:
+        order = lambda a: sorted(range(3), key=lambda k: -abs(a.strides[k]))
+        assert order(padded) == order(x)
 
 
 def test_sums_over_many_places_keep_their_digits_in_float32():

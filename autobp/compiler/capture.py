@@ -27,7 +27,7 @@ from autobp.context import clock, current, user_line
 from autobp.errors import label
 from autobp.graph import ancestors
 from autobp.primitive import Primitive, Variable
-from autobp.rules import arithmetic, convolution, indexing
+from autobp.rules import arithmetic, convolution, indexing, shape
 from autobp.tensor import Tensor
 
 __all__ = ["Captured", "ManyNumbers", "Recorder", "as_type", "draw", "guarded", "put"]
@@ -72,6 +72,7 @@ _WHOLE = {
     convolution.pool2d_input,
     convolution.pool2d_weight,
     convolution.max_pool2d_,
+    shape.pad_,
 }
 
 #: NumPy functions whose results have the same shape and dtype whatever the values are.

@@ -20,6 +20,7 @@ import numpy as np
 
 from autobp.primitive import Array, Primitive, bilinear, general, whole
 from autobp.rules.neural import floating
+from autobp.rules.shape import pad
 
 Pair = tuple[int, int]
 
@@ -338,4 +339,4 @@ def _fits(
 
 def _padded(x: Array, margin: Pair, border: float = 0.0) -> Array:
     width = ((0, 0), (0, 0), *((p, p) for p in margin))
-    return np.pad(x, width, constant_values=border) if any(margin) else x
+    return pad(x, width, constant_values=border) if any(margin) else x

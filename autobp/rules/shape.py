@@ -26,6 +26,14 @@ def _part(g: Array, xs: Sequence[Array], slot: int, axis: int) -> Array:
     return g[tuple(piece)]
 
 
+def surrounded(x: Array, width: Sequence[tuple[int, int]]) -> Array:
+    """An array in zeros. Its axes keep their order in memory, which np.pad forgets."""
+    lengths = [n + sum(around) for n, around in zip(x.shape, width, strict=True)]
+    padded = np.zeros_like(x, shape=lengths)
+    _inside(padded, x, width)[...] = x
+    return padded
+
+
 def _inside(g: Array, x: Array, width: Sequence[tuple[int, int]]) -> Array:
     return g[
         tuple(slice(before, before + n) for (before, _), n in zip(width, x.shape, strict=True))
@@ -47,7 +55,7 @@ broadcast_to_ = linear(lambda x, shape: np.broadcast_to(x, shape),
                        lambda g, y, x, shape: g,                                    name="broadcast_to")
 concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
                        Each(lambda g, y, *xs, slot, axis: _part(g, xs, slot, axis)), name="concatenate")
-pad_          = linear(lambda x, width: np.pad(x, width),
+pad_          = linear(surrounded,
                        lambda g, y, x, width: _inside(g, x, width),                 name="pad")
 # fmt: on
 
