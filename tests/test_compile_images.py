@@ -1,6 +1,7 @@
 """Convolutional networks as programs: what their passes make of them, and that the numbers are the
 same."""
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -20,7 +21,7 @@ from autobp import (
     relu,
     value_and_grad,
 )
-from autobp.compiler import images, passes
+from autobp.compiler import images, passes, plan
 from autobp.tree import leaves
 
 from .test_compile_passes import computed, counts, written
@@ -316,16 +317,36 @@ def test_counts_of_pixels():
     same(f, X, np.arange(X.size).reshape(-1, X.shape[-1]))
 
 
-def test_memory():
-    f = value_and_grad(layer, argnums=(0, 1))
-    x, w, b = (RNG.standard_normal(s).astype("f") for s in ((32, 1, 28, 28), (32, 1, 3, 3), (32,)))
-    f(w, b, x)
+def held(f, *args):
+    """The most memory that a call takes."""
+    f(*args)
     tracemalloc.start()
     try:
-        f(w, b, x)
-        theirs = tracemalloc.get_traced_memory()[1]
+        f(*args)
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kept", [images.KEPT, 0], ids=["windows", "kernels"])
+def test_memory(kept, monkeypatch):
+    monkeypatch.setattr(images, "KEPT", kept)
+    f = value_and_grad(layer, argnums=(0, 1))
+    x, w, b = (RNG.standard_normal(s).astype("f") for s in ((32, 1, 28, 28), (32, 1, 3, 3), (32,)))
     compiled = compile(f)
-    compiled(w, b, x)
-    assert compiled.memory < 0.7 * theirs
+    own = held(compiled, w, b, x)
+    room = compiled._latest().plan.size
+    assert 0.9 < compiled.memory / (own + room) < 1.1
+    assert compiled.memory < 0.7 * held(f, w, b, x)
+
+
+def test_large_arrays_are_let_go_when_nobody_needs_them(monkeypatch):
+    f = value_and_grad(layer, argnums=(0, 1, 2))
+    assert "del " not in body(same(f, W, B, X))  # these are small
+    monkeypatch.setattr(plan, "LET_GO", 0)
+    text = body(same(f, W, B, X))
+    gone = re.findall(r" del (.*)", text)
+    assert gone
+    for line in gone:
+        for name in line.split(", "):
+            assert not re.search(rf"\b{name}\b", text.partition(f" del {line}")[2])

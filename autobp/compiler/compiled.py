@@ -110,7 +110,8 @@ class Compiled(Generic[F]):
 
     @property
     def memory(self) -> int:
-        """The bytes that a call of the latest program holds at most, besides its arguments."""
+        """The bytes that a call of the latest program holds at most, besides its arguments and what
+        NumPy needs within a call of its own."""
         return self._latest().plan.peak
 
     @property

@@ -32,6 +32,7 @@ from autobp.rules.convolution import (
 
 __all__ = [
     "IMAGES",
+    "LAST",
     "by_windows",
     "channels_last",
     "maxima_first",

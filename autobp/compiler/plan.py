@@ -15,22 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.images import IMAGES
+from autobp.compiler.images import IMAGES, LAST
 from autobp.compiler.joined import side_by_side
 from autobp.compiler.passes import is_fresh, takes_out
-from autobp.compiler.program import Program, Step
-from autobp.compiler.rewrite import is_elementwise
+from autobp.compiler.program import Program, Step, used_by
+from autobp.compiler.rewrite import calls, is_elementwise
 from autobp.rules import convolution
 
 __all__ = ["Place", "Plan", "planned"]
 
 ALIGNED = 64  # bytes, a line of the cache
-
-#: Functions that look at an array in another way and make no new one.
-VIEWS = {
-    np.transpose, np.matrix_transpose, np.reshape, np.ravel, np.squeeze, np.expand_dims,
-    np.broadcast_to, np.swapaxes, np.moveaxis, np.real, np.flip, np.diagonal, operator.getitem,
-}  # fmt: skip
+LET_GO = 1 << 16  # bytes: smaller arrays stay until the program ends
 
 #: Functions that leave the channels of images last in memory, where they are made so.
 POOLS = {convolution.pool2d.function, convolution.max_pool2d_.function}
@@ -53,6 +48,7 @@ class Plan:
     places: dict[Step, Place] = field(default_factory=dict)
     inside: set[Step] = field(default_factory=set)  # steps done in the place of an operand
     images: set[Step] = field(default_factory=set)  # steps whose channels are last in memory
+    done: dict[Step, list[Step]] = field(default_factory=dict)  # what nobody needs after a step
     size: int = 0  # of the room
     peak: int = 0  # the most that is held at once, results included
 
@@ -81,6 +77,7 @@ def planned(
 
     over = _written_over(program, updated or {}, last, checks)
 
+    used = used_by(program)
     plan = Plan(images=_images(program))
     places: list[Place] = []
     within: dict[Step, tuple[Place, int]] = {}  # what lies side by side with others, and where
@@ -95,9 +92,17 @@ def planned(
                 within[s] = whole, start
                 start += s.nbytes
     for i, step in enumerate(steps):
-        if not step.is_array or roots.get(step, (step,)) != (step,):
+        if roots.get(step, (step,)) != (step,):
+            if _is_copy(step, plan.images):
+                places.append(Place(step.nbytes, i, len(steps), "own"))
             continue
         end = last.get(step, i)
+        if step.kind is tuple:
+            parts = (s for s in used.get(step, []) if s.function is operator.getitem)
+            plan.places[step] = Place(sum(s.nbytes for s in parts), i, end, "own")
+            places.append(plan.places[step])
+        if not step.is_array:
+            continue
         place = over.get(step)
         if place is not None:
             plan.inside.add(step)
@@ -131,6 +136,7 @@ def planned(
             places.append(place)
         if place is not None:
             plan.places[step] = place
+    plan.done = _done(plan, steps, roots)
     _settle(plan, places, len(steps))
     for step, (whole, start) in within.items():
         plan.places[step].start = whole.start + start
@@ -175,11 +181,37 @@ def _same_form(s: Any, step: Step) -> bool:
     return isinstance(s, Step) and s.is_array and (s.shape, s.dtype) == (step.shape, step.dtype)
 
 
+def _is_copy(step: Step, images: set[Step]) -> bool:
+    """Whether what could be a view is most likely none: an array that is turned and then reshaped."""
+    x: Any = step.args[0] if step.function is np.reshape else None
+    turned = calls(x, np.transpose) and len(x.args) == 2
+    return x in images or (turned and not (x.args[0] in images and x.args[1] == LAST))
+
+
+def _done(
+    plan: Plan, steps: list[Step], roots: Mapping[Step, tuple[Step, ...]]
+) -> dict[Step, list[Step]]:
+    """For a step the large arrays that NumPy made and that are needed no longer, with their views."""
+    owners: dict[Place, list[Step]] = {}
+    for step, place in plan.places.items():
+        if place.kind == "own" and place.nbytes >= LET_GO and place.last < len(steps):
+            owners.setdefault(place, []).append(step)
+    views: dict[Step, list[Step]] = {}
+    for view, of in roots.items():
+        if len(of) == 1 and view is not of[0]:
+            views.setdefault(of[0], []).append(view)
+    done: dict[Step, list[Step]] = {}
+    for place, own in owners.items():
+        for step in own:
+            done.setdefault(steps[place.last], []).extend([step, *views.get(step, [])])
+    return done
+
+
 def _roots(program: Program) -> dict[Step, tuple[Step, ...]]:
     """For a view, and for what may be one, the arrays whose memory it shares."""
     roots: dict[Step, tuple[Step, ...]] = {}
     for step in program.steps:
-        if step.kind is tuple or (step.is_array and not is_fresh(step)):
+        if (step.kind is tuple or step.is_array) and not is_fresh(step):
             owners = [r for s in step.operands for r in roots.get(s, (s,))]
             roots[step] = tuple(dict.fromkeys(owners)) or (step,)
     return roots

@@ -187,6 +187,9 @@ class Writer:
                     lines.append(f"with np.errstate({given}):")
             indent = "    " if errors else ""
             lines += [indent + line for line in self.lines(step)]
+            done = [s for s in self.plan.done.get(step, []) if s not in self.inline]
+            if done:
+                lines.append(f"{indent}del {', '.join(dict.fromkeys(self.names[s] for s in done))}")
         return lines
 
     def lines(self, step: Step) -> list[str]:
