@@ -165,8 +165,8 @@ class _Layers:
         self.users = used_by(program)
         self.bound = {*program.results, *program.kept}
         self.apart: dict[Step, Pair] = {}  # for each step, how its places are sorted
-        self.sorted: dict[Any, Step] = {}  # what is there in that order: images, where maxima stand
-        self.hits: dict[Step, Step] = {}
+        self.sorted: dict[Any, Step] = {}  # images as they are in that order
+        self.hits: dict[Any, Step] = {}  # and where in them the maxima stand
         self.find(program)
         self.rules: dict[Any, Any] = {
             conv2d_.function: self.product,
@@ -192,8 +192,8 @@ class _Layers:
         for (x, size, *_), (products, gradients) in layers.items():
             if products and gradients and _worth_keeping(products[0], x, size):
                 images = [*products, *(step.args[1] for step in gradients)]
-                orders = {self.order(image) for image in images}
-                apart = (orders.pop() if len(orders) == 1 else None) or (1, 1)
+                first, *others = {self.order(image) for image in images}
+                apart = (1, 1) if first is None or others else first
                 self.apart.update(dict.fromkeys([*images, *gradients], apart))
 
     def order(self, image: Step) -> Pair | None:
@@ -225,7 +225,8 @@ class _Layers:
         write = self.rules.get(step.function)
         return write(step, rewrite, old) if write else None
 
-    # What a step becomes. None: it stays, or nobody needs it, since its users take what is sorted.
+    # What a step becomes. None: it stays as it is; but if its users take what is sorted instead, it is
+    # dead, and left out later.
 
     def product(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         apart = self.apart.get(old)
@@ -281,12 +282,12 @@ class _Layers:
     def greatest(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         image = self.sorted.get(step.args[0])
         if image is not None:
-            self.sorted[step] = self.hits[image]
+            self.hits[step] = self.hits[image]
         return None
 
     def part(self, step: Step, rewrite: Rewrite, old: Step) -> Step | None:
         """Of what `greatest` finds: where the maxima stand, and how often."""
-        hit = self.sorted.get(step.args[0])
+        hit = self.hits.get(step.args[0])
         if hit is None:
             return None
         if step.args[1] == 0:
@@ -370,7 +371,8 @@ def sums_by_channel(step: Step, rewrite: Rewrite) -> Step | None:
     inner = step.args[0]
     if not calls(inner, np.add.reduce) or inner.params != {"axis": 0} or inner.ndim != 3:
         return None
-    if not rewrite.single(inner) or not _is_image(inner.args[0]):
+    plain = step.params.keys() <= {"axis", "keepdims"} and rewrite.single(inner)
+    if not plain or not _is_image(inner.args[0]):
         return None
     total = rewrite.other(step, np.add.reduce, inner.args[0], axis=PIXELS, shape=inner.shape[:1])
     return rewrite.call(step, np.reshape, total, step.shape)
