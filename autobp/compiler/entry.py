@@ -505,14 +505,17 @@ class Entry:
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
-        given = {place.argument for place in self.plan.places.values() if place.kind == "argument"}
+        given = {p.argument for p in self.plan.places.values() if p.argument is not None}
         arrays = {w: s for s, w in self.arguments.bindings if s in used and s.is_array}
         if given and len(arrays) > 1:  # what is overwritten is in no other array
             over = [i for i, s in enumerate(arrays.values()) if s in given]
-            owners = " is ".join(f"{w}.base" for w in arrays)
-            different = f"len({{{', '.join(f'id({w})' for w in arrays)}}}) == {len(arrays)}"
+            first = [" is ".join(f"{w}.base" for w in arrays) + " is None"]
+            for form in {(s.shape, s.dtype) for s in given}:  # one array in two places has one form
+                alike = [f"id({w})" for w, s in arrays.items() if (s.shape, s.dtype) == form]
+                if len(alike) > 1:
+                    first.append(f"len({{{', '.join(alike)}}}) == {len(alike)}")
             apart = f"_apart({over}, ({', '.join(arrays)}))"
-            tests.append(f"({owners} is None and {different} or {apart})")
+            tests.append(f"({' and '.join(first)} or {apart})")
         space = {**self.arguments.objects, "_apart": _apart}
         exec(
             f"def check({', '.join(self.parameters)}):\n    return {' and '.join(tests) or True}",
