@@ -2,7 +2,6 @@
 same."""
 
 import re
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -24,7 +23,9 @@ from autobp import (
 from autobp.compiler import images, passes, plan
 from autobp.tree import leaves
 
-from .test_compile_passes import computed, counts, written
+from .test_compile import check
+from .test_compile_passes import computed, counts, held, written
+from .test_compile_text import standalone
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 2, 9, 8))
@@ -33,12 +34,7 @@ W, B = RNG.standard_normal((4, 2, 3, 3)), RNG.standard_normal(4)
 
 def same(f, *args, rtol=1e-11):
     """Compile a function; return the program that gives the same numbers as it."""
-    compiled = compile(f)
-    for _ in range(2):
-        for (_, a), (_, b) in zip(leaves(compiled(*args)), leaves(f(*args)), strict=True):
-            np.testing.assert_allclose(a, b, rtol, rtol * np.max(np.abs(b), initial=1.0))
-            assert np.result_type(a) == np.result_type(b)
-    return compiled
+    return check(f, args, args, tol=rtol)
 
 
 def body(compiled):
@@ -189,11 +185,8 @@ def test_names_that_helpers_have_too(name, tmp_path):
         return slopes(windows, B, put_back), slopes(given["windows"], B, given["put_back"])
 
     f.__name__ = name
-    same(f, W, X, given).save(tmp_path / "saved.py")
-    space = {}
-    exec((tmp_path / "saved.py").read_text(encoding="utf-8"), space)
-    found, wanted = space[name](W, X, given), f(W, X, given)
-    for (_, a), (_, b) in zip(leaves(found), leaves(wanted), strict=True):
+    found = standalone(same(f, W, X, given), tmp_path, W, X, given)
+    for a, (_, b) in zip(found, leaves(f(W, X, given)), strict=True):
         np.testing.assert_allclose(a, b, 1e-11, 1e-11)
 
 
@@ -315,17 +308,6 @@ def test_counts_of_pixels():
         return count, np.cumsum(np.reshape(np.transpose(positive, (0, 2, 3, 1)), k.shape) * k, 0)
 
     same(f, X, np.arange(X.size).reshape(-1, X.shape[-1]))
-
-
-def held(f, *args):
-    """The most memory that a call takes."""
-    f(*args)
-    tracemalloc.start()
-    try:
-        f(*args)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kept", [images.KEPT, 0], ids=["windows", "kernels"])

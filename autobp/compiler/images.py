@@ -309,8 +309,7 @@ class _Layers:
         image = self.sorted.get(step.args[0])
         if image is None:
             return None
-        rows = _shaped(step, rewrite, image, (image.size // step.size, step.size))
-        return rewrite.call(step, np.add.reduce, rows, axis=0)
+        return _summed(step, rewrite, image)
 
 
 def _worth_keeping(step: Step, x: Step, size: Pair) -> bool:
@@ -360,6 +359,13 @@ def _shaped(step: Step, rewrite: Rewrite, x: Step, shape: tuple[int, ...]) -> St
     return rewrite.other(step.with_(dtype=x.dtype), np.reshape, x, shape, shape=shape)
 
 
+def _summed(step: Step, rewrite: Rewrite, image: Step) -> Step:
+    """The sums of all that each channel has, of an image with its channels last."""
+    rows = _shaped(step, rewrite, image, (image.size // step.size, step.size))
+    total = rewrite.other(step, np.add.reduce, rows, axis=0, shape=(step.size,))
+    return rewrite.call(step, np.reshape, total, step.shape)
+
+
 # ── the order of the axes ─────────────────────────────────────────────────────────────────────────
 
 
@@ -383,8 +389,8 @@ def _is_image(x: Any) -> bool:
     return isinstance(x, Step) and (x.function in IMAGES or _is_turned(x))
 
 
-def _is_turned(x: Any) -> bool:
-    return calls(x, np.transpose) and x.args[1:] == (FIRST,)
+def _is_turned(x: Any, axes: tuple[int, ...] = FIRST) -> bool:
+    return calls(x, np.transpose) and x.args[1:] == (axes,)
 
 
 @rewriting
@@ -395,10 +401,7 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
         plain = step.size and step.params.keys() <= {"axis", "keepdims"}
         if not plain or not _is_image(image):
             return None
-        last = _turned(step, rewrite, image, LAST)
-        rows = _shaped(step, rewrite, last, (image.size // step.size, step.size))
-        total = rewrite.other(step, np.add.reduce, rows, axis=0, shape=(step.size,))
-        return rewrite.call(step, np.reshape, total, step.shape)
+        return _summed(step, rewrite, _turned(step, rewrite, image, LAST))
     images = [a for a in step.args if _is_turned(a)]
     if step.function is np.vdot or (step.function == np.add.reduce and step.shape == ()):
         alike = len({image.shape for image in images}) == 1 and len(images) == len(step.args)
@@ -410,12 +413,12 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
         return None
     args = []
     for a in step.args:
-        if calls(a, np.transpose) and a.args[1:] == (LAST,):
+        if _is_turned(a, LAST):
             return None  # turned twice, it would be an image of the same kind
         if is_array(a) and a.shape == step.shape:
             a = _turned(step, rewrite, a, LAST)
         elif is_array(a) and _by_channel(a):
-            a = rewrite.other(step.with_(dtype=a.dtype), np.reshape, a, (a.size,), shape=(a.size,))
+            a = _shaped(step, rewrite, a, (a.size,))
         elif is_array(a) and a.size > 1:
             return None
         args.append(a)
