@@ -16,7 +16,21 @@ import numpy as np
 
 from .worlds import Change, Program
 
-__all__ = ["Part", "calls", "parts", "program"]
+__all__ = [
+    "Part",
+    "arguments",
+    "calls",
+    "changes_at",
+    "changes_of",
+    "effects",
+    "form",
+    "models_with",
+    "numbered",
+    "parts",
+    "program",
+    "questions_about",
+    "swallowed",
+]
 
 IMPORTS = '''
 import argparse, array, asyncio, builtins, collections, collections.abc, concurrent.futures
@@ -1496,7 +1510,7 @@ ARITHMETIC = [
 def parts(rng):
     """Some parts of a program, at random."""
     kinds = rng.choice(list(SHARES), size=rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]), p=list(SHARES.values()))
-    chosen = [_numbered(MAKERS[kind](rng), k) for k, kind in enumerate(kinds)]
+    chosen = [numbered(MAKERS[kind](rng), k) for k, kind in enumerate(kinds)]
     plain = _pick(rng, ARITHMETIC)
     return [Part("arithmetic", plain), *chosen]
 
@@ -1573,7 +1587,7 @@ def _pick(rng, things):
     return things[int(rng.integers(len(things)))]
 
 
-def _numbered(part, k):
+def numbered(part, k):
     """The part with names of its own: `RATEK` is `RATE3`."""
     def named(text):
         return re.sub(r"(?<=[A-Za-z])K(?![A-Za-z0-9])", str(k), text)
@@ -1588,93 +1602,153 @@ def _put(text, **values):
     return re.sub(rf"(?<![\w'\"])({'|'.join(values)})(?![\w'\"])", lambda m: values[m[1]], text)
 
 
-def _surroundings(rng):
-    """A value at a place, and a change of either."""
-    if rng.random() < 0.02:
-        read, change = ENVIRONMENT[int(rng.integers(len(ENVIRONMENT)))]
-        return Part("environment", f"y = y * float({read})", module="os.environ['RATEK'] = '2.0'", change=change, words=("environ",))
-    kind = _pick(rng, list(VALUES) if rng.random() < 0.8 else ["float", "array", "function", "list"])
-    place = _pick(rng, list(PLACES) if rng.random() < 0.8 else ["global", "cell", "attribute", "item"])
-    setup, before, after, uses, in_place = VALUES[kind]
-    texts, read, rebind, words = PLACES[place]
+def form(rng):
+    """How a function is handed to compile, and with which options."""
+    options = {} if rng.random() < 0.9 else _pick(rng, [{"reuse": True}, {"check": "always"}, {"check": 4}])
+    return _pick(rng, list(FORMS)) if rng.random() < 0.5 else "plain", options
+
+
+def _found(kind, place, use, read="{}", in_place=None, again=False):
+    """A value at a place, and a change of the place, or of the value in place."""
+    setup, before, after, _, _ = VALUES[kind]
+    texts, looked_up, rebind, words = PLACES[place]
     texts = {name: _put(text, V=before, W=after) for name, text in texts.items()}
+    if place == "argument: itself":
+        texts["given"] = "cellK[0]"
     if place in ("default", "keyword default"):
         where = "get_default(f, 'rateK')"
     else:
-        where = read.replace("givenK", texts.get("given", "cellK[0]"))
-    if place == "argument: itself":
-        texts["given"] = "cellK[0]"
-    body = _put(_pick(rng, uses), E=_pick(rng, READS).format(read))
-    own = words
-    if in_place and rng.random() < 0.5:
-        change = _put(_pick(rng, in_place), E=where)
-        own = None if words is None else OWN.get(kind, words)
-    else:
-        again = rng.random() < 0.5
-        change = _put(rebind, W="next(nextK)()" if again else after, V=before)
-        if again:
-            texts["module"] = texts.get("module", "") + f"\nnextK = itertools.cycle([lambda: {after}, lambda: {before}])"
+        where = looked_up.replace("givenK", texts.get("given", ""))
     home = "library" if "library" in texts else "module"
     texts[home] = f"{setup}\n{texts.get(home, '')}".strip()
-    if home == "library" and setup:
+    if home == "library":
         texts["module"] = f"from LIBRARY import *\n{texts.get('module', '')}".strip()
+    if in_place is not None:
+        change = _put(in_place, E=where)
+        words = None if words is None else OWN.get(kind, words)
+    else:
+        change = _put(rebind, W="next(nextK)()" if again else after, V=before)
+        if again:
+            turns = f"nextK = itertools.cycle([lambda: {after}, lambda: {before}])"
+            texts["module"] = f"{texts.get('module', '')}\n{turns}".strip()
     return Part(
         f"{kind} at {place}",
-        body,
+        _put(use, E=read.format(looked_up)),
         change=change.replace("; ", "\n") if "global" in change or "nonlocal" in change else change,
-        words=None if own is None else tuple(own.split("|")),
+        words=None if words is None else tuple(words.split("|")),
         **texts,
     )
 
 
-def _question(rng):
-    question, subject = _pick(rng, QUESTIONS), _pick(rng, SUBJECTS)
+def _surroundings(rng):
+    if rng.random() < 0.02:
+        return _environment(*_pick(rng, ENVIRONMENT))
+    kind = _pick(rng, list(VALUES) if rng.random() < 0.8 else ["float", "array", "function", "list"])
+    place = _pick(rng, list(PLACES) if rng.random() < 0.8 else ["global", "cell", "attribute", "item"])
+    *_, uses, in_place = VALUES[kind]
+    change = _pick(rng, in_place) if in_place and rng.random() < 0.5 else None
+    return _found(kind, place, _pick(rng, uses), _pick(rng, READS), change, rng.random() < 0.5)
+
+
+def changes_of(kind):
+    """Every use and every change of a kind of value, where a module holds it."""
+    *_, uses, in_place = VALUES[kind]
+    yield from (_found(kind, "global", use) for use in uses)
+    yield from (_found(kind, "cell", uses[0], in_place=change) for change in in_place)
+
+
+def changes_at(place):
+    """A number and an array that change at a place."""
+    yield _found("float", place, "y = y * E")
+    yield _found("array", place, "y = y * E", again=True)
+    if place not in ("argument: nest", "tuple"):
+        yield _found("array", place, "y = y * E", in_place="E[0] = 9.0")
+    if place == "global":
+        yield from (_environment(*entry) for entry in ENVIRONMENT)
+
+
+def _environment(read, change):
+    setup = "os.environ['RATEK'] = '2.0'"
+    return Part("environment", f"y = y * float({read})", setup, change=change, words=("environ",))
+
+
+def questions_about(subject):
+    for question in QUESTIONS:
+        yield _question(question, subject, ANSWERS[0])
+
+
+def _question(question, subject, answer):
     asked = _put(question, Q=subject)
-    answer = _pick(rng, ANSWERS) if rng.random() < 0.3 else ANSWERS[0]
     return Part(f"asks {asked}", answer.format(asked, s=subject), module=ASKED.strip())
 
 
+def _questions(rng):
+    answer = _pick(rng, ANSWERS) if rng.random() < 0.3 else ANSWERS[0]
+    return _question(_pick(rng, QUESTIONS), _pick(rng, SUBJECTS), answer)
+
+
+def swallowed():
+    """Every way to swallow an exception with one question, every question with one way."""
+    yield from (_swallower(swallower, ASKS[0]) for swallower in SWALLOWERS)
+    yield from (_swallower(SWALLOWERS[0], ask) for ask in ASKS)
+
+
+def _swallower(swallower, ask):
+    module, body = swallower
+    module, body = f"{SWALLOWED}{module}".strip(), _put(body, A=ask)
+    return Part(f"swallows {ask}", f"{body}\ny = y / (1.0 + cK)", module)
+
+
 def _swallowed(rng):
-    module, body = _pick(rng, SWALLOWERS)
-    body = _put(body, A=_pick(rng, ASKS))
-    last = "" if "return y" in body and "A" not in body else "\ny = y / (1.0 + cK)"
-    return Part("swallows", body + last, module=f"{SWALLOWED}{module}")
+    return _swallower(_pick(rng, SWALLOWERS), _pick(rng, ASKS))
 
 
-def _effect(rng):
-    if rng.random() < 0.25:
-        module, given, body = _pick(rng, CHANGED_ARGUMENTS)
-        return Part("changes an argument", body, module=module, given=given)
-    module, outer, body = _pick(rng, EFFECTS)
-    return Part("changes", body, module=module, outer=outer)
+def effects():
+    for module, outer, body in EFFECTS:
+        yield Part(f"effect: {body}", body, module, outer=outer)
+    for module, given, body in CHANGED_ARGUMENTS:
+        yield Part(f"effect: {body}", body, module, given=given)
 
 
-def _argument(rng):
-    if rng.random() < 0.1:
-        kind = _pick(rng, list(KINDS))
-        return Part(kind, "y = y * givenK", module=KINDS[kind], given="valueK")
-    given, body = _pick(rng, ARGUMENTS)
-    module = "x0 = np.ones(3)" if given == "x0" else ""
-    return Part(f"given {given}", body, module=module, given=given)
+def arguments():
+    for given, body in ARGUMENTS:
+        yield Part(f"given {given}", body, "x0 = np.ones(3)" if given == "x0" else "", given=given)
+    for kind, module in KINDS.items():
+        yield Part(f"given {kind}", "y = y * givenK", module, given="valueK")
 
 
-def _model(rng):
-    layers = ["nn.Linear(3, 4, rng=1)", _pick(rng, ACTIVATIONS), _pick(rng, LAYERS), "nn.Linear(4, 3, rng=2)"]
-    optimizer = _pick(rng, OPTIMIZERS).format("netK.parameters()")
-    module = f"EXTRAK = Tensor([1.0, 2.0])\nnetK = nn.Sequential({', '.join(layers)})\noptK = {optimizer}"
-    net, opt, holder = _pick(rng, HOLDERS)
-    module += f"\n{holder}" if holder else ""
-    step = _pick(rng, STEPS).replace("netK", net).replace("optK", opt)
-    change = _pick(rng, MODEL_CHANGES)
+def _model(change, activation, layer, optimizer, holder, step):
+    net, opt, setup = holder
+    layers = ["nn.Linear(3, 4, rng=1)", activation, layer, "nn.Linear(4, 3, rng=2)"]
+    module = f"EXTRAK = Tensor([1.0, 2.0])\nnetK = nn.Sequential({', '.join(layers)})\n"
+    module += f"optK = {optimizer.format('netK.parameters()')}\n{setup}"
     change = re.sub(r"\bnet\b", "netK", re.sub(r"\bopt\b", "optK", change))
-    return Part("trains", step, module=module, change=change, shape=(5, 3))
+    step = step.replace("netK", net).replace("optK", opt)
+    return Part("trains", step, module.strip(), change=change, shape=(5, 3))
+
+
+def models_with(change):
+    """A change of a model with some optimizers, layers and steps."""
+    for i in range(6):
+        yield _model(
+            change,
+            ACTIVATIONS[i % len(ACTIVATIONS)],
+            LAYERS[i % len(LAYERS)],
+            OPTIMIZERS[i % len(OPTIMIZERS)],
+            HOLDERS[i % len(HOLDERS)],
+            STEPS[0] if i < 3 else STEPS[i % len(STEPS)],
+        )
+
+
+def _models(rng):
+    return _model(*(_pick(rng, t) for t in (MODEL_CHANGES, ACTIVATIONS, LAYERS, OPTIMIZERS, HOLDERS, STEPS)))
 
 
 MAKERS = {
     "surroundings": _surroundings,
-    "questions": _question,
+    "questions": _questions,
     "swallowed": _swallowed,
-    "effects": _effect,
-    "arguments": _argument,
-    "models": _model,
+    "effects": lambda rng: _pick(rng, list(effects())),
+    "arguments": lambda rng: _pick(rng, list(arguments())),
+    "models": _models,
 }
