@@ -368,7 +368,7 @@ VALUES = {
     "string template": ("", "string.Template('$a')", "string.Template('$a$a')", ["y = y * len(E.substitute(a='bc'))"], []),
 }
 # What the words for a value's own attributes are, where changes in place touch one.
-OWN = {"object": "sizeK", "method of a class": "sizeK", "dataclass": "sizeK", "frozen dataclass": "sizeK", "namespace": "sizeK", "options": "sizeK", "slots": "sizeK", "one slot": "sizeK", "bound method": "sizeK", "weak reference": "sizeK", "proxy": "sizeK", "closure in a container": "sizeK", "cached": "SIZEK", "module": "sizeK", "view of an array": "BASEK"}
+OWN = {"object": "sizeK", "method of a class": "sizeK", "dataclass": "sizeK", "frozen dataclass": "sizeK", "namespace": "sizeK", "options": "sizeK", "slots": "sizeK", "one slot": "sizeK", "bound method": "sizeK", "weak reference": "sizeK", "proxy": "sizeK", "closure in a container": "sizeK", "cached": "SIZEK", "module": "sizeK", "view of an array": "BASEK|rateK"}
 
 
 # ── places: where it is found ─────────────────────────────────────────────────────────────────────
@@ -851,25 +851,25 @@ PLACES = {
         dict(module="class HolderK: pass\nholderK = HolderK()\nholderK.rateK = V", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: dataclass": (
         dict(module="@dataclasses.dataclass\nclass HolderK:\n    rateK: object\nholderK = HolderK(V)", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: namespace": (
         dict(module="holderK = types.SimpleNamespace(rateK=V)", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: slot": (
         dict(module="class HolderK:\n    __slots__ = ('rateK',)\nholderK = HolderK()\nholderK.rateK = V", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: dict": (dict(module="tableK = {'a': V}", given="tableK"), "givenK['a']", "tableK['a'] = W", None),
     "argument: nest": (dict(module="tableK = {'a': [1.0, (V,)]}", given="tableK"), "givenK['a'][1][0]", "tableK['a'][1] = (W,)", None),
@@ -878,13 +878,13 @@ PLACES = {
         dict(module="class HolderK:\n    def __init__(self): self.rateK = V\n    def get(self): return self.rateK\nholderK = HolderK()", given="holderK.get"),
         "givenK()",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: cell of a function": (
         dict(module="def makeK():\n    rateK = V\n    def get(): return rateK\n    def put(v):\n        nonlocal rateK\n        rateK = v\n    return get, put\ngetK, putK = makeK()", given="getK"),
         "givenK()",
         "putK(W)",
-        None,
+        "rateK",
     ),
 }
 ENVIRONMENT = [
@@ -1515,19 +1515,19 @@ def parts(rng):
     return [Part("arithmetic", plain), *chosen]
 
 
-def calls(rng, parts):
+def calls(rng, parts, first=None):
     """New values for each call, and which parts change before it. What is special, zeros, ones, signs,
     comes after the calls that are compared."""
     shape = next((part.shape for part in parts if part.shape), (3,))
     changing = [part.number for part in parts if part.change]
     made = []
     number = _pick(rng, ["float", "float", "float", "numpy"])
+    first = first or (1 if rng.random() < 0.25 else 3)  # before the comparisons, or after
     for i in range(6):
         x = rng.uniform(0.2, 1.0, shape) if i < 3 else rng.uniform(-1.5, 1.5, shape)
         a = float(rng.uniform(0.55, 0.95)) if i < 3 else float(_pick(rng, [1.0, 0.0, -1.0, 2.0, 1.5, 7.25]))
         if i == 5 and rng.random() < 0.3 and shape == (3,):
             x = _pick(rng, [np.ones(3), np.zeros(3), x.astype(np.float32)])
-        first = 1 if rng.random() < 0.3 else 3
         changes = [k for k in changing if i >= first and rng.random() < (1.0 if i == first else 0.4)]
         made.append(((x, np.float64(a) if number == "numpy" else a, int(2 if i < 3 else rng.integers(0, 4))), changes))
     return made

@@ -215,9 +215,7 @@ class _Leaves:
             return self.entries(x, path)
         if isinstance(x, list | tuple | collections.deque):
             self.leaf(path, (kind.__name__, len(x)))
-            for i, value in enumerate(x if len(x) < 500 else [repr(x)]):
-                self.add(value, f"{path}[{i}]")
-            return None
+            return self.elements(x, path)
         return self.object(x, path)
 
     def leaf(self, path, value):
@@ -229,8 +227,18 @@ class _Leaves:
         if isinstance(x, np.ma.MaskedArray):
             self.leaf(f"{path}.mask", np.array(np.ma.getmaskarray(x)))
 
+    def elements(self, x, path):
+        plain = [v for v in x if isinstance(v, _PLAIN)] if len(x) > 500 else []
+        if plain:
+            self.leaf(path, plain)
+        for i, value in enumerate(x):
+            if not plain or not isinstance(value, _PLAIN):
+                self.add(value, f"{path}[{i}]")
+
     def entries(self, x, path):
-        for key, value in x.items() if len(x) < 500 else [("all", repr(x))]:
+        if len(x) > 500:
+            return self.elements(list(x.values()), path)
+        for key, value in x.items():
             self.add(value, f"{path}[{key if isinstance(key, str) else repr(key)}]")
         self.leaf(f"{path}.keys", [k for k in x if isinstance(k, str | int)])
 
@@ -254,7 +262,7 @@ class _Leaves:
             self.leaf(f"{path}.__class__", kind.__name__)
             ours = isinstance(x, nn.Module | Optimizer) and not _is_theirs(kind.__module__)
             for name in _attributes(x):
-                if not (ours and name[0] == "_"):
+                if name[:2] != "__" and not (ours and name[0] == "_"):
                     self.add(getattr(x, name), f"{path}.{name}")
 
 
