@@ -297,8 +297,8 @@ VALUES = {
             "y = y * E.data.size",
         ],
         [
-            "E.requires_grad, E.grad, E.name, E.data = False, None, 'v', np.ones(2)",
-            "E.grad, E.name, E.data = np.ones(3), 'v', np.ones(4)",
+            "E.requires_grad, E.grad, E.name, E.value = False, None, 'v', np.ones(2)",
+            "E.grad, E.name, E.value = np.ones(4), 'v', np.ones(4)",
         ],
     ),
     "hook": ("", "Tensor([1.0, 2.0, 3.0])", "Tensor([2.0, 2.0, 3.0])", ["np.sum(E * 3.0).backward(); y = y * E.grad; E.grad = None"], ["E.register_hook(lambda g: g * 5.0)", "E.requires_grad = True; E.data = np.array([7.0, 8.0, 9.0]); E.register_hook(lambda g: g + 5.0)"]),

@@ -139,6 +139,11 @@ def _calls(program, world, only):
 def _as_it_was():
     """What belongs to the whole process is afterwards as it was before."""
     environ, added = dict(os.environ), set(vars(builtins))
+    hooks, sys.unraisablehook, threading.excepthook = (
+        (sys.unraisablehook, threading.excepthook),
+        lambda *_: None,
+        lambda *_: None,
+    )
     states = random.getstate(), np.random.get_state()
     random.seed(0), np.random.seed(0)
     text = io.StringIO()
@@ -148,6 +153,7 @@ def _as_it_was():
             with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
                 yield
     finally:
+        sys.unraisablehook, threading.excepthook = hooks
         random.setstate(states[0]), np.random.set_state(states[1])
         if dict(os.environ) != environ:
             os.environ.clear(), os.environ.update(environ)
@@ -230,7 +236,8 @@ class _Leaves:
     def elements(self, x, path):
         plain = [v for v in x if isinstance(v, _PLAIN)] if len(x) > 500 else []
         if plain:
-            self.leaf(path, plain)
+            numbers = all(isinstance(v, float | np.floating) for v in plain)
+            self.leaf(path, np.array(plain) if numbers else plain)
         for i, value in enumerate(x):
             if not plain or not isinstance(value, _PLAIN):
                 self.add(value, f"{path}[{i}]")
