@@ -34,7 +34,7 @@ __all__ = [
 
 IMPORTS = '''
 import argparse, array, asyncio, builtins, collections, collections.abc, concurrent.futures
-import contextlib, contextvars, copy, dataclasses, datetime, decimal, enum, fractions, functools
+import contextlib, contextvars, copy, ctypes, dataclasses, datetime, decimal, enum, fractions, functools
 import importlib, io, itertools, json, logging, math, numbers, operator, os, pathlib, pickle
 import random, re, string, sys, threading, types, typing, weakref
 
@@ -395,6 +395,9 @@ VALUES = {
     "cached": ("SIZEK = 2.0\n@functools.lru_cache\ndef sizeK(): return SIZEK", "sizeK", "(lambda: 7.0)", ["y = y * E()"], ["global SIZEK; SIZEK = 3.0; sizeK.cache_clear()"]),
     "generic function": ("@functools.singledispatch\ndef actK(v): return 1.0\n@actK.register(float)\ndef _(v): return 2.0", "actK", "(lambda v: 3.0)", ["y = y * E(1.5)", "y = y * E('a')"], ["actK.register(float, lambda v: 5.0); actK.register(str, lambda v: 6.0)"]),
     "module": ("ONEK, TWOK = types.ModuleType('one'), types.ModuleType('two')\nONEK.sizeK, TWOK.sizeK = 2.0, 3.0", "ONEK", "TWOK", ["y = y * E.sizeK"], ["E.sizeK = 4.0"]),
+    "number of C": ("", "ctypes.c_double(2.0)", "ctypes.c_double(3.0)", ["y = y * E.value"], ["E.value = 4.0"]),
+    "array of C": ("", "(ctypes.c_double * 2)(2.0, 1.0)", "(ctypes.c_double * 2)(3.0, 1.0)", ["y = y * E[0]", "y = y * sum(E)"], ["E[0] = 4.0"]),
+    "bytes buffer": ("", "io.BytesIO(b'ab')", "io.BytesIO(b'abc')", ["y = y * len(E.getvalue())", "y = y * E.getbuffer()[0]"], ["E.getbuffer()[0] = 9; E.seek(0, 2); E.write(b'cde')"]),
     "pattern": ("", "re.compile('a')", "re.compile('b')", ["y = y * (2.0 if E.match('a') else 3.0)"], []),
     "path": ("", "pathlib.Path('a')", "pathlib.Path('ab')", ["y = y * len(str(E))"], []),
     "date": ("", "datetime.date(2020, 1, 1)", "datetime.date(2021, 1, 2)", ["y = y * E.day", "y = y + E.year"], []),
@@ -1939,10 +1942,12 @@ def _surroundings(rng):
 
 
 def changes_of(kind):
-    """Every use and every change of a kind of value, where a module holds it."""
+    """Every use and every change of a kind of value, in a global and in a cell."""
     *_, uses, in_place = VALUES[kind]
     yield from (_found(kind, "global", use) for use in uses)
-    yield from (_found(kind, "cell", uses[0], in_place=change) for change in in_place)
+    for i in range(max(len(uses), len(in_place)) if in_place else 0):
+        use, change = uses[i % len(uses)], in_place[i % len(in_place)]
+        yield _found(kind, "cell", use, in_place=change)
 
 
 def changes_at(place):

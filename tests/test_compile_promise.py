@@ -2,6 +2,7 @@
 among the constants that it tells. Never anything else in silence."""
 
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import io
@@ -74,8 +75,11 @@ def test_random_programs_with_surroundings(first, tmp_path):
 
 def test_the_generator_reaches_every_outcome(tmp_path):
     """Else the test above would hold for a generator that writes nothing of interest."""
-    outcomes = {check_program(*random_program(seed), tmp_path, f"seed {seed}") for seed in range(60)}
-    assert {"equal", "refused", "named"} <= outcomes
+    missing, seed = {"equal", "refused", "named"}, 0
+    while missing:
+        missing.discard(check_program(*random_program(seed), tmp_path, f"seed {seed}"))
+        seed += 1
+        assert seed < 100, f"{missing} did not come"
 
 
 def test_a_program_that_is_wrong_is_found_and_made_small(tmp_path):
@@ -752,19 +756,13 @@ def test_without_a_comparison_it_is_for_those_who_know():
 
 def test_always_compares_each_call():
     """A change that nobody can see coming, long after the first calls."""
-    secret = {"value": 1.0}
-    hidden = _hiding(secret)
-    always = compile(lambda x: x * hidden(), check="always")
+    secret = ctypes.c_double(1.0)  # where no one looks
+    always = compile(lambda x: x * secret.value, check="always")
     for k in range(10):
         assert always(float(k)) == k
-    secret["value"] = 2.0
+    secret.value = 2.0
     with contextlib.suppress(CaptureError):
         assert always(3.0) == 6.0
-
-
-def _hiding(secret):
-    """A function that reads something where no one looks: behind a slot of a C object."""
-    return functools.partial(next, iter(lambda: secret["value"], None))
 
 
 @pytest.mark.parametrize("check", [-1, 1.5, "never", None, True])
@@ -1384,7 +1382,7 @@ def test_a_forked_child_compiles(start):
 @pytest.mark.parametrize("options", [{}, {"check": 0}, {"reuse": True}])
 def test_inputs_are_never_changed_and_results_never_shared(options):
     rng = np.random.default_rng(11)
-    for _ in range(60):
+    for _ in range(25):
         steps = [
             (str(rng.choice(["unary", "binary", "shaped"])), *map(int, rng.integers(0, 100, 3)))
             for _ in range(rng.integers(3, 10))
@@ -1458,7 +1456,7 @@ class Interrupted:
 
 
 def training():
-    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4), nn.Dropout(0.5, rng=1), nn.Linear(4, 2, rng=2))
+    model = nn.Sequential(nn.Linear(3, 2, rng=0), nn.BatchNorm1d(2), nn.Dropout(0.5, rng=1))
     optimizer = optim.Adam(model.parameters(), lr=0.01)
 
     def step(x):
