@@ -56,7 +56,9 @@ def check_call(frame: FrameType, function: Any) -> None:
     if owner is None or type(owner).__name__ == "module":
         module = function.__module__
         acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
-        acts = (acts and name not in _HARMLESS) or (module, name) in _ASKING
+        acts = acts and name not in _HARMLESS
+        if (module, name) in _ASKING:
+            acts = is_user_module(frame.f_globals.get("__name__", ""))
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:

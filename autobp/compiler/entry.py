@@ -252,6 +252,13 @@ class _Arguments:
             value = v.value
             if v.kind == "optimizer":
                 self.take_optimizer(value)
+            elif (v.kind == "opaque" and hasattr(type(value), "__setitem__")) or (
+                v.live and isinstance(value, np.ndarray) and type(value) not in _ARRAYS
+            ):
+                raise CaptureError(
+                    f"compile cannot capture {v.name}, a {type(value).__name__}: a change of what it holds"
+                    " would not be seen; hold an ndarray, a list or a dict instead"
+                )
             elif isinstance(value, Tensor):
                 if not differentiated(value) and value not in self.tensors:
                     self.tensor(value, self.known(value), value.name or "tensor")
@@ -273,6 +280,7 @@ class _Arguments:
 
 
 _WRITABLE = ("entry", "attribute")
+_ARRAYS = (np.ndarray, np.memmap)
 
 
 def _same_array(x: Any, before: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import collections
+import contextlib
 import contextvars
 import copy
 import dis
@@ -88,7 +89,7 @@ class FreeVariable:
 
     kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
     # "class" attribute, "defaults" of a function, one "default", "context", "environment",
-    # "contents" of a nest, what is "equal" to a copy, "optimizer"
+    # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer"
     owner: Any
     key: Any
     value: Any
@@ -264,8 +265,14 @@ class _Search:
             self.visit(value.__self__, name.rpartition(".")[0] or "self", where, live)
         elif is_kind(value, types.FunctionType):
             self.function(value, name, live)
+        elif is_kind(value, types.BuiltinFunctionType):  # perhaps a method, of a dict for example
+            if not is_kind(value.__self__, types.ModuleType | type):
+                self.visit(value.__self__, f"{name}.__self__", where, live)
         elif is_kind(value, weakref.ref):
             self.visit(value(), f"{name}()", where, live)
+        elif is_kind(value, weakref.ProxyTypes):
+            with contextlib.suppress(ReferenceError, AttributeError):
+                self.visit(value.__init__.__self__, name, where, live)
         elif is_kind(value, _NESTS):
             self.contents(value, name, where, live)
             if type(value).__module__ not in ("builtins", "collections"):
@@ -273,6 +280,8 @@ class _Search:
         elif is_kind(value, contextvars.ContextVar):
             found = value.get(GONE)
             self.found("context", value, "set", found, f"{name}.get()", where, False)
+            with contextlib.suppress(LookupError):
+                self.visit(value.get(), f"{name}.get()", where, False)
         elif is_kind(value, types.ModuleType | type):
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
@@ -289,20 +298,26 @@ class _Search:
             self.equal(value, name, where)
 
     def equal(self, value: Any, name: str, where: str) -> None:
-        """Of a live object that is not looked into, it is checked whether it equals a copy."""
+        """Of a live object that is not looked into, it is checked whether it equals a copy. What can
+        be a key of a dict by its value never changes; what else there is, is listed."""
+        kind = type(value)
+        if kind.__hash__ is not None and kind.__hash__ is not object.__hash__:
+            return
         try:
             before = copy.deepcopy(value)
-            if type(value).__eq__ is not object.__eq__ and value == before:
+            if kind.__eq__ is not object.__eq__ and value == before:
                 v = FreeVariable("equal", value, None, before, name, where, True)
                 self.variables.append(v)
+                return
         except Exception:
-            return
+            pass
+        self.variables.append(FreeVariable("opaque", value, None, value, name, where, False))
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────────
 
     def function(self, f: types.FunctionType, name: str, live: bool) -> None:
         who = f.__qualname__.rpartition("<locals>.")[2]
-        mine = is_user_code(f)
+        mine = _root(str(f.__globals__.get("__name__"))) not in ("autobp", "numpy") or is_user_code(f)
         for key, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
             try:
                 value = cell.cell_contents
@@ -313,7 +328,7 @@ class _Search:
                     self.visit(x, getattr(x, "__qualname__", key), "", False)
             elif key != "__class__":
                 self.found("cell", cell, key, value, key, f"closure of {who}", live=False)
-        if not mine:
+        if not is_user_code(f):
             return
         self.code(f.__code__, f.__globals__)
         code = FreeVariable("attribute", f, "__code__", f.__code__, f"{who}.__code__", "")
@@ -515,7 +530,7 @@ def tests_of(
     tests: list[str] = []
     together: dict[int, tuple[Any, dict[str, Any]]] = {}
     for v in variables:
-        if not v.checked or v.kind == "optimizer" or (id(v.owner), v.key) in skipped:
+        if not v.checked or v.kind in ("optimizer", "opaque") or (id(v.owner), v.key) in skipped:
             continue
         if v.kind == "contents":
             tests += _contents_tests(v, skipped, known)
@@ -642,8 +657,11 @@ def _is_of_a_trace(value: Any) -> bool:
 def is_user_code(f: Any) -> bool:
     """Whether a function, a class or a module is the user's: neither Python's own, nor of an
     installed package, nor ours. What those keep for themselves is theirs."""
-    name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
-    return is_user_module(name or "")
+    if isinstance(f, types.FunctionType):  # whose __module__ may be that of what it wraps
+        name = f.__globals__.get("__name__")
+    else:
+        name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
+    return is_user_module(name if isinstance(name, str) else "")
 
 
 @functools.lru_cache(1024)
@@ -669,7 +687,7 @@ def _is_demo(name: str) -> bool:
 
 
 def _is_ours(kind: type) -> bool:
-    return _root(kind.__module__ or "") in ("autobp", "numpy")
+    return _root(str(kind.__module__)) in ("autobp", "numpy")
 
 
 def _is_module(kind: type) -> bool:
