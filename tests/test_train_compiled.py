@@ -19,6 +19,7 @@ HELD = moons(40, seed=5)
 def short(monkeypatch):
     """Programs are written early, so that short trainings have some."""
     monkeypatch.setattr(steps, "UNCOMPILED", 3)
+    monkeypatch.setattr(steps, "FEWEST", 3)
 
 
 @pytest.fixture
