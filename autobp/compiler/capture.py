@@ -8,12 +8,15 @@ refused with the line that asked: the program would be wrong for other values.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
 import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -21,6 +24,7 @@ import numpy as np
 
 from autobp import reverse
 from autobp.compiler.effects import check_call
+from autobp.compiler.free_variables import Executed, is_user_module
 from autobp.compiler.program import Program, Step, mapped
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.context import clock, current, user_line
@@ -124,6 +128,10 @@ class Recorder:
         self.thread = threading.get_ident()
         self.closed = False
         self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
+        self.is_too_long = False  # of single numbers there were more than `most`
+        self.codes: set[Any] = set()  # of the functions that the search for variables has found
+        self.met: dict[int, Any] = {}  # codes by their ids, that were looked at
+        self.executed: list[Executed] = []  # calls of functions that it has not found
 
     # ── what comes in ─────────────────────────────────────────────────────────────────────────────
 
@@ -153,6 +161,13 @@ class Recorder:
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────
 
+    def refuse(self, message: str) -> CaptureError:
+        """The error to raise. Whoever catches it, no program will come of this recording."""
+        error = CaptureError(message)
+        if self.spoilt is None and not self.is_elsewhere:
+            self.spoilt = error
+        return error
+
     def call(
         self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]
     ) -> Any:
@@ -161,10 +176,14 @@ class Recorder:
         if self.is_elsewhere:
             return self.meanwhile(function, args, params)
         if self.closed or any(c.recorder is not self for c in _captured((args, params))):
-            raise CaptureError(
+            raise self.refuse(
                 f"{_named(function)} at {user_line()} uses an array of a call that is over: a compiled"
                 " function must not keep its arrays anywhere but in what it returns"
             )
+        if isinstance(function, np.ufunc):
+            function = _known_ufunc(function)
+        else:
+            args, params = _with_plain_shapes(function, args, params)
         seen = list(_captured((args, params)))
         plain_args, plain_params = mapped(lambda c: c.current().now, (args, params), Captured)
         result = function(*plain_args, **plain_params)
@@ -177,12 +196,13 @@ class Recorder:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
         self.steps.append(step)
         if len(self.steps) > self.calls:
-            raise CaptureError(
+            raise self.refuse(
                 f"compile was to write {self.calls} calls at most, which are not enough"
             )
         if not step.shape:
             self.most -= 1
             if self.most < 0:
+                self.is_too_long = True
                 raise ManyNumbers
         if function is draw:
             self.kept.add(step)
@@ -235,7 +255,7 @@ class Recorder:
                 )
             return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
         if not isinstance(result, np.ndarray | np.generic | float | int):
-            raise CaptureError(
+            raise self.refuse(
                 f"{_named(function)} at {user_line()} returns a {kind.__name__}, which a program of"
                 " NumPy calls cannot go on from"
             )
@@ -275,9 +295,9 @@ class Recorder:
             return list(nest)
         if nest is None or nest is Ellipsis or nest is np._NoValue:
             return nest
-        if isinstance(nest, bool | int | float | str | np.generic | np.dtype | type):
+        if isinstance(nest, bool | int | float | complex | str | np.generic | np.dtype | type):
             return nest
-        raise CaptureError(
+        raise self.refuse(
             f"{_named(function)} at {user_line()} is given {nest!r:.60}, a {kind.__name__}, which a"
             " program of NumPy calls cannot bring along"
         )
@@ -305,7 +325,7 @@ class Recorder:
     def check_origin(self, t: Tensor) -> None:
         for origin in ancestors([t], t.level):
             if origin.is_leaf and origin.born < self.began and origin not in self.known:
-                raise CaptureError(
+                raise self.refuse(
                     f"{label(origin)} is read at {user_line()} but is not an argument of the compiled"
                     " function, which would go on using the value that it has now: pass the Tensor as"
                     " an argument"
@@ -317,8 +337,18 @@ class Recorder:
         """A profiler that sees effects before they happen, and learns what functions call their
         arrays, as they return. What an outer function calls one counts more, so the last to speak is
         heard."""
+        if event == "call":
+            code = frame.f_code
+            if id(code) not in self.met:
+                self.met[id(code)] = code
+                self._meet(frame)
+            return
         if event == "c_call":
-            check_call(frame, result)
+            try:
+                check_call(frame, result)
+            except CaptureError as error:
+                self.spoilt = self.spoilt or error
+                raise
         if event != "return":
             return
         if frame.f_code is _SWEEP and result is not None:
@@ -336,6 +366,17 @@ class Recorder:
                 step = value.step
                 if step.function is not None or step in self.unnamed:
                     step.name = name if name.isidentifier() and name != "_" else step.name
+
+    def _meet(self, frame: FrameType) -> None:
+        """A function is called for the first time: what it reads is to be known."""
+        code = frame.f_code
+        name = frame.f_globals.get("__name__", "")
+        if code in self.codes or not is_user_module(name):
+            return
+        plain = {
+            k: v for k, v in frame.f_locals.items() if not isinstance(v, Variable)
+        }
+        self.executed.append(Executed(code, frame.f_globals, plain))
 
     def program(self, returns: Any) -> Program:
         self.closed = True
@@ -371,7 +412,96 @@ def _is_steady(function: Callable[..., Any], args: Sequence[Any]) -> bool:
             or (isinstance(p, Captured) and p.dtype.kind == "b")
             for p in parts
         )
-    return not hasattr(function, "__module__") or not str(function.__module__).startswith("numpy")
+    module = str(getattr(function, "__module__", None) or "")
+    return module in ("builtins", "_operator", "autobp.compiler.capture") or (
+        module.startswith("autobp.rules.")
+    )
+
+
+#: Parameters of NumPy's functions that say which axes, how many, which way. Whole numbers that are
+#: arguments of the program are made conditions of it there.
+_SHAPING = frozenset(
+    """
+    axis axes axis1 axis2 axisa axisb axisc source destination start keepdims ddof shape newshape
+    reps repeats shift k n ndmin num decimals kth N M indices_or_sections pad_width minlength
+    correction offset mode
+    """.split()  # noqa: SIM905
+)
+
+
+def _with_plain_shapes(
+    function: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call with plain numbers for axes, shapes and the like."""
+    plain = lambda c: operator.index(c) if c.ndim == 0 and c.dtype.kind in "iu" else c
+    if any(True for _ in _captured(params)):
+        of_ufunc = isinstance(getattr(function, "__self__", None), np.ufunc)
+        params = {
+            k: mapped(plain, v, Captured) if of_ufunc or k in _SHAPING else v
+            for k, v in params.items()
+        }
+    if any(type(a) is not Captured and any(True for _ in _captured(a)) for a in args[1:]) or any(
+        type(a) is Captured and type(a.now) is int for a in args[1:]
+    ):
+        names = _parameters(function)
+        args = tuple(
+            mapped(plain, a, Captured) if i < len(names) and names[i] in _SHAPING else a
+            for i, a in enumerate(args)
+        )
+    return args, params
+
+
+@functools.lru_cache(256)
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        return ("array", "axis", "dtype", "out", "keepdims")
+    if not str(getattr(function, "__module__", "")).startswith("numpy"):
+        return ()
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+@functools.lru_cache(256)
+def _known_ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
+    """A ufunc of NumPy's; another one as a function of which nothing is known but its result."""
+    if getattr(np, ufunc.__name__, None) is ufunc:
+        return ufunc
+
+    def run(*args: Any, **params: Any) -> Any:
+        return ufunc(*args, **params)
+
+    run.__name__ = re.sub(r"\W", "_", ufunc.__name__)
+    return run
+
+
+def _split(x: Any, indices_or_sections: Any, axis: int = 0, uneven: bool = False) -> list[Any]:
+    """What np.split gives, by slices, so that what is done to a part is done to the whole."""
+    axis, parts = operator.index(axis), indices_or_sections
+    size = x.shape[axis]
+    if isinstance(parts, int | np.integer):
+        count = operator.index(parts)
+        if count <= 0:
+            raise ValueError("number sections must be larger than 0.")
+        if size % count and not uneven:
+            raise ValueError("array split does not result in an equal division")
+        sizes = [size // count + (i < size % count) for i in range(count)]
+        ends = [sum(sizes[:i]) for i in range(1, count)]
+    else:
+        ends = [operator.index(i) for i in parts]
+    before = (slice(None),) * (axis % x.ndim)
+    edges = [0, *ends, size]
+    return [x[(*before, slice(a, b))] for a, b in pairwise(edges)]
+
+
+_SPLITS: dict[Any, Callable[..., Any]] = {
+    np.split: _split,
+    np.array_split: functools.partial(_split, uneven=True),
+    np.vsplit: lambda x, parts: _split(x, parts, 0),
+    np.hsplit: lambda x, parts: _split(x, parts, 1 if x.ndim > 1 else 0),
+    np.dsplit: lambda x, parts: _split(x, parts, 2),
+}
 
 
 def _captured(nest: Any) -> Iterator[Captured]:
@@ -487,8 +617,8 @@ class Captured(Variable):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """What isinstance sees: an array is an ndarray to those who ask."""
-        return np.ndarray if type(self.now) is np.ndarray else Captured
+        """What isinstance sees: an array is an ndarray, a number a float to those who ask."""
+        return type(self.now)
 
     # ── as the engine sees it ─────────────────────────────────────────────────────────────────────
 
@@ -508,13 +638,16 @@ class Captured(Variable):
             return recorder.call(as_type, (*args, params["dtype"]), {})
         if primitive in _WHOLE:
             return recorder.call(primitive.function, args, params)
-        before = len(recorder.steps), set(recorder.kept)
+        before = len(recorder.steps), set(recorder.kept), recorder.spoilt
         try:
-            return primitive.function(*args, **params)
+            result = primitive.function(*args, **params)
+            if recorder.spoilt is before[2]:
+                return result
         except CaptureError:  # of a function that a user gave rules to: it runs as a whole
-            del recorder.steps[before[0] :]
-            recorder.kept = before[1]
-            return recorder.call(primitive.function, args, params)
+            pass
+        del recorder.steps[before[0] :]
+        recorder.kept, recorder.spoilt = before[1:]
+        return recorder.call(primitive.function, args, params)
 
     def keep(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         return self.recorder.call(function, args, {})
@@ -555,6 +688,9 @@ class Captured(Variable):
         """What `a += b` makes of a: the same object with other contents."""
         if changed is NotImplemented or type(self.now) is not np.ndarray:
             return changed
+        if self.recorder.is_elsewhere:
+            self.now[...] = changed
+            return self.now
         if self.borrowed:
             raise _refused(
                 self, f"{what} changes an argument in place", "write a = a + b, and return it"
@@ -610,7 +746,9 @@ class Captured(Variable):
         if function in _ASSIGNS or kwargs.get("out") is not None:
             raise _refused(self, f"{_named(function)} writes into an array", "use np.where")
         if function in (np.array2string, np.array_str, np.array_repr):
-            return repr(self)
+            return self._text(function)
+        if function in _SPLITS:
+            return _SPLITS[function](*args, **kwargs)
         if function is np.may_share_memory or function is np.shares_memory:
             return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
         return self.recorder.call(function, args, kwargs)
@@ -635,10 +773,9 @@ class Captured(Variable):
                 return bool(self != 0)
             self.recorder.guard(self.current().step, value)
             return value
+        asked = what if what.endswith(",") else f"{what} was asked for, as by if, while, range or math,"
         raise _refused(
-            self,
-            f"{what} was asked for, as by if, while, range or math,",
-            "choose with np.where, or keep what decides out of the compiled function",
+            self, asked, "choose with np.where, or keep what decides out of the compiled function"
         )
 
     def __bool__(self) -> bool:
@@ -664,9 +801,27 @@ class Captured(Variable):
             "use NumPy",
         )
 
+    def _text(self, text: Callable[[Any], str]) -> str:
+        now = self.current().now
+        if self.static:
+            return text(self._decides("its text", now))
+        return text(self._shown(now, "its text was asked for,", "print results"))
+
     def __format__(self, spec: str) -> str:
-        return format(
-            self._shown(self.current().now, "its text was asked for,", "print results"), spec
+        return self._text(lambda now: format(now, spec))
+
+    def __str__(self) -> str:
+        return self._text(str)
+
+    def __repr__(self) -> str:
+        return self._text(repr)
+
+    def __hash__(self) -> int:
+        now = self.current().now
+        if type(now) is np.ndarray:
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(
+            self._decides("its hash was asked for, as by `in` a set or by the key of a dict,", now)
         )
 
     def _shown(self, now: Any, what: str, way_out: str) -> Any:
@@ -716,8 +871,6 @@ class Captured(Variable):
     __lt__, __le__ = _comparison(np.less, operator.lt), _comparison(np.less_equal, operator.le)
     __gt__, __ge__ = _comparison(np.greater, operator.gt), _comparison(np.greater_equal, operator.ge)
     # fmt: on
-
-    __hash__ = object.__hash__
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -809,13 +962,10 @@ class Captured(Variable):
     conjugate = conj
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not hasattr(np.ndarray, name):
-            raise AttributeError(f"a captured array has no attribute {name!r}")
+        kind = type(self.now)
+        if name.startswith("__") or not hasattr(kind, name):
+            raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
         raise _refused(self, f".{name} is used", "use NumPy's functions")
-
-    def __repr__(self) -> str:
-        name = f"{self.step.name!r}, " if self.step.name else ""
-        return f"<captured {name}{self.dtype} of shape {self.shape}>"
 
 
 class _Draws(np.random.Generator):
@@ -830,15 +980,17 @@ class _Draws(np.random.Generator):
         if name.startswith("_"):
             return object.__getattribute__(self, name)
         recorder, handle = self._recorder, self._handle
+        if recorder.is_elsewhere or recorder.closed:
+            return getattr(handle.now, name)
         if name in ("shuffle", "spawn", "bytes", "bit_generator"):
-            raise CaptureError(
+            raise recorder.refuse(
                 f"compile cannot capture {handle.step.name}.{name} at {user_line()}; draw numbers, or a"
                 " permutation"
             )
 
         def method(*args: Any, **kwargs: Any) -> Any:
             if kwargs.get("out") is not None:
-                raise CaptureError(
+                raise recorder.refuse(
                     f"compile cannot capture {handle.step.name}.{name}(out=…) at {user_line()}: leave"
                     " out= away"
                 )
@@ -876,7 +1028,7 @@ def _refused(array: Captured, what: str, way_out: str) -> CaptureError:
     name = array.step.name
     shape = f" of shape {array.shape}" if array.shape else ""
     who = repr(name) if name else "an array" + shape if shape else "a number"
-    return CaptureError(
+    return array.recorder.refuse(
         f"compile cannot capture {who} at {user_line()}: {what} and a program that is written down once"
         f" must serve other values too; {way_out}"
     )

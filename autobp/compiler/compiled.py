@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from autobp.compiler.terms import (
-    UNLIKE,
+    SIGNATURE_ERRORS,
     CaptureError,
     Changed,
-    Premature,
     Settings,
+    StateNotReady,
+    UnforeseenError,
     differentiated,
 )
 from autobp.context import current
@@ -20,22 +22,35 @@ from autobp.tree import leaves
 
 if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
+    from autobp.compiler.free_variables import Constant
     from autobp.compiler.program import Program
 
 __all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: One thread writes at a time: meanwhile the Tensors among its arguments are not what they are.
-_WRITING = threading.RLock()
-
 MOST = 64  # programs that a function keeps; the oldest makes room
+
+#: One thread traces at a time, since two might use the same Tensors.
+_tracing = threading.RLock()
+
+
+def _unlock() -> None:
+    """In a forked child the thread that traced is gone, and with it whoever would open the lock."""
+    global _tracing
+    _tracing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 class Compiled(Generic[F]):
     """A function that `compile` made: call it like the original."""
 
     def __init__(self, function: F, settings: Settings) -> None:
+        import autobp.compiler.scalars  # noqa: F401  late: importing autobp is to be quick
+
         self.function = function
         self.settings = settings
         self.__wrapped__ = function
@@ -43,6 +58,7 @@ class Compiled(Generic[F]):
         self.__doc__ = function.__doc__
         self._entries: list[Entry] = []
         self._grown: set[str] = set()  # forms of arguments whose call made attributes or entries
+        self._compares_next = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current().anomaly:  # which is to see every operation
@@ -51,37 +67,65 @@ class Compiled(Generic[F]):
             try:
                 if not entry.fits(*args, **kwargs):
                     continue
-            except UNLIKE:
+            except SIGNATURE_ERRORS:
                 continue
             try:
-                return entry.run(*args, **kwargs)
+                if entry.checks <= 0 and not self._compares_next:
+                    return entry.run(*args, **kwargs)
+                result = entry.checked(self.function, args, kwargs, self._compares_next)
+                self._compares_next = False
+                return result
             except Changed:
                 continue
         return self._first(args, kwargs)
 
+    def compare_next(self) -> None:
+        """Let the next call run the function beside the program, and compare."""
+        self._compares_next = True
+
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compiler.scalars import written_down  # late: importing autobp is cheap
+        from autobp.compiler.scalars import written_down  # late, as above
 
         entries = self._entries
-        with _WRITING:
-            written = self._entries is entries  # else another thread wrote one meanwhile
-            if written:
+        with _tracing:
+            is_mine = self._entries is entries  # else another thread wrote one meanwhile
+            if is_mine:
                 try:
                     entry = written_down(self.function, self.__name__, args, kwargs, self.settings)
-                except Premature as premature:
-                    self._check_growth(premature.grown, args, kwargs)
+                except StateNotReady as early:
+                    self._check_growth(early.grown, args, kwargs)
                     return self.function(*args, **kwargs)
+                except UnforeseenError as error:
+                    raise self._explained(error, args, kwargs) from error.__cause__
                 self._entries = [entry, *entries[: MOST - 1]]
-        if not written:
+        if not is_mine:
             return self(*args, **kwargs)
         try:
             if entry.fits(*args, **kwargs):
-                return entry.run(*args, **kwargs)
+                if entry.checks <= 0:
+                    return entry.run(*args, **kwargs)
+                entry.checks += 1  # for this call, which has the values of the tracing
+                return entry.checked(self.function, args, kwargs)
         except Changed:  # by a nan, which is never what it was
             pass
         return self.function(*args, **kwargs)  # also if what is given away is there twice
+
+    def _explained(self, error: UnforeseenError, args: Any, kwargs: Any) -> Exception:
+        """What is to be raised where tracing failed by an exception: that of the function, if it
+        raises one by itself too."""
+        from autobp.compiler.comparison import Snapshot  # late, as above
+        from autobp.compiler.free_variables import free_variables
+
+        snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
+        try:
+            self.function(*args, **kwargs)
+        except Exception as own:
+            own.__context__ = None
+            return own
+        snapshot.restore()
+        return error
 
     def _check_growth(self, grown: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """What a call keeps may be for the next one; but not if that keeps more."""
@@ -96,12 +140,24 @@ class Compiled(Generic[F]):
             )
         self._grown.add(form)
 
-    def refresh(self) -> int:
-        """Forget the programs that bring along arrays which were changed in place since, and tell how
-        many they were."""
-        before = len(self._entries)
-        self._entries = [entry for entry in self._entries if entry.is_current]
-        return before - len(self._entries)
+    @property
+    def constants(self) -> tuple[Constant, ...]:
+        """What the programs have taken over from around the function, as it was when they were
+        written: what is neither an argument nor held by a module, an optimizer or an argument.
+
+        >>> from autobp import compile
+        >>> settings = {"scale": 2.0}
+        >>> double = compile(lambda x: settings["scale"] * x)
+        >>> double(3.0)
+        6.0
+        >>> [c.name for c in double.constants]
+        ['settings', "settings['scale']"]
+        """
+        found: dict[tuple[str, str], Constant] = {}
+        for entry in self._entries:
+            for constant in entry.found.constants() if entry.found is not None else ():
+                found.setdefault(constant[:2], constant)
+        return tuple(found.values())
 
     @property
     def programs(self) -> tuple[Program, ...]:

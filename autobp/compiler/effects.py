@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import operator
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from autobp.compiler.surroundings import Thing
+from autobp.compiler.free_variables import Found, FreeVariable, same_item, same_items
 from autobp.compiler.terms import CaptureError
 
 __all__ = [
@@ -81,33 +80,40 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
-_SMALL = 1_000_000  # elements of an array that is looked at
+_LARGE = 10_000_000  # elements of an array of which no copy is made
 
 
 class State:
-    """What the variables, arrays, lists, sets and dicts hold that a function might change."""
+    """What the variables, arrays, lists, sets and dicts hold that a function might change. `traced`
+    are the places, ids of owners and keys, whose values are arguments of the program."""
 
-    def __init__(self, around: Sequence[Thing]) -> None:
-        arrays = (thing.value for thing in around if type(thing.value) is np.ndarray)
-        self.arrays = [(a, a.copy()) for a in arrays if a.size <= _SMALL]
-        nests = {id(t.owner): t.owner for t in around if t.expression == "len(o)"}
-        self.nests = [(nest, nest.copy()) for nest in nests.values()]
-        self.variables = [t for t in around if not t.live and id(t.owner) not in nests]
-        for thing in around:
-            if hasattr(type(thing.value), "__next__"):
-                raise CaptureError(
-                    f"compile cannot capture a {type(thing.value).__name__} that gives something else each"
-                    " time: the program would repeat what it gives in this call; pass that as an argument"
-                )
+    def __init__(self, found: Found, traced: Collection[tuple[int, Any]] = ()) -> None:
+        self.arrays: dict[int, tuple[np.ndarray, Any]] = {}
+        self.nests: list[tuple[Any, Any]] = []
+        self.variables: list[FreeVariable] = []
+        for v in found.variables:
+            if v.kind == "contents":
+                self.nests.append((v.owner, v.owner.copy()))
+            elif v.kind in ("entry", "cell", "attribute", "class", "context", "defaults"):
+                if v.checked and (id(v.owner), v.key) not in traced:
+                    self.variables.append(v)
+            if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
+                self.arrays.setdefault(id(v.value), (v.value, _content(v.value)))
+        for iterator in found.iterators:
+            raise CaptureError(
+                f"compile cannot capture a {type(iterator).__name__} that gives something else each"
+                " time: the program would repeat what it gives in this call; pass that as an argument"
+            )
 
     def restore(self) -> tuple[list[str], bool]:
         """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
         was, and whether there was something new, an attribute, an entry of a dict or what was None,
         which may be what it keeps from its first call."""
         said, grown = [], False
-        for array, before in self.arrays:
-            if array.tobytes() != before.tobytes():
-                array[...] = before
+        for array, before in self.arrays.values():
+            if not _is_content(array, before):
+                if not isinstance(before, int):
+                    array[...] = before
                 said.append("an array")
         for nest, before in self.nests:
             if isinstance(nest, dict):
@@ -120,33 +126,41 @@ class State:
                         nest[key] = value
                         if value is None:
                             grown = True
-                        elif not _same(now, value):
+                        elif not same_item(now, value):
                             said.append(repr(key))
             elif isinstance(nest, set):
                 if nest != before:
                     nest.clear()
                     nest.update(before)
                     said.append("a set")
-            elif len(nest) != len(before) or not all(map(operator.is_, nest, before)):
-                if len(nest) != len(before) or not all(map(_same, nest, before)):
-                    said.append(f"a {type(nest).__name__}")
+            elif not same_items(nest, list(before)):
                 nest.clear()
                 nest.extend(before)
-        looked_up = ", ".join(
-            t.expression.replace("o", f"o[{i}]", 1) for i, t in enumerate(self.variables)
-        )
-        try:
-            found = eval(f"[{looked_up}]", {"o": [t.owner for t in self.variables]})
-        except (ValueError, AttributeError):  # a variable is gone
-            found = [None] * len(self.variables)
-        for thing, value in zip(self.variables, found, strict=True):
-            if not _same(value, thing.value):
-                name = _put_back(thing)
-                if thing.value is None:
+                said.append(f"a {type(nest).__name__}")
+        for v in self.variables:
+            now = v.read()
+            if not same_item(now, v.value):
+                v.write(v.value)
+                if v.value is None:
                     grown = True
                 else:
-                    said.append(name)
+                    said.append(v.said)
         return said, grown
+
+
+def _content(array: np.ndarray) -> Any:
+    """A copy of an array, or if it is large, a number that is another for other contents."""
+    return array.copy() if array.size <= _LARGE else hash(array.tobytes())
+
+
+def _is_content(array: np.ndarray, before: Any) -> bool:
+    if isinstance(before, int):
+        return hash(array.tobytes()) == before
+    if array.shape != before.shape or array.dtype != before.dtype:
+        return False
+    if array.dtype.hasobject:
+        return all(map(operator.is_, array.flat, before.flat))
+    return array.tobytes() == before.tobytes()
 
 
 def check_changes(changed: list[str]) -> None:
@@ -157,41 +171,20 @@ def check_changes(changed: list[str]) -> None:
         )
 
 
-def _same(value: Any, before: Any) -> bool:
-    """Whether nothing was changed. A shape that is noted in every call is the same if it is equal."""
-    if value is before or type(value) is not type(before):
-        return value is before
-    if isinstance(value, tuple):
-        return len(value) == len(before) and all(map(_same, value, before))
-    return isinstance(value, int | float | str) and value == before
-
-
-def _put_back(thing: Thing) -> str:
-    owner, value = thing.owner, thing.value
-    attribute, _, key = thing.expression.partition("get(")
-    name = ast.literal_eval(key[:-1]) if key else attribute.removeprefix("o.")
-    if isinstance(owner, dict):
-        owner[name] = value
-    else:
-        setattr(owner, name, value)
-    return "a variable" if name == "cell_contents" else repr(name)
-
-
 # ── random numbers ────────────────────────────────────────────────────────────────────────────────
 
 
 class Randomness:
     """The states of the generators of random numbers that a function might draw from."""
 
-    def __init__(self, around: Iterable[Thing], captured: Iterable[np.random.Generator]) -> None:
+    def __init__(self, found: Found, captured: Iterable[np.random.Generator]) -> None:
         state = lambda: np.random.get_state(legacy=False)
         self.captured: dict[Any, Any] = {rng: rng.bit_generator.state for rng in captured}
         self.hidden: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
             ("np.random", state, np.random.set_state),
             ("random", random.getstate, random.setstate),
         ]
-        for thing in around:
-            rng = thing.value
+        for rng in found.objects.values():
             if isinstance(rng, np.random.Generator) and rng not in self.captured:
                 bits = rng.bit_generator
                 read = lambda bits=bits: bits.state
@@ -200,6 +193,8 @@ class Randomness:
             elif isinstance(rng, np.random.RandomState):
                 read = lambda rng=rng: rng.get_state(legacy=False)
                 self.hidden.append(("a RandomState", read, rng.set_state))
+            elif isinstance(rng, random.Random):
+                self.hidden.append(("a random.Random", rng.getstate, rng.setstate))
         self.before = [read() for _, read, _ in self.hidden]
 
     def rewind(self) -> list[str]:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.capture import Captured, Recorder, draw, guarded
+from autobp.compiler.capture import Captured, ManyNumbers, Recorder, draw, guarded
+from autobp.compiler.comparison import Checked, Snapshot, check_same, moved
 from autobp.compiler.effects import (
     Randomness,
     State,
@@ -35,9 +36,25 @@ from autobp.compiler.source import (
     long_text,
     short_text,
 )
-from autobp.compiler.surroundings import Thing, surroundings
-from autobp.compiler.terms import CaptureError, Changed, Premature, Settings, differentiated
-from autobp.context import clock
+from autobp.compiler.free_variables import (
+    Executed,
+    Found,
+    FreeVariable,
+    free_variables,
+    place_of,
+    tests_of,
+)
+from autobp.compiler.stand_in import Traced, end, stand_in
+from autobp.compiler.terms import (
+    CaptureError,
+    Changed,
+    DifferenceError,
+    StateNotReady,
+    Settings,
+    UnforeseenError,
+    differentiated,
+)
+from autobp.context import clock, user_line
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -48,17 +65,21 @@ class _Arguments:
     """How the arguments of one signature are told and taken apart, as text for the check and for the
     program, while they are replaced by what is captured."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, reads_arrays: bool) -> None:
         self.recorder = recorder
+        self.reads_arrays = reads_arrays  # of modules, at each call; else they are only checked
         self.tests: list[str] = []
         self.objects: dict[str, Any] = {"ndarray": np.ndarray, "Tensor": Tensor}
         self.numbers: dict[int, str] = {id(v): k for k, v in self.objects.items()}
         self.bindings: list[tuple[Step, str]] = []  # what is within a nest, and where
         self.tensors: dict[Tensor, _Held] = {}
-        self.live: list[_Live] = []
-        self.stateful: list[Any] = []  # what has live entries
+        self.live: list[_Live] = []  # what programs change of it, in the end
+        self.live_places: list[_Live] = []  # all of it
+        self.places: dict[int, tuple[str, Any]] = {}  # of arrays that objects hold, by their ids
+        self.traced: set[tuple[int, Any]] = set()  # places that are arguments: owners' ids and keys
+        self.optimizers: list[Any] = []
         self.generators: dict[np.random.Generator, Any] = {}  # and what stands for them
-        self.replaced: list[tuple[Any, Any, Any]] = []  # owners, keys, and what was there
+        self.replaced: list[FreeVariable] = []  # which hold a generator
         self.nests: list[tuple[str, Any, dict[Any, Any]]] = []  # given, and with what in them
 
     def known(self, thing: Any) -> str:
@@ -132,17 +153,37 @@ class _Arguments:
         self.bindings.append((draws._handle.step, where))
         return draws
 
-    def held_generator(self, thing: Thing) -> None:
+    def held_generator(self, v: FreeVariable) -> None:
         """A generator that an object holds is replaced there until the end."""
-        rng = thing.value
-        draws = self.generators.get(rng) or self.generator(rng, self.known(rng), str(thing.key))
-        self.replaced.append((thing.owner, thing.key, rng))
-        thing.owner[thing.key] = draws
+        rng = v.value
+        draws = self.generators.get(rng) or self.generator(rng, self.known(rng), str(v.key))
+        self.replaced.append(v)
+        v.write(draws)
 
-    def take_live(self, stateful: Any) -> None:
+    def held_array(self, v: FreeVariable) -> None:
+        """An array that a module holds, or another live object, is read at each call."""
+        array, where = v.value, place_of(v, self.known)
+        if array.dtype.kind not in "biufc" or (id(v.owner), v.key) in self.traced:
+            return
+        if not self.reads_arrays or array.dtype.kind in "biu" or v.kind not in _WRITABLE:
+            self.tests.append(f"{self.known(_same_array)}({where}, {self.known(array.copy())})")
+            return
+        if id(array) in self.places:  # one array in two places
+            first, captured = self.places[id(array)]
+            self.tests.append(f"{where} is {first}")
+        else:
+            self.tests += self.plain(array, where)
+            captured = self.argument(array, where, str(v.key))
+            captured.borrowed = False
+            self.places[id(array)] = where, captured
+        self.traced.add((id(v.owner), v.key))
+        self.live.append(_Live(v, array, captured, captured.step))
+        v.write(captured)
+
+    def take_optimizer(self, optimizer: Any) -> None:
         """What an optimizer remembers, and its rates, are arguments too."""
-        self.stateful.append(stateful)
-        for owner, key in stateful.live_entries():
+        self.optimizers.append(optimizer)
+        for owner, key in optimizer.live_entries():
             value, where = owner[key], f"{self.known(owner)}[{key!r}]"
             if isinstance(value, np.ndarray):
                 self.tests += self.plain(value, where)
@@ -153,62 +194,67 @@ class _Arguments:
                 self.tests.append(f"type({where}) is int")
             captured = self.argument(value, where, key)
             captured.borrowed = False
-            self.live.append(_Live(owner, key, owner[key], captured, captured.step))
+            v = FreeVariable("entry", owner, key, owner[key], key, "", live=True)
+            self.live.append(_Live(v, owner[key], captured, captured.step, remembered=True))
             owner[key] = captured
 
     def put_back(self) -> bool:
         """Put back what was replaced, but for Tensors. Whether something is remembered now that was
         not there to be an argument."""
-        for owner, key, value in self.replaced:
-            owner[key] = value
+        for v in self.replaced:
+            v.write(v.value)
         for entry in self.live:
             entry.release()
-        known = {(id(entry.owner), entry.key) for entry in self.live}
-        found = [entry for stateful in self.stateful for entry in stateful.live_entries()]
+        known = {(id(entry.place.owner), entry.place.key) for entry in self.live}
+        found = [entry for optimizer in self.optimizers for entry in optimizer.live_entries()]
         new = [(owner, key) for owner, key in found if (id(owner), key) not in known]
         for owner, key in new:
             del owner[key]
         return bool(new)
 
     def tensor(self, t: Tensor, where: str, name: str) -> Tensor:
-        """A Tensor is given as it is, with its value and its gradient captured until the end."""
+        """A Tensor is given as it is, with its value and its gradient traced until the end."""
         if t in self.tensors:
             self.tests.append(f"{where} is {self.tensors[t].where}")
             return t
-        tests = [f"type({where}) is Tensor and {where}.primitive is None"]
-        tests += [f"{where}.level == {t.level}", *self.plain(t.value, f"{where}.value")]
+        if type(t) is not Tensor:
+            raise CaptureError(
+                f"compile cannot capture {name}, a {type(t).__name__}: of Tensors only those of"
+                " autobp's own class"
+            )
+        tests = [f"{where}.primitive is None and {where}.level == {t.level}"]
+        tests += self.plain(t.value, f"{where}.value")
         tests.append(f"{where}.hooks is {self.known(t.hooks)}")
-        captured = self.argument(t.value, f"{where}.value", t.name or name)
-        captured.borrowed = False
-        self.tensors[t] = _Held(t, where, t.value, t.grad, tests, captured, captured.step)
-        self.recorder.known.add(t)
-        t.value = captured
+        value = self.argument(t.value, f"{where}.value", t.name or name)
+        value.borrowed = False
+        slope = None
         if t.grad is None:
             tests.append(f"{where}.grad is None")
         else:
             tests += self.plain(t.grad, f"{where}.grad")
-            t.grad = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
-            t.grad.borrowed = False
-            self.tensors[t].slope = t.grad
+            slope = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
+            slope.borrowed = False
+        held = _Held(t, where, value, slope, tests, t.level, t.hooks)
+        self.tensors[t] = held
+        self.recorder.known.add(t)
+        held.traced = stand_in(t, value, slope)
         return t
 
-    def around(self, thing: Thing) -> None:
+    def around(self, found: Found) -> None:
         """What the function finds around it. Tensors among that are arguments too."""
-        if thing.live:
-            self.take_live(thing.value)
-            return
-        owner, value = self.known(thing.owner), thing.value
-        same = "==" if thing.expression == "len(o)" else "is"
-        test = f"{thing.expression.replace('o', owner, 1)} {same} {self.known(value)}"
-        if isinstance(value, Tensor) and not differentiated(value):
-            if value not in self.tensors:
-                self.tensor(value, self.known(value), value.name or "tensor")
-                self.tensors[value].found = True
-            self.tensors[value].tests.append(test)
-        else:
-            self.tests.append(test)
-            if type(value) is np.random.Generator and thing.key is not None:
-                self.held_generator(thing)
+        for v in found.variables:
+            value = v.value
+            if v.kind == "optimizer":
+                self.take_optimizer(value)
+            elif isinstance(value, Tensor):
+                if not differentiated(value) and value not in self.tensors:
+                    self.tensor(value, self.known(value), value.name or "tensor")
+                    self.tensors[value].found = True
+            elif type(value) is np.ndarray and v.live:
+                self.held_array(v)
+            elif type(value) is np.random.Generator and v.kind in _WRITABLE and not v.is_global:
+                self.held_generator(v)
+        self.tests += tests_of(found.variables, self.traced | found.live, self.known)
 
     def plain(self, x: Any, where: str) -> list[str]:
         """Tests of the type of a value, and of the shape and dtype of an array."""
@@ -220,54 +266,92 @@ class _Arguments:
         ]
 
 
+_WRITABLE = ("entry", "attribute")
+
+
+def _same_array(x: Any, before: np.ndarray) -> bool:
+    """Whether an array that is a part of what is compiled holds what it held."""
+    return (
+        type(x) is np.ndarray
+        and x.dtype == before.dtype
+        and x.shape == before.shape
+        and x.tobytes() == before.tobytes()
+    )
+
+
 @dataclass
 class _Held:
     """A Tensor among the arguments, and what it held when the call began."""
 
     tensor: Tensor
     where: str
-    value: Any
-    grad: Any
+    captured: Any  # its value, traced
+    slope: Any  # the gradient, traced; or None
     tests: list[str]
-    captured: Any
-    step: Step  # the argument
-    slope: Any = None  # the gradient, captured
+    level: int
+    hooks: Any
     found: bool = False  # around the function, and not handed over
+    traced: Traced | None = None
+
+    @property
+    def step(self) -> Step:
+        """The argument."""
+        return self.captured.step
 
     def release(self) -> tuple[Any, Any]:
-        """Give the Tensor its value back, and tell what it and the gradient have become; the gradient
-        is ... if it is as it was."""
-        t = self.tensor
-        value, grad = t.value, t.grad
-        t.value, t.grad = self.value, self.grad
+        """Let the Tensor be what it was, and tell what its value and its gradient have become; the
+        gradient is ... if it is as it was."""
+        assert self.traced is not None
+        value, grad = self.traced.value, self.traced.grad
+        end(self.traced)
         if grad is self.slope and (grad is None or not grad.version):
             grad = ...
         return value, grad
 
+    def changes(self) -> list[str]:
+        """What else was changed, put back."""
+        t, said = self.tensor, []
+        if t.level != self.level:
+            t.level = self.level
+            said.append(f"requires_grad of {t.name or 'a Tensor'!r}")
+        if t.hooks is not self.hooks:
+            t.hooks = self.hooks
+            said.append(f"the hooks of {t.name or 'a Tensor'!r}")
+        return said
+
 
 @dataclass
 class _Live:
-    """An entry of a dict that steps read and change: a rate, a number of steps, an average."""
+    """A place that steps read and change: a rate, a number of steps, an average, an array of a
+    module."""
 
-    owner: dict[Any, Any]
-    key: Any
+    place: FreeVariable
     value: Any
     captured: Any
     step: Step  # the argument
+    remembered: bool = False  # by an optimizer
     became: Any = None
 
     def release(self) -> None:
-        self.became, self.owner[self.key] = self.owner[self.key], self.value
+        self.became = self.place.read()
+        self.place.write(self.value)
 
     @property
     def is_changed(self) -> bool:
         return self.became is not self.captured or self.became.version > 0
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the array stays the one that it is."""
+        return type(self.value) is np.ndarray and (
+            self.remembered or self.became is self.captured
+        )
+
     def update(self, value: Any) -> None:
-        if type(self.value) is not np.ndarray:
-            self.owner[self.key] = value
-        elif value is not self.owner[self.key]:
-            self.owner[self.key][...] = value
+        if not self.in_place:
+            self.place.write(value)
+        elif value is not (array := self.place.read()):
+            array[...] = value
 
 
 def update(t: Tensor, value: Any, grad: Any) -> None:
@@ -317,70 +401,172 @@ def written_down(
     most: float = math.inf,
 ) -> Entry:
     """The program for arguments like these. Nothing is changed yet: that is what the program does."""
-    recorder = Recorder(most, settings.most)
-    arguments = _Arguments(recorder)
-    parameters = [*parameter_names(function, args, kwargs), *kwargs]
-    for i in settings.donate:
-        if not -len(parameters) <= i < len(parameters):
-            raise ValueError(
-                f"compile(donate={i}) gives away an argument that this call of {name} does not have: it has"
-                f" {len(parameters)}, counted from 0"
-            )
-    around = list(surroundings(function, (args, kwargs)))
-    profiler, collecting = sys.getprofile(), gc.isenabled()
-    state, randomness = State(around), None
-    gc.disable()  # whose callbacks would be taken for the function's doing
-    try:
-        given = [
-            arguments.take(x, parameter, parameter)
-            for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
-        ]
-        for thing in around:
-            arguments.around(thing)
-        randomness = Randomness(around, arguments.generators)
-        if profiler is None:  # there is room for one only; without it names are poorer
-            sys.setprofile(recorder.watch)
-        result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
-        returns = transformed(partial(_returned, recorder), result)
-    finally:
-        if profiler is None:
-            sys.setprofile(None)
-        if collecting:
-            gc.enable()
-        recorder.closed = True
-        ends = [(held, *held.release()) for held in arguments.tensors.values()]
-        early = arguments.put_back()
-        effects, grown = state.restore()
-        drawn = randomness.rewind() if randomness is not None else []
-    if early:
-        raise Premature(False)
-    if recorder.spoilt is not None:
-        raise recorder.spoilt
-    check_draws(drawn)
-    check_changes(effects)
-    if grown:
-        raise Premature(True)
-    arguments.check_nests()
+    executed: list[Executed] = []
+    reads_arrays = True
+    for _ in range(_ATTEMPTS):
+        found = free_variables(function, (args, kwargs), executed)
+        trace = _Trace(function, name, args, kwargs, settings, most, found, reads_arrays)
+        try:
+            entry = trace.run()
+            if not trace.unknown:
+                return entry
+        except CaptureError:
+            if not trace.unknown and not (reads_arrays and trace.arguments.places):
+                raise
+            if not trace.unknown:  # perhaps since an array of a module was used as a constant is
+                reads_arrays = False
+        executed += trace.unknown
+    raise CaptureError(
+        f"compile cannot capture {name}: each time it runs it calls functions that were not there before"
+    )
 
-    returns = _written_plainly(returns)
-    read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
-    changes = []
-    for held, value, grad in ends:
-        changed = value.version > 0 or value is not held.captured
-        used = {held.step, *([] if held.slope is None else [held.slope.step])} & read
-        if held.found and not changed and grad is ... and not used:
-            del arguments.tensors[held.tensor]  # it is there and has no part in this
-            continue
-        arguments.tests += held.tests
-        changes.append((value.step if changed else None, _returned(recorder, grad)))
-    live = [number for number in arguments.live if number.is_changed]
-    if changes or live:
-        returns = (returns, changes, [_returned(recorder, number.became) for number in live])
-    arguments.live = live
-    program = recorder.program(returns)
-    entry = Entry(program, name, parameters, arguments, result, settings)
-    entry.read = [(array, hash(before.tobytes())) for array, before in state.arrays]
-    return entry
+
+_ATTEMPTS = 5  # functions are met one after the other, each of which may lead to others
+
+
+class _Trace:
+    """One run of a function in which what it does is written down."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        settings: Settings,
+        most: float,
+        found: Found,
+        reads_arrays: bool,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.args = args
+        self.kwargs = kwargs
+        self.settings = settings
+        self.found = found
+        self.recorder = Recorder(most, settings.most)
+        self.recorder.codes = found.codes
+        self.arguments = _Arguments(self.recorder, reads_arrays)
+
+    @property
+    def unknown(self) -> list[Executed]:
+        """Calls of functions whose variables have not been looked for."""
+        return [call for call in self.recorder.executed if call.code not in self.found.codes]
+
+    def run(self) -> Entry:
+        function, name, args, kwargs = self.function, self.name, self.args, self.kwargs
+        recorder, arguments, settings, found = (
+            self.recorder, self.arguments, self.settings, self.found,
+        )  # fmt: skip
+        parameters = [*parameter_names(function, args, kwargs), *kwargs]
+        for i in settings.donate:
+            if not -len(parameters) <= i < len(parameters):
+                raise ValueError(
+                    f"compile(donate={i}) gives away an argument that this call of {name} does not have: it"
+                    f" has {len(parameters)}, counted from 0"
+                )
+        profiler, collecting = sys.getprofile(), gc.isenabled()
+        state, randomness, failure = State(found), None, None
+        gc.disable()  # whose callbacks would be taken for the function's doing
+        try:
+            given = [
+                arguments.take(x, parameter, parameter)
+                for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
+            ]
+            arguments.around(found)
+            randomness = Randomness(found, arguments.generators)
+            if profiler is None:  # there is room for one only; without it names are poorer
+                sys.setprofile(recorder.watch)
+            keywords = dict(zip(kwargs, given[len(args) :], strict=True))
+            result = function(*given[: len(args)], **keywords)
+            if profiler is None:
+                sys.setprofile(None)
+            returns = transformed(partial(_returned, recorder), result)
+        except Exception as error:
+            failure = error
+        finally:
+            if profiler is None:
+                sys.setprofile(None)
+            if collecting:
+                gc.enable()
+            recorder.closed = True
+            ends = [(held, *held.release()) for held in arguments.tensors.values()]
+            early = arguments.put_back()
+            effects, grown = state.restore()
+            effects += [said for held, _, _ in ends for said in held.changes()]
+            drawn = randomness.rewind() if randomness is not None else []
+        if recorder.is_too_long:
+            raise ManyNumbers
+        if failure is not None and not isinstance(failure, CaptureError):
+            raise self.failed(failure) from failure
+        if failure is not None or recorder.spoilt is not None:
+            raise recorder.spoilt or failure  # type: ignore[misc]
+        if early:
+            raise StateNotReady(False)
+        check_draws(drawn)
+        check_changes(effects)
+        if grown:
+            raise StateNotReady(True)
+        arguments.check_nests()
+
+        returns = _written_plainly(returns)
+        read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
+        changes = []
+        for held, value, grad in ends:
+            changed = value is not held.captured or value.version > 0
+            used = {held.step, *([] if held.slope is None else [held.slope.step])} & read
+            arguments.tests += held.tests
+            if held.found and not changed and grad is ... and not used:
+                del arguments.tensors[held.tensor]  # it is there and has no part in this
+                continue
+            changes.append((_became(recorder, value) if changed else None, _returned(recorder, grad)))
+        live = [place for place in arguments.live if place.is_changed]
+        if changes or live:
+            became = [_became(recorder, place.became) for place in live]
+            returns = (returns, changes, became)
+        arguments.live_places, arguments.live = arguments.live, live
+        program = recorder.program(returns)
+        try:
+            entry = Entry(program, name, parameters, arguments, result, settings)
+        except Exception as error:
+            raise self.failed(error) from error
+        entry.found = found
+        return entry
+
+    def failed(self, error: Exception) -> CaptureError:
+        """What is said of an exception while the function was traced that may not be the function's."""
+        if self.recorder.spoilt is not None:
+            return self.recorder.spoilt
+        return UnforeseenError(
+            f"compile cannot capture {self.name} at {_line_of(error)}: {type(error).__name__}: {error}"
+        )
+
+
+def _line_of(error: BaseException) -> str:
+    """The user's innermost line that an exception went through."""
+    found, traceback = None, error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("autobp", "numpy"):
+            found = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found or user_line()
+
+
+def _became(recorder: Recorder, value: Any) -> Any:
+    """What the program is to put where a Tensor, a module or an optimizer holds something."""
+    if isinstance(value, Captured):
+        return value.current().step
+    if isinstance(value, np.ndarray):
+        return recorder.constant(value)
+    if isinstance(value, Tensor):
+        return _returned(recorder, value)
+    if isinstance(value, float | int | np.generic):
+        return value
+    raise CaptureError(
+        f"compile cannot capture that an array is replaced by a {type(value).__name__}"
+    )
 
 
 def _written_plainly(nest: Any) -> Any:
@@ -406,7 +592,7 @@ def _returned(recorder: Recorder, y: Any) -> Any:
     return recorder.constant(y) if isinstance(y, np.ndarray) else y
 
 
-class Entry:
+class Entry(Checked):
     """A program, its text and the functions made of it, one for each call that runs at the time."""
 
     def __init__(
@@ -418,6 +604,7 @@ class Entry:
         result: Any,
         settings: Settings,
     ) -> None:
+        super().__init__(settings.check)
         given = {
             s for s, where in arguments.bindings if _within(where, parameters, settings.donate)
         }
@@ -454,14 +641,94 @@ class Entry:
         self._tensors = _finder(parameters, arguments, tensors) if tensors else None
         self._live = arguments.live
         self._changes = bool(tensors or self._live)
-        self.read: list[tuple[np.ndarray, int]] = []  # arrays around, with what they held
+        self.found: Found | None = None  # the free variables
+        self.values = _finder(parameters, arguments, [w for s, w in arguments.bindings if s in used])
+        self.settings = settings
+        self.given = [parameters[i] for i in settings.donate]
+        self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the arrays that the function finds around it hold what they held."""
-        return all(hash(array.tobytes()) == held for array, held in self.read)
+    def compared(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The result of the program, after the function has given the same. Of what both change, the
+        function's doing counts, or with `keep_program` the program's."""
+        assert self.found is not None
+        keeps_program = self.settings.keep_program
+        snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
+        own = self._copies(args, kwargs)
+
+        def by_program() -> Any:
+            with np.errstate(all="ignore"):  # what there is to warn of, the function warns of
+                result = self.run(*own[0], **own[1])
+            return result, snapshot.now()
+
+        def by_function() -> Any:
+            return function(*args, **kwargs), snapshot.now()
+
+        def again(act: Callable[[Any, Any], Any], moves_arguments: bool) -> Any:
+            """The function, or the program, on arguments that differ in the last digits."""
+            assert self.found is not None
+            after = Snapshot(self.found, (args, kwargs), all=True)
+            given = (moved(own[0]), moved(own[1])) if moves_arguments else self._copies(args, kwargs)
+            try:
+                snapshot.restore()
+                snapshot.move()
+                with np.errstate(all="ignore"):
+                    return act(*given), snapshot.now()
+            finally:
+                snapshot.restore()
+                after.restore()
+
+        def play(moves_arguments: bool) -> Any:
+            return (
+                again(lambda a, k: function(*a, **k), moves_arguments),
+                again(lambda a, k: self.run(*a, **k), moves_arguments),
+            )
+
+        first, second = (by_function, by_program) if keeps_program else (by_program, by_function)
+        failure = None
+        try:
+            one = first()
+        except Changed:
+            snapshot.restore()
+            raise
+        except Exception as error:
+            if keeps_program:  # it is the function's own
+                raise
+            failure = error
+        except BaseException:
+            snapshot.restore()
+            raise
+        snapshot.restore()
+        if failure is not None:
+            by_function()  # which raises it too
+            raise DifferenceError(
+                f"compile cannot be trusted with {self.name}: the program raises"
+                f" {type(failure).__name__}: {failure}; the function does not"
+            ) from failure
+        other = second()
+        program, function_ = (other, one) if keeps_program else (one, other)
+        try:
+            check_same(self.name, program, function_, play)
+        except DifferenceError:
+            if keeps_program:
+                snapshot.restore()
+            raise
+        return program[0]
+
+    def _copies(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The arguments, with copies of those that are given away."""
+        copy = lambda x: x.copy() if isinstance(x, np.ndarray) else x
+        places = {
+            name: transformed(copy, x) if name in self.given else x
+            for name, x in zip(self.parameters, (*args, *kwargs.values()))
+        }
+        values = list(places.values())
+        return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._owners:
+            args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         try:
             run = self._free.pop()
         except IndexError:  # the first call, or all are running in other threads
@@ -482,6 +749,15 @@ class Entry:
         values = (y for _, y in leaves(result))
         return transformed(lambda y: _like(y, next(values)), self._like)
 
+    def _apart(self, x: Any) -> Any:
+        """An argument that the program does not overwrite: of a result of its own a copy."""
+        if isinstance(x, Tensor):
+            if x.is_leaf:
+                x.value = self._apart(x.value)
+        elif isinstance(x, np.ndarray) and id(x if x.base is None else x.base) in self._owners:
+            return x.copy()
+        return x
+
     def _run_drawing(self, *args: Any, **kwargs: Any) -> Any:
         """Generators are set back if it turns out that another program is to draw the numbers."""
         generators = [rng.bit_generator for rng in self._generators(*args, **kwargs)]
@@ -500,7 +776,12 @@ class Entry:
             space[self.writer.names[step]] = step.constant
         for function, name in self.writer.helpers.items():
             space[name] = function
+        before = set(space)
         exec(self._code, space)
+        if self.settings.reuse:
+            made = (x for name, x in space.items() if name not in before)
+            arrays = [x for x in made if isinstance(x, np.ndarray)]
+            self._owners.update(id(x if x.base is None else x.base) for x in arrays)
         return space[self.name]
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
@@ -564,6 +845,7 @@ class Entry:
             constants.append(f"{name} = {text}")
         more, helpers = helper_sources(self.writer.helpers, self.name)
         parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
+        parts += constants_text(self.found)
         if helpers:
             parts.append("from __future__ import annotations")
             imports.append("")
@@ -575,6 +857,20 @@ class Entry:
         parts += helpers
         parts.append("\n".join(self._lines(True)))
         return "\n\n".join(parts) + "\n"
+
+
+def constants_text(found: Found | None) -> list[str]:
+    """A comment that lists what the program has taken over from around the function."""
+    listed = [] if found is None else found.constants()
+    if not listed:
+        return []
+    lines = [f"#   {c.name} = {_on_a_line(c.value)}  ({c.where})" for c in listed]
+    return ["\n".join(["# Constants, as they were when this was written:", *lines])]
+
+
+def _on_a_line(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _finder(
@@ -592,7 +888,7 @@ def _updated(program: Program, arguments: _Arguments) -> dict[Step, Step]:
         return {}
     _, changes, became = program.returns
     pairs = [(value, held.step) for held, (value, _) in zip(arguments.tensors.values(), changes)]
-    pairs += [(value, entry.step) for entry, value in zip(arguments.live, became)]
+    pairs += [(value, entry.step) for entry, value in zip(arguments.live, became) if entry.in_place]
     return {value: step for value, step in pairs if isinstance(value, Step)}
 
 

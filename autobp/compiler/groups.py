@@ -265,7 +265,7 @@ def _numbered(
             continue
         a, b = t.first, t.second
         if type(t.value) is not float or not primitive.diagonal:
-            moved = [np.asarray(get(x, -1)) for x in t.args]
+            moved = [np.asarray(get(x, -1) if isinstance(x, Tensor) else -1) for x in t.args]
             if any(x.dtype.kind != "i" or (x.size and x.min() < 0) for x in moved):
                 raise Ungrouped
             if primitive in (reduction.sum_, reduction.mean_) and type(t.value) is float:

@@ -414,6 +414,8 @@ def small_numbers(step: Step, rewrite: Rewrite) -> Step | None:
     """Numbers are made arrays beforehand, which NumPy would do at each call."""
     if not is_elementwise(step) or step.size > SMALL or not step.is_array:
         return None
+    if step.function is np.ldexp:  # of which the second is a whole number
+        return None
     arrays = [a for a in step.args if isinstance(a, Step) and a.is_array]
     numbers = [a for a in step.args if is_number(a)]
     dtypes = {a.dtype for a in arrays}

@@ -22,12 +22,19 @@ import numpy as np
 from autobp import reverse
 from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
+from autobp.compiler.comparison import Checked, check_same, moved
 from autobp.compiler.effects import Randomness, check_draws
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
-from autobp.compiler.surroundings import Thing, surroundings
-from autobp.compiler.terms import UNLIKE, CaptureError, Changed, Settings, differentiated
+from autobp.compiler.free_variables import Found, free_variables, tests_of
+from autobp.compiler.terms import (
+    SIGNATURE_ERRORS,
+    CaptureError,
+    Changed,
+    Settings,
+    differentiated,
+)
 from autobp.context import clock, readings
 from autobp.graph import ancestors
 from autobp.tensor import Tensor, leaf
@@ -56,37 +63,44 @@ def written_down(
                 f"compile was to write {settings.most} calls at most, and there are more single numbers"
             ) from None
     try:
-        return Numbers(function, name, args, kwargs)
+        return Numbers(function, name, args, kwargs, settings)
     except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
         return arrays.written_down(function, name, args, kwargs, settings)
 
 
-class Numbers:
+class Numbers(Checked):
     """The program for arguments of one form: how numbers are read from them, what is computed of the
     numbers, and how the results are put together."""
 
     def __init__(
-        self, function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        settings: Settings,
     ) -> None:
+        super().__init__(settings.check)
         recipe = getattr(function, "recipe", None)
         if recipe is None or recipe.derivative is not function:  # what wraps one has its attributes
             recipe = reverse.Recipe(function, function, "", ())
         where = reverse.positions(reverse.chosen_arguments(recipe.argnums), args)
         parameters = [*arrays.parameter_names(function, args, kwargs), *kwargs]
         values = [*args, *kwargs.values()]
-        around = list(surroundings(function, (args, kwargs)))
-        randomness = Randomness(around, ())
+        found = free_variables(function, (args, kwargs))
+        randomness = Randomness(found, ())
         try:
-            form = Form(parameters, values, where, around, {float, np.float64, int})
+            form = Form(parameters, values, where, found, {float, np.float64, int})
             groups, result = _recorded(recipe.function, args, kwargs, form)
         except Ungrouped:  # whole numbers may be what loops and indices need: then they are fixed
-            form = Form(parameters, values, where, around, {float, np.float64})
+            form = Form(parameters, values, where, found, {float, np.float64})
             groups, result = _recorded(recipe.function, args, kwargs, form)
         check_draws(randomness.rewind())
         if recipe.title and result is not _NUMBER:
             raise Ungrouped
 
         self.name = name if name.isidentifier() else "program"
+        self.found = found
         self.form = form
         self.keywords = list(kwargs)
         self.groups = groups
@@ -101,7 +115,7 @@ class Numbers:
             program, self.returned = reverse.grad(first), ("g", nest)
         else:
             program, self.returned = (lambda varied, held: groups(varied, held)), ("g", result)
-        self.inner = arrays.written_down(program, of_arrays, self.read(*values), {}, Settings())
+        self.inner = arrays.written_down(program, of_arrays, self.read(*values), {}, Settings(check=0))
         self.put_together = form.assembler(*self.returned)
 
     @property
@@ -119,9 +133,31 @@ class Numbers:
     def run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             numbers = self.read(*args, *[kwargs[name] for name in self.keywords])
-        except (*UNLIKE, OverflowError) as error:
+        except (*SIGNATURE_ERRORS, OverflowError) as error:
             raise Changed from error
         return self.put_together(self.inner.run(*numbers))
+
+    def values(self, *args: Any, **kwargs: Any) -> Any:
+        """All numbers among the arguments."""
+        return self.read(*args, *[kwargs[name] for name in self.keywords])
+
+    def compared(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The result of the program, after the function has given the same."""
+        with np.errstate(all="ignore"):
+            result = self.run(*args, **kwargs)
+        expected = function(*args, **kwargs)
+
+        def play(moves_arguments: bool) -> Any:
+            if not moves_arguments:
+                raise ValueError("there is nothing else to move")
+            given, named = moved(args), moved(kwargs)
+            with np.errstate(all="ignore"):
+                return (function(*given, **named), []), (self.run(*given, **named), [])
+
+        check_same(self.name, (result, []), (expected, []), play)
+        return result
 
     def text(self, whole: bool) -> str:
         form, name = self.form, self.inner.name
@@ -133,7 +169,12 @@ class Numbers:
         lines.append(f"return {form.assembled(nest, plain=True)}")
         body = "".join(f"\n    {line}" for line in lines)
         outer = f"def {self.name}({', '.join(form.parameters)}):{body}\n"
-        return self.inner.text(whole).replace(
+        text = self.inner.text(whole)
+        listed = arrays.constants_text(self.found)
+        if listed:
+            head, _, rest = text.partition("\n\n")
+            text = "\n\n".join([head, *listed, rest])
+        return text.replace(
             "import numpy", "import itertools\n\nimport numpy", 1
         ) + (f"\n\n{outer}")
 
@@ -212,7 +253,7 @@ class Form:
         parameters: Sequence[str],
         values: Sequence[Any],
         where: Sequence[int],
-        around: Sequence[Thing],
+        found: Found,
         kinds: set[type],
     ) -> None:
         self.kinds = kinds
@@ -225,16 +266,21 @@ class Form:
         self.lines: list[tuple[str, bool]] = []  # and whether it is a check only
         self.pieces: tuple[list[_Piece], ...] = ([], [])
         self.sizes = [0, 0]
-        self.found: list[tuple[int, Any]] = []  # in which array each leaf is, and where
+        self.entries: list[tuple[int, Any]] = []  # in which array each leaf is, and where
         self.tensors = False
-        for thing in around:
-            self.around(thing)
+        for v in found.variables:
+            if isinstance(v.value, Tensor) or v.kind == "optimizer":
+                raise Ungrouped
+            if isinstance(v.value, np.ndarray) and v.live:
+                raise Ungrouped
+        for test in tests_of(found.variables, set(), self.named):
+            self.check(test)
         self.order = [*where, *(i for i in range(len(values)) if i not in where)]
         for i in self.order:
             self.side = VARIED if i in where else HELD
             self.take(values[i], self.parameters[i])
         self.varied, self.size = self.sizes[VARIED], sum(self.sizes)
-        self.places = [place + self.varied if side == HELD else place for side, place in self.found]
+        self.places = [place + self.varied if side == HELD else place for side, place in self.entries]
 
     def is_number(self, x: Any) -> bool:
         return type(x) in self.kinds or (type(x) is Tensor and self.is_input(x) and not x.shape)
@@ -256,19 +302,13 @@ class Form:
         return self.named(thing)
 
     def named(self, thing: Any) -> str:
+        """A name for an object."""
         name = f"k{len(self.objects)}_"
         self.objects[name] = thing
         return name
 
     def check(self, test: str) -> None:
         self.lines.append((f"if not ({test}): raise Changed", True))
-
-    def around(self, thing: Thing) -> None:
-        if isinstance(thing.value, Tensor) or thing.live:
-            raise Ungrouped
-        owner, value = self.named(thing.owner), self.named(thing.value)
-        same = "==" if thing.expression == "len(o)" else "is"
-        self.check(f"{thing.expression.replace('o', owner, 1)} {same} {value}")
 
     def take(self, x: Any, where: str) -> None:
         kind = type(x)
@@ -310,7 +350,7 @@ class Form:
 
     def numbers(self, xs: Sequence[Any], expression: str) -> None:
         start = self.sizes[self.side]
-        self.found += [(self.side, start + i) for i in range(len(xs))]
+        self.entries += [(self.side, start + i) for i in range(len(xs))]
         self.sizes[self.side] += len(xs)
         tensors = [type(x) is Tensor for x in xs]
         self.tensors |= any(tensors)
@@ -325,7 +365,7 @@ class Form:
         self.check(f"type({where}) is np.ndarray and {where}.shape == {x.shape}")
         self.check(f"{where}.dtype == {self.known(x.dtype)}")
         start, size = self.sizes[self.side], x.size
-        self.found.append((self.side, np.arange(start, start + size).reshape(x.shape)))
+        self.entries.append((self.side, np.arange(start, start + size).reshape(x.shape)))
         self.sizes[self.side] += size
         self.pieces[self.side].append(_Piece(f"{where}.ravel()", True, []))
 

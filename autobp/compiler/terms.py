@@ -9,21 +9,38 @@ from typing import Any
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
-__all__ = ["UNLIKE", "CaptureError", "Changed", "Premature", "Settings", "differentiated"]
+__all__ = [
+    "SIGNATURE_ERRORS",
+    "CaptureError",
+    "Changed",
+    "DifferenceError",
+    "StateNotReady",
+    "Settings",
+    "UnforeseenError",
+    "differentiated",
+]
 
 #: What a check of arguments of another form may raise.
-UNLIKE = (TypeError, KeyError, IndexError, ValueError, AttributeError)
+SIGNATURE_ERRORS = (TypeError, KeyError, IndexError, ValueError, AttributeError)
 
 
 class CaptureError(TypeError):
     """Something that a program of NumPy calls cannot do again."""
 
 
+class UnforeseenError(CaptureError):
+    """An exception while a function was traced, which may be the function's own or ours."""
+
+
+class DifferenceError(CaptureError):
+    """A program and its function gave different results."""
+
+
 class Changed(ValueError):
     """The program was written down for other values, shapes or dtypes than those it met."""
 
 
-class Premature(Exception):
+class StateNotReady(Exception):
     """What an optimizer remembers, or what else is kept from a first call, was only made in this one:
     the next one can be written down."""
 
@@ -36,6 +53,8 @@ class Settings:
     donate: tuple[int, ...] = ()
     reuse: bool = False
     most: float = math.inf  # calls that are written down
+    check: float = 2  # replays with new values that are compared with the function
+    keep_program: bool = False  # of what is compared, the program's results and changes count
 
 
 def differentiated(x: Any) -> bool:

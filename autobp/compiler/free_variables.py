@@ -1,0 +1,646 @@
+"""Free variables: what a function reads besides its arguments, and how a change of it is noticed.
+
+The search starts at the function and follows its code: globals, cells and defaults, the functions
+that it calls, the attributes and entries of the objects that it meets. What belongs to a module, to
+an optimizer or to an object among the arguments is live: a program reads it at each call, or checks
+it. All else is a constant of the program. It is listed, and where that is cheap it is checked too.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+import enum
+import functools
+import operator
+import os
+import random
+import sys
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autobp.primitive import Variable
+from autobp.tensor import Tensor
+from autobp.tree import leaves
+
+__all__ = [
+    "Constant",
+    "Executed",
+    "FreeVariable",
+    "Found",
+    "free_variables",
+    "is_user_module",
+    "place_of",
+    "same_item",
+    "tests_of",
+]
+
+GONE: Any = type("Gone", (), {"__repr__": lambda _: "gone", "__slots__": ()})()
+
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+_NUMBERS = (int, float, complex, np.generic)  # equal ones are the same
+_NESTS = (list, tuple, dict, set, frozenset, collections.deque)
+_FUNCTIONS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.MethodType,
+    np.ufunc,
+    type(np.sum),
+)
+#: What is compared by `==` in one go with others of its owner: of these, equal ones are the same.
+_ATOMS = (*_FUNCTIONS, types.ModuleType, type, str, bytes, type(None))
+
+#: Kinds of variables that say nothing beside those that they hold.
+_UNLISTED = ("contents", "optimizer", "defaults")
+
+MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
+
+
+class Constant(NamedTuple):
+    """Something that a program has taken over from around the function, as it was then."""
+
+    name: str  #: as one writes it: `SETTINGS['rate']`, `config.scale`
+    where: str  #: where it was found: `global of mymodule`, `closure of loss`
+    value: Any  #: the value; of what is large, a summary
+
+    def __repr__(self) -> str:
+        return f"{self.name} = {self.value!r:.60} ({self.where})"
+
+
+@dataclass(slots=True, eq=False)
+class FreeVariable:
+    """A place that a function reads: an entry of a dict, an attribute, a cell, or what a nest holds."""
+
+    kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
+    # "class" attribute, "defaults" of a function, one "default", "context", "environment",
+    # "contents" of a nest, "optimizer"
+    owner: Any
+    key: Any
+    value: Any
+    name: str
+    where: str
+    live: bool = False  # a module, an optimizer or an argument holds it
+    is_global: bool = False
+    checked: bool = True  # by a test of its own, not by that of its owner
+
+    def read(self) -> Any:
+        """What is there now."""
+        owner, key = self.owner, self.key
+        try:
+            if self.kind == "entry":
+                return owner.get(key, GONE) if isinstance(owner, dict) else owner[key]
+            if self.kind == "cell":
+                return owner.cell_contents
+            if self.kind == "class":
+                return vars(owner).get(key, GONE)
+            if self.kind == "context":
+                return owner.get(None)
+            return getattr(owner, key, GONE)
+        except (ValueError, IndexError):
+            return GONE
+
+    def write(self, value: Any) -> None:
+        """Put something there."""
+        owner, key = self.owner, self.key
+        if self.kind == "entry":
+            if value is GONE:
+                owner.pop(key, None)
+            else:
+                owner[key] = value
+        elif self.kind == "cell":
+            owner.cell_contents = value
+        elif self.kind == "context":
+            owner.set(value)
+        elif value is GONE:
+            delattr(owner, key)
+        elif self.kind == "class":
+            setattr(owner, key, value)
+        else:
+            object.__setattr__(owner, key, value)
+
+    @property
+    def said(self) -> str:
+        """What messages call it."""
+        return "a variable" if self.kind == "cell" else repr(self.key)
+
+
+class Executed(NamedTuple):
+    """A call of a user's function that was seen while it ran."""
+
+    code: types.CodeType
+    variables: dict[str, Any]  # its globals
+    locals: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Found:
+    """All that a search has found."""
+
+    variables: list[FreeVariable]
+    codes: set[types.CodeType]  # of the functions that were looked through
+    iterators: list[Any]
+    live: set[tuple[int, Any]]  # entries that steps of an optimizer change: ids of dicts, and keys
+    objects: dict[int, Any]  # that were looked into, by their ids
+
+    def constants(self) -> list[Constant]:
+        """What programs take over, for people to read."""
+        listed: dict[tuple[str, str], Constant] = {}
+        for v in self.variables:
+            if not v.live and v.kind not in _UNLISTED and not _is_imported(v):
+                constant = Constant(v.name, v.where, _summary(v.value))
+                listed.setdefault(constant[:2], constant)
+        return list(listed.values())
+
+
+def free_variables(
+    function: Callable[..., Any], args: Any = (), executed: Iterable[Executed] = ()
+) -> Found:
+    """The variables that a function, and those that it calls, read from around them. Objects among
+    its arguments, models and optimizers, are looked into as well."""
+    search = _Search()
+    search.visit(function, getattr(function, "__qualname__", "function"), "", False)
+    for path, x in leaves(args):
+        if not isinstance(x, (*_NUMBERS, *_ATOMS, *_GENERATORS, np.ndarray, Tensor)):
+            search.visit(x, f"argument{path}", "", True)
+    for call in executed:
+        search.executed(call)
+    search.run()
+    return Found(search.variables, search.codes, search.iterators, search.live, search.seen)
+
+
+class _Search:
+    def __init__(self) -> None:
+        self.variables: list[FreeVariable] = []
+        self.codes: set[types.CodeType] = set()
+        self.names: set[str] = {"forward"}  # that the code mentions
+        self.seen: dict[int, Any] = {}  # objects that were looked into, kept alive for their ids
+        self.todo: collections.deque[Callable[[], None]] = collections.deque()
+        self.spaces: dict[int, tuple[Any, str, bool]] = {}  # classes and modules: names are looked up
+        self.asked: set[tuple[int, str]] = set()
+        self.live: set[tuple[int, Any]] = set()  # entries that steps of an optimizer change
+        self.iterators: list[Any] = []
+
+    def run(self) -> None:
+        while True:
+            while self.todo:
+                self.todo.popleft()()
+            before = len(self.asked)
+            for space, path, live in list(self.spaces.values()):
+                self.look_up(space, path, live)
+            if not self.todo and len(self.asked) == before:
+                return
+
+    # ── places ────────────────────────────────────────────────────────────────────────────────────
+
+    def found(
+        self, kind: str, owner: Any, key: Any, value: Any, name: str, where: str, live: bool,
+        **how: Any,
+    ) -> None:  # fmt: skip
+        """A place, and what is to be looked into because of what it holds."""
+        if (id(owner), key) in self.live or _is_of_a_trace(value):
+            return
+        self.variables.append(
+            FreeVariable(kind, owner, key, value, name, where, live, **how)
+        )
+        self.visit(value, name, where, live)
+
+    def visit(self, value: Any, name: str, where: str, live: bool) -> None:
+        """Look into an object, once."""
+        if isinstance(value, (*_NUMBERS, str, bytes, np.ndarray, type(None))):
+            return
+        if id(value) in self.seen:
+            return
+        self.seen[id(value)] = value
+        self.todo.append(lambda: self.look(value, name, where, live))
+
+    def look(self, value: Any, name: str, where: str, live: bool) -> None:
+        if isinstance(value, Tensor):
+            for hook in value.hooks:
+                self.visit(hook.call, f"a hook of {name}", where, False)
+        elif isinstance(value, functools.partial):
+            for i, x in enumerate((value.func, *value.args)):
+                self.visit(x, f"{name}.args[{i - 1}]" if i else f"{name}.func", where, live)
+            self.contents(value.keywords, f"{name}.keywords", where, live)
+        elif isinstance(value, types.MethodType):
+            self.visit(value.__func__, name, where, live)
+            self.visit(value.__self__, name.rpartition(".")[0] or "self", where, live)
+        elif isinstance(value, types.FunctionType):
+            self.function(value, name, live)
+        elif isinstance(value, _NESTS):
+            self.contents(value, name, where, live)
+            if type(value).__module__ not in ("builtins", "collections"):
+                self.members(value, name, live)
+        elif isinstance(value, contextvars.ContextVar):
+            found = value.get(None)
+            self.found("context", value, None, found, f"{name}.get()", where, False)
+        elif isinstance(value, types.ModuleType | type):
+            self.spaces.setdefault(id(value), (value, name, live))
+        elif value is os.environ or value is os.getenv:
+            self.environment()
+        elif isinstance(value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)):
+            return
+        elif "__wrapped__" in getattr(value, "__dict__", ()):  # a compiled function, one that caches
+            self.visit(value.__wrapped__, name, where, live)
+        elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
+            self.iterators.append(value)
+        else:
+            self.members(value, name, live)
+
+    # ── functions ─────────────────────────────────────────────────────────────────────────────────
+
+    def function(self, f: types.FunctionType, name: str, live: bool) -> None:
+        who = f.__qualname__.rpartition("<locals>.")[2]
+        mine = is_user_code(f)
+        for key, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+            if not mine:
+                self.visit(value, getattr(value, "__qualname__", key), "", False)
+            elif key != "__class__":
+                self.found("cell", cell, key, value, key, f"closure of {who}", live=False)
+        if not mine:
+            return
+        self.code(f.__code__, f.__globals__)
+        names = f.__code__.co_varnames
+        if f.__defaults__:
+            first = f.__code__.co_argcount - len(f.__defaults__)
+            for i, value in enumerate(f.__defaults__):
+                self.default(f, "__defaults__", names[first + i], value, who)
+        for key, value in (f.__kwdefaults__ or {}).items():
+            self.default(f, "__kwdefaults__", key, value, who)
+        if f.__dict__:
+            self.contents(f.__dict__, who, f"attribute of {who}", False, attributes=True)
+
+    def default(self, f: Any, which: str, name: str, value: Any, who: str) -> None:
+        place = f"default of {who}"
+        defaults = getattr(f, which)
+        if (id(f), which) not in self.asked:
+            self.asked.add((id(f), which))
+            v = FreeVariable("defaults", f, which, defaults, f"{who}.{which}", place)
+            self.variables.append(v)
+            if isinstance(defaults, dict):
+                self.contents(defaults, f"{who}.{which}", place, False)
+        self.variables.append(
+            FreeVariable("default", f, name, value, name, place, checked=False)
+        )
+        self.visit(value, name, place, False)
+
+    def code(self, code: types.CodeType, variables: dict[str, Any]) -> None:
+        names: list[str] = []
+        codes = [code]
+        while codes:
+            inner = codes.pop()
+            self.codes.add(inner)
+            codes += [c for c in inner.co_consts if isinstance(c, types.CodeType)]
+            names += inner.co_names
+        self.names.update(names)
+        module = variables.get("__name__", "?")
+        for name in dict.fromkeys(names):
+            if name in variables and (id(variables), name) not in self.asked:
+                self.asked.add((id(variables), name))
+                where = f"global of {module}"
+                value = variables[name]
+                self.found("entry", variables, name, value, name, where, False, is_global=True)
+        if variables.get("os") is os and {"environ", "getenv"} & set(names):
+            self.environment()
+
+    def executed(self, call: Executed) -> None:
+        """A function that was met while another ran, and that no search had found."""
+        self.code(call.code, call.variables)
+        for name, value in call.locals.items():
+            if not isinstance(value, _NESTS):
+                self.visit(value, name, f"argument of {call.code.co_name}", False)
+
+    def environment(self) -> None:
+        if (0, "environ") not in self.asked:
+            self.asked.add((0, "environ"))
+            data = os.environ._data  # type: ignore[attr-defined]
+            v = FreeVariable("environment", data, None, dict(data), "os.environ", "environment")
+            self.variables.append(v)
+
+    # ── objects ───────────────────────────────────────────────────────────────────────────────────
+
+    def members(self, x: Any, name: str, live: bool) -> None:
+        """The attributes of an object, and the methods of its class that may be called."""
+        kind = type(x)
+        if not _has_attributes(x) or not (_is_open(kind) or is_user_code(kind)):
+            return
+        optimizes = hasattr(kind, "live_entries")
+        live = live or optimizes or _is_module(kind)
+        if optimizes:
+            self.live |= {(id(owner), key) for owner, key in x.live_entries()}
+            self.variables.append(FreeVariable("optimizer", x, None, x, name, "", True))
+        if hasattr(x, "__dict__"):
+            hidden = ("_scratch",) if optimizes else ()
+            self.contents(
+                vars(x), name, f"attribute of {name}", live, attributes=True, hidden=hidden
+            )
+        for slot in _slots(kind):
+            if hasattr(x, slot):
+                value = getattr(x, slot)
+                where = f"attribute of {name}"
+                self.found("attribute", x, slot, value, f"{name}.{slot}", where, live)
+        if kind.__module__ != "types":
+            self.spaces.setdefault(id(kind), (kind, kind.__name__, False))
+
+    def contents(
+        self, nest: Any, name: str, where: str, live: bool, attributes: bool = False,
+        hidden: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        """What a list, a dict, a set holds, or an object in its dict of attributes."""
+        mutable = not isinstance(nest, tuple | frozenset)
+        few = len(nest) <= MANY
+        if mutable and (few or live):
+            v = FreeVariable("contents", nest, None, _snapshot(nest), name, where, live)
+            self.variables.append(v)
+        if isinstance(nest, dict):
+            for key, value in list(nest.items()) if few or live else ():
+                if key in hidden:
+                    continue
+                inner = f"{name}.{key}" if attributes else f"{name}[{_key_text(key)}]"
+                place = where if attributes else f"entry of {name}"
+                if isinstance(key, str | int | float | bool | tuple | enum.Enum | type(None)):
+                    self.found("entry", nest, key, value, inner, place, live, checked=False)
+                else:
+                    self.visit(value, inner, place, live)
+        elif isinstance(nest, set | frozenset):
+            for value in list(nest) if few or live else ():
+                inner = f"an element of {name}"
+                self.found("fixed", nest, None, value, inner, where, live, checked=False)
+        else:
+            writable = isinstance(nest, list | collections.deque)
+            for i, value in enumerate(list(nest)) if few or live else ():
+                inner, place = f"{name}[{i}]", f"entry of {name}"
+                kind = "entry" if writable else "fixed"
+                self.found(kind, nest, i, value, inner, place, live, checked=False)
+
+    def look_up(self, space: Any, path: str, live: bool) -> None:
+        """Names that the code mentions, in a class or a module of the user's."""
+        if isinstance(space, types.ModuleType):
+            ours = _root(space.__name__) in ("numpy", "autobp") and not _is_demo(space.__name__)
+            if ours or space is os:
+                return
+            theirs = not is_user_code(space)
+            for name in self.names & vars(space).keys():
+                value = vars(space)[name]
+                if theirs and isinstance(value, (*_FUNCTIONS, types.ModuleType, type, *_NUMBERS)):
+                    continue
+                if self.is_new(space, name):
+                    where = f"global of {space.__name__}"
+                    full = f"{path}.{name}"
+                    self.found("entry", vars(space), name, value, full, where, live, is_global=True)
+            return
+        for kind in space.__mro__:
+            if not is_user_code(kind):
+                continue
+            for name, value in list(vars(kind).items()):
+                called = name[:2] == "__" and isinstance(value, types.FunctionType)
+                if name not in self.names and not called:
+                    continue
+                if name in ("__class__", "__dict__", "__doc__", "__module__", "__qualname__"):
+                    continue
+                if called and value.__code__.co_filename == "<string>":
+                    continue  # what a dataclass has
+                if self.is_new(kind, name):
+                    inner = getattr(value, "fget", getattr(value, "__func__", value))
+                    full, where = f"{kind.__name__}.{name}", f"attribute of class {kind.__name__}"
+                    self.found("class", kind, name, value, full, where, False)
+                    if inner is not value and inner is not None:
+                        self.visit(inner, full, where, False)
+
+    def is_new(self, space: Any, name: str) -> bool:
+        new = (id(space), name) not in self.asked and not (
+            isinstance(space, types.ModuleType) and (id(vars(space)), name) in self.asked
+        )
+        self.asked.add((id(space), name))
+        return new
+
+
+# ── tests ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tests_of(
+    variables: Sequence[FreeVariable],
+    skipped: set[tuple[int, Any]],
+    known: Callable[[Any], str],
+) -> list[str]:
+    """Expressions that are true as long as nothing has changed. `known` gives names to objects;
+    `skipped` are places, ids of owners and keys, that are read at each call."""
+    tests: list[str] = []
+    together: dict[int, tuple[Any, dict[str, Any]]] = {}
+    for v in variables:
+        if not v.checked or v.kind == "optimizer" or (id(v.owner), v.key) in skipped:
+            continue
+        if v.kind == "contents":
+            tests += _contents_tests(v, skipped, known)
+        elif v.kind == "environment":
+            tests.append(f"{known(v.owner)} == {known(v.value)}")
+        elif v.kind == "entry" and type(v.key) is str and isinstance(v.value, _ATOMS):
+            together.setdefault(id(v.owner), (v.owner, {}))[1][v.key] = v.value
+        else:
+            tests.append(_test(place_of(v, known), v.value, known))
+    tests += [_atoms_test(owner, atoms, known) for owner, atoms in together.values()]
+    return tests
+
+
+def _test(place: str, value: Any, known: Callable[[Any], str]) -> str:
+    if isinstance(value, (*_NUMBERS, tuple)):
+        same = known(value)
+        return f"((a_ := {place}) is {same} or {known(same_item)}(a_, {same}))"
+    return f"{place} is {known(value)}"
+
+
+def _atoms_test(owner: Any, atoms: dict[str, Any], known: Callable[[Any], str]) -> str:
+    """One test for many entries of a dict."""
+    values = tuple(atoms.values())
+    get = known(operator.itemgetter(*atoms))
+    return f"{get}({known(owner)}) == {known(values if len(values) > 1 else values[0])}"
+
+
+def place_of(v: FreeVariable, known: Callable[[Any], str]) -> str:
+    """A variable as an expression."""
+    owner = known(v.owner)
+    if v.kind == "entry":
+        key = _key(v.key, known)
+        return f"{owner}.get({key})" if isinstance(v.owner, dict) else f"{owner}[{key}]"
+    if v.kind == "cell":
+        return f"{owner}.cell_contents"
+    if v.kind == "class":
+        return f"vars({owner}).get({v.key!r})"
+    if v.kind == "context":
+        return f"{owner}.get(None)"
+    return f"{owner}.{v.key}"
+
+
+def _contents_tests(
+    v: FreeVariable, skipped: set[tuple[int, Any]], known: Callable[[Any], str]
+) -> list[str]:
+    nest, owner = v.owner, known(v.owner)
+    keys, values = v.value
+    if not isinstance(nest, dict):
+        free = [i for i in range(len(values)) if (id(nest), i) in skipped]
+        if not free:
+            return [f"{known(same_items)}({owner}, {known(values)})"]
+        rest = [i for i in range(len(values)) if i not in free]
+        tests = [_test(f"{owner}[{i}]", values[i], known) for i in rest]
+        return [f"len({owner}) == {len(values)}", *tests]
+    entries = {
+        k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped
+    }
+    if len(entries) == len(keys) > 12 and not all(isinstance(x, _ATOMS) for x in values):
+        return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
+    tests = [f"len({owner}) == {len(keys)}"]
+    atoms = {k: x for k, x in entries.items() if type(k) is str and isinstance(x, _ATOMS)}
+    for k, x in entries.items():
+        if k not in atoms:
+            tests.append(_test(f"{owner}.get({_key(k, known)})", x, known))
+    if atoms:
+        tests.append(_atoms_test(nest, atoms, known))
+    return tests
+
+
+def _key(key: Any, known: Callable[[Any], str]) -> str:
+    return repr(key) if type(key) in (str, int) else known(key)
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two numbers are the same to whatever is done with them."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.generic):
+        return bool(a.dtype == b.dtype and a.tobytes() == b.tobytes())
+    return bool(a == b) and (a != 0 or str(a) == str(b))  # 0.0 and -0.0 are two
+
+
+def same_item(a: Any, b: Any) -> bool:
+    """Whether one thing can stand for another: it is the same, or an equal number or text, or a
+    tuple of such."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, tuple):
+        return same_items(a, b)
+    return same_value(a, b) if isinstance(a, _NUMBERS) else isinstance(a, str | bytes) and a == b
+
+
+def same_items(nest: Any, values: Sequence[Any]) -> bool:
+    """Whether a list, a deque or a set holds what it held."""
+    if len(nest) != len(values):
+        return False
+    return all(map(operator.is_, nest, values)) or all(map(same_item, nest, values))
+
+
+def same_entries(nest: dict[Any, Any], keys: Sequence[Any], values: Sequence[Any]) -> bool:
+    return same_items(nest, keys) and same_items(nest.values(), values)
+
+
+def _snapshot(nest: Any) -> tuple[list[Any], list[Any]]:
+    if isinstance(nest, dict):
+        return list(nest), list(nest.values())
+    return [], list(nest)
+
+
+def _is_of_a_trace(value: Any) -> bool:
+    """Whether it was made while a function was traced, and has no part in other calls."""
+    if not isinstance(value, Variable):
+        return False
+    return not isinstance(value, Tensor) or isinstance(value.value, Variable)
+
+
+# ── what is whose ─────────────────────────────────────────────────────────────────────────────────
+
+
+def is_user_code(f: Any) -> bool:
+    """Whether a function, a class or a module is the user's: neither Python's own, nor of an
+    installed package, nor ours. What those keep for themselves is theirs."""
+    name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
+    return is_user_module(name or "")
+
+
+@functools.lru_cache(1024)
+def _is_installed(name: str, file: str) -> bool:
+    return "-packages" in file or name.partition(".")[0] in sys.stdlib_module_names - {"__main__"}
+
+
+def is_user_module(name: str) -> bool:
+    if _root(name) in ("autobp", "numpy"):
+        return _is_demo(name)
+    if name.startswith("namedtuple_"):
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return not _is_installed(name, file)
+
+
+def _root(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_demo(name: str) -> bool:
+    return name.startswith("autobp.demos.")
+
+
+def _is_ours(kind: type) -> bool:
+    return _root(kind.__module__ or "") in ("autobp", "numpy")
+
+
+def _is_module(kind: type) -> bool:
+    return any(c.__name__ == "Module" and c.__module__ == "autobp.nn.module" for c in kind.__mro__)
+
+
+def _is_open(kind: type) -> bool:
+    """Whether the attributes of an object are the user's, wherever its class comes from: those of
+    modules of ours that an installed package derives, and those of namespaces."""
+    return kind.__name__ in ("SimpleNamespace", "Namespace") or any(map(_is_ours, kind.__mro__))
+
+
+def _has_attributes(x: Any) -> bool:
+    return hasattr(x, "__dict__") or bool(_slots(type(x)))
+
+
+def _slots(kind: type) -> list[str]:
+    found: dict[str, None] = {}
+    for c in kind.__mro__:
+        slots = vars(c).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if slot[:2] != "__":
+                found[slot] = None
+    return list(found)
+
+
+def _is_imported(v: FreeVariable) -> bool:
+    """Whether a variable is but the name of something imported, and so no data."""
+    value = v.value
+    if isinstance(value, types.ModuleType):
+        return True
+    name = getattr(value, "__name__", None)
+    return isinstance(value, (*_FUNCTIONS, type)) and name == v.key and not is_user_code(value)
+
+
+def _key_text(key: Any) -> str:
+    return f"{type(key).__name__}.{key.name}" if isinstance(key, enum.Enum) else repr(key)
+
+
+def _summary(value: Any) -> Any:
+    if isinstance(value, (int, float, complex, str, bytes, type(None), np.generic)):
+        return value if not isinstance(value, str | bytes) or len(value) <= 200 else value[:200]
+    if isinstance(value, np.ndarray):
+        return value.copy() if value.size <= 100 else f"{value.dtype} of shape {value.shape}"
+    if isinstance(value, Tensor):
+        return f"Tensor of shape {value.shape}"
+    if isinstance(value, _NESTS):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, (*_FUNCTIONS, type)):
+        return getattr(value, "__name__", repr(value))
+    if isinstance(value, enum.Enum | slice | range | np.dtype):
+        return value
+    return f"{type(value).__name__} object"
