@@ -643,7 +643,7 @@ def test_another_thread_has_the_values_that_tensors_had_before_a_program_was_wri
     try:
         while not now["begun"]:
             pass
-        assert type(w.value) is not np.ndarray  # it is being written down with
+        assert type(w.value) is np.ndarray  # for this thread
         y = np.sum(np.tanh(w * 3.0) * w)
         y.backward()
         found, copied = w.grad, w.numpy()

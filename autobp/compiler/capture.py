@@ -412,6 +412,8 @@ def _is_steady(function: Callable[..., Any], args: Sequence[Any]) -> bool:
             or (isinstance(p, Captured) and p.dtype.kind == "b")
             for p in parts
         )
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        return True
     module = str(getattr(function, "__module__", None) or "")
     return module in ("builtins", "_operator", "autobp.compiler.capture") or (
         module.startswith("autobp.rules.")
@@ -803,6 +805,8 @@ class Captured(Variable):
 
     def _text(self, text: Callable[[Any], str]) -> str:
         now = self.current().now
+        if self.recorder.closed:  # it is looked at afterwards, as by a debugger
+            return text(now)
         if self.static:
             return text(self._decides("its text", now))
         return text(self._shown(now, "its text was asked for,", "print results"))

@@ -222,7 +222,7 @@ def _form(nest: Any) -> Any:
         return {key: _form(branch) for key, branch in nest.items()}
     if isinstance(nest, list | tuple):
         return type(nest).__name__, [_form(branch) for branch in nest]
-    return None if nest is None else "Tensor" if isinstance(nest, Tensor) else ...
+    return None if nest is None else ...
 
 
 def _is_number(x: Any) -> bool:

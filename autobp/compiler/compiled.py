@@ -124,7 +124,8 @@ class Compiled(Generic[F]):
         except Exception as own:
             own.__context__ = None
             return own
-        snapshot.restore()
+        finally:
+            snapshot.restore()
         return error
 
     def _check_growth(self, grown: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -234,7 +234,8 @@ class _Arguments:
             tests += self.plain(t.grad, f"{where}.grad")
             slope = self.argument(t.grad, f"{where}.grad", f"d{t.name or name}")
             slope.borrowed = False
-        held = _Held(t, where, value, slope, tests, t.level, t.hooks)
+        steps = [value.step] if slope is None else [value.step, slope.step]
+        held = _Held(t, where, value, slope, tests, t.level, t.hooks, steps)
         self.tensors[t] = held
         self.recorder.known.add(t)
         held.traced = stand_in(t, value, slope)
@@ -290,13 +291,9 @@ class _Held:
     tests: list[str]
     level: int
     hooks: Any
+    steps: list[Step]  # the arguments: the value, and the gradient if there is one
     found: bool = False  # around the function, and not handed over
     traced: Traced | None = None
-
-    @property
-    def step(self) -> Step:
-        """The argument."""
-        return self.captured.step
 
     def release(self) -> tuple[Any, Any]:
         """Let the Tensor be what it was, and tell what its value and its gradient have become; the
@@ -514,7 +511,7 @@ class _Trace:
         changes = []
         for held, value, grad in ends:
             changed = value is not held.captured or value.version > 0
-            used = {held.step, *([] if held.slope is None else [held.slope.step])} & read
+            used = read.intersection(held.steps)
             arguments.tests += held.tests
             if held.found and not changed and grad is ... and not used:
                 del arguments.tensors[held.tensor]  # it is there and has no part in this
@@ -536,7 +533,7 @@ class _Trace:
     def failed(self, error: Exception) -> CaptureError:
         """What is said of an exception while the function was traced that may not be the function's."""
         if self.recorder.spoilt is not None:
-            return self.recorder.spoilt
+            return UnforeseenError(str(self.recorder.spoilt))
         return UnforeseenError(
             f"compile cannot capture {self.name} at {_line_of(error)}: {type(error).__name__}: {error}"
         )
@@ -655,21 +652,21 @@ class Entry(Checked):
         assert self.found is not None
         keeps_program = self.settings.keep_program
         snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
-        own = self._copies(args, kwargs)
+        own = self._copies(args, kwargs)  # the program may overwrite what is given away
 
         def by_program() -> Any:
             with np.errstate(all="ignore"):  # what there is to warn of, the function warns of
-                result = self.run(*own[0], **own[1])
+                result = self.run(*args, **kwargs)
             return result, snapshot.now()
 
         def by_function() -> Any:
-            return function(*args, **kwargs), snapshot.now()
+            return function(*own[0], **own[1]), snapshot.now()
 
         def again(act: Callable[[Any, Any], Any], moves_arguments: bool) -> Any:
             """The function, or the program, on arguments that differ in the last digits."""
             assert self.found is not None
             after = Snapshot(self.found, (args, kwargs), all=True)
-            given = (moved(own[0]), moved(own[1])) if moves_arguments else self._copies(args, kwargs)
+            given = moved(own) if moves_arguments else own
             try:
                 snapshot.restore()
                 snapshot.move()
@@ -717,7 +714,7 @@ class Entry(Checked):
         return program[0]
 
     def _copies(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """The arguments, with copies of those that are given away."""
+        """The arguments, of those that are given away copies."""
         copy = lambda x: x.copy() if isinstance(x, np.ndarray) else x
         places = {
             name: transformed(copy, x) if name in self.given else x
@@ -887,7 +884,7 @@ def _updated(program: Program, arguments: _Arguments) -> dict[Step, Step]:
     if not arguments.tensors and not arguments.live:
         return {}
     _, changes, became = program.returns
-    pairs = [(value, held.step) for held, (value, _) in zip(arguments.tensors.values(), changes)]
+    pairs = [(value, held.steps[0]) for held, (value, _) in zip(arguments.tensors.values(), changes)]
     pairs += [(value, entry.step) for entry, value in zip(arguments.live, became) if entry.in_place]
     return {value: step for value, step in pairs if isinstance(value, Step)}
 

@@ -153,7 +153,7 @@ class Found:
         """What programs take over, for people to read."""
         listed: dict[tuple[str, str], Constant] = {}
         for v in self.variables:
-            if not v.live and v.kind not in _UNLISTED and not _is_imported(v):
+            if not v.live and v.kind not in _UNLISTED and not _is_named(v):
                 constant = Constant(v.name, v.where, _summary(v.value))
                 listed.setdefault(constant[:2], constant)
         return list(listed.values())
@@ -277,7 +277,7 @@ class _Search:
                 self.default(f, "__defaults__", names[first + i], value, who)
         for key, value in (f.__kwdefaults__ or {}).items():
             self.default(f, "__kwdefaults__", key, value, who)
-        if f.__dict__:
+        if f.__dict__ or any(op in f.__code__.co_names for op in (f.__name__, "setattr")):
             self.contents(f.__dict__, who, f"attribute of {who}", False, attributes=True)
 
     def default(self, f: Any, which: str, name: str, value: Any, who: str) -> None:
@@ -617,13 +617,16 @@ def _slots(kind: type) -> list[str]:
     return list(found)
 
 
-def _is_imported(v: FreeVariable) -> bool:
-    """Whether a variable is but the name of something imported, and so no data."""
-    value = v.value
-    if isinstance(value, types.ModuleType):
+def _is_named(v: FreeVariable) -> bool:
+    """Whether a variable is but the name of a module, a function or a class, or leads to what is
+    live, and so is no data."""
+    value, kind = v.value, type(v.value)
+    if isinstance(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
+        return True
+    if isinstance(value, property | staticmethod | classmethod):
         return True
     name = getattr(value, "__name__", None)
-    return isinstance(value, (*_FUNCTIONS, type)) and name == v.key and not is_user_code(value)
+    return isinstance(value, (*_FUNCTIONS, type)) and name == v.key
 
 
 def _key_text(key: Any) -> str:
