@@ -730,27 +730,33 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("compile", [None, True])
+def _a_layer_joins_at_the_hundredth_step():
+    model = network()
+    late, layers = nn.Linear(8, 8, rng=4), model._layers
+    model.spare = [late]  # its parameters are the optimizer's from the beginning
+
+    def callback(run):
+        model._layers = (*layers[:2], late, *layers[2:])
+        model._titles.insert(2, "late")
+
+    return model, None, at(7, callback)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("change", ["frozen and thawed", "used from the hundredth step on"])
-def test_parameters_that_come_and_go(change, name, compile):
-    def make():
-        if change == "frozen and thawed":
-            return _a_layer_is_frozen_and_thawed()
-        model = network()
-        late, layers = nn.Linear(8, 8, rng=4), model._layers
-        model.spare = [late]  # its parameters are the optimizer's from the beginning
-
-        def callback(run):
-            model._layers = (*layers[:2], late, *layers[2:])
-            model._titles.insert(2, "late")
-
-        return model, None, at(7, callback)
-
-    options = {"optimizer": OPTIMIZERS[name], "epochs": 9, "batch_size": 8}
-    ours = train(make, compile, **options)
-    assert ours[2].compiled.steps > 100
-    assert_alike(ours, train(make, False, **options))
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (_a_layer_is_frozen_and_thawed, {}),
+        (_a_layer_joins_at_the_hundredth_step, {"epochs": 8, "batch_size": 8}),
+    ],
+)
+def test_parameters_that_come_and_go(make, options, name):
+    options = {"optimizer": OPTIMIZERS[name], **options}
+    theirs = train(make, False, **options)
+    for compile in (None, True):
+        ours = train(make, compile, **options)
+        assert ours[2].compiled.steps > 20
+        assert_alike(ours, theirs)
 
 
 # ── comparisons ───────────────────────────────────────────────────────────────────────────────────
@@ -797,7 +803,7 @@ def test_a_difference_is_an_error_where_programs_are_asked_for(monkeypatch):
         trained_on_halves(changed_behind_its_back(monkeypatch), True, progress=False)
 
 
-@pytest.mark.parametrize("failure", [TypeError, RecursionError, MemoryError, AssertionError])
+@pytest.mark.parametrize("failure", [TypeError, MemoryError])
 @pytest.mark.parametrize("part", ["gradient", "update"])
 def test_whatever_goes_wrong_with_a_program_the_code_goes_on(monkeypatch, part, failure):
     kind = steps.Compiled

@@ -44,6 +44,7 @@ class History:
     """How a training went: one row for each epoch, and why there are no more.
 
     `history["loss"]` is a column. What an epoch is judged by, if nothing else is said, is `monitor`.
+    `history.compiled` tells which steps ran as programs.
 
     >>> from autobp.train import History
     >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
