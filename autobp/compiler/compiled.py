@@ -100,6 +100,7 @@ class Compiled(Generic[F]):
                 except UnforeseenError as error:
                     raise self._explained(error, args, kwargs) from error.__cause__
                 self._entries = [entry, *entries[: MOST - 1]]
+                self._grown.clear()
         if not is_mine:
             return self(*args, **kwargs)
         try:
@@ -128,7 +129,7 @@ class Compiled(Generic[F]):
             snapshot.restore()
         return error
 
-    def _check_growth(self, grown: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _check_growth(self, grown: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """What a call keeps may be for the next one; but not if that keeps more."""
         if not grown:
             return
@@ -136,8 +137,8 @@ class Compiled(Generic[F]):
         if form in self._grown:
             raise CaptureError(
                 f"compile cannot capture that each call of {self.__name__} adds an attribute or an entry of"
-                " a dict, which is not an argument: a program would not do it again; return the new value"
-                " instead"
+                f" a dict, which is not an argument, at {grown}: a program would not do it again; return the"
+                " new value instead"
             )
         self._grown.add(form)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import operator
 import random
+import re
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable
@@ -21,6 +23,7 @@ __all__ = [
     "check_call",
     "check_changes",
     "check_draws",
+    "line_of",
 ]
 
 # ── calls ─────────────────────────────────────────────────────────────────────────────────────────
@@ -88,64 +91,87 @@ class State:
     are the places, ids of owners and keys, whose values are arguments of the program."""
 
     def __init__(self, found: Found, traced: Collection[tuple[int, Any]] = ()) -> None:
-        self.arrays: dict[int, tuple[np.ndarray, Any]] = {}
-        self.nests: list[tuple[Any, Any]] = []
+        self.arrays: dict[int, tuple[np.ndarray, Any, str]] = {}
+        self.nests: list[tuple[Any, Any, str]] = []
         self.variables: list[FreeVariable] = []
         for v in found.variables:
             if v.kind == "contents":
-                self.nests.append((v.owner, v.owner.copy()))
+                self.nests.append((v.owner, v.owner.copy(), v.name))
             elif v.kind in ("entry", "cell", "attribute", "class", "context", "defaults"):
                 if v.checked and (id(v.owner), v.key) not in traced:
                     self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
-                self.arrays.setdefault(id(v.value), (v.value, _content(v.value)))
-        for iterator in found.iterators:
+                self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
+        self.found = found
+        for iterator, name in found.iterators:
             raise CaptureError(
                 f"compile cannot capture a {type(iterator).__name__} that gives something else each"
-                " time: the program would repeat what it gives in this call; pass that as an argument"
+                f" time, {name} at {line_of(found, name)}: the program would repeat what it gives in this"
+                " call; pass that as an argument"
             )
 
-    def restore(self) -> tuple[list[str], bool]:
+    def restore(self) -> tuple[list[str], str]:
         """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
-        was, and whether there was something new, an attribute, an entry of a dict or what was None,
-        which may be what it keeps from its first call."""
-        said, grown = [], False
-        for array, before in self.arrays.values():
+        was and where; and where there is something new, an attribute, an entry of a dict or what was
+        None, which may be what it keeps from its first call."""
+        changed: list[tuple[str, str]] = []
+        new = ""
+        for array, before, name in self.arrays.values():
             if not _is_content(array, before):
                 if not isinstance(before, int):
                     array[...] = before
-                said.append("an array")
-        for nest, before in self.nests:
+                changed.append(("an array", name))
+        for nest, before, name in self.nests:
             if isinstance(nest, dict):
                 for key in [key for key in nest if key not in before]:
                     del nest[key]
-                    grown = True
+                    new = key if isinstance(key, str) and key.isidentifier() else name
                 for key, value in before.items():
                     now = nest.get(key, nest)
                     if now is not value:  # not touched otherwise: another thread may be reading it
                         nest[key] = value
                         if value is None:
-                            grown = True
+                            new = str(key)
                         elif not same_item(now, value):
-                            said.append(repr(key))
+                            changed.append((repr(key), str(key)))
             elif isinstance(nest, set):
                 if nest != before:
                     nest.clear()
                     nest.update(before)
-                    said.append("a set")
+                    changed.append(("a set", name))
             elif not same_items(nest, list(before)):
                 nest.clear()
                 nest.extend(before)
-                said.append(f"a {type(nest).__name__}")
+                changed.append((f"a {type(nest).__name__}", name))
         for v in self.variables:
             now = v.read()
             if not same_item(now, v.value):
                 v.write(v.value)
                 if v.value is None:
-                    grown = True
+                    new = str(v.key)
                 else:
-                    said.append(v.said)
-        return said, grown
+                    changed.append((v.said, str(v.key)))
+        said = [
+            f"{what}, which is not an argument, is changed at {line_of(self.found, name, True)}"
+            for what, name in changed
+        ]
+        return said, new and line_of(self.found, new, True)
+
+
+def line_of(found: Found, name: str, stores: bool = False) -> str:
+    """The user's line where a variable is mentioned, or stored to; that where the function begins,
+    if there is none."""
+    name = re.findall(r"\w+", name)[-1] if re.search(r"\w", name) else name
+    lines: list[tuple[bool, str]] = []
+    for code in found.codes:
+        for instruction in dis.get_instructions(code):
+            if instruction.argval == name and not instruction.opname.startswith("LOAD_CONST"):
+                line = instruction.positions.lineno if instruction.positions else None
+                is_store = instruction.opname.startswith(("STORE", "DELETE"))
+                lines.append((is_store == stores, f"{code.co_filename}:{line}"))
+    if lines:
+        return max(lines, key=lambda line: line[0])[1]
+    return found.line
 
 
 def _content(array: np.ndarray) -> Any:
@@ -166,8 +192,8 @@ def _is_content(array: np.ndarray, before: Any) -> bool:
 def check_changes(changed: list[str]) -> None:
     if changed:
         raise CaptureError(
-            f"compile cannot capture that {changed[0]}, which is not an argument, is changed: a program"
-            " would not do it again; return the new value instead"
+            f"compile cannot capture that {changed[0]}: a program would not do it again; return the new"
+            " value instead"
         )
 
 
@@ -180,22 +206,25 @@ class Randomness:
     def __init__(self, found: Found, captured: Iterable[np.random.Generator]) -> None:
         state = lambda: np.random.get_state(legacy=False)
         self.captured: dict[Any, Any] = {rng: rng.bit_generator.state for rng in captured}
-        self.hidden: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
-            ("np.random", state, np.random.set_state),
-            ("random", random.getstate, random.setstate),
+        self.found = found
+        self.hidden: list[tuple[str, Callable[[], Any], Callable[[Any], Any], str]] = [
+            ("np.random", state, np.random.set_state, "random"),
+            ("random", random.getstate, random.setstate, "random"),
         ]
+        names = {id(v.value): v.name for v in found.variables}
         for rng in found.objects.values():
+            name = names.get(id(rng), "")
             if isinstance(rng, np.random.Generator) and rng not in self.captured:
                 bits = rng.bit_generator
                 read = lambda bits=bits: bits.state
                 write = lambda state, bits=bits: setattr(bits, "state", state)
-                self.hidden.append(("a generator that it did not receive", read, write))
+                self.hidden.append(("a generator that it did not receive", read, write, name))
             elif isinstance(rng, np.random.RandomState):
                 read = lambda rng=rng: rng.get_state(legacy=False)
-                self.hidden.append(("a RandomState", read, rng.set_state))
+                self.hidden.append(("a RandomState", read, rng.set_state, name))
             elif isinstance(rng, random.Random):
-                self.hidden.append(("a random.Random", rng.getstate, rng.setstate))
-        self.before = [read() for _, read, _ in self.hidden]
+                self.hidden.append(("a random.Random", rng.getstate, rng.setstate, name))
+        self.before = [read() for _, read, _, _ in self.hidden]
 
     def rewind(self) -> list[str]:
         """Set all of them back, so that whatever runs now draws the same numbers. What was drawn from
@@ -203,10 +232,10 @@ class Randomness:
         for rng, state in self.captured.items():
             rng.bit_generator.state = state
         drawn = []
-        for (source, read, write), old in zip(self.hidden, self.before, strict=True):
+        for (source, read, write, name), old in zip(self.hidden, self.before, strict=True):
             if _comparable(read()) != _comparable(old):
                 write(old)
-                drawn.append(source)
+                drawn.append(f"{source} at {line_of(self.found, name)}")
         return drawn
 
 

@@ -22,6 +22,7 @@ from autobp.compiler.effects import (
     State,
     check_changes,
     check_draws,
+    line_of,
 )
 from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
@@ -305,15 +306,16 @@ class _Held:
             grad = ...
         return value, grad
 
-    def changes(self) -> list[str]:
+    def changes(self, found: Found) -> list[str]:
         """What else was changed, put back."""
-        t, said = self.tensor, []
+        t, said, name = self.tensor, [], repr(self.tensor.name or "a Tensor")
         if t.level != self.level:
             t.level = self.level
-            said.append(f"requires_grad of {t.name or 'a Tensor'!r}")
+            where = line_of(found, "requires_grad", stores=True)
+            said.append(f"requires_grad of {name} is set at {where}")
         if t.hooks is not self.hooks:
             t.hooks = self.hooks
-            said.append(f"the hooks of {t.name or 'a Tensor'!r}")
+            said.append(f"a hook of {name} is set at {line_of(found, 'register_hook')}")
         return said
 
 
@@ -490,7 +492,7 @@ class _Trace:
             ends = [(held, *held.release()) for held in arguments.tensors.values()]
             early = arguments.put_back()
             effects, grown = state.restore()
-            effects += [said for held, _, _ in ends for said in held.changes()]
+            effects += [said for held, _, _ in ends for said in held.changes(found)]
             drawn = randomness.rewind() if randomness is not None else []
         if recorder.is_too_long:
             raise ManyNumbers
@@ -499,11 +501,11 @@ class _Trace:
         if failure is not None or recorder.spoilt is not None:
             raise recorder.spoilt or failure  # type: ignore[misc]
         if early:
-            raise StateNotReady(False)
+            raise StateNotReady("")
         check_draws(drawn)
         check_changes(effects)
         if grown:
-            raise StateNotReady(True)
+            raise StateNotReady(grown)
         arguments.check_nests()
 
         returns = _written_plainly(returns)

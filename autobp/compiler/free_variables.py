@@ -12,6 +12,7 @@ import collections
 import contextvars
 import enum
 import functools
+import inspect
 import operator
 import os
 import random
@@ -145,9 +146,10 @@ class Found:
 
     variables: list[FreeVariable]
     codes: set[types.CodeType]  # of the functions that were looked through
-    iterators: list[Any]
+    iterators: list[tuple[Any, str]]  # with their names
     live: set[tuple[int, Any]]  # entries that steps of an optimizer change: ids of dicts, and keys
     objects: dict[int, Any]  # that were looked into, by their ids
+    line: str  # where the function begins
 
     def constants(self) -> list[Constant]:
         """What programs take over, for people to read."""
@@ -172,7 +174,15 @@ def free_variables(
     for call in executed:
         search.executed(call)
     search.run()
-    return Found(search.variables, search.codes, search.iterators, search.live, search.seen)
+    return Found(search.variables, search.codes, search.iterators, search.live, search.seen, _line(function))
+
+
+def _line(function: Any) -> str:
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial | types.MethodType):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
 
 class _Search:
@@ -185,7 +195,7 @@ class _Search:
         self.spaces: dict[int, tuple[Any, str, bool]] = {}  # classes and modules: names are looked up
         self.asked: set[tuple[int, str]] = set()
         self.live: set[tuple[int, Any]] = set()  # entries that steps of an optimizer change
-        self.iterators: list[Any] = []
+        self.iterators: list[tuple[Any, str]] = []
 
     def run(self) -> None:
         while True:
@@ -249,7 +259,7 @@ class _Search:
         elif "__wrapped__" in getattr(value, "__dict__", ()):  # a compiled function, one that caches
             self.visit(value.__wrapped__, name, where, live)
         elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
-            self.iterators.append(value)
+            self.iterators.append((value, name))
         else:
             self.members(value, name, live)
 

@@ -44,8 +44,8 @@ class StateNotReady(Exception):
     """What an optimizer remembers, or what else is kept from a first call, was only made in this one:
     the next one can be written down."""
 
-    def __init__(self, grown: bool) -> None:
-        self.grown = grown  # attributes or entries of dicts are new
+    def __init__(self, grown: str) -> None:
+        self.grown = grown  # the line that made a new attribute, or a new entry of a dict
 
 
 @dataclass(frozen=True)
