@@ -39,7 +39,8 @@ def transformed(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same nest with a function applied to each leaf."""
     if isinstance(tree, dict):
         result = copy(tree)  # which keeps what a defaultdict has besides
-        result.update({key: transformed(function, branch) for key, branch in tree.items()})
+        # A Counter's own update would add.
+        dict.update(result, {key: transformed(function, branch) for key, branch in tree.items()})
         return result
     if isinstance(tree, list | tuple):
         branches = [transformed(function, branch) for branch in tree]

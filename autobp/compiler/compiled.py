@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from autobp.compiler.terms import (
     SIGNATURE_ERRORS,
@@ -121,7 +123,7 @@ class Compiled(Generic[F]):
 
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
         try:
-            self.function(*args, **kwargs)
+            contextvars.copy_context().run(self.function, *args, **kwargs)
         except Exception as own:
             own.__context__ = None
             return own
@@ -208,7 +210,13 @@ class Compiled(Generic[F]):
         return f"<compiled {self.__name__}: {n} program{'s' if n != 1 else ''}>"
 
 
-def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = False) -> Compiled[F]:
+def compile(
+    function: F,
+    *,
+    donate: int | Sequence[int] = (),
+    reuse: bool = False,
+    check: int | Literal["always"] = 2,
+) -> Compiled[F]:
     """The same function as a program of plain NumPy calls, for speed and for reading.
 
     The function runs once for each form that its arguments take (structure, shapes, dtypes), and what
@@ -261,4 +269,8 @@ def compile(function: F, *, donate: int | Sequence[int] = (), reuse: bool = Fals
     if not callable(function):
         raise TypeError(f"compile takes a function, not {type(function).__name__}")
     given = (donate,) if isinstance(donate, int) else tuple(donate)
-    return Compiled(function, Settings(given, reuse))
+    if check == "always":
+        return Compiled(function, Settings(given, reuse, check=math.inf))
+    if type(check) is not int or check < 0:
+        raise ValueError(f"compile: check is a number of calls, or 'always', not {check!r}")
+    return Compiled(function, Settings(given, reuse, check=check))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dis
 import operator
 import random
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.free_variables import Found, FreeVariable, same_item, same_items
+from autobp.compiler.free_variables import GONE, Found, FreeVariable, same_item, same_items
 from autobp.compiler.terms import CaptureError
 
 __all__ = [
@@ -110,7 +111,7 @@ class State:
                 " call; pass that as an argument"
             )
 
-    def restore(self) -> tuple[list[str], str]:
+    def restore(self, context: contextvars.Context | None = None) -> tuple[list[str], str]:
         """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
         was and where; and where there is something new, an attribute, an entry of a dict or what was
         None, which may be what it keeps from its first call."""
@@ -144,6 +145,10 @@ class State:
                 nest.extend(before)
                 changed.append((f"a {type(nest).__name__}", name))
         for v in self.variables:
+            if v.kind == "context":  # what a function sets in a context of its own is gone with it
+                if context is not None and not same_item(context.get(v.owner, GONE), v.value):
+                    changed.append(("a variable of the context", v.key))
+                continue
             now = v.read()
             if not same_item(now, v.value):
                 v.write(v.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextvars
 import gc
 import inspect
 import math
@@ -102,7 +103,7 @@ class _Arguments:
                     for k, v in x.items()
                 }
                 result = x.copy()
-                result.update(taken)
+                dict.update(result, taken)  # a Counter's own would add
                 self.nests.append((name, result, dict(result)))
                 return result
             self.tests.append(f"len({where}) == {len(x)}")
@@ -188,8 +189,8 @@ class _Arguments:
             value, where = owner[key], f"{self.known(owner)}[{key!r}]"
             if isinstance(value, np.ndarray):
                 self.tests += self.plain(value, where)
-            elif isinstance(value, float):
-                self.tests.append(f"isinstance({where}, float | int) and 0 <= {where} < 1e999")
+            elif key == "lr":
+                self.tests.append(f"type({where}) in (float, int) and 0 <= {where} < 1e999")
                 where, value = f"float({where})", float(value)
             else:
                 self.tests.append(f"type({where}) is int")
@@ -466,6 +467,7 @@ class _Trace:
                 )
         profiler, collecting = sys.getprofile(), gc.isenabled()
         state, randomness, failure = State(found), None, None
+        context = contextvars.copy_context()  # so that no variable of it stays changed
         gc.disable()  # whose callbacks would be taken for the function's doing
         try:
             given = [
@@ -477,7 +479,7 @@ class _Trace:
             if profiler is None:  # there is room for one only; without it names are poorer
                 sys.setprofile(recorder.watch)
             keywords = dict(zip(kwargs, given[len(args) :], strict=True))
-            result = function(*given[: len(args)], **keywords)
+            result = context.run(function, *given[: len(args)], **keywords)
             if profiler is None:
                 sys.setprofile(None)
             returns = transformed(partial(_returned, recorder), result)
@@ -491,7 +493,7 @@ class _Trace:
             recorder.closed = True
             ends = [(held, *held.release()) for held in arguments.tensors.values()]
             early = arguments.put_back()
-            effects, grown = state.restore()
+            effects, grown = state.restore(context)
             effects += [said for held, _, _ in ends for said in held.changes(found)]
             drawn = randomness.rewind() if randomness is not None else []
         if recorder.is_too_long:
@@ -673,7 +675,8 @@ class Entry(Checked):
                 snapshot.restore()
                 snapshot.move()
                 with np.errstate(all="ignore"):
-                    return act(*given), snapshot.now()
+                    result = contextvars.copy_context().run(act, *given)
+                    return result, snapshot.now()
             finally:
                 snapshot.restore()
                 after.restore()

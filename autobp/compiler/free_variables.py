@@ -102,7 +102,7 @@ class FreeVariable:
             if self.kind == "class":
                 return vars(owner).get(key, GONE)
             if self.kind == "context":
-                return owner.get(None)
+                return owner.get(GONE)
             return getattr(owner, key, GONE)
         except (ValueError, IndexError):
             return GONE
@@ -117,8 +117,6 @@ class FreeVariable:
                 owner[key] = value
         elif self.kind == "cell":
             owner.cell_contents = value
-        elif self.kind == "context":
-            owner.set(value)
         elif value is GONE:
             delattr(owner, key)
         elif self.kind == "class":
@@ -169,7 +167,9 @@ def free_variables(
     search = _Search()
     search.visit(function, getattr(function, "__qualname__", "function"), "", False)
     for path, x in leaves(args):
-        if not isinstance(x, (*_NUMBERS, *_ATOMS, *_GENERATORS, np.ndarray, Tensor)):
+        if isinstance(x, _GENERATORS):
+            search.seen[id(x)] = x
+        elif not isinstance(x, (*_NUMBERS, *_ATOMS, np.ndarray, Tensor)):
             search.visit(x, f"argument{path}", "", True)
     for call in executed:
         search.executed(call)
@@ -248,8 +248,8 @@ class _Search:
             if type(value).__module__ not in ("builtins", "collections"):
                 self.members(value, name, live)
         elif isinstance(value, contextvars.ContextVar):
-            found = value.get(None)
-            self.found("context", value, None, found, f"{name}.get()", where, False)
+            found = value.get(GONE)
+            self.found("context", value, "set", found, f"{name}.get()", where, False)
         elif isinstance(value, types.ModuleType | type):
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
@@ -487,7 +487,7 @@ def place_of(v: FreeVariable, known: Callable[[Any], str]) -> str:
     if v.kind == "class":
         return f"vars({owner}).get({v.key!r})"
     if v.kind == "context":
-        return f"{owner}.get(None)"
+        return f"{owner}.get({known(GONE)})"
     return f"{owner}.{v.key}"
 
 
@@ -644,6 +644,8 @@ def _key_text(key: Any) -> str:
 
 
 def _summary(value: Any) -> Any:
+    if value is GONE:
+        return "not set"
     if isinstance(value, (int, float, complex, str, bytes, type(None), np.generic)):
         return value if not isinstance(value, str | bytes) or len(value) <= 200 else value[:200]
     if isinstance(value, np.ndarray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -218,13 +219,12 @@ class Optimizer:
     def live_entries(self) -> list[tuple[dict[str, Any], str]]:
         """Where a compiled step finds, at each call, what a step reads and changes besides parameters
         and gradients: dicts, and keys of them. All else is settled when it is written down."""
-        entries = []
-        for k, group in enumerate(self.param_groups):
-            checked = self._checked(group, k)
-            if "lr" in group:
-                group["lr"] = checked["lr"]
-                entries.append((group, "lr"))
-        return entries + [(state, name) for state in self.state.values() for name in state]
+        rates = [
+            (group, "lr")
+            for group in self.param_groups
+            if type(group.get("lr")) in (float, int) and 0 <= group["lr"] < math.inf
+        ]
+        return rates + [(state, name) for state in self.state.values() for name in state]
 
     # ── for those who write an update ─────────────────────────────────────────────────────────────
 
