@@ -25,6 +25,7 @@ SOFTPLUS = nn.Softplus.forward
 def short(monkeypatch):
     """Programs are written early, so that short trainings have some."""
     monkeypatch.setattr(steps, "UNCOMPILED", 3)
+    monkeypatch.setattr(steps, "FEWEST", 3)
     yield
     nn.Softplus.forward = SOFTPLUS
 

@@ -114,7 +114,7 @@ def fit(
 
     Small models take little more than half the time as programs. By default these begin after 100
     batches of a size, counted from the last change of the model by a callback, and an epoch must have
-    4 batches; with `compile=True` they begin at the first batch. `history.compiled` tells which steps
+    6 batches; with `compile=True` they begin at the first batch. `history.compiled` tells which steps
     ran as programs, and why not all. With `compile=False` none does, as a debugger needs it.
 
     On a terminal there is a bar, elsewhere about twenty lines; with `progress=False`, and within a

@@ -29,7 +29,7 @@ Function = Callable[[Any, Any], Any]
 #: decides: the same training gives the same bits, be it resumed or not.
 UNCOMPILED = 100
 
-FEWEST = 4  # batches in an epoch: to compare one takes longer than a program saves in two or three
+FEWEST = 6  # batches in an epoch: to compare one takes as long as programs save in about so many
 MOST_PROGRAMS = 8  # written in one epoch: a model that needs more changes with the batches
 MOST_CALLS = 2000  # in a program; a longer one takes seconds to write
 
