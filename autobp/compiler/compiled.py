@@ -43,16 +43,30 @@ def _unlock() -> None:
     _tracing = threading.RLock()
 
 
+#: Held while the compiler is imported, which a fork waits for: in the child nobody would end it.
+_importing = threading.RLock()
+
+
+def _load() -> None:
+    """Import the compiler, late, since importing autobp is to be quick."""
+    with _importing:
+        import autobp.compiler.scalars  # noqa: F401
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
+    os.register_at_fork(
+        before=_importing.acquire,
+        after_in_parent=_importing.release,
+        after_in_child=_importing.release,
+    )
 
 
 class Compiled(Generic[F]):
     """A function that `compile` made: call it like the original."""
 
     def __init__(self, function: F, settings: Settings) -> None:
-        import autobp.compiler.scalars  # noqa: F401  late: importing autobp is to be quick
-
+        _load()
         self.function = function
         self.settings = settings
         self.__wrapped__ = function
@@ -88,7 +102,7 @@ class Compiled(Generic[F]):
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compiler.scalars import written_down  # late, as above
+        from autobp.compiler.scalars import written_down  # late: see _load
 
         entries = self._entries
         with _tracing:
@@ -118,7 +132,7 @@ class Compiled(Generic[F]):
     def _explained(self, error: UnforeseenError, args: Any, kwargs: Any) -> Exception:
         """What is to be raised where tracing failed by an exception: that of the function, if it
         raises one by itself too."""
-        from autobp.compiler.comparison import Snapshot  # late, as above
+        from autobp.compiler.comparison import Snapshot  # late: see _load
         from autobp.compiler.free_variables import free_variables
 
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)

@@ -36,11 +36,12 @@ _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as 
 _ACTING = ("print", "input", "breakpoint")
 _CLOCKS = ("now", "today", "utcnow")
 _QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
+_SHOWING = ("linecache", "traceback")  # which read the lines of programs, to show them
 
 
 def check_call(frame: FrameType, function: Any) -> None:
     """Refuse what is about to be called if it prints, writes, waits or asks for the time."""
-    if _package(frame) in _QUIET:
+    if _package(frame) in (*_QUIET, *_SHOWING):
         return
     owner = getattr(function, "__self__", None)
     name = function.__name__

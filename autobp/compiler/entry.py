@@ -43,6 +43,7 @@ from autobp.compiler.free_variables import (
     Found,
     FreeVariable,
     free_variables,
+    is_user_module,
     place_of,
     tests_of,
 )
@@ -517,6 +518,7 @@ class _Trace:
             changed = value is not held.captured or value.version > 0
             used = read.intersection(held.steps)
             arguments.tests += held.tests
+            arguments.tests.append(f"{held.where}.name == {held.tensor.name!r}")
             if held.found and not changed and grad is ... and not used:
                 del arguments.tensors[held.tensor]  # it is there and has no part in this
                 continue
@@ -548,8 +550,7 @@ def _line_of(error: BaseException) -> str:
     found, traceback = None, error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in ("autobp", "numpy"):
+        if is_user_module(frame.f_globals.get("__name__", "")):
             found = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return found or user_line()
@@ -654,6 +655,8 @@ class Entry(Checked):
         """The result of the program, after the function has given the same. Of what both change, the
         function's doing counts, or with `keep_program` the program's."""
         assert self.found is not None
+        if self._owners:
+            args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         keeps_program = self.settings.keep_program
         snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
         own = self._copies(args, kwargs)  # the program may overwrite what is given away

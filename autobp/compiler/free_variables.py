@@ -68,7 +68,7 @@ class Constant(NamedTuple):
     """Something that a program has taken over from around the function, as it was then."""
 
     name: str  #: as one writes it: `SETTINGS['rate']`, `config.scale`
-    where: str  #: where it was found: `global of mymodule`, `closure of loss`
+    where: str  #: where it was found: `global of module train`, `closure of loss`
     value: Any  #: the value; of what is large, a summary
 
     def __repr__(self) -> str:
@@ -167,14 +167,27 @@ def free_variables(
     search = _Search()
     search.visit(function, getattr(function, "__qualname__", "function"), "", False)
     for path, x in leaves(args):
-        if isinstance(x, _GENERATORS):
+        if is_kind(x, _GENERATORS):
             search.seen[id(x)] = x
-        elif not isinstance(x, (*_NUMBERS, *_ATOMS, np.ndarray, Tensor)):
+        elif not is_kind(x, (*_NUMBERS, *_ATOMS, np.ndarray, Tensor)):
             search.visit(x, f"argument{path}", "", True)
     for call in executed:
         search.executed(call)
     search.run()
     return Found(search.variables, search.codes, search.iterators, search.live, search.seen, _line(function))
+
+
+def is_kind(x: Any, kinds: Any) -> bool:
+    """As isinstance, but without asking the object, which may be odd."""
+    return issubclass(type(x), kinds)
+
+
+def _is_visible(x: Any) -> bool:
+    """Whether an object lets itself be looked into."""
+    try:
+        return x.__class__ is not None and hasattr(x, "__dict__") in (True, False)
+    except Exception:
+        return False
 
 
 def _line(function: Any) -> str:
@@ -223,7 +236,7 @@ class _Search:
 
     def visit(self, value: Any, name: str, where: str, live: bool) -> None:
         """Look into an object, once."""
-        if isinstance(value, (*_NUMBERS, str, bytes, np.ndarray, type(None))):
+        if is_kind(value, (*_NUMBERS, str, bytes, np.ndarray, type(None))):
             return
         if id(value) in self.seen:
             return
@@ -231,30 +244,32 @@ class _Search:
         self.todo.append(lambda: self.look(value, name, where, live))
 
     def look(self, value: Any, name: str, where: str, live: bool) -> None:
-        if isinstance(value, Tensor):
+        if is_kind(value, Tensor):
             for hook in value.hooks:
                 self.visit(hook.call, f"a hook of {name}", where, False)
-        elif isinstance(value, functools.partial):
+        elif is_kind(value, functools.partial):
             for i, x in enumerate((value.func, *value.args)):
                 self.visit(x, f"{name}.args[{i - 1}]" if i else f"{name}.func", where, live)
             self.contents(value.keywords, f"{name}.keywords", where, live)
-        elif isinstance(value, types.MethodType):
+        elif is_kind(value, types.MethodType):
             self.visit(value.__func__, name, where, live)
             self.visit(value.__self__, name.rpartition(".")[0] or "self", where, live)
-        elif isinstance(value, types.FunctionType):
+        elif is_kind(value, types.FunctionType):
             self.function(value, name, live)
-        elif isinstance(value, _NESTS):
+        elif is_kind(value, _NESTS):
             self.contents(value, name, where, live)
             if type(value).__module__ not in ("builtins", "collections"):
                 self.members(value, name, live)
-        elif isinstance(value, contextvars.ContextVar):
+        elif is_kind(value, contextvars.ContextVar):
             found = value.get(GONE)
             self.found("context", value, "set", found, f"{name}.get()", where, False)
-        elif isinstance(value, types.ModuleType | type):
+        elif is_kind(value, types.ModuleType | type):
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
             self.environment()
-        elif isinstance(value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)):
+        elif is_kind(value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)):
+            return
+        elif not _is_visible(value):
             return
         elif "__wrapped__" in getattr(value, "__dict__", ()):  # a compiled function, one that caches
             self.visit(value.__wrapped__, name, where, live)
@@ -273,8 +288,9 @@ class _Search:
                 value = cell.cell_contents
             except ValueError:  # not filled yet
                 continue
-            if not mine:
-                self.visit(value, getattr(value, "__qualname__", key), "", False)
+            if not mine:  # what the library holds is its own, but for what the user gave it
+                for _, x in leaves(value):
+                    self.visit(x, getattr(x, "__qualname__", key), "", False)
             elif key != "__class__":
                 self.found("cell", cell, key, value, key, f"closure of {who}", live=False)
         if not mine:
@@ -297,7 +313,7 @@ class _Search:
             self.asked.add((id(f), which))
             v = FreeVariable("defaults", f, which, defaults, f"{who}.{which}", place)
             self.variables.append(v)
-            if isinstance(defaults, dict):
+            if is_kind(defaults, dict):
                 self.contents(defaults, f"{who}.{which}", place, False)
         self.variables.append(
             FreeVariable("default", f, name, value, name, place, checked=False)
@@ -310,14 +326,14 @@ class _Search:
         while codes:
             inner = codes.pop()
             self.codes.add(inner)
-            codes += [c for c in inner.co_consts if isinstance(c, types.CodeType)]
+            codes += [c for c in inner.co_consts if is_kind(c, types.CodeType)]
             names += inner.co_names
         self.names.update(names)
         module = variables.get("__name__", "?")
         for name in dict.fromkeys(names):
             if name in variables and (id(variables), name) not in self.asked:
                 self.asked.add((id(variables), name))
-                where = f"global of {module}"
+                where = f"global of module {module}"
                 value = variables[name]
                 self.found("entry", variables, name, value, name, where, False, is_global=True)
         if variables.get("os") is os and {"environ", "getenv"} & set(names):
@@ -327,7 +343,7 @@ class _Search:
         """A function that was met while another ran, and that no search had found."""
         self.code(call.code, call.variables)
         for name, value in call.locals.items():
-            if not isinstance(value, _NESTS):
+            if not is_kind(value, _NESTS):
                 self.visit(value, name, f"argument of {call.code.co_name}", False)
 
     def environment(self) -> None:
@@ -367,27 +383,27 @@ class _Search:
         hidden: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         """What a list, a dict, a set holds, or an object in its dict of attributes."""
-        mutable = not isinstance(nest, tuple | frozenset)
+        mutable = not is_kind(nest, tuple | frozenset)
         few = len(nest) <= MANY
         if mutable and (few or live):
             v = FreeVariable("contents", nest, None, _snapshot(nest), name, where, live)
             self.variables.append(v)
-        if isinstance(nest, dict):
+        if is_kind(nest, dict):
             for key, value in list(nest.items()) if few or live else ():
                 if key in hidden:
                     continue
                 inner = f"{name}.{key}" if attributes else f"{name}[{_key_text(key)}]"
                 place = where if attributes else f"entry of {name}"
-                if isinstance(key, str | int | float | bool | tuple | enum.Enum | type(None)):
+                if is_kind(key, str | int | float | bool | tuple | enum.Enum | type(None)):
                     self.found("entry", nest, key, value, inner, place, live, checked=False)
                 else:
                     self.visit(value, inner, place, live)
-        elif isinstance(nest, set | frozenset):
+        elif is_kind(nest, set | frozenset):
             for value in list(nest) if few or live else ():
                 inner = f"an element of {name}"
                 self.found("fixed", nest, None, value, inner, where, live, checked=False)
         else:
-            writable = isinstance(nest, list | collections.deque)
+            writable = is_kind(nest, list | collections.deque)
             for i, value in enumerate(list(nest)) if few or live else ():
                 inner, place = f"{name}[{i}]", f"entry of {name}"
                 kind = "entry" if writable else "fixed"
@@ -395,17 +411,17 @@ class _Search:
 
     def look_up(self, space: Any, path: str, live: bool) -> None:
         """Names that the code mentions, in a class or a module of the user's."""
-        if isinstance(space, types.ModuleType):
+        if is_kind(space, types.ModuleType):
             ours = _root(space.__name__) in ("numpy", "autobp") and not _is_demo(space.__name__)
             if ours or space is os:
                 return
             theirs = not is_user_code(space)
             for name in self.names & vars(space).keys():
                 value = vars(space)[name]
-                if theirs and isinstance(value, (*_FUNCTIONS, types.ModuleType, type, *_NUMBERS)):
+                if theirs and is_kind(value, (*_FUNCTIONS, types.ModuleType, type, *_NUMBERS)):
                     continue
                 if self.is_new(space, name):
-                    where = f"global of {space.__name__}"
+                    where = f"global of module {space.__name__}"
                     full = f"{path}.{name}"
                     self.found("entry", vars(space), name, value, full, where, live, is_global=True)
             return
@@ -413,7 +429,7 @@ class _Search:
             if not is_user_code(kind):
                 continue
             for name, value in list(vars(kind).items()):
-                called = name[:2] == "__" and isinstance(value, types.FunctionType)
+                called = name[:2] == "__" and is_kind(value, types.FunctionType)
                 if name not in self.names and not called:
                     continue
                 if name in ("__class__", "__dict__", "__doc__", "__module__", "__qualname__"):
@@ -429,7 +445,7 @@ class _Search:
 
     def is_new(self, space: Any, name: str) -> bool:
         new = (id(space), name) not in self.asked and not (
-            isinstance(space, types.ModuleType) and (id(vars(space)), name) in self.asked
+            is_kind(space, types.ModuleType) and (id(vars(space)), name) in self.asked
         )
         self.asked.add((id(space), name))
         return new
@@ -454,7 +470,7 @@ def tests_of(
             tests += _contents_tests(v, skipped, known)
         elif v.kind == "environment":
             tests.append(f"{known(v.owner)} == {known(v.value)}")
-        elif v.kind == "entry" and type(v.key) is str and isinstance(v.value, _ATOMS):
+        elif v.kind == "entry" and type(v.key) is str and is_kind(v.value, _ATOMS):
             together.setdefault(id(v.owner), (v.owner, {}))[1][v.key] = v.value
         else:
             tests.append(_test(place_of(v, known), v.value, known))
@@ -463,7 +479,7 @@ def tests_of(
 
 
 def _test(place: str, value: Any, known: Callable[[Any], str]) -> str:
-    if isinstance(value, (*_NUMBERS, tuple)):
+    if is_kind(value, (*_NUMBERS, tuple)):
         same = known(value)
         return f"((a_ := {place}) is {same} or {known(same_item)}(a_, {same}))"
     return f"{place} is {known(value)}"
@@ -506,10 +522,10 @@ def _contents_tests(
     entries = {
         k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped
     }
-    if len(entries) == len(keys) > 12 and not all(isinstance(x, _ATOMS) for x in values):
+    if len(entries) == len(keys) > 12 and not all(is_kind(x, _ATOMS) for x in values):
         return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
     tests = [f"len({owner}) == {len(keys)}"]
-    atoms = {k: x for k, x in entries.items() if type(k) is str and isinstance(x, _ATOMS)}
+    atoms = {k: x for k, x in entries.items() if type(k) is str and is_kind(x, _ATOMS)}
     for k, x in entries.items():
         if k not in atoms:
             tests.append(_test(f"{owner}.get({_key(k, known)})", x, known))
@@ -562,9 +578,9 @@ def _snapshot(nest: Any) -> tuple[list[Any], list[Any]]:
 
 def _is_of_a_trace(value: Any) -> bool:
     """Whether it was made while a function was traced, and has no part in other calls."""
-    if not isinstance(value, Variable):
+    if not is_kind(value, Variable):
         return False
-    return not isinstance(value, Tensor) or isinstance(value.value, Variable)
+    return not is_kind(value, Tensor) or isinstance(value.value, Variable)
 
 
 # ── what is whose ─────────────────────────────────────────────────────────────────────────────────
@@ -631,12 +647,11 @@ def _is_named(v: FreeVariable) -> bool:
     """Whether a variable is but the name of a module, a function or a class, or leads to what is
     live, and so is no data."""
     value, kind = v.value, type(v.value)
-    if isinstance(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
+    if is_kind(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
         return True
-    if isinstance(value, property | staticmethod | classmethod):
+    if is_kind(value, property | staticmethod | classmethod):
         return True
-    name = getattr(value, "__name__", None)
-    return isinstance(value, (*_FUNCTIONS, type)) and name == v.key
+    return is_kind(value, (*_FUNCTIONS, type)) and getattr(value, "__name__", None) == v.key
 
 
 def _key_text(key: Any) -> str:
@@ -646,16 +661,16 @@ def _key_text(key: Any) -> str:
 def _summary(value: Any) -> Any:
     if value is GONE:
         return "not set"
-    if isinstance(value, (int, float, complex, str, bytes, type(None), np.generic)):
-        return value if not isinstance(value, str | bytes) or len(value) <= 200 else value[:200]
-    if isinstance(value, np.ndarray):
+    if is_kind(value, (int, float, complex, str, bytes, type(None), np.generic)):
+        return value if not is_kind(value, str | bytes) or len(value) <= 200 else value[:200]
+    if is_kind(value, np.ndarray):
         return value.copy() if value.size <= 100 else f"{value.dtype} of shape {value.shape}"
-    if isinstance(value, Tensor):
+    if is_kind(value, Tensor):
         return f"Tensor of shape {value.shape}"
-    if isinstance(value, _NESTS):
+    if is_kind(value, _NESTS):
         return f"{type(value).__name__} of {len(value)}"
-    if isinstance(value, (*_FUNCTIONS, type)):
+    if is_kind(value, (*_FUNCTIONS, type)):
         return getattr(value, "__name__", repr(value))
-    if isinstance(value, enum.Enum | slice | range | np.dtype):
+    if is_kind(value, enum.Enum | slice | range | np.dtype):
         return value
     return f"{type(value).__name__} object"
