@@ -34,9 +34,9 @@ __all__ = [
 
 IMPORTS = '''
 import argparse, array, asyncio, builtins, collections, collections.abc, concurrent.futures
-import contextlib, contextvars, copy, dataclasses, decimal, enum, fractions, functools, io
-import itertools, json, logging, math, numbers, operator, os, pickle, random, string, sys
-import threading, types, weakref
+import contextlib, contextvars, copy, ctypes, dataclasses, datetime, decimal, enum, fractions, functools
+import importlib, io, itertools, json, logging, math, numbers, operator, os, pathlib, pickle
+import random, re, string, sys, threading, types, typing, weakref
 
 import numpy as np
 
@@ -135,7 +135,27 @@ VALUES = {
         "",
         "[1.0, 2.0]",
         "[3.0, 5.0]",
-        ["y = y * E[0]", "y = y * sum(E)", "for c in E: y = y * c + 1.0", "y = y * E[-1] + len(E)"],
+        [
+            "y = y * E[0]",
+            "y = y * sum(E)",
+            "for c in E: y = y * c + 1.0",
+            "y = y * E[-1] + len(E)",
+            "y = y * sum(E[1:]) + E.count(2.0)",
+            "y = y * sum(c for c in E if c > 1.5)",
+            "y = y * np.array(E).sum()",
+            "first, *rest = E; y = y * first + sum(rest)",
+            "y = y * max(map(abs, E))",
+            "for i, c in enumerate(E): y = y * c + i",
+            "y = y * next(iter(E))",
+            "y = y * [*E, 1.0][0]",
+            "y = y * functools.reduce(operator.mul, E)",
+            "y = y * (2.0 if E == [1.0, 2.0] else 3.0)",
+            "y = y * sorted(E)[-1]",
+            "y = y * copy.deepcopy(E)[0]",
+            "y = y * operator.itemgetter(0)(E)",
+            "y = y * E.__getitem__(0)",
+            "match E:\n    case [first, *_]: y = y * first\n    case _: y = y * 9.0",
+        ],
         ["E[0] = 9.0", "E[:] = [7.0, 8.0]", "E.reverse()", "E.insert(0, 4.0); E.append(5.0)", "E.clear(); E.append(6.0)"],
     ),
     "nested list": (
@@ -177,6 +197,17 @@ VALUES = {
             "for c in E.values(): y = y * c + 1.0",
             "for c in E: y = y * E[c] + 1.0",
             'y = y + (1.0 if "c" in E else 2.0) * E.get("a", 3.0) + len(E)',
+            "for key, c in E.items(): y = y * c + len(key)",
+            "y = (lambda a=0.0, b=0.0, **rest: y * a + b + len(rest))(**E)",
+            "y = y * dict(E, b=1.0).get('a', 2.0)",
+            "y = y * (E | {}).get('a', 2.0)",
+            "y = y * sum(E[c] for c in sorted(E))",
+            "y = y * max(E.values())",
+            "y = y * list(E.values())[-1]",
+            "y = y * dict.get(E, 'a', 2.0)",
+            "y = y * sum(map(E.get, list(E)))",
+            "match E:\n    case {'a': first}: y = y * first\n    case _: y = y * 9.0",
+            "y = y * {c: k for k, c in E.items()}.__len__() + len(E.keys() - {'a'})",
         ],
         [
             'E["a"] = 6.0',
@@ -297,8 +328,8 @@ VALUES = {
             "y = y * E.data.size",
         ],
         [
-            "E.requires_grad, E.grad, E.name, E.data = False, None, 'v', np.ones(2)",
-            "E.grad, E.name, E.data = np.ones(3), 'v', np.ones(4)",
+            "E.requires_grad, E.grad, E.name, E.value = False, None, 'v', np.ones(2)",
+            "E.grad, E.name, E.value = np.ones(4), 'v', np.ones(4)",
         ],
     ),
     "hook": ("", "Tensor([1.0, 2.0, 3.0])", "Tensor([2.0, 2.0, 3.0])", ["np.sum(E * 3.0).backward(); y = y * E.grad; E.grad = None"], ["E.register_hook(lambda g: g * 5.0)", "E.requires_grad = True; E.data = np.array([7.0, 8.0, 9.0]); E.register_hook(lambda g: g + 5.0)"]),
@@ -364,11 +395,59 @@ VALUES = {
     "cached": ("SIZEK = 2.0\n@functools.lru_cache\ndef sizeK(): return SIZEK", "sizeK", "(lambda: 7.0)", ["y = y * E()"], ["global SIZEK; SIZEK = 3.0; sizeK.cache_clear()"]),
     "generic function": ("@functools.singledispatch\ndef actK(v): return 1.0\n@actK.register(float)\ndef _(v): return 2.0", "actK", "(lambda v: 3.0)", ["y = y * E(1.5)", "y = y * E('a')"], ["actK.register(float, lambda v: 5.0); actK.register(str, lambda v: 6.0)"]),
     "module": ("ONEK, TWOK = types.ModuleType('one'), types.ModuleType('two')\nONEK.sizeK, TWOK.sizeK = 2.0, 3.0", "ONEK", "TWOK", ["y = y * E.sizeK"], ["E.sizeK = 4.0"]),
+    "number of C": ("", "ctypes.c_double(2.0)", "ctypes.c_double(3.0)", ["y = y * E.value"], ["E.value = 4.0"]),
+    "array of C": ("", "(ctypes.c_double * 2)(2.0, 1.0)", "(ctypes.c_double * 2)(3.0, 1.0)", ["y = y * E[0]", "y = y * sum(E)"], ["E[0] = 4.0"]),
+    "bytes buffer": ("", "io.BytesIO(b'ab')", "io.BytesIO(b'abc')", ["y = y * len(E.getvalue())", "y = y * E.getbuffer()[0]"], ["E.getbuffer()[0] = 9; E.seek(0, 2); E.write(b'cde')"]),
+    "pattern": ("", "re.compile('a')", "re.compile('b')", ["y = y * (2.0 if E.match('a') else 3.0)"], []),
+    "path": ("", "pathlib.Path('a')", "pathlib.Path('ab')", ["y = y * len(str(E))"], []),
+    "date": ("", "datetime.date(2020, 1, 1)", "datetime.date(2021, 1, 2)", ["y = y * E.day", "y = y + E.year"], []),
+    "complex": ("", "1.0 + 2.0j", "1.0 + 3.0j", ["y = y * E.imag", "y = y * abs(E)"], []),
+    "user list": ("", "collections.UserList([1.0, 2.0])", "collections.UserList([3.0, 2.0])", ["y = y * E[0]", "y = y * sum(E)"], ["E[0] = 5.0", "E.append(4.0); E[0] = 6.0"]),
+    "mapping of its own": (
+        "class MapK(collections.abc.Mapping):\n    def __init__(self, **given): self.given = given\n    def __getitem__(self, key): return self.given[key]\n    def __iter__(self): return iter(self.given)\n    def __len__(self): return len(self.given)",
+        "MapK(sizeK=2.0)",
+        "MapK(sizeK=3.0)",
+        ["y = y * E['sizeK']", "y = y * sum(E.values())", "y = y * dict(**E)['sizeK']", "y = y * E.get('sizeK')"],
+        ["E.given['sizeK'] = 4.0", "E.given = dict(sizeK=5.0)"],
+    ),
+    "object of a subclass": (
+        "class BaseK:\n    def __init__(self, size): self.sizeK = size\n    def scale(self, v): return v * self.sizeK\nclass MixinK:\n    extra = 1.0\nclass BoxK(MixinK, BaseK):\n    def scale(self, v): return super().scale(v) + self.extra",
+        "BoxK(2.0)",
+        "BoxK(3.0)",
+        ["y = E.scale(y)", "y = operator.methodcaller('scale', y)(E)"],
+        ["E.sizeK = 4.0"],
+    ),
+    "base class that changes": (
+        "class BaseK:\n    def sizeK(self, v): return v * 2.0\nclass BoxK(BaseK):\n    def scale(self, v): return super().sizeK(v)",
+        "BoxK()",
+        "BoxK()",
+        ["y = E.scale(y)"],
+        ["BaseK.sizeK = lambda self, v: v * 3.0"],
+    ),
+    "typed tuple": ("class PairK(typing.NamedTuple):\n    sizeK: float = 2.0\n    def scale(self, v): return v * self.sizeK", "PairK()", "PairK(3.0)", ["y = E.scale(y)", "y = y * E._asdict()['sizeK']"], []),
+    "enum of its own": ("class KindK(enum.Enum):\n    P = [2.0]\n    Q = [3.0]\n    def scale(self, v): return v * self.value[0]", "KindK.P", "KindK.Q", ["y = E.scale(y)"], ["E.value[0] = 5.0"]),
+    "flag": ("class FlagK(enum.Flag):\n    P = 1\n    Q = 2", "FlagK.P", "FlagK.P | FlagK.Q", ["y = y * (2.0 if FlagK.Q in E else 3.0)"], []),
+    "operator": ("", "operator.add", "operator.mul", ["y = E(y, 2.5)"], []),
+    "getter": ("class BoxK:\n    sizeK, other = 2.0, 3.0", "operator.attrgetter('sizeK')", "operator.attrgetter('other')", ["y = y * E(BoxK)"], ["BoxK.sizeK = 4.0"]),
+    "bound method of a dict": ("BASEK = {'a': 2.0}", "BASEK.get", "{'a': 3.0}.get", ["y = y * E('a')"], ["E.__self__['a'] = 5.0"]),
+    "bound method of a list": ("BASEK = [2.0]", "BASEK.__getitem__", "[3.0].__getitem__", ["y = y * E(0)"], ["E.__self__[0] = 5.0"]),
+    "bound method of an array": ("BASEK = np.array([2.0, 1.0])", "BASEK.sum", "np.array([3.0]).sum", ["y = y * E()"], ["E.__self__[0] = 5.0"]),
+    "nested partial": ("def applyK(v, a, b): return v * a + b", "functools.partial(functools.partial(applyK, b=1.0), a=2.0)", "functools.partial(functools.partial(applyK, b=1.0), a=3.0)", ["y = E(y)"], ["E.keywords['a'] = 4.0"]),
+    "decorator with an argument": ("def timesK(c):\n    def decorate(g):\n        @functools.wraps(g)\n        def inner(v): return g(v) * c[0]\n        inner.weights = c\n        return inner\n    return decorate", "timesK([2.0])(np.sin)", "timesK([3.0])(np.sin)", ["y = E(y)"], ["E.weights[0] = 4.0"]),
+    "recursive function": ("DEPTHK = 2\ndef deepK(v, n=0): return v if n == DEPTHK else deepK(np.sin(v) + v, n + 1)", "deepK", "(lambda v: v)", ["y = E(y)"], ["global DEPTHK; DEPTHK = 3"]),
+    "sparse dict": ("class SparseK(dict):\n    sizeK = 2.0\n    def __missing__(self, key): return self.sizeK", "SparseK()", "SparseK(a=3.0)", ["y = y * E['a']"], ["E['a'] = 4.0", "E.sizeK = 5.0; E['a'] = 6.0"]),
+    "tuple of a list": ("", "(1.0, [2.0])", "(1.0, [3.0])", ["y = y * E[1][0]", "_, [c] = E; y = y * c"], ["E[1][0] = 4.0", "E[1].insert(0, 5.0)"]),
+    "array of objects": ("", "np.array([2.0, None], object)", "np.array([3.0, None], object)", ["y = y * E[0]"], ["E[0] = 4.0"]),
+    "array of texts": ("", "np.array(['a', 'bc'])", "np.array(['ab', 'bc'])", ["y = y * len(E[0])"], ["E[0] = 'xy'"]),
+    "scalar array": ("", "np.array(2.0)", "np.array(3.0)", ["y = y * E", "y = y * float(E)"], ["E[...] = 4.0", "E.itemset(5.0) if hasattr(E, 'itemset') else E.fill(5.0)"]),
+    "tensor without a gradient": ("", "Tensor([1.0, 2.0, 3.0], requires_grad=False)", "Tensor([3.0, 1.0, 2.0], requires_grad=False)", ["y = y * E.data", "y = y + np.sum(E.data)"], ["E.data = E.data * 3.0", "E.data[0] = 6.0"]),
+    "list of tensors": ("", "[Tensor([1.0, 2.0, 3.0])]", "[Tensor([3.0, 1.0, 2.0])]", ["y = y * E[0].data", "for t in E: y = y + t.data"], ["E[0].data = np.full(3, 4.0)", "E.append(Tensor([1.0, 1.0, 1.0])); E[0] = Tensor([5.0, 5.0, 5.0])"]),
+    "module of layers": ("", "nn.Linear(3, 3, rng=1)", "nn.Linear(3, 3, rng=2)", ["y = E(y * np.ones(3)).data"], []),
     "compiled": ("LEVELK = 2.0", "WRAP(lambda v: v * LEVELK)", "WRAP(lambda v: v * 3.0)", ["y = E(y)"], []),
     "string template": ("", "string.Template('$a')", "string.Template('$a$a')", ["y = y * len(E.substitute(a='bc'))"], []),
 }
 # What the words for a value's own attributes are, where changes in place touch one.
-OWN = {"object": "sizeK", "method of a class": "sizeK", "dataclass": "sizeK", "frozen dataclass": "sizeK", "namespace": "sizeK", "options": "sizeK", "slots": "sizeK", "one slot": "sizeK", "bound method": "sizeK", "weak reference": "sizeK", "proxy": "sizeK", "closure in a container": "sizeK", "cached": "SIZEK", "module": "sizeK", "view of an array": "BASEK"}
+OWN = {"object": "sizeK", "method of a class": "sizeK", "dataclass": "sizeK", "frozen dataclass": "sizeK", "namespace": "sizeK", "options": "sizeK", "slots": "sizeK", "one slot": "sizeK", "bound method": "sizeK", "weak reference": "sizeK", "proxy": "sizeK", "closure in a container": "sizeK", "cached": "SIZEK", "module": "sizeK", "view of an array": "BASEK|rateK"}
 
 
 # ── places: where it is found ─────────────────────────────────────────────────────────────────────
@@ -737,6 +816,202 @@ PLACES = {
         "LOCALK.rateK = W",
         "rateK|LOCALK",
     ),
+    "getter of an item": (dict(module="TABLEK = {'a': V}\ngetK = operator.itemgetter('a')"), "getK(TABLEK)", "TABLEK['a'] = W", "TABLEK"),
+    "bound getter": (dict(module="TABLEK = {'a': V}\ngetK = TABLEK.get"), "getK('a')", "TABLEK['a'] = W", "TABLEK|getK"),
+    "getter in a partial": (
+        dict(module="class HolderK: pass\nholderK = HolderK()\nholderK.rateK = V\ngetK = functools.partial(getattr, holderK, 'rateK')"),
+        "getK()",
+        "holderK.rateK = W",
+        "rateK",
+    ),
+    "super": (
+        dict(module="class BaseK:\n    def get(self): return self.rateK\nclass HolderK(BaseK):\n    def __init__(self): self.rateK = V\n    def get(self): return super().get()\nholderK = HolderK()"),
+        "holderK.get()",
+        "holderK.rateK = W",
+        "rateK",
+    ),
+    "method that is replaced": (
+        dict(module="class HolderK:\n    def rateK(self): return V\nholderK = HolderK()"),
+        "holderK.rateK()",
+        "HolderK.rateK = lambda self: W",
+        "rateK",
+    ),
+    "method of an object that is replaced": (
+        dict(module="class HolderK:\n    def rateK(self): return V\nholderK = HolderK()"),
+        "holderK.rateK()",
+        "holderK.rateK = lambda: W",
+        "rateK",
+    ),
+    "property that is replaced": (
+        dict(module="class HolderK:\n    rateK = property(lambda self: V)\nholderK = HolderK()"),
+        "holderK.rateK",
+        "HolderK.rateK = property(lambda self: W)",
+        "rateK",
+    ),
+    "class that is replaced": (
+        dict(module="class HolderK:\n    rate = V\nclass OtherK:\n    rate = W"),
+        "HolderK.rate",
+        "global HolderK; HolderK = OtherK",
+        "HolderK",
+    ),
+    "class made in the function": (
+        dict(module="RATEK = V\ndef helperK():\n    class Inner:\n        rate = RATEK\n    return Inner().rate"),
+        "helperK()",
+        "global RATEK; RATEK = W",
+        "RATEK",
+    ),
+    "closure in a closure": (
+        dict(outer="rateK = V\ndef outerK():\n    def innerK(): return rateK\n    return innerK"),
+        "outerK()()",
+        "nonlocal rateK; rateK = W",
+        "rateK",
+    ),
+    "nested function": (
+        dict(module="RATEK = V\ndef helperK():\n    def inner():\n        def innermost(): return RATEK\n        return innermost()\n    return inner()"),
+        "helperK()",
+        "global RATEK; RATEK = W",
+        "RATEK",
+    ),
+    "dict by two stars": (dict(module="TABLEK = {'rate': V}\ndef helperK(rate): return rate"), "helperK(**TABLEK)", "TABLEK['rate'] = W", "TABLEK"),
+    "list by a star": (dict(module="LISTK = [V]\ndef helperK(rate): return rate"), "helperK(*LISTK)", "LISTK[0] = W", "LISTK"),
+    "object of a library": (
+        dict(library="class HolderK: pass\nholderK = HolderK()\nholderK.rateK = V"),
+        "lib.holderK.rateK",
+        "lib.holderK.rateK = W",
+        "rateK",
+    ),
+    "imported object": (
+        dict(library="class HolderK: pass\nholderK = HolderK()\nholderK.rateK = V", module="from LIBRARY import holderK"),
+        "holderK.rateK",
+        "holderK.rateK = W",
+        "rateK",
+    ),
+    "library by a function of its own": (
+        dict(library="RATEK = V\ndef becomeK(v):\n    global RATEK\n    RATEK = v\ndef helperK(): return RATEK"),
+        "lib.helperK()",
+        "lib.becomeK(W)",
+        "RATEK",
+    ),
+    "library by its name": (
+        dict(library="RATEK = V"),
+        "importlib.import_module('LIBRARY').RATEK",
+        "lib.RATEK = W",
+        "RATEK",
+    ),
+    "attribute that a library makes up": (
+        dict(library="SECRETK = V\ndef __getattr__(name):\n    if name == 'rateK': return SECRETK\n    raise AttributeError(name)"),
+        "lib.rateK",
+        "lib.SECRETK = W",
+        "SECRETK",
+    ),
+    "class variable of a dataclass": (
+        dict(module="@dataclasses.dataclass\nclass HolderK:\n    rateK: typing.ClassVar = V\n    other: float = 1.0\nholderK = HolderK()"),
+        "holderK.rateK",
+        "HolderK.rateK = W",
+        "rateK",
+    ),
+    "setter": (
+        dict(module="class HolderK:\n    _rateK = V\n    @property\n    def rate(self): return self._rateK\n    @rate.setter\n    def rate(self, v): self._rateK = v\nholderK = HolderK()"),
+        "holderK.rate",
+        "holderK.rate = W",
+        "_rateK",
+    ),
+    "cached property": (
+        dict(module="class HolderK:\n    def __init__(self): self.source = V\n    @functools.cached_property\n    def rateK(self): return self.source\nholderK = HolderK()\nholderK.rateK"),
+        "holderK.rateK",
+        "holderK.rateK = W",
+        "rateK",
+    ),
+    "attribute of a class by its text": (
+        dict(module="class HolderK:\n    rateK = V"),
+        "getattr(HolderK, 'rate' + 'K')",
+        "HolderK.rateK = W",
+        "rateK",
+    ),
+    "owner in a tuple": (
+        dict(module="class HolderK: pass\nPAIRK = (HolderK(), 1.0)\nPAIRK[0].rateK = V"),
+        "PAIRK[0].rateK",
+        "PAIRK[0].rateK = W",
+        "rateK",
+    ),
+    "owner as a key": (
+        dict(module="class HolderK: pass\nKEYSK = {HolderK(): 1.0}\nnext(iter(KEYSK)).rateK = V"),
+        "next(iter(KEYSK)).rateK",
+        "next(iter(KEYSK)).rateK = W",
+        "rateK",
+    ),
+    "owner in a deque": (
+        dict(module="class HolderK: pass\nQUEUEK = collections.deque([HolderK()])\nQUEUEK[0].rateK = V"),
+        "QUEUEK[0].rateK",
+        "QUEUEK[0].rateK = W",
+        "rateK",
+    ),
+    "owner in a set": (
+        dict(module="class HolderK: pass\nSETK = {HolderK()}\nnext(iter(SETK)).rateK = V"),
+        "next(iter(SETK)).rateK",
+        "next(iter(SETK)).rateK = W",
+        "rateK",
+    ),
+    "owner that refers to itself": (
+        dict(module="class HolderK: pass\nholderK = HolderK()\nholderK.me, holderK.rateK = holderK, V"),
+        "holderK.me.me.rateK",
+        "holderK.rateK = W",
+        "rateK",
+    ),
+    "chain of owners": (
+        dict(module="class HolderK: pass\nholderK = HolderK()\nat = holderK\nfor _ in range(60):\n    at.next = HolderK()\n    at = at.next\nat.rateK = V\ndef lastK():\n    at = holderK\n    while hasattr(at, 'next'): at = at.next\n    return at"),
+        "lastK().rateK",
+        "lastK().rateK = W",
+        "rateK",
+    ),
+    "child of a module that is replaced": (
+        dict(module="class NetK(nn.Module):\n    def __init__(self, rate): self.rateK = rate\n    def forward(self, v): return self.rateK\nnetK = nn.Sequential(nn.Identity(), NetK(V))"),
+        "netK(1.0)",
+        "netK[1] = NetK(W)",
+        None,
+    ),
+    "method of a module that is replaced": (
+        dict(module="class NetK(nn.Module):\n    def forward(self): return V\nnetK = NetK()"),
+        "netK()",
+        "netK.forward = lambda: W",
+        None,
+    ),
+    "property of a module": (
+        dict(module="class NetK(nn.Module):\n    def __init__(self): self._rateK = V\n    @property\n    def rate(self): return self._rateK\n    def forward(self): return self.rate\nnetK = NetK()"),
+        "netK()",
+        "netK._rateK = W",
+        None,
+    ),
+    "function of a module": (
+        dict(module="class NetK(nn.Module):\n    def __init__(self): self.act = lambda: V\n    def forward(self): return self.act()\nnetK = NetK()"),
+        "netK()",
+        "netK.act = lambda: W",
+        None,
+    ),
+    "slot of a module's helper": (
+        dict(module="class SlotK:\n    __slots__ = ('rateK',)\nclass NetK(nn.Module):\n    def __init__(self):\n        self.slot = SlotK()\n        self.slot.rateK = V\n    def forward(self): return self.slot.rateK\nnetK = NetK()"),
+        "netK()",
+        "netK.slot.rateK = W",
+        None,
+    ),
+    "dataclass that is a module": (
+        dict(module="@dataclasses.dataclass\nclass NetK(nn.Module):\n    rateK: object\n    def forward(self): return self.rateK\nnetK = NetK(V)"),
+        "netK()",
+        "netK.rateK = W",
+        None,
+    ),
+    "module in a given dict": (
+        dict(module="class NetK(nn.Module):\n    def __init__(self): self.rateK = V\n    def forward(self): return self.rateK\nnetK = NetK()", given="{'net': netK}"),
+        "givenK['net']()",
+        "netK.rateK = W",
+        None,
+    ),
+    "subclass of an optimizer": (
+        dict(module="class OptK(optim.SGD):\n    rateK = V\noptK = OptK([Tensor([1.0])], lr=0.1)"),
+        "optK.rateK",
+        "optK.rateK = W",
+        None,
+    ),
     "builtin": (dict(module="builtins.rateK = V"), "rateK", "builtins.rateK = W", "rateK"),
     "global by its text": (
         dict(module="RATEK = V"),
@@ -851,25 +1126,25 @@ PLACES = {
         dict(module="class HolderK: pass\nholderK = HolderK()\nholderK.rateK = V", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: dataclass": (
         dict(module="@dataclasses.dataclass\nclass HolderK:\n    rateK: object\nholderK = HolderK(V)", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: namespace": (
         dict(module="holderK = types.SimpleNamespace(rateK=V)", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: slot": (
         dict(module="class HolderK:\n    __slots__ = ('rateK',)\nholderK = HolderK()\nholderK.rateK = V", given="holderK"),
         "givenK.rateK",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: dict": (dict(module="tableK = {'a': V}", given="tableK"), "givenK['a']", "tableK['a'] = W", None),
     "argument: nest": (dict(module="tableK = {'a': [1.0, (V,)]}", given="tableK"), "givenK['a'][1][0]", "tableK['a'][1] = (W,)", None),
@@ -878,19 +1153,32 @@ PLACES = {
         dict(module="class HolderK:\n    def __init__(self): self.rateK = V\n    def get(self): return self.rateK\nholderK = HolderK()", given="holderK.get"),
         "givenK()",
         "holderK.rateK = W",
-        None,
+        "rateK",
     ),
     "argument: cell of a function": (
         dict(module="def makeK():\n    rateK = V\n    def get(): return rateK\n    def put(v):\n        nonlocal rateK\n        rateK = v\n    return get, put\ngetK, putK = makeK()", given="getK"),
         "givenK()",
         "putK(W)",
-        None,
+        "rateK",
     ),
 }
+# What belongs to the process: (how it is set up, read and changed, words)
 ENVIRONMENT = [
-    ("os.environ['RATEK']", "os.environ['RATEK'] = '3.0'"),
-    ("os.getenv('RATEK')", "os.environ['RATEK'] = '3.0'"),
-    ("os.environ.get('RATEK', '5.0')", "os.environ.pop('RATEK', None)"),
+    ("os.environ['RATEK'] = '2.0'", "float(os.environ['RATEK'])", "os.environ['RATEK'] = '3.0'", "environ"),
+    ("os.environ['RATEK'] = '2.0'", "float(os.getenv('RATEK'))", "os.environ['RATEK'] = '3.0'", "environ"),
+    ("os.environ['RATEK'] = '2.0'", "float(os.environ.get('RATEK', '5.0'))", "os.environ.pop('RATEK', None)", "environ"),
+    ("", "float(os.environ.get('RATEK', '5.0'))", "os.environ['RATEK'] = '3.0'", "environ"),
+    ("", "(2.0 if 'RATEK' in os.environ else 3.0)", "os.environ['RATEK'] = '3.0'", "environ"),
+    ("", "len(os.getcwd())", "os.chdir('/')", "getcwd"),
+    ("sys.argv = ['a']", "len(sys.argv)", "sys.argv.append('b')", "argv"),
+    ("", "decimal.getcontext().prec", "decimal.getcontext().prec = 7", "getcontext|prec"),
+    ("", "sys.getrecursionlimit()", "sys.setrecursionlimit(5000)", "getrecursionlimit"),
+    ("", "len(np.geterr()['over'])", "np.seterr(over='print')", "geterr"),
+    ("", "len(threading.current_thread().name)", "threading.current_thread().name = 'another name'", "name"),
+    ("fileK = os.path.join(FOLDER, 'rateK')\nopen(fileK, 'w').write('2.0')", "float(open(fileK).read())", "open(fileK, 'w').write('3.0')", "open"),
+    ("fileK = pathlib.Path(FOLDER, 'rateK')\nfileK.write_text('2.0')", "float(fileK.read_text())", "fileK.write_text('3.0')", "read_text"),
+    ("fileK = os.path.join(FOLDER, 'rateK.npy')\nnp.save(fileK, np.ones(3))", "np.load(fileK)", "np.save(fileK, np.full(3, 2.0))", "load"),
+    ("", "len(random.Random(len(os.listdir(FOLDER))).choices('ab', k=3))", "open(os.path.join(FOLDER, 'another'), 'w')", "listdir"),
 ]
 READS = ["{}", "{}", "{}", "{}", "(lambda: {})()", "[{} for _ in (0,)][0]", "next(v for v in ({},))"]
 
@@ -1479,6 +1767,9 @@ STEPS = [
     "optK.step()\ny = y + np.mean(netK(x).data)",
     "y = y + np.sum(netK(x).data)",
     "with no_grad(): y = y + np.sum(netK(x).data)",
+    "optK.zero_grad()\nlossK = np.mean(netK(x) ** 2)\nlossK.backward()\noptim.clip_grad_norm(netK.parameters(), 0.1)\noptK.step()\ny = y + lossK.data",
+    "for _ in range(2):\n    np.mean(netK(x * 0.5) ** 2).backward()\noptK.step()\noptK.zero_grad()",
+    "lossK = np.mean(netK(x) ** 2)\nlossK.backward()\nfor p, q in zip(netK.parameters(), [netK[0].weight]): y = y + (0.0 if q.grad is None else np.sum(q.grad))\noptK.step()",
     "optK.zero_grad()\nlossK = np.mean(np.abs(netK(x)))\nlossK.backward()\nfor p in netK.parameters():\n    if p.grad is not None: p.data = p.data - 0.1 * p.grad\ny = y + lossK.data",
     "lossK = np.mean(netK(x) ** 2)\nlossK.backward()\nif netK[0].weight.requires_grad: y = y + np.sum(netK[0].weight.grad)\noptK.step()\noptK.zero_grad()",
 ]
@@ -1486,12 +1777,12 @@ STEPS = [
 # ── parts put together ────────────────────────────────────────────────────────────────────────────
 
 SHARES = {
-    "surroundings": 0.52,
+    "surroundings": 0.57,
     "questions": 0.14,
     "swallowed": 0.1,
     "effects": 0.07,
     "arguments": 0.06,
-    "models": 0.11,
+    "models": 0.06,
 }
 ARITHMETIC = [
     "y = np.tanh(y) + 0.1 * x",
@@ -1515,19 +1806,19 @@ def parts(rng):
     return [Part("arithmetic", plain), *chosen]
 
 
-def calls(rng, parts):
+def calls(rng, parts, first=None):
     """New values for each call, and which parts change before it. What is special, zeros, ones, signs,
     comes after the calls that are compared."""
     shape = next((part.shape for part in parts if part.shape), (3,))
     changing = [part.number for part in parts if part.change]
     made = []
     number = _pick(rng, ["float", "float", "float", "numpy"])
+    first = first or (1 if rng.random() < 0.25 else 3)  # before the comparisons, or after
     for i in range(6):
         x = rng.uniform(0.2, 1.0, shape) if i < 3 else rng.uniform(-1.5, 1.5, shape)
         a = float(rng.uniform(0.55, 0.95)) if i < 3 else float(_pick(rng, [1.0, 0.0, -1.0, 2.0, 1.5, 7.25]))
         if i == 5 and rng.random() < 0.3 and shape == (3,):
             x = _pick(rng, [np.ones(3), np.zeros(3), x.astype(np.float32)])
-        first = 1 if rng.random() < 0.3 else 3
         changes = [k for k in changing if i >= first and rng.random() < (1.0 if i == first else 0.4)]
         made.append(((x, np.float64(a) if number == "numpy" else a, int(2 if i < 3 else rng.integers(0, 4))), changes))
     return made
@@ -1651,10 +1942,12 @@ def _surroundings(rng):
 
 
 def changes_of(kind):
-    """Every use and every change of a kind of value, where a module holds it."""
+    """Every use and every change of a kind of value, in a global and in a cell."""
     *_, uses, in_place = VALUES[kind]
     yield from (_found(kind, "global", use) for use in uses)
-    yield from (_found(kind, "cell", uses[0], in_place=change) for change in in_place)
+    for i in range(max(len(uses), len(in_place)) if in_place else 0):
+        use, change = uses[i % len(uses)], in_place[i % len(in_place)]
+        yield _found(kind, "cell", use, in_place=change)
 
 
 def changes_at(place):
@@ -1667,9 +1960,8 @@ def changes_at(place):
         yield from (_environment(*entry) for entry in ENVIRONMENT)
 
 
-def _environment(read, change):
-    setup = "os.environ['RATEK'] = '2.0'"
-    return Part("environment", f"y = y * float({read})", setup, change=change, words=("environ",))
+def _environment(setup, read, change, words):
+    return Part("environment", f"y = y * {read}", setup, change=change, words=tuple(words.split("|")))
 
 
 def questions_about(subject):
@@ -1729,14 +2021,14 @@ def _model(change, activation, layer, optimizer, holder, step):
 
 def models_with(change):
     """A change of a model with some optimizers, layers and steps."""
-    for i in range(6):
+    for i in (MODEL_CHANGES.index(change) % 3, 3 + MODEL_CHANGES.index(change) % 4):
         yield _model(
             change,
             ACTIVATIONS[i % len(ACTIVATIONS)],
             LAYERS[i % len(LAYERS)],
             OPTIMIZERS[i % len(OPTIMIZERS)],
             HOLDERS[i % len(HOLDERS)],
-            STEPS[0] if i < 3 else STEPS[i % len(STEPS)],
+            STEPS[0] if i < 3 else STEPS[(MODEL_CHANGES.index(change) + i) % len(STEPS)],
         )
 
 

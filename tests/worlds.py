@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import collections
 import contextlib
+import decimal
 import functools
 import io
 import itertools
@@ -106,28 +107,30 @@ def _module(name, text, folder, wrap):
     file = folder / f"{name}.py"
     file.write_text(text, encoding="utf-8")
     module = types.ModuleType(name)
-    module.__file__, module.WRAP = str(file), wrap
+    module.__file__, module.WRAP, module.FOLDER = str(file), wrap, str(file.with_suffix(""))
+    file.with_suffix("").mkdir(exist_ok=True)
     sys.modules[name] = module
     exec(builtins.compile(text, str(file), "exec"), vars(module))
     return module
 
 
 def _calls(program, world, only):
-    kept = []
+    kept, state = [], flat(world)
     for i, inputs in enumerate(program.inputs):
         for name in program.changes[i]:
             if only is None or name in only:
                 with contextlib.suppress(Exception):  # a change that this value does not take
                     world.CHANGES[name]()
         inputs = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)
-        before, result, error = flat(world), None, None
+        before = flat(world) if program.changes[i] else state
+        result = error = None
         with CONTEXTS[program.contexts[i] if program.contexts else ""]():
             try:
                 result = world.f(*inputs, *world.GIVEN)
             except Exception as raised:
                 error = raised.with_traceback(None)
-        shown = None if error else flat(result, facts=False)
-        yield Call(shown, error, flat(world), before, flat(inputs))
+        shown, state = None if error else flat(result, facts=False), flat(world)
+        yield Call(shown, error, state, before, flat(inputs))
         if error is None and not program.options.get("reuse"):
             kept.append((i, result, shown))
     for i, result, shown in kept:
@@ -138,16 +141,27 @@ def _calls(program, world, only):
 @contextlib.contextmanager
 def _as_it_was():
     """What belongs to the whole process is afterwards as it was before."""
-    environ, added = dict(os.environ), set(vars(builtins))
+    environ, added, folder = dict(os.environ), set(vars(builtins)), os.getcwd()
+    limit, argv, thread = sys.getrecursionlimit(), sys.argv, threading.current_thread()
+    name = thread.name
+    hooks, sys.unraisablehook, threading.excepthook = (
+        (sys.unraisablehook, threading.excepthook),
+        lambda *_: None,
+        lambda *_: None,
+    )
     states = random.getstate(), np.random.get_state()
     random.seed(0), np.random.seed(0)
     text = io.StringIO()
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), decimal.localcontext():
             warnings.simplefilter("ignore")
             with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
                 yield
     finally:
+        sys.unraisablehook, threading.excepthook = hooks
+        sys.setrecursionlimit(limit)
+        sys.argv, thread.name = argv, name
+        os.chdir(folder)
         random.setstate(states[0]), np.random.set_state(states[1])
         if dict(os.environ) != environ:
             os.environ.clear(), os.environ.update(environ)
@@ -162,7 +176,7 @@ _PLAIN = (str, bytes, int, float, complex, type(None), type(...), slice, range, 
 
 
 #: What the prelude of a program has of its own.
-HIDDEN = {"WRAP", "set_default", "get_default", "Mode", "raw"}
+HIDDEN = {"WRAP", "FOLDER", "set_default", "get_default", "Mode", "raw"}
 
 
 def flat(thing, facts=True):
@@ -210,14 +224,12 @@ class _Leaves:
         if isinstance(x, itertools.count | itertools.cycle):
             return self.leaf(path, repr(x) if isinstance(x, itertools.count) else "")
         if isinstance(x, set | frozenset):
-            return self.leaf(path, sorted(map(repr, x)))
+            return self.leaf(path, sorted(map(_text, x)))
         if isinstance(x, dict | types.MappingProxyType | collections.UserDict):
             return self.entries(x, path)
         if isinstance(x, list | tuple | collections.deque):
             self.leaf(path, (kind.__name__, len(x)))
-            for i, value in enumerate(x if len(x) < 500 else [repr(x)]):
-                self.add(value, f"{path}[{i}]")
-            return None
+            return self.elements(x, path)
         return self.object(x, path)
 
     def leaf(self, path, value):
@@ -229,9 +241,20 @@ class _Leaves:
         if isinstance(x, np.ma.MaskedArray):
             self.leaf(f"{path}.mask", np.array(np.ma.getmaskarray(x)))
 
+    def elements(self, x, path):
+        plain = [v for v in x if isinstance(v, _PLAIN)] if len(x) > 500 else []
+        if plain:
+            numbers = all(isinstance(v, float | np.floating) for v in plain)
+            self.leaf(path, np.array(plain) if numbers else plain)
+        for i, value in enumerate(x):
+            if not plain or not isinstance(value, _PLAIN):
+                self.add(value, f"{path}[{i}]")
+
     def entries(self, x, path):
-        for key, value in x.items() if len(x) < 500 else [("all", repr(x))]:
-            self.add(value, f"{path}[{key if isinstance(key, str) else repr(key)}]")
+        if len(x) > 500:
+            return self.elements(list(x.values()), path)
+        for key, value in x.items():
+            self.add(value, f"{path}[{key if isinstance(key, str) else _text(key)}]")
         self.leaf(f"{path}.keys", [k for k in x if isinstance(k, str | int)])
 
     def object(self, x, path):
@@ -254,8 +277,13 @@ class _Leaves:
             self.leaf(f"{path}.__class__", kind.__name__)
             ours = isinstance(x, nn.Module | Optimizer) and not _is_theirs(kind.__module__)
             for name in _attributes(x):
-                if not (ours and name[0] == "_"):
+                if name[:2] != "__" and not (ours and name[0] == "_"):
                     self.add(getattr(x, name), f"{path}.{name}")
+
+
+def _text(x):
+    """What is the same in both worlds."""
+    return re.sub(r" at 0x\w+|(world|library)_\d+", "", repr(x))
 
 
 def _is_theirs(name):
