@@ -42,7 +42,12 @@ _HARMLESS = ("fspath", "get_ident", "_filters_mutated")  # the last: warnings ar
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as they were found
 _ACTING = ("print", "input", "breakpoint")
 _CLOCKS = ("now", "today", "utcnow")
-_ASKING = {("_decimal", "getcontext"), ("sys", "getrecursionlimit"), ("sys", "_getframe")}
+_ASKING = {
+    ("_decimal", "getcontext"),
+    ("decimal", "getcontext"),
+    ("sys", "getrecursionlimit"),
+    ("sys", "_getframe"),
+}
 _QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 _SHOWING = ("linecache", "traceback")  # which read the lines of programs, to show them
 

@@ -355,9 +355,7 @@ class _Live:
     @property
     def in_place(self) -> bool:
         """Whether the array stays the one that it is."""
-        return type(self.value) is np.ndarray and (
-            self.remembered or self.became is self.captured
-        )
+        return type(self.value) is np.ndarray and (self.remembered or self.became is self.captured)
 
     def update(self, value: Any) -> None:
         if not self.in_place:
@@ -530,7 +528,9 @@ class _Trace:
             if held.found and not changed and grad is ... and not used:
                 del arguments.tensors[held.tensor]  # it is there and has no part in this
                 continue
-            changes.append((_became(recorder, value) if changed else None, _returned(recorder, grad)))
+            changes.append(
+                (_became(recorder, value) if changed else None, _returned(recorder, grad))
+            )
         live = [place for place in arguments.live if place.is_changed]
         if changes or live:
             became = [_became(recorder, place.became) for place in live]
@@ -704,7 +704,9 @@ class Entry(Checked):
         self._live = arguments.live
         self._changes = bool(tensors or self._live)
         self.found: Found | None = None  # the free variables
-        self.values = _finder(parameters, arguments, [w for s, w in arguments.bindings if s in used])
+        self.values = _finder(
+            parameters, arguments, [w for s, w in arguments.bindings if s in used]
+        )
         self.settings = settings
         self.given = [parameters[i] for i in settings.donate]
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
@@ -952,7 +954,9 @@ def _updated(program: Program, arguments: _Arguments) -> dict[Step, Step]:
     if not arguments.tensors and not arguments.live:
         return {}
     _, changes, became = program.returns
-    pairs = [(value, held.steps[0]) for held, (value, _) in zip(arguments.tensors.values(), changes)]
+    pairs = [
+        (value, held.steps[0]) for held, (value, _) in zip(arguments.tensors.values(), changes)
+    ]
     pairs += [(value, entry.step) for entry, value in zip(arguments.live, became) if entry.in_place]
     return {value: step for value, step in pairs if isinstance(value, Step)}
 

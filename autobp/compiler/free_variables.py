@@ -183,7 +183,9 @@ def free_variables(
     for call in executed:
         search.executed(call)
     search.run()
-    return Found(search.variables, search.codes, search.iterators, search.live, search.seen, _line(function))
+    return Found(
+        search.variables, search.codes, search.iterators, search.live, search.seen, _line(function)
+    )
 
 
 def is_kind(x: Any, kinds: Any) -> bool:
@@ -214,7 +216,9 @@ class _Search:
         self.names: set[str] = {"forward"}  # that the code mentions
         self.seen: dict[int, Any] = {}  # objects that were looked into, kept alive for their ids
         self.todo: collections.deque[Callable[[], None]] = collections.deque()
-        self.spaces: dict[int, tuple[Any, str, bool]] = {}  # classes and modules: names are looked up
+        self.spaces: dict[
+            int, tuple[Any, str, bool]
+        ] = {}  # classes and modules: names are looked up
         self.asked: set[tuple[int, str]] = set()
         self.live: set[tuple[int, Any]] = set()  # entries that steps of an optimizer change
         self.iterators: list[tuple[Any, str]] = []
@@ -238,9 +242,7 @@ class _Search:
         """A place, and what is to be looked into because of what it holds."""
         if (id(owner), key) in self.live or _is_of_a_trace(value):
             return
-        self.variables.append(
-            FreeVariable(kind, owner, key, value, name, where, live, **how)
-        )
+        self.variables.append(FreeVariable(kind, owner, key, value, name, where, live, **how))
         self.visit(value, name, where, live)
 
     def visit(self, value: Any, name: str, where: str, live: bool) -> None:
@@ -290,7 +292,9 @@ class _Search:
             return
         elif not _is_visible(value):
             return
-        elif "__wrapped__" in getattr(value, "__dict__", ()):  # a compiled function, one that caches
+        elif "__wrapped__" in getattr(
+            value, "__dict__", ()
+        ):  # a compiled function, one that caches
             self.visit(value.__wrapped__, name, where, live)
         elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
             self.iterators.append((value, name))
@@ -317,7 +321,9 @@ class _Search:
 
     def function(self, f: types.FunctionType, name: str, live: bool) -> None:
         who = f.__qualname__.rpartition("<locals>.")[2]
-        mine = _root(str(f.__globals__.get("__name__"))) not in ("autobp", "numpy") or is_user_code(f)
+        mine = _root(str(f.__globals__.get("__name__"))) not in ("autobp", "numpy") or is_user_code(
+            f
+        )
         for key, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
             try:
                 value = cell.cell_contents
@@ -352,9 +358,7 @@ class _Search:
             self.variables.append(v)
             if is_kind(defaults, dict):
                 self.contents(defaults, f"{who}.{which}", place, False)
-        self.variables.append(
-            FreeVariable("default", f, name, value, name, place, checked=False)
-        )
+        self.variables.append(FreeVariable("default", f, name, value, name, place, checked=False))
         self.visit(value, name, place, False)
 
     def code(self, code: types.CodeType, variables: dict[str, Any]) -> None:
@@ -380,7 +384,9 @@ class _Search:
                 self.found("entry", variables, name, value, name, where, False, is_global=True)
             if name in missing and name in vars(builtins):
                 space = vars(builtins)
-                self.found("entry", space, name, space[name], name, "builtins", False, is_global=True)
+                self.found(
+                    "entry", space, name, space[name], name, "builtins", False, is_global=True
+                )
         if variables.get("os") is os and {"environ", "getenv"} & set(names):
             self.environment()
 
@@ -512,7 +518,9 @@ def _function_of(attribute: Any) -> Any:
 @functools.lru_cache(4096)
 def _globals_read(code: types.CodeType) -> frozenset[str]:
     """The names that code looks up among the globals."""
-    found = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    found = {
+        i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return frozenset(found).union(*map(_globals_read, inner))
 
@@ -587,9 +595,7 @@ def _contents_tests(
         rest = [i for i in range(len(values)) if i not in free]
         tests = [_test(f"{owner}[{i}]", values[i], known) for i in rest]
         return [f"len({owner}) == {len(values)}", *tests]
-    entries = {
-        k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped
-    }
+    entries = {k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped}
     if len(entries) == len(keys) > 12 and not all(is_kind(x, _ATOMS) for x in values):
         return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
     tests = [f"len({owner}) == {len(keys)}"]
