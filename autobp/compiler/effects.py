@@ -7,7 +7,6 @@ import dis
 import operator
 import random
 import re
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable
 from types import FrameType
@@ -100,6 +99,7 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
+_PLACES = ("entry", "cell", "attribute", "class", "context", "defaults")
 _LARGE = 10_000_000  # elements of an array of which no copy is made
 
 
@@ -114,9 +114,8 @@ class State:
         for v in found.variables:
             if v.kind == "contents":
                 self.nests.append((v.owner, v.owner.copy(), v.name))
-            elif v.kind in ("entry", "cell", "attribute", "class", "context", "defaults"):
-                if v.checked and (id(v.owner), v.key) not in traced:
-                    self.variables.append(v)
+            elif v.checked and v.kind in _PLACES and (id(v.owner), v.key) not in traced:
+                self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
                 self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
         self.found = found

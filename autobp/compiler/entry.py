@@ -25,6 +25,15 @@ from autobp.compiler.effects import (
     check_draws,
     line_of,
 )
+from autobp.compiler.free_variables import (
+    Executed,
+    Found,
+    FreeVariable,
+    free_variables,
+    is_user_module,
+    place_of,
+    tests_of,
+)
 from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
@@ -38,22 +47,13 @@ from autobp.compiler.source import (
     long_text,
     short_text,
 )
-from autobp.compiler.free_variables import (
-    Executed,
-    Found,
-    FreeVariable,
-    free_variables,
-    is_user_module,
-    place_of,
-    tests_of,
-)
 from autobp.compiler.stand_in import Traced, end, stand_in
 from autobp.compiler.terms import (
     CaptureError,
     Changed,
     DifferenceError,
-    StateNotReady,
     Settings,
+    StateNotReady,
     UnforeseenError,
     differentiated,
 )

@@ -193,6 +193,12 @@ def is_kind(x: Any, kinds: Any) -> bool:
     return issubclass(type(x), kinds)
 
 
+def has_identity(kind: type) -> bool:
+    """Whether objects of a class equal nothing but themselves."""
+    equal: Any = kind.__eq__
+    return equal is object.__eq__
+
+
 def _is_visible(x: Any) -> bool:
     """Whether an object lets itself be looked into."""
     try:
@@ -288,9 +294,9 @@ class _Search:
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
             self.environment()
-        elif is_kind(value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)):
-            return
-        elif not _is_visible(value):
+        elif is_kind(
+            value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)
+        ) or not _is_visible(value):
             return
         elif "__wrapped__" in getattr(
             value, "__dict__", ()
@@ -305,11 +311,11 @@ class _Search:
         """Of a live object that is not looked into, it is checked whether it equals a copy. What can
         be a key of a dict by its value never changes; what else there is, is listed."""
         kind = type(value)
-        if kind.__hash__ is not None and kind.__hash__ is not object.__hash__:
+        if not has_identity(kind) and kind.__hash__ is not None:
             return
         try:
             before = copy.deepcopy(value)
-            if kind.__eq__ is not object.__eq__ and value == before:
+            if not has_identity(kind) and value == before:
                 v = FreeVariable("equal", value, None, before, name, where, True)
                 self.variables.append(v)
                 return
@@ -724,7 +730,7 @@ def _is_named(v: FreeVariable) -> bool:
     """Whether a variable is but the name of a module, a function or a class, or leads to what is
     live, and so is no data."""
     value, kind = v.value, type(v.value)
-    if v.key == "__code__" or v.value is GONE and v.kind == "entry":
+    if v.key == "__code__" or (v.value is GONE and v.kind == "entry"):
         return v.key == "__code__"
     if is_kind(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
         return True

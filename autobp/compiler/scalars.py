@@ -24,10 +24,10 @@ from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
 from autobp.compiler.comparison import Checked, check_same, moved
 from autobp.compiler.effects import Randomness, check_draws
+from autobp.compiler.free_variables import Found, free_variables, tests_of
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
-from autobp.compiler.free_variables import Found, free_variables, tests_of
 from autobp.compiler.terms import (
     SIGNATURE_ERRORS,
     CaptureError,
