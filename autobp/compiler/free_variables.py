@@ -671,6 +671,8 @@ def is_user_code(f: Any) -> bool:
     installed package, nor ours. What those keep for themselves is theirs."""
     if isinstance(f, types.FunctionType):  # whose __module__ may be that of what it wraps
         name = f.__globals__.get("__name__")
+        if f.__code__.co_filename.startswith("<doctest"):  # an example in a docstring
+            return True
     else:
         name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
     return is_user_module(name if isinstance(name, str) else "")
