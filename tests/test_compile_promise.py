@@ -138,6 +138,11 @@ def test_questions_about_traced_values(subject, tmp_path):
     check_parts(surroundings.questions_about(subject), tmp_path)
 
 
+@pytest.mark.parametrize("chunk", range(4))
+def test_numbers_and_arrays(chunk, tmp_path):
+    check_parts(list(surroundings.numbers())[chunk::4], tmp_path)
+
+
 def test_refusals_that_are_swallowed(tmp_path):
     check_parts(surroundings.swallowed(), tmp_path)
 
