@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.free_variables import GONE, Found, FreeVariable, same_item, same_items
+from autobp.compiler.free_variables import (
+    GONE,
+    Found,
+    FreeVariable,
+    is_user_module,
+    same_item,
+    same_items,
+)
 from autobp.compiler.terms import CaptureError
 
 __all__ = [
@@ -35,6 +42,7 @@ _HARMLESS = ("fspath", "get_ident", "_filters_mutated")  # the last: warnings ar
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as they were found
 _ACTING = ("print", "input", "breakpoint")
 _CLOCKS = ("now", "today", "utcnow")
+_ASKING = {("_decimal", "getcontext"), ("sys", "getrecursionlimit"), ("sys", "_getframe")}
 _QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 _SHOWING = ("linecache", "traceback")  # which read the lines of programs, to show them
 
@@ -48,7 +56,7 @@ def check_call(frame: FrameType, function: Any) -> None:
     if owner is None or type(owner).__name__ == "module":
         module = function.__module__
         acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
-        acts = acts and name not in _HARMLESS
+        acts = (acts and name not in _HARMLESS) or (module, name) in _ASKING
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:
@@ -76,7 +84,7 @@ def _is_import(frame: FrameType) -> bool:
 def _line(frame: FrameType) -> str:
     """The user's line: that in Python's own modules, or in ours, says little."""
     here: FrameType | None = frame
-    while here is not None and _package(here) in sys.stdlib_module_names - {"__main__"}:
+    while here is not None and not is_user_module(here.f_globals.get("__name__", "")):
         here = here.f_back
     here = here or frame
     return f"{here.f_code.co_filename}:{here.f_lineno}"
@@ -153,7 +161,7 @@ class State:
             now = v.read()
             if not same_item(now, v.value):
                 v.write(v.value)
-                if v.value is None:
+                if v.value is None or v.value is GONE:
                     new = str(v.key)
                 else:
                     changed.append((v.said, str(v.key)))
@@ -168,13 +176,14 @@ def line_of(found: Found, name: str, stores: bool = False) -> str:
     """The user's line where a variable is mentioned, or stored to; that where the function begins,
     if there is none."""
     name = re.findall(r"\w+", name)[-1] if re.search(r"\w", name) else name
-    lines: list[tuple[bool, str]] = []
+    lines: list[tuple[tuple[bool, bool], str]] = []
     for code in found.codes:
+        ran = id(code) in found.ran
         for instruction in dis.get_instructions(code):
             if instruction.argval == name and not instruction.opname.startswith("LOAD_CONST"):
                 line = instruction.positions.lineno if instruction.positions else None
                 is_store = instruction.opname.startswith(("STORE", "DELETE"))
-                lines.append((is_store == stores, f"{code.co_filename}:{line}"))
+                lines.append(((ran, is_store == stores), f"{code.co_filename}:{line}"))
     if lines:
         return max(lines, key=lambda line: line[0])[1]
     return found.line

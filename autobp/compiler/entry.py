@@ -201,13 +201,15 @@ class _Arguments:
             self.live.append(_Live(v, owner[key], captured, captured.step, remembered=True))
             owner[key] = captured
 
-    def put_back(self) -> bool:
-        """Put back what was replaced, but for Tensors. Whether something is remembered now that was
-        not there to be an argument."""
+    def put_back(self) -> None:
+        """Put back what was replaced, but for Tensors."""
         for v in self.replaced:
             v.write(v.value)
         for entry in self.live:
             entry.release()
+
+    def forget_new(self) -> bool:
+        """Whether an optimizer remembers something now that was not there to be an argument."""
         known = {(id(entry.place.owner), entry.place.key) for entry in self.live}
         found = [entry for optimizer in self.optimizers for entry in optimizer.live_entries()]
         new = [(owner, key) for owner, key in found if (id(owner), key) not in known]
@@ -331,10 +333,11 @@ class _Live:
     captured: Any
     step: Step  # the argument
     remembered: bool = False  # by an optimizer
-    became: Any = None
+    became: Any = ...
 
     def release(self) -> None:
-        self.became = self.place.read()
+        if self.became is ...:
+            self.became = self.place.read()
         self.place.write(self.value)
 
     @property
@@ -487,16 +490,13 @@ class _Trace:
         except Exception as error:
             failure = error
         finally:
-            if profiler is None:
-                sys.setprofile(None)
-            if collecting:
-                gc.enable()
             recorder.closed = True
-            ends = [(held, *held.release()) for held in arguments.tensors.values()]
-            early = arguments.put_back()
-            effects, grown = state.restore(context)
-            effects += [said for held, _, _ in ends for said in held.changes(found)]
-            drawn = randomness.rewind() if randomness is not None else []
+            found.ran = recorder.met
+            undo = _Undo(self, profiler is None, collecting, state, randomness, context)
+            undo.run()
+        ends, early, effects, grown, drawn = (
+            undo.ends, undo.early, undo.effects, undo.grown, undo.drawn,
+        )  # fmt: skip
         if recorder.is_too_long:
             raise ManyNumbers
         if failure is not None and not isinstance(failure, CaptureError):
@@ -543,6 +543,58 @@ class _Trace:
         return UnforeseenError(
             f"compile cannot capture {self.name} at {_line_of(error)}: {type(error).__name__}: {error}"
         )
+
+
+class _Undo:
+    """The end of a tracing: everything is as it was. An interrupt in between is raised later."""
+
+    def __init__(
+        self,
+        trace: _Trace,
+        watches: bool,
+        collects: bool,
+        state: State,
+        randomness: Randomness | None,
+        context: contextvars.Context,
+    ) -> None:
+        self.trace = trace
+        self.watches = watches
+        self.collects = collects
+        self.state = state
+        self.randomness = randomness
+        self.context = context
+        self.ends: list[tuple[_Held, Any, Any]] = []
+        self.early = False
+        self.effects: list[str] = []
+        self.grown = ""
+        self.drawn: list[str] = []
+
+    def run(self) -> None:
+        interrupt: KeyboardInterrupt | None = None
+        for _ in range(10):
+            try:
+                self.all()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def all(self) -> None:
+        if self.watches:
+            sys.setprofile(None)
+        if self.collects:
+            gc.enable()
+        arguments = self.trace.arguments
+        self.ends = [(held, *held.release()) for held in arguments.tensors.values()]
+        arguments.put_back()
+        self.early = arguments.forget_new()
+        self.effects, self.grown = self.state.restore(self.context)
+        self.effects += [
+            said for held, _, _ in self.ends for said in held.changes(self.trace.found)
+        ]
+        if self.randomness is not None:
+            self.drawn = self.randomness.rewind()
 
 
 def _line_of(error: BaseException) -> str:

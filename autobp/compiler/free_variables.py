@@ -8,8 +8,11 @@ it. All else is a constant of the program. It is listed, and where that is cheap
 
 from __future__ import annotations
 
+import builtins
 import collections
 import contextvars
+import copy
+import dis
 import enum
 import functools
 import inspect
@@ -18,8 +21,9 @@ import os
 import random
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +63,10 @@ _FUNCTIONS = (
 _ATOMS = (*_FUNCTIONS, types.ModuleType, type, str, bytes, type(None))
 
 #: Kinds of variables that say nothing beside those that they hold.
-_UNLISTED = ("contents", "optimizer", "defaults")
+_UNLISTED = ("contents", "equal", "optimizer", "defaults")
+
+_BUILTINS = frozenset(vars(builtins))  # those of Python's own
+_BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcaller", "__dict__"}
 
 MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
 
@@ -81,7 +88,7 @@ class FreeVariable:
 
     kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
     # "class" attribute, "defaults" of a function, one "default", "context", "environment",
-    # "contents" of a nest, "optimizer"
+    # "contents" of a nest, what is "equal" to a copy, "optimizer"
     owner: Any
     key: Any
     value: Any
@@ -148,6 +155,7 @@ class Found:
     live: set[tuple[int, Any]]  # entries that steps of an optimizer change: ids of dicts, and keys
     objects: dict[int, Any]  # that were looked into, by their ids
     line: str  # where the function begins
+    ran: dict[int, types.CodeType] = field(default_factory=dict)  # functions, seen to run
 
     def constants(self) -> list[Constant]:
         """What programs take over, for people to read."""
@@ -169,7 +177,7 @@ def free_variables(
     for path, x in leaves(args):
         if is_kind(x, _GENERATORS):
             search.seen[id(x)] = x
-        elif not is_kind(x, (*_NUMBERS, *_ATOMS, np.ndarray, Tensor)):
+        elif not is_kind(x, (*_NUMBERS, str, bytes, type, types.ModuleType, np.ndarray, Tensor)):
             search.visit(x, f"argument{path}", "", True)
     for call in executed:
         search.executed(call)
@@ -256,6 +264,8 @@ class _Search:
             self.visit(value.__self__, name.rpartition(".")[0] or "self", where, live)
         elif is_kind(value, types.FunctionType):
             self.function(value, name, live)
+        elif is_kind(value, weakref.ref):
+            self.visit(value(), f"{name}()", where, live)
         elif is_kind(value, _NESTS):
             self.contents(value, name, where, live)
             if type(value).__module__ not in ("builtins", "collections"):
@@ -275,8 +285,18 @@ class _Search:
             self.visit(value.__wrapped__, name, where, live)
         elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
             self.iterators.append((value, name))
-        else:
-            self.members(value, name, live)
+        elif not self.members(value, name, live) and live:
+            self.equal(value, name, where)
+
+    def equal(self, value: Any, name: str, where: str) -> None:
+        """Of a live object that is not looked into, it is checked whether it equals a copy."""
+        try:
+            before = copy.deepcopy(value)
+            if type(value).__eq__ is not object.__eq__ and value == before:
+                v = FreeVariable("equal", value, None, before, name, where, True)
+                self.variables.append(v)
+        except Exception:
+            return
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────────
 
@@ -296,6 +316,8 @@ class _Search:
         if not mine:
             return
         self.code(f.__code__, f.__globals__)
+        code = FreeVariable("attribute", f, "__code__", f.__code__, f"{who}.__code__", "")
+        self.variables.append(code)
         names = f.__code__.co_varnames
         if f.__defaults__:
             first = f.__code__.co_argcount - len(f.__defaults__)
@@ -328,14 +350,22 @@ class _Search:
             self.codes.add(inner)
             codes += [c for c in inner.co_consts if is_kind(c, types.CodeType)]
             names += inner.co_names
+            if not _BY_TEXT.isdisjoint(inner.co_names):  # getattr(x, "name"), globals()["name"]
+                names += [c for c in inner.co_consts if type(c) is str and c.isidentifier()]
         self.names.update(names)
-        module = variables.get("__name__", "?")
+        where = f"global of module {variables.get('__name__', '?')}"
+        missing = [n for n in names if n not in variables and n not in _BUILTINS]
+        missing = missing and [n for n in missing if n in _globals_read(code)]
         for name in dict.fromkeys(names):
-            if name in variables and (id(variables), name) not in self.asked:
+            if (id(variables), name) in self.asked:
+                continue
+            value = variables.get(name, GONE)
+            if value is not GONE or name in missing:
                 self.asked.add((id(variables), name))
-                where = f"global of module {module}"
-                value = variables[name]
                 self.found("entry", variables, name, value, name, where, False, is_global=True)
+            if name in missing and name in vars(builtins):
+                space = vars(builtins)
+                self.found("entry", space, name, space[name], name, "builtins", False, is_global=True)
         if variables.get("os") is os and {"environ", "getenv"} & set(names):
             self.environment()
 
@@ -355,11 +385,12 @@ class _Search:
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────
 
-    def members(self, x: Any, name: str, live: bool) -> None:
-        """The attributes of an object, and the methods of its class that may be called."""
+    def members(self, x: Any, name: str, live: bool) -> bool:
+        """The attributes of an object, and the methods of its class that may be called. Whether it
+        is an object that is looked into."""
         kind = type(x)
         if not _has_attributes(x) or not (_is_open(kind) or is_user_code(kind)):
-            return
+            return False
         optimizes = hasattr(kind, "live_entries")
         live = live or optimizes or _is_module(kind)
         if optimizes:
@@ -377,6 +408,7 @@ class _Search:
                 self.found("attribute", x, slot, value, f"{name}.{slot}", where, live)
         if kind.__module__ != "types":
             self.spaces.setdefault(id(kind), (kind, kind.__name__, False))
+        return True
 
     def contents(
         self, nest: Any, name: str, where: str, live: bool, attributes: bool = False,
@@ -397,6 +429,7 @@ class _Search:
                 if is_kind(key, str | int | float | bool | tuple | enum.Enum | type(None)):
                     self.found("entry", nest, key, value, inner, place, live, checked=False)
                 else:
+                    self.visit(key, f"a key of {name}", place, live)
                     self.visit(value, inner, place, live)
         elif is_kind(nest, set | frozenset):
             for value in list(nest) if few or live else ():
@@ -425,9 +458,10 @@ class _Search:
                     full = f"{path}.{name}"
                     self.found("entry", vars(space), name, value, full, where, live, is_global=True)
             return
-        for kind in space.__mro__:
+        for kind in (*space.__mro__, *type(space).__mro__):
             if not is_user_code(kind):
                 continue
+            live = _is_module(kind) or hasattr(kind, "live_entries")
             for name, value in list(vars(kind).items()):
                 called = name[:2] == "__" and is_kind(value, types.FunctionType)
                 if name not in self.names and not called:
@@ -437,9 +471,9 @@ class _Search:
                 if called and value.__code__.co_filename == "<string>":
                     continue  # what a dataclass has
                 if self.is_new(kind, name):
-                    inner = getattr(value, "fget", getattr(value, "__func__", value))
+                    inner = _function_of(value)
                     full, where = f"{kind.__name__}.{name}", f"attribute of class {kind.__name__}"
-                    self.found("class", kind, name, value, full, where, False)
+                    self.found("class", kind, name, value, full, where, live)
                     if inner is not value and inner is not None:
                         self.visit(inner, full, where, False)
 
@@ -449,6 +483,23 @@ class _Search:
         )
         self.asked.add((id(space), name))
         return new
+
+
+def _function_of(attribute: Any) -> Any:
+    """The function behind an attribute of a class."""
+    if is_kind(attribute, property):
+        return attribute.fget
+    if is_kind(attribute, staticmethod | classmethod):
+        return attribute.__func__
+    return attribute.func if is_kind(attribute, functools.cached_property) else attribute
+
+
+@functools.lru_cache(4096)
+def _globals_read(code: types.CodeType) -> frozenset[str]:
+    """The names that code looks up among the globals."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return frozenset(found).union(*map(_globals_read, inner))
 
 
 # ── tests ─────────────────────────────────────────────────────────────────────────────────────────
@@ -468,8 +519,10 @@ def tests_of(
             continue
         if v.kind == "contents":
             tests += _contents_tests(v, skipped, known)
-        elif v.kind == "environment":
+        elif v.kind in ("environment", "equal"):
             tests.append(f"{known(v.owner)} == {known(v.value)}")
+        elif v.value is GONE and v.kind == "entry":
+            tests.append(f"{v.key!r} not in {known(v.owner)}")
         elif v.kind == "entry" and type(v.key) is str and is_kind(v.value, _ATOMS):
             together.setdefault(id(v.owner), (v.owner, {}))[1][v.key] = v.value
         else:
@@ -647,6 +700,8 @@ def _is_named(v: FreeVariable) -> bool:
     """Whether a variable is but the name of a module, a function or a class, or leads to what is
     live, and so is no data."""
     value, kind = v.value, type(v.value)
+    if v.key == "__code__" or v.value is GONE and v.kind == "entry":
+        return v.key == "__code__"
     if is_kind(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
         return True
     if is_kind(value, property | staticmethod | classmethod):
