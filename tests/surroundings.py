@@ -1173,7 +1173,6 @@ ENVIRONMENT = [
     ("", "len(os.getcwd())", "os.chdir('/')", "getcwd"),
     ("sys.argv = ['a']", "len(sys.argv)", "sys.argv.append('b')", "argv"),
     ("", "decimal.getcontext().prec", "decimal.getcontext().prec = 7", "getcontext|prec"),
-    ("", "sys.getrecursionlimit()", "sys.setrecursionlimit(5000)", "getrecursionlimit"),
     ("", "len(np.geterr()['over'])", "np.seterr(over='print')", "geterr"),
     ("", "len(threading.current_thread().name)", "threading.current_thread().name = 'another name'", "name"),
     ("fileK = os.path.join(FOLDER, 'rateK')\nopen(fileK, 'w').write('2.0')", "float(open(fileK).read())", "open(fileK, 'w').write('3.0')", "open"),

@@ -1356,7 +1356,7 @@ STARTS = {
     "while another thread imports for its first program": """
         class Waits:
             def find_spec(self, name, path=None, target=None):
-                if name.startswith("autobp") and threading.current_thread() is thread:
+                if threading.current_thread() is thread and not inside.is_set():
                     inside.set()
                     go.wait(3)
                 return None
