@@ -26,6 +26,7 @@ __all__ = [
     "form",
     "models_with",
     "numbered",
+    "numbers",
     "parts",
     "program",
     "questions_about",
@@ -1172,7 +1173,6 @@ ENVIRONMENT = [
     ("", "len(os.getcwd())", "os.chdir('/')", "getcwd"),
     ("sys.argv = ['a']", "len(sys.argv)", "sys.argv.append('b')", "argv"),
     ("", "decimal.getcontext().prec", "decimal.getcontext().prec = 7", "getcontext|prec"),
-    ("", "sys.getrecursionlimit()", "sys.setrecursionlimit(5000)", "getrecursionlimit"),
     ("", "len(np.geterr()['over'])", "np.seterr(over='print')", "geterr"),
     ("", "len(threading.current_thread().name)", "threading.current_thread().name = 'another name'", "name"),
     ("fileK = os.path.join(FOLDER, 'rateK')\nopen(fileK, 'w').write('2.0')", "float(open(fileK).read())", "open(fileK, 'w').write('3.0')", "open"),
@@ -1381,7 +1381,62 @@ actK(Q) == 2.0
 matchedK(Q) == 1
 valuesK(Q) == 1
 """.strip().splitlines()
+# What is tried, where an error of Python's own decides: `triesK(lambda: …)`.
+TRIED = """
+len(Q)
+iter(Q)
+list(Q)
+Q[0]
+Q[5]
+Q[0, 0]
+Q["a"]
+Q.append(1)
+Q.keys()
+Q.nothing
+Q.shape[1]
+Q.shape[0]
+Q()
+Q + "a"
+Q * "a"
+Q + None
+Q < "a"
+Q @ Q
+Q & 1
+~Q
+Q << 1
+Q[0].nothing
+next(Q)
+range(Q)
+[1.0][Q]
+Q.reshape(7)
+Q.sum(axis=3)
+np.sum(Q, axis=1)
+np.concatenate([Q, Q])
+np.broadcast_to(Q, (2,))
+np.linalg.inv(Q)
+np.linalg.det(Q)
+np.stack([Q, x])
+np.dot(Q, np.ones(5))
+Q + np.ones(5)
+operator.index(Q)
+math.sqrt(Q)
+Q.__len__()
+Q.__index__()
+del_itemK(Q)
+Q.shape.nothing
+""".strip().splitlines()
+QUESTIONS += [f"triesK(lambda: {asked})" for asked in TRIED]
 ASKED = """
+def triesK(ask):
+    try:
+        ask()
+        return True
+    except (TypeError, AttributeError, IndexError, KeyError, ValueError):
+        return False
+
+def del_itemK(v):
+    del v[0]
+
 @functools.singledispatch
 def actK(v): return 1.0
 actK.register(float, lambda v: 2.0)
@@ -1692,6 +1747,298 @@ KINDS = {
     "array-like": "class LikeK:\n    def __array__(self, dtype=None, copy=None): return np.arange(3.0)\n    __array_priority__ = 99\nvalueK = LikeK().__array__()",
 }
 
+# ── numbers and arrays ────────────────────────────────────────────────────────────────────────────
+
+# What Python's numbers do otherwise than NumPy's: `N` is a number.
+NUMBERS = """
+y = y * (N // 2)
+y = y * (N % 2)
+y = y * (N ** 2)
+y = y * (N ** -1)
+y = y * (N ** 0.5)
+y = y * (N / 2)
+y = y / N
+y = y + 1.0 / N
+y = y + 1 / (N + 1)
+y = y * (2 ** N)
+y = y * (0.0 ** N)
+y = y + N // 0.3 + N % -0.7
+y = y + divmod(N, 0.3)[1]
+y = y * -N * +N
+y = y * abs(N)
+y = y + (N == 2)
+y = y + (N != 1) * 2.0
+y = y + (N > 0.7)
+y = y + (N in (0, 1, 2))
+y = y * round(N, 1)
+y = y * N.real
+y = y * N.conjugate()
+y = y * N.__add__(1)
+y = y + min(N, 1)
+y = y + max(0, N)
+y = y + sum([N, N, 1])
+y = y + math.prod([N, 2])
+y = y + float(N)
+y = y + int(N)
+y = y + bool(N)
+y = y + complex(N).real
+y = y + np.abs(N * 1j)
+y = y + N * True
+y = y + (N or 5.0)
+y = y + (N and 5.0)
+y = y + math.sin(N)
+y = y + np.sin(N)
+y = y + np.sqrt(N)
+y = y + np.float64(N)
+y = y + np.float32(N)
+y = y + np.array(N)
+y = y + np.array([N, 1.0, 2.0])
+y = y + np.full(3, N)
+y = y + np.arange(3) * N
+y = y + np.linspace(0, N, 3)
+y = y + np.clip(N, 0, 1)
+y = y + np.where(N > 0.6, 1.0, 2.0)
+y = y + np.maximum(N, 0.7)
+y = y + N * 10**18 * 100
+y = y + N * 1e308 * 10.0
+y = y + N ** 1000.0
+y = y + np.exp(N * 1000)
+y = y + (N if N else 1.0)
+y = y + [N, 2.0][0]
+y = y + (lambda v: v * v)(N)
+y = y + functools.reduce(operator.add, [N] * 5)
+y = y + np.mean([N, 1.0])
+y = y + np.sum((N, N))
+y = y + np.max([N, 0.5])
+y = y + np.median([N, 0.5, 0.7])
+y = y + np.polyval([N, 1.0], 2.0)
+y = y + np.dot([N, 1.0], [1.0, N])
+y = y + fractions.Fraction(1, 2) * N
+y = y + N.__class__(2)
+y = y * np.sign(N)
+y = y + np.heaviside(N, 0.5)
+y = y + N * N - N
+y = y + np.hypot(N, 1)
+y = y + np.floor(N) + np.trunc(N)
+""".strip().splitlines()
+WHOLE_NUMBERS = """
+y = y * (n << 2)
+y = y * n.bit_length()
+y = y * pow(n, 2, 5)
+y = y * (n & 1) + (n | 4) + (n ^ 3) + ~n
+y = y + sum(range(n))
+y = y + [1.0, 2.0, 3.0, 4.0][n]
+y = y + {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}[n]
+y = y + len("abcd"[:n])
+y = y + y[..., :n].sum()
+y = y + np.arange(n).sum()
+y = y + np.zeros(n).size
+y = y + np.eye(n + 1).sum()
+y = y + len((1,) * n)
+y = y + len([0] * n)
+y = y + np.ones((n, 2)).shape[0]
+y = y + np.sum(np.tile(y, n + 1))
+y = np.roll(y, n)
+y = y + np.repeat(2.0, n).sum()
+for _ in range(n): y = np.sin(y) + y
+while n > 0: y = y * 1.5; n -= 1
+y = y + n * (n - 1) // 2
+y = y + math.comb(4, n)
+y = y + math.factorial(n)
+y = y + np.power(2.0, n)
+y = y + np.ldexp(0.5, n)
+y = y + np.float64(2.0) ** n
+y = y + (2.0 if n % 2 else 3.0)
+y = y + (2.0 if n == 2 else 3.0)
+y = y + n / 3
+y = y + -n // 2
+y = y + 10 ** n
+y = y + 10 ** -n
+y = y + (-2) ** n
+y = y + int(n)
+y = y + float(n)
+y = y + np.int64(n) * 2
+y = y + np.sum(np.full(3, n))
+y = y + np.array([n, 1, 2]) // 2
+y = y + x[n % 3]
+y = y + np.take(x, n % 3)
+y = y + x.reshape(-1)[: n + 1].sum()
+y = y + np.split(np.arange(6.0), 3)[n % 3].sum()
+y = y + np.sum(np.eye(3), axis=n % 2)
+y = y + np.cumsum(x, axis=-(n // 9) - 1)
+y = y + len(f"{n}")
+""".strip().splitlines()
+# What is done to arrays: shapes that depend on values, writing in place, views.
+ARRAYS = """
+y = y + x[x > 0.4].sum()
+y = y + x[x > 0.4].size
+y = y + np.nonzero(x > 0.4)[0].size
+y = y + np.where(x > 0.4)[0].sum()
+y = y + np.argwhere(x > 0.4).shape[0]
+y = y + np.flatnonzero(x > 0.4).sum()
+y = y + np.unique(np.round(x)).size
+y = y + np.extract(x > 0.4, x).sum()
+y = y + np.compress(x > 0.4, x).sum()
+y = y + np.bincount((x > 0.4).astype(int)).size
+y = y + np.histogram(x, 3)[0][0]
+y = y + np.trim_zeros(np.maximum(x, 0.0)).size
+y = y + np.setdiff1d(np.round(x), [0.0]).size
+y = y + np.intersect1d(np.round(x), [1.0]).size
+y = y + np.searchsorted([0.2, 0.5, 0.9], x)
+y = y + np.digitize(x, [0.2, 0.5, 0.9])
+y = y + np.percentile(x, 30) + np.quantile(x, 0.7)
+y = y + np.nanmean(np.where(x > 0.4, x, np.nan))
+y = y + np.argsort(x) + np.argmax(x)
+y = y[np.argsort(x)]
+y = np.sort(y)[::-1] + np.partition(x, 1)[1]
+y = y + np.array([1.0, 2.0, 3.0])[np.argsort(x)]
+y = y + np.interp(x, [0.0, 1.0], [1.0, 3.0])
+y = y + np.convolve(x, [1.0, 2.0], 'same')
+y = y + np.gradient(x)
+y = y + np.trapezoid(x)
+y = y + np.cov(np.stack([x, x * x]))[0, 1]
+y = y + np.corrcoef(x, x * x)[0, 1]
+y = y + np.polyfit(np.arange(3.0), x, 1)[0]
+y = y + np.linalg.norm(x) + np.linalg.eigvalsh(np.outer(x, x))[-1]
+y = y + np.linalg.svd(np.outer(x, x) + np.eye(3))[1][0]
+y = y + np.linalg.solve(np.eye(3) * 2.0 + np.outer(x, x), x)
+y = y + np.fft.fft(x).real
+y = y + np.isclose(x, 0.5) + np.isfinite(x)
+y = y + np.array_equal(x, x)
+y = y + np.allclose(x, 0.5)
+y = y + np.any(x > 0.9) + np.all(x > 0.1)
+y = y + np.count_nonzero(x > 0.4)
+y[0] = 1.5
+y[0] = y[1]
+y[0], y[1] = y[1], y[0]
+y[y > 0.4] = 0.0
+y[x > 0.4] += 1.0
+y[[0, 2]] = x[[2, 0]]
+y[::2] = 3.0
+y[:] = y[::-1]
+y[1:] = y[:-1]
+y[...] = x
+y += x
+y *= a
+y -= np.mean(y)
+y /= np.sum(x)
+y **= 2
+y //= 0.3
+y %= 0.7
+y += 1
+np.add(y, 1.0, out=y)
+np.multiply(x, 2.0, out=y)
+np.clip(y, 0.0, 1.0, out=y)
+np.maximum(y, 0.5, out=y)
+np.copyto(y, x)
+np.copyto(y, 0.0, where=x > 0.4)
+np.put(y, [0, 1], [7.0, 8.0])
+np.place(y, x > 0.4, [9.0])
+np.putmask(y, x > 0.4, 9.0)
+np.fill_diagonal(np.outer(y, y), 0.0)
+np.add.at(y, [0, 0, 1], 1.0)
+np.random.default_rng(0).shuffle(y)
+y.sort()
+y.fill(a)
+y.itemset(0, 1.0) if hasattr(y, "itemset") else None
+y.flat[0] = 4.0
+y.resize(3)
+y.shape = (3, 1); y = y + 0.0
+y = y.reshape(3, 1); y[0] = 2.0; y = y.ravel()
+y.partition(1)
+z = y; z += 1.0; y = y + z
+z = y; z[0] = 5.0
+z = y[:2]; z *= 2.0
+z = y[::-1]; z[0] = 9.0
+z = y.reshape(-1); z[0] = 9.0
+z = y.T; z += 1.0
+z = y.view(); z += 1.0
+z = np.asarray(y); z += 1.0
+z = np.array(y, copy=False) if False else y; z -= 1.0
+z = y.copy(); z += 1.0; y = y + z
+z = np.ravel(y); z[1] = 3.0
+z = np.atleast_2d(y); z[0, 0] = 3.0
+z = np.broadcast_to(y, (2, 3)); y = y + z[1]
+z = np.expand_dims(y, 0); z += 1.0
+z = np.zeros(3); z[0] = a; y = y + z
+z = np.zeros(3); z[:] = x; y = y + z
+z = np.zeros(3); z += x; y = y + z
+z = np.empty_like(x); z[...] = x * 2.0; y = y + z
+z = np.zeros((3, 3)); z[np.arange(3), [2, 0, 1]] = x; y = y + z.sum(0)
+z = np.zeros((3, 3)); z[1] = x; y = y + z.sum(0)
+z = np.zeros((3, 4)); z[np.arange(3), n] = 1.0; y = y + z.sum(1)
+z = np.zeros(4); z[n] = 1.0; y = y + z[:3]
+z = np.zeros(4); z[n] = np.mean(x); y = y + z[1:]
+z = np.zeros(3); z[np.argsort(x)] = x; y = y + z
+z = np.ones(3); z[1] *= a; y = y * z
+z = [0.0, 0.0, 0.0]; z[0] = a; y = y + z
+z = np.array([a, 1.0, x[0]]); z[1] = 5.0; y = y + z
+z = x.astype(int); z[0] = a * 10; y = y + z
+z = x.astype(np.float32); z[0] = a; y = y + z
+z = np.zeros(3, int); z += (x > 0.4); y = y + z
+z = np.zeros(3, bool); z[0] = x[0] > 0.4; y = np.where(z, y, -y)
+z = np.stack([y, x]); z[0] += 1.0; y = z[0] + z[1]
+z = np.concatenate([y, x]); z[2] = 0.0; y = z[:3]
+z = {}; z["a"] = x; z["a"] = z["a"] + 1.0; y = y + z["a"]
+z = []; z.append(x); z.extend([y, y]); y = sum(z)
+z = np.split(np.concatenate([y, x]), 2)[0]; z *= 2.0; y = y + z
+z, w = np.split(np.concatenate([y, x]), 2); z += w; y = z * 1.0
+z = np.array_split(y, 2)[0]; z += 1.0
+z = np.vsplit(np.stack([y, x]), 2)[1]; z *= 2.0; y = z[0]
+z = np.diagonal(np.outer(y, y)); y = y + z
+z = np.meshgrid(y, x)[0]; z[0] = 1.0; y = z[0] + z[1]
+z = np.unstack(np.stack([y, x]))[0] if hasattr(np, "unstack") else y; y = y + z
+for i in range(3): y[i] = y[i] * 2.0
+for i, v in enumerate(x): y[i] = v * i
+for v in np.nditer(x): y = y + float(v)
+for v in x: y = y + v
+for v in x.flat: y = y + v
+for v in np.stack([x, y]): v += 1.0
+for i, v in np.ndenumerate(x): y = y + v * i[0]
+y = y + sum(x) + sum(v * v for v in x)
+y = y + np.fromiter((v for v in x), float)
+y = y + np.array([v * 2.0 for v in x])
+y = y + np.array(list(map(float, x)))
+y = y + np.vectorize(lambda v: v * 2.0)(x)
+y = y + np.apply_along_axis(lambda v: v * 2.0, 0, x)
+y = y + np.frompyfunc(lambda v: v * 2.0, 1, 1)(x).astype(float)
+y = y + np.fromfunction(lambda i: i * a, (3,))
+y = y + np.piecewise(x, [x < 0.4], [lambda v: v, lambda v: v * 2.0])
+y = y + np.select([x < 0.4, x < 0.7], [x, x * 2.0], 9.0)
+y = y + np.choose((x > 0.4).astype(int), [x, -x])
+y = y + np.einsum("i,j->i", x, x) + np.tensordot(x, x, 1)
+y = y + np.lib.stride_tricks.sliding_window_view(x, 2).sum()
+y = y + np.ma.masked_less(x, 0.4).sum()
+y = y + np.ma.masked_less(x, 0.4).filled(0.0)
+y = y + np.asmatrix(x).sum()
+y = y + x.view(np.int64).size
+y = y + np.frombuffer(x.tobytes())
+y = y + len(x.tobytes())
+y = y + np.asarray(memoryview(x * 1.0))
+y = y + np.array(x.tolist())
+y = y + np.array(str(x.size), dtype=float)
+y = y + x.round(1) + x.clip(0.2, 0.8) + x.cumsum() + x.ptp() if hasattr(x, "ptp") else y + x.round(1)
+y = y + x.dot(x) + x.mean() + x.std() + x.var() + x.prod() + x.max() + x.argmin()
+y = y + x.take([0, 1, 1]) + x.repeat(2)[:3] + x.swapaxes(0, 0)
+y = y + x.astype("f4").astype(float) + x.astype(int) + x.astype(bool)
+y = y + x.searchsorted(0.5) + x.nonzero()[0].size
+y = y + x.flags.writeable
+y = y + x.__array_interface__["shape"][0]
+y = y + (x.ctypes.shape[0] if hasattr(x, "ctypes") else 0)
+y = y + np.result_type(x, np.float32).itemsize
+y = y + np.may_share_memory(x, y)
+y = y + np.modf(x)[0] + np.frexp(x)[0] + np.divmod(x, 0.3)[1]
+y = y + np.ldexp(x, 2) + np.ldexp(x, np.arange(3)) + np.ldexp(1.0, np.arange(3))
+y = y + np.nextafter(x, 9.0) + np.spacing(x) + np.signbit(x) + np.copysign(x, -1.0)
+y = y + np.float_power(x, 2) + np.cbrt(x) + np.logaddexp(x, y) + np.gcd(6, np.arange(1, 4))
+y = y + np.bitwise_count(np.arange(3)) + np.left_shift(np.arange(3), 1)
+y = y + np.packbits(x > 0.4)[0]
+y = y + np.random.default_rng(3).normal(size=3)
+y = y + np.random.default_rng(3).choice(x, 3)
+y = y + np.datetime64("2020-01-02").astype(int)
+y = y + np.longdouble(x[0]).astype(float)
+""".strip().splitlines()
+
 # ── models and optimizers ─────────────────────────────────────────────────────────────────────────
 
 ACTIVATIONS = ["nn.Tanh()", "nn.ReLU()", "nn.Sigmoid()", "nn.GELU()", "nn.LeakyReLU()", "nn.Softplus()"]
@@ -1777,7 +2124,8 @@ STEPS = [
 # ── parts put together ────────────────────────────────────────────────────────────────────────────
 
 SHARES = {
-    "surroundings": 0.57,
+    "surroundings": 0.5,
+    "numbers": 0.07,
     "questions": 0.14,
     "swallowed": 0.1,
     "effects": 0.07,
@@ -1819,8 +2167,9 @@ def calls(rng, parts, first=None):
         a = float(rng.uniform(0.55, 0.95)) if i < 3 else float(_pick(rng, [1.0, 0.0, -1.0, 2.0, 1.5, 7.25]))
         if i == 5 and rng.random() < 0.3 and shape == (3,):
             x = _pick(rng, [np.ones(3), np.zeros(3), x.astype(np.float32)])
-        changes = [k for k in changing if i >= first and rng.random() < (1.0 if i == first else 0.4)]
-        made.append(((x, np.float64(a) if number == "numpy" else a, int(2 if i < 3 else rng.integers(0, 4))), changes))
+        changes = [k for k in changing if i >= first and (i == first or rng.random() < 0.4)]
+        context = "no_grad" if rng.random() < 0.02 else ""
+        made.append(((x, np.float64(a) if number == "numpy" else a, int(2 if i < 3 else rng.integers(0, 4))), changes, context))
     return made
 
 
@@ -1853,10 +2202,11 @@ def program(parts, calls, form="plain", options=None):
     return Program(
         text,
         library,
-        tuple(inputs for inputs, _ in calls),
-        tuple(tuple(f"change{k}" for k in changes if k in there) for _, changes in calls),
+        tuple(inputs for inputs, _, _ in calls),
+        tuple(tuple(f"change{k}" for k in changes if k in there) for _, changes, _ in calls),
         tuple(Change(f"change{part.number}", part.words) for part in changing),
-        options=options or {},
+        tuple(context for _, _, context in calls),
+        options or {},
     )
 
 
@@ -1995,6 +2345,15 @@ def _swallowed(rng):
     return _swallower(_pick(rng, SWALLOWERS), _pick(rng, ASKS))
 
 
+def numbers():
+    """What is done to numbers and arrays."""
+    for body in NUMBERS:
+        for number in ("a", "np.sum(x)", "n"):
+            yield Part(body, _put(body, N=number))
+    for body in (*WHOLE_NUMBERS, *ARRAYS):
+        yield Part(body, body)
+
+
 def effects():
     for module, outer, body in EFFECTS:
         yield Part(f"effect: {body}", body, module, outer=outer)
@@ -2038,6 +2397,7 @@ def _models(rng):
 
 MAKERS = {
     "surroundings": _surroundings,
+    "numbers": lambda rng: _pick(rng, list(numbers())),
     "questions": _questions,
     "swallowed": _swallowed,
     "effects": lambda rng: _pick(rng, list(effects())),

@@ -138,6 +138,11 @@ def test_questions_about_traced_values(subject, tmp_path):
     check_parts(surroundings.questions_about(subject), tmp_path)
 
 
+@pytest.mark.parametrize("chunk", range(4))
+def test_numbers_and_arrays(chunk, tmp_path):
+    check_parts(list(surroundings.numbers())[chunk::4], tmp_path)
+
+
 def test_refusals_that_are_swallowed(tmp_path):
     check_parts(surroundings.swallowed(), tmp_path)
 
@@ -1351,7 +1356,7 @@ STARTS = {
     "while another thread imports for its first program": """
         class Waits:
             def find_spec(self, name, path=None, target=None):
-                if name.startswith("autobp") and threading.current_thread() is thread:
+                if threading.current_thread() is thread and not inside.is_set():
                     inside.set()
                     go.wait(3)
                 return None

@@ -54,7 +54,7 @@ class Program:
     inputs: tuple[tuple, ...]  # arrays and numbers, new for each call
     changes: tuple[tuple[str, ...], ...]  # what is changed before each call
     known: tuple[Change, ...]
-    contexts: tuple[str, ...] = ()  # in which it is called
+    contexts: tuple[str, ...]  # in which it is called
     options: dict = field(default_factory=dict)  # of compile
 
     @property
@@ -124,7 +124,7 @@ def _calls(program, world, only):
         inputs = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)
         before = flat(world) if program.changes[i] else state
         result = error = None
-        with CONTEXTS[program.contexts[i] if program.contexts else ""]():
+        with CONTEXTS[program.contexts[i]]():
             try:
                 result = world.f(*inputs, *world.GIVEN)
             except Exception as raised:
@@ -455,7 +455,7 @@ def report(program, what):
     calls = []
     for i, (inputs, changes) in enumerate(zip(program.inputs, program.changes)):
         calls += [f"{name}()" for name in changes]
-        context = program.contexts[i] if program.contexts else ""
+        context = program.contexts[i]
         shown = ", ".join(_short(x) for x in inputs)
         calls.append(f"{i}: f({shown}, *GIVEN)" + (f" under {context}()" if context else ""))
     library = [f"── the library\n{program.library}"] if program.library.strip() else []
