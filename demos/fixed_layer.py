@@ -38,8 +38,9 @@ def main():
                 f"  {name:14} steps up to {largest:.1e} converge; saved at a scale of {scale:.4f}"
             )
     print(
-        f"The step is {STEP}, on the sum over {len(X):,} images, too large for both as they were\n"
-        f"trained. Scaling a layer by s scales the largest step by 1/s²: as saved, {STEP} is {PART:g} of it."
+        f"The step is {STEP}, on the sum over {len(X):,} images: too large for both as they were\n"
+        f"trained. Scaling a layer by s scales the largest step by 1/s²: as the layers are\n"
+        f"saved, {STEP} is {PART:g} of it."
     )
 
     print("\nA2 = sigmoid(relu(X·W1)·W2), Σ(D − A2)², and its gradient:")

@@ -73,7 +73,7 @@ SETS = ("linear", "XOR")
 
 
 def main():
-    demo = Demo(__doc__, epochs=40_000, quick=7_000, seed=1)
+    demo = Demo(__doc__, epochs=40_000, quick=1_000, seed=1)
     bench = Bench(demo)
     n = len(bench.seeds)
     print(
@@ -144,6 +144,13 @@ class Bench:
             "Adagrad moves by quotients in which a factor of the gradient cancels: by either\n"
             "update it does the same."
         )
+        right = self.runs["XOR", "as programmed"]["(2, 4)"].right[0]
+        near = np.flatnonzero(right == 19)
+        if near.size:
+            print(
+                f"(2, 4) as programmed with seed {self.demo.seed} has 19 of 21 points of XOR right, 90.48 %,\n"
+                f"in {near.size:,} epochs from {near[0]:,} to {near[-1]:,}; at the end it has {right[-1]}."
+            )
         setting = Setting(hidden=identity, output=identity)
         run = self.trained("XOR", setting, "by calculus", by_calculus, "none, rate 1", epochs=4)
         least = run.losses[:, -1].min()
@@ -190,7 +197,11 @@ class Bench:
             for ax, data in zip(row, SETS):
                 runs = self.runs[data, update]
                 lines = {name: runs[name].losses for name in settings}
-                if knob not in ("learning_rate", "optimizers"):  # what the rows are to be held to
+                if knob in (
+                    "hidden_units",
+                    "no_activation",
+                    "activations",
+                ):  # what the rows are to be held to
                     lines[base] = runs["rate 1"].losses
                 plots.curves(lines, ax, title=f"{data} {update}{several}")
                 ax.set(xscale="log", yscale="log")

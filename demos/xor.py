@@ -111,7 +111,7 @@ def train(networks, X, y, optimizer, epochs, name, to_the_end=False):
 
     def say(epoch):
         loss, accuracy = np.median(losses[-1]), np.median(right[-1]) / n
-        return f"{name}: median loss {loss:.4g}, accuracy {accuracy:.1%}"
+        return f"{name}: loss {loss:.3g}, {accuracy:.0%}"
 
     for epoch in watched(epochs, say):
         loss, p = step()
