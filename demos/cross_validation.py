@@ -15,6 +15,7 @@ from autobp.train import evaluate, fit
 
 ACCURACY = {"accuracy": nn.accuracy}
 FOLDS, RATE = 3, 0.05
+LEAST = 1e-15  # a usual guard against log(0)
 RUNS = ("as programmed", "on the mean", "trained well")
 
 
@@ -64,6 +65,7 @@ class Found:
     test: dict
     weights: float  # the mean size of those of the last layer
     sure: float  # the mean probability of what the model says where it is wrong
+    cut: float  # the test loss if no probability counted as less than LEAST
 
 
 def cross_validated(name, x, y, x_test, y_test, size, epochs, demo):
@@ -101,10 +103,12 @@ def cross_validated(name, x, y, x_test, y_test, size, epochs, demo):
         f"  fold {np.argmax(validation) + 1}, tested: accuracy {test['accuracy']:.4f},"
         f" loss {test['loss']:.4f}\n"
     )
-    said = softmax(model(images).numpy(), axis=1)
-    wrong = np.argmax(said, axis=1) != y_test
+    scores = model(images).numpy()
+    said = softmax(scores, axis=1)
+    sure = np.mean(np.max(said[np.argmax(said, axis=1) != y_test], axis=1))
+    cut = np.mean(np.minimum(nn.cross_entropy(scores, y_test, reduction="none"), -np.log(LEAST)))
     weights = np.mean(np.abs(model[2].weight.numpy()))
-    return Found(histories, validation, test, weights, np.mean(np.max(said[wrong], axis=1)))
+    return Found(histories, validation, test, weights, sure, cut)
 
 
 def groups(model, name, size):
@@ -144,7 +148,8 @@ def explain(found, size):
         f"layer {programmed.weights:.2g} on average instead of {mean.weights:.2g}, so that the softmax is sure of itself:\n"
         f"where the model is wrong, its answer has a probability of {programmed.sure:.3f} on average,\n"
         f"instead of {mean.sure:.3f}. To be wrong with such confidence costs much, so that the test\n"
-        f"loss is {programmed.test['loss']:.2f} although {programmed.test['accuracy']:.1%} are right."
+        f"loss is {programmed.test['loss']:.2f} although {programmed.test['accuracy']:.1%} are right ({programmed.cut:.2f} for a program that\n"
+        f"takes no probability for less than {LEAST:g})."
     )
 
 

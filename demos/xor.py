@@ -93,8 +93,9 @@ class Training:
 
 
 def train(networks, X, y, optimizer, epochs, name, to_the_end=False):
-    """Descend the mean squared error over all points. A run ends before its last epoch if all
-    points of all networks were right in the first half of it, or if nothing moves any more."""
+    """Descend the mean squared error over all points. Unless it goes `to_the_end`, a run ends at
+    twice the epoch by which every network has had all points right. It also ends if all gradients
+    are 0."""
     n = np.shape(y)[-1]
 
     @compile

@@ -155,6 +155,8 @@ def test_cross_validation(full):
     assert min(programmed) >= 0.91
     assert accuracies[0] >= 0.9139
     assert losses[0] > 2
+    cut = float(re.search(r"\((\S+) for a program that\ntakes no probability", text)[1])
+    assert 1 < cut < losses[0]
     assert 0.90 <= min(mean) <= max(mean) < 0.91  # still on its way
     assert min(well) >= 0.98
     assert accuracies[2] >= 0.984
