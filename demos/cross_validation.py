@@ -1,4 +1,4 @@
-"""One hidden layer of 256, in 3-fold cross validation, and curves with saw teeth.
+"""One hidden layer of 256, in 3-fold cross validation.
 
 Run it with `python demos/cross_validation.py`, on MNIST with `--data mnist`.
 """
