@@ -209,7 +209,7 @@ class Bench:
             ax.set_ylabel("mean squared error")
         for ax in axes[1]:
             ax.set_xlabel("epoch")
-        axes[0, 0].set_ylim(1e-4, 2)
+        axes[0, 0].set_ylim(3e-6 if knob == "optimizers" else 1e-4, 2)
         self.demo.save(figure, f"knobs_{knob}.png")
 
 
