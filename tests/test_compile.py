@@ -691,6 +691,17 @@ def test_a_tensor_that_is_a_result_has_the_function_itself():
     assert "np.sin(x" in compiled.source
 
 
+def test_results_that_could_be_differentiated_are_said_to_be_constants():
+    model, x = nn.Linear(2, 1, rng=0), np.ones((3, 2))
+    with pytest.warns(UserWarning, match="its results are constants, and no derivative goes"):
+        assert not compile(model)(x).requires_grad
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with no_grad():
+            compile(model)(x)
+        compile(lambda x: (np.sum(model(x)).backward(), np.sum(model(x)))[1])(x)
+
+
 def test_copies_write_programs_of_their_own():
     compiled = compile(np.tanh, reuse=True)
     compiled(np.ones(2))

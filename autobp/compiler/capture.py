@@ -764,7 +764,11 @@ class Captured(Variable):
             return NotImplemented
         if function in _ASKS_SHAPE:
             return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
-        if function in _ASSIGNS or kwargs.get("out") is not None:
+        out = kwargs.get("out")
+        if type(out) is Captured and function in _STEADY:
+            plain = {k: v for k, v in kwargs.items() if k != "out"}
+            return out.become(self.recorder.call(function, args, plain), f"{_named(function)}(out=…)")
+        if function in _ASSIGNS or out is not None:
             raise _refused(self, f"{_named(function)} writes into an array", "use np.where")
         if function in (np.array2string, np.array_str, np.array_repr):
             return self._text(function)
@@ -1046,7 +1050,9 @@ def _asked_by_library() -> bool:
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_DOORS):
         frame = frame.f_back
     module = "" if frame is None else frame.f_globals.get("__name__", "")
-    return module.startswith("autobp.") and not module.startswith(_ACTING)
+    return module == "autobp.optim.clip" or (
+        module.startswith("autobp.") and not module.startswith(_ACTING)
+    )
 
 
 def _refused(array: Captured, what: str, way_out: str) -> CaptureError:

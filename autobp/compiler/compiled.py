@@ -264,7 +264,8 @@ def compile(
     all the same: alike operations are done in one call, sums of products as products of matrices.
 
     A Tensor that is itself a result is no argument for a program: within a derivative that is being
-    taken, the function runs as it is, and the derivative goes through it.
+    taken, the function runs as it is, and the derivative goes through it. The Tensors that a program
+    returns are constants; a function whose result could be differentiated warns of that.
 
     Derivatives of any kind may be compiled, and whole training steps, with models and optimizers as
     they are. Dropout goes on drawing from its generator.

@@ -147,6 +147,8 @@ class State:
                     new = key if isinstance(key, str) and key.isidentifier() else name
                 for key, value in before.items():
                     now = nest.get(key, nest)
+                    if (id(nest), key) in self.found.live and key == "_title":
+                        continue
                     if now is not value:  # not touched otherwise: another thread may be reading it
                         nest[key] = value
                         if value is None:

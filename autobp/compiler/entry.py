@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -139,13 +140,14 @@ class _Arguments:
             self.tests.append(f"{where} is {self.known(x)}")
         return x
 
-    def check_nests(self) -> None:
+    def check_nests(self, found: Found) -> None:
         """The function was given copies of the caller's lists and dicts."""
         for name, nest, before in self.nests:
             now = dict(nest) if isinstance(nest, dict) else dict(enumerate(nest))
             if now.keys() != before.keys() or any(now[k] is not v for k, v in before.items()):
                 raise CaptureError(
-                    f"compile cannot capture that {name} is changed in place: a program changes no lists"
+                    f"compile cannot capture that {name} is changed in place at"
+                    f" {line_of(found, name)}: a program changes no lists"
                     " and dicts of its caller; return a new one"
                 )
 
@@ -535,7 +537,7 @@ class _Trace:
         check_changes(effects)
         if grown:
             raise StateNotReady(grown)
-        arguments.check_nests()
+        arguments.check_nests(found)
 
         returns = _written_plainly(returns)
         read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
@@ -562,6 +564,15 @@ class _Trace:
         except Exception as error:
             raise self.failed(error) from error
         entry.found = found
+        if not any(step.part == "backward" for step in recorder.steps):
+            cut = [y for _, y in leaves(result) if isinstance(y, Tensor) and y.level == 0]
+            if any(not y.is_leaf for y in cut):
+                warnings.warn(
+                    f"{name} returns a Tensor that requires a gradient; compiled, its results are constants,"
+                    " and no derivative goes through them. Compile the whole step, with backward(), or"
+                    " call it under no_grad()",
+                    stacklevel=6,
+                )
         return entry
 
     def failed(self, error: Exception) -> CaptureError:

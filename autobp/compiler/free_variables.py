@@ -64,7 +64,8 @@ _FUNCTIONS = (
 _ATOMS = (*_FUNCTIONS, types.ModuleType, type, str, bytes, type(None))
 
 #: Kinds of variables that say nothing beside those that they hold.
-_UNLISTED = ("contents", "equal", "optimizer", "defaults")
+_UNLISTED = ("contents", "equal", "optimizer", "defaults", "type", "methods")
+_METHODS = ("__call__", "forward", "step", "update")  # of classes of ours, which may be replaced
 
 _BUILTINS = frozenset(vars(builtins))  # those of Python's own
 _BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcaller", "__dict__"}
@@ -89,7 +90,8 @@ class FreeVariable:
 
     kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
     # "class" attribute, "defaults" of a function, one "default", "context", "environment",
-    # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer"
+    # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer", "type" of an
+    # object, "methods" of a class of ours
     owner: Any
     key: Any
     value: Any
@@ -424,7 +426,10 @@ class _Search:
             self.live |= {(id(owner), key) for owner, key in x.live_entries()}
             self.variables.append(FreeVariable("optimizer", x, None, x, name, "", True))
         if hasattr(x, "__dict__"):
-            hidden = ("_scratch",) if optimizes else ()
+            hidden: tuple[str, ...] = ("_scratch",) if optimizes else ()
+            if _is_module(kind):  # which note what they are called by
+                vars(x).setdefault("_title", None)
+                hidden = ("_title",)
             self.contents(
                 vars(x), name, f"attribute of {name}", live, attributes=True, hidden=hidden
             )
@@ -433,6 +438,14 @@ class _Search:
                 value = getattr(x, slot)
                 where = f"attribute of {name}"
                 self.found("attribute", x, slot, value, f"{name}.{slot}", where, live)
+        if live:
+            self.variables.append(FreeVariable("type", x, None, kind, name, "", True))
+            for c in kind.__mro__:
+                names = [n for n in _METHODS if n in vars(c)]
+                if names and (id(c), "methods") not in self.asked and not is_user_code(c):
+                    self.asked.add((id(c), "methods"))
+                    methods = {n: vars(c)[n] for n in names}
+                    self.variables.append(FreeVariable("methods", c, None, methods, name, "", True))
         if kind.__module__ != "types":
             self.spaces.setdefault(id(kind), (kind, kind.__name__, False))
         return True
@@ -445,8 +458,10 @@ class _Search:
         mutable = not is_kind(nest, tuple | frozenset)
         few = len(nest) <= MANY
         if mutable and (few or live):
-            v = FreeVariable("contents", nest, None, _snapshot(nest), name, where, live)
+            held = _snapshot(nest)
+            v = FreeVariable("contents", nest, None, held, name, where, live)
             self.variables.append(v)
+            self.live |= {(id(nest), key) for key in hidden}
         if is_kind(nest, dict):
             for key, value in list(nest.items()) if few or live else ():
                 if key in hidden:
@@ -548,6 +563,10 @@ def tests_of(
             continue
         if v.kind == "contents":
             tests += _contents_tests(v, skipped, known)
+        elif v.kind == "type":
+            tests.append(f"type({known(v.owner)}) is {known(v.value)}")
+        elif v.kind == "methods":
+            tests.append(_atoms_test(vars(v.owner), v.value, known))
         elif v.kind in ("environment", "equal"):
             tests.append(f"{known(v.owner)} == {known(v.value)}")
         elif v.value is GONE and v.kind == "entry":
