@@ -107,13 +107,6 @@ def grouped_layer(X, y, demo):
     """A layer in ten groups of units, one for each digit, whose sums are its scores."""
     layer = nn.Linear(X.shape[1], UNITS, bias=False, rng=demo.seed).astype(np.float32)
     group = nn.one_hot(np.arange(UNITS) % 10).astype(np.float32)
-<<<<<<< HEAD
-    # A model that is a function compiles when asked: it reads nothing that changes but the layer.
-    finished(fit(
-        lambda x: relu(layer(x)) @ group, (X, y), nn.cross_entropy,
-        Adam(layer.parameters(), lr=1e-3), 1 if len(X) > 10_000 or demo.quick else 20,
-        batch_size=100, metrics={"accuracy": nn.accuracy}, rng=demo.seed, compile=True,
-=======
     return trained(lambda x: relu(layer(x)) @ group, layer, X, y, demo)
 
 
@@ -123,7 +116,7 @@ def trained(model, module, X, y, demo):
         model, (X, y), nn.cross_entropy, Adam(module.parameters(), lr=1e-3),
         1 if len(X) > 10_000 or demo.quick else 20,
         batch_size=100, metrics={"accuracy": nn.accuracy}, rng=demo.seed,
->>>>>>> figures
+        compile=True,  # a model that is a function compiles when it is asked to
     ))  # fmt: skip
     return next(iter(module.parameters())).numpy().T
 

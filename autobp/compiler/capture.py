@@ -767,7 +767,9 @@ class Captured(Variable):
         out = kwargs.get("out")
         if type(out) is Captured and function in _STEADY:
             plain = {k: v for k, v in kwargs.items() if k != "out"}
-            return out.become(self.recorder.call(function, args, plain), f"{_named(function)}(out=…)")
+            return out.become(
+                self.recorder.call(function, args, plain), f"{_named(function)}(out=…)"
+            )
         if function in _ASSIGNS or out is not None:
             raise _refused(self, f"{_named(function)} writes into an array", "use np.where")
         if function in (np.array2string, np.array_str, np.array_repr):

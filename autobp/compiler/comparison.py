@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.effects import Randomness, State
+from autobp.compiler.effects import Randomness, State, is_counter
 from autobp.compiler.free_variables import Found, FreeVariable, has_identity
 from autobp.compiler.terms import DifferenceError
 from autobp.tensor import Tensor
@@ -109,7 +109,8 @@ class Snapshot:
         self.tensors = [(t, _Array.of(t.value), _Array.of(t.grad), t.born) for t in tensors]
         self.optimizers = [v.value for v in found.variables if v.kind == "optimizer"]
         held = [v for v in found.variables if v.live]
-        places = [v for v in held if type(v.value) in (np.ndarray, np.memmap, float, int)]
+        arrays = (np.ndarray, np.memmap)
+        places = [v for v in held if type(v.value) in arrays or is_counter(v.value)]
         places = [v for v in places if v.kind in ("entry", "attribute")]
         remembered = [
             FreeVariable("entry", owner, key, None, str(key), "")

@@ -138,11 +138,10 @@ class Compiled(Generic[F]):
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
         try:
             contextvars.copy_context().run(self.function, *args, **kwargs)
-        except Exception as own:
+        except Exception as own:  # and what it has done until then, it has done
             own.__context__ = None
             return own
-        finally:
-            snapshot.restore()
+        snapshot.restore()
         return error
 
     def _check_growth(self, grown: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

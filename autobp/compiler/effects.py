@@ -30,6 +30,7 @@ __all__ = [
     "check_call",
     "check_changes",
     "check_draws",
+    "is_counter",
     "line_of",
 ]
 
@@ -142,19 +143,20 @@ class State:
                 changed.append(("an array", name, apart))
         for nest, before, name, is_live in self.nests:
             if isinstance(nest, dict):
-                for key in [key for key in nest if key not in before]:
+                hidden = {"_title"} if (id(nest), "_title") in self.found.live else ()
+                for key in [key for key in nest if key not in before and key not in hidden]:
                     del nest[key]
                     new = key if isinstance(key, str) and key.isidentifier() else name
                 for key, value in before.items():
                     now = nest.get(key, nest)
-                    if (id(nest), key) in self.found.live and key == "_title":
+                    if key in hidden:
                         continue
                     if now is not value:  # not touched otherwise: another thread may be reading it
                         nest[key] = value
                         if value is None:
                             new = str(key)
                         elif not same_item(now, value):
-                            if is_live and type(value) in (int, float):
+                            if is_live and is_counter(value):
                                 self.counters.add((id(nest), key))
                             if is_live and type(value) in (bool, str) and type(now) is type(value):
                                 new = str(key)  # a flag that is set in the first call
@@ -186,6 +188,11 @@ class State:
             for what, name, whose in changed
         ]
         return said, new and line_of(self.found, new, True)
+
+
+def is_counter(x: Any) -> bool:
+    """Whether it is a number that a module may count with."""
+    return type(x) in (int, float) or (isinstance(x, np.generic) and x.dtype.kind in "iuf")
 
 
 def line_of(found: Found, name: str, stores: bool = False) -> str:

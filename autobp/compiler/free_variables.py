@@ -427,9 +427,8 @@ class _Search:
             self.variables.append(FreeVariable("optimizer", x, None, x, name, "", True))
         if hasattr(x, "__dict__"):
             hidden: tuple[str, ...] = ("_scratch",) if optimizes else ()
-            if _is_module(kind):  # which note what they are called by
-                vars(x).setdefault("_title", None)
-                hidden = ("_title",)
+            if _is_module(kind):
+                hidden = ("_title",)  # modules note what they are called by when they run
             self.contents(
                 vars(x), name, f"attribute of {name}", live, attributes=True, hidden=hidden
             )
@@ -623,7 +622,10 @@ def _contents_tests(
     entries = {k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped}
     if len(entries) == len(keys) > 12 and not all(is_kind(x, _ATOMS) for x in values):
         return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
-    tests = [f"len({owner}) == {len(keys)}"]
+    if (id(nest), "_title") in skipped:
+        tests = [f"len({owner}) - ('_title' in {owner}) == {len(keys) - ('_title' in keys)}"]
+    else:
+        tests = [f"len({owner}) == {len(keys)}"]
     atoms = {k: x for k, x in entries.items() if type(k) is str and is_kind(x, _ATOMS)}
     for k, x in entries.items():
         if k not in atoms:

@@ -63,7 +63,9 @@ def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
     held = [p for p in entries if p.grad is not None]
     norm = np.sqrt(sum(np.sum(p.grad * p.grad) for p in held))
     if not (np.isfinite(norm) and max_norm >= 0):
-        raise FloatingPointError("clip_grad_norm: a gradient is not finite, or max_norm is negative")
+        raise FloatingPointError(
+            "clip_grad_norm: a gradient is not finite, or max_norm is negative"
+        )
     scale = np.minimum(max_norm / (norm + 1e-6), 1.0)
     for p in held:
         p.grad = (p.grad * scale).astype(p.dtype)
