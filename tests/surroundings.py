@@ -43,10 +43,21 @@ import numpy as np
 
 from autobp import Tensor, custom, grad, nn, no_grad, optim, relu, scope, softplus, value_and_grad
 '''
+LIBRARY = (
+    IMPORTS
+    + """
+
+class Mode(enum.Enum):
+    A = 1.0
+    B = 2.0
+    C = 3.0
+"""
+)
 PRELUDE = (
     IMPORTS
     + '''
 import LIBRARY as lib
+from LIBRARY import Mode
 
 
 def set_default(function, name, value):
@@ -68,12 +79,6 @@ def get_default(function, name):
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     return function.__defaults__[names.index(name) - len(names)]
-
-
-class Mode(enum.Enum):
-    A = 1.0
-    B = 2.0
-    C = 3.0
 '''
 )
 
@@ -448,7 +453,9 @@ VALUES = {
     "string template": ("", "string.Template('$a')", "string.Template('$a$a')", ["y = y * len(E.substitute(a='bc'))"], []),
 }
 # What the words for a value's own attributes are, where changes in place touch one.
-OWN = {"object": "sizeK", "method of a class": "sizeK", "dataclass": "sizeK", "frozen dataclass": "sizeK", "namespace": "sizeK", "options": "sizeK", "slots": "sizeK", "one slot": "sizeK", "bound method": "sizeK", "weak reference": "sizeK", "proxy": "sizeK", "closure in a container": "sizeK", "cached": "SIZEK", "module": "sizeK", "view of an array": "BASEK|rateK"}
+OWN = {"object": "sizeK", "method of a class": "sizeK", "dataclass": "sizeK", "frozen dataclass": "sizeK", "namespace": "sizeK", "options": "sizeK", "slots": "sizeK", "one slot": "sizeK", "bound method": "sizeK", "weak reference": "sizeK", "proxy": "sizeK", "closure in a container": "sizeK", "cached": "SIZEK", "module": "sizeK"}
+# What an argument is whole, with all that is in it.
+NESTS = ("array", "large array", "indices", "mask", "list", "nested list", "large list", "dict", "large dict", "nested large list", "order of a dict", "list of arrays", "tuple of a list", "scalar array", "tensor", "facts of a tensor", "hook", "tensor without a gradient", "list of tensors", "view of an array")
 
 
 # ── places: where it is found ─────────────────────────────────────────────────────────────────────
@@ -2197,7 +2204,7 @@ def program(parts, calls, form="plain", options=None):
     text += "\n\n\ndef build():\n" + textwrap.indent("\n".join(inner), "    ")
     text += f"\n\n\nGIVEN = [{', '.join(part.given for part in given)}]\nraw, CHANGES = build()\n"
     text += FORMS[form] + "\n"
-    library = IMPORTS + "\n\n".join(part.library for part in parts if part.library) + "\n"
+    library = LIBRARY + "\n\n".join(part.library for part in parts if part.library) + "\n"
     there = {part.number for part in changing}
     return Program(
         text,
@@ -2266,7 +2273,10 @@ def _found(kind, place, use, read="{}", in_place=None, again=False):
         texts["module"] = f"from LIBRARY import *\n{texts.get('module', '')}".strip()
     if in_place is not None:
         change = _put(in_place, E=where)
-        words = None if words is None else OWN.get(kind, words)
+        if words is not None:
+            words = f"{words}|BASEK" if kind == "view of an array" else OWN.get(kind, words)
+        elif "given" in texts and kind not in NESTS and "Net" not in texts.get("module", ""):
+            words = "givenK"  # what an object holds that is given, or found in what is given
     else:
         change = _put(rebind, W="next(nextK)()" if again else after, V=before)
         if again:

@@ -172,7 +172,7 @@ def _as_it_was():
 # ── what a run shows, as a flat list ──────────────────────────────────────────────────────────────
 
 _OPAQUE = (types.BuiltinFunctionType, logging.Logger, threading.Thread, np.ufunc, np.dtype, types.CodeType)
-_PLAIN = (str, bytes, int, float, complex, type(None), type(...), slice, range, np.generic)
+_PLAIN = (Path, str, bytes, int, float, complex, type(None), type(...), slice, range, np.generic)
 
 
 #: What the prelude of a program has of its own.
