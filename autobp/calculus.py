@@ -258,7 +258,11 @@ def _ones(n: int, dtype: Any) -> np.ndarray:
 
 def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """Undo the broadcasting of axes of length 1; broadcast what a rule left smaller."""
-    if not isinstance(c, Variable) and isinstance(c, float | np.floating) and math.prod(shape) < 10_000:
+    if (
+        not isinstance(c, Variable)
+        and isinstance(c, float | np.floating)
+        and math.prod(shape) < 10_000
+    ):
         whole = np.empty(shape, type(c))  # for a small array faster than a view of one number
         whole.fill(c)
         return whole

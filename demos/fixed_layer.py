@@ -69,10 +69,11 @@ def make_first_layer(X, y, path, demo):
     print(f"The first layer, {X.shape[1]}×{UNITS}: trained once, saved, and never changed again.")
     layer = nn.Linear(X.shape[1], UNITS, bias=False, rng=demo.seed).astype(np.float32)
     group = nn.one_hot(np.arange(UNITS) % 10).astype(np.float32)
+    # A model that is a function compiles when asked: it reads nothing that changes but the layer.
     finished(fit(
         lambda x: relu(layer(x)) @ group, (X, y), nn.cross_entropy,
         Adam(layer.parameters(), lr=1e-3), 1 if len(X) > 10_000 or demo.quick else 20,
-        batch_size=100, metrics={"accuracy": nn.accuracy}, rng=demo.seed,
+        batch_size=100, metrics={"accuracy": nn.accuracy}, rng=demo.seed, compile=True,
     ))  # fmt: skip
     W1 = layer.weight.numpy().T
     A1 = np.maximum(X @ W1, 0)

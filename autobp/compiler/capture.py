@@ -339,7 +339,9 @@ class Recorder:
         heard."""
         if event == "call":
             code = frame.f_code
-            if id(code) not in self.met:
+            if code is _CURRENT_THREAD:
+                self._meet(frame)
+            elif id(code) not in self.met:
                 self.met[id(code)] = code
                 self._meet(frame)
             return
@@ -371,11 +373,19 @@ class Recorder:
         """A function is called for the first time: what it reads is to be known."""
         code = frame.f_code
         name = frame.f_globals.get("__name__", "")
+        caller = frame.f_back
+        if (
+            code is _CURRENT_THREAD
+            and caller
+            and is_user_module(caller.f_globals.get("__name__", ""))
+        ):
+            raise self.refuse(
+                f"compile cannot capture the call of current_thread at {user_line()}: a program would"
+                " repeat what it gives in this call; keep it out of the compiled function"
+            )
         if code in self.codes or not is_user_module(name):
             return
-        plain = {
-            k: v for k, v in frame.f_locals.items() if not isinstance(v, Variable)
-        }
+        plain = {k: v for k, v in frame.f_locals.items() if not isinstance(v, Variable)}
         self.executed.append(Executed(code, frame.f_globals, plain))
 
     def program(self, returns: Any) -> Program:
@@ -519,6 +529,7 @@ def _named(function: Any) -> str:
 
 
 _SWEEP = reverse.sweep.__code__
+_CURRENT_THREAD = threading.current_thread.__code__
 
 
 # ── the array ─────────────────────────────────────────────────────────────────────────────────────
@@ -775,7 +786,9 @@ class Captured(Variable):
                 return bool(self != 0)
             self.recorder.guard(self.current().step, value)
             return value
-        asked = what if what.endswith(",") else f"{what} was asked for, as by if, while, range or math,"
+        asked = (
+            what if what.endswith(",") else f"{what} was asked for, as by if, while, range or math,"
+        )
         raise _refused(
             self, asked, "choose with np.where, or keep what decides out of the compiled function"
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.effects import Randomness, State
-from autobp.compiler.free_variables import Found, FreeVariable
+from autobp.compiler.free_variables import Found, FreeVariable, has_identity
 from autobp.compiler.terms import DifferenceError
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
@@ -64,7 +64,11 @@ def _fingerprint(values: Sequence[Any]) -> int:
     for x in values:
         if isinstance(x, np.ndarray):
             if x.size > 2 * _SAMPLE:
-                x = x.reshape(-1)[:: x.size // _SAMPLE] if x.flags.c_contiguous else x.flat[:_SAMPLE]
+                x = (
+                    x.reshape(-1)[:: x.size // _SAMPLE]
+                    if x.flags.c_contiguous
+                    else x.flat[:_SAMPLE]
+                )
             parts.append(x.tobytes())
         elif isinstance(x, np.random.Generator):
             parts.append(repr(x.bit_generator.state))
@@ -97,13 +101,18 @@ class Snapshot:
     def __init__(self, found: Found, args: Any, all: bool = False) -> None:
         given = [x for _, x in leaves(args)]
         around = [v.value for v in found.variables]
-        tensors = {x: None for x in (*given, *around) if isinstance(x, Tensor) and x.is_leaf and x.level <= 0}
+        tensors = {
+            x: None
+            for x in (*given, *around)
+            if isinstance(x, Tensor) and x.is_leaf and x.level <= 0
+        }
         self.tensors = [(t, _Array.of(t.value), _Array.of(t.grad), t.born) for t in tensors]
         self.optimizers = [v.value for v in found.variables if v.kind == "optimizer"]
         places = [v for v in found.variables if v.live and isinstance(v.value, np.ndarray)]
         places = [v for v in places if v.kind in ("entry", "attribute")]
         remembered = [
-            FreeVariable("entry", owner, key, None, str(key), "") for owner, key in self._remembered()
+            FreeVariable("entry", owner, key, None, str(key), "")
+            for owner, key in self._remembered()
         ]
         self.places = [(v, _Array.of(v.read())) for v in (*places, *remembered)]
         self.entries = {(id(v.owner), v.key) for v in remembered}
@@ -152,7 +161,7 @@ class Snapshot:
         for i, (t, value, grad, _) in enumerate(self.tensors):
             t.value = _moved_in_place(value.array, i)
             t.grad = _moved_in_place(grad.array, -1 - i)
-        for i, (v, held) in enumerate(self.places):
+        for i, (_, held) in enumerate(self.places):
             if isinstance(held.array, np.ndarray):
                 _moved_in_place(held.array, i)
 
@@ -240,17 +249,18 @@ def _difference(
             continue
         if not _is_number(x) or not _is_number(y):
             if not _equal(x, y):
-                return where, f"is {_short(x)} by the program and {_short(y)} by the function", False
+                return (
+                    where,
+                    f"is {_short(x)} by the program and {_short(y)} by the function",
+                    False,
+                )
             continue
         a, b = np.asarray(x), np.asarray(y)
         if a.shape != b.shape:
             said = f"has shape {a.shape} by the program and {b.shape} by the function"
             return where, said, False
-        if a.dtype != b.dtype and isinstance(x, np.ndarray | np.generic) and not (
-            a.dtype == np.float64 == b.dtype
-        ):
-            if a.ndim or b.ndim:
-                return where, f"is {a.dtype} by the program and {b.dtype} by the function", False
+        if a.dtype != b.dtype and (a.ndim or b.ndim):
+            return where, f"is {a.dtype} by the program and {b.dtype} by the function", False
         with np.errstate(all="ignore"):
             if _is_near(a, b):
                 continue
@@ -332,7 +342,7 @@ def _equal(x: Any, y: Any) -> bool:
     try:
         return bool(type(x) is type(y) and x == y) or (
             # An object of no known kind is as good as another of its class.
-            type(x) is type(y) and type(x).__eq__ is object.__eq__
+            type(x) is type(y) and has_identity(type(x))
         )
     except Exception:
         return type(x) is type(y)

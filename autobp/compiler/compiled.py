@@ -233,10 +233,26 @@ def compile(
 ) -> Compiled[F]:
     """The same function as a program of plain NumPy calls, for speed and for reading.
 
-    The function runs once for each form that its arguments take (structure, shapes, dtypes), and what
-    it does to them is written down; from then on the program runs. So the function must not depend
-    on values by Python's `if` and the like; what it does that a program cannot do again is refused.
-    Arrays that it reads besides its arguments are constants, with what they hold at the first call.
+    The function runs once for each form of its arguments (structure, shapes, dtypes), on traced arrays
+    that record what is done to them; from then on the program runs. The contract:
+
+    1. A compiled function is a function of its arguments.
+    2. Modules, optimizers and other objects among the arguments, and modules and optimizers that the
+       function closes over, are live: all that they hold is read or checked at each call, and
+       parameters, averages and gradients are updated in place.
+    3. Everything else that it reads is a constant of the program, listed in `constants` and in a
+       comment of `source`. Where it is cheap, a change is noticed and makes a new program.
+    4. What a program cannot do again (a branch on a value, a print, a hidden draw of random numbers, a
+       change of something around it) raises a `CaptureError` that names the line, whatever your
+       code does with the exception.
+    5. No program is trusted before it was compared: the first call, and the next two (`check`) with
+       new values, also run the function and compare results and updates to rounding. A difference is
+       a `CaptureError` that names the result, the index and both numbers. Such calls take the time and
+       memory of both. With `check=0` nothing is compared, with `check="always"` every call is.
+
+    Of a traced number, `isinstance`, `np.isscalar`, `shape`, `dtype`, `ndim` and `len` tell the truth;
+    its value, hash and text are refused. Python lets nobody answer `type(x) is float`, `x is y`,
+    `id(x)` and `hasattr(x, ...)` for it: they see the tracer, which is what the comparison is for.
 
     >>> import numpy as np
     >>> from autobp import compile, value_and_grad
@@ -250,9 +266,8 @@ def compile(
     A Tensor that is itself a result is no argument for a program: within a derivative that is being
     taken, the function runs as it is, and the derivative goes through it.
 
-    Derivatives of any kind may be compiled, and whole training steps: models and optimizers are used
-    as they are. Parameters and what an optimizer remembers are updated in place, its learning rates
-    are read at each call, and Dropout goes on drawing from its generator.
+    Derivatives of any kind may be compiled, and whole training steps, with models and optimizers as
+    they are. Dropout goes on drawing from its generator.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD
@@ -269,7 +284,7 @@ def compile(
 
     The arrays of arguments that are given away by `donate`, their positions, may be overwritten by
     results that take their place. With `reuse=True` results are valid only until the next call, which
-    overwrites them.
+    overwrites them; a result that comes back as an argument is copied first.
 
     >>> def descend(w, x):
     ...     return w - 0.1 * value_and_grad(lambda w: np.sum((x @ w) ** 2))(w)[1]

@@ -7,7 +7,6 @@ import dis
 import operator
 import random
 import re
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable
 from types import FrameType
@@ -42,7 +41,12 @@ _HARMLESS = ("fspath", "get_ident", "_filters_mutated")  # the last: warnings ar
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as they were found
 _ACTING = ("print", "input", "breakpoint")
 _CLOCKS = ("now", "today", "utcnow")
-_ASKING = {("_decimal", "getcontext"), ("sys", "getrecursionlimit"), ("sys", "_getframe")}
+_ASKING = {
+    ("_decimal", "getcontext"),
+    ("decimal", "getcontext"),
+    ("sys", "getrecursionlimit"),
+    ("sys", "_getframe"),
+}
 _QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 _SHOWING = ("linecache", "traceback")  # which read the lines of programs, to show them
 
@@ -56,7 +60,9 @@ def check_call(frame: FrameType, function: Any) -> None:
     if owner is None or type(owner).__name__ == "module":
         module = function.__module__
         acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
-        acts = (acts and name not in _HARMLESS) or (module, name) in _ASKING
+        acts = acts and name not in _HARMLESS
+        if (module, name) in _ASKING:
+            acts = is_user_module(frame.f_globals.get("__name__", ""))
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:
@@ -93,6 +99,7 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
+_PLACES = ("entry", "cell", "attribute", "class", "context", "defaults")
 _LARGE = 10_000_000  # elements of an array of which no copy is made
 
 
@@ -107,9 +114,8 @@ class State:
         for v in found.variables:
             if v.kind == "contents":
                 self.nests.append((v.owner, v.owner.copy(), v.name))
-            elif v.kind in ("entry", "cell", "attribute", "class", "context", "defaults"):
-                if v.checked and (id(v.owner), v.key) not in traced:
-                    self.variables.append(v)
+            elif v.checked and v.kind in _PLACES and (id(v.owner), v.key) not in traced:
+                self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
                 self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
         self.found = found

@@ -25,6 +25,15 @@ from autobp.compiler.effects import (
     check_draws,
     line_of,
 )
+from autobp.compiler.free_variables import (
+    Executed,
+    Found,
+    FreeVariable,
+    free_variables,
+    is_user_module,
+    place_of,
+    tests_of,
+)
 from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
@@ -38,22 +47,13 @@ from autobp.compiler.source import (
     long_text,
     short_text,
 )
-from autobp.compiler.free_variables import (
-    Executed,
-    Found,
-    FreeVariable,
-    free_variables,
-    is_user_module,
-    place_of,
-    tests_of,
-)
 from autobp.compiler.stand_in import Traced, end, stand_in
 from autobp.compiler.terms import (
     CaptureError,
     Changed,
     DifferenceError,
-    StateNotReady,
     Settings,
+    StateNotReady,
     UnforeseenError,
     differentiated,
 )
@@ -252,6 +252,13 @@ class _Arguments:
             value = v.value
             if v.kind == "optimizer":
                 self.take_optimizer(value)
+            elif (v.kind == "opaque" and hasattr(type(value), "__setitem__")) or (
+                v.live and isinstance(value, np.ndarray) and type(value) not in _ARRAYS
+            ):
+                raise CaptureError(
+                    f"compile cannot capture {v.name}, a {type(value).__name__}: a change of what it holds"
+                    " would not be seen; hold an ndarray, a list or a dict instead"
+                )
             elif isinstance(value, Tensor):
                 if not differentiated(value) and value not in self.tensors:
                     self.tensor(value, self.known(value), value.name or "tensor")
@@ -273,6 +280,7 @@ class _Arguments:
 
 
 _WRITABLE = ("entry", "attribute")
+_ARRAYS = (np.ndarray, np.memmap)
 
 
 def _same_array(x: Any, before: np.ndarray) -> bool:
@@ -347,9 +355,7 @@ class _Live:
     @property
     def in_place(self) -> bool:
         """Whether the array stays the one that it is."""
-        return type(self.value) is np.ndarray and (
-            self.remembered or self.became is self.captured
-        )
+        return type(self.value) is np.ndarray and (self.remembered or self.became is self.captured)
 
     def update(self, value: Any) -> None:
         if not self.in_place:
@@ -522,7 +528,9 @@ class _Trace:
             if held.found and not changed and grad is ... and not used:
                 del arguments.tensors[held.tensor]  # it is there and has no part in this
                 continue
-            changes.append((_became(recorder, value) if changed else None, _returned(recorder, grad)))
+            changes.append(
+                (_became(recorder, value) if changed else None, _returned(recorder, grad))
+            )
         live = [place for place in arguments.live if place.is_changed]
         if changes or live:
             became = [_became(recorder, place.became) for place in live]
@@ -696,7 +704,9 @@ class Entry(Checked):
         self._live = arguments.live
         self._changes = bool(tensors or self._live)
         self.found: Found | None = None  # the free variables
-        self.values = _finder(parameters, arguments, [w for s, w in arguments.bindings if s in used])
+        self.values = _finder(
+            parameters, arguments, [w for s, w in arguments.bindings if s in used]
+        )
         self.settings = settings
         self.given = [parameters[i] for i in settings.donate]
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
@@ -944,7 +954,9 @@ def _updated(program: Program, arguments: _Arguments) -> dict[Step, Step]:
     if not arguments.tensors and not arguments.live:
         return {}
     _, changes, became = program.returns
-    pairs = [(value, held.steps[0]) for held, (value, _) in zip(arguments.tensors.values(), changes)]
+    pairs = [
+        (value, held.steps[0]) for held, (value, _) in zip(arguments.tensors.values(), changes)
+    ]
     pairs += [(value, entry.step) for entry, value in zip(arguments.live, became) if entry.in_place]
     return {value: step for value, step in pairs if isinstance(value, Step)}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import collections
+import contextlib
 import contextvars
 import copy
 import dis
@@ -88,7 +89,7 @@ class FreeVariable:
 
     kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
     # "class" attribute, "defaults" of a function, one "default", "context", "environment",
-    # "contents" of a nest, what is "equal" to a copy, "optimizer"
+    # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer"
     owner: Any
     key: Any
     value: Any
@@ -182,12 +183,20 @@ def free_variables(
     for call in executed:
         search.executed(call)
     search.run()
-    return Found(search.variables, search.codes, search.iterators, search.live, search.seen, _line(function))
+    return Found(
+        search.variables, search.codes, search.iterators, search.live, search.seen, _line(function)
+    )
 
 
 def is_kind(x: Any, kinds: Any) -> bool:
     """As isinstance, but without asking the object, which may be odd."""
     return issubclass(type(x), kinds)
+
+
+def has_identity(kind: type) -> bool:
+    """Whether objects of a class equal nothing but themselves."""
+    equal: Any = kind.__eq__
+    return equal is object.__eq__
 
 
 def _is_visible(x: Any) -> bool:
@@ -213,7 +222,9 @@ class _Search:
         self.names: set[str] = {"forward"}  # that the code mentions
         self.seen: dict[int, Any] = {}  # objects that were looked into, kept alive for their ids
         self.todo: collections.deque[Callable[[], None]] = collections.deque()
-        self.spaces: dict[int, tuple[Any, str, bool]] = {}  # classes and modules: names are looked up
+        self.spaces: dict[
+            int, tuple[Any, str, bool]
+        ] = {}  # classes and modules: names are looked up
         self.asked: set[tuple[int, str]] = set()
         self.live: set[tuple[int, Any]] = set()  # entries that steps of an optimizer change
         self.iterators: list[tuple[Any, str]] = []
@@ -237,9 +248,7 @@ class _Search:
         """A place, and what is to be looked into because of what it holds."""
         if (id(owner), key) in self.live or _is_of_a_trace(value):
             return
-        self.variables.append(
-            FreeVariable(kind, owner, key, value, name, where, live, **how)
-        )
+        self.variables.append(FreeVariable(kind, owner, key, value, name, where, live, **how))
         self.visit(value, name, where, live)
 
     def visit(self, value: Any, name: str, where: str, live: bool) -> None:
@@ -264,8 +273,14 @@ class _Search:
             self.visit(value.__self__, name.rpartition(".")[0] or "self", where, live)
         elif is_kind(value, types.FunctionType):
             self.function(value, name, live)
+        elif is_kind(value, types.BuiltinFunctionType):  # perhaps a method, of a dict for example
+            if not is_kind(value.__self__, types.ModuleType | type):
+                self.visit(value.__self__, f"{name}.__self__", where, live)
         elif is_kind(value, weakref.ref):
             self.visit(value(), f"{name}()", where, live)
+        elif is_kind(value, weakref.ProxyTypes):
+            with contextlib.suppress(ReferenceError, AttributeError):
+                self.visit(value.__init__.__self__, name, where, live)
         elif is_kind(value, _NESTS):
             self.contents(value, name, where, live)
             if type(value).__module__ not in ("builtins", "collections"):
@@ -273,15 +288,19 @@ class _Search:
         elif is_kind(value, contextvars.ContextVar):
             found = value.get(GONE)
             self.found("context", value, "set", found, f"{name}.get()", where, False)
+            with contextlib.suppress(LookupError):
+                self.visit(value.get(), f"{name}.get()", where, False)
         elif is_kind(value, types.ModuleType | type):
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
             self.environment()
-        elif is_kind(value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)):
+        elif is_kind(
+            value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)
+        ) or not _is_visible(value):
             return
-        elif not _is_visible(value):
-            return
-        elif "__wrapped__" in getattr(value, "__dict__", ()):  # a compiled function, one that caches
+        elif "__wrapped__" in getattr(
+            value, "__dict__", ()
+        ):  # a compiled function, one that caches
             self.visit(value.__wrapped__, name, where, live)
         elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
             self.iterators.append((value, name))
@@ -289,20 +308,28 @@ class _Search:
             self.equal(value, name, where)
 
     def equal(self, value: Any, name: str, where: str) -> None:
-        """Of a live object that is not looked into, it is checked whether it equals a copy."""
+        """Of a live object that is not looked into, it is checked whether it equals a copy. What can
+        be a key of a dict by its value never changes; what else there is, is listed."""
+        kind = type(value)
+        if not has_identity(kind) and kind.__hash__ is not None:
+            return
         try:
             before = copy.deepcopy(value)
-            if type(value).__eq__ is not object.__eq__ and value == before:
+            if not has_identity(kind) and value == before:
                 v = FreeVariable("equal", value, None, before, name, where, True)
                 self.variables.append(v)
+                return
         except Exception:
-            return
+            pass
+        self.variables.append(FreeVariable("opaque", value, None, value, name, where, False))
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────────
 
     def function(self, f: types.FunctionType, name: str, live: bool) -> None:
         who = f.__qualname__.rpartition("<locals>.")[2]
-        mine = is_user_code(f)
+        mine = _root(str(f.__globals__.get("__name__"))) not in ("autobp", "numpy") or is_user_code(
+            f
+        )
         for key, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
             try:
                 value = cell.cell_contents
@@ -313,7 +340,7 @@ class _Search:
                     self.visit(x, getattr(x, "__qualname__", key), "", False)
             elif key != "__class__":
                 self.found("cell", cell, key, value, key, f"closure of {who}", live=False)
-        if not mine:
+        if not is_user_code(f):
             return
         self.code(f.__code__, f.__globals__)
         code = FreeVariable("attribute", f, "__code__", f.__code__, f"{who}.__code__", "")
@@ -337,9 +364,7 @@ class _Search:
             self.variables.append(v)
             if is_kind(defaults, dict):
                 self.contents(defaults, f"{who}.{which}", place, False)
-        self.variables.append(
-            FreeVariable("default", f, name, value, name, place, checked=False)
-        )
+        self.variables.append(FreeVariable("default", f, name, value, name, place, checked=False))
         self.visit(value, name, place, False)
 
     def code(self, code: types.CodeType, variables: dict[str, Any]) -> None:
@@ -365,7 +390,9 @@ class _Search:
                 self.found("entry", variables, name, value, name, where, False, is_global=True)
             if name in missing and name in vars(builtins):
                 space = vars(builtins)
-                self.found("entry", space, name, space[name], name, "builtins", False, is_global=True)
+                self.found(
+                    "entry", space, name, space[name], name, "builtins", False, is_global=True
+                )
         if variables.get("os") is os and {"environ", "getenv"} & set(names):
             self.environment()
 
@@ -497,7 +524,9 @@ def _function_of(attribute: Any) -> Any:
 @functools.lru_cache(4096)
 def _globals_read(code: types.CodeType) -> frozenset[str]:
     """The names that code looks up among the globals."""
-    found = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    found = {
+        i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return frozenset(found).union(*map(_globals_read, inner))
 
@@ -515,7 +544,7 @@ def tests_of(
     tests: list[str] = []
     together: dict[int, tuple[Any, dict[str, Any]]] = {}
     for v in variables:
-        if not v.checked or v.kind == "optimizer" or (id(v.owner), v.key) in skipped:
+        if not v.checked or v.kind in ("optimizer", "opaque") or (id(v.owner), v.key) in skipped:
             continue
         if v.kind == "contents":
             tests += _contents_tests(v, skipped, known)
@@ -572,9 +601,7 @@ def _contents_tests(
         rest = [i for i in range(len(values)) if i not in free]
         tests = [_test(f"{owner}[{i}]", values[i], known) for i in rest]
         return [f"len({owner}) == {len(values)}", *tests]
-    entries = {
-        k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped
-    }
+    entries = {k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped}
     if len(entries) == len(keys) > 12 and not all(is_kind(x, _ATOMS) for x in values):
         return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
     tests = [f"len({owner}) == {len(keys)}"]
@@ -642,8 +669,13 @@ def _is_of_a_trace(value: Any) -> bool:
 def is_user_code(f: Any) -> bool:
     """Whether a function, a class or a module is the user's: neither Python's own, nor of an
     installed package, nor ours. What those keep for themselves is theirs."""
-    name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
-    return is_user_module(name or "")
+    if isinstance(f, types.FunctionType):  # whose __module__ may be that of what it wraps
+        name = f.__globals__.get("__name__")
+        if f.__code__.co_filename.startswith("<doctest"):  # an example in a docstring
+            return True
+    else:
+        name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
+    return is_user_module(name if isinstance(name, str) else "")
 
 
 @functools.lru_cache(1024)
@@ -669,7 +701,7 @@ def _is_demo(name: str) -> bool:
 
 
 def _is_ours(kind: type) -> bool:
-    return _root(kind.__module__ or "") in ("autobp", "numpy")
+    return _root(str(kind.__module__)) in ("autobp", "numpy")
 
 
 def _is_module(kind: type) -> bool:
@@ -700,7 +732,7 @@ def _is_named(v: FreeVariable) -> bool:
     """Whether a variable is but the name of a module, a function or a class, or leads to what is
     live, and so is no data."""
     value, kind = v.value, type(v.value)
-    if v.key == "__code__" or v.value is GONE and v.kind == "entry":
+    if v.key == "__code__" or (v.value is GONE and v.kind == "entry"):
         return v.key == "__code__"
     if is_kind(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
         return True

@@ -24,10 +24,10 @@ from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
 from autobp.compiler.comparison import Checked, check_same, moved
 from autobp.compiler.effects import Randomness, check_draws
+from autobp.compiler.free_variables import Found, free_variables, tests_of
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
-from autobp.compiler.free_variables import Found, free_variables, tests_of
 from autobp.compiler.terms import (
     SIGNATURE_ERRORS,
     CaptureError,
@@ -115,7 +115,9 @@ class Numbers(Checked):
             program, self.returned = reverse.grad(first), ("g", nest)
         else:
             program, self.returned = (lambda varied, held: groups(varied, held)), ("g", result)
-        self.inner = arrays.written_down(program, of_arrays, self.read(*values), {}, Settings(check=0))
+        self.inner = arrays.written_down(
+            program, of_arrays, self.read(*values), {}, Settings(check=0)
+        )
         self.put_together = form.assembler(*self.returned)
 
     @property
@@ -174,9 +176,9 @@ class Numbers(Checked):
         if listed:
             head, _, rest = text.partition("\n\n")
             text = "\n\n".join([head, *listed, rest])
-        return text.replace(
-            "import numpy", "import itertools\n\nimport numpy", 1
-        ) + (f"\n\n{outer}")
+        return text.replace("import numpy", "import itertools\n\nimport numpy", 1) + (
+            f"\n\n{outer}"
+        )
 
 
 class _Mark:
@@ -280,7 +282,9 @@ class Form:
             self.side = VARIED if i in where else HELD
             self.take(values[i], self.parameters[i])
         self.varied, self.size = self.sizes[VARIED], sum(self.sizes)
-        self.places = [place + self.varied if side == HELD else place for side, place in self.entries]
+        self.places = [
+            place + self.varied if side == HELD else place for side, place in self.entries
+        ]
 
     def is_number(self, x: Any) -> bool:
         return type(x) in self.kinds or (type(x) is Tensor and self.is_input(x) and not x.shape)

@@ -106,11 +106,16 @@ def fit(
     longer finite, `DivergedError` names epoch, batch and layer; the model has the weights of the end
     of the epoch before.
 
-    After the first 100 batches of a size, programs that `compile` writes do the steps: small models
-    take little more than half the time, the numbers are the same to rounding. Models and losses that
-    cannot be compiled, since they branch on values, print or count, go on as they are. With
-    `compile=True` programs are written for the first batch, and what is in their way is an error with
-    its line; with `compile=False` the code of the model runs for every batch, as a debugger needs it.
+    By default `fit` compiles what it knows whole: a model made of `autobp.nn`'s own modules, one of
+    its losses, no hooks; a subclass or a function of your own runs as it is. With `compile=True` it
+    compiles any model and loss, under the contract of `compile`, and what a program cannot do is an
+    error with its line. In each epoch one batch is computed in both ways: a difference beyond
+    rounding ends the compiled steps, with a line that says so, or, with `compile=True`, is an error.
+
+    Small models take little more than half the time as programs. By default these begin after 100
+    batches of a size, counted from the last change of the model by a callback, and an epoch must have
+    6 batches; with `compile=True` they begin at the first batch. `history.compiled` tells which steps
+    ran as programs, and why not all. With `compile=False` none does, as a debugger needs it.
 
     On a terminal there is a bar, elsewhere about twenty lines; with `progress=False`, and within a
     `sweep`, which has lines of its own, nothing.
@@ -144,7 +149,7 @@ def fit(
     generator = np.random.default_rng(rng)
     state = State(model, optimizer, schedule, generator)
     history = History([], *_monitored(monitor, mode, metrics, held is not None))
-    run = Run(model, optimizer, history)
+    run, kept = Run(model, optimizer, history), None
     if checkpoint is None and resume:
         raise ValueError("fit: resume=True needs checkpoint=, the file to go on from")
     if checkpoint is not None:
@@ -156,13 +161,15 @@ def fit(
             raise FileExistsError(
                 f"{os.fspath(checkpoint)} exists: resume=True goes on from it; to begin anew, remove it"
             )
-        history.rows[:], history.stopped, run.best = state.load(checkpoint)
+        history.rows[:], history.stopped, history.compiled, run.best, kept = state.load(checkpoint)
     best = _best(history, range(1, run.epoch + 1))
-    step = Step(state, loss, clip_norm, compile, bool(metrics))
-    whole, rest = divmod(len(X), batch_size)
-    step.seen = {batch_size: run.epoch * whole, rest: run.epoch}
-
     shown = Progress(epochs, -(-len(X) // batch_size), progress and not in_a_task(), run.epoch)
+    step = Step(
+        state, loss, clip_norm, compile, bool(metrics), (X, y), batch_size, history.compiled,
+        shown.say,
+    )  # fmt: skip
+    if kept is not None:
+        step.load(kept)
 
     def tick(means: _Means) -> None:
         before = history.rows[-1] if history else {}
@@ -171,6 +178,7 @@ def fit(
 
     try:
         with shown, _mode(model, training=True):
+            step.review()
             while run.epoch < epochs and not history.stopped:
                 if patience is not None and run.epoch - best >= patience:
                     run.stop(f"no better {history.monitor} for {_many(patience, 'epoch')}")
@@ -198,13 +206,16 @@ def fit(
                     run.best = state.weights()
                 for callback in callbacks:
                     callback(run)
+                step.review()
                 if checkpoint is not None:
-                    state.save(checkpoint, history, run.best)
+                    state.save(checkpoint, history, run.best, step.kept)
     except KeyboardInterrupt:
         if in_a_task():  # then it is the whole sweep that is to end
             raise
         history.interrupted = True
         run.stop(f"interrupted in epoch {run.epoch + 1}")
+    finally:
+        step.finish()
     if keep_best and run.best is not None:
         state.restore(run.best)
     if history.stopped:

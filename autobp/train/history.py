@@ -12,7 +12,31 @@ from autobp import table
 from autobp.colours import BLUE, VERMILION
 from autobp.extras import needed
 
-__all__ = ["History", "best_of"]
+__all__ = ["Compilation", "History", "best_of"]
+
+
+@dataclass(repr=False)
+class Compilation:
+    """Which steps of a training ran as programs that `compile` wrote, and why not all.
+
+    >>> from autobp.train.history import Compilation
+    >>> Compilation(first=101, last=400, steps=290)
+    290 of the steps 101 to 400 ran as programs
+    >>> Compilation(why="compile=False")
+    no step ran as a program: compile=False
+    """
+
+    first: int | None = None  # the batch, counted from 1 over the whole training
+    last: int | None = None
+    steps: int = 0  # how many they were: batches of a rare size run as they are at first
+    why: str = ""  # why none did, or why none did after the last
+
+    def __repr__(self) -> str:
+        if self.first is None or self.last is None:
+            return "no step ran as a program" + (self.why and f": {self.why}")
+        few = "" if self.steps == self.last - self.first + 1 else f"{self.steps:,} of the "
+        said = f"{few}steps {self.first:,} to {self.last:,} ran as programs"
+        return said + (self.why and f", none after them: {self.why}")
 
 
 @dataclass(repr=False)
@@ -20,6 +44,7 @@ class History:
     """How a training went: one row for each epoch, and why there are no more.
 
     `history["loss"]` is a column. What an epoch is judged by, if nothing else is said, is `monitor`.
+    `history.compiled` tells which steps ran as programs.
 
     >>> from autobp.train import History
     >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
@@ -39,6 +64,7 @@ class History:
     mode: str | None = None  # "min" or "max": which of the monitored numbers is the best
     stopped: str = ""  # why it ended before the last epoch; empty if it did not
     interrupted: bool = False  # by Ctrl-C
+    compiled: Compilation = field(default_factory=Compilation)  # which steps ran as programs
 
     def __len__(self) -> int:
         return len(self.rows)

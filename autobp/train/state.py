@@ -12,7 +12,7 @@ import numpy as np
 from autobp.optim import Optimizer
 from autobp.tensor import Tensor
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from autobp.train.history import History
+from autobp.train.history import Compilation, History
 
 __all__ = ["State", "Weights"]
 
@@ -39,12 +39,10 @@ class State:
         self.names = {p: p.name or f"parameter {i}" for i, p in enumerate(self.params)}
         self.names |= {p: name for name, p in named}
         self.generators = {"shuffling": rng}
-        self.drawn_by_model: list[np.random.Generator] = []
         for path, module in model.named_modules() if hasattr(model, "named_modules") else ():
             for name, value in vars(module).items():
                 if isinstance(value, np.random.Generator):
                     self.generators[f"{path}.{name}"] = value
-                    self.drawn_by_model.append(value)
 
     def weights(self) -> Weights:
         """Copies of all values that the model has."""
@@ -61,7 +59,14 @@ class State:
         for p, value in zip(self.params, weights.values()):
             p.data = value.copy()
 
-    def save(self, path: str | os.PathLike[str], history: History, best: Weights | None) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        history: History,
+        best: Weights | None,
+        step: dict[str, Any],
+    ) -> None:
+        """Write all of it, with what the `step` needs to know when it goes on."""
         save_checkpoint(
             path,
             {
@@ -72,12 +77,16 @@ class State:
                 "schedule": None if self.schedule is None else self.schedule.state_dict(),
                 "rng": {name: g.bit_generator.state for name, g in self.generators.items()},
                 "history": asdict(history),
+                "step": step,
             },
         )
 
-    def load(self, path: str | os.PathLike[str]) -> tuple[Sequence[Any], str, Weights | None]:
+    def load(
+        self, path: str | os.PathLike[str]
+    ) -> tuple[Sequence[Any], str, Compilation, Weights | None, dict[str, Any]]:
         """Put back what was saved; if it does not fit, nothing is changed. Returns the rows of the
-        history, why a callback had stopped it, and the best weights."""
+        history, why a callback had stopped it, what was compiled, the best weights, and what the step
+        is to know."""
         saved = load_checkpoint(path)
         before = self.weights()
         try:
@@ -94,7 +103,9 @@ class State:
                 self.schedule.load_state_dict(saved["schedule"])
             for name, g in self.generators.items():
                 g.bit_generator.state = saved["rng"][name]
-            return saved["history"]["rows"], saved["history"]["stopped"], saved["best"]
+            history = saved["history"]
+            compiled = Compilation(**history["compiled"])
+            return history["rows"], history["stopped"], compiled, saved["best"], saved["step"]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.restore(before)
             said = f"it has no {error}" if isinstance(error, KeyError) else error
