@@ -171,7 +171,14 @@ def _as_it_was():
 
 # ── what a run shows, as a flat list ──────────────────────────────────────────────────────────────
 
-_OPAQUE = (types.BuiltinFunctionType, logging.Logger, threading.Thread, np.ufunc, np.dtype, types.CodeType)
+_OPAQUE = (
+    types.BuiltinFunctionType,
+    logging.Logger,
+    threading.Thread,
+    np.ufunc,
+    np.dtype,
+    types.CodeType,
+)
 _PLAIN = (Path, str, bytes, int, float, complex, type(None), type(...), slice, range, np.generic)
 
 
@@ -252,9 +259,10 @@ class _Leaves:
 
     def entries(self, x, path):
         if len(x) > 500:
-            return self.elements(list(x.values()), path)
-        for key, value in x.items():
-            self.add(value, f"{path}[{key if isinstance(key, str) else _text(key)}]")
+            self.elements(list(x.values()), path)
+        else:
+            for key, value in x.items():
+                self.add(value, f"{path}[{key if isinstance(key, str) else _text(key)}]")
         self.leaf(f"{path}.keys", [k for k in x if isinstance(k, str | int)])
 
     def object(self, x, path):
