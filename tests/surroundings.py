@@ -206,20 +206,22 @@ def program(parts, calls, form="plain", options=None):
         inner += [*textwrap.indent(change, "    ").splitlines(), ""]
     names = ", ".join(f"change{p.number}=change{p.number}" for p in changing)
     inner += [f"return f, dict({names})"]
-    text = PRELUDE + "\n\n" + "\n\n".join(part.module for part in parts if part.module)
-    text += "\n\n\ndef build():\n" + textwrap.indent("\n".join(inner), "    ")
-    text += f"\n\n\nGIVEN = [{', '.join(part.given for part in given)}]\nraw, CHANGES = build()\n"
-    text += FORMS[form] + "\n"
-    library = LIBRARY + "\n\n".join(part.library for part in parts if part.library) + "\n"
+    modules = "\n\n".join(part.module for part in parts if part.module)
+    text = f"{modules}\n\n\ndef build():\n" + textwrap.indent("\n".join(inner), "    ")
+    text += f"\n\n\nGIVEN = [{', '.join(part.given for part in given)}]\n"
+    text += f"raw, CHANGES = build()\n{FORMS[form]}\n"
+    library = "\n\n".join(part.library for part in parts if part.library)
+    shown = f"── the library\n{library}\n" if library else ""
     there = {part.number for part in changing}
     return Program(
-        text,
-        library,
+        f"{PRELUDE}\n\n{text}",
+        f"{LIBRARY}\n\n{library}\n",
         tuple(inputs for inputs, _, _ in calls),
         tuple(tuple(f"change{k}" for k in changes if k in there) for _, changes, _ in calls),
         tuple(Change(f"change{part.number}", part.words) for part in changing),
         tuple(context for _, _, context in calls),
         options or {},
+        f"{shown}── the program\n{text}",
     )
 
 
@@ -341,9 +343,10 @@ def _environment(setup, read, change, words):
     )
 
 
-def questions_about(subject):
-    for question in QUESTIONS:
-        yield _question(question, subject, ANSWERS[0])
+def questions_about(subjects):
+    """Every question, about each of the subjects in turn."""
+    for i, question in enumerate(QUESTIONS):
+        yield _question(question, subjects[i % len(subjects)], ANSWERS[0])
 
 
 def _question(question, subject, answer):

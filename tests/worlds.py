@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,8 @@ class Program:
     changes: tuple[tuple[str, ...], ...]  # what is changed before each call
     known: tuple[Change, ...]
     contexts: tuple[str, ...]  # in which it is called
-    options: dict = field(default_factory=dict)  # of compile
+    options: dict  # of compile
+    shown: str  # the text without what all programs have
 
     @property
     def tolerance(self):
@@ -466,8 +467,5 @@ def report(program, what):
         context = program.contexts[i]
         shown = ", ".join(_short(x) for x in inputs)
         calls.append(f"{i}: f({shown}, *GIVEN)" + (f" under {context}()" if context else ""))
-    library = [f"── the library\n{program.library}"] if program.library.strip() else []
     options = f" compile(f, **{program.options})" if program.options else ""
-    return "\n".join(
-        [what, *library, f"── the program\n{program.text}", f"── its calls{options}", *calls]
-    )
+    return "\n".join([what, program.shown, f"── its calls{options}", *calls])
