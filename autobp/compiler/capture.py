@@ -537,7 +537,7 @@ _CURRENT_THREAD = threading.current_thread.__code__
 
 def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
     """An operator's three methods. Python's own numbers stay Python's, but where Python would raise
-    and NumPy has an inf or a nan, NumPy computes."""
+    in a rule and NumPy has an inf or a nan, NumPy computes."""
 
     def compute(self: Captured, x: Any, y: Any) -> Any:
         if not _operand(x) or not _operand(y):
@@ -549,6 +549,8 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
             fades = ufunc is np.power and type(x) is float and 0 < x <= 1 and type(y.now) is int
             if fades or ufunc in (np.add, np.subtract, np.multiply):
                 return self.recorder.call(python, (x, y), {})
+            if ufunc in (np.divide, np.floor_divide, np.remainder) and _asked_by_user():
+                return self.recorder.call(python, (x, y), {})  # which raises for a 0, as it should
             return self.recorder.call(ufunc, (x, y), {}).settled()
         if ufunc is np.power and isinstance(x, Captured) and isinstance(y, int | float) and x.ndim:
             return self.recorder.call(operator.pow, (x, y), {})
@@ -564,6 +566,12 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
         return self.become(compute(self, self, other), f"{python.__name__}=")
 
     return forward, reflected, in_place
+
+
+def _asked_by_user() -> bool:
+    """Whether an operator is in the user's code, and not in a rule of ours."""
+    caller = sys._getframe(3)
+    return not caller.f_globals.get("__name__", "").startswith("autobp.")
 
 
 def _is_pythons(x: Any) -> bool:
