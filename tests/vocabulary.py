@@ -905,7 +905,7 @@ PLACES = {
         None,
     ),
     "slot of a module's helper": (
-        dict(module="class SlotK:\n    __slots__ = ('rateK',)\nclass NetK(nn.Module):\n    def __init__(self):\n        self.slot = SlotK()\n        self.slot.rateK = V\n    def forward(self): return self.slot.rateK\nnetK = NetK()"),
+        dict(module="class HolderK:\n    __slots__ = ('rateK',)\nclass NetK(nn.Module):\n    def __init__(self):\n        self.slot = HolderK()\n        self.slot.rateK = V\n    def forward(self): return self.slot.rateK\nnetK = NetK()"),
         "netK()",
         "netK.slot.rateK = W",
         None,
