@@ -379,8 +379,7 @@ def counted(x):
 
 
 EFFECTS = {
-    "'calls', which is not an argument, is changed": Counting(),
-    "a list, which is not an argument, is changed": Logging(),
+    "a list of a module or an argument is changed": Logging(),
     "'CALLS', which is not an argument, is changed": counted,
     "an array, which is not an argument, is changed": Marking(),
     "a set, which is not an argument, is changed": Gathering(),
@@ -411,6 +410,17 @@ def test_effects_are_refused_before_they_happen(said, capsys):
     assert not Naming.made
     assert (LEFT, TALLY, repr(NUMBERS)) == ([1, 2, 3], {"x": 1}, "count(0)")
     assert not isinstance(model, Counting) or (model.calls, model.seen) == (0, [])
+
+
+def test_a_number_that_a_module_counts_is_updated():
+    ours, theirs = Counting(), Counting()
+    compiled = compile(lambda x: ours(x))
+    for k in range(6):
+        ours.calls += k == 4
+        theirs.calls += k == 4
+        np.testing.assert_array_equal(compiled(np.ones((2, 3)) * k).data, theirs(np.ones((2, 3)) * k).data)
+        assert (ours.calls, type(ours.calls)) == (theirs.calls, int)
+    assert len(compiled.programs) == 1
 
 
 def counting_itself(x):

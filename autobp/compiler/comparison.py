@@ -108,7 +108,8 @@ class Snapshot:
         }
         self.tensors = [(t, _Array.of(t.value), _Array.of(t.grad), t.born) for t in tensors]
         self.optimizers = [v.value for v in found.variables if v.kind == "optimizer"]
-        places = [v for v in found.variables if v.live and isinstance(v.value, np.ndarray)]
+        held = [v for v in found.variables if v.live]
+        places = [v for v in held if type(v.value) in (np.ndarray, np.memmap, float, int)]
         places = [v for v in places if v.kind in ("entry", "attribute")]
         remembered = [
             FreeVariable("entry", owner, key, None, str(key), "")

@@ -109,16 +109,17 @@ class State:
 
     def __init__(self, found: Found, traced: Collection[tuple[int, Any]] = ()) -> None:
         self.arrays: dict[int, tuple[np.ndarray, Any, str]] = {}
-        self.nests: list[tuple[Any, Any, str]] = []
+        self.nests: list[tuple[Any, Any, str, bool]] = []  # and whether a module holds them
         self.variables: list[FreeVariable] = []
         for v in found.variables:
             if v.kind == "contents":
-                self.nests.append((v.owner, v.owner.copy(), v.name))
+                self.nests.append((v.owner, v.owner.copy(), v.name, v.live))
             elif v.checked and v.kind in _PLACES and (id(v.owner), v.key) not in traced:
                 self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
                 self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
         self.found = found
+        self.counters: set[tuple[int, Any]] = set()
         for iterator, name in found.iterators:
             raise CaptureError(
                 f"compile cannot capture a {type(iterator).__name__} that gives something else each"
@@ -130,14 +131,16 @@ class State:
         """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
         was and where; and where there is something new, an attribute, an entry of a dict or what was
         None, which may be what it keeps from its first call."""
-        changed: list[tuple[str, str]] = []
+        changed: list[tuple[str, str, str]] = []
+        apart, held = ", which is not an argument,", " of a module or an argument"
         new = ""
+        self.counters = set()  # numbers of live objects that were changed
         for array, before, name in self.arrays.values():
             if not _is_content(array, before):
                 if not isinstance(before, int):
                     array[...] = before
-                changed.append(("an array", name))
-        for nest, before, name in self.nests:
+                changed.append(("an array", name, apart))
+        for nest, before, name, is_live in self.nests:
             if isinstance(nest, dict):
                 for key in [key for key in nest if key not in before]:
                     del nest[key]
@@ -149,20 +152,25 @@ class State:
                         if value is None:
                             new = str(key)
                         elif not same_item(now, value):
-                            changed.append((repr(key), str(key)))
+                            if is_live and type(value) in (int, float):
+                                self.counters.add((id(nest), key))
+                            if is_live and type(value) in (bool, str) and type(now) is type(value):
+                                new = str(key)  # a flag that is set in the first call
+                            else:
+                                changed.append((repr(key), str(key), held if is_live else apart))
             elif isinstance(nest, set):
                 if nest != before:
                     nest.clear()
                     nest.update(before)
-                    changed.append(("a set", name))
+                    changed.append(("a set", name, held if is_live else apart))
             elif not same_items(nest, list(before)):
                 nest.clear()
                 nest.extend(before)
-                changed.append((f"a {type(nest).__name__}", name))
+                changed.append((f"a {type(nest).__name__}", name, held if is_live else apart))
         for v in self.variables:
             if v.kind == "context":  # what a function sets in a context of its own is gone with it
                 if context is not None and not same_item(context.get(v.owner, GONE), v.value):
-                    changed.append(("a variable of the context", v.key))
+                    changed.append(("a variable of the context", v.name, apart))
                 continue
             now = v.read()
             if not same_item(now, v.value):
@@ -170,10 +178,10 @@ class State:
                 if v.value is None or v.value is GONE:
                     new = str(v.key)
                 else:
-                    changed.append((v.said, str(v.key)))
+                    changed.append((v.said, str(v.key), apart))
         said = [
-            f"{what}, which is not an argument, is changed at {line_of(self.found, name, True)}"
-            for what, name in changed
+            f"{what}{whose} is changed at {line_of(self.found, name, True)}"
+            for what, name, whose in changed
         ]
         return said, new and line_of(self.found, new, True)
 

@@ -68,8 +68,11 @@ class _Arguments:
     """How the arguments of one signature are told and taken apart, as text for the check and for the
     program, while they are replaced by what is captured."""
 
-    def __init__(self, recorder: Recorder, reads_arrays: bool) -> None:
+    def __init__(
+        self, recorder: Recorder, reads_arrays: bool, counters: set[tuple[int, Any]]
+    ) -> None:
         self.recorder = recorder
+        self.counters = counters  # places of numbers that the function changes
         self.reads_arrays = reads_arrays  # of modules, at each call; else they are only checked
         self.tests: list[str] = []
         self.objects: dict[str, Any] = {"ndarray": np.ndarray, "Tensor": Tensor}
@@ -183,6 +186,15 @@ class _Arguments:
         self.live.append(_Live(v, array, captured, captured.step))
         v.write(captured)
 
+    def counter(self, v: FreeVariable) -> None:
+        """A number that a module holds and the function changes is an argument."""
+        where = place_of(v, self.known)
+        self.tests.append(f"type({where}) is {self.known(type(v.value))}")
+        captured = self.argument(v.value, where, str(v.key))
+        self.traced.add((id(v.owner), v.key))
+        self.live.append(_Live(v, v.value, captured, captured.step))
+        v.write(captured)
+
     def take_optimizer(self, optimizer: Any) -> None:
         """What an optimizer remembers, and its rates, are arguments too."""
         self.optimizers.append(optimizer)
@@ -265,6 +277,8 @@ class _Arguments:
                     self.tensors[value].found = True
             elif type(value) is np.ndarray and v.live:
                 self.held_array(v)
+            elif (id(v.owner), v.key) in self.counters:
+                self.counter(v)
             elif type(value) is np.random.Generator and v.kind in _WRITABLE and not v.is_global:
                 self.held_generator(v)
         self.tests += tests_of(found.variables, self.traced | found.live, self.known)
@@ -413,17 +427,20 @@ def written_down(
     """The program for arguments like these. Nothing is changed yet: that is what the program does."""
     executed: list[Executed] = []
     reads_arrays = True
+    counters: set[tuple[int, Any]] = set()
     for _ in range(_ATTEMPTS):
         found = free_variables(function, (args, kwargs), executed)
-        trace = _Trace(function, name, args, kwargs, settings, most, found, reads_arrays)
+        trace = _Trace(function, name, args, kwargs, settings, most, found, reads_arrays, counters)
         try:
             entry = trace.run()
             if not trace.unknown:
                 return entry
         except CaptureError:
-            if not trace.unknown and not (reads_arrays and trace.arguments.places):
+            if trace.counters - counters:
+                counters |= trace.counters
+            elif not trace.unknown and not (reads_arrays and trace.arguments.places):
                 raise
-            if not trace.unknown:  # perhaps since an array of a module was used as a constant is
+            elif not trace.unknown:  # perhaps since an array of a module was used as a constant is
                 reads_arrays = False
         executed += trace.unknown
     raise CaptureError(
@@ -447,6 +464,7 @@ class _Trace:
         most: float,
         found: Found,
         reads_arrays: bool,
+        counters: set[tuple[int, Any]],
     ) -> None:
         self.function = function
         self.name = name
@@ -456,7 +474,8 @@ class _Trace:
         self.found = found
         self.recorder = Recorder(most, settings.most)
         self.recorder.codes = found.codes
-        self.arguments = _Arguments(self.recorder, reads_arrays)
+        self.arguments = _Arguments(self.recorder, reads_arrays, set(counters))
+        self.counters: set[tuple[int, Any]] = set()  # numbers of modules that were changed
 
     @property
     def unknown(self) -> list[Executed]:
@@ -503,6 +522,7 @@ class _Trace:
         ends, early, effects, grown, drawn = (
             undo.ends, undo.early, undo.effects, undo.grown, undo.drawn,
         )  # fmt: skip
+        self.counters = state.counters
         if recorder.is_too_long:
             raise ManyNumbers
         if failure is not None and not isinstance(failure, CaptureError):
