@@ -1195,6 +1195,74 @@ def test_results_of_its_own_in_a_nest():
         np.testing.assert_allclose(ours["b"], theirs["b"])
 
 
+ALIASED = {
+    "two arguments": (lambda x, y: x * (2.0 if x is y else 3.0), lambda x: (x, x)),
+    "two equal arguments": (lambda x, y: x * (2.0 if x is y else 3.0), lambda x: (x, x.copy())),
+    "in a dict": (lambda d: d["a"] * (2.0 if d["a"] is d["b"] else 3.0), lambda x: ({"a": x, "b": x},)),
+    "lists": (lambda p, q: p[0] * (2.0 if p is q else 3.0), lambda x: ((p := [x]), p)),
+    "as a result": (lambda x, y: (x + y, x is y), lambda x: (x, x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALIASED)
+def test_arguments_that_are_one(case):
+    f, given = ALIASED[case]
+    compiled = compile(f)
+    with contextlib.suppress(CaptureError):
+        for k in range(5):
+            args = given(np.ones(3) * (k + 1))
+            found, expected = worlds.flat(compiled(*args)), worlds.flat(f(*args))
+            assert worlds.difference(found, expected) is None
+            args = given(np.ones(3) * (k + 1)) if k % 2 else args
+
+
+def test_old_values_are_results():
+    """What a call replaces, and gives back, is what it was."""
+    for f in (
+        lambda w, x: (w.data, setattr(w, "data", w.data - x))[0],
+        lambda w, x: (w.data[::-1], setattr(w, "data", w.data - x))[0],
+        lambda w, x: (w.data * 1.0, setattr(w, "data", w.data - x))[0],
+    ):
+        w, v = Tensor(np.arange(3.0)), Tensor(np.arange(3.0))
+        compiled, earlier = compile(f), []
+        for k in range(6):
+            x = np.ones(3) * (k + 1)
+            found = compiled(w, x)
+            np.testing.assert_allclose(found, f(v, x))
+            np.testing.assert_allclose(w.data, v.data)
+            earlier.append((found, np.copy(found)))
+        for found, copied in earlier:
+            np.testing.assert_array_equal(found, copied)
+
+
+def test_the_grad_mode_of_the_caller_counts():
+    w = Tensor([1.0, 2.0])
+    compiled = compile(lambda x: np.sum(w * x).backward())
+    for k in range(4):
+        compiled(np.ones(2) * k)
+    with no_grad(), pytest.raises((RuntimeError, CaptureError), match="constant|no_grad"):
+        compiled(np.ones(2))
+
+
+RESULTS = {
+    "generator": lambda x: (v for v in x),
+    "zip": lambda x: zip(x, x),
+    "function": lambda x: lambda: x,
+    "namespace": lambda x: types.SimpleNamespace(y=x * 2),
+    "dataclass": lambda x: Batch(x * 2, "a"),
+    "module": lambda x: nn.Linear(2, 2, rng=0),
+}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_other_results_are_refused_in_words(kind):
+    """Not as an error in the text of the program."""
+    with pytest.raises(CaptureError) as caught:
+        compile(RESULTS[kind])(np.ones(2))
+    assert "SyntaxError" not in str(caught.value)
+    assert "NameError" not in str(caught.value)
+
+
 # ── threads ───────────────────────────────────────────────────────────────────────────────────────
 
 
