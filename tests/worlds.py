@@ -109,7 +109,8 @@ def _module(name, text, folder, wrap):
     file.write_text(text, encoding="utf-8")
     module = types.ModuleType(name)
     module.__file__, module.WRAP, module.FOLDER = str(file), wrap, str(file.with_suffix(""))
-    file.with_suffix("").mkdir(exist_ok=True)
+    if "FOLDER" in text:
+        file.with_suffix("").mkdir(exist_ok=True)
     sys.modules[name] = module
     exec(builtins.compile(text, str(file), "exec"), vars(module))
     return module
@@ -207,7 +208,7 @@ class _Leaves:
         if isinstance(x, types.ModuleType):
             if not _is_theirs(x.__name__):
                 return self.leaf(path, x.__name__)
-            x = {k: v for k, v in vars(x).items() if k[:2] != "__" and k not in HIDDEN}
+            x = {k: v for k, v in vars(x).items() if k[:2] != "__" and not _is_imported(k, v)}
         if isinstance(x, _PLAIN):
             return self.leaf(path, x)
         if isinstance(x, _OPAQUE):
@@ -288,6 +289,11 @@ class _Leaves:
             for name in _attributes(x):
                 if name[:2] != "__" and not (ours and name[0] == "_"):
                     self.add(getattr(x, name), f"{path}.{name}")
+
+
+def _is_imported(name, value):
+    foreign = isinstance(value, types.ModuleType) and not _is_theirs(value.__name__)
+    return foreign or name in HIDDEN
 
 
 def _text(x):
