@@ -349,3 +349,19 @@ def test_what_is_between_rolls_folds_so_that_these_are_seen():
     assert found.drawn <= 80
     acyclic(found)
     held(found, len(d.nodes))
+
+
+@pytest.mark.parametrize("limit", [10, 30, 200])
+def test_what_was_chosen_is_seen_however_much_folds(limit):
+    x = Tensor(1.5, name="x")
+    for k in range(9):
+        with scope(f"part{k}"):
+            for i in range(8 + k):
+                x = np.tanh(x) if i % 3 else x * x
+    d = diagram(graph(x))
+    found = fold(d, expand=["part4"], limit=limit)
+    (part,) = (box for box in found.boxes() if box.title == "part4")
+    assert not part.closed
+    assert all(isinstance(item, int) for item in part.items)
+    acyclic(found)
+    held(found, len(d.nodes))

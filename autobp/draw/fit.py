@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Literal, NamedTuple
 
 from autobp.draw.diagram import Diagram
@@ -35,6 +36,7 @@ _LESS = 0.28  # times the room of a drawing is what it takes with the least in e
 _ROWS = 8
 _LOWER = 0.3  # times the height of the whole is that of a row, at least
 _SECONDS = 3.0  # of each layout
+_PATIENCE = 8.0  # seconds after which the best so far has to do
 
 
 class Fitted(NamedTuple):
@@ -58,6 +60,7 @@ def fitted(
 ) -> Fitted:
     """Choose what is drawn and how. What is given (a depth, a limit, a direction) is kept."""
     best: Fitted | None = None
+    end = monotonic() + _PATIENCE
     folds = list(_folds(diagram, depth, expand, limit))
     for folded in folds:
         for detailed in _details(style):
@@ -68,6 +71,8 @@ def fitted(
                     return found
                 if best is None or found.letters > best.letters:
                     best = found
+                if monotonic() > end:
+                    return best
             if folded is not folds[-1] and area * _LESS > 1:
                 break  # nor would it with less in each node
     if best is None:
@@ -128,6 +133,8 @@ def _wrapped(
     if high * first * _LOWER > size[1] * room:
         return
     place = _places(svg)
+    if style.direction == "RL":
+        place = {name: -x for name, x in place.items()}
     for rows in range(first, _ROWS + 1):
         found, svg = _tried(diagram, in_rows(folded, diagram, place, rows), style, size)
         if found is None:

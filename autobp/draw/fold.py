@@ -31,6 +31,7 @@ CALM = 40  # up to here, repeats are drawn one by one
 # How many operations are left at each end of a folded run: tried in turn. Zero: runs are what is
 # between rolls, with a few at the beginning and the end.
 _ENDS = (None, 0, 6, 2)
+_SEEN = 60  # operations of a chosen box that are drawn one by one
 _BETWEEN = 5  # operations between rolls that are folded
 _LEFT = (3, 6)  # at the beginning and at the end
 _TINY = 4  # nodes that say little of a program,
@@ -193,6 +194,7 @@ class _Drawing:
     ) -> None:
         self.diagram, self.tree, self.limit = diagram, tree, limit
         self.folded: Fold | None = None
+        self.shown: set[Box] = set()  # what was chosen, which no run hides
         self.depth, self.chosen, self.rolled, self.ends = depth, chosen, rolled, ends
         self.holder: list[Box | None] = [None] * len(diagram.nodes)  # the box that it is drawn in
         self.homes: list[Box | None] = [None] * len(diagram.nodes)  # the closed box around it
@@ -204,7 +206,9 @@ class _Drawing:
         if ends is not None:
             waiting = [self.root]
             for box in waiting:  # which grows
-                if ends:
+                if box in self.shown and len(box.items) <= _SEEN:
+                    pass
+                elif ends:
                     self._fold_run(box, ends)
                 elif any(isinstance(item, Box) and item.roll for item in box.items):
                     self._fold_between(box)
@@ -239,6 +243,8 @@ class _Drawing:
             elif self._opens(item):
                 fresh = Box(item.id, item.title, item.path, item.depth, box, name=item.name)
                 box.items.append(fresh)
+                if item in self.chosen:
+                    self.shown.add(fresh)
                 self._fill(fresh, item.items)
             else:
                 self._close(box, Box(item.id, item.title, item.path, item.depth), item.items)
@@ -280,7 +286,11 @@ class _Drawing:
             box.items = items
             return
         box.items += first
-        self._close_run(box, middle)
+        for shown, run in groupby(middle, self.shown.__contains__):
+            if shown:
+                box.items += run
+            else:
+                self._close_run(box, [*run])
         box.items += last
 
     def _fold_between(self, box: Box) -> None:
@@ -298,6 +308,9 @@ class _Drawing:
                 box.items += run
 
     def _close_run(self, box: Box, items: Sequence[Box | int]) -> None:
+        if len(items) == 1 and isinstance(items[0], Box) and items[0].closed:
+            box.items += items  # which says more of itself
+            return
         inside = [
             i for item in items for i in ([item] if isinstance(item, int) else item.all_nodes())
         ]
