@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
+from autobp.draw.blocks import scope_parts
 from autobp.draw.diagram import Diagram
 from autobp.draw.dot import dot, label_of
-from autobp.draw.fold import LIMIT, Box, Fold, _parts, fold
+from autobp.draw.fold import LIMIT, Box, Fold, fold
 from autobp.draw.layout import formats, render
 from autobp.draw.literal import shown
 from autobp.draw.player.steps import STYLE, Part, Script
@@ -61,7 +62,7 @@ def states(diagram: Diagram) -> list[State]:
     there is room for them. Of a large program, the first scope and those in it."""
     depths: dict[str, int] = {}
     for scope in dict.fromkeys(n.scope for n in diagram.nodes if n.kind == "result" and n.scope):
-        names = _parts(scope)
+        names = scope_parts(scope)
         depths.update(("/".join(names[: i + 1]), i + 1) for i in range(len(names)))
     found: list[State] = []
     tried: set[frozenset[str]] = set()
@@ -77,7 +78,7 @@ def states(diagram: Diagram) -> list[State]:
             return
         tried.add(opened)
         attempts -= 1
-        folded = fold(diagram, depth, () if depth else sorted(opened), limit)
+        folded = fold(diagram, depth, () if depth else sorted(opened), limit, roll=False)
         if found and folded.drawn > min(limit, room):
             return
         room -= folded.drawn
@@ -245,7 +246,7 @@ def _classify(g: ElementTree.Element, diagram: Diagram) -> None:
         g.set("data-id", name)
         texts = g.findall("text")
         if name[0] != "n":
-            g.set("class", "node folded")
+            g.set("class", "node copy" if name[0] == "k" else "node folded")
             for text in texts[1:]:
                 if re.search(" = |inside|gradient", text.text or ""):
                     text.set("class", "mark")
