@@ -339,9 +339,7 @@ class Recorder:
         heard."""
         if event == "call":
             code = frame.f_code
-            if code is _CURRENT_THREAD:
-                self._meet(frame)
-            elif id(code) not in self.met:
+            if id(code) not in self.met or code in _ASKING:
                 self.met[id(code)] = code
                 self._meet(frame)
             return
@@ -373,15 +371,11 @@ class Recorder:
         """A function is called for the first time: what it reads is to be known."""
         code = frame.f_code
         name = frame.f_globals.get("__name__", "")
-        caller = frame.f_back
-        if (
-            code is _CURRENT_THREAD
-            and caller
-            and is_user_module(caller.f_globals.get("__name__", ""))
-        ):
+        asks, caller = _ASKING.get(code), frame.f_back
+        if asks and caller and is_user_module(caller.f_globals.get("__name__", "")):
             raise self.refuse(
-                f"compile cannot capture the call of current_thread at {user_line()}: a program would"
-                " repeat what it gives in this call; keep it out of the compiled function"
+                f"compile cannot capture the call of {asks} at {user_line()}: a program would repeat what"
+                " it gives in this call; keep it out of the compiled function"
             )
         if code in self.codes or not is_user_module(name):
             return
@@ -529,7 +523,12 @@ def _named(function: Any) -> str:
 
 
 _SWEEP = reverse.sweep.__code__
-_CURRENT_THREAD = threading.current_thread.__code__
+
+#: Functions written in Python that tell something of the process.
+_ASKING = {
+    threading.current_thread.__code__: "current_thread",
+    np.geterr.__code__: "np.geterr",
+}
 
 
 # ── the array ─────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.effects import Randomness, State, is_counter
-from autobp.compiler.free_variables import Found, FreeVariable, has_identity
+from autobp.compiler.free_variables import Found, FreeVariable, has_identity, is_kind
 from autobp.compiler.terms import DifferenceError
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
@@ -102,9 +102,7 @@ class Snapshot:
         given = [x for _, x in leaves(args)]
         around = [v.value for v in found.variables]
         tensors = {
-            x: None
-            for x in (*given, *around)
-            if isinstance(x, Tensor) and x.is_leaf and x.level <= 0
+            x: None for x in (*given, *around) if is_kind(x, Tensor) and x.is_leaf and x.level <= 0
         }
         self.tensors = [(t, _Array.of(t.value), _Array.of(t.grad), t.born) for t in tensors]
         self.optimizers = [v.value for v in found.variables if v.kind == "optimizer"]

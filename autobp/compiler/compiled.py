@@ -6,6 +6,7 @@ import contextvars
 import math
 import os
 import threading
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -94,6 +95,10 @@ class Compiled(Generic[F]):
             except Changed:
                 continue
         return self._first(args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method of a class, it is given the object."""
+        return self if instance is None else types.MethodType(self, instance)
 
     def compare_next(self) -> None:
         """Let the next call run the function beside the program, and compare."""

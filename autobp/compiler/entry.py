@@ -31,6 +31,7 @@ from autobp.compiler.free_variables import (
     Found,
     FreeVariable,
     free_variables,
+    is_kind,
     is_user_module,
     place_of,
     tests_of,
@@ -58,7 +59,7 @@ from autobp.compiler.terms import (
     UnforeseenError,
     differentiated,
 )
-from autobp.context import clock, user_line
+from autobp.context import clock, current, user_line
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -88,6 +89,8 @@ class _Arguments:
         self.generators: dict[np.random.Generator, Any] = {}  # and what stands for them
         self.replaced: list[FreeVariable] = []  # which hold a generator
         self.nests: list[tuple[str, Any, dict[Any, Any]]] = []  # given, and with what in them
+        self.given: dict[int, tuple[str, Any]] = {}  # arrays, lists and dicts, by their ids
+        self.alike: dict[Any, list[str]] = {}  # where arrays of one form are
 
     def known(self, thing: Any) -> str:
         name = self.numbers.get(id(thing))
@@ -99,6 +102,10 @@ class _Arguments:
     def take(self, x: Any, where: str, name: str) -> Any:
         """What the function is given instead of x."""
         kind = type(x)
+        if isinstance(x, dict | list) and id(x) in self.given:
+            first, nest = self.given[id(x)]
+            self.tests.append(f"{where} is {first}")
+            return nest
         if isinstance(x, dict | list | tuple):
             self.tests.append(f"type({where}) is {self.known(kind)}")
             if isinstance(x, dict):
@@ -110,6 +117,7 @@ class _Arguments:
                 result = x.copy()
                 dict.update(result, taken)  # a Counter's own would add
                 self.nests.append((name, result, dict(result)))
+                self.given[id(x)] = where, result
                 return result
             self.tests.append(f"len({where}) == {len(x)}")
             before = len(self.recorder.arguments)
@@ -117,7 +125,12 @@ class _Arguments:
             self.recorder.unnamed.update(self.recorder.arguments[before:])
             nest = kind(*parts) if hasattr(x, "_fields") else kind(parts)
             self.nests.append((name, nest, dict(enumerate(parts))))
+            self.given[id(x)] = where, nest
             return nest
+        if isinstance(x, np.ndarray) and id(x) in self.given:
+            first, captured = self.given[id(x)]  # one array in two places
+            self.tests.append(f"{where} is {first}")
+            return captured
         if isinstance(x, np.ndarray):
             if kind not in (np.ndarray, np.memmap) or x.dtype.kind not in "biufc":
                 raise CaptureError(
@@ -125,7 +138,10 @@ class _Arguments:
                     " arrays of numbers are what programs are written for"
                 )
             self.tests += self.plain(x, where)
-            return self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
+            captured = self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
+            self.given[id(x)] = where, captured
+            self.alike.setdefault((x.shape, x.dtype), []).append(where)
+            return captured
         if isinstance(x, Tensor):
             return self.tensor(x, where, name)
         if isinstance(x, np.generic) or kind in (float, int, complex):
@@ -139,6 +155,15 @@ class _Arguments:
         else:
             self.tests.append(f"{where} is {self.known(x)}")
         return x
+
+    def check_apart(self) -> None:
+        """What is two arrays is two arrays at each call: a function may ask whether they are one."""
+        for places in self.alike.values():
+            if len(places) == 2:
+                self.tests.append(f"{places[0]} is not {places[1]}")
+            elif len(places) > 2:
+                ids = ", ".join(f"id({place})" for place in places)
+                self.tests.append(f"len({{{ids}}}) == {len(places)}")
 
     def check_nests(self, found: Found) -> None:
         """The function was given copies of the caller's lists and dicts."""
@@ -267,13 +292,13 @@ class _Arguments:
             if v.kind == "optimizer":
                 self.take_optimizer(value)
             elif (v.kind == "opaque" and hasattr(type(value), "__setitem__")) or (
-                v.live and isinstance(value, np.ndarray) and type(value) not in _ARRAYS
+                v.live and is_kind(value, np.ndarray) and type(value) not in _ARRAYS
             ):
                 raise CaptureError(
                     f"compile cannot capture {v.name}, a {type(value).__name__}: a change of what it holds"
                     " would not be seen; hold an ndarray, a list or a dict instead"
                 )
-            elif isinstance(value, Tensor):
+            elif is_kind(value, Tensor):
                 if not differentiated(value) and value not in self.tensors:
                     self.tensor(value, self.known(value), value.name or "tensor")
                     self.tensors[value].found = True
@@ -505,6 +530,7 @@ class _Trace:
                 arguments.take(x, parameter, parameter)
                 for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
             ]
+            arguments.check_apart()
             arguments.around(found)
             randomness = Randomness(found, arguments.generators)
             if profiler is None:  # there is room for one only; without it names are poorer
@@ -553,6 +579,9 @@ class _Trace:
             changes.append(
                 (_became(recorder, value) if changed else None, _returned(recorder, grad))
             )
+        if arguments.tensors:  # whose derivatives are taken, or not
+            mode = current().threshold > 0
+            arguments.tests.append(f"({arguments.known(current)}().threshold > 0) is {mode}")
         live = [place for place in arguments.live if place.is_changed]
         if changes or live:
             became = [_became(recorder, place.became) for place in live]
@@ -682,7 +711,16 @@ def _returned(recorder: Recorder, y: Any) -> Any:
         y = y.bare()
     if isinstance(y, Captured):
         return y.current().step
-    return recorder.constant(y) if isinstance(y, np.ndarray) else y
+    if isinstance(y, np.ndarray):
+        return recorder.constant(y)
+    if y is ... or isinstance(
+        y, bool | int | float | complex | str | bytes | np.generic | np.dtype
+    ):
+        return y
+    raise recorder.refuse(
+        f"compile cannot capture that a {type(y).__name__} is returned: a program returns arrays,"
+        " numbers and Tensors, in lists, tuples and dicts"
+    )
 
 
 class Entry(Checked):
@@ -701,7 +739,10 @@ class Entry(Checked):
         given = {
             s for s, where in arguments.bindings if _within(where, parameters, settings.donate)
         }
-        self.program = own_results(joined(optimized(program), settings.reuse), program)
+        replaced = {held.steps[0] for held in arguments.tensors.values()}
+        replaced |= {entry.step for entry in arguments.live}
+        better = joined(optimized(program), settings.reuse)
+        self.program = own_results(better, program, replaced)
         self.plan = planned(self.program, given, _updated(self.program, arguments), settings.reuse)
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters

@@ -65,7 +65,7 @@ _ATOMS = (*_FUNCTIONS, types.ModuleType, type, str, bytes, type(None))
 
 #: Kinds of variables that say nothing beside those that they hold.
 _UNLISTED = ("contents", "equal", "optimizer", "defaults", "type", "methods")
-_METHODS = ("__call__", "forward", "step", "update")  # of classes of ours, which may be replaced
+_METHODS = ("__call__", "forward", "step", "update")  # of modules and optimizers
 
 _BUILTINS = frozenset(vars(builtins))  # those of Python's own
 _BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcaller", "__dict__"}
@@ -91,7 +91,7 @@ class FreeVariable:
     kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
     # "class" attribute, "defaults" of a function, one "default", "context", "environment",
     # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer", "type" of an
-    # object, "methods" of a class of ours
+    # object, "methods" of a class that may be replaced
     owner: Any
     key: Any
     value: Any
@@ -441,7 +441,7 @@ class _Search:
             self.variables.append(FreeVariable("type", x, None, kind, name, "", True))
             for c in kind.__mro__:
                 names = [n for n in _METHODS if n in vars(c)]
-                if names and (id(c), "methods") not in self.asked and not is_user_code(c):
+                if names and (id(c), "methods") not in self.asked:
                     self.asked.add((id(c), "methods"))
                     methods = {n: vars(c)[n] for n in names}
                     self.variables.append(FreeVariable("methods", c, None, methods, name, "", True))

@@ -24,7 +24,7 @@ from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
 from autobp.compiler.comparison import Checked, check_same, moved
 from autobp.compiler.effects import Randomness, check_draws
-from autobp.compiler.free_variables import Found, free_variables, tests_of
+from autobp.compiler.free_variables import Found, free_variables, is_kind, tests_of
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
@@ -271,9 +271,9 @@ class Form:
         self.entries: list[tuple[int, Any]] = []  # in which array each leaf is, and where
         self.tensors = False
         for v in found.variables:
-            if isinstance(v.value, Tensor) or v.kind == "optimizer":
+            if is_kind(v.value, Tensor) or v.kind == "optimizer":
                 raise Ungrouped
-            if isinstance(v.value, np.ndarray) and v.live:
+            if is_kind(v.value, np.ndarray) and v.live:
                 raise Ungrouped
         for test in tests_of(found.variables, set(), self.named):
             self.check(test)
