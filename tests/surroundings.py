@@ -331,8 +331,7 @@ def changes_at(place):
     """A number and an array that change at a place."""
     yield _found("float", place, "y = y * E")
     yield _found("array", place, "y = y * E", again=True)
-    if place not in ("argument: nest", "tuple"):
-        yield _found("array", place, "y = y * E", in_place="E[0] = 9.0")
+    yield _found("array", place, "y = y * E", in_place="E[0] = 9.0")
     if place == "global":
         yield from (_environment(*entry) for entry in ENVIRONMENT)
 

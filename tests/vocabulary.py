@@ -1509,7 +1509,7 @@ EFFECTS = [
     ("SEENK = set()", "", "SEENK.add(len(SEENK)); y = y * len(SEENK)"),
     ("QUEUEK = collections.deque([1.0, 2.0, 3.0])", "", "QUEUEK.rotate(1); y = y * QUEUEK[0]"),
     ("BUFFERK = np.zeros(3)", "", "BUFFERK[...] = x; y = y + BUFFERK"),
-    ("BUFFERK = np.zeros(3)", "", "BUFFERK += 1.0; y = y + BUFFERK".replace("BUFFERK += 1.0", "np.add(BUFFERK, 1.0, out=BUFFERK)")),
+    ("BUFFERK = np.zeros(3)", "", "np.add(BUFFERK, 1.0, out=BUFFERK); y = y + BUFFERK"),
     ("BUFFERK = np.zeros(3)", "", "np.add(BUFFERK, x, out=BUFFERK); y = y + BUFFERK"),
     ("BUFFERK = np.zeros(3)", "", "np.copyto(BUFFERK, x); y = y + BUFFERK"),
     ("BUFFERK = np.zeros(3)", "", "y = y + BUFFERK; BUFFERK[0] = 5.0"),
@@ -1572,7 +1572,7 @@ EFFECTS = [
     ("class LazyK:\n    @functools.cached_property\n    def table(self): return np.arange(3.0)\nlazyK = LazyK()", "", "y = y + lazyK.table"),
     ("class CountingK(nn.Module):\n    def __init__(self): self.calls = 0\n    def forward(self, v):\n        self.calls += 1\n        return v * self.calls\nnetK = CountingK()", "", "y = netK(y)"),
     ("class AverageK(nn.Module):\n    def __init__(self): self.mean = np.zeros(3)\n    def forward(self, v):\n        self.mean = 0.9 * self.mean + 0.1 * v\n        return v - self.mean\nnetK = AverageK()", "", "y = netK(y)"),
-    ("", "", "x += 1.0; y = y + x".replace("x += 1.0", "np.add(x, 1.0, out=x)")),
+    ("", "", "np.add(x, 1.0, out=x); y = y + x"),
     ("", "", "x[0] = 5.0; y = y + x"),
     ("", "", "x *= 2.0; y = y + x"),
 ]
@@ -1885,7 +1885,7 @@ z = y.reshape(-1); z[0] = 9.0
 z = y.T; z += 1.0
 z = y.view(); z += 1.0
 z = np.asarray(y); z += 1.0
-z = np.array(y, copy=False) if False else y; z -= 1.0
+z = y; z -= 1.0
 z = y.copy(); z += 1.0; y = y + z
 z = np.ravel(y); z[1] = 3.0
 z = np.atleast_2d(y); z[0, 0] = 3.0
