@@ -47,6 +47,7 @@ class Cells:
         self.maps: list[list[Any]] = []
         self._most = int(np.clip(_TOTAL // max(arrays, 1), _LEAST, _MOST))
         self._left = max(_TOTAL, arrays * _LEAST) * 2
+        self._few = _TOTAL // 4  # for those of which there are very many
         self._known: dict[object, int] = {}
 
     def add(self, value: Any, image: bool = False, least: bool = False) -> int | None:
@@ -78,7 +79,8 @@ class Cells:
             most -= most % lead[-1]  # whole rows of tiles
         tiles = _pooled(tiles[:most], tall, wide, form == "cells")
         self._left -= tiles.size
-        if self._left < 0:
+        self._few -= tiles.size if cells == _LEAST < self._most else 0
+        if min(self._left, self._few) < 0:
             return None
         return [form, list(array.shape), lead, rows, columns, tall, wide, *_encoded(tiles.ravel())]
 

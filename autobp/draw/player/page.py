@@ -33,7 +33,7 @@ __all__ = ["page"]
 
 
 _SCRIPTS = ("data", "maps", "stage", "find", "strip", "player")
-_LARGE = 300_000  # characters of data, which is compressed from there on
+_LARGE = 250_000  # characters of data, which is compressed from there on
 
 
 def page(script: Script, views: Views, health: Sequence[Row], note: str = "") -> str:

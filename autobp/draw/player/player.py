@@ -113,7 +113,7 @@ class Player:
                 pictures = views(script, planned)
             except (RuntimeError, LayoutTimeout) as error:
                 note = str(error)
-            rows = health(script, pictures)
+            rows = health(script, planned, pictures)
         self.page = page(script, pictures, rows, note)
         self._still = dot(program, fold(program), STYLE)
 

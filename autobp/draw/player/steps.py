@@ -10,7 +10,7 @@ import linecache
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from autobp.draw import diagram as drawn
 from autobp.draw.diagram import Diagram, Use
-from autobp.draw.dot import Style, _plain, label_of
+from autobp.draw.dot import Style, _lines, _plain
 from autobp.draw.formula import FEW, Term, brief, operation, quantity, rule
 from autobp.draw.literal import shown
 from autobp.draw.marks import marks
@@ -35,7 +35,8 @@ STYLE = Style(view="textbook", passes="both")
 
 _DIGITS: Any = {"float_kind": lambda x: f"{x:.7g}"}
 # Of forward mode, with one pass for each number, a page holds so many steps, and so much is computed.
-_STEPS = 400
+_STEPS = 250
+_LONGEST = 700  # steps of a pass that is played
 _WORK = 100_000
 
 
@@ -182,7 +183,7 @@ class Script:
         dtype = getattr(node.value, "dtype", np.dtype(np.float64))
         if dtype != np.float64:
             shape += f" {dtype}"
-        item = Item(self.names[i], node.kind, _text(node, node.value), shape, node=i)
+        item = Item(self.names[i], node.kind, _text(node.value), shape, node=i)
         item.value_map = self.cells.add(node.value, node.kind in ("constant", "input"))
         item.marks = [m.text for m in self.marks.get(i, ()) if not _plain(m, node)]
         if node.kind == "result":
@@ -190,7 +191,7 @@ class Script:
             item.operation = shown(node.operation or "", 24)
             item.line = _code(self._tensor(i).line)
         if node.gradient is not None:
-            item.gradient = _text(node, node.gradient)
+            item.gradient = _text(node.gradient)
             item.gradient_map = self.cells.add(node.gradient)
         return item
 
@@ -352,12 +353,13 @@ class Script:
         part = self.parts.get(i)
         if part is not None:
             return [(self.place[i], brief(g), None)] if self.results.get(part) == [i] else []
-        node = self.diagram.nodes[i]
-        lines = _label(node, g)
-        old = self.widest[i]
-        if old is None or (np.all(np.isfinite(g)) and _extent(lines) > _extent(_label(node, old))):
+        text, old = _text(g), self.widest[i]
+        if old is None:
             self.widest[i] = g
-        return [(self.place[i], _text(node, g), self.cells.add(g, least=least))]
+        elif g is not old and not pictured(g) and np.all(np.isfinite(g)):
+            if _extent(text) > _extent(_text(old)):
+                self.widest[i] = g
+        return [(self.place[i], text, self.cells.add(g, least=least))]
 
     def _join(self) -> None:
         """Arrows for what nothing came back along: from constants, mostly."""
@@ -384,18 +386,22 @@ class Script:
         return multiplications(self._tensor(use.target), use.slot)
 
     def _passes(self) -> Iterator[Pass]:
-        steps, work = _STEPS, _WORK
+        """As many as there is room for, and one at least, unless that is too long."""
+        steps, work, longest = _STEPS, _WORK, 0
+        if len(self.forward) > _LONGEST:
+            return
         for i in self.inputs:
             for index in np.ndindex(np.shape(self.diagram.nodes[i].value)):
+                if longest > steps or len(self.diagram.nodes) > work:
+                    return
                 try:
                     made = self._pass(i, index)
                 except Exception as error:  # of a rule of the user's own
                     self.notes.append(f"forward mode ends where a rule failed: {error}")
                     return
+                longest = max(longest, len(made.steps))
                 steps -= len(made.steps)
                 work -= len(self.diagram.nodes)
-                if steps < 0 or work < 0:
-                    return
                 yield made
 
     def _pass(self, i: int, index: tuple[int, ...]) -> Pass:
@@ -484,24 +490,21 @@ class Script:
         return sum(sizes), total
 
 
-def _label(node: drawn.Node, g: Array) -> tuple[str, ...]:
-    return label_of(replace(node, kind="result", gradient=g), STYLE)[2]
+def _text(value: Any) -> str:
+    """What is written on a variable of its value, or of a gradient of it: the numbers, or of what
+    has a map their range."""
+    if pictured(value):
+        return brief(value).partition(" ")[2]
+    return "\n".join(_lines(value))
 
 
-def _extent(lines: Sequence[str]) -> tuple[int, int]:
+def _extent(text: str) -> tuple[int, int]:
+    lines = text.split("\n")
     return len(lines), max(map(len, lines))
 
 
 def _many(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
-def _text(node: drawn.Node, value: Any) -> str:
-    """What is written on a variable of its value, or of a gradient of it: the numbers, or of what
-    has a map their range."""
-    if pictured(value):
-        return brief(value).partition(" ")[2]
-    return "\n".join(_label(node, value)).removeprefix("grad ")
 
 
 def _code(line: str | None) -> str:
