@@ -87,7 +87,7 @@ def test_repr_says_what_there_is():
     assert repr(draw(neuron())) == (
         '<Picture of 10 variables and 5 operations: .save("graph.svg") writes it>'
     )
-    assert "1,001 variables and 1,000 operations, folded into 14:" in repr(draw(chain(1000)))
+    assert "1,001 variables and 1,000 operations, folded into 2:" in repr(draw(chain(1000)))
 
 
 def test_a_picture_is_of_the_moment_when_it_was_drawn():

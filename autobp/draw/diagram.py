@@ -84,6 +84,7 @@ class Diagram:
     nodes: list[Node]
     uses: list[Use]
     notes: list[str] = field(default_factory=list)  # what a reader should be told, one line each
+    groups: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `blocks` found in it
 
     @property
     def outputs(self) -> list[Node]:

@@ -6,7 +6,9 @@ Everything that is drawn has an id, which Graphviz hands on to the SVG as `<g id
     e7    a use, forward; the first of them where a link      b7    the same, backward
           stands for many                                    r12   from an operation to its result
     c3    a scope, open or folded                            s12   the same, backward
-    f40   a folded run, by the first node in it
+    f40   a folded run, or what repeats rolled into one, by the first node in it
+    p40   one piece of what repeats, open or folded         k7    a variable drawn once more, where
+                                                                  the use e7 of it begins
 
 The text depends on the diagram alone, so that it is the same whenever the program is. Labels are
 plain strings and records, never HTML, and there is no attribute that could hold a link.
@@ -25,10 +27,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from autobp.draw.diagram import Diagram, Node, Use, local
-from autobp.draw.fold import Box, Fold
-from autobp.draw.formula import Term, quantity, rule
+from autobp.draw.fold import Box, Copy, Fold
+from autobp.draw.formula import Term, brief, quantity, rule
 from autobp.draw.literal import breadth, few, number, quoted, record, shown
 from autobp.draw.marks import Mark, marks
+from autobp.draw.piece import leaving, written
 from autobp.draw.symbol import ORDERED, symbol
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
@@ -39,6 +42,8 @@ _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
 _LONGEST = 24  # characters of a formula on an edge
 _SIZE = 11  # of the text, in points
 _SMALL = 4  # numbers that are shown one by one
+_ABREAST = 4  # scopes in a line
+_LEAVING = 2  # results of a piece that are shown
 
 View = Literal["textbook", "operations"]
 Passes = Literal["forward", "backward", "both"]
@@ -118,6 +123,8 @@ def _members(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
             )
             yield from _members(item, style, scene)
             yield "}"
+    for copy in box.copies:
+        yield _copy(copy, style, scene)
 
 
 def _first(item: Box | int) -> int:
@@ -155,6 +162,21 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
             f"o{node.index} [id=o{node.index} shape=ellipse label={quoted(symbol(scene.diagram, node))}"
             f' fillcolor="{paint.fill}" color="{paint.line}" margin="0.05,0.02"]'
         )
+
+
+def _copy(copy: Copy, style: Style, scene: _Scene) -> str:
+    """A variable once more: its name, and what its uses here add to its gradient."""
+    node = scene.diagram.nodes[copy.node]
+    lines = [f"{shown(node.name)} (copy)"]
+    added = [c for use in copy.uses if (c := scene.diagram.uses[use].contribution) is not None]
+    if style.gradients and style.backward and added:
+        lines.append(f"grad += {brief(sum(added[1:], added[0]), _SMALL)}")
+    paint: Paint = getattr(style.theme, node.kind)
+    return (
+        f'{copy.id} [id={copy.id} shape=box label={quoted(*lines)} style="filled,dotted"'
+        f' margin="0.06,0.03" height=0.2 fillcolor="{paint.fill}" color="{paint.line}"'
+        f' fontcolor="{style.theme.ink}"]'
+    )
 
 
 def _plain(mark: Mark, node: Node) -> bool:
@@ -206,13 +228,16 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
     kinds = Counter(n.kind for n in nodes)
     parts = Counter(n.operation for n in nodes if n.operation)
     lines = [shown(box.title)]
-    if box.path is not None:
-        lines.append(_count(kinds["result"], "operation"))
     inside = [_count(kinds[k], k) for k in ("parameter", "input", "constant") if kinds[k]]
-    if parts:
-        lines += inside
-        common = [f"{n:,} {shown(name, 20)}" for name, n in parts.most_common(3)]
-        lines.append(", ".join(common) + (", …" if len(parts) > 3 else ""))
+    roll = box if box.roll else _only_roll(box)
+    if roll is not None:
+        lines = [f"{shown(box.title)}  × {roll.times:,}", *_pieces(roll, style, scene)]
+        lines += [f"{', '.join(inside)} inside"] if inside else []
+    else:
+        if box.path is not None:
+            lines.append(_count(kinds["result"], "operation"))
+        lines += inside if parts else []
+        lines += _common(parts) if parts else []
     if style.values:
         lines += [f"{shown(n.name)} = {_lines(n.value)[0]}" for n in nodes if n.output]
     found = [m for n in nodes for m in scene.of(n)]
@@ -239,6 +264,48 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
     )
 
 
+def _only_roll(box: Box) -> Box | None:
+    """The roll that a scope consists of, as one does that is entered in every step of a loop."""
+    inside = [item for item in box.items if isinstance(item, Box)]
+    results = [item for item in box.items if isinstance(item, int)]
+    return inside[0] if len(inside) == 1 and inside[0].roll and not results else None
+
+
+def _common(parts: Counter[str]) -> list[str]:
+    common = [f"{n:,} {shown(name, 20)}" for name, n in parts.most_common(3)]
+    return [", ".join(common) + (", …" if len(parts) > 3 else "")] if common else []
+
+
+def _pieces(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
+    """Of a roll: what one piece does, and what comes out of the first and the last of them."""
+    diagram = scene.diagram
+    pieces = [[*piece.all_nodes()] for piece in box.pieces]
+    ends = [leaving(diagram, piece) for piece in (pieces[0], pieces[-1])]
+    yield from written(diagram, pieces[0], ends[0]) or _contents(box, pieces[0], diagram)
+    for word, out in zip(("first", "last"), ends):
+        for i in out[-_LEAVING:]:
+            node = diagram.nodes[i]
+            said = f"{word} {shown(node.name, 16)}"
+            if style.values:
+                said += f" = {brief(node.value, _SMALL)}"
+            if scene.gradients and node.gradient is not None:
+                said += f", grad {brief(node.gradient, _SMALL)}"
+            yield said
+
+
+def _contents(roll: Box, piece: list[int], diagram: Diagram) -> Iterator[str]:
+    """The scopes in each piece of a roll, or how many operations of which kind."""
+    parts = Counter(name for i in piece if (name := diagram.nodes[i].operation))
+    yield f"each {_count(parts.total(), 'operation')}:"
+    items = roll.items[0].items if isinstance(roll.items[0], Box) else []
+    inner = [i for i in items if isinstance(i, Box) and i.path]
+    if len(inner) < 2:
+        yield from _common(parts)
+    for k in range(0, len(inner) if len(inner) > 1 else 0, _ABREAST):
+        names = " → ".join(shown(box.title, 20) for box in inner[k : k + _ABREAST])
+        yield names + (" →" if k + _ABREAST < len(inner) else "")
+
+
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
@@ -249,10 +316,10 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
     if labelled is None:
         labelled = scene.roomy and len(folded.links) <= _FEW_EDGES
     inside = {
-        item.id if isinstance(item, Box) else f"n{item}": box.id
+        f"n{item}" if isinstance(item, int) else item.id: box.id
         for box in (folded.root, *folded.boxes())
         if not box.closed
-        for item in box.items
+        for item in (*box.items, *box.copies)
     }
     for link in folded.links:
         use, source, target = link.uses[0], link.source, link.target
