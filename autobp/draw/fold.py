@@ -193,8 +193,11 @@ class _Drawing:
         self.root = Box("c", "", "", 0)
         self._fill(self.root, tree.root.items)
         if ends is not None:
-            for box in [self.root, *_open(self.root)]:
+            waiting = [self.root]
+            while waiting:  # what a run has taken in is not open any more
+                box = waiting.pop()
                 self._fold_run(box, ends)
+                waiting += [i for i in box.items if isinstance(i, Box) and not i.closed]
         self._place_leaves(limit)
 
     def fold(self) -> Fold:
@@ -388,13 +391,6 @@ class _Drawing:
 
 def _like(piece: Box) -> Box:
     return Box(piece.id, piece.title, piece.path, piece.depth, name=piece.name)
-
-
-def _open(root: Box) -> list[Box]:
-    found = [item for item in root.items if isinstance(item, Box) and not item.closed]
-    for box in found:  # which grows
-        found += [item for item in box.items if isinstance(item, Box) and not item.closed]
-    return found
 
 
 def _ranks(links: Sequence[Link]) -> dict[str, int]:
