@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.draw.heat import images
 from autobp.primitive import Array
 
 __all__ = ["ALPHABET", "Cells", "pictured"]
@@ -21,8 +22,6 @@ _TOTAL = 40_000  # cells of a page
 _MOST, _LEAST = 1024, 64  # cells of a map
 _MANTISSAS = 9000  # 1000 … 9999
 _DECADES = 36  # below the largest, beyond which a number is as good as 0
-_IMAGE = 8  # pixels of the side of an image, at least
-_ALIKE = 0.4  # the correlation of pixels above each other that makes rows of numbers images
 
 
 def pictured(value: Any) -> bool:
@@ -88,29 +87,11 @@ class Cells:
 def _form(array: Array, image: bool) -> tuple[str, Array]:
     """What an array shows, and the array in the form (…, rows, columns), or for colours
     (…, 3, rows, columns)."""
-    if array.ndim >= 3 and array.shape[-1] in (1, 3) and min(array.shape[-3:-1]) >= _IMAGE:
-        array = np.moveaxis(array, -1, -3)  # channels last
-        image = True
-    if image and np.all(np.isfinite(array)) and np.min(array) >= 0:
-        if array.ndim <= 2:
-            side = round(array.shape[-1] ** 0.5)
-            if side * side == array.shape[-1] and side >= _IMAGE:
-                pixels = array.reshape(*array.shape[:-1], side, side)
-                if _alike(pixels) > _ALIKE:
-                    return "grey", pixels
-        elif min(array.shape[-2:]) >= _IMAGE:
-            if array.shape[-3] == 3 and array.ndim <= 4:
-                return "rgb", array
-            return "grey", array
-    return "cells", array.reshape((1,) * (2 - array.ndim) + array.shape)
-
-
-def _alike(pixels: Array) -> float:
-    """The correlation of each pixel with the one below it."""
-    above, below = pixels[..., :-1, :].ravel(), pixels[..., 1:, :].ravel()
-    above, below = above - above.mean(), below - below.mean()
-    size = float(np.sqrt(np.sum(above**2) * np.sum(below**2)))
-    return float(np.sum(above * below)) / size if size else 0.0
+    pictures = images(array) if image else None
+    if pictures is None:
+        return "cells", array.reshape((1,) * (2 - array.ndim) + array.shape)
+    planes = np.moveaxis(pictures, -1, 1)
+    return ("rgb", planes) if planes.shape[1] == 3 else ("grey", planes[:, 0])
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> tuple[int, int]:

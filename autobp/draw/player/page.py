@@ -20,6 +20,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from autobp.colours import BLACK, BLUE, VERMILION, YELLOW
 from autobp.draw.formula import brief
 from autobp.draw.literal import shown
 from autobp.draw.player.cells import ALPHABET
@@ -144,6 +145,7 @@ def _data(script: Script, views: Views, health: Sequence[Row]) -> dict[str, Any]
     return {
         "words": WORDS,
         "alphabet": ALPHABET,
+        "colours": [BLUE, VERMILION, YELLOW, BLACK],  # of maps: below 0, above it, NaN, inf
         "maps": script.cells.maps,
         "items": [_item(i, home) for i, home in zip(script.items, views.home, strict=True)],
         "arrows": [[a.source, a.target, a.product, a.term] for a in script.arrows],

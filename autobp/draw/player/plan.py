@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from autobp.draw.blocks import Box, titled
 from autobp.draw.diagram import Diagram
-from autobp.draw.fold import LIMIT, Fold, _tree, fold
+from autobp.draw.fold import Fold, _tree, fold
 from autobp.draw.layout import formats
 from autobp.draw.player.words import WORDS
 
@@ -24,6 +24,7 @@ _PARTS = 300  # parts, about, that the rest of a larger program is in
 _STRETCH = 60  # operations in a row without a box, beyond which they are in boxes
 _SOME = 40  # of so many
 _WHOLE = 5  # pictures of the whole program
+_MOST = 150  # nodes of the second and further ones
 
 
 class Part(NamedTuple):
@@ -88,12 +89,24 @@ def _whole(diagram: Diagram) -> list[tuple[str, Fold]]:
         for roll in (True, False):
             folded = fold(diagram, depth, roll=roll)
             title = f"{name}, {WORDS['rolled']}" if folded.rolls else name
-            if not found or folded.drawn <= LIMIT:
+            if not found or (folded.drawn <= _MOST and not _runs(diagram, folded)):
                 found.setdefault(tuple(folded.home), (title, folded))
             if not folded.rolls:
                 break
     whole = sorted(found.values(), key=lambda pair: pair[1].drawn)
     return whole[: 2 if wasm else _WHOLE]
+
+
+def _runs(diagram: Diagram, folded: Fold) -> bool:
+    """Whether it took folding runs of operations to make a picture small."""
+    return any(
+        box.closed and box.path is None and not box.roll and _operations(diagram, box)
+        for box in folded.boxes()
+    )
+
+
+def _operations(diagram: Diagram, box: Box) -> bool:
+    return any(diagram.nodes[i].kind == "result" for i in box.all_nodes())
 
 
 def _stretched(box: Box, seen: set[int]) -> Box:

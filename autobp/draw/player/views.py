@@ -18,7 +18,7 @@ from autobp.draw.blocks import Box
 from autobp.draw.diagram import Diagram
 from autobp.draw.dot import dot, label_of
 from autobp.draw.fold import Fold
-from autobp.draw.layout import render
+from autobp.draw.layout import formats, render
 from autobp.draw.literal import shown
 from autobp.draw.player.frames import Frame, Framing
 from autobp.draw.player.plan import Plan
@@ -27,6 +27,7 @@ from autobp.draw.player.steps import STYLE, Script
 __all__ = ["View", "Views", "views"]
 
 _INSIDE = replace(STYLE, derivatives=False)  # whose numbers differ from box to box
+_ALONE = 40_000  # characters of a text that is drawn by itself
 _SVG = "http://www.w3.org/2000/svg"
 
 
@@ -71,14 +72,12 @@ def views(script: Script, plan: Plan) -> Views:
     shared = _alike(texts)
     written = [dot(roomy, folded, STYLE) for _, folded in plan.whole]
     written += [_merged([texts[k] for k in group]) for group in shared]
-    with ThreadPoolExecutor() as pool:  # Graphviz is a process, or lets go of the interpreter
-        waiting = [pool.submit(render, text, "svg") for text in written]
-    failed = [w.exception() for w in waiting]
-    for error in failed[: len(plan.whole)]:
-        if error is not None and all(failed[: len(plan.whole)]):
-            raise error
+    drawn = _rendered(written)
+    failed = [error for error in drawn[: len(plan.whole)] if isinstance(error, Exception)]
+    if len(failed) == len(plan.whole):
+        raise failed[0]
     made = Views([], [], [], [None] * len(script.items))
-    whole = [k for k in range(len(plan.whole)) if not failed[k]]
+    whole = [k for k in range(len(plan.whole)) if isinstance(drawn[k], bytes)]
     for k in whole:
         title, folded = plan.whole[k]
         groups, arrows = _places(script, folded)
@@ -86,12 +85,12 @@ def views(script: Script, plan: Plan) -> Views:
         for copy in folded.copies:
             view.shares[copy.id] = [script.arrow_at[u] for u in copy.uses if u in script.arrow_at]
         made.views.append(view)
-        made.pictures.append(_slim(waiting[k].result(), roomy))
+        made.pictures.append(_slim(drawn[k], roomy))
     picture: dict[int, int] = {}
-    for group, k in zip(shared, range(len(plan.whole), len(written))):
-        if not failed[k]:
+    for group, svg in zip(shared, drawn[len(plan.whole) :]):
+        if isinstance(svg, bytes):
             picture.update((layer, len(made.pictures)) for layer in group)
-            made.pictures.append(_slim(waiting[k].result(), frames[group[0]].diagram))
+            made.pictures.append(_slim(svg, frames[group[0]].diagram))
     number = {layer: len(whole) + n for n, layer in enumerate(sorted(picture))}
     differing = {k: said for group in shared for k, said in _differing(group, texts).items()}
     for k in sorted(picture):
@@ -112,6 +111,25 @@ def views(script: Script, plan: Plan) -> Views:
         opening(made.views[number[k]], frames[k].fold.boxes(), frames[k].boxes, frames[k].nodes.__getitem__)
     _settle(made)
     return made
+
+
+def _rendered(texts: Sequence[str]) -> list[bytes | Exception]:
+    """Pictures, or why there is none. Small ones are drawn by one process together."""
+    large = [k for k, text in enumerate(texts) if len(text) > _ALONE or "png" not in formats()]
+    small = [k for k in range(len(texts)) if k not in large]
+    found: dict[int, bytes | Exception] = {}
+    with ThreadPoolExecutor() as pool:  # Graphviz is a process, or lets go of the interpreter
+        together = pool.submit(render, "".join(texts[k] for k in small), "svg") if small else None
+        alone = {k: pool.submit(render, texts[k], "svg") for k in large}
+        if together is not None:
+            if together.exception() is None:
+                found.update(zip(small, re.findall(rb"<svg .*?</svg>", together.result(), re.S)))
+            if len(found) < len(small):  # one of them failed
+                alone.update((k, pool.submit(render, texts[k], "svg")) for k in small)
+    for k, done in alone.items():
+        error = done.exception()
+        found[k] = done.result() if error is None else error  # type: ignore[assignment]
+    return [found[k] for k in range(len(texts))]
 
 
 def _places(script: Script, folded: Fold) -> tuple[dict[str, list[int]], dict[int, int]]:

@@ -2,7 +2,9 @@
 // The cells of a tile are rows × columns, each three characters; tiles are counted along the leading
 // axes. A cell that stands for a block tells what is largest in size in it.
 
-const ALPHABET = data.alphabet, LOW = [0, 114, 178], HIGH = [213, 94, 0];
+const ALPHABET = data.alphabet, STEPS = 12;
+const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+const [LOW, HIGH, SPOILT, INFINITE] = data.colours.map(channels);
 const decoded = new Map();
 
 function cellsOf(k) {
@@ -35,9 +37,11 @@ function cellsOf(k) {
   return found;
 }
 
-function paint(map, v, most) {
-  if (!Number.isFinite(v)) return [240, 228, 66];
-  const part = most ? Math.min(Math.abs(v) / most, 1) ** 0.8 : 0, end = v < 0 ? LOW : HIGH;
+// white is 0 and nothing else: what is small has the first of the steps
+function paint(v, most) {
+  if (!Number.isFinite(v)) return Number.isNaN(v) ? SPOILT : INFINITE;
+  const step = v && most ? Math.max(Math.ceil((Math.abs(v) / most) * STEPS), 1) : 0, end = v < 0 ? LOW : HIGH;
+  const part = step ? 0.14 + (0.86 * (Math.min(step, STEPS) - 1)) / (STEPS - 1) : 0;
   return end.map((c) => Math.round(255 + (c - 255) * part));
 }
 
@@ -55,7 +59,7 @@ function canvasOf(k) {
     for (let i = 0; i < size; i++) {
       const y = Math.floor(t / over) * (rows + 1) + Math.floor(i / columns), x = (t % over) * (columns + 1) + (i % columns);
       const grey = (p) => (255 * (values[(t * planes + (planes === 3 ? p : 0)) * size + i] - low)) / (high - low || 1);
-      const rgb = map.form === "cells" ? paint(map, values[t * size + i], most) : [0, 1, 2].map(grey);
+      const rgb = map.form === "cells" ? paint(values[t * size + i], most) : [0, 1, 2].map(grey);
       image.data.set(rgb, 4 * (y * map.width + x));
     }
   context.putImageData(image, 0, 0);
@@ -159,7 +163,7 @@ function scaleBar(map) {
   const context = bar.getContext("2d"), most = Math.max(Math.abs(map.low), Math.abs(map.high));
   const cells = map.form === "cells";
   for (let i = 0; i < 101; i++) {
-    const c = cells ? paint(map, (i - 50) / 50, 1) : Array(3).fill(2.55 * i);
+    const c = cells ? paint((i - 50) / 50, 1) : Array(3).fill(2.55 * i);
     context.fillStyle = `rgb(${c.join(",")})`;
     context.fillRect(i, 0, 1, 1);
   }

@@ -9,7 +9,7 @@ function strip() {
   if (rows.length < 2) return;
   const sizes = rows.flatMap(([, v, g]) => [v, g]).filter((x) => x > 0 && Number.isFinite(x)).map(Math.log10);
   const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200), H = 5.6 * parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const left = 44, right = 6, top = 16, bottom = 16, wide = (W - left - right) / rows.length;
+  const left = 44, right = 6, top = 22, bottom = 16, wide = (W - left - right) / rows.length;
   const x = (i) => left + (i + 0.5) * wide;
   const y = (v) => (v > 0 && Number.isFinite(v) ? top + ((high - Math.log10(v)) / (high - low)) * (H - top - bottom) : v > 0 ? top : H - bottom);
   const svg = drawnAs("svg", { viewBox: `0 0 ${W} ${H}`, role: "presentation" });
@@ -35,7 +35,6 @@ function strip() {
       });
   }
   const text = (row) => [`${row[0]}: ${word("health_gradient")} ${said(row[2])}, ${word("health_value")} ${said(row[1])}`, ...row[3]].join(", ");
-  let shownAt = -Infinity;
   rows.forEach((row, i) => {
     const hit = drawnAs("rect", { x: left + i * wide, y: 0, width: wide, height: H, class: "hit", role: "button", tabindex: i ? "-1" : "0", "aria-label": text(row) });
     hit.addEventListener("click", () => visit(i));
@@ -43,12 +42,15 @@ function strip() {
     hit.addEventListener("pointermove", (event) => tip(text(row), event));
     hit.addEventListener("pointerleave", () => tip(null));
     svg.append(hit);
-    const sign = row[3].map((m) => SIGNS[m]).join("");
-    if (sign && (x(i) - shownAt > 8 * sign.length || rows[i - 1]?.[3].join() !== row[3].join())) {
-      svg.append(drawnAs("text", { x: x(i), y: 11, class: "sign" }, sign));
-      shownAt = x(i);
-    }
   });
+  // of layers in a row with the same marks one sign, over a line along all of them
+  for (let i = 0, end; i < rows.length; i = end) {
+    const marks = rows[i][3].join();
+    for (end = i + 1; end < rows.length && rows[end][3].join() === marks; ) end++;
+    if (!marks) continue;
+    if (end - i > 1) svg.append(drawnAs("path", { d: `M${left + i * wide + 1} 15V12H${left + end * wide - 1}V15`, class: "span" }));
+    svg.append(drawnAs("text", { x: (x(i) + x(end - 1)) / 2, y: 10, class: "sign" }, rows[i][3].map((m) => SIGNS[m]).join("")));
+  }
   const hits_ = [...svg.querySelectorAll(".hit")];
   const ends = [[0, "start", left], [rows.length - 1, "end", W - right]];
   for (const [i, anchor, at] of ends) svg.append(drawnAs("text", { x: at, y: H - 3, "text-anchor": anchor }, rows[i][0].slice(0, 40)));
