@@ -22,9 +22,9 @@ from typing import Any
 
 from autobp.colours import BLACK, BLUE, VERMILION, YELLOW
 from autobp.draw.formula import brief
+from autobp.draw.health import Layer
 from autobp.draw.literal import shown
 from autobp.draw.player.cells import ALPHABET
-from autobp.draw.player.health import Row
 from autobp.draw.player.steps import Item, Script, Step
 from autobp.draw.player.views import View, Views
 from autobp.draw.player.words import WORDS
@@ -37,7 +37,7 @@ _SCRIPTS = ("data", "maps", "stage", "find", "strip", "player")
 _LARGE = 250_000  # characters of data, which is compressed from there on
 
 
-def page(script: Script, views: Views, health: Sequence[Row], note: str = "") -> str:
+def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") -> str:
     """The whole page as text. Without views, there is a `note` in their place."""
     code, style = _code(), _style()
     output = script.diagram.nodes[script.output]
@@ -141,7 +141,7 @@ def _held(script: Script) -> str:
     return f" {html.escape(held)}"
 
 
-def _data(script: Script, views: Views, health: Sequence[Row]) -> dict[str, Any]:
+def _data(script: Script, views: Views, health: Sequence[Layer]) -> dict[str, Any]:
     return {
         "words": WORDS,
         "alphabet": ALPHABET,
@@ -159,10 +159,7 @@ def _data(script: Script, views: Views, health: Sequence[Row]) -> dict[str, Any]
         "pictures": [None, *views.pictures[1:]],
         "views": list(map(_view, views.views)),
         "layers": views.layers,
-        "health": [
-            [row.name, _number(row.value), _number(row.gradient), row.marks, row.view, row.item]
-            for row in health
-        ],
+        "health": [_health(script, views, layer) for layer in health],
     }
 
 
@@ -202,6 +199,16 @@ def _view(view: View) -> dict[str, Any]:
         "texts": view.texts,
         "shares": view.shares,
     }
+
+
+def _health(script: Script, views: Views, layer: Layer) -> list[Any]:
+    return [
+        shown(layer.name, 60),
+        *map(_number, (layer.value, layer.gradient, layer.weight_gradient)),
+        layer.marks,
+        views.named.get(layer.name),
+        script.place[layer.results[-1]],
+    ]
 
 
 def _runs(numbers: Sequence[int]) -> list[int]:

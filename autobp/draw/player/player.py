@@ -16,8 +16,8 @@ from autobp.context import lines
 from autobp.draw.diagram import Diagram, diagram
 from autobp.draw.dot import dot
 from autobp.draw.fold import fold
+from autobp.draw.health import measured
 from autobp.draw.layout import LayoutTimeout, render
-from autobp.draw.player.health import health
 from autobp.draw.player.page import page
 from autobp.draw.player.plan import plan
 from autobp.draw.player.steps import STYLE, Script
@@ -113,8 +113,8 @@ class Player:
                 pictures = views(script, planned)
             except (RuntimeError, LayoutTimeout) as error:
                 note = str(error)
-            rows = health(script, planned, pictures)
-        self.page = page(script, pictures, rows, note)
+            layers = measured(program)
+        self.page = page(script, pictures, layers, note)
         self._still = dot(program, fold(program), STYLE)
 
     def __repr__(self) -> str:

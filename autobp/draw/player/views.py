@@ -58,6 +58,7 @@ class Views:
     views: list[View]
     layers: list[tuple[str, str, int, int]]  # title, path, depth and view
     home: list[int | None]  # of each item, the view that shows it best
+    named: dict[str, int] = field(default_factory=dict)  # the views of boxes by their names
 
 
 def views(script: Script, plan: Plan) -> Views:
@@ -103,6 +104,7 @@ def views(script: Script, plan: Plan) -> Views:
         view.texts = differing[k]
         made.views.append(view)
         made.layers.append((view.title, view.path, layer.depth, number[k]))
+        made.named[layer.box.name] = number[k]
     opening = _Opening(plan, number)
     for k, view in zip(whole, made.views):
         boxes = list(plan.whole[k][1].boxes())

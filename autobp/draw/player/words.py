@@ -131,11 +131,8 @@ WORDS = {
     "rms_value": "RMS of the value",
     "rms_gradient": "RMS of the gradient",
     "mark": "mark",
-    "mark_vanishing": "vanishing",
-    "mark_exploding": "exploding",
-    "mark_dead": "dead",
-    "mark_NaN": "NaN or inf",
-    "mark_first": "first ",
+    "health_mark": "{sign} {kind}: {n}, first ",
+    "rms_weights": "RMS of the gradient of its weights",
     "layers_table": "All layers as text",
     # the table of the steps
     "all_steps": "All steps as text",

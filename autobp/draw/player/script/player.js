@@ -421,7 +421,7 @@ function dress(g, inside) {
 
 // the layer that is shown, in the strip
 function here() {
-  [...$("strip").querySelectorAll(".hit")].forEach((hit, i) => hit.classList.toggle("here", data.health[i][4] === view));
+  [...$("strip").querySelectorAll(".hit")].forEach((hit, i) => hit.classList.toggle("here", data.health[i][5] === view));
 }
 
 // a variable, wherever it is

@@ -1,12 +1,15 @@
 // Gradient health: the RMS of the gradient and of the value of each layer, on a logarithmic scale.
-// A row is [name, value, gradient, marks, view, item].
+// A row is [name, value, gradient, gradient of weights, marks, view, item].
 
-const SIGNS = { vanishing: "▼", exploding: "▲", dead: "✕", NaN: "!" };
+const SIGNS = [["values vanishing", "▽"], ["values exploding", "△"], ["vanishing", "▼"], ["exploding", "▲"], ["dead", "✕"], ["NaN", "!"], ["inf", "!"]];
+const kindOf = (mark) => SIGNS.find(([kind]) => mark.startsWith(kind)) ?? [mark, "!"];
+const signsOf = (row) => [...new Set(row[4].map((mark) => kindOf(mark)[1]))].join("");
+const worth = (rows) => rows.length > 1 && (data.layers.length > 1 || rows.length > 5);
 
 function strip() {
   const rows = data.health;
-  $("health").hidden = $("layers").hidden = rows.length < 2;
-  if (rows.length < 2) return;
+  $("health").hidden = $("layers").hidden = !worth(rows);
+  if (!worth(rows)) return;
   const sizes = rows.flatMap(([, v, g]) => [v, g]).filter((x) => x > 0 && Number.isFinite(x)).map(Math.log10);
   const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200), H = 5.6 * parseFloat(getComputedStyle(document.documentElement).fontSize);
   const left = 44, right = 6, top = 22, bottom = 16, wide = (W - left - right) / rows.length;
@@ -34,7 +37,7 @@ function strip() {
         svg.append(name === "v" ? drawnAs("circle", { cx: x(i), cy: y(row[1]), r: 2.5, class: "hush" }) : drawnAs("rect", { x: x(i) - 2.5, y: y(row[2]) - 2.5, width: 5, height: 5, class: "dot hush" }));
       });
   }
-  const text = (row) => [`${row[0]}: ${word("health_gradient")} ${said(row[2])}, ${word("health_value")} ${said(row[1])}`, ...row[3]].join(", ");
+  const text = (row) => [`${row[0]}: ${word("health_gradient")} ${said(row[2])}, ${word("health_value")} ${said(row[1])}`, ...row[4]].join(", ");
   rows.forEach((row, i) => {
     const hit = drawnAs("rect", { x: left + i * wide, y: 0, width: wide, height: H, class: "hit", role: "button", tabindex: i ? "-1" : "0", "aria-label": text(row) });
     hit.addEventListener("click", () => visit(i));
@@ -45,11 +48,11 @@ function strip() {
   });
   // of layers in a row with the same marks one sign, over a line along all of them
   for (let i = 0, end; i < rows.length; i = end) {
-    const marks = rows[i][3].join();
-    for (end = i + 1; end < rows.length && rows[end][3].join() === marks; ) end++;
-    if (!marks) continue;
+    const signs = signsOf(rows[i]);
+    for (end = i + 1; end < rows.length && signsOf(rows[end]) === signs; ) end++;
+    if (!signs) continue;
     if (end - i > 1) svg.append(drawnAs("path", { d: `M${left + i * wide + 1} 15V12H${left + end * wide - 1}V15`, class: "span" }));
-    svg.append(drawnAs("text", { x: (x(i) + x(end - 1)) / 2, y: 10, class: "sign" }, rows[i][3].map((m) => SIGNS[m]).join("")));
+    svg.append(drawnAs("text", { x: (x(i) + x(end - 1)) / 2, y: 10, class: "sign" }, signs));
   }
   const hits_ = [...svg.querySelectorAll(".hit")];
   const ends = [[0, "start", left], [rows.length - 1, "end", W - right]];
@@ -62,7 +65,7 @@ function strip() {
       button.type = "button";
       button.addEventListener("click", () => visit(i));
       name.append(button);
-      line.append(name, make("td", said(row[1])), make("td", said(row[2])), make("td", row[3].join(", ")));
+      line.append(name, ...[1, 2, 3].map((k) => make("td", said(row[k]))), make("td", row[4].join(", ")));
       return line;
     }),
   );
@@ -71,10 +74,9 @@ function strip() {
 const said = (x) => (x === null ? "—" : digits(typeof x === "string" ? Number(x.replace("inf", "Infinity")) : x));
 
 function visit(i) {
-  const [, , , , to, item] = data.health[i];
+  const [, , , , , to, item] = data.health[i];
   if (to !== null) look(to);
-  else if (item !== null) show(item);
-  else return;
+  else show(item);
   $("graph").scrollIntoView({ block: "nearest" });
 }
 
@@ -83,14 +85,14 @@ function ill(rows) {
   const line = $("ill");
   line.replaceChildren(make("span", "— ○ ", "v"), word("health_value"), make("span", "   - - ■ ", "g"), `${word("health_gradient")}.  `);
   let any = false;
-  for (const [kind, sign] of Object.entries(SIGNS)) {
-    const found = rows.flatMap((row, i) => (row[3].includes(kind) ? [i] : []));
+  for (const [kind, sign] of SIGNS) {
+    const found = rows.flatMap((row, i) => (row[4].some((mark) => kindOf(mark)[0] === kind) ? [i] : []));
     if (!found.length) continue;
     any = true;
     const go = make("button", rows[found[0]][0]);
     go.type = "button";
     go.addEventListener("click", () => visit(found[0]));
-    line.append(`${sign} ${word(`mark_${kind}`)}: ${count(found.length)}, `, word("mark_first"), go);
+    line.append(word("health_mark", { sign, kind, n: count(found.length) }), go, " ");
   }
   if (!any) line.append(word("health_fine"));
 }
