@@ -136,7 +136,7 @@ def _encoded(values: Array) -> tuple[int, str]:
     used = finite & (size > 0)
     size = size[used]
     tiny = size < 1e-250  # whose powers of ten would overflow
-    size = np.where(tiny, size * 1e100, size)
+    size = size * np.where(tiny, 1e100, 1.0)
     exponent = np.floor(np.log10(size)).astype(int)
     mantissa = np.rint(size / 10.0 ** (exponent - 3.0)).astype(int)
     over, under = mantissa > 9999, mantissa < 1000  # by rounding

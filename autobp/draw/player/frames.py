@@ -51,8 +51,8 @@ class Framing:
         near = [i for i in before if i not in self.hidden][-_NEIGHBOURS:]
         far = [i for i in after if i not in within and i not in self.hidden][:_NEIGHBOURS]
         drawn = {*inside, *leaves, *near, *far}
-        # what the neighbours are computed from is not drawn, but it is in their labels
-        behind = {o for i in (*near, *far) for o in self.nodes[i].operands if o is not None}
+        # what some are computed from is not drawn, but it is in their labels
+        behind = {o for i in drawn for o in self.nodes[i].operands if o is not None}
         order = sorted(drawn | behind)
         place = {i: k for k, i in enumerate(order)}
         root = Box("c", "", "", 0)

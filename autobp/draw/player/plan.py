@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from autobp.draw.blocks import Box, titled
 from autobp.draw.diagram import Diagram
-from autobp.draw.fold import Fold, _tree, fold
+from autobp.draw.fold import CALM, Fold, _tree, fold
 from autobp.draw.layout import formats
 from autobp.draw.player.words import WORDS
 
@@ -51,6 +51,12 @@ class Plan:
     layers: list[Layer]  # outer before inner
     parts: dict[int, Part]  # of each variable that is not seen by itself, what it is in
 
+    @property
+    def still(self) -> Fold:
+        """What a picture that does not move shows: as much as can be taken in at a glance."""
+        calm = [folded for _, folded in self.whole if folded.drawn <= CALM]
+        return calm[-1] if calm else self.whole[0][1]
+
 
 def plan(diagram: Diagram) -> Plan:
     """What a page of this diagram has.
@@ -65,15 +71,14 @@ def plan(diagram: Diagram) -> Plan:
     >>> [title for title, _ in made.whole], [layer.path for layer in made.layers][11]
     (['all closed, repeats as one', 'all closed', 'all open'], 'layer11')
     """
-    whole = _whole(diagram)
-    seen = {i for _, f in whole for i, home in enumerate(f.home) if home == f"n{i}"}
     operations = sum(n.kind == "result" for n in diagram.nodes)
+    large = operations > _LARGE
+    whole = [(WORDS["program"], fold(diagram))] if large else _whole(diagram)
+    seen = {i for _, f in whole for i, home in enumerate(f.home) if home == f"n{i}"}
     root = _stretched(_tree(diagram).root, seen)
     made = Plan(whole, [], {})
-    if operations <= _LARGE:
-        _choose(made, root, operations, seen)
-    else:
-        _choose(made, _coarse(root), _LARGE // 8, seen)
+    room = _LARGE // 8 if large else 2 * len(diagram.nodes)
+    _choose(made, _coarse(root) if large else root, room, seen)
     _leaves(made, diagram, seen)
     return made
 
@@ -167,11 +172,11 @@ def _choose(made: Plan, root: Box, room: int, seen: set[int]) -> None:
         box, path, depth, parent = waiting.pop()
         own = [item for item in box.items if isinstance(item, int)]
         if box is not root and not box.roll:
-            if len(own) > room:
+            if len(box.items) > room:
                 part = Part(box.id, path)
                 made.parts.update((i, part) for i in box.all_nodes() if i not in seen)
                 continue
-            room -= len(own)
+            room -= len(box.items)
             made.layers.append(Layer(box, path, depth, parent))
             parent, depth = len(made.layers) - 1, depth + 1
         elif box is root:

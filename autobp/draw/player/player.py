@@ -15,7 +15,6 @@ import numpy as np
 from autobp.context import lines
 from autobp.draw.diagram import Diagram, diagram
 from autobp.draw.dot import dot
-from autobp.draw.fold import fold
 from autobp.draw.health import measured
 from autobp.draw.layout import LayoutTimeout, render
 from autobp.draw.player.page import page
@@ -115,7 +114,7 @@ class Player:
                 note = str(error)
             layers = measured(program)
         self.page = page(script, pictures, layers, note)
-        self._still = dot(program, fold(program), STYLE)
+        self._still = dot(program, planned.still, STYLE)
 
     def __repr__(self) -> str:
         kinds = [n.kind for n in self.diagram.nodes]

@@ -40,6 +40,7 @@ WORDS = {
     "kind_part": "folded",
     "whole": "Whole program",
     "levels": "{n} of {of} levels open",
+    "program": "the whole program",
     "closed": "all closed",
     "opened": "all open",
     "rolled": "repeats as one",
