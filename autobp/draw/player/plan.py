@@ -73,7 +73,7 @@ def plan(diagram: Diagram) -> Plan:
     """
     operations = sum(n.kind == "result" for n in diagram.nodes)
     large = operations > _LARGE
-    whole = [(WORDS["program"], fold(diagram))] if large else _whole(diagram)
+    whole = [(WORDS["program"], fold(diagram, limit=CALM))] if large else _whole(diagram)
     seen = {i for _, f in whole for i, home in enumerate(f.home) if home == f"n{i}"}
     root = _stretched(_tree(diagram).root, seen)
     made = Plan(whole, [], {})

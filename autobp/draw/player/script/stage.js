@@ -34,7 +34,7 @@ function rescale(to) {
 // the whole picture; `open`: but on a narrow screen with letters that can be read
 function fit(open) {
   if (!views.length) return;
-  const least = open === true && stage.clientWidth < 700 ? 11 / LETTER : 0;
+  const least = open === true && stage.clientWidth < 700 ? 11.01 / LETTER : 0;
   fitted = true;
   rescale(Math.max(fitting(view), least));
 }
