@@ -74,7 +74,7 @@ class Framing:
         uses: list[int] = []
         for i in order:
             for use in self.into[i] if i in drawn else ():
-                if i in within and use.source in drawn or i in far and use.source in within:
+                if (i in within and use.source in drawn) or (i in far and use.source in within):
                     uses.append(use.place)
                     ends = place[use.source], place[i]
                     taken.append(Use(len(taken), *ends, use.slot, use.contribution))
@@ -87,8 +87,8 @@ class Framing:
             for k, i in enumerate(order)
         ]
         diagram = Diagram(nodes, taken)
-        home = [shut[i].id if i in shut else f"n{k}" for k, i in enumerate(order)]
-        folded = Fold(root, home, _links(diagram, home), [])
+        homes = [shut[i].id if i in shut else f"n{k}" for k, i in enumerate(order)]
+        folded = Fold(root, homes, _links(diagram, homes), [])
         outside = {place[i] for i in (*near, *far)}
         return Frame(diagram, folded, order, uses, outside, boxes)
 

@@ -69,7 +69,9 @@ def _read(name: str) -> str:
 @cache
 def _code() -> str:
     parts = "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
-    return re.sub(r"^ *//.*\n|^ +", "", f'"use strict";\n(async () => {{\n{parts}}})();\n', flags=re.M)
+    return re.sub(
+        r"^ *//.*\n|^ +", "", f'"use strict";\n(async () => {{\n{parts}}})();\n', flags=re.M
+    )
 
 
 @cache

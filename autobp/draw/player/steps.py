@@ -356,9 +356,8 @@ class Script:
         text, old = _text(g), self.widest[i]
         if old is None:
             self.widest[i] = g
-        elif g is not old and not pictured(g) and np.all(np.isfinite(g)):
-            if _extent(text) > _extent(_text(old)):
-                self.widest[i] = g
+        elif g is not old and not pictured(g) and _extent(text) > _extent(_text(old)):
+            self.widest[i] = g if np.all(np.isfinite(g)) else old
         return [(self.place[i], text, self.cells.add(g, least=least))]
 
     def _join(self) -> None:
@@ -444,7 +443,11 @@ class Script:
             for i in results:
                 step.found += self._shown(i, found[i], least=True)
         else:
-            step.says = f"tangent of {item.name}: " + " + ".join(self._tangent(u, found) for u in uses) + " ="
+            step.says = (
+                f"tangent of {item.name}: "
+                + " + ".join(self._tangent(u, found) for u in uses)
+                + " ="
+            )
             step.why = self._chain(uses, found)
             step.found = self._shown(last, found[last], least=True)
         return step
@@ -456,7 +459,9 @@ class Script:
         if all(np.size(found[i]) == 1 for u in uses for i in (u.source, u.target)):
             terms = " + ".join(f"∂{of}/∂{a} × tangent of {a}" for a in names)
             return f"tangent of {of} = {terms}"
-        said = (f"d{a} is the tangent of {a}: {brief(found[u.source])}" for u, a in zip(uses, names))
+        said = (
+            f"d{a} is the tangent of {a}: {brief(found[u.source])}" for u, a in zip(uses, names)
+        )
         return "; ".join(dict.fromkeys(said))
 
     def _tangent(self, use: Use, found: Mapping[int, Array]) -> str:

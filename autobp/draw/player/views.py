@@ -78,15 +78,17 @@ def views(script: Script, plan: Plan) -> Views:
     if len(failed) == len(plan.whole):
         raise failed[0]
     made = Views([], [], [], [None] * len(script.items))
-    whole = [k for k in range(len(plan.whole)) if isinstance(drawn[k], bytes)]
-    for k in whole:
-        title, folded = plan.whole[k]
+    whole: list[int] = []
+    for k, ((title, folded), svg) in enumerate(zip(plan.whole, drawn)):
+        if not isinstance(svg, bytes):
+            continue
+        whole.append(k)
         groups, arrows = _places(script, folded)
         view = View(title, "", len(made.pictures), None, groups, arrows)
         for copy in folded.copies:
             view.shares[copy.id] = [script.arrow_at[u] for u in copy.uses if u in script.arrow_at]
         made.views.append(view)
-        made.pictures.append(_slim(drawn[k], roomy))
+        made.pictures.append(_slim(svg, roomy))
     picture: dict[int, int] = {}
     for group, svg in zip(shared, drawn[len(plan.whole) :]):
         if isinstance(svg, bytes):
@@ -110,7 +112,12 @@ def views(script: Script, plan: Plan) -> Views:
         boxes = list(plan.whole[k][1].boxes())
         opening(view, boxes, {box.id: box for box in boxes}, lambda i: i)
     for k in sorted(picture):
-        opening(made.views[number[k]], frames[k].fold.boxes(), frames[k].boxes, frames[k].nodes.__getitem__)
+        opening(
+            made.views[number[k]],
+            frames[k].fold.boxes(),
+            frames[k].boxes,
+            frames[k].nodes.__getitem__,
+        )
     _settle(made)
     return made
 

@@ -345,6 +345,8 @@ function draw() {
   const step = line.steps[line.at - 1], state = known();
   picture(state, step);
   say(step);
+  // how large the gradients are would tell what is asked for
+  $("health").hidden = $("layers").hidden = !worth(data.health) || (predicting() && !ended());
   $("found").hidden = predicting() && (state.values[data.output] === null || state.values[data.output] === "?");
   panel(state, step);
   cost();
@@ -409,9 +411,8 @@ function look(to) {
 const nameOf = (n) => `${items[n][0]}${items[n][2].startsWith("(") ? ` ${items[n][2]}` : ""}`;
 
 function dress(g, inside) {
-  const name = views[view].titles[g.dataset.id] || items[inside[0]][0];
-  g.setAttribute("role", "button");
-  g.setAttribute("aria-label", `${name}, ${word(`kind_${single(inside) ? items[inside[0]][1] : "folded"}`)}`);
+  g.setAttribute("role", "button"); // whose name is what stands on it
+  g.setAttribute("aria-description", word(`kind_${single(inside) ? items[inside[0]][1] : "folded"}`));
   g.setAttribute("tabindex", scene(view).members.keys().next().value === g ? "0" : "-1");
   if (!single(inside)) return;
   // what deserves a second look is said of the item that is shown

@@ -8,8 +8,8 @@ const worth = (rows) => rows.length > 1 && (data.layers.length > 1 || rows.lengt
 
 function strip() {
   const rows = data.health;
-  $("health").hidden = $("layers").hidden = !worth(rows);
   if (!worth(rows)) return;
+  $("health").hidden = false; // to be measured
   const sizes = rows.flatMap(([, v, g]) => [v, g]).filter((x) => x > 0 && Number.isFinite(x)).map(Math.log10);
   const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200), H = 5.6 * parseFloat(getComputedStyle(document.documentElement).fontSize);
   const left = 44, right = 6, top = 22, bottom = 16, wide = (W - left - right) / rows.length;
