@@ -121,7 +121,10 @@ def test_buttons_and_keys_zoom_and_fit(wide):
 
 def test_ctrl_and_the_wheel_zoom_where_the_pointer_is(wide):
     fitted = wide(WIDTH)
-    node = ".view:not([hidden]) .output"
+    last = wide(
+        "return [...document.querySelectorAll('.view:not([hidden]) .node')].at(-1).dataset.id"
+    )
+    node = f".view:not([hidden]) [data-id={last}]"
     left, top, right, bottom = wide.rect(node)
     x, y = (left + right) / 2, (top + bottom) / 2
     for _ in range(4):
