@@ -315,3 +315,19 @@ def test_copies_are_in_the_boxes_of_their_uses():
     where = {copy.id: box.title for box in found.boxes() for copy in box.copies}
     assert len(where) == len(found.copies)
     assert set(where.values()) == {f"step{k}" for k in range(1, 30)}
+
+
+def test_a_folded_run_with_open_scopes_in_it_is_one_box():
+    x = Tensor(1.5, name="x")
+    for k in range(9):
+        y = x
+        with scope(f"part{k}"):
+            for i in range(5 + k):
+                y = np.tanh(y) if i % 3 else y * y
+        x = x + y
+    d = diagram(graph(x))
+    found = fold(d, limit=12)
+    acyclic(found)
+    held(found, len(d.nodes))
+    inside = [i for box in found.boxes() if box.closed for i in box.all_nodes()]
+    assert sorted(inside) == sorted(set(inside))

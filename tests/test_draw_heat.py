@@ -93,7 +93,7 @@ def test_pictures_with_colours():
     assert found.kind == "colour"
     assert found.size == (16, 8)
     assert found.rows[0] == "f00" * 8 + "00f" * 8
-    assert [colour for colour, _ in paths(found)] == ["#f00", "#00f"]
+    assert [colour for colour, _ in paths(found)] == ["#ff0000", "#0000ff"]
     bytes_ = (x * 255).astype(np.uint8)
     assert heat(bytes_, like=bytes_).rows == found.rows
 

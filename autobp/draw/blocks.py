@@ -19,7 +19,7 @@ import numpy as np
 from autobp.draw.diagram import Diagram
 from autobp.draw.repeats import WORTH, Repeat, repeats
 
-__all__ = ["Blocks", "Box", "Copy", "blocks", "matched", "scope_parts", "titled"]
+__all__ = ["Blocks", "Box", "Copy", "blocks", "first_node", "matched", "scope_parts", "titled"]
 
 _DEEPEST = 30  # scopes within scopes; what is deeper is as if in the thirtieth
 _NAMED = 12  # names that an error lists
@@ -32,6 +32,7 @@ class Copy:
     id: str
     node: int
     uses: list[int]  # places of the uses that begin here
+    note: str = "copy"
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +49,7 @@ class Box:
     name: str = ""  # by which `expand` opens it; "": it cannot be opened
     times: int = 1  # a roll has so many pieces, which are its items
     copies: list[Copy] = field(default_factory=list)  # drawn in it besides
+    sorted: bool = True  # its items are drawn in evaluation order, and else as they are listed
 
     @property
     def roll(self) -> bool:
@@ -136,6 +138,11 @@ def blocks(diagram: Diagram, shapes: bool = True) -> Blocks:
 
 def scope_parts(scope: str | None) -> list[str]:
     return scope.split("/", _DEEPEST - 1) if scope else []
+
+
+def first_node(item: Box | int) -> int:
+    """The first node of an item, by which items are sorted."""
+    return item if isinstance(item, int) else next(item.all_nodes())
 
 
 def _natural(name: str) -> list[tuple[str, int]]:

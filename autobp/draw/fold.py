@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from autobp.draw.blocks import Blocks, Box, Copy, blocks, scope_parts, titled
 from autobp.draw.diagram import Diagram, Use
@@ -114,13 +115,13 @@ def fold(
         ways = [roll]
     deepest = _deepest(diagram)
     depths = range(deepest, -1, -1) if depth is None else [depth]
-    least: Fold | None = None
+    least: _Drawing | None = None
     most = limit if limit != LIMIT or depth is not None else _WELCOME
     for ends, bound in [(None, most), *((ends, limit) for ends in _ENDS)]:
         for d in depths:
-            best: Fold | None = None
+            best: _Drawing | None = None
             for rolled in ways:
-                found = _Drawing(diagram, tree, d, chosen, rolled, ends, limit).fold()
+                found = _Drawing(diagram, tree, d, chosen, rolled, ends, limit)
                 if best is None or found.drawn < _SMALLER * best.drawn:
                     best = found
                 if best.drawn <= CALM:
@@ -129,22 +130,24 @@ def fold(
             if roll is None and best.drawn <= _TINY and not chosen:
                 best = _shown(diagram, tree, d, ends, limit) or best
             telling = best.drawn > _TINY or d == deepest
-            fits = best.drawn <= bound and len(best.links) <= 2 * limit
+            fits = best.drawn <= bound and len(best.fold().links) <= 2 * limit
             if (telling and fits) or (depth is not None and best.drawn <= limit):
-                return best
+                return best.fold()
             if least is None or best.drawn < least.drawn:
                 least = best
     assert least is not None
-    return least
+    return least.fold()
 
 
-def _shown(diagram: Diagram, tree: Blocks, depth: int, ends: int | None, limit: int) -> Fold | None:
+def _shown(
+    diagram: Diagram, tree: Blocks, depth: int, ends: int | None, limit: int
+) -> _Drawing | None:
     """A picture that is little but a roll of long pieces, with the first of them open."""
     for item in tree.root.items:
         if isinstance(item, Box) and item.roll:
             piece = item.items[0]
             if isinstance(piece, Box) and len(list(piece.all_nodes())) > _LONG:
-                found = _Drawing(diagram, tree, depth, {piece}, True, ends, limit).fold()
+                found = _Drawing(diagram, tree, depth, {piece}, True, ends, limit)
                 return found if found.drawn <= _WELCOME else None
     return None
 
@@ -160,14 +163,14 @@ def _tree(diagram: Diagram) -> Blocks:
         drawn: list[tuple[int, Blocks]] = []
         for shapes in (True, False):
             tree = blocks(diagram, shapes)
-            fold = _Drawing(diagram, tree, _deepest(diagram), set(), True, None, LIMIT).fold()
-            drawn.append((fold.drawn, tree))
-            if fold.drawn <= CALM:
+            found = _Drawing(diagram, tree, _deepest(diagram), set(), True, None, LIMIT)
+            drawn.append((found.drawn, tree))
+            if found.drawn <= CALM:
                 break
         (strict, tree), (loose, other) = drawn[0], drawn[-1]
         diagram.groups["chosen"] = other if loose < _SMALLER * strict else tree
-    found: Blocks = diagram.groups["chosen"]
-    return found
+    chosen: Blocks = diagram.groups["chosen"]
+    return chosen
 
 
 class _Drawing:
@@ -183,7 +186,8 @@ class _Drawing:
         ends: int | None,
         limit: int,
     ) -> None:
-        self.diagram, self.tree = diagram, tree
+        self.diagram, self.tree, self.limit = diagram, tree, limit
+        self.folded: Fold | None = None
         self.depth, self.chosen, self.rolled, self.ends = depth, chosen, rolled, ends
         self.holder: list[Box | None] = [None] * len(diagram.nodes)  # the box that it is drawn in
         self.homes: list[Box | None] = [None] * len(diagram.nodes)  # the closed box around it
@@ -194,16 +198,23 @@ class _Drawing:
         self._fill(self.root, tree.root.items)
         if ends is not None:
             waiting = [self.root]
-            while waiting:  # what a run has taken in is not open any more
-                box = waiting.pop()
+            for box in waiting:  # which grows
                 self._fold_run(box, ends)
                 waiting += [i for i in box.items if isinstance(i, Box) and not i.closed]
         self._place_leaves(limit)
 
+    @cached_property
+    def drawn(self) -> int:
+        """How many nodes are drawn; without the copies if there are too many as it is."""
+        alone = len({i if box is None else box for i, box in enumerate(self.homes)})
+        return alone if alone > self.limit else self.fold().drawn
+
     def fold(self) -> Fold:
-        home = [f"n{i}" if box is None else box.id for i, box in enumerate(self.homes)]
-        links = _links(self.diagram, home)
-        return Fold(self.root, home, links, self._copied(links))
+        if self.folded is None:
+            home = [f"n{i}" if box is None else box.id for i, box in enumerate(self.homes)]
+            links = _links(self.diagram, home)
+            self.folded = Fold(self.root, home, links, self._copied(links))
+        return self.folded
 
     # ── the boxes ─────────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from autobp.colours import BLACK, BLUE, VERMILION, YELLOW
 from autobp.draw.literal import number
 
-__all__ = ["PALETTE", "Heat", "heat", "images", "paths"]
+__all__ = ["PALETTE", "Heat", "heat", "images", "paths", "runs"]
 
 _STEPS = 12  # of colour on either side of zero
 _FEW = 9  # numbers that are better written out
@@ -226,16 +227,20 @@ def paths(found: Heat) -> Iterator[tuple[str, str]]:
     >>> list(paths(heat([[0.0] * 5 + [1.0] * 5])))
     [('#FFFFFF', 'M0 0h5v1h-5z'), ('#D55E00', 'M5 0h5v1h-5z')]
     """
+    drawn: dict[str, list[str]] = defaultdict(list)
+    for colour, x, y, n in runs(found):
+        drawn[colour].append(f"M{x} {y}h{n}v1h{-n}z")
+    for colour, parts in drawn.items():
+        yield colour, "".join(parts)
+
+
+def runs(found: Heat) -> Iterator[tuple[str, int, int, int]]:
+    """Equal neighbours in each row: their colour, where the first is, and how many they are."""
     wide = 3 if found.kind == "colour" else 1
-    runs: dict[str, list[str]] = defaultdict(list)
     for y, row in enumerate(found.rows):
-        cells = [row[i : i + wide] for i in range(0, len(row), wide)]
         x = 0
-        while x < len(cells):
-            end = x
-            while end < len(cells) and cells[end] == cells[x]:
-                end += 1
-            runs[cells[x]].append(f"M{x} {y}h{end - x}v1h{x - end}z")
-            x = end
-    for cell, path in runs.items():
-        yield f"#{cell}" if wide == 3 else PALETTE[cell], "".join(path)
+        for cell, same in groupby(row[i : i + wide] for i in range(0, len(row), wide)):
+            n = sum(1 for _ in same)
+            colour = "#" + "".join(2 * digit for digit in cell) if wide == 3 else PALETTE[cell]
+            yield colour, x, y, n
+            x += n
