@@ -27,7 +27,7 @@ from autobp.draw.literal import shown
 from autobp.draw.player.cells import ALPHABET
 from autobp.draw.player.steps import Item, Script, Step
 from autobp.draw.player.views import View, Views
-from autobp.draw.player.words import WORDS
+from autobp.draw.player.words import WORDS, said
 from autobp.draw.theme import DARK, LIGHT, Paint, Theme
 
 __all__ = ["page"]
@@ -43,7 +43,7 @@ def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") 
     output = script.diagram.nodes[script.output]
     everything = WORDS["one_derivative"]
     if script.entries != 1:
-        everything = WORDS["all_derivatives"].format(n=f"{script.entries:,}")
+        everything = said("all_derivatives", n=script.entries)
     return Template(_read("player.html")).substitute(
         {f"w_{key}": html.escape(text) for key, text in WORDS.items()},
         name=html.escape(shown(output.name)),
@@ -55,7 +55,7 @@ def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") 
         detail=_detail(views),
         key=_key(script, views),
         views=_first(views) or f"<p>{html.escape(note)}</p>",
-        cost_reverse=html.escape(WORDS["cost_reverse"].format(what=everything)),
+        cost_reverse=html.escape(said("cost_reverse", what=everything)),
         notes="".join(f'<p class="note">{html.escape(shown(n, 200))}</p>' for n in script.notes),
         held=_held(script),
         data=_packed(_escaped(_data(script, views, health))),
@@ -139,7 +139,7 @@ def _first(views: Views) -> str:
 def _held(script: Script) -> str:
     if len(script.passes) == script.entries:
         return ""
-    held = WORDS["held"].format(n=f"{len(script.passes):,}", of=f"{script.entries:,}")
+    held = said("held", n=len(script.passes), of=f"{script.entries:,}")
     return f" {html.escape(held)}"
 
 

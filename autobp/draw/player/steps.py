@@ -25,15 +25,15 @@ from autobp.draw.marks import marks
 from autobp.draw.player.cells import Cells, pictured
 from autobp.draw.player.plan import Part
 from autobp.draw.player.sweeps import multiplications, tangents
+from autobp.draw.player.words import said
 from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
 __all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step"]
 
 #: How the pictures of a player are labelled, and hence what a step writes into them.
-STYLE = Style(view="textbook", passes="both")
+STYLE = Style(view="textbook", passes="both", heat=True)
 
-_DIGITS: Any = {"float_kind": lambda x: f"{x:.7g}"}
 # Of forward mode, with one pass for each number, a page holds so many steps, and so much is computed.
 _STEPS = 250
 _LONGEST = 700  # steps of a pass that is played
@@ -198,9 +198,9 @@ class Script:
     def _summed(self, part: Part, inside: Sequence[int]) -> Item:
         nodes = [self.diagram.nodes[i] for i in inside]
         kinds = Counter(n.operation for n in nodes if n.operation)
-        said = ", ".join(f"{n:,} {shown(name, 20)}" for name, n in kinds.most_common(6))
+        parts = ", ".join(f"{n:,} {shown(name, 20)}" for name, n in kinds.most_common(6))
         results = self.results.get(part, [])
-        item = Item(shown(part.title), "part", _many(len(results), "result"), formula=[said])
+        item = Item(shown(part.title), "part", said("of_results", n=len(results)), formula=[parts])
         if len(results) == 1:
             node = self.diagram.nodes[results[0]]
             item.value, item.gradient = (
@@ -236,7 +236,7 @@ class Script:
         place = self.place[run[-1]]
         item = self.items[place]
         if item.node is None:
-            says = f"{item.name}, {_many(len(run), 'operation')}:"
+            says = said("part_computed", name=item.name, n=len(run))
             return Step(place, says, item.value, found=[(place, item.value, None)])
         written = list(dict.fromkeys(self._written(item.node)))
         why = f"{item.name} = {written[0]}" if len(written) > 1 else ""
@@ -248,10 +248,12 @@ class Script:
 
     def _seed(self) -> Step:
         name = self.names[self.output]
-        why = f"∂{name}/∂{name}: the derivative of the result by itself"
+        why = said("seed_why", name=name)
         one = np.ones(np.shape(self.diagram.nodes[self.output].value))[()]
         found = self._shown(self.output, one)
-        return Step(self.place[self.output], f"grad of {name} =", "1", why, found=found)
+        return Step(
+            self.place[self.output], said("grad_of", name=name) + " =", "1", why, found=found
+        )
 
     def _returned(self) -> Iterator[Step]:
         """The contributions in the order of the backward sweep, added up as it adds them."""
@@ -286,15 +288,15 @@ class Script:
         if slope is not None:
             upstream, factor = quantity(g), quantity(slope)
             arrow.product = f"{upstream.within()} × {factor.within()}"
-            why = f"local derivative {self._slope(use, factor.text)}"
+            why = said("local_derivative", slope=self._slope(use, factor.text))
         else:
             arrow.product = self._product(use, Term("g"), "reverse")
-            why = f"g is the gradient of {self.names[use.target]}: {brief(g)}"
+            why = said("g_is", name=self.names[use.target], value=brief(g))
             if before is not None:
-                why += f"; this adds {arrow.term}"
+                why += said("this_adds", value=arrow.term)
         so_far = "0" if before is None else brief(before)
         added = Term(arrow.product).within()
-        says = f"grad of {self.names[use.source]}: {so_far} + {added} ="
+        says = f"{said('grad_of', name=self.names[use.source])}: {so_far} + {added} ="
         self.arrow_of[use.place] = len(self.arrows)
         self.arrows.append(arrow)
         return Step(
@@ -324,27 +326,27 @@ class Script:
             t, use.slot, Term(self.names[use.target]), self._terms(use.target), carried, mode
         )
         if form is None:
-            return f"the rule of {shown(t.primitive.name, 20)}, of {carried.text}"
+            return said("rule_of", name=shown(t.primitive.name, 20), of=carried.text)
         text, given = form
         if mode == "forward" or given == size:
             return text
-        return f"{text} for each of {size} elements" if given < size else f"the sum of {text}"
+        return said("for_each" if given < size else "sum_of", formula=text, n=size)
 
     def _part_returned(
         self, step: Step, uses: Sequence[Use], sums: Mapping[int, Array], after: Mapping[int, Array]
     ) -> None:
         """What a part hands back, all at once."""
-        step.says = f"{self.items[step.item].name}, backwards along {_many(len(uses), 'edge')}:"
+        step.says = said("part_returned", name=self.items[step.item].name, n=len(uses))
         step.count = sum(self.counts[use.place] for use in uses)
         first = {use.source: use.place for use in reversed(uses)}
         for i, total in sums.items():
             step.arrows.append(len(self.arrows))
             self.arrows.append(Arrow(self.place[i], step.item, term=brief(total), use=first[i]))
             step.found += self._shown(i, after[i])
-        step.result = f"{_many(len(sums), 'gradient')} grew"
+        step.result = said("gradients_grew", n=len(sums))
         if len(sums) == 1:
             ((i, _),) = sums.items()
-            step.says += f" grad of {self.names[i]} ="
+            step.says += f" {said('grad_of', name=self.names[i])} ="
             step.result = brief(after[i])
 
     def _shown(self, i: int, g: Array, least: bool = False) -> list[Found]:
@@ -396,7 +398,7 @@ class Script:
                 try:
                     made = self._pass(i, index)
                 except Exception as error:  # of a rule of the user's own
-                    self.notes.append(f"forward mode ends where a rule failed: {error}")
+                    self.notes.append(said("forward_ends", error=error))
                     return
                 longest = max(longest, len(made.steps))
                 steps -= len(made.steps)
@@ -415,15 +417,13 @@ class Script:
             if n.tensor is not None and n.tensor in by_tensor
         }
         name = self.names[i] + (f"[{', '.join(map(str, index))}]" if index else "")
-        why = "this number varies, and all other inputs stay where they are"
-        seed = Step(self.place[i], f"tangent of {name} =", "1", why)
+        why = said("varies")
+        seed = Step(self.place[i], said("tangent_of", name=name) + " =", "1", why)
         seed.found = self._shown(i, found[i], least=True)
         reached = [j for j in found if j != i]
         steps = [seed, *(self._moved(run, found) for run in self._runs(reached))]
         if len(steps) > 1 and self.output in found:
-            steps[
-                -1
-            ].why += f". That is ∂{self.names[self.output]}/∂{name}, one of the numbers that reverse mode finds all at once"
+            steps[-1].why += said("that_is", of=self.names[self.output], by=name)
         return Pass(name, seed.item, steps)
 
     def _moved(self, run: list[int], found: Mapping[int, Array]) -> Step:
@@ -436,15 +436,15 @@ class Script:
         step = Step(place, "", brief(found[last]), count=sum(self.counts[u.place] for u in uses))
         step.arrows = [self.arrow_of[u.place] for u in uses if u.place in self.arrow_of]
         if item.node is None:
-            step.says = f"tangents of {item.name}, {_many(len(run), 'operation')}:"
+            step.says = said("part_tangents", name=item.name, n=len(run))
             results = [i for i in self.results[self.parts[last]] if i in found]
             if len(results) != 1:
-                step.result = _many(len(results), "tangent")
+                step.result = said("of_tangents", n=len(results))
             for i in results:
                 step.found += self._shown(i, found[i], least=True)
         else:
             step.says = (
-                f"tangent of {item.name}: "
+                f"{said('tangent_of', name=item.name)}: "
                 + " + ".join(self._tangent(u, found) for u in uses)
                 + " ="
             )
@@ -457,12 +457,10 @@ class Script:
         of = self.names[uses[0].target]
         names = [self.names[u.source] for u in uses]
         if all(np.size(found[i]) == 1 for u in uses for i in (u.source, u.target)):
-            terms = " + ".join(f"∂{of}/∂{a} × tangent of {a}" for a in names)
-            return f"tangent of {of} = {terms}"
-        said = (
-            f"d{a} is the tangent of {a}: {brief(found[u.source])}" for u, a in zip(uses, names)
-        )
-        return "; ".join(dict.fromkeys(said))
+            terms = " + ".join(f"∂{of}/∂{a} × {said('tangent_of', name=a)}" for a in names)
+            return f"{said('tangent_of', name=of)} = {terms}"
+        told = (said("d_is", name=a, value=brief(found[u.source])) for u, a in zip(uses, names))
+        return "; ".join(dict.fromkeys(told))
 
     def _tangent(self, use: Use, found: Mapping[int, Array]) -> str:
         """What one argument adds to a tangent."""
@@ -506,10 +504,6 @@ def _text(value: Any) -> str:
 def _extent(text: str) -> tuple[int, int]:
     lines = text.split("\n")
     return len(lines), max(map(len, lines))
-
-
-def _many(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _code(line: str | None) -> str:

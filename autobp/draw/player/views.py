@@ -17,16 +17,22 @@ from xml.etree import ElementTree
 from autobp.draw.blocks import Box
 from autobp.draw.diagram import Diagram
 from autobp.draw.dot import dot, label_of
+from autobp.draw.fit import _places as _centres
+from autobp.draw.fit import measured
 from autobp.draw.fold import Fold
 from autobp.draw.layout import formats, render
 from autobp.draw.literal import shown
 from autobp.draw.player.frames import Frame, Framing
 from autobp.draw.player.plan import Plan
 from autobp.draw.player.steps import STYLE, Script
+from autobp.draw.rows import in_rows
 
 __all__ = ["View", "Views", "views"]
 
 _INSIDE = replace(STYLE, derivatives=False)  # whose numbers differ from box to box
+_STAGE = 1290, 350  # pixels of a laptop's
+_READABLE = 11  # pixels of letters
+_ASPECT = 3.5
 _ALONE = 40_000  # characters of a text that is drawn by itself
 _SVG = "http://www.w3.org/2000/svg"
 
@@ -45,7 +51,7 @@ class View:
     rolls: dict[str, list[int]] = field(default_factory=dict)  # of ids, the views of the pieces
     titles: dict[str, str] = field(default_factory=dict)  # of the closed boxes
     outside: list[str] = field(default_factory=list)  # the ids of neighbours
-    elsewhere: frozenset[str] = frozenset()  # these, and the ids of leaves that others use too
+    beside: frozenset[str] = frozenset()  # these, and the ids of leaves that others use too
     texts: dict[str, list[str]] = field(default_factory=dict)  # to be written into the picture
     shares: dict[str, list[int]] = field(default_factory=dict)  # of copies, the arrows from there
 
@@ -71,26 +77,27 @@ def views(script: Script, plan: Plan) -> Views:
     frames = [framing(layer.box) for layer in plan.layers]
     texts = [dot(frame.diagram, frame.fold, _INSIDE) for frame in frames]
     shared = _alike(texts)
-    written = [dot(roomy, folded, STYLE) for _, folded in plan.whole]
+    wholes = [folded for _, folded in plan.whole]
+    written = [dot(roomy, folded, STYLE) for folded in wholes]
     written += [_merged([texts[k] for k in group]) for group in shared]
     drawn = _rendered(written)
-    failed = [error for error in drawn[: len(plan.whole)] if isinstance(error, Exception)]
-    if len(failed) == len(plan.whole):
+    failed = [error for error in drawn[: len(wholes)] if isinstance(error, Exception)]
+    if len(failed) == len(wholes):
         raise failed[0]
+    _wrap(drawn, roomy, wholes, frames, shared, texts)
     made = Views([], [], [], [None] * len(script.items))
     whole: list[int] = []
-    for k, ((title, folded), svg) in enumerate(zip(plan.whole, drawn)):
+    for k, ((title, _), folded, svg) in enumerate(zip(plan.whole, wholes, drawn)):
         if not isinstance(svg, bytes):
             continue
         whole.append(k)
         groups, arrows = _places(script, folded)
         view = View(title, "", len(made.pictures), None, groups, arrows)
-        for copy in folded.copies:
-            view.shares[copy.id] = [script.arrow_at[u] for u in copy.uses if u in script.arrow_at]
+        view.shares = _shares(script, folded)
         made.views.append(view)
         made.pictures.append(_slim(svg, roomy))
     picture: dict[int, int] = {}
-    for group, svg in zip(shared, drawn[len(plan.whole) :]):
+    for group, svg in zip(shared, drawn[len(wholes) :]):
         if isinstance(svg, bytes):
             picture.update((layer, len(made.pictures)) for layer in group)
             made.pictures.append(_slim(svg, frames[group[0]].diagram))
@@ -102,14 +109,15 @@ def views(script: Script, plan: Plan) -> Views:
         up = -1 if layer.parent is None else number.get(layer.parent, -1)
         view = View(shown(layer.box.title), shown(layer.path, 60), picture[k], up, groups, arrows)
         view.outside = [f"n{i}" for i in sorted(frame.outside)]
-        view.elsewhere = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
+        view.beside = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
         view.texts = differing[k]
+        view.shares = _shares(script, frame.fold, frame.uses)
         made.views.append(view)
         made.layers.append((view.title, view.path, layer.depth, number[k]))
         made.named[layer.box.name] = number[k]
     opening = _Opening(plan, number)
     for k, view in zip(whole, made.views):
-        boxes = list(plan.whole[k][1].boxes())
+        boxes = list(wholes[k].boxes())
         opening(view, boxes, {box.id: box for box in boxes}, lambda i: i)
     for k in sorted(picture):
         opening(
@@ -120,6 +128,54 @@ def views(script: Script, plan: Plan) -> Views:
         )
     _settle(made)
     return made
+
+
+def _wrap(
+    drawn: list[bytes | Exception],
+    diagram: Diagram,
+    wholes: list[Fold],
+    frames: Sequence[Frame],
+    shared: Sequence[Sequence[int]],
+    texts: list[str],
+) -> None:
+    """Draw again, in rows, what is too wide for letters that can be read."""
+    folds: dict[int, list[Fold]] = {}
+    again: dict[int, list[str]] = {}
+    for k, svg in enumerate(drawn):
+        if isinstance(svg, Exception) or _height(svg) >= _READABLE:
+            continue
+        wide, high, _ = measured(svg.decode())
+        rows, place = round((wide / high / _ASPECT) ** 0.5), _centres(svg.decode())
+        if rows < 2:
+            continue
+        if k < len(wholes):
+            folds[k] = [in_rows(wholes[k], diagram, place, rows)]
+            again[k] = [dot(diagram, folds[k][0], STYLE)]
+        else:
+            mine = [frames[i] for i in shared[k - len(wholes)]]
+            folds[k] = [in_rows(frame.fold, frame.diagram, place, rows) for frame in mine]
+            again[k] = [dot(f.diagram, cut, _INSIDE) for f, cut in zip(mine, folds[k])]
+    alike = {k: forms for k, forms in again.items() if len(_alike(forms)) == 1}
+    for k, svg in zip(alike, _rendered([_merged(forms) for forms in alike.values()])):
+        old = drawn[k]
+        if (
+            isinstance(svg, Exception)
+            or isinstance(old, Exception)
+            or _height(svg) < 1.05 * _height(old)
+        ):
+            continue
+        drawn[k] = svg
+        if k < len(wholes):
+            wholes[k] = folds[k][0]
+            continue
+        for i, cut, text in zip(shared[k - len(wholes)], folds[k], alike[k]):
+            frames[i].fold, texts[i] = cut, text
+
+
+def _height(svg: bytes) -> float:
+    """How many pixels letters are high on the stage of a laptop."""
+    wide, high, letters = measured(svg.decode())
+    return letters * min(_STAGE[0] / wide, _STAGE[1] / high, 1.0)
 
 
 def _rendered(texts: Sequence[str]) -> list[bytes | Exception]:
@@ -159,9 +215,22 @@ def _inner(script: Script, frame: Frame) -> tuple[dict[str, list[int]], dict[int
     for node, id in zip(frame.nodes, frame.fold.home, strict=True):
         if id[0] != "n" or id in drawn:
             groups[id][script.place[node]] = None
+    for copy in frame.fold.copies:
+        groups[copy.id][script.place[frame.nodes[copy.node]]] = None
     links = frame.fold.links
     edge = {frame.uses[use.place]: link.uses[0].place for link in links for use in link.uses}
     return {id: list(found) for id, found in groups.items()}, _arrows(script, edge)
+
+
+def _shares(
+    script: Script, folded: Fold, uses: Sequence[int] | None = None
+) -> dict[str, list[int]]:
+    """Of each copy the arrows that begin there."""
+    found = {}
+    for copy in folded.copies:
+        mine = copy.uses if uses is None else [uses[use] for use in copy.uses]
+        found[copy.id] = [script.arrow_at[use] for use in mine if use in script.arrow_at]
+    return found
 
 
 def _arrows(script: Script, edge: dict[int, int]) -> dict[int, int]:
@@ -198,7 +267,8 @@ class _Opening:
         for box in drawn:
             if box.closed:
                 view.titles[box.id] = shown(box.title) + (f" × {box.times:,}" if box.roll else "")
-            to = self.view.get(tree[box.id].id) if box.id in tree else None
+            of = tree.get(box.id.partition("_")[0])  # what goes on in another row is one box
+            to = None if of is None else self.view.get(of.id)
             if to is not None:
                 view.opens[box.id] = to
             elif box.closed:
@@ -211,12 +281,15 @@ class _Opening:
 
 
 def _settle(made: Views) -> None:
-    """Of each item, the innermost picture that shows it, or the first one of the whole program."""
+    """Of each item, the innermost picture that shows it, or the first one of the whole program, or
+    any in which it stands beside a box."""
     whole = sum(view.up is None for view in made.views)
-    for k in (*reversed(range(whole)), *range(whole, len(made.views))):
+    inner = range(whole, len(made.views))
+    for k in (*inner, *reversed(range(whole)), *inner):
         view = made.views[k]
         for id, inside in view.groups.items():
-            if id[0] == "n" and len(inside) == 1 and id not in view.elsewhere:
+            there = id[0] == "n" and len(inside) == 1 and id not in view.outside
+            if there and (made.home[inside[0]] is None or id not in view.beside):
                 made.home[inside[0]] = k
 
 

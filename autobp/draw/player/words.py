@@ -6,7 +6,9 @@ told apart by "|".
 
 from __future__ import annotations
 
-__all__ = ["WORDS"]
+from typing import Any
+
+__all__ = ["WORDS", "said"]
 
 WORDS = {
     # the page
@@ -60,6 +62,7 @@ WORDS = {
     "phase_tangent": "forward mode",
     "step_of": "step {at} of {of}",
     "pass_of": ", pass {n}",
+    "no_passes": "This program is too long to be played in forward mode.",
     "start_reverse": "The inputs have values. Next: one operation after another.",
     "start_tangent": "All inputs have values. Next: vary one of them.",
     "predict_next": "What number comes next?",
@@ -135,9 +138,42 @@ WORDS = {
     "health_mark": "{sign} {kind}: {n}, first ",
     "rms_weights": "RMS of the gradient of its weights",
     "layers_table": "All layers as text",
+    # the steps
+    "grad_of": "grad of {name}",
+    "tangent_of": "tangent of {name}",
+    "seed_why": "∂{name}/∂{name}: the derivative of the result by itself",
+    "local_derivative": "local derivative {slope}",
+    "g_is": "g is the gradient of {name}: {value}",
+    "this_adds": "; this adds {value}",
+    "d_is": "d{name} is the tangent of {name}: {value}",
+    "rule_of": "the rule of {name}, of {of}",
+    "for_each": "{formula} for each of {n} elements",
+    "sum_of": "the sum of {formula}",
+    "varies": "this number varies, and all other inputs stay where they are",
+    "that_is": ". That is ∂{of}/∂{by}, one of the numbers that reverse mode finds all at once",
+    "forward_ends": "forward mode ends where a rule failed: {error}",
+    "part_computed": "{name}, {n} operation:|{name}, {n} operations:",
+    "part_returned": "{name}, backwards along {n} edge:|{name}, backwards along {n} edges:",
+    "part_tangents": "tangents of {name}, {n} operation:|tangents of {name}, {n} operations:",
+    "of_results": "{n} result|{n} results",
+    "of_tangents": "{n} tangent|{n} tangents",
+    "gradients_grew": "{n} gradient grew|{n} gradients grew",
     # the table of the steps
     "all_steps": "All steps as text",
     "column_pass": "pass",
     "column_what": "what happens",
     "column_result": "result",
 }
+
+
+def said(key: str, **given: Any) -> str:
+    """A text with what stands in braces filled in; of two forms the one for `n` things.
+
+    >>> said("of_results", n=1), said("of_results", n=2000)
+    ('1 result', '2,000 results')
+    """
+    one, *many = WORDS[key].split("|")
+    n = given.get("n")
+    if isinstance(n, int):
+        given["n"] = f"{n:,}"
+    return (many[0] if many and n != 1 else one).format(**given)

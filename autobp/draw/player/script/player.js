@@ -558,6 +558,10 @@ $("pass").addEventListener("change", () => go(starts[Number($("pass").value)] + 
 });
 if (reverse.steps.length > LONG) reverse.at = reverse.steps.length;
 document.querySelector(".tools").hidden = !views.length;
+if (!data.passes.length) {
+  $("mode-tangent").disabled = true;
+  $("mode-tangent").title = word("no_passes");
+}
 ratio();
 strip();
 if (views.length) look(opening());
