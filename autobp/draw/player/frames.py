@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from autobp.draw.blocks import Box
-from autobp.draw.diagram import Diagram, Use
-from autobp.draw.fold import Fold, _links
+from autobp.draw.blocks import Blocks, Box
+from autobp.draw.diagram import Diagram, Node, Use
+from autobp.draw.fold import Fold, drawn
 
 __all__ = ["Frame", "Framing"]
 
@@ -18,15 +18,15 @@ _NEIGHBOURS = 8  # variables around a box that are drawn on either side of it
 
 @dataclass
 class Frame:
-    """A box, which is `c0`, and around it where its arguments come from and its results go. Nodes
-    and uses are counted anew."""
+    """A box, which is `c0`, and around it where its arguments come from and its results go. Nodes,
+    uses and boxes are counted anew, so that boxes which are built alike have frames that are."""
 
     diagram: Diagram
     fold: Fold
     nodes: list[int]  # of each node of this diagram, the one of the whole program
     uses: list[int]  # likewise
     outside: set[int]  # the neighbours among its nodes
-    boxes: dict[str, Box]  # by id, the boxes of the tree that are drawn in it
+    boxes: dict[str, Box] = field(default_factory=dict)  # by id, the boxes of the tree that are in it
 
 
 class Framing:
@@ -50,83 +50,55 @@ class Framing:
         after = dict.fromkeys(u.target for i in inside for u in self.out[i])
         near = [i for i in before if i not in self.hidden][-_NEIGHBOURS:]
         far = [i for i in after if i not in within and i not in self.hidden][:_NEIGHBOURS]
-        drawn = {*inside, *leaves, *near, *far}
+        shown = {*inside, *leaves, *near, *far}
         # what some are computed from is not drawn, but it is in their labels
-        behind = {o for i in drawn for o in self.nodes[i].operands if o is not None}
-        order = sorted(drawn | behind)
+        behind = {o for i in shown for o in self.nodes[i].operands if o is not None} - shown
+        order = sorted(shown | behind)
         place = {i: k for k, i in enumerate(order)}
-        root = Box("c", "", "", 0)
-        inner = Box("c0", box.title, "", 1, root)
-        shut: dict[int, Box] = {}  # of each node in a closed box, that box
-        boxes: dict[str, Box] = {}
-        self._fill(inner, box, len(inside) <= _OPEN, shut, place, boxes)
-        root.items = [inner, *(place[i] for i in (*near, *far))]
-        for i in leaves:
-            users = {u.target for u in self.out[i]}
-            closed = {shut.get(t) for t in users}
-            home = root if users - within else inner
-            if home is inner and len(closed) == 1:
-                home = next(iter(closed)) or inner
-            home.items.append(place[i])
-            if home.closed:
-                shut[i] = home
-        taken: list[Use] = []
-        uses: list[int] = []
-        for i in order:
-            for use in self.into[i] if i in drawn else ():
-                if (i in within and use.source in drawn) or (i in far and use.source in within):
-                    uses.append(use.place)
-                    ends = place[use.source], place[i]
-                    taken.append(Use(len(taken), *ends, use.slot, use.contribution))
-        nodes = [
-            replace(
-                self.nodes[i],
-                index=k,
-                operands=tuple(None if o is None else place.get(o) for o in self.nodes[i].operands),
-            )
-            for k, i in enumerate(order)
+        uses = [
+            use
+            for i in order
+            for use in self.into[i]
+            if (i in within and use.source in shown) or (i in far and use.source in within)
         ]
-        diagram = Diagram(nodes, taken)
-        homes = [shut[i].id if i in shut else f"n{k}" for k, i in enumerate(order)]
-        folded = Fold(root, homes, _links(diagram, homes), [])
+        diagram = Diagram(
+            [self._counted(i, k, place, i in behind) for i, k in place.items()],
+            [
+                use._replace(place=k, source=place[use.source], target=place[use.target])
+                for k, use in enumerate(uses)
+            ],
+        )
         outside = {place[i] for i in (*near, *far)}
-        return Frame(diagram, folded, order, uses, outside, boxes)
+        boxes: dict[str, Box] = {}
+        inner = _copied(box, place, boxes)
+        root = Box("c", "", "", 0, items=[inner, *sorted(outside)])
+        opened = {inner}
+        if len(inside) <= _OPEN:
+            opened.update(_all(inner))
+        folded = drawn(diagram, Blocks(root, {}, {}), opened, rolled=len(inside) > _OPEN)
+        return Frame(diagram, folded, order, [use.place for use in uses], outside, boxes)
 
-    def _fill(
-        self,
-        box: Box,
-        source: Box,
-        opened: bool,
-        shut: dict[int, Box],
-        place: dict[int, int],
-        boxes: dict[str, Box],
-    ) -> None:
-        """Draw what a box of the tree holds in another one."""
-        for item in source.items:
-            if isinstance(item, int):
-                box.items.append(place[item])
-            elif opened and item.roll:
-                self._fill(box, item, opened, shut, place, boxes)
-            else:
-                # ids of its own, so that boxes that are built alike have the same text
-                id = f"c{len(boxes) + 1}"
-                boxes[id] = item
-                made = Box(id, item.title, item.path, item.depth, box, closed=not opened)
-                made.times = item.times
-                box.items.append(made)
-                if opened:
-                    self._fill(made, item, opened, shut, place, boxes)
-                else:
-                    made.items = list(_placed(item, place))
-                    shut.update((i, made) for i in item.all_nodes())
+    def _counted(self, i: int, k: int, place: dict[int, int], behind: bool) -> Node:
+        node = self.nodes[i]
+        operands = tuple(None if o is None else place.get(o) for o in node.operands)
+        kind = "result" if behind else node.kind  # a leaf would be drawn
+        return replace(node, index=k, operands=operands, kind=kind)
 
 
-def _placed(box: Box, place: dict[int, int]) -> Iterator[Box | int]:
-    """What a closed box holds: of a roll its pieces, else all that is in it."""
+def _copied(box: Box, place: dict[int, int], boxes: dict[str, Box]) -> Box:
+    """A box of the tree in the numbers of a frame."""
+    copy = Box(f"c{len(boxes)}", box.title, box.path or "", box.depth, times=box.times)
+    if box.path is None and boxes:
+        copy.path = None
+    boxes[copy.id] = box
+    copy.items = [
+        place[item] if isinstance(item, int) else _copied(item, place, boxes) for item in box.items
+    ]
+    return copy
+
+
+def _all(box: Box) -> Iterable[Box]:
     for item in box.items:
-        if isinstance(item, int):
-            yield place[item]
-        else:
-            copy = Box(item.id, item.title, item.path, item.depth, times=item.times)
-            copy.items = list(_placed(item, place))
-            yield copy
+        if isinstance(item, Box):
+            yield item
+            yield from _all(item)

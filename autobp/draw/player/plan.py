@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from autobp.draw.blocks import Box, titled
 from autobp.draw.diagram import Diagram
-from autobp.draw.fold import CALM, Fold, _tree, fold
+from autobp.draw.fold import CALM, Fold, fold, tree_of
 from autobp.draw.layout import formats
 from autobp.draw.player.words import WORDS
 
@@ -75,7 +75,7 @@ def plan(diagram: Diagram) -> Plan:
     large = operations > _LARGE
     whole = [(WORDS["program"], fold(diagram, limit=CALM))] if large else _whole(diagram)
     seen = {i for _, f in whole for i, home in enumerate(f.home) if home == f"n{i}"}
-    root = _stretched(_tree(diagram).root, seen)
+    root = _stretched(tree_of(diagram).root, seen)
     made = Plan(whole, [], {})
     room = _LARGE // 8 if large else 2 * len(diagram.nodes)
     _choose(made, _coarse(root) if large else root, room, seen)
