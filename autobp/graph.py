@@ -238,7 +238,7 @@ class Graph:
         ∂t3 = 1
         ∂t2 = ∂t3       1
         ∂a = ∂t3        1
-        ∂a += ∂t2 × b   3 → 4
+        ∂a += ∂t2 × b   3   → 4
         ∂b = ∂t2 × a    2
         """
         from autobp.draw.text import text  # late: a reader, which the graph does not know

@@ -57,7 +57,8 @@ def draw(
 
     Results have rounded corners; the variables that you differentiate by have square ones.
     Parameters, which belong to a scope, have a thick border, constants a dashed one, and the result
-    that is drawn a thick one in green. What is not finite is yellow, the first of it with a thick
+    that is drawn a thick one in green. In the backward program, what is saved of the forward pass is
+    rounded and dashed, "t1, forward". What is not finite is yellow, the first of it with a thick
     border; what has a gradient of zero, or dead units, has a border in purple.
 
     Arrays are small pictures: blue below zero, orange above, white at zero; the scale is below them,

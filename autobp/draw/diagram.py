@@ -25,7 +25,8 @@ from autobp.tensor import Tensor
 
 __all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "cotangents", "diagram", "local"]
 
-Kind = Literal["parameter", "input", "constant", "result"]
+#: What is saved is a result of the forward pass, in the program of the backward pass.
+Kind = Literal["parameter", "input", "constant", "saved", "result"]
 
 
 @dataclass(slots=True, eq=False)

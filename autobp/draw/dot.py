@@ -55,6 +55,9 @@ _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
 _LONGEST = 24  # characters of a formula on an edge
 _SIZE = 11  # of the text, in points
 _STRING = 16_000  # characters that Graphviz reads in one piece
+_WORDS = {
+    "parameter": "parameter", "input": "input", "constant": "constant", "saved": "forward value",
+}  # fmt: skip
 _SMALL = 4  # numbers that are shown one by one
 _ABREAST = 4  # scopes in a line
 _LEAVING = 2  # results of a piece that are shown
@@ -178,7 +181,7 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
         paint, ink = theme.warning, theme.warning_ink
     elif found:
         paint, width = Paint(paint.fill, theme.marked), 3.0
-    shape = "Mrecord" if node.kind == "result" else "record"
+    shape = "Mrecord" if node.kind in ("result", "saved") else "record"
     fields = label_of(node, style)
     if not scene.roomy and style.view == "textbook" and node.operation is not None:
         fields[0] = (f"{fields[0][0]}: {symbol(scene.diagram, node)}",)
@@ -192,7 +195,7 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
         forms = []
         size = " width={:.5f} height={:.5f}".format(*scene.behind.sizes[node.id])
         fields = [("\xa0",) * LINES + lines[-1:] if pictured(lines) else lines for lines in fields]
-    forms += ["dashed"] if node.kind == "constant" else []
+    forms += ["dashed"] if node.kind in ("constant", "saved") else []
     joined = ",".join(forms)
     form = "" if forms == ["filled"] else f' style="{joined}"'
     label = record(*fields, across=style.direction in ("LR", "RL"))
@@ -233,7 +236,7 @@ def _plain(mark: Mark, node: Node) -> bool:
 
 def label_of(node: Node, style: Style) -> list[tuple[str, ...]]:
     """What is written on a variable: its name and form, its value, its gradient, each in lines."""
-    title = shown(node.name)
+    title = shown(node.name) + (", forward" if node.kind == "saved" else "")
     if style.shapes and np.ndim(node.value):
         title += f" {np.shape(node.value)}"
     dtype = getattr(node.value, "dtype", np.dtype(np.float64))
@@ -312,10 +315,10 @@ def _lines(value: Any) -> tuple[str, ...]:
 def _box(box: Box, style: Style, scene: _Scene) -> str:
     """A closed box: its title, what is in it, and what of it deserves a look."""
     nodes = [scene.diagram.nodes[i] for i in box.all_nodes()]
-    kinds = Counter(n.kind for n in nodes)
+    kinds: Counter[str] = Counter(n.kind for n in nodes)
     parts = Counter(n.operation for n in nodes if n.operation)
     lines = [shown(box.title)]
-    inside = [_count(kinds[k], k) for k in ("parameter", "input", "constant") if kinds[k]]
+    inside = [_count(kinds[k], word) for k, word in _WORDS.items() if kinds[k]]
     full = style.detail in ("full", "compact")
     roll = box if box.roll else _only_roll(box)
     if roll is not None:
