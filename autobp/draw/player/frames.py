@@ -12,7 +12,7 @@ from autobp.draw.fold import Fold, drawn
 
 __all__ = ["Frame", "Framing"]
 
-_OPEN = 40  # operations of a box that is shown with its inner boxes open
+_OPEN = 20  # operations of a box that is shown with its inner boxes open
 _NEIGHBOURS = 8  # variables around a box that are drawn on either side of it
 
 

@@ -21,8 +21,8 @@ __all__ = ["Layer", "Part", "Plan", "plan"]
 
 _LARGE = 4000  # operations of a program, each of which has a place in a picture
 _PARTS = 300  # parts, about, that the rest of a larger program is in
-_STRETCH = 60  # operations in a row without a box, beyond which they are in boxes
-_SOME = 40  # of so many
+_STRETCH = 40  # operations in a row without a box, beyond which they are in boxes
+_SOME = 20  # of so many
 _WHOLE = 5  # pictures of the whole program
 _MOST = 150  # nodes of the second and further ones
 

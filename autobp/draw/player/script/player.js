@@ -139,7 +139,7 @@ function picture({ values, maps, slopes, slopeMaps }, step) {
   const active = step ? (places.get(step[0]) ?? []) : [];
   mark(active, "active");
   mark(chosen === null ? [] : [chosen], "chosen");
-  $("elsewhere").hidden = !step || active.length > 0;
+  $("elsewhere").hidden = !step || active.length > 0 || ended(); // at the end one looks at all of it
   if (active.length) bring(active[0]);
   else if (step) {
     const home = views[items[step[0]][8]];
