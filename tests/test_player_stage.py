@@ -89,11 +89,22 @@ def test_on_a_narrow_screen_nothing_is_cut_and_next_is_in_view(page, tmp_path, n
                 assert select[0] <= select[1]
 
 
-def test_a_sentence_is_seen_above_the_controls(page, tmp_path):
-    page.width(683, 384)  # a laptop's at 200 %
-    page.open(play(scalar_neuron()), tmp_path / "x.html")
-    page.go(3)
-    assert page.rect("#sentence")[3] <= page.rect("#controls")[1]
+@pytest.mark.parametrize("name", ["neuron", "network"])
+@pytest.mark.parametrize(("width", "height"), [(683, 384), (390, 844), (1366, 768)])
+def test_what_happens_is_in_view_whole(page, tmp_path, name, width, height):
+    page.width(width, height)  # the first is a laptop's at 200 %
+    page.open(play(PROGRAMS[name]()), tmp_path / "x.html")
+    for step in range(page.steps + 1):
+        page.go(step)
+        for part in ("sentence", "why"):
+            assert page.rect(f"#{part}")[3] <= height
+        assert (
+            page(
+                "const s = document.getElementById('says'); return s.scrollHeight - s.clientHeight"
+            )
+            <= 0
+        )
+        assert page.rect("#stage")[1] < page.rect("#controls")[1]
 
 
 # ── zooming ───────────────────────────────────────────────────────────────────────────────────────
@@ -280,7 +291,7 @@ def test_the_whole_picture_is_on_paper(page, tmp_path, name):
         assert node[0] >= 0
         assert node[1] <= 718
     assert page("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not page("return document.getElementById('controls').offsetParent")
+    assert not page("return document.getElementById('next').offsetParent")
     assert page("return document.getElementById('sentence').innerText")
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {})
     assert base64.b64decode(printed["data"])[:4] == b"%PDF"

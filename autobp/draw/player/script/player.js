@@ -152,7 +152,7 @@ function picture({ values, maps, slopes, slopeMaps }, step) {
 function say(step) {
   const now = phase();
   $("phase").textContent = word(`phase_${now}`);
-  $("says").className = `card ${now === "seed" || now === "backward" ? "backward" : "forward"}`;
+  $("says").className = now === "seed" || now === "backward" ? "backward" : "forward";
   $("count").textContent = word("step_of", { at: line.at, of: line.steps.length }) + (line === forward && step ? word("pass_of", { n: passAt(line.at) + 1 }) : "");
   $("sentence").replaceChildren();
   if (step) $("sentence").append(step[1], " ", make("b", hidden ? word("asked") : step[2]));
