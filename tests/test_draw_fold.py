@@ -331,3 +331,37 @@ def test_a_folded_run_with_open_scopes_in_it_is_one_box():
     held(found, len(d.nodes))
     inside = [i for box in found.boxes() if box.closed for i in box.all_nodes()]
     assert sorted(inside) == sorted(set(inside))
+
+
+def test_what_is_between_rolls_folds_so_that_these_are_seen():
+    rng = np.random.default_rng(0)
+    h = Tensor(rng.normal(size=(3, 4)), name="x")
+    for part in range(8):
+        for k in rng.integers(5, size=14):
+            h = (np.sin, np.cos, np.exp, np.sinh, np.arctan)[k](h)
+        for _ in range(9 + part):
+            h = np.tanh(h @ rng.normal(size=(4, 4)))
+    d = diagram(graph(np.sum(h)))
+    found = fold(d)
+    times = [box.times for box in found.rolls]
+    assert [n for n in times if n > 5] == [9 + part for part in range(8)]
+    assert any(box.title.endswith("operations") for box in found.boxes())
+    assert found.drawn <= 80
+    acyclic(found)
+    held(found, len(d.nodes))
+
+
+@pytest.mark.parametrize("limit", [10, 30, 200])
+def test_what_was_chosen_is_seen_however_much_folds(limit):
+    x = Tensor(1.5, name="x")
+    for k in range(9):
+        with scope(f"part{k}"):
+            for i in range(8 + k):
+                x = np.tanh(x) if i % 3 else x * x
+    d = diagram(graph(x))
+    found = fold(d, expand=["part4"], limit=limit)
+    (part,) = (box for box in found.boxes() if box.title == "part4")
+    assert not part.closed
+    assert all(isinstance(item, int) for item in part.items)
+    acyclic(found)
+    held(found, len(d.nodes))

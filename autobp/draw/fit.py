@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Literal, NamedTuple
 
 from autobp.draw.diagram import Diagram
@@ -30,10 +31,12 @@ LETTERS = 12  # pixels that letters are high, at least
 _LARGEST = 1.5  # times the natural size that a small drawing grows to
 _LIMITS = (LIMIT, CALM, 25, 15, 10)  # nodes that are drawn at most: tried in turn
 _CROWDED = 160  # nodes that are laid out to see whether they fit
-_TIGHTER = 0.3  # times the room of a drawing is what it may take in rows
+_TIGHTER = 0.7  # times the room of a drawing is what it takes in rows, at least
+_LESS = 0.28  # times the room of a drawing is what it takes with the least in each node
 _ROWS = 8
 _LOWER = 0.3  # times the height of the whole is that of a row, at least
 _SECONDS = 3.0  # of each layout
+_PATIENCE = 8.0  # seconds after which the best so far has to do
 
 
 class Fitted(NamedTuple):
@@ -43,6 +46,7 @@ class Fitted(NamedTuple):
     style: Style
     scale: float  # of its natural size
     letters: float  # pixels that the smallest are high
+    area: float  # in sizes, if letters were as small as they may be
 
 
 def fitted(
@@ -56,13 +60,21 @@ def fitted(
 ) -> Fitted:
     """Choose what is drawn and how. What is given (a depth, a limit, a direction) is kept."""
     best: Fitted | None = None
-    for folded in _folds(diagram, depth, expand, limit):
+    end = monotonic() + _PATIENCE
+    folds = list(_folds(diagram, depth, expand, limit))
+    for folded in folds:
         for detailed in _details(style):
+            area = 0.0
             for found in _layouts(diagram, folded, detailed, size, direction):
+                area = area or found.area
                 if found.letters >= LETTERS - 1e-6:
                     return found
                 if best is None or found.letters > best.letters:
                     best = found
+                if monotonic() > end:
+                    return best
+            if folded is not folds[-1] and area * _LESS > 1:
+                break  # nor would it with less in each node
     if best is None:
         raise LayoutTimeout(f"no layout of this graph took less than {_SECONDS:g} s")
     return best
@@ -102,9 +114,8 @@ def _layouts(
         if found is None:
             return
         yield found
-        wide, high, smallest = measured(svg)
-        room = size[0] * size[1] * (smallest / LETTERS) ** 2
-        if wide * high * _TIGHTER > room:
+        wide, high, _ = measured(svg)
+        if found.area * _TIGHTER > 1:
             return  # the other way it would not either
         if way in ("LR", "RL"):
             yield from _wrapped(diagram, folded, turned, size, svg)
@@ -122,6 +133,8 @@ def _wrapped(
     if high * first * _LOWER > size[1] * room:
         return
     place = _places(svg)
+    if style.direction == "RL":
+        place = {name: -x for name, x in place.items()}
     for rows in range(first, _ROWS + 1):
         found, svg = _tried(diagram, in_rows(folded, diagram, place, rows), style, size)
         if found is None:
@@ -141,7 +154,8 @@ def _tried(
         return None, ""
     wide, high, smallest = measured(svg)
     scale = min(size[0] / wide, size[1] / high, _LARGEST)
-    return Fitted(folded, style, scale, smallest * scale), svg
+    area = wide * high * (LETTERS / smallest) ** 2 / (size[0] * size[1])
+    return Fitted(folded, style, scale, smallest * scale, area), svg
 
 
 def measured(svg: str) -> tuple[float, float, float]:

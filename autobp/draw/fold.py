@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 from autobp.draw.blocks import Blocks, Box, Copy, blocks, scope_parts, titled
 from autobp.draw.diagram import Diagram, Use
@@ -27,7 +28,12 @@ __all__ = ["CALM", "LIMIT", "Box", "Copy", "Fold", "Link", "drawn", "fold", "tre
 LIMIT = 200  # how many nodes a picture has at most, unless it is asked for more
 _WELCOME = 80  # how many of its nodes are better in their scopes
 CALM = 40  # up to here, repeats are drawn one by one
-_ENDS = (None, 6, 2)  # how many operations are left at each end of a folded run: tried in turn
+# How many operations are left at each end of a folded run: tried in turn. Zero: runs are what is
+# between rolls, with a few at the beginning and the end.
+_ENDS = (None, 0, 6, 2)
+_SEEN = 60  # operations of a chosen box that are drawn one by one
+_BETWEEN = 5  # operations between rolls that are folded
+_LEFT = (3, 6)  # at the beginning and at the end
 _TINY = 4  # nodes that say little of a program,
 _LONG = 12  # if one of them stands for pieces of so many operations
 _SMALLER = 0.6  # of a picture, if it is to be worth to roll
@@ -117,7 +123,7 @@ def fold(
     depths = range(deepest, -1, -1) if depth is None else [depth]
     least: _Drawing | None = None
     most = limit if limit != LIMIT or depth is not None else _WELCOME
-    for ends, bound in [(None, most), *((ends, limit) for ends in _ENDS)]:
+    for ends, bound in [(None, most), (0, most), *((ends, limit) for ends in _ENDS)]:
         for d in depths:
             best: _Drawing | None = None
             for rolled in ways:
@@ -193,6 +199,7 @@ class _Drawing:
     ) -> None:
         self.diagram, self.tree, self.limit = diagram, tree, limit
         self.folded: Fold | None = None
+        self.shown: set[Box] = set()  # what was chosen, which no run hides
         self.depth, self.chosen, self.rolled, self.ends = depth, chosen, rolled, ends
         self.holder: list[Box | None] = [None] * len(diagram.nodes)  # the box that it is drawn in
         self.homes: list[Box | None] = [None] * len(diagram.nodes)  # the closed box around it
@@ -204,7 +211,12 @@ class _Drawing:
         if ends is not None:
             waiting = [self.root]
             for box in waiting:  # which grows
-                self._fold_run(box, ends)
+                if box in self.shown and len(box.items) <= _SEEN:
+                    pass
+                elif ends:
+                    self._fold_run(box, ends)
+                elif any(isinstance(item, Box) and item.roll for item in box.items):
+                    self._fold_between(box)
                 waiting += [i for i in box.items if isinstance(i, Box) and not i.closed]
         self._place_leaves(limit)
 
@@ -236,6 +248,8 @@ class _Drawing:
             elif self._opens(item):
                 fresh = Box(item.id, item.title, item.path, item.depth, box, name=item.name)
                 box.items.append(fresh)
+                if item in self.chosen:
+                    self.shown.add(fresh)
                 self._fill(fresh, item.items)
             else:
                 self._close(box, Box(item.id, item.title, item.path, item.depth), item.items)
@@ -271,17 +285,42 @@ class _Drawing:
 
     def _fold_run(self, box: Box, ends: int) -> None:
         """Put all but the ends of what runs in a box into one closed box."""
-        middle = box.items[ends:-ends]
+        items, box.items = box.items, []
+        first, middle, last = items[:ends], items[ends:-ends], items[-ends:]
         if len(middle) < ends:
+            box.items = items
             return
-        del box.items[ends:-ends]
-        run = Box("", "", None, box.depth + 1)
-        last = box.items[ends:]
-        del box.items[ends:]
-        self._close(box, run, middle)
-        inside = list(run.all_nodes())
-        run.id, run.title = f"f{inside[0]}", f"{len(inside):,} operations"
+        box.items += first
+        for shown, run in groupby(middle, self.shown.__contains__):
+            if shown:
+                box.items += run
+            else:
+                self._close_run(box, [*run])
         box.items += last
+
+    def _fold_between(self, box: Box) -> None:
+        """Put what is between rolls into closed boxes."""
+        items, box.items = box.items, []
+        runs = [(plain, [*run]) for plain, run in groupby(items, lambda i: isinstance(i, int))]
+        for k, (plain, run) in enumerate(runs):
+            before = _LEFT[0] if k == 0 else 0
+            after = len(run) - (_LEFT[1] if k == len(runs) - 1 else 0)
+            if plain and after - before >= _BETWEEN:
+                box.items += run[:before]
+                self._close_run(box, run[before:after])
+                box.items += run[after:]
+            else:
+                box.items += run
+
+    def _close_run(self, box: Box, items: Sequence[Box | int]) -> None:
+        if len(items) == 1 and isinstance(items[0], Box) and items[0].closed:
+            box.items += items  # which says more of itself
+            return
+        inside = [
+            i for item in items for i in ([item] if isinstance(item, int) else item.all_nodes())
+        ]
+        title = f"{len(inside):,} operations"
+        self._close(box, Box(f"f{inside[0]}", title, None, box.depth + 1), items)
 
     # ── the leaves ────────────────────────────────────────────────────────────────────────────────
 

@@ -6,11 +6,12 @@ So nothing joins the rows, and Graphviz lays out each of them from the left.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 from autobp.draw.blocks import Box, Copy, first_node
-from autobp.draw.diagram import Diagram
+from autobp.draw.diagram import Diagram, Use
 from autobp.draw.fold import Fold, Link
 
 __all__ = ["in_rows"]
@@ -123,22 +124,25 @@ class _Cutting:
 
     def _joined(self, part: Callable[[Box, int], Box]) -> tuple[list[Link], list[Copy]]:
         """The links, those that would lead to another row from a copy there."""
-        copies: dict[tuple[str, int], Copy] = {}
+        copies: dict[tuple[str, int, int], Copy] = {}
         links = []
         for link in self.folded.links:
-            row = self.row[link.target]
-            source = link.source
+            row, source = self.row[link.target], link.source
             original = self.original.get(source)
-            if original is not None or self.row[source] != row:
-                if (source, row) not in copies:
-                    node = link.uses[0].source
-                    note = "copy" if original is not None else f"row {self.row[source] + 1}"
-                    if self.diagram.nodes[node].kind != "result":
-                        note = "copy"
-                    copy = Copy(f"k{link.uses[0].place}", node, [], note)
-                    copies[source, row] = copy
+            if original is None and self.row[source] == row:
+                links.append(link)
+                continue
+            of: dict[int, list[Use]] = defaultdict(list)  # each variable that comes out of a box
+            for use in link.uses:
+                of[use.source].append(use)
+            for node, uses in of.items():
+                if (source, row, node) not in copies:
+                    result = self.diagram.nodes[node].kind == "result"
+                    copied = original is not None or not result
+                    note = "copy" if copied else f"row {self.row[source] + 1}"
+                    copy = Copy(f"k{uses[0].place}", node, [], note)
+                    copies[source, row, node] = copy
                     part(self.around[link.target], row).copies.append(copy)
-                copies[source, row].uses += [use.place for use in link.uses]
-                source = copies[source, row].id
-            links.append(Link(source, link.target, link.uses))
+                copies[source, row, node].uses += [use.place for use in uses]
+                links.append(Link(copies[source, row, node].id, link.target, uses))
         return links, list(copies.values())
