@@ -77,6 +77,30 @@ def test_the_slash_searches_by_name_and_by_operation(layers):
     assert layers(WHERE) == "layer151"
 
 
+def test_a_shared_picture_is_that_of_the_layer_it_shows(page, tmp_path):
+    y = Tensor(0.5, name="start")
+    for k in range(12):
+        with scope(f"layer{k}"):
+            y = np.tanh(y * Tensor(1.0 + k, name=f"w{k}") + 0.1 * k)
+    page.open(play(y), tmp_path / "x.html")
+    views = [view for view in page.data["views"] if view["path"].startswith("layer")]
+    assert len({view["picture"] for view in views}) < 5
+    page.go(page.steps)
+    outputs = "return document.querySelectorAll('.view:not([hidden]) .output').length"
+    edges = (
+        "return [...document.querySelectorAll('.view:not([hidden]) .edge text')]"
+        ".map((t) => t.textContent.trim())"
+    )
+    for k in (5, 11, 7):
+        page.find(f"layer{k}")
+        assert page(outputs) == (k == 11)
+        assert f"w{k}" in page.labels("name")
+        assert page.labels("value")[f"w{k}"] == str(k + 1)
+        assert f"+ {0.1 * k:.4g}" in page(edges)
+        title = "return document.querySelector('.view:not([hidden]) .cluster text').textContent"
+        assert page(title) == f"layer{k}"
+
+
 def test_every_variable_can_be_found(page, tmp_path):
     page.open(play(lived_in(900)), tmp_path / "x.html")
     for name in ("t3", "t450", "t900"):

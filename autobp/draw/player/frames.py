@@ -26,7 +26,9 @@ class Frame:
     nodes: list[int]  # of each node of this diagram, the one of the whole program
     uses: list[int]  # likewise
     outside: set[int]  # the neighbours among its nodes
-    boxes: dict[str, Box] = field(default_factory=dict)  # by id, the boxes of the tree that are in it
+    boxes: dict[str, Box] = field(
+        default_factory=dict
+    )  # by id, the boxes of the tree that are in it
 
 
 class Framing:

@@ -161,7 +161,11 @@ def _coarse(box: Box) -> Box:
 def _group(items: list[Box | int], depth: int) -> Box:
     pieces = [item for item in items if isinstance(item, Box)]
     first = items[0] if isinstance(items[0], int) else next(items[0].all_nodes())
-    title = titled(pieces) if len(pieces) == len(items) else f"{len(items)} operations"
+    title = (
+        titled(pieces)
+        if len(pieces) == len(items)
+        else WORDS["operations"].format(which=f"× {len(items)}")
+    )
     return Box(f"q{first}", title, None, depth, items=items)
 
 

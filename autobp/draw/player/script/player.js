@@ -410,11 +410,15 @@ function look(to) {
 
 const nameOf = (n) => `${items[n][0]}${items[n][2].startsWith("(") ? ` ${items[n][2]}` : ""}`;
 
+const KINDS = ["parameter", "input", "constant", "result", "output"];
+
 function dress(g, inside) {
   g.setAttribute("role", "button"); // whose name is what stands on it
   g.setAttribute("aria-description", word(`kind_${single(inside) ? items[inside[0]][1] : "folded"}`));
   g.setAttribute("tabindex", scene(view).members.keys().next().value === g ? "0" : "-1");
   if (!single(inside)) return;
+  g.classList.remove(...KINDS);
+  g.classList.add(inside[0] === data.output ? "output" : items[inside[0]][1]);
   // what deserves a second look is said of the item that is shown
   const marks = [...g.querySelectorAll(".mark")];
   if (views[view].up !== null) marks.forEach((text, i) => (text.textContent = items[inside[0]][11][i] ?? ""));
@@ -427,11 +431,12 @@ function here() {
 
 // a variable, wherever it is
 function show(n) {
-  const home = items[n][8];
-  if (views.length && !scene(view).places.get(n)?.some((g) => single(scene(view).members.get(g))) && home !== null) look(home);
-  const [g] = views.length ? (scene(view).places.get(n) ?? []) : [];
-  if (g) g.focus({ preventScroll: true });
-  if (g) bring(g);
+  if (!views.length) return;
+  if (!scene(view).places.get(n)?.some((g) => single(scene(view).members.get(g)))) look(items[n][8] ?? whole);
+  const [g] = scene(view).places.get(n) ?? [];
+  if (!g) return;
+  g.focus({ preventScroll: true });
+  bring(g);
 }
 
 function mode(to) {
@@ -526,8 +531,7 @@ for (const [id, act] of Object.entries({
   smaller: () => zoom(0.8),
   fit: () => fit(),
   there: () => {
-    const n = line.steps[line.at - 1][0];
-    if (items[n][8] !== null) look(items[n][8]);
+    look(items[line.steps[line.at - 1][0]][8] ?? whole);
   },
   "mode-reverse": () => mode(reverse),
   "mode-tangent": () => mode(forward),
