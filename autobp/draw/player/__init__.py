@@ -5,6 +5,7 @@ plan      which pictures there are
 cells     arrays, for heat maps and the numbers on them
 steps     the script: what happens, as data
 frames    one box with its neighbours as a diagram of its own
+shared    pictures that boxes share which are built alike
 views     the pictures, and where in them is what the steps speak of
 words     every text of the page
 page      the file of HTML, with player.html, player.css and the parts of its script

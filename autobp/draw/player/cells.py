@@ -19,7 +19,7 @@ __all__ = ["ALPHABET", "Cells", "pictured"]
 #: The characters of numbers, none of which needs escaping in JSON or in HTML.
 ALPHABET = "".join(c for c in map(chr, range(33, 127)) if c not in "\"\\<>&'")
 _TOTAL = 40_000  # cells of a page
-_MOST, _LEAST = 1024, 64  # cells of a map
+_MOST, _GOOD, _LEAST = 1024, 64, 16  # cells of a map; of several thousands there may be fewer
 _MANTISSAS = 9000  # 1000 … 9999
 _DECADES = 36  # below the largest, beyond which a number is as good as 0
 
@@ -44,8 +44,9 @@ class Cells:
 
     def __init__(self, arrays: int) -> None:
         self.maps: list[list[Any]] = []
-        self._most = int(np.clip(_TOTAL // max(arrays, 1), _LEAST, _MOST))
-        self._left = max(_TOTAL, arrays * _LEAST) * 2
+        each = max(_TOTAL // max(arrays, 1), min(_GOOD, 5 * _TOTAL // (2 * max(arrays, 1))))
+        self._most = int(np.clip(each, _LEAST, _MOST))
+        self._left = 4 * _TOTAL
         self._few = _TOTAL // 4  # for those of which there are very many
         self._known: dict[object, int] = {}
 
@@ -57,7 +58,7 @@ class Cells:
         array = np.asarray(value)
         key = (image, array.shape, array.dtype.str, array.tobytes())
         if key not in self._known:
-            made = self._map(array, image, _LEAST if least else self._most)
+            made = self._map(array, image, min(_GOOD, self._most) if least else self._most)
             if made is None:
                 return None
             self._known[key] = len(self.maps)
@@ -78,7 +79,7 @@ class Cells:
             most -= most % lead[-1]  # whole rows of tiles
         tiles = _pooled(tiles[:most], tall, wide, form == "cells")
         self._left -= tiles.size
-        self._few -= tiles.size if cells == _LEAST < self._most else 0
+        self._few -= tiles.size if cells < self._most else 0
         if min(self._left, self._few) < 0:
             return None
         return [form, list(array.shape), lead, rows, columns, tall, wide, *_encoded(tiles.ravel())]

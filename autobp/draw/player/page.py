@@ -107,7 +107,7 @@ def _escaped(data: Any) -> str:
 def _packed(data: str) -> str:
     if len(data) < _LARGE:
         return data
-    return base64.b64encode(zlib.compress(data.encode(), 6)).decode()
+    return base64.b64encode(zlib.compress(data.encode(), 9)).decode()
 
 
 def _detail(views: Views) -> str:
@@ -151,9 +151,9 @@ def _data(script: Script, views: Views, health: Sequence[Layer]) -> dict[str, An
         "maps": script.cells.maps,
         "items": [_item(i, home) for i, home in zip(script.items, views.home, strict=True)],
         "arrows": [[a.source, a.target, a.product, a.term] for a in script.arrows],
-        "forward": list(map(_step, script.forward)),
-        "backward": list(map(_step, script.backward)),
-        "passes": [[p.name, p.item, list(map(_step, p.steps))] for p in script.passes],
+        "forward": [_step(script, step, "value") for step in script.forward],
+        "backward": [_step(script, step, "gradient") for step in script.backward],
+        "passes": [[p.name, p.item, [_step(script, s) for s in p.steps]] for p in script.passes],
         "entries": script.entries,
         "backwardCount": script.backward_count,
         "forwardCount": script.forward_count,
@@ -182,8 +182,16 @@ def _item(i: Item, home: int | None) -> list[Any]:
     ]
 
 
-def _step(step: Step) -> list[Any]:
-    return [step.item, step.says, step.result, step.why, step.arrows, step.found, step.count]
+def _step(script: Script, step: Step, last: str = "") -> list[Any]:
+    found = [_found(script.items[one[0]], *one, last) for one in step.found]
+    return [step.item, step.says, step.result, step.why, step.arrows, found, step.count]
+
+
+def _found(item: Item, place: int, text: str, map: int | None, last: str) -> list[Any]:
+    """What is seen after a step; of what stands there at the end, which is its value or its gradient,
+    the item alone."""
+    known = {"value": (item.value, item.value_map), "gradient": (item.gradient, item.gradient_map)}
+    return [place] if known.get(last) == (text, map) else [place, text, map]
 
 
 def _view(view: View) -> dict[str, Any]:
@@ -225,4 +233,4 @@ def _runs(numbers: Sequence[int]) -> list[int]:
 
 
 def _number(x: float | None) -> float | str | None:
-    return x if x is None or math.isfinite(x) else str(x)
+    return x if x is None else float(f"{x:.7g}") if math.isfinite(x) else str(x)

@@ -29,7 +29,7 @@ from autobp.draw.player.words import said
 from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
-__all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step"]
+__all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step", "text_of"]
 
 #: How the pictures of a player are labelled, and hence what a step writes into them.
 STYLE = Style(view="textbook", passes="both", heat=True)
@@ -120,6 +120,7 @@ class Script:
         self.level = self._tensor(self.output).level
         self.names = [shown(n.name, 24) for n in diagram.nodes]
         self.widest = [n.gradient for n in diagram.nodes]  # of all gradients and tangents shown
+        self.room: dict[int, str] = {}  # and what is written of these, of variables that are items
         self.results = self._leaving()
         arrays = [v for n in diagram.nodes for v in (n.value, n.gradient) if v is not None]
         self.cells = Cells(sum(map(pictured, arrays)))
@@ -183,7 +184,7 @@ class Script:
         dtype = getattr(node.value, "dtype", np.dtype(np.float64))
         if dtype != np.float64:
             shape += f" {dtype}"
-        item = Item(self.names[i], node.kind, _text(node.value), shape, node=i)
+        item = Item(self.names[i], node.kind, text_of(node.value), shape, node=i)
         item.value_map = self.cells.add(node.value, node.kind in ("constant", "input"))
         item.marks = [m.text for m in self.marks.get(i, ()) if not _plain(m, node)]
         if node.kind == "result":
@@ -191,7 +192,7 @@ class Script:
             item.operation = shown(node.operation or "", 24)
             item.line = _code(self._tensor(i).line)
         if node.gradient is not None:
-            item.gradient = _text(node.gradient)
+            item.gradient = self.room[i] = text_of(node.gradient)
             item.gradient_map = self.cells.add(node.gradient)
         return item
 
@@ -355,11 +356,13 @@ class Script:
         part = self.parts.get(i)
         if part is not None:
             return [(self.place[i], brief(g), None)] if self.results.get(part) == [i] else []
-        text, old = _text(g), self.widest[i]
+        node = self.diagram.nodes[i]
+        text = self.items[self.place[i]].gradient if g is node.gradient else text_of(g)
+        old = self.widest[i]
         if old is None:
-            self.widest[i] = g
-        elif g is not old and not pictured(g) and _extent(text) > _extent(_text(old)):
-            self.widest[i] = g if np.all(np.isfinite(g)) else old
+            self.widest[i], self.room[i] = g, text
+        elif g is not old and not pictured(g) and np.all(np.isfinite(g)):
+            self.widest[i], self.room[i] = max((old, self.room[i]), (g, text), key=_extent)
         return [(self.place[i], text, self.cells.add(g, least=least))]
 
     def _join(self) -> None:
@@ -493,7 +496,7 @@ class Script:
         return sum(sizes), total
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """What is written on a variable of its value, or of a gradient of it: the numbers, or of what
     has a map their range."""
     if pictured(value):
@@ -501,8 +504,8 @@ def _text(value: Any) -> str:
     return "\n".join(_lines(value))
 
 
-def _extent(text: str) -> tuple[int, int]:
-    lines = text.split("\n")
+def _extent(shown: tuple[Any, str]) -> tuple[int, int]:
+    lines = shown[1].split("\n")
     return len(lines), max(map(len, lines))
 
 

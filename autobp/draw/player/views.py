@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
@@ -24,12 +24,12 @@ from autobp.draw.layout import formats, render
 from autobp.draw.literal import shown
 from autobp.draw.player.frames import Frame, Framing
 from autobp.draw.player.plan import Plan
+from autobp.draw.player.shared import alike, differing, drawn_nodes, light, merged, widest
 from autobp.draw.player.steps import STYLE, Script
 from autobp.draw.rows import in_rows
 
 __all__ = ["View", "Views", "views"]
 
-_INSIDE = replace(STYLE, derivatives=False)  # whose numbers differ from box to box
 _STAGE = 1290, 350  # pixels of a laptop's
 _READABLE = 11  # pixels of letters
 _ASPECT = 3.5
@@ -75,16 +75,18 @@ def views(script: Script, plan: Plan) -> Views:
     roomy = Diagram(nodes, diagram.uses, diagram.notes)
     framing = Framing(roomy, plan.parts)
     frames = [framing(layer.box) for layer in plan.layers]
-    texts = [dot(frame.diagram, frame.fold, _INSIDE) for frame in frames]
-    shared = _alike(texts)
+    texts = [light(frame, frame.fold) for frame in frames]
+    shared = alike(script, frames, texts)
     wholes = [folded for _, folded in plan.whole]
     written = [dot(roomy, folded, STYLE) for folded in wholes]
-    written += [_merged([texts[k] for k in group]) for group in shared]
+    for group in shared:
+        mine = [frames[k] for k in group]
+        written.append(merged([texts[k] for k in group], widest(script, mine, mine[0].fold)))
     drawn = _rendered(written)
     failed = [error for error in drawn[: len(wholes)] if isinstance(error, Exception)]
     if len(failed) == len(wholes):
         raise failed[0]
-    _wrap(drawn, roomy, wholes, frames, shared, texts)
+    _wrap(script, drawn, roomy, wholes, frames, shared, texts)
     made = Views([], [], [], [None] * len(script.items))
     whole: list[int] = []
     for k, ((title, _), folded, svg) in enumerate(zip(plan.whole, wholes, drawn)):
@@ -102,7 +104,7 @@ def views(script: Script, plan: Plan) -> Views:
             picture.update((layer, len(made.pictures)) for layer in group)
             made.pictures.append(_slim(svg, frames[group[0]].diagram))
     number = {layer: len(whole) + n for n, layer in enumerate(sorted(picture))}
-    differing = {k: said for group in shared for k, said in _differing(group, texts).items()}
+    changed = {k: said for group in shared for k, said in differing(group, texts).items()}
     for k in sorted(picture):
         layer, frame = plan.layers[k], frames[k]
         groups, arrows = _inner(script, frame)
@@ -110,7 +112,7 @@ def views(script: Script, plan: Plan) -> Views:
         view = View(shown(layer.box.title), shown(layer.path, 60), picture[k], up, groups, arrows)
         view.outside = [f"n{i}" for i in sorted(frame.outside)]
         view.beside = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
-        view.texts = differing[k]
+        view.texts = changed[k]
         view.shares = _shares(script, frame.fold, frame.uses)
         made.views.append(view)
         made.layers.append((view.title, view.path, layer.depth, number[k]))
@@ -131,6 +133,7 @@ def views(script: Script, plan: Plan) -> Views:
 
 
 def _wrap(
+    script: Script,
     drawn: list[bytes | Exception],
     diagram: Diagram,
     wholes: list[Fold],
@@ -141,6 +144,7 @@ def _wrap(
     """Draw again, in rows, what is too wide for letters that can be read."""
     folds: dict[int, list[Fold]] = {}
     again: dict[int, list[str]] = {}
+    written: dict[int, str] = {}
     for k, svg in enumerate(drawn):
         if isinstance(svg, Exception) or _height(svg) >= _READABLE:
             continue
@@ -150,13 +154,16 @@ def _wrap(
             continue
         if k < len(wholes):
             folds[k] = [in_rows(wholes[k], diagram, place, rows)]
-            again[k] = [dot(diagram, folds[k][0], STYLE)]
+            written[k] = dot(diagram, folds[k][0], STYLE)
         else:
             mine = [frames[i] for i in shared[k - len(wholes)]]
             folds[k] = [in_rows(frame.fold, frame.diagram, place, rows) for frame in mine]
-            again[k] = [dot(f.diagram, cut, _INSIDE) for f, cut in zip(mine, folds[k])]
-    alike = {k: forms for k, forms in again.items() if len(_alike(forms)) == 1}
-    for k, svg in zip(alike, _rendered([_merged(forms) for forms in alike.values()])):
+            again[k] = [light(f, cut) for f, cut in zip(mine, folds[k])]
+            if len(alike(script, mine, again[k])) > 1:
+                del again[k]
+                continue
+            written[k] = merged(again[k], widest(script, mine, folds[k][0]))
+    for k, svg in zip(written, _rendered(list(written.values()))):
         old = drawn[k]
         if (
             isinstance(svg, Exception)
@@ -168,7 +175,7 @@ def _wrap(
         if k < len(wholes):
             wholes[k] = folds[k][0]
             continue
-        for i, cut, text in zip(shared[k - len(wholes)], folds[k], alike[k]):
+        for i, cut, text in zip(shared[k - len(wholes)], folds[k], again[k]):
             frames[i].fold, texts[i] = cut, text
 
 
@@ -211,7 +218,7 @@ def _places(script: Script, folded: Fold) -> tuple[dict[str, list[int]], dict[in
 def _inner(script: Script, frame: Frame) -> tuple[dict[str, list[int]], dict[int, int]]:
     """Where they are in the picture of a box."""
     groups: dict[str, dict[int, None]] = defaultdict(dict)
-    drawn = {f"n{i}" for i in _drawn(frame.fold.root)}
+    drawn = {f"n{i}" for i in drawn_nodes(frame.fold.root)}
     for node, id in zip(frame.nodes, frame.fold.home, strict=True):
         if id[0] != "n" or id in drawn:
             groups[id][script.place[node]] = None
@@ -235,15 +242,6 @@ def _shares(
 
 def _arrows(script: Script, edge: dict[int, int]) -> dict[int, int]:
     return {script.arrow_at[use]: e for use, e in edge.items() if use in script.arrow_at}
-
-
-def _drawn(box: Box) -> Iterator[int]:
-    """The nodes in a box that are drawn by themselves."""
-    for item in box.items:
-        if isinstance(item, int):
-            yield item
-        elif not item.closed:
-            yield from _drawn(item)
 
 
 class _Opening:
@@ -291,74 +289,6 @@ def _settle(made: Views) -> None:
             there = id[0] == "n" and len(inside) == 1 and id not in view.outside
             if there and (made.home[inside[0]] is None or id not in view.beside):
                 made.home[inside[0]] = k
-
-
-# ── pictures that boxes share ─────────────────────────────────────────────────────────────────────
-
-_LABEL = re.compile(r'\[id=(\w+)(.*?) label="((?:[^"\\]|\\.)*)"(.*)')
-_PAINT = re.compile(r' (?:fillcolor|color|fontcolor|penwidth|width)=(?:"[^"]*"|[\w.]+)')
-
-
-def _alike(texts: Sequence[str]) -> list[list[int]]:
-    """Which texts are the same but for what stands in their labels, and for colours."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for k, text in enumerate(texts):
-        groups["\n".join(map(_bare, text.splitlines()))].append(k)
-    return list(groups.values())
-
-
-def _bare(line: str) -> str:
-    found = _LABEL.search(line)
-    if found is None:
-        return _PAINT.sub("", line)
-    before = line[: found.start()]
-    breaks = "" if "->" in before else "".join(_parted(found[3])[1])
-    return f"{before}{found[1]}{breaks}{_PAINT.sub('', found[2] + found[4])}"
-
-
-def _parted(label: str) -> tuple[list[str], list[str]]:
-    """The lines of a label, and what stands between them."""
-    lines, breaks = [""], []
-    for token in re.findall(r"\\.|[^\\]", label):
-        if token in ("|", "\\n"):
-            breaks.append(token)
-            lines.append("")
-        else:
-            lines[-1] += token
-    return lines, breaks
-
-
-def _merged(texts: Sequence[str]) -> str:
-    """Texts that are alike as one, each line of a label being the longest that there is."""
-    merged = []
-    for lines in zip(*(text.splitlines() for text in texts), strict=True):
-        line = lines[0]
-        if len(set(lines)) > 1 and (found := _LABEL.search(line)) is not None:
-            labels = [_parted(other[3])[0] for one in lines if (other := _LABEL.search(one))]
-            breaks = [*_parted(found[3])[1], ""]
-            widest = [max(forms, key=len) for forms in zip(*labels, strict=False)]
-            label = "".join(text + mark for text, mark in zip(widest, breaks, strict=False))
-            line = f"{line[: found.start(3)]}{label}{line[found.end(3) :]}"
-        merged.append(line)
-    return "\n".join(merged)
-
-
-def _differing(group: Sequence[int], texts: Sequence[str]) -> dict[int, dict[str, list[str]]]:
-    """Of each of some texts that are alike the labels that differ, but for those of variables,
-    which the page knows."""
-    said: dict[int, dict[str, list[str]]] = {k: {} for k in group}
-    for lines in zip(*(texts[k].splitlines() for k in group), strict=True):
-        if len(set(lines)) == 1:
-            continue
-        for k, line in zip(group, lines):
-            found = _LABEL.search(line)
-            if found is not None and found[1][0] != "n":
-                said[k][found[1]] = [_plain(text) for text in _parted(found[3])[0]]
-    return said
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text).replace("&amp;", "&").strip()
 
 
 # ── what is put into the page ─────────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 //
 // An item is [name, kind, shape, value, formula, line, gradient, operation, view, value map, gradient
 // map, marks], an arrow [source, target, product, term], a step [item, says, result, why, arrows, found,
-// count], where found is a list of [item, text, map]; a view is what the page's section below says.
+// count], where found is a list of [item, text, map], or of [item] for what stands there at the end; a view is what the page's section below says.
 
 const $ = (id) => document.getElementById(id);
 const packed = $("data").textContent;

@@ -46,8 +46,8 @@ function known() {
   for (let k = line === forward ? starts[passAt(line.at)] : 0; k < line.at; k++) {
     const first = line === reverse && k < turn, veil = hidden && k === line.at - 1;
     for (const [item, text, map] of line.steps[k][5]) {
-      (first ? values : slopes)[item] = veil ? "?" : text;
-      (first ? maps : slopeMaps)[item] = veil ? null : (map ?? (first ? items[item][9] : null));
+      (first ? values : slopes)[item] = veil ? "?" : (text ?? items[item][first ? 3 : 6]);
+      (first ? maps : slopeMaps)[item] = veil ? null : text === undefined ? items[item][first ? 9 : 10] : map;
     }
   }
   return { values, maps, slopes, slopeMaps };
