@@ -314,3 +314,29 @@ def test_letters_that_cannot_be_read_are_told_of():
 def test_a_size_without_graphviz_is_no_error(tmp_path, without_graphviz):
     with pytest.warns(UserWarning, match="drawing needs Graphviz"):
         draw(network(), size="slide").save(tmp_path / "g.svg")
+
+
+@needs_dot
+def test_a_notebook_shows_what_is_wide_in_rows():
+    svg = draw(network())._repr_mimebundle_()["image/svg+xml"]
+    root = tree(svg)
+    assert float(root.get("width")) <= 1281
+    scale = float(root.get("width")) / float(root.get("viewBox").split()[2])
+    points = [
+        float(text.get("font-size")) for text in root.iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert min(points) * scale >= 12 - 0.1
+    small = draw(neuron())
+    assert small._repr_mimebundle_()["image/svg+xml"] == small._rendered("svg").decode()
+
+
+@needs_dot
+def test_a_pdf_has_the_size_that_was_asked_for(tmp_path):
+    def box(picture):
+        data = picture.save(tmp_path / "g.pdf").read_bytes()
+        return [float(x) for x in re.search(rb"MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", data).groups()]
+
+    small, large = draw(neuron(), size=(960, 960)), draw(neuron(), size=(1440, 1440))
+    assert small.source == large.source
+    ratio = np.array(box(large)) / box(small)
+    np.testing.assert_allclose(ratio, large.scale / small.scale, rtol=0.01)

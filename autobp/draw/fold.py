@@ -9,7 +9,8 @@ What is used in places far apart is drawn in each of them, once as itself and el
 since edges across the whole picture say little and cost Graphviz much time.
 
 The player folds the same diagram in several ways: `home` of a fold says what stands for a variable,
-a `Link` is an edge, whose source is a copy at times, and `names` are those that `expand` opens.
+a `Link` is an edge, whose source is a copy at times, and what `rolls` stand for opens by the `name`
+of each of its `pieces`.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class LayoutTimeout(TimeoutError):
 
 
 def render(text: str, format: str, seconds: float = SECONDS, dpi: float = 96.0) -> bytes:
-    """DOT text drawn as "svg", "png", "pdf" or another format of Graphviz; with `dpi` pixels an inch,
-    if it is of pixels.
+    """DOT text drawn as "svg", "png", "pdf" or another format of Graphviz. PNG has so many pixels an
+    inch; PDF is so large that an inch of the drawing is `dpi` points, which are natural if 72.
 
     It ends after the given time with LayoutTimeout, and with GraphvizMissing, whose message is one
     line that says what to install, where nothing can do it.
@@ -65,7 +65,7 @@ def formats() -> tuple[str, ...]:
 def _command(format: str, dpi: float) -> list[str]:
     dot = shutil.which("dot")
     if dot is not None:
-        return [dot, f"-T{format}", *([f"-Gdpi={dpi:g}"] if format == "png" else [])]
+        return [dot, f"-T{format}", *([f"-Gdpi={dpi:g}"] if format in ("png", "pdf") else [])]
     if not formats():
         raise GraphvizMissing(f"drawing needs Graphviz: {INSTALL}; or, for SVG alone, {_WASM}")
     if format in ("png", "pdf"):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "picture", "tidy"]
 
 _SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
+_NOTEBOOK = (1280.0, 1600.0)  # pixels of a cell, and what is seen without scrolling far
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -224,14 +225,14 @@ class Picture:
             return render(self.source, format, self.seconds)
         fields = labels(self.diagram, self.folded, self.style)
         if format == "pdf" and not fields:
-            return render(self.source, format, self.seconds)
+            return render(self.source, format, self.seconds, 72 * self.scale)
         svg = render(self.source, "svg", self.seconds).decode()
         if format == "svg":
             return inserted(self._sized(tidy(svg)), self.diagram, fields).encode()
         if format == "png" and self.size is None:
             wide, high, _ = measured(svg)
             if wide > SIZES["slide"][0] or high > SIZES["slide"][1]:
-                return self._on_a_slide(dpi)
+                return self._for(SIZES["slide"])._laid_out(format, dpi)
         return self._upon_pictures(svg, format, dpi)
 
     def _sized(self, svg: str) -> str:
@@ -249,22 +250,28 @@ class Picture:
         if fields:
             pictures = behind(svg, self.diagram, fields, self.style.theme)
             text = dot(self.diagram, self.folded, self.style, pictures)
-        return render(text, format, self.seconds, dpi * self.scale)
+        return render(text, format, self.seconds, (72 if format == "pdf" else dpi) * self.scale)
 
-    def _on_a_slide(self, dpi: float) -> bytes:
-        """What is too large for a screen fitted to one, or as small as can be read."""
-        slide = Picture(self.diagram, self.style, self.depth, self.expand, self.limit)
-        slide.size, slide.direction = SIZES["slide"], self.direction
-        found = slide._fitted(slide.size)
-        slide._take(found)
-        slide.scale *= max(1.0, LETTERS / found.letters)
-        return slide._laid_out("png", dpi)
+    def _for(self, size: tuple[float, float]) -> Picture:
+        """The same fitted to a size, or larger than that if it could not be read."""
+        other = Picture(self.diagram, self.style, self.depth, self.expand, self.limit)
+        other.size, other.direction, other.seconds = size, self.direction, self.seconds
+        found = other._fitted(size)
+        other._take(found)
+        other.scale *= max(1.0, LETTERS / found.letters)
+        return other
+
+    def _in_a_notebook(self) -> str:
+        svg = self._rendered("svg").decode()
+        if self.size is not None or measured(svg)[0] <= 1.2 * _NOTEBOOK[0]:
+            return svg
+        return self._for(_NOTEBOOK)._rendered("svg").decode()
 
     def _repr_mimebundle_(
         self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """What a notebook shows: SVG, or PNG if that is what it asks for. Never an exception: what
-        is wrong is then the text."""
+        """What a notebook shows: SVG, or PNG if that is what it asks for. What is much wider than its
+        cells is fitted to them. Never an exception: what is wrong is then the text."""
         kinds = {"text/plain", "image/svg+xml", "image/png"}.difference(exclude or ())
         if include:
             kinds.intersection_update(include)
@@ -273,7 +280,7 @@ class Picture:
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         try:
             if "image/svg+xml" in kinds:
-                bundle["image/svg+xml"] = self._rendered("svg").decode()
+                bundle["image/svg+xml"] = self._in_a_notebook()
             if "image/png" in kinds:
                 bundle["image/png"] = self._rendered("png")
         except Exception as error:
