@@ -19,7 +19,7 @@ __all__ = ["ALPHABET", "Cells", "pictured"]
 #: The characters of numbers, none of which needs escaping in JSON or in HTML.
 ALPHABET = "".join(c for c in map(chr, range(33, 127)) if c not in "\"\\<>&'")
 _TOTAL = 40_000  # cells of a page
-_MOST, _GOOD, _LEAST = 1024, 64, 16  # cells of a map; of several thousands there may be fewer
+_MOST, _GOOD, _LEAST = 1024, 64, 12  # cells of a map; of several thousands there may be fewer
 _MANTISSAS = 9000  # 1000 … 9999
 _DECADES = 36  # below the largest, beyond which a number is as good as 0
 

@@ -99,7 +99,11 @@ function mark(elements, name) {
   for (const e of elements) e.classList.add(name);
 }
 
-const spoilt = (text) => text !== null && /NaN|inf\b/.test(text);
+const judged = new Map([[null, false]]);
+function spoilt(text) {
+  if (!judged.has(text)) judged.set(text, /NaN|inf\b/.test(text));
+  return judged.get(text);
+}
 
 function picture({ values, maps, slopes, slopeMaps }, step) {
   if (!views.length) return;
@@ -232,12 +236,20 @@ function one(n, { values, maps, slopes, slopeMaps }) {
 // every use of an item, with what comes back through it
 function uses(n, back) {
   const step = line === reverse && reverse.at > turn ? reverse.steps[reverse.at - 1] : null;
-  const rows = usesOf[n].map((a) => {
+  const all = usesOf[n], most = 40, now = step ? all.findIndex((a) => step[4].includes(a)) : -1;
+  const from = Math.max(0, Math.min(now - most / 2, all.length - most));
+  const rows = all.slice(from, from + most).map((a) => {
     const [, target, product, term] = arrows[a], veil = !back.has(a), none = predicting() ? word("asked") : "—";
     const row = make("tr", undefined, `${veil ? "" : "done"}${step && step[4].includes(a) ? " now" : ""}`);
     row.append(make("th", items[target][0]), make("td", veil ? none : product), make("td", veil ? none : term));
     return row;
   });
+  if (all.length > most) {
+    const more = make("tr"), cell = make("td", word("more", { n: count(all.length - most) }));
+    cell.colSpan = 3;
+    more.append(cell);
+    rows.push(more);
+  }
   $("uses").replaceChildren(...rows);
   $("used").hidden = !rows.length || line === forward;
   $("sum").textContent = usesOf[n].every((a) => back.has(a)) ? items[n][6] : predicting() ? word("asked") : "—";
