@@ -36,10 +36,10 @@ class Cells:
     """The maps of a page, each array once.
 
     >>> cells = Cells(arrays=2)
-    >>> cells.add(np.arange(6.0)), cells.add(np.eye(3)[:2] * 7.0), cells.add(np.arange(6.0))
+    >>> cells.add(np.arange(6.0)), cells.add(np.eye(5)), cells.add(np.arange(6.0))
     (0, 1, 0)
     >>> cells.maps[1][:7]
-    ['cells', [2, 3], [], 2, 3, 1, 1]
+    ['cells', [5, 5], [], 5, 5, 1, 1]
     """
 
     def __init__(self, arrays: int) -> None:
