@@ -11,14 +11,15 @@ function strip() {
   if (!worth(rows)) return;
   $("health").hidden = false; // to be measured
   const sizes = rows.flatMap(([, v, g]) => [v, g]).filter((x) => x > 0 && Number.isFinite(x)).map(Math.log10);
-  const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200), H = 5.6 * parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const left = 44, right = 6, top = 22, bottom = 16, wide = (W - left - right) / rows.length;
+  const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200);
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize), u = rem / 15, H = 5.6 * rem;
+  const left = 44 * u, right = 6, top = 22 * u, bottom = 16 * u, wide = (W - left - right) / rows.length;
   const x = (i) => left + (i + 0.5) * wide;
   const y = (v) => (v > 0 && Number.isFinite(v) ? top + ((high - Math.log10(v)) / (high - low)) * (H - top - bottom) : v > 0 ? top : H - bottom);
   const svg = drawnAs("svg", { viewBox: `0 0 ${W} ${H}`, role: "presentation" });
   for (const p of [...new Set([high, Math.round((high + low) / 2), low])]) {
     const at = y(10 ** p);
-    svg.append(drawnAs("line", { x1: left, x2: W - right, y1: at, y2: at, class: "grid" }), drawnAs("text", { x: left - 5, y: at + 4, "text-anchor": "end" }, p === 0 ? "1" : `1e${String(p).replace("-", "−")}`));
+    svg.append(drawnAs("line", { x1: left, x2: W - right, y1: at, y2: at, class: "grid" }), drawnAs("text", { x: left - 5 * u, y: at + 4 * u, "text-anchor": "end" }, p === 0 ? "1" : `1e${String(p).replace("-", "−")}`));
   }
   for (const [slot, name] of [[1, "v"], [2, "g"]]) {
     let path = "", on = false;
@@ -31,10 +32,10 @@ function strip() {
       }
     });
     svg.append(drawnAs("path", { d: path, class: `${name} hush` }));
-    if (wide > 7)
+    if (wide > 7 * u)
       rows.forEach((row, i) => {
         if (row[slot] === null || Number.isNaN(row[slot])) return;
-        svg.append(name === "v" ? drawnAs("circle", { cx: x(i), cy: y(row[1]), r: 2.5, class: "hush" }) : drawnAs("rect", { x: x(i) - 2.5, y: y(row[2]) - 2.5, width: 5, height: 5, class: "dot hush" }));
+        svg.append(name === "v" ? drawnAs("circle", { cx: x(i), cy: y(row[1]), r: 2.5 * u, class: "hush" }) : drawnAs("rect", { x: x(i) - 2.5 * u, y: y(row[2]) - 2.5 * u, width: 5 * u, height: 5 * u, class: "dot hush" }));
       });
   }
   const text = (row) => [`${row[0]}: ${word("health_gradient")} ${said(row[2])}, ${word("health_value")} ${said(row[1])}`, ...row[4]].join(", ");
@@ -51,8 +52,8 @@ function strip() {
     const signs = signsOf(rows[i]);
     for (end = i + 1; end < rows.length && signsOf(rows[end]) === signs; ) end++;
     if (!signs) continue;
-    if (end - i > 1) svg.append(drawnAs("path", { d: `M${left + i * wide + 1} 15V12H${left + end * wide - 1}V15`, class: "span" }));
-    svg.append(drawnAs("text", { x: (x(i) + x(end - 1)) / 2, y: 10, class: "sign" }, signs));
+    if (end - i > 1) svg.append(drawnAs("path", { d: `M${left + i * wide + 1} ${15 * u}V${12 * u}H${left + end * wide - 1}V${15 * u}`, class: "span" }));
+    svg.append(drawnAs("text", { x: (x(i) + x(end - 1)) / 2, y: 10 * u, class: "sign" }, signs));
   }
   const hits_ = [...svg.querySelectorAll(".hit")];
   const ends = [[0, "start", left], [rows.length - 1, "end", W - right]];
