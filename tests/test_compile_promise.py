@@ -1162,6 +1162,30 @@ def test_results_of_its_own_in_a_nest():
         np.testing.assert_allclose(ours["b"], theirs["b"])
 
 
+def test_what_outlives_a_call_is_not_overwritten_by_the_next():
+    class Average(nn.Module):
+        def __init__(self):
+            self.mean = np.zeros(3)
+
+        def forward(self, v):
+            self.mean = 0.9 * self.mean + 0.1 * v
+            return v - self.mean
+
+    shown = []
+    for wrap in (functools.partial(compile, reuse=True), lambda f: f):
+        net, t, results = Average(), Tensor([1.0, 2.0, 3.0]), []
+
+        def f(x, net=net, t=t):
+            np.sum(t**2 * x).backward()
+            return net(x) * t.grad
+
+        f = wrap(f)
+        for k in range(7):
+            results.append(np.copy(f(np.arange(3.0) + k)))
+        shown.append(worlds.flat((results, net.mean, t)))
+    assert worlds.difference(*shown) is None
+
+
 ALIASED = {
     "two arguments": (lambda x, y: x * (2.0 if x is y else 3.0), lambda x: (x, x)),
     "two equal arguments": (lambda x, y: x * (2.0 if x is y else 3.0), lambda x: (x, x.copy())),

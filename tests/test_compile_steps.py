@@ -418,7 +418,9 @@ def test_a_number_that_a_module_counts_is_updated():
     for k in range(6):
         ours.calls += k == 4
         theirs.calls += k == 4
-        np.testing.assert_array_equal(compiled(np.ones((2, 3)) * k).data, theirs(np.ones((2, 3)) * k).data)
+        np.testing.assert_array_equal(
+            compiled(np.ones((2, 3)) * k).data, theirs(np.ones((2, 3)) * k).data
+        )
         assert (ours.calls, type(ours.calls)) == (theirs.calls, int)
     assert len(compiled.programs) == 1
 
