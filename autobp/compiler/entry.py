@@ -806,6 +806,7 @@ class Entry(Checked):
         self.settings = settings
         self.given = [parameters[i] for i in settings.donate]
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
+        self._is_apart = self._apart_checker()
 
     def compared(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -813,7 +814,7 @@ class Entry(Checked):
         """The result of the program, after the function has given the same. Of what both change, the
         function's doing counts, or with `keep_program` the program's."""
         assert self.found is not None
-        if self._owners:
+        if self._owners and not self._is_apart(*args, **kwargs):
             args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         keeps_program = self.settings.keep_program
         snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
@@ -890,7 +891,7 @@ class Entry(Checked):
         return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        if self._owners:
+        if self._owners and not self._is_apart(*args, **kwargs):
             args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         try:
             run = self._free.pop()
@@ -911,6 +912,18 @@ class Entry(Checked):
             return result
         values = (y for _, y in leaves(result))
         return transformed(lambda y: _like(y, next(values)), self._like)
+
+    def _apart_checker(self) -> Callable[..., bool]:
+        """The function that tells whether no array among the arguments is a result of an earlier
+        call, which are views of memory of the program's."""
+        arrays = [where for step, where in self.arguments.bindings if step.is_array]
+        bases = "".join(f"id({where}.base), " for where in arrays)
+        space = {**self.arguments.objects, "owners": self._owners}
+        exec(
+            f"def apart({', '.join(self.parameters)}):\n    return owners.isdisjoint(({bases}))",
+            space,
+        )
+        return space["apart"]
 
     def _apart(self, x: Any) -> Any:
         """An argument that the program does not overwrite: of a result of its own a copy."""
