@@ -1059,38 +1059,6 @@ def test_tracing_that_fails_is_a_refusal():
     np.testing.assert_allclose(found, [2.0, 2.0])
 
 
-class Odd:
-    """An object that fails wherever one looks at it."""
-
-    __slots__ = ("value",)
-
-    def __getattribute__(self, name):
-        raise RuntimeError(f"no {name} here")
-
-    def __eq__(self, other):
-        raise RuntimeError("not to be compared")
-
-    __hash__ = None
-
-    def __repr__(self):
-        raise RuntimeError("no text")
-
-    def __len__(self):
-        raise RuntimeError("no length")
-
-    def __bool__(self):
-        raise RuntimeError("neither")
-
-
-def test_objects_that_do_not_want_to_be_looked_at():
-    odd, table = Odd(), {"odd": Odd()}
-    f = lambda x, *rest: x * 2.0 if odd is not table else x
-    compiled = compile(f)
-    for k in range(4):
-        with contextlib.suppress(CaptureError):
-            assert compiled(float(k)) == 2.0 * k
-
-
 # ── unknown operations ────────────────────────────────────────────────────────────────────────────
 
 

@@ -128,6 +128,7 @@ class Recorder:
         self.thread = threading.get_ident()
         self.closed = False
         self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
+        self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long = False  # of single numbers there were more than `most`
         self.codes: set[Any] = set()  # of the functions that the search for variables has found
         self.met: dict[int, Any] = {}  # codes by their ids, that were looked at
@@ -1058,6 +1059,7 @@ def _asked_by_library() -> bool:
 
 def _refused(array: Captured, what: str, way_out: str) -> CaptureError:
     name = array.step.name
+    array.recorder.asked = array.recorder.asked or array.step
     shape = f" of shape {array.shape}" if array.shape else ""
     who = repr(name) if name else "an array" + shape if shape else "a number"
     return array.recorder.refuse(

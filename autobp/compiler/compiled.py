@@ -114,7 +114,10 @@ class Compiled(Generic[F]):
             is_mine = self._entries is entries  # else another thread wrote one meanwhile
             if is_mine:
                 try:
-                    entry = written_down(self.function, self.__name__, args, kwargs, self.settings)
+                    earlier = [entry.found for entry in entries if entry.found is not None]
+                    entry = written_down(
+                        self.function, self.__name__, args, kwargs, self.settings, earlier
+                    )
                 except StateNotReady as early:
                     self._check_growth(early.grown, args, kwargs)
                     return self.function(*args, **kwargs)

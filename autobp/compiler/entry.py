@@ -10,7 +10,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -450,11 +450,14 @@ def written_down(
     kwargs: dict[str, Any],
     settings: Settings,
     most: float = math.inf,
+    earlier: Sequence[Found] = (),
 ) -> Entry:
-    """The program for arguments like these. Nothing is changed yet: that is what the program does."""
+    """The program for arguments like these. Nothing is changed yet: that is what the program does.
+    What programs written `earlier` have found tells which numbers of modules change between calls."""
     executed: list[Executed] = []
     reads_arrays = True
-    counters: set[tuple[int, Any]] = set()
+    varying = {place for found in earlier for place in _varying(found)}
+    counters = set(varying)
     for _ in range(_ATTEMPTS):
         found = free_variables(function, (args, kwargs), executed)
         trace = _Trace(function, name, args, kwargs, settings, most, found, reads_arrays, counters)
@@ -465,6 +468,8 @@ def written_down(
         except CaptureError:
             if trace.counters - counters:
                 counters |= trace.counters
+            elif deciding := varying & counters & trace.deciding():  # by its value
+                counters -= deciding
             elif not trace.unknown and not (reads_arrays and trace.arguments.places):
                 raise
             elif not trace.unknown:  # perhaps since an array of a module was used as a constant is
@@ -475,7 +480,14 @@ def written_down(
     )
 
 
-_ATTEMPTS = 5  # functions are met one after the other, each of which may lead to others
+def _varying(found: Found) -> Iterator[tuple[int, Any]]:
+    """The places where modules held another float when a program was written."""
+    for v in found.variables:
+        if v.live and type(v.value) is float and v.kind in _WRITABLE and v.read() != v.value:
+            yield id(v.owner), v.key
+
+
+_ATTEMPTS = 8  # functions are met one after the other, each of which may lead to others
 
 
 class _Trace:
@@ -508,6 +520,17 @@ class _Trace:
     def unknown(self) -> list[Executed]:
         """Calls of functions whose variables have not been looked for."""
         return [call for call in self.recorder.executed if call.code not in self.found.codes]
+
+    def deciding(self) -> set[tuple[int, Any]]:
+        """The places that the value depends on which was asked for, and refused."""
+        todo, seen = [self.recorder.asked], set()
+        while todo:
+            step = todo.pop()
+            if step is not None and step not in seen:
+                seen.add(step)
+                todo += step.operands
+        live = [entry for entry in self.arguments.live_places if entry.step in seen]
+        return {(id(entry.place.owner), entry.place.key) for entry in live}
 
     def run(self) -> Entry:
         function, name, args, kwargs = self.function, self.name, self.args, self.kwargs
@@ -551,6 +574,7 @@ class _Trace:
             undo.ends, undo.early, undo.effects, undo.grown, undo.drawn,
         )  # fmt: skip
         self.counters = state.counters
+        arguments.live_places = list(arguments.live)
         if recorder.is_too_long:
             raise ManyNumbers
         if failure is not None and not isinstance(failure, CaptureError):
@@ -586,7 +610,7 @@ class _Trace:
         if changes or live:
             became = [_became(recorder, place.became) for place in live]
             returns = (returns, changes, became)
-        arguments.live_places, arguments.live = arguments.live, live
+        arguments.live = live
         program = recorder.program(returns)
         try:
             entry = Entry(program, name, parameters, arguments, result, settings)
@@ -782,6 +806,7 @@ class Entry(Checked):
         self.settings = settings
         self.given = [parameters[i] for i in settings.donate]
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
+        self._is_apart = self._apart_checker()
 
     def compared(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -789,7 +814,7 @@ class Entry(Checked):
         """The result of the program, after the function has given the same. Of what both change, the
         function's doing counts, or with `keep_program` the program's."""
         assert self.found is not None
-        if self._owners:
+        if self._owners and not self._is_apart(*args, **kwargs):
             args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         keeps_program = self.settings.keep_program
         snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
@@ -866,7 +891,7 @@ class Entry(Checked):
         return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        if self._owners:
+        if self._owners and not self._is_apart(*args, **kwargs):
             args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         try:
             run = self._free.pop()
@@ -887,6 +912,18 @@ class Entry(Checked):
             return result
         values = (y for _, y in leaves(result))
         return transformed(lambda y: _like(y, next(values)), self._like)
+
+    def _apart_checker(self) -> Callable[..., bool]:
+        """The function that tells whether no array among the arguments is a result of an earlier
+        call, which are views of memory of the program's."""
+        arrays = [where for step, where in self.arguments.bindings if step.is_array]
+        bases = "".join(f"id({where}.base), " for where in arrays)
+        space = {**self.arguments.objects, "owners": self._owners}
+        exec(
+            f"def apart({', '.join(self.parameters)}):\n    return owners.isdisjoint(({bases}))",
+            space,
+        )
+        return space["apart"]
 
     def _apart(self, x: Any) -> Any:
         """An argument that the program does not overwrite: of a result of its own a copy."""

@@ -53,10 +53,11 @@ def written_down(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     settings: Settings,
+    earlier: Sequence[Found] = (),
 ) -> Any:
     """The program for arguments like these."""
     try:
-        return arrays.written_down(function, name, args, kwargs, settings, MANY)
+        return arrays.written_down(function, name, args, kwargs, settings, MANY, earlier)
     except ManyNumbers:
         if settings.most < math.inf:
             raise CaptureError(

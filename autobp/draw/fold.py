@@ -24,7 +24,7 @@ from itertools import groupby
 from autobp.draw.blocks import Blocks, Box, Copy, blocks, scope_parts, titled
 from autobp.draw.diagram import Diagram, Use
 
-__all__ = ["CALM", "LIMIT", "Box", "Copy", "Fold", "Link", "fold"]
+__all__ = ["CALM", "LIMIT", "Box", "Copy", "Fold", "Link", "drawn", "fold", "tree_of"]
 
 LIMIT = 200  # how many nodes a picture has at most, unless it is asked for more
 _WELCOME = 80  # how many of its nodes are better in their scopes
@@ -111,7 +111,7 @@ def fold(
     >>> [box.title for box in fold(diagram(graph(y)), expand=["step 12"]).boxes()]
     ['step 1 … 11', 'step 12', 'step 13 … 1000']
     """
-    tree = _tree(diagram)
+    tree = tree_of(diagram)
     chosen = tree.chosen(expand)
     if expand:
         depth = depth or 0
@@ -163,7 +163,7 @@ def _deepest(diagram: Diagram) -> int:
     return max((len(scope_parts(n.scope)) for n in diagram.nodes), default=0)
 
 
-def _tree(diagram: Diagram) -> Blocks:
+def tree_of(diagram: Diagram) -> Blocks:
     """The tree of blocks in which pieces have the same shapes, or the one in which they need not, if
     that makes the picture of a large program much smaller."""
     if "chosen" not in diagram.groups:
@@ -178,6 +178,11 @@ def _tree(diagram: Diagram) -> Blocks:
         diagram.groups["chosen"] = other if loose < _SMALLER * strict else tree
     chosen: Blocks = diagram.groups["chosen"]
     return chosen
+
+
+def drawn(diagram: Diagram, tree: Blocks, opened: set[Box], rolled: bool) -> Fold:
+    """A tree of boxes as it is drawn, with some of its boxes open and all others closed."""
+    return _Drawing(diagram, tree, -1, opened, rolled, None, 2 * len(diagram.nodes)).fold()
 
 
 class _Drawing:

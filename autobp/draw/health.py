@@ -321,7 +321,9 @@ def _compared(layers: Sequence[Layer]) -> list[Layer]:
     """With marks for what is small or large: gradients beside those of the last layer with weights,
     values beside those of the first layer, of those whose results are no single numbers."""
     wide = [layer for layer in layers if layer.shape] or [*layers]
-    weighted = [layer for layer in wide if layer.weights is not None] or wide
+    weighted = [layer for layer in wide if layer.weights is not None]
+    if len(weighted) < 2:  # a recurrence, whose weights are first used in its first step
+        weighted = wide
     first, last = (wide[0].value, weighted[-1].gradient) if wide else (0.0, None)
     marked = []
     for layer in layers:
