@@ -100,6 +100,7 @@ class FreeVariable:
     live: bool = False  # a module, an optimizer or an argument holds it
     is_global: bool = False
     checked: bool = True  # by a test of its own, not by that of its owner
+    is_listed: bool = True  # among the constants
 
     def read(self) -> Any:
         """What is there now."""
@@ -164,7 +165,7 @@ class Found:
         """What programs take over, for people to read."""
         listed: dict[tuple[str, str], Constant] = {}
         for v in self.variables:
-            if not v.live and v.kind not in _UNLISTED and not _is_named(v):
+            if v.is_listed and not v.live and v.kind not in _UNLISTED and not _is_named(v):
                 constant = Constant(v.name, v.where, _summary(v.value))
                 listed.setdefault(constant[:2], constant)
         return list(listed.values())
@@ -341,7 +342,9 @@ class _Search:
                 for _, x in leaves(value):
                     self.visit(x, getattr(x, "__qualname__", key), "", False)
             elif key != "__class__":
-                self.found("cell", cell, key, value, key, f"closure of {who}", live=False)
+                listed = is_user_code(f)  # a decorator of Python's own keeps things of no interest
+                where = f"closure of {who}"
+                self.found("cell", cell, key, value, key, where, live=False, is_listed=listed)
         if not is_user_code(f):
             return
         self.code(f.__code__, f.__globals__)
