@@ -549,7 +549,7 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
             fades = ufunc is np.power and type(x) is float and 0 < x <= 1 and type(y.now) is int
             if fades or ufunc in (np.add, np.subtract, np.multiply):
                 return self.recorder.call(python, (x, y), {})
-            if ufunc in (np.divide, np.floor_divide, np.remainder) and _asked_by_user():
+            if ufunc in _RAISING and _asked_by_user():
                 return self.recorder.call(python, (x, y), {})  # which raises for a 0, as it should
             return self.recorder.call(ufunc, (x, y), {}).settled()
         if ufunc is np.power and isinstance(x, Captured) and isinstance(y, int | float) and x.ndim:
@@ -566,6 +566,9 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
         return self.become(compute(self, self, other), f"{python.__name__}=")
 
     return forward, reflected, in_place
+
+
+_RAISING = (np.divide, np.floor_divide, np.remainder, np.power)  # of Python's numbers, at 0
 
 
 def _asked_by_user() -> bool:

@@ -737,8 +737,10 @@ def _returned(recorder: Recorder, y: Any) -> Any:
         return y.current().step
     if isinstance(y, np.ndarray):
         return recorder.constant(y)
-    if y is ... or isinstance(
-        y, bool | int | float | complex | str | bytes | np.generic | np.dtype
+    if (
+        y is ...
+        or y is None
+        or isinstance(y, bool | int | float | complex | str | bytes | np.generic | np.dtype)
     ):
         return y
     raise recorder.refuse(
@@ -903,6 +905,9 @@ class Entry(Checked):
             self._free.append(run)
         if self._changes:
             result, changes, became = result
+            if self.settings.reuse:  # what outlives the call is in no memory that the next one uses
+                changes = [(value, _copied(grad)) for value, grad in changes]
+                became = [_copied(value) for value in became]
             if self._tensors is not None:
                 for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
                     update(t, *change)
@@ -1047,6 +1052,10 @@ def constants_text(found: Found | None) -> list[str]:
 def _on_a_line(value: Any) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _copied(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _finder(

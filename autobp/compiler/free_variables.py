@@ -627,6 +627,8 @@ def _contents_tests(
         return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
     if (id(nest), "_title") in skipped:
         tests = [f"len({owner}) - ('_title' in {owner}) == {len(keys) - ('_title' in keys)}"]
+    elif all(type(k) in (str, int, float, bool, tuple) for k in keys):
+        tests = [f"tuple({owner}) == {known(tuple(keys))}"]  # in this order
     else:
         tests = [f"len({owner}) == {len(keys)}"]
     atoms = {k: x for k, x in entries.items() if type(k) is str and is_kind(x, _ATOMS)}
