@@ -423,6 +423,9 @@ class _Search:
         kind = type(x)
         if not _has_attributes(x) or not (_is_open(kind) or is_user_code(kind)):
             return False
+        setter = getattr(kind, "__setitem__", None)
+        if live and is_kind(setter, types.WrapperDescriptorType) and not is_kind(x, _NESTS):
+            return False  # it holds something where Python cannot look, as arrays of ctypes do
         optimizes = hasattr(kind, "live_entries")
         live = live or optimizes or _is_module(kind)
         if optimizes:
