@@ -149,7 +149,7 @@ def fit(
     generator = np.random.default_rng(rng)
     others: dict[str, Any] = {f"callbacks[{i}]": f for i, f in enumerate(callbacks)}
     others |= {f"metrics[{name!r}]": f for name, f in metrics.items()}
-    state = State(model, optimizer, schedule, generator, loss, others)
+    state = State(model, optimizer, schedule, generator, loss, others, saves=checkpoint is not None)
     history = History([], *_monitored(monitor, mode, metrics, held is not None))
     run, kept = Run(model, optimizer, history), None
     if checkpoint is None and resume:
@@ -382,13 +382,16 @@ def _mode(model: Any, training: bool) -> Iterator[None]:
     if not hasattr(model, "modules"):
         yield
         return
-    before = [(module, module.training) for module in model.modules()]
+    before = [(module, "training" in vars(module), module.training) for module in model.modules()]
     model.train(training)
     try:
         yield
     finally:
-        for module, mode in before:
-            module.training = mode
+        for module, own, mode in before:
+            if own:
+                module.training = mode
+            else:
+                vars(module).pop("training", None)
 
 
 # ── odds and ends ─────────────────────────────────────────────────────────────────────────────────

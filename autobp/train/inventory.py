@@ -116,9 +116,6 @@ class Inventory:
             for v in core.variables
             if v.live and v.kind in ("entry", "attribute") and _is_numbers(v.value)
         ]
-        first = _Taking(self, everything=True)
-        first.take(stages)
-        self._begun = {name: _digest(record) for name, record in first.records.items()}
 
     def _reachable(self) -> list[Found]:
         return reachable(*self._roots, hidden=self._hidden)
@@ -138,6 +135,13 @@ class Inventory:
                 known(v.owner, _owner_name(v))
             if is_kind(v.value, np.ndarray):
                 known(v.value, v.name if v.live else f"{v.name} ({v.where})")
+
+    def begin(self) -> None:
+        """Note what there is now: of constants around the training, a record has those alone that
+        differ from it."""
+        taking = _Taking(self, everything=True)
+        taking.take(self._reachable())
+        self._begun = {name: _digest(taking.records[name]) for name in taking.watched}
 
     def name_of(self, x: Any) -> str | None:
         """The name of an object that was there when the training began."""
@@ -229,6 +233,7 @@ class _Taking:
         self.todo: collections.deque[tuple[Any, str, bool]] = collections.deque()
         self.done: set[str] = set()
         self.core = True
+        self.watched: list[str] = []  # names of records that are needed only if they have changed
 
     def take(self, stages: list[Found]) -> None:
         for found in stages:
@@ -251,6 +256,8 @@ class _Taking:
             self.core = False
 
     def keep(self, name: str, record: Record, always: bool) -> None:
+        if not always:
+            self.watched.append(name)
         if self.everything or always or self.inventory.is_changed(name, record):
             self.records[name] = record
 

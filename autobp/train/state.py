@@ -49,6 +49,7 @@ class State:
         rng: np.random.Generator,
         loss: Any = None,
         others: Mapping[str, Any] | None = None,
+        saves: bool = False,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -59,6 +60,8 @@ class State:
             raise ValueError("fit: the optimizer has none of the model's parameters")
         needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
         self.inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
+        if saves:
+            self.inventory.begin()
         self._of_model = dict(named)
         if hasattr(model, "named_buffers"):
             self._of_model |= dict(model.named_buffers())
