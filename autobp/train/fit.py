@@ -155,7 +155,7 @@ def fit(
     if checkpoint is None and resume:
         raise ValueError("fit: resume=True needs checkpoint=, the file to go on from")
     if checkpoint is not None:
-        folder = os.path.dirname(os.path.realpath(checkpoint))
+        folder = os.path.realpath(os.path.dirname(os.path.abspath(checkpoint)))
         if not os.access(folder, os.W_OK):  # to be known before an epoch's work is lost
             raise OSError(f"fit: there is no folder {folder} that a checkpoint can be written to")
     there = checkpoint is not None and os.path.exists(checkpoint)
