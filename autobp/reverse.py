@@ -11,7 +11,7 @@ from autobp.calculus import as_value, project, shaped, spoilt, zeros
 from autobp.context import current
 from autobp.errors import label, replaced
 from autobp.graph import Trace, ancestors, like, own, trace
-from autobp.primitive import Array, Primitive, constant, same
+from autobp.primitive import Array, Primitive, Together, constant, same
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -46,15 +46,22 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
         value, params, values = node.value, node.params, node.operand_values()
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
-        for a, rule in zip(node.args, primitive.reverse):
+        together = isinstance(primitive.reverse, Together)
+        each = (
+            primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
+        )
+        for a, rule in zip(node.args, each):
             if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
-            try:
-                c = rule(g, value, *values, **params)
-            except ArithmeticError:
-                c = rule(*shaped(g, value, *values), **params)
-            if c is None:
-                continue
+            if together:
+                c = rule  # the cotangent itself
+            else:
+                try:
+                    c = rule(g, value, *values, **params)
+                except ArithmeticError:
+                    c = rule(*shaped(g, value, *values), **params)
+                if c is None:
+                    continue
             if watched:
                 c = project(c, a.value)  # of which an inf may come too
                 _watch(c, (g, *values), primitive, node, a)

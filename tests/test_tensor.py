@@ -87,7 +87,7 @@ def test_reading():
         (lambda x: x, "Tensor(2.0, name='x')"),
         (lambda x: x * 1.0, "Tensor(2.0, from multiply)"),
         (lambda x: x.detach(), "Tensor(2.0, name='x', requires_grad=False)"),
-        (lambda x: np.stack([x, x]), "Tensor([2. 2.], from concatenate)"),
+        (lambda x: np.stack([x, x]), "Tensor([2. 2.], from stack)"),
         (lambda x: Tensor(np.ones(2, np.float32)), "Tensor([1. 1.], dtype=float32)"),
         (lambda x: Tensor(np.ones((0, 3))), "Tensor([], shape=(0, 3))"),
     ],
