@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -202,8 +204,23 @@ def backward(result: Tensor, gradient: Any = None) -> None:
         seed = like(constant(gradient), value, "backward()")
     else:
         seed = project(1.0, value) if result.size == 1 else one(value, "backward()")
-    for leaf, g in sweep({result: seed}, ancestors([result], result.level)).items():
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
+    found = sweep({result: seed}, ancestors([result], result.level))
+    with _adding:
+        for leaf, g in found.items():
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+#: Threads add to the gradients of leaves that they share, each of them the whole of its sweep.
+_adding = threading.Lock()
+
+
+def _begin_anew() -> None:
+    global _adding
+    _adding = threading.Lock()  # that of the parent may have been held by another thread
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def one(value: Array, who: str) -> Array:

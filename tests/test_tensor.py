@@ -472,3 +472,26 @@ def test_training_leaves_nothing_behind():
 def test_public_names():
     assert all(hasattr(autobp, name) for name in autobp.__all__)
     assert len(set(autobp.__all__)) == len(autobp.__all__)
+
+
+def test_threads_add_to_the_gradient_of_a_leaf_they_share():
+    import sys
+    import threading
+
+    w = Tensor(np.zeros(3))
+
+    def work():
+        for _ in range(300):
+            np.sum(w * 1.0).backward()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert w.grad.tolist() == [1800.0] * 3

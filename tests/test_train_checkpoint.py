@@ -222,6 +222,22 @@ def test_later_formats_and_missing_parts_are_refused(path):
             load_checkpoint(path)
 
 
+def test_what_is_nested_too_deeply_is_named(path):
+    deep, endless = [], {}
+    for _ in range(3000):
+        deep = [deep]
+    endless["self"] = endless
+    before = path.read_bytes()
+    for state, where in (({"a": [1, {"b": deep}]}, "a/1/b/0/0"), (endless, "self")):
+        with pytest.raises(ValueError, match=f"the state is nested too deeply, .* in {where}"):
+            save_checkpoint(path, state)
+    assert path.read_bytes() == before
+    for inner, outer in ((b"[" * 100_000, b"]" * 100_000), (b'["list",' * 900 + b"1", b"]" * 900)):
+        np.savez(path, autobp=np.array(b'{"version": 1, "state": ' + inner + outer + b"}"))
+        with pytest.raises(CheckpointError, match=r"run.npz is damaged: its parts are nested too"):
+            load_checkpoint(path)
+
+
 class Trap:
     def __reduce__(self):
         return print, ("the trap went off",)

@@ -192,14 +192,14 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 
 @implements(np.stack)
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
-    arrays = [a if isinstance(a, Variable) else np.asarray(a) for a in arrays]
-    shapes = {a.shape for a in arrays}
+    parts: list[Any] = [a if isinstance(a, Variable) else np.asarray(a) for a in arrays]
+    shapes = {a.shape for a in parts}
     if len(shapes) > 1:
         raise ValueError(
-            f"stack: all shapes must be the same, got {_few([a.shape for a in arrays])}"
+            f"stack: all shapes must be the same, got {_few([a.shape for a in parts])}"
         )
     axis_of(axis, len(shapes.pop()) + 1)
-    return stack_(*arrays, axis=axis)
+    return stack_(*parts, axis=axis)
 
 
 def _few(shapes: list[Any]) -> str:
