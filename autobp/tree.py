@@ -81,18 +81,20 @@ def paired(tree: Any, other: Any, what: str, path: str = "") -> Iterator[tuple[s
     >>> list(paired({"a": 1, "b": 2}, {"b": 20, "a": 10}, "a tangent"))
     [("['a']", 1, 10), ("['b']", 2, 20)]
     """
-    todo = [(path, tree, other)]
+    todo = [(path, tree, other, 0)]
     while todo:
-        where, branch, twig = todo.pop()
+        where, branch, twig, level = todo.pop()
+        if level > DEEPEST:
+            raise _too_deep()
         if isinstance(branch, dict):
             if not isinstance(twig, dict) or branch.keys() != twig.keys():
                 raise _unlike(branch, twig, what, where)
-            inner = [(f"{where}[{key!r}]", b, twig[key]) for key, b in branch.items()]
+            inner = [(f"{where}[{key!r}]", b, twig[key], level + 1) for key, b in branch.items()]
         elif isinstance(branch, list | tuple):
             if not isinstance(twig, list | tuple) or len(branch) != len(twig):
                 raise _unlike(branch, twig, what, where)
             pairs = zip(branch, twig, strict=True)
-            inner = [(f"{where}[{i}]", b, t) for i, (b, t) in enumerate(pairs)]
+            inner = [(f"{where}[{i}]", b, t, level + 1) for i, (b, t) in enumerate(pairs)]
         else:
             if branch is not None:
                 yield where, branch, twig
