@@ -20,6 +20,7 @@ from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, refilled
 
 if TYPE_CHECKING:
+    from autobp.draw.health import Health
     from autobp.draw.picture import Picture
 
 __all__ = ["Edge", "Graph", "Trace", "ancestors", "graph", "trace"]
@@ -237,12 +238,31 @@ class Graph:
         ∂t3 = 1
         ∂t2 = ∂t3       1
         ∂a = ∂t3        1
-        ∂a += ∂t2 × b   3 → 4
+        ∂a += ∂t2 × b   3   → 4
         ∂b = ∂t2 × a    2
         """
         from autobp.draw.text import text  # late: a reader, which the graph does not know
 
         return text(self, names)
+
+    def health(self, names: Mapping[str, Any] | None = None) -> Health:
+        """How large values and gradients are in each layer, from the input to the loss: a table that
+        marks NaN, inf, dead units, and gradients that vanish or explode. `.plot()` draws it.
+
+        Numbers are root mean squares of all results of a layer that are used outside of it, and of
+        the weights that are used there first. A layer is a scope; operations outside of scopes are
+        grouped by the weights that they use.
+
+        >>> import numpy as np
+        >>> from autobp import Tensor, graph, scope
+        >>> with scope("layer"):
+        ...     h = np.tanh(Tensor(np.ones((2, 3)), name="W") * [0.1, 0.2, 0.3])
+        >>> round(graph(np.sum(h)).health()["layer"].value, 6)
+        0.211151
+        """
+        from autobp.draw.health import health  # late: a reader, which the graph does not know
+
+        return health(self, names)
 
     def draw(self, **options: Any) -> Picture:
         """A picture of it; see `autobp.draw` for the options."""

@@ -20,15 +20,16 @@ class Demo:
     """A demo that is run from the command line.
 
     `epochs` is how many there are unless --epochs says otherwise, and with --quick; None where
-    nothing is trained. `images` demos take --data, and `plots` demos draw with matplotlib.
+    nothing is trained. `images` demos take --data, and `plots` demos draw with matplotlib. `seed` is
+    the one that is used unless --seed says otherwise.
     """
 
-    def __init__(self, about, epochs=None, quick=None, images=False, plots=True):
+    def __init__(self, about, epochs=None, quick=None, images=False, plots=True, seed=0):
         prepare()  # what it is piped into may have no letter ∂
         parser = argparse.ArgumentParser(description=about.partition("\n")[0])
         option = parser.add_argument
         trains = f"how long to train ({epochs})" if epochs else "of no effect: nothing is trained"
-        option("--seed", type=at_least(0), default=0, help="of all that is random (0)")
+        option("--seed", type=at_least(0), default=seed, help=f"of all that is random ({seed})")
         option("--epochs", type=at_least(1), metavar="N", help=trains)
         option("--quick", action="store_true", help="much shorter: to see that it runs")
         option("--out", type=Path, metavar="FOLDER", help="draw pictures into it")

@@ -3,148 +3,259 @@
 Run it with `python demos/knobs.py`.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from _common import Demo
-from xor import Networks
+from xor import SEEDS, SIZES, UPDATES, Networks, as_programmed, by_calculus, datasets, train
 
 from autobp import relu, sigmoid
-from autobp.data import linear, xor
 from autobp.optim import SGD, Adagrad
-
-STARTS = 20
-LEVEL = 0.1  # the loss by which runs are timed
 
 
 def identity(x):
     return x
 
 
+@dataclass(frozen=True)
+class Setting:
+    """How the networks of one row are made and trained."""
+
+    sizes: tuple[int, ...] = SIZES
+    hidden: Callable = sigmoid
+    output: Callable = sigmoid
+    rate: float = 1.0
+    optimizer: Callable = SGD
+    to_the_end: bool = False
+
+
+TANH = {"hidden": np.tanh, "output": np.tanh}
+RELU = {"hidden": relu, "output": relu}
+SMALL, LARGE = (2, 2, 4, 1), (2, 8, 16, 1)
+ENDS = {**TANH, "rate": 0.03, "to_the_end": True}
+
+#: By knob and name. What a name does not say is as in "rate 1"; its last number is the rate.
+KNOBS = {
+    "learning_rate": {
+        "rate 0.5": Setting(rate=0.5),
+        "rate 1": Setting(),
+        "rate 1.5": Setting(rate=1.5),
+    },
+    "hidden_units": {
+        "(2, 4)": Setting(SMALL),
+        "(2, 4), rate 3": Setting(SMALL, rate=3.0),
+        "(8, 16)": Setting(LARGE),
+    },
+    "no_activation": {
+        "no activation, .01": Setting(hidden=identity, output=identity, rate=0.01),
+    },
+    "optimizers": {
+        "tanh .03, SGD": Setting(**ENDS),
+        "tanh .03, momentum": Setting(**ENDS, optimizer=lambda p: SGD(p, momentum=0.9)),
+        "tanh .03, Adagrad": Setting(**ENDS, optimizer=Adagrad),
+    },
+    "activations": {
+        "tanh at every layer": Setting(**TANH),
+        "ReLU, σ at the end": Setting(hidden=relu),
+    },
+    "relu_rate": {
+        "ReLU, σ (8, 16), 1": Setting(LARGE, hidden=relu),
+        "ReLU, σ (8, 16), .1": Setting(LARGE, hidden=relu, rate=0.1),
+        "ReLU only, 1": Setting(**RELU),
+        "ReLU only, .1": Setting(**RELU, rate=0.1),
+        "ReLU only (8, 16), 1": Setting(LARGE, **RELU),
+        "ReLU only (8, 16), .1": Setting(LARGE, **RELU, rate=0.1),
+    },
+}
+SETS = ("linear", "XOR")
+
+
 def main():
-    demo = Demo(__doc__, epochs=10_000, quick=200)
+    demo = Demo(__doc__, epochs=40_000, quick=1_000, seed=1)
     bench = Bench(demo)
+    n = len(bench.seeds)
     print(
-        f"X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3), full-batch descent of the mean\n"
-        f"squared error, {demo.epochs:,} epochs at most, {STARTS} starts. Runs are timed by the first\n"
-        f"epoch whose loss is below {LEVEL}, and a start that never gets there is slower than\n"
-        "any that does."
+        "2-4-8-1, σ at every layer, rate 1, unless a row says otherwise. Both updates\n"
+        "begin with the same weights; `python demos/xor.py` shows what tells them apart.\n"
+        f"Seed {demo.seed}: the first epoch at which all points are right, or how many are at\n"
+        f"the end, after {demo.epochs:,} epochs. Of {n}: how many of the seeds from {demo.seed} get there.\n"
     )
-
-    rates = {f"rate {rate}": {"rate": rate} for rate in (0.5, 1, 1.5)}
-    bench.title("Learning rate")
-    for data in ("linear", "XOR"):
-        bench.panel(data, rates)
-        bench.order("rate 1.5", "rate 1", "rate 0.5")
-    bench.picture("learning_rate")
-
-    bench.title("Hidden units, rate 0.5 on half the sum of squares (10.5 times the mean's step)")
-    sizes = {"(2, 4)": [2, 2, 4, 1], "(4, 8)": [2, 4, 8, 1], "(8, 16)": [2, 8, 16, 1]}
-    summed = {"rate": 0.5, "averaged": False}
-    bench.panel("XOR", {name: summed | {"sizes": size} for name, size in sizes.items()})
-    bench.picture("hidden_units")
-
-    bench.title("No activation at all, against σ")
-    none = {"hidden": identity, "output": identity}
-    losses, _ = train(*xor(), "XOR, none, rate 1", demo, epochs=4, **none)
-    print(f"  At rate 1 it diverges: the loss is {losses[:, -1].min():.0e} at least in epoch 4.")
-    for data in ("linear", "XOR"):
-        bench.panel(data, {"σ, rate 1": {}, "none, rate 0.01": none | {"rate": 0.01}})
-    bench.picture("no_activation")
-
-    bench.title("Optimizer, tanh in the hidden layers, rate 0.03")
-    optimizers = {
-        "Adagrad": lambda p: Adagrad(p, lr=0.03),
-        "momentum 0.9": lambda p: SGD(p, lr=0.03, momentum=0.9),
-        "SGD": lambda p: SGD(p, lr=0.03),
-    }
-    runs = {name: {"optimizer": made, "hidden": np.tanh} for name, made in optimizers.items()}
-    for data in ("linear", "XOR"):
-        bench.panel(data, runs)
-        bench.order("Adagrad", "momentum 0.9", "SGD")
-    bench.picture("optimizers")
-
-    bench.title("Activation of the hidden layers, rate 1")
-    activations = {"tanh": np.tanh, "ReLU": relu, "sigmoid": sigmoid}
-    runs = {name: {"hidden": function} for name, function in activations.items()}
-    for data in ("linear", "XOR"):
-        bench.panel(data, runs)
-        bench.order("tanh", "ReLU", "sigmoid")
-    bench.picture("activations")
-
-    bench.title("ReLU with (8, 16) units: too large a rate")
-    wide = {"sizes": [2, 8, 16, 1], "hidden": relu}
-    for output, function in (("σ", sigmoid), ("ReLU", relu)):
-        runs = {f"rate {r}": wide | {"rate": r, "output": function} for r in (1, 0.1)}
-        bench.panel("XOR", runs, f"{output} at the output")
-    print("  With ReLU at the output too the first step silences it: the loss stands still.")
-    bench.picture("relu_rate")
-    demo.done("; ".join(bench.found))
+    bench.head()
+    for knob, settings in KNOBS.items():
+        for name, setting in settings.items():
+            bench.row(name, setting)
+        bench.picture(knob, settings)
+    bench.ends()
+    bench.notes()
+    bench.judge()
+    held = " and ".join(f"{count} {update}" for update, count in bench.held.items())
+    demo.done(f"of {bench.judged} claims, seed {demo.seed} bears out {held}")
 
 
 class Bench:
-    """Trains what it is given, prints what came of it, and draws one picture for each knob."""
+    """Trains what it is given, prints what came of it, judges the claims, and draws the pictures."""
 
     def __init__(self, demo):
         self.demo = demo
-        self.sets = {"linear": linear(), "XOR": xor()}
-        self.found = []
+        self.seeds = range(demo.seed, demo.seed + (1 if demo.quick else SEEDS))
+        self.points = datasets()
+        self.runs = {(name, update): {} for name in SETS for update in UPDATES}
 
-    def title(self, text):
-        print(f"\n{text}")
-        self.panels = {}
+    def head(self):
+        print(f"  {'':20}" + "".join(f"{name:>28}" for name in SETS))
+        print(f"  {'':20}" + "".join(f"{update:>14}" for _ in SETS for update in UPDATES))
+        one = f"{f'seed {self.demo.seed}':>8}{f'of {len(self.seeds)}':>6}"
+        print(f"  {'':20}" + one * 4)
 
-    def panel(self, data, runs, note=""):
-        """Train each of the runs, and print a line for it."""
-        X, y = self.sets[data]
-        self.name = f"{data}, {note}" if note else data
-        self.timed, curves = {}, {}
-        columns = ("100 % in", "accuracy", f"loss < {LEVEL}", "in epoch")
-        print(f"  {self.name:28}" + "".join(f"{column:>12}" for column in columns))
-        for name, knobs in runs.items():
-            losses, accuracies = train(X, y, f"{data}, {name}", self.demo, **knobs)
-            epochs = np.where(losses < LEVEL, np.arange(losses.shape[1]), np.inf).min(axis=1)
-            self.timed[name], curves[name] = epochs, losses
-            full, middle = np.sum(accuracies[:, -1] == 1), np.median(epochs)
+    def row(self, name, setting):
+        cells = ""
+        for data in SETS:
+            for update, groups in UPDATES.items():
+                run = self.runs[data, update][name] = self.trained(
+                    data, setting, update, groups, name
+                )
+                share = f"{run.right[0, -1] / run.points:.0%}"
+                first = f"{run.first[0]:,.0f}" if run.reached[0] else share
+                cells += f"{first:>8}{run.reached.sum():>6}"
+        print(f"  {name:20}{cells}")
+
+    def trained(self, data, setting, update, groups, name, epochs=None):
+        if setting.optimizer is Adagrad:  # which divides a factor of the gradients away again
+            if update == "by calculus":
+                return self.runs[data, "as programmed"][name]
+            groups = by_calculus
+        X, y = self.points[data]
+        networks = Networks(setting.sizes, self.seeds, setting.hidden, setting.output)
+        optimizer = setting.optimizer(groups(networks, setting.rate, len(y)))
+        epochs, name = epochs or self.demo.epochs, f"{data}, {name}, {update}"
+        return train(networks, X, y, optimizer, epochs, name, setting.to_the_end)
+
+    def ends(self):
+        print(f"\nLoss after {self.demo.epochs:,} epochs with seed {self.demo.seed}:")
+        for name in KNOBS["optimizers"]:
+            losses = [self.runs[at][name].losses[0, -1] for at in self.runs]
+            print(f"  {name:20}" + "".join(f"{loss:14.1e}" for loss in losses))
+
+    def notes(self):
+        """What the table does not tell."""
+        print(
+            "Adagrad moves by quotients in which a factor of the gradient cancels: by either\n"
+            "update it does the same."
+        )
+        right = self.runs["XOR", "as programmed"]["(2, 4)"].right[0]
+        near = np.flatnonzero(right == 19)
+        if near.size:
             print(
-                f"    {name:26}{f'{full} of {STARTS}':>12}{np.median(accuracies[:, -1]):12.2%}"
-                f"{f'{np.isfinite(epochs).sum()} of {STARTS}':>12}"
-                f"{f'{middle:,.0f}' if np.isfinite(middle) else 'never':>12}"
+                f"(2, 4) as programmed with seed {self.demo.seed} has 19 of 21 points of XOR right, 90.48 %,\n"
+                f"in {near.size:,} epochs from {near[0]:,} to {near[-1]:,}; at the end it has {right[-1]}."
             )
-        self.panels[self.name] = curves
-
-    def order(self, *names):
-        """How often the reported order of speed holds, from the fastest."""
-        pairs = list(pairwise(names))
-        held = [self.timed[a] < self.timed[b] for a, b in pairs]
-        for (a, b), each in zip(pairs, held):
-            print(f"    {a} before {b}: {each.sum()} of {STARTS} starts")
-        self.found.append(
-            f"{self.name}: {' > '.join(names)} in {np.all(held, axis=0).sum()} of {STARTS}"
+        setting = Setting(hidden=identity, output=identity)
+        run = self.trained("XOR", setting, "by calculus", by_calculus, "none, rate 1", epochs=4)
+        least = run.losses[:, -1].min()
+        print(f"Without activations rate 1 diverges: the loss on XOR is {least:.0e} in epoch 3.")
+        X, y = self.points["XOR"]
+        rng = np.random.default_rng(0)
+        orders = np.array([rng.permutation(len(y)) for _ in range(SEEDS)])
+        networks = Networks(SIZES, [self.demo.seed] * SEEDS, np.tanh, np.tanh)
+        optimizer = SGD(as_programmed(networks, 1.0, len(y)))
+        shuffled = train(
+            networks, X[orders], y[orders], optimizer, self.demo.epochs, "tanh, shuffled"
+        )
+        print(
+            "tanh at rate 1 zigzags on XOR, and rounding decides how long: with its points in\n"
+            f"{SEEDS} other orders, seed {self.demo.seed} as programmed takes {shuffled.first.min():,.0f} to"
+            f" {shuffled.first.max():,.0f} epochs."
         )
 
-    def picture(self, name):
+    def judge(self):
+        """Of each claim, with which of the seeds it holds."""
+        self.held = dict.fromkeys(UPDATES, 0)
+        self.judged = 0
+        print(f"\n  {'does it hold?':44}" + "".join(f"{update:>17}" for update in UPDATES))
+        print(f"  {'':44}" + f"{f'seed {self.demo.seed}':>10}{f'of {len(self.seeds)}':>7}" * 2)
+        for claim, names, test in CLAIMS:
+            for data in names:
+                cells = ""
+                for update in UPDATES:
+                    holds = test(self.runs[data, update])
+                    self.held[update] += bool(holds[0])
+                    cells += f"{'yes' if holds[0] else 'no':>10}{holds.sum():>7}"
+                self.judged += 1
+                print(f"  {f'{claim}, {data}':44}{cells}")
+
+    def picture(self, knob, settings):
         if not self.demo.out:
             return
         from autobp.draw import plots
 
-        figure, axes = plots.figure(1, len(self.panels), sharex=True, sharey=True, squeeze=False)
-        for ax, (title, curves) in zip(axes[0], self.panels.items()):
-            plots.curves(curves, ax, xlabel="epoch", title=f"{title}: median and middle half")
-            ax.set(xscale="log", yscale="log")
-        axes[0, 0].set_ylabel("mean squared error")
-        axes[0, 0].set_ylim(bottom=5e-4)
-        self.demo.save(figure, f"knobs_{name}.png")
+        base = {"hidden_units": "(4, 8)"}.get(knob, "σ, rate 1")
+        figure, axes = plots.figure(2, 2, sharex=True, sharey=True)
+        several = ": median, middle half" if len(self.seeds) > 1 else ""
+        for row, update in zip(axes, UPDATES):
+            for ax, data in zip(row, SETS):
+                runs = self.runs[data, update]
+                lines = {name: runs[name].losses for name in settings}
+                if knob in (
+                    "hidden_units",
+                    "no_activation",
+                    "activations",
+                ):  # what the rows are to be held to
+                    lines[base] = runs["rate 1"].losses
+                plots.curves(lines, ax, title=f"{data} {update}{several}")
+                ax.set(xscale="log", yscale="log")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("mean squared error")
+        for ax in axes[1]:
+            ax.set_xlabel("epoch")
+        axes[0, 0].set_ylim(3e-6 if knob == "optimizers" else 1e-4, 2)
+        self.demo.save(figure, f"knobs_{knob}.png")
 
 
-def train(
-    X, y, name, demo, sizes=(2, 4, 8, 1), hidden=sigmoid, output=sigmoid, optimizer=None,
-    rate=1.0, averaged=True, epochs=None,
-):  # fmt: skip
-    networks = Networks(sizes, demo.seed, hidden, output, STARTS)
-    optimizer = optimizer or (lambda parameters: SGD(parameters, lr=rate))
-    made = optimizer(networks.parameters())
-    return networks.train(X, y, made, epochs or demo.epochs, name, averaged)
+def in_order(*names):
+    """Each has all points right at an earlier epoch than the next; never is the latest."""
+    return lambda runs: np.all([runs[a].first < runs[b].first for a, b in pairwise(names)], axis=0)
+
+
+def lowest(*names):
+    """Each has a lower loss at the end than the next."""
+    return lambda runs: np.all(
+        [runs[a].losses[:, -1] < runs[b].losses[:, -1] for a, b in pairwise(names)], axis=0
+    )
+
+
+def reached(*names):
+    return lambda runs: np.all([runs[name].reached for name in names], axis=0)
+
+
+def never(*names):
+    return lambda runs: ~np.any([runs[name].reached for name in names], axis=0)
+
+
+def both(first, second):
+    return lambda runs: first(runs) & second(runs)
+
+
+RATES = ("rate 1.5", "rate 1", "rate 0.5")
+OPTIMIZERS = ("tanh .03, Adagrad", "tanh .03, momentum", "tanh .03, SGD")
+TANH_ONLY, RELU_SIGMOID = KNOBS["activations"]
+CLAIMS = (
+    ("rates .5, 1, 1.5: all reach 100 %", SETS, reached(*RATES)),
+    ("the larger the rate the faster", SETS, in_order(*RATES)),
+    ("(2, 4) fails, (4, 8) and (8, 16) do not", ("XOR",), both(never("(2, 4)"), reached("rate 1", "(8, 16)"))),
+    ("the more units the faster", SETS, in_order("(8, 16)", "rate 1", "(2, 4)")),
+    ("no activation reaches 100 %", ("linear",), reached("no activation, .01")),
+    ("no activation fails", ("XOR",), never("no activation, .01")),
+    ("Adagrad > momentum > SGD, in speed", SETS, in_order(*OPTIMIZERS)),
+    ("the same, by the loss at the end", SETS, lowest(*OPTIMIZERS)),
+    ("tanh faster than sigmoid", SETS, in_order(TANH_ONLY, "rate 1")),
+    ("ReLU faster than sigmoid", SETS, in_order(RELU_SIGMOID, "rate 1")),
+    ("tanh faster than ReLU", SETS, in_order(TANH_ONLY, RELU_SIGMOID)),
+    ("ReLU, σ: rate 1 fails, .1 does not", SETS, both(never("ReLU, σ (8, 16), 1"), reached("ReLU, σ (8, 16), .1"))),
+    ("ReLU only: rate 1 fails, .1 does not", SETS, both(never("ReLU only, 1"), reached("ReLU only, .1"))),
+    ("ReLU only (8, 16): 1 and .1 fail", SETS, never("ReLU only (8, 16), 1", "ReLU only (8, 16), .1")),
+)  # fmt: skip
 
 
 if __name__ == "__main__":

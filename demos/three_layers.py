@@ -25,7 +25,7 @@ def main():
     last_layer(*train, demo.seed)
 
     networks = {"two layers": [features, 128, 10], "three layers": [features, 128, 64, 10]}
-    seeds = range(demo.seed, demo.seed + (1 if demo.quick else 3))
+    seeds = range(demo.seed, demo.seed + (1 if demo.quick else 5))
     sizes = (32, 128, 512) if demo.data == "mnist" else (4, 16, 64)
     print(f"\n{len(train[0]):,} images to learn from, {len(held[0]):,} to validate.")
     print(f"Two layers against three, rate 0.1, batches of {sizes[1]}:")
@@ -36,9 +36,10 @@ def main():
     best = {name: np.array([max(run) for run in of]) for name, of in runs.items()}
     for name, widths in networks.items():
         each = " ".join(f"{a:.4f}" for a in best[name])
-        print(f"  {'-'.join(map(str, widths)):15} validation {each}   mean {best[name].mean():.4f}")
-    wins = int(np.sum(best["three layers"] > best["two layers"]))
-    print(f"  the third layer is better with {wins} of {len(seeds)} seeds")
+        print(f"  {'-'.join(map(str, widths)):13} validation {each}  {spread(best[name])}")
+    gains = best["three layers"] - best["two layers"]
+    wins = int(np.sum(gains > 0))
+    print(f"  the third layer is better with {wins} of {len(seeds)} seeds, by {spread(gains)}")
 
     epochs = -(-demo.epochs // 2)
     print(f"\nThree layers, rate by batch size: validation accuracy after {epochs} epochs.")
@@ -54,11 +55,17 @@ def main():
     if demo.out:
         demo.save(layers_picture(runs), "three_layers.png")
         demo.save(table_picture(table, sizes), "three_layers_rates.png")
-    two, three = (best[name].mean() for name in networks)
+    two, three = (spread(best[name]) for name in networks)
     demo.done(
-        f"validation accuracy with two layers {two:.4f}, with three {three:.4f}, better with {wins} of"
+        f"validation accuracy with two layers {two}, with three {three}, better with {wins} of"
         f" {len(seeds)} seeds; of the table {table[rate, size][-1]:.4f} at rate {rate:g}, batches of {size}"
     )
+
+
+def spread(accuracies):
+    """The mean, and where there are several seeds the standard deviation."""
+    mean = f"{np.mean(accuracies):.4f}"
+    return f"{mean} ± {np.std(accuracies, ddof=1):.4f}" if len(accuracies) > 1 else mean
 
 
 def last_layer(x, y, seed):

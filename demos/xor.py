@@ -3,92 +3,175 @@
 Run it with `python demos/xor.py`.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from _common import Demo, compared, watched
 
-from autobp import Tensor, draw, jacobian, jvp, sigmoid
-from autobp.data import linear, xor
+from autobp import Tensor, compile, draw, jacobian, jvp, nn, sigmoid
+from autobp.data import xor
 from autobp.optim import SGD
 
-STARTS = 10
+SEEDS = 20
+SIZES = (2, 4, 8, 1)
 
 
-class Networks:
-    """As many networks as there are starts, trained side by side: their weights are stacked along a
-    first axis, over which everything broadcasts. X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3)."""
+class Networks(nn.Module):
+    """Networks trained side by side, one for each seed: their weights are stacked along a first
+    axis, over which everything broadcasts. X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3)."""
 
-    def __init__(self, sizes, seed, hidden=sigmoid, output=sigmoid, starts=STARTS):
-        rng = np.random.default_rng(seed)
+    def __init__(self, sizes, seeds, hidden=sigmoid, output=sigmoid):
         shapes = list(pairwise(sizes))
-        self.weights = [Tensor(rng.uniform(0, 1, (starts, *shape))) for shape in shapes]
-        self.biases = [Tensor(np.zeros((starts, 1, n))) for _, n in shapes]
+        self.weights = [
+            Tensor(np.stack([drawn(shape, seed) for seed in seeds])) for shape in shapes
+        ]
+        self.biases = [Tensor(np.zeros((len(seeds), 1, n))) for _, n in shapes]
         self.activations = [hidden] * (len(shapes) - 1) + [output]
 
-    def parameters(self):
-        return [*self.weights, *self.biases]
-
-    def __call__(self, X):
+    def forward(self, X):
         for W, b, activation in zip(self.weights, self.biases, self.activations):
             X = activation(X @ W + b)
         return X[..., 0]
 
-    def train(self, X, y, optimizer, epochs, name, averaged=True, enough=1e-3):
-        """Descend the squared error over all points, until it is small for every start. Returns
-        loss and accuracy, arrays of shape (starts, epochs)."""
-        losses, accuracies = [], []
-        n = len(y) if averaged else 2  # of half the sum of squares, the gradient has no factor
 
-        def say(epoch):
-            loss, accuracy = np.median(losses[-1]), np.median(accuracies[-1])
-            return f"{name}: median loss {loss:.4g}, accuracy {accuracy:.1%}"
+def drawn(shape, seed):
+    """Uniform in [0, 1), as by `np.random.seed(seed)` and `np.random.rand`. Each layer seeds its
+    generator afresh, so that all layers of a network begin with the same numbers."""
+    return np.random.RandomState(seed).rand(*shape)
 
-        for _ in watched(epochs, say):
-            optimizer.zero_grad()
-            p = self(X)
-            squares = np.sum((p - y) ** 2, axis=1)
-            (np.sum(squares) / n).backward()
-            losses.append(squares.numpy() / len(y))
-            accuracies.append(np.mean((p.numpy() > 0.5) == y, axis=1))
-            if losses[-1].max() < enough:
-                break
-            optimizer.step()
-        return np.array(losses).T, np.array(accuracies).T
+
+def as_programmed(networks, rate, n):
+    """The groups of an optimizer: a weight moves by rate · inputᵀ·g, and a bias by rate · the mean
+    over the n samples of g, so that biases learn n times slower than weights."""
+    return [
+        {"params": networks.weights, "lr": rate},
+        {"params": networks.biases, "lr": rate / n},  # the one line that makes the difference
+    ]
+
+
+def by_calculus(networks, rate, n):
+    """The gradient of the mean squared error with respect to a bias is the sum over the samples."""
+    return [
+        {"params": networks.weights, "lr": rate},
+        {"params": networks.biases, "lr": rate},
+    ]
+
+
+UPDATES = {"as programmed": as_programmed, "by calculus": by_calculus}
+
+
+def datasets():
+    """The points of both sets, in the order in which the coursework has them."""
+    points = np.random.RandomState(1).rand(100, 2)
+    X, y = xor()
+    order = np.lexsort((y, X[:, 0]))
+    return {
+        "linear": (points, (points[:, 1] > points[:, 0]).astype(int)),
+        "XOR": (X[order], y[order]),
+    }
+
+
+@dataclass
+class Training:
+    """How networks fared. Epochs are counted from 0, and an epoch's numbers are those before its
+    update."""
+
+    losses: np.ndarray  # of shape (networks, epochs), the mean squared error
+    right: np.ndarray  # how many points are
+    points: int
+
+    @property
+    def first(self):
+        """The first epoch at which a network has all points right; infinite if there is none."""
+        full = self.right == self.points
+        return np.where(full.any(axis=1), full.argmax(axis=1), np.inf)
+
+    @property
+    def reached(self):
+        return np.isfinite(self.first)
+
+
+def train(networks, X, y, optimizer, epochs, name, to_the_end=False):
+    """Descend the mean squared error over all points. Unless it goes `to_the_end`, a run ends at
+    twice the epoch by which every network has had all points right. It also ends if all gradients
+    are 0."""
+    n = np.shape(y)[-1]
+
+    @compile
+    def step():
+        optimizer.zero_grad()
+        p = networks(X)
+        losses = np.sum((p - y) ** 2, axis=1) / n
+        np.sum(losses).backward()
+        optimizer.step()
+        return losses, p
+
+    losses, right = [], []
+    reached = last = 0
+
+    def say(epoch):
+        loss, accuracy = np.median(losses[-1]), np.median(right[-1]) / n
+        return f"{name}: loss {loss:.3g}, {accuracy:.0%}"
+
+    for epoch in watched(epochs, say):
+        loss, p = step()
+        losses.append(loss.numpy())
+        right.append(np.sum((p.numpy() > 0.5) == y, axis=1))
+        now = right[-1] == n
+        if not np.all(reached):
+            reached, last = reached | now, epoch
+        elif not to_the_end and epoch >= 2 * last:
+            break
+        if epoch % 1000 == 0 and not any(np.any(p.grad) for p in networks.parameters()):
+            break
+    return Training(np.array(losses).T, np.array(right).T, n)
 
 
 def main():
-    demo = Demo(__doc__, epochs=100_000, quick=1500)
-    sets = {"linear": linear(), "XOR": xor()}
-    print(f"2-4-8-1, weights uniform in [0, 1), rate 1, {STARTS} starts from seed {demo.seed}.")
+    demo = Demo(__doc__, epochs=100_000, quick=15_000, seed=1)
+    seeds = range(demo.seed, demo.seed + (1 if demo.quick else SEEDS))
+    which = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {demo.seed}"
+    sets = datasets()
+    print(
+        "2-4-8-1, rate 1, all points at once, mean squared error. Weights are uniform in\n"
+        f"[0, 1), and every layer seeds its generator afresh, with {which}.\n\n"
+        "As programmed, with g the gradient at the output of a layer, its weights move by\n"
+        "rate · inputᵀ·g, and its biases by rate · the mean of g over the n samples. That\n"
+        "is a rate of their own:\n"
+        '  SGD([{"params": weights, "lr": rate}, {"params": biases, "lr": rate / n}])\n'
+        "By calculus the gradient of a bias is the sum of g, n times as much:\n"
+        '  SGD([{"params": weights, "lr": rate}, {"params": biases, "lr": rate}])\n'
+    )
+    trained, networks = {}, {}
+    print(f"{'first epoch with all points right:':>47}{'right at the end:':>24}")
+    print(
+        f"  {'':8}{'':15}{f'seed {demo.seed}':>8}{f'of {len(seeds)} seeds':>13}"
+        f"{f'seed {demo.seed}':>13}{'epochs':>11}"
+    )
+    for name, (X, y) in sets.items():
+        for update, groups in UPDATES.items():
+            made = networks[name, update] = Networks(SIZES, seeds)
+            optimizer = SGD(groups(made, 1.0, len(y)))
+            run = train(made, X, y, optimizer, demo.epochs, f"{name} {update}")
+            trained[name, update] = run
+            first = f"{run.first[0]:,.0f}" if run.reached[0] else "never"
+            print(
+                f"  {name:8}{update:15}{first:>8}{run.reached.sum():>13}"
+                f"{f'{run.right[0, -1]} of {len(y)}':>13}{run.losses.shape[1]:>11,}"
+            )
+    for update in UPDATES:
+        missed_points(networks["XOR", update], *sets["XOR"], update, demo.seed)
 
-    trained, curves, said = {}, {}, []
-    for name, averaged in (("linear", True), ("XOR", True), ("XOR", False)):
-        X, y = sets[name]
-        networks = Networks([2, 4, 8, 1], demo.seed)
-        epochs = demo.epochs if averaged else -(-demo.epochs // 5)
-        what = name if averaged else "XOR, ½ sum"
-        losses, _ = networks.train(X, y, SGD(networks.parameters(), lr=1.0), epochs, what, averaged)
-        predictions = networks(X).numpy()
-        right = (predictions > 0.5) == y
-        full = int(np.sum(right.all(axis=1)))
-        error = "mean squared error" if averaged else "half the sum of squared errors instead"
-        print(f"\n{name}, {error}, {losses.shape[1]:,} epochs:")
-        print(f"  right, of {len(y)} points: {' '.join(map(str, right.sum(axis=1)))}")
-        print(f"  {full} of {STARTS} starts reach 100 %")
-        if np.any(missing_one := right.sum(axis=1) == len(y) - 1):
-            places = np.unique(X[np.nonzero(~right[missing_one])[1]], axis=0)
-            print("  those that miss one point miss", *(f"({a:g}, {b:g})" for a, b in places))
-        said.append(f"{what} 100 % from {full} of {STARTS} starts")
-        curves[what] = losses
-        best = int(np.argmin(losses[:, -1]))
-        if name not in trained or losses[best, -1] < trained[name][2]:
-            trained[name] = (networks, best, losses[best, -1])
+    losses = trained["XOR", "as programmed"].losses[0]
+    print(f"\nXOR as programmed, seed {demo.seed}: the loss before the update of an epoch:")
+    for epoch in (1, 1_000, 10_000):
+        if epoch < len(losses):
+            print(f"  {epoch:6,}  {float(losses[epoch])!r}")
 
-    for name, (networks, best, loss) in trained.items():
-        X, y = sets[name]
-        predictions = networks(X)[best].numpy()
-        print(f"\n{name}: predictions of the best start, loss {loss:.5f}")
+    for name, (X, y) in sets.items():
+        predictions = networks[name, "as programmed"](X)[0].numpy()
+        print(f"\n{name} as programmed: predictions with seed {demo.seed}")
         for point, truth, p in list(zip(X, y, predictions))[:21]:
             print(f"  {point[0]:.2f} {point[1]:.2f}   truth {truth}   prediction {p:.4f}")
         if len(y) > 21:
@@ -97,16 +180,28 @@ def main():
     worst, picture = chain_rule(*sets["XOR"], demo.seed)
     if demo.out:
         demo.save(picture, "xor_chain_rule.svg")
-        demo.save(loss_picture(curves), "xor_loss.png")
-        demo.save(region_picture(trained, sets), "xor_regions.png")
+        demo.save(curves_picture(trained), "xor_loss.png")
+        demo.save(region_picture(networks, trained, sets), "xor_regions.png")
+    said = [
+        f"{name} {update} 100 % with {run.reached.sum()} of {len(seeds)} seeds"
+        for (name, update), run in trained.items()
+    ]
     demo.done(f"{'; '.join(said)}; the chain rule differs by {worst:.0e} at most")
+
+
+def missed_points(networks, X, y, update, seed):
+    """Say where the first of the networks is wrong, if it is."""
+    wrong = (networks(X)[0].numpy() > 0.5) != y
+    if wrong.any():
+        places = " ".join(f"({a:g}, {b:g})" for a, b in X[wrong])
+        print(f"  XOR {update}, seed {seed}: wrong at {places}")
 
 
 def chain_rule(X, labels, seed):
     """Every stage of the backward pass of one network, beside the textbook's formula: the largest
     difference, and a picture of the graph."""
-    network = Networks([2, 4, 8, 1], seed, starts=1)
-    W1, W2, W3, b1, b2, b3 = (Tensor(p.numpy()[0]) for p in network.parameters())
+    network = Networks(SIZES, [seed])
+    W1, W2, W3, b1, b2, b3 = (Tensor(p.numpy()[0]) for p in [*network.weights, *network.biases])
     X1 = X @ W1 + b1
     Z1 = sigmoid(X1)
     X2 = Z1 @ W2 + b2
@@ -134,7 +229,7 @@ def chain_rule(X, labels, seed):
     g2 = g_z2 * z2 * (1 - z2)
     g_z1 = g2 @ w2.T
     g1 = g_z1 * z1 * (1 - z1)
-    print("\nThe chain rule on the graph of the loss of one start, from the output back:")
+    print("\nThe chain rule on the graph of the loss with one seed, from the output back:")
     worst = compared(
         {
             "∂L/∂y": ("2(y − D)/n", y.grad, g_out),
@@ -159,28 +254,42 @@ def chain_rule(X, labels, seed):
     return worst, draw(loss, direction="TB", values=False, gradients=False, names=locals())
 
 
-def loss_picture(curves):
+def curves_picture(trained):
+    """Loss and accuracy of the first seed, and the losses of the others behind them."""
     from autobp.draw import plots
 
-    figure, axes = plots.figure(1, len(curves), sharex=True, sharey=True)
-    for ax, (name, losses) in zip(axes, curves.items()):
-        for run in losses:
-            ax.plot(np.arange(1, len(run) + 1), run, color=plots.COLOURS[0], alpha=0.6, linewidth=1)
-        ax.set_title(f"{name}, {len(losses)} starts", loc="left", fontsize="medium")
-        ax.set(xscale="log", yscale="log", xlabel="epoch")
-        ax.grid(alpha=0.25)
-    axes[0].set_ylabel("mean squared error")
+    figure, axes = plots.figure(2, 2, sharex=True, sharey="row")
+    for (loss, accuracy), name in zip(axes.T, ("linear", "XOR")):
+        runs = {update: trained[name, update] for update in UPDATES}
+        for run, colour in zip(runs.values(), plots.COLOURS):
+            for losses in run.losses[1:]:
+                loss.plot(
+                    np.arange(1, len(losses) + 1), losses, color=colour, alpha=0.2, linewidth=0.7
+                )
+        one = " (pale: the other seeds)" if len(run.losses) > 1 else ""
+        plots.curves(
+            {update: run.losses[0] for update, run in runs.items()}, loss, title=f"{name}{one}"
+        )
+        plots.curves(
+            {update: run.right[0] / run.points for update, run in runs.items()}, accuracy,
+            xlabel="epoch", legend=False,
+        )  # fmt: skip
+        loss.set(xscale="log", yscale="log")
+    axes[0, 0].set_ylabel("mean squared error")
+    axes[1, 0].set_ylabel("accuracy")
     return figure
 
 
-def region_picture(trained, sets):
+def region_picture(networks, trained, sets):
     from autobp.draw import plots
 
-    figure, axes = plots.figure(1, 2, sharex=True, sharey=True)
-    for ax, (name, (networks, best, loss)) in zip(axes, trained.items()):
+    shown = [("linear", "as programmed"), ("XOR", "as programmed"), ("XOR", "by calculus")]
+    figure, axes = plots.figure(1, 3, sharex=True, sharey=True)
+    for ax, (name, update) in zip(axes, shown):
+        run = trained[name, update]
         plots.regions(
-            lambda p, n=networks, i=best: n(p)[i].numpy() > 0.5, *sets[name], ax,
-            title=f"{name}: the best start, loss {loss:.0e}",
+            lambda p, n=networks[name, update]: n(p)[0].numpy() > 0.5, *sets[name], ax,
+            title=f"{name} {update}: {run.right[0, -1]} of {run.points}",
         )  # fmt: skip
     return figure
 

@@ -11,6 +11,8 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+from tests.browser import browser, page  # noqa: E402, F401
+
 # A shell starts its jobs in the background with Ctrl-C ignored, and tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

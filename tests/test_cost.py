@@ -390,7 +390,10 @@ def test_plots() -> None:
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("agg")
     figure = compare(sine, np.ones(20)).plot()
-    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log", "linear"]
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log", "log"]
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1  # bars can be compared
+    said = [t.get_text() for t in figure.axes[0].texts]
+    assert sum(text.endswith("× the least") for text in said) == len(said) - 1
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert labels == DERIVATIVES
     second = compare(sine, np.ones(20), order=2).plot()
@@ -402,6 +405,15 @@ def test_plots() -> None:
     texts = [t.get_text() for t in axes.get_legend().get_texts()]
     assert [t.partition(":")[0] for t in texts] == DERIVATIVES
     assert "slope" in texts[0]
+    assert (
+        "grows as the number of inputs to the power of s"
+        in axes.get_legend().get_title().get_text()
+    )
+    assert "slope: the power of the number of inputs" in repr(curves)
+    counted = axes.lines[: 2 * len(DERIVATIVES) : 2]
+    seen = {(line.get_linewidth(), str(line.get_linestyle())) for line in counted}
+    assert len(seen) == len(DERIVATIVES)  # so that each is seen where two coincide
+    assert len({line.get_linewidth() for line in counted}) == len(DERIVATIVES)
     _, mine = plt.subplots()
     assert curves.plot(mine) is mine.figure
     plt.close("all")

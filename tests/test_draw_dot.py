@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from autobp import Tensor, custom, draw, graph, relu, scope
 from autobp.draw.diagram import diagram
+from autobp.draw.dot import Style, dot
+from autobp.draw.fold import fold
 from autobp.draw.literal import shown
 from tests.drawing import SVG, chain, classifier, ids, lines_of, needs_dot, neuron, run_dot, tree
 
@@ -173,7 +175,7 @@ def test_large_arrays_are_summed_up():
     assert "min\\ 0\\nmean\\ 0.5\\nmax\\ 1" in draw(np.sum(x * x)).source
     bad = Tensor(np.array([np.nan, np.inf, *range(8)]), name="bad")
     source = draw(np.sum(bad)).source
-    assert "min\\ 0\\nmean\\ 3.5\\nmax\\ 7|grad\\ all\\ 1|first\\ NaN:\\ 1\\ of\\ 10" in source
+    assert "min\\ 0\\nmean\\ 3.5\\nmax\\ 7\\n±7|grad\\ all\\ 1|first\\ NaN:\\ 1\\ of\\ 10" in source
     assert "nothing\\ finite" in draw(np.sum(Tensor(np.full(9, np.nan)) * 1)).source
     assert "empty" in draw(np.sum(Tensor(np.zeros((0, 3))))).source
     assert "mean\\ inf" in draw(np.max(Tensor(np.linspace(0.9, 1.0, 5) * 1e308))).source
@@ -328,3 +330,28 @@ def test_no_label_is_html_and_nothing_links():
 
 def test_relu_of_one_sample_says_nothing_of_dead_units():
     assert "dead" not in draw(np.sum(relu(Tensor([1.0, -1.0])))).source
+
+
+def test_what_the_forward_pass_saved_looks_like_no_input():
+    source = draw(classifier(), view="backward program", limit=1000).source
+    nodes = [line for line in source.splitlines() if " [id=n" in line and "->" not in line]
+    saved = [line for line in nodes if ",\\ forward" in line]
+    constants = [line for line in nodes if "array" in line]
+    assert {name for line in saved for name in re.findall(r'label="(\w+),', line)} == {"t4", "t9"}
+    assert all("shape=Mrecord" in line and "dashed" in line for line in saved)
+    assert all("shape=record" in line and "dashed" in line for line in constants)
+    fills = [
+        {re.search(r'fillcolor="(#\w+)"', line)[1] for line in some} for some in (saved, constants)
+    ]
+    assert fills[0].isdisjoint(fills[1])
+    assert "1 forward value" in draw(classifier(), view="backward program", depth=0).source
+
+
+@pytest.mark.parametrize("detail", ["compact", "short", "names"])
+def test_with_less_detail_operations_stand_in_the_nodes(detail):
+    d = diagram(graph(classifier()))
+    source = dot(d, fold(d), Style(detail=detail, heat=True))
+    assert "t4\\ (6,\\ 4):\\ relu" in source
+    assert " label=" not in "".join(line for line in source.splitlines() if "->" in line)
+    assert ("min\\ " in source) == (detail == "compact")
+    assert ("grad\\ ±" in source) == (detail != "names")

@@ -1,14 +1,16 @@
 """The picture as its users meet it: in files, in notebooks, with Graphviz and without."""
 
 import re
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from autobp import Tensor, draw, graph
+from autobp import Tensor, draw, graph, scope
 from autobp.draw import picture
+from autobp.draw.fit import SIZES, measured
 from autobp.draw.layout import LayoutTimeout, render
 from tests.drawing import chain, classifier, ids, needs_dot, neuron, tree
 
@@ -64,6 +66,15 @@ def test_options_are_checked():
         ({"passes": "all"}, "passes is 'forward' or 'backward' or 'both', not 'all'"),
         ({"direction": "lr"}, "direction is 'LR' or 'TB' or 'RL' or 'BT', not 'lr'"),
         ({"theme": "blue"}, "theme is 'light' or 'dark', not 'blue'"),
+        ({"size": "poster"}, "size is 'slide' or 'page' or 'screen', not 'poster'"),
+        (
+            {"size": (100,)},
+            "size is 'slide', 'page', 'screen' or (width, height) in pixels, not (100,)",
+        ),
+        (
+            {"size": (0, 9)},
+            "size is 'slide', 'page', 'screen' or (width, height) in pixels, not (0, 9)",
+        ),
         ({"limit": 1}, "limit=1: a picture needs room for 10 nodes at least"),
         ({"expand": "no"}, "expand='no' is no scope of this graph; there are none"),
     ]:
@@ -87,7 +98,7 @@ def test_repr_says_what_there_is():
     assert repr(draw(neuron())) == (
         '<Picture of 10 variables and 5 operations: .save("graph.svg") writes it>'
     )
-    assert "1,001 variables and 1,000 operations, folded into 14:" in repr(draw(chain(1000)))
+    assert "1,001 variables and 1,000 operations, folded into 2:" in repr(draw(chain(1000)))
 
 
 def test_a_picture_is_of_the_moment_when_it_was_drawn():
@@ -109,15 +120,33 @@ def test_the_digraph_has_the_same_source():
 
 
 @needs_dot
-def test_notebooks_get_svg_png_and_text():
-    picture = draw(neuron())
-    bundle = picture._repr_mimebundle_()
-    assert set(bundle) == {"text/plain", "image/svg+xml", "image/png"}
-    assert bundle["image/png"].startswith(HEADS[".png"])
-    assert ids(tree(bundle["image/svg+xml"])) >= {"n0", "e0", "b0"}
-    assert "<title>" not in bundle["image/svg+xml"]
-    assert set(picture._repr_mimebundle_(include=["text/plain"])) == {"text/plain"}
-    assert set(picture._repr_mimebundle_(exclude={"image/png"})) == {"text/plain", "image/svg+xml"}
+def test_a_notebook_computes_what_it_asks_for_alone(monkeypatch):
+    asked = []
+
+    def spied(text, format, *more):
+        asked.append(format)
+        return render(text, format, *more)
+
+    monkeypatch.setattr(picture, "render", spied)
+    drawn = draw(neuron())
+
+    def bundle(**given):
+        asked.clear()
+        return drawn._repr_mimebundle_(**given)
+
+    found = bundle()
+    assert set(found) == {"text/plain", "image/svg+xml"}
+    assert asked == ["svg"]
+    assert ids(tree(found["image/svg+xml"])) >= {"n0", "e0", "b0"}
+    assert "<title>" not in found["image/svg+xml"]
+    found = bundle(include=["image/png"])
+    assert set(found) == {"image/png"}
+    assert found["image/png"].startswith(HEADS[".png"])
+    assert set(bundle(include=["text/plain"])) == {"text/plain"}
+    assert asked == []
+    assert set(bundle(exclude={"image/png"})) == {"text/plain", "image/svg+xml"}
+    assert asked == ["svg"]
+    assert set(bundle(exclude=["image/svg+xml"])) == {"text/plain", "image/png"}
 
 
 def test_notebooks_never_get_an_exception(monkeypatch):
@@ -183,7 +212,7 @@ def test_layout_ends_in_time():
 def test_a_layout_that_takes_too_long_is_folded_further_and_says_so(tmp_path, monkeypatch):
     sizes = []
 
-    def slow(text, format, seconds):
+    def slow(text, format, seconds, *_):
         sizes.append(text.count("[id=n"))
         if sizes[-1] > 100:
             raise LayoutTimeout("the layout of this graph took longer than 20 s")
@@ -191,7 +220,9 @@ def test_a_layout_that_takes_too_long_is_folded_further_and_says_so(tmp_path, mo
 
     monkeypatch.setattr(picture, "render", slow)
     drawn = draw(chain(800), limit=1000)
-    drawn.save(tmp_path / "g.svg")
+    with pytest.warns(UserWarning, match=r"than 20 s; it is drawn with fewer nodes") as caught:
+        drawn.save(tmp_path / "g.svg")
+    assert {warning.filename for warning in caught} == {__file__}
     assert sizes[0] == 801
     assert sizes[-1] < 20
     assert "folded further: the layout of this graph took longer than 20 s" in drawn.source
@@ -214,3 +245,98 @@ def test_drawing_imports_graphviz_only_when_it_is_asked_for():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False", "True"]
+
+
+# ── sizes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def png_size(data):
+    return struct.unpack(">II", data[16:24])
+
+
+def network(layers=6):
+    h = np.ones((4, 8))
+    for k in range(layers):
+        with scope(f"layer{k}"):
+            h = np.tanh(h @ Tensor(np.eye(8), name="W") + Tensor(np.full(8, 0.1), name="b"))
+            h = h * h.shape[0] if k % 2 else h + k  # so that no two layers are alike
+    return np.mean(h**2)
+
+
+@needs_dot
+def test_a_png_is_no_larger_than_a_slide_unless_dpi_says_so(tmp_path):
+    drawn = draw(network())
+    source = drawn.source
+    natural = measured(drawn.save(tmp_path / "g.svg").read_text("utf-8"))
+    assert natural[0] > 2500
+    wide, high = png_size(drawn.save(tmp_path / "g.png").read_bytes())
+    assert 1200 < wide <= 1921
+    assert high <= 1081
+    larger = png_size(drawn.save(tmp_path / "g.png", dpi=192).read_bytes())
+    np.testing.assert_allclose(larger, (2 * wide, 2 * high), atol=3)
+    assert drawn.source == source  # the picture itself is as it was
+    small = draw(neuron())
+    wide, high, _ = measured(small.save(tmp_path / "n.svg").read_text("utf-8"))
+    natural = png_size(small.save(tmp_path / "n.png").read_bytes())
+    np.testing.assert_allclose(natural, (wide, high), atol=3)
+
+
+def test_dpi_is_for_png(tmp_path):
+    drawn = draw(neuron())
+    with pytest.raises(ValueError, match=r"g\.svg: dpi= is for PNG; SVG has no pixels"):
+        drawn.save(tmp_path / "g.svg", dpi=300)
+    with pytest.raises(ValueError, match=r"dpi=0: it is a number from 1 to 2400"):
+        drawn.save(tmp_path / "g.png", dpi=0)
+
+
+@needs_dot
+@pytest.mark.parametrize("size", ["slide", "page", "screen", (900, 700)])
+def test_a_picture_has_the_size_that_was_asked_for(tmp_path, size):
+    drawn = draw(network(), size=size)
+    wide, high = SIZES.get(size, size)
+    found = png_size(drawn.save(tmp_path / "g.png").read_bytes())
+    assert found[0] <= wide + 1
+    assert found[1] <= high + 1
+    assert found[0] >= wide - 2 or found[1] >= high - 2 or drawn.scale == 1.5
+    svg = tree(drawn.save(tmp_path / "g.svg").read_text("utf-8"))
+    np.testing.assert_allclose([float(svg.get("width")), float(svg.get("height"))], found, atol=2)
+
+
+@needs_dot
+def test_letters_that_cannot_be_read_are_told_of():
+    with pytest.warns(
+        UserWarning, match=r"at 300 × 40 pixels the letters .* pixels high"
+    ) as caught:
+        draw(network(), size=(300, 40), depth=1)
+    assert caught[0].filename == __file__
+
+
+def test_a_size_without_graphviz_is_no_error(tmp_path, without_graphviz):
+    with pytest.warns(UserWarning, match="drawing needs Graphviz"):
+        draw(network(), size="slide").save(tmp_path / "g.svg")
+
+
+@needs_dot
+def test_a_notebook_shows_what_is_wide_in_rows():
+    svg = draw(network())._repr_mimebundle_()["image/svg+xml"]
+    root = tree(svg)
+    assert float(root.get("width")) <= 1281
+    scale = float(root.get("width")) / float(root.get("viewBox").split()[2])
+    points = [
+        float(text.get("font-size")) for text in root.iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert min(points) * scale >= 12 - 0.1
+    small = draw(neuron())
+    assert small._repr_mimebundle_()["image/svg+xml"] == small._rendered("svg").decode()
+
+
+@needs_dot
+def test_a_pdf_has_the_size_that_was_asked_for(tmp_path):
+    def box(picture):
+        data = picture.save(tmp_path / "g.pdf").read_bytes()
+        return [float(x) for x in re.search(rb"MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", data).groups()]
+
+    small, large = draw(neuron(), size=(960, 960)), draw(neuron(), size=(1440, 1440))
+    assert small.source == large.source
+    ratio = np.array(box(large)) / box(small)
+    np.testing.assert_allclose(ratio, large.scale / small.scale, rtol=0.01)

@@ -75,6 +75,12 @@ def test_regions_are_what_the_classifier_says():
     assert len(filled.get_paths()) == 3
     assert [p.get_offsets().tolist() for p in points] == [[x] for x in X.tolist()]
     assert len({str(p.get_paths()[0].vertices) for p in points}) == 3  # markers
+    legend = ax.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["class 0", "class 1", "class 2"]
+    ax.figure.draw_without_rendering()
+    assert legend.get_window_extent().y0 >= ax.get_window_extent().y1  # it hides no point
+    title = ax._left_title.get_window_extent()
+    assert title.y0 >= legend.get_window_extent().y1 - 2
 
 
 @pytest.mark.parametrize(

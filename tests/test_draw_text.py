@@ -15,14 +15,14 @@ def test_tree_and_equations():
     assert tree == [
         "o = tanh                 0.7071   grad 1",
         "└─ n = add               0.8814   grad 0.5",
-        "   ├─ t7 = add           −6   grad 0.5",
-        "   │  ├─ t5 = multiply   −6   grad 0.5",
-        "   │  │  ├─ x1: input    2   grad −1.5",
-        "   │  │  └─ w1: input    −3   grad 1",
-        "   │  └─ t6 = multiply   0   grad 0.5",
-        "   │     ├─ x2: input    0   grad 0.5",
-        "   │     └─ w2: input    1   grad 0",
-        "   └─ b: input           6.881   grad 0.5",
+        "   ├─ t7 = add           −6       grad 0.5",
+        "   │  ├─ t5 = multiply   −6       grad 0.5",
+        "   │  │  ├─ x1: input    2        grad −1.5",
+        "   │  │  └─ w1: input    −3       grad 1",
+        "   │  └─ t6 = multiply   0        grad 0.5",
+        "   │     ├─ x2: input    0        grad 0.5",
+        "   │     └─ w2: input    1        grad 0",
+        "   └─ b: input           6.881    grad 0.5",
     ]
     assert forward == [
         "forward",
@@ -84,7 +84,7 @@ def test_a_gradient_that_was_not_computed_is_a_dash():
 def test_the_tree_sums_up_and_the_equations_say_it_all():
     W = Tensor([[1.0, 2.0], [3.0, -4.0]], name="W")
     tree, forward, backward = parts(graph(np.sum(W * np.ones(9).reshape(9, 1, 1))).text())
-    assert tree[-2] == "   ├─ W: input           (2,2) −4 … 3   grad (2,2) all 9"
+    assert tree[-2] == "   ├─ W: input           (2,2) −4 … 3     grad (2,2) all 9"
     assert "W = input           [[1, 2], [3, −4]]" in forward
     assert backward[-1].endswith("[[9, 9], [9, 9]]")
 

@@ -1,9 +1,11 @@
 """The player without a browser: the steps, the views, the page as text."""
 
+import base64
 import inspect
 import json
 import math
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -16,9 +18,10 @@ from autobp.draw.diagram import diagram
 from autobp.draw.dot import label_of
 from autobp.draw.formula import brief
 from autobp.draw.player import player, views
+from autobp.draw.player.cells import ALPHABET, Cells, pictured
+from autobp.draw.player.plan import plan
 from autobp.draw.player.steps import STYLE, Script
 from autobp.draw.player.sweeps import multiplications, tangents
-from autobp.draw.player.views import parts, states
 from autobp.rules import PRIMITIVES
 from autobp.verify.samples import RECORDS
 from tests.drawing import classifier, needs_dot, neuron
@@ -26,7 +29,7 @@ from tests.drawing import classifier, needs_dot, neuron
 
 def script(loss):
     program = diagram(graph(loss))
-    return Script(program, parts(states(program)))
+    return Script(program, plan(program).parts)
 
 
 def said(steps):
@@ -156,7 +159,7 @@ def test_the_last_numbers_are_the_engines(values, choices):
     loss.backward()
     last = {}
     for step in found.backward:
-        last.update(step.found)
+        last.update({item: text for item, text, _ in step.found})
     for x in xs:
         assert last[found.place[found.diagram.nodes.index(node_of(found, x))]] == brief(x.grad)
     for one in found.passes:
@@ -183,12 +186,16 @@ def test_every_operation_can_be_played(name):
     assert found.notes == []
     last = {}
     for step in found.backward:
-        last.update(step.found)
+        last.update({item: text for item, text, _ in step.found})
     for k in chosen:
         node = node_of(found, args[k])
         np.testing.assert_array_equal(node.gradient, args[k].grad)
-        if node.index in last:
-            assert last[node.index] == "\n".join(label_of(node, STYLE)[2]).removeprefix("grad ")
+        if found.place[node.index] in last:
+            text = last[found.place[node.index]]
+            if pictured(node.gradient):
+                assert text == brief(node.gradient).partition(" ")[2]
+            else:
+                assert text == "\n".join(label_of(node, STYLE)[2]).removeprefix("grad ")
     numbers = [(k, index) for k in chosen for index in np.ndindex(args[k].shape)]
     for one, (k, index) in zip(found.passes, numbers):
         if one.steps[-1].item == found.place[found.output]:
@@ -208,20 +215,23 @@ def test_forward_mode_along_each_number():
     ]
     steps = found.passes[3].steps
     assert said(steps) == [
-        "dw[0, 1] = 1",
-        "dt2: x @ dw = [0, 1]",
-        "dt3: dt2 × (1 − t3²) = [0, 0.009866]",
-        "dt4: dt3 × 2 × t3 = [0, 0.01963]",
-        "dt5: sum(dt4) = 0.01963",
+        "tangent of w[0, 1] = 1",
+        "tangent of t2: x @ dw = [0, 1]",
+        "tangent of t3: dt2 × (1 − t3²) = [0, 0.009866]",
+        "tangent of t4: dt3 × 2 × t3 = [0, 0.01963]",
+        "tangent of t5: sum(dt4) = 0.01963",
     ]
+    assert steps[2].why == "dt2 is the tangent of t2: [0, 1]"
     assert steps[-1].why.endswith("one of the numbers that reverse mode finds all at once")
 
 
 def test_forward_mode_of_numbers_writes_the_chain_rule():
     a, b = Tensor(2.0, name="a"), Tensor(-3.0, name="b")
     step = script(a * b + a).passes[0].steps[-1]
-    assert step.says == "dt3: 1 × (−3) + 1 × 1 ="
-    assert step.why.startswith("dt3 = ∂t3/∂t2 × dt2 + ∂t3/∂a × da. That is ∂t3/∂a")
+    assert step.says == "tangent of t3: 1 × (−3) + 1 × 1 ="
+    assert step.why.startswith(
+        "tangent of t3 = ∂t3/∂t2 × tangent of t2 + ∂t3/∂a × tangent of a. That is ∂t3/∂a"
+    )
 
 
 def test_what_both_modes_cost():
@@ -258,31 +268,93 @@ def test_tangents_reach_what_depends_on_the_start():
     assert tangents([a, b, c := a + b], {x: 1.0}) == {x: 1.0, a: 5.0, c: 5.0}
 
 
-# ── programs in parts ─────────────────────────────────────────────────────────────────────────────
+# ── which pictures there are ──────────────────────────────────────────────────────────────────────
 
 
-def test_states_are_levels_and_single_scopes():
-    found = states(diagram(graph(classifier())))
-    opened = {state.opened for state in found}
-    assert {frozenset(), frozenset({"layer1"}), frozenset({"layer1", "layer2", "loss"})} <= opened
-    assert found[0].title == "all folded"
-    assert found[-1].title == "all unfolded"
-    assert parts(found) == {}
+def test_levels_of_scopes_and_each_scope_by_itself():
+    made = plan(diagram(graph(classifier())))
+    assert [title for title, _ in made.whole] == ["all closed", "all open"]
+    assert [layer.path for layer in made.layers] == ["layer1", "layer2", "loss"]
+    assert made.parts == {}
+
+
+def test_titles_are_different():
+    def block(x, k):
+        with scope(f"block{k}"):
+            for name in ("attention", "mlp"):
+                with scope(name):
+                    x = np.tanh(x * 1.5) + x
+        return x
+
+    x = Tensor(0.5, name="x")
+    for k in range(6):
+        x = block(x, k)
+    made = plan(diagram(graph(x)))
+    titles = [title for title, _ in made.whole]
+    assert len(set(titles)) == len(titles) > 2
+    assert "block4/mlp" in [layer.path for layer in made.layers]
+
+
+def deep(n, width=8):
+    """n layers, each in its scope."""
+    rng = np.random.default_rng(0)
+    h = rng.normal(size=(5, width))
+    for i in range(n):
+        with scope(f"layer{i}"):
+            W = Tensor(rng.normal(size=(width, width)) / width**0.5, name="W")
+            h = np.tanh(h @ W + Tensor(np.zeros(width), name="b"))
+    with scope("loss"):
+        return np.mean((h - 1.0) ** 2)
+
+
+def recurrent(n):
+    """n steps of a recurrence, in no scope."""
+    rng = np.random.default_rng(0)
+    Wx, Wh = Tensor(rng.normal(size=(3, 4)), name="Wx"), Tensor(np.eye(4) * 0.5, name="Wh")
+    b, h = Tensor(np.zeros(4), name="b"), Tensor(np.zeros((2, 4)), name="h0")
+    for x in rng.normal(size=(n, 2, 3)):
+        h = np.tanh(x @ Wx + h @ Wh + b)
+    return np.sum(h**2)
+
+
+def lived_in(n):
+    """n operations that do not repeat."""
+    rng = np.random.default_rng(0)
+    x = y = Tensor(0.5, name="x")
+    for k in rng.integers(0, 4, n):
+        y = [y + x, y * 0.9, np.tanh(y), y - x][k]
+    return y
+
+
+@pytest.mark.parametrize("program", [deep(200), recurrent(300), lived_in(900), deep(350)])
+def test_every_variable_has_a_picture_that_shows_it(program):
+    made = play(program)
+    data = data_of(made.page)
+    assert len(data["items"]) == len(made.diagram.nodes)
+    for n, item in enumerate(data["items"]):
+        view = data["views"][item[8]]
+        assert [n, 1] in [group for id, group in view["groups"].items() if id[0] == "n"]
+    assert max(len(view["groups"]) for view in data["views"]) < 200
+
+
+def test_boxes_that_are_built_alike_share_a_picture():
+    data = data_of(play(deep(200)).page)
+    inner = [view for view in data["views"] if view["path"].startswith("layer")]
+    assert [view["path"] for view in inner] == [f"layer{i}" for i in range(200)]
+    assert len({view["picture"] for view in inner}) < 8
+    assert len({str(view["groups"]) for view in inner}) == 200
 
 
 def test_a_large_program_is_played_in_parts():
-    loss, weights = samples(60)
+    loss, weights = samples(120)
     found = script(loss)
-    assert len(found.diagram.nodes) > 3000
-    assert len(found.items) < 60
-    assert len(found.forward) + len(found.backward) < 120
+    assert len(found.diagram.nodes) > 6000
+    assert len(found.items) < 1000
     loss.backward()
-    totals = dict.fromkeys(range(len(found.items)), 0.0)
     first = next(step for step in found.backward if "sample" in step.says)
     assert re.fullmatch(
         r"sample\d+.*, backwards along \d+ edges: \d+ gradients grew", said([first])[0]
     )
-    assert totals
     w = weights[0]
     assert found.diagram.nodes[node_of(found, w).index].gradient == w.grad
     assert found.backward_count == sum(found.counts.values())
@@ -291,24 +363,97 @@ def test_a_large_program_is_played_in_parts():
 def test_parts_add_up_what_leaves_them():
     x = Tensor(0.5, name="x")
     y = x
-    for _ in range(300):
-        y = y * 1.01
+    for _ in range(10_000):
+        y = y * 1.0001
     found = script(y * x)
-    (part,) = (i for i, item in enumerate(found.items) if item.kind == "part")
-    back = [a for a in found.arrows if a.target == part and a.term]
-    assert [found.items[a.source].kind for a in back] == ["result"]
+    assert 100 < len(found.items) < 700
     (y * x).backward()
     last = {}
     for step in found.backward:
-        last.update(step.found)
+        last.update({item: text for item, text, _ in step.found})
     assert last[0] == brief(x.grad)
+
+
+# ── arrays as cells ───────────────────────────────────────────────────────────────────────────────
+
+
+def numbers_of(made):
+    """The numbers of a map, as the page reads them."""
+    exponent, text = made[-2:]
+    found = []
+    for i in range(0, len(text), 3):
+        code = 0
+        for c in text[i : i + 3]:
+            code = code * len(ALPHABET) + ALPHABET.index(c)
+        if code < 4:
+            found.append([0.0, np.nan, np.inf, -np.inf][code])
+        else:
+            down, rest = divmod(code - 4, 18_000)
+            sign, digits = divmod(rest, 9000)
+            found.append(float(f"{'-' * sign}{digits + 1000}e{exponent - down - 3}"))
+    return np.array(found)
+
+
+@given(
+    st.lists(
+        st.floats(allow_subnormal=False).filter(
+            lambda x: x == 0 or np.isinf(x) or not (abs(x) < 1e-290 or abs(x) > 1e307)
+        ),
+        min_size=5,
+        max_size=20,
+    )
+)
+def test_cells_hold_numbers_of_any_size(values):
+    array = np.array(values)
+    cells = Cells(1)
+    k = cells.add(array)
+    if k is None:
+        assert len(set(values)) == 1 or np.isnan(array[0])
+        return
+    found = numbers_of(cells.maps[k])
+    largest = np.max(np.abs(array[np.isfinite(array)]), initial=0)
+    kept = ~(np.abs(array) < largest * 1e-35)
+    assert [f"{x:.4g}" for x in found[kept]] == [f"{x + 0.0:.4g}" for x in array[kept]]
+
+
+def test_of_a_large_array_nothing_that_stands_out_is_lost():
+    array = np.zeros((300, 200))
+    array[137, 55] = -1e-9
+    cells = Cells(1)
+    cells.add(array)
+    assert numbers_of(cells.maps[0]).min() == -1e-9
+    assert len(numbers_of(cells.maps[0])) <= 1024
+
+
+def test_a_dead_column_is_a_column_of_zeros():
+    gradient = np.random.default_rng(0).normal(size=(20, 8))
+    gradient[:, 3] = 0
+    for arrays in (1, 2000):  # of a page with many arrays, a map has fewer rows, but all columns
+        cells = Cells(arrays)
+        cells.add(gradient)
+        columns = numbers_of(cells.maps[0]).reshape(-1, 8)
+        assert [k for k in range(8) if not columns[:, k].any()] == [3]
+
+
+def test_images_are_images():
+    rng = np.random.default_rng(0)
+    cells = Cells(4)
+    cells.add(rng.random((3, 784)), image=True)
+    cells.add(rng.random((2, 3, 16, 16)), image=True)
+    cells.add(rng.random((2, 3, 16, 16)) - 0.5, image=True)
+    assert [m[:5] for m in cells.maps] == [
+        ["grey", [3, 28, 28], [3], 28, 28],
+        ["rgb", [2, 3, 16, 16], [2], 16, 16],
+        ["cells", [2, 3, 16, 16], [2, 3], 16, 16],
+    ]
 
 
 # ── play ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def data_of(page):
-    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    text = re.search(r'id="data">(.*?)</script>', page, re.S)[1]
+    return json.loads(text if text[0] == "{" else zlib.decompress(base64.b64decode(text)))
 
 
 def test_a_function_is_run_with_names_and_lines():
@@ -319,8 +464,8 @@ def test_a_function_is_run_with_names_and_lines():
     line = inspect.getsourcelines(f)[1]
     items = data_of(play(f, 2.0, -0.3).page)["items"]
     assert [item[0] for item in items] == ["a", "b", "t2", "t3"]
-    assert items[2][6] == f"test_player.py:{line + 1}  s = a * b"
-    assert items[3][6] == f"test_player.py:{line + 2}  return np.tanh(s)"
+    assert items[2][5] == f"test_player.py:{line + 1}  s = a * b"
+    assert items[3][5] == f"test_player.py:{line + 2}  return np.tanh(s)"
 
 
 def test_lines_are_kept_inside_scopes():
@@ -328,7 +473,7 @@ def test_lines_are_kept_inside_scopes():
         with scope("inner"):
             return np.tanh(a)
 
-    assert "np.tanh(a)" in data_of(play(f, 2.0).page)["items"][1][6]
+    assert "np.tanh(a)" in data_of(play(f, 2.0).page)["items"][1][5]
 
 
 def test_a_function_of_nests_and_of_tensors():
@@ -347,16 +492,16 @@ def test_lines_are_kept_without_looking_for_anomalies():
     with np.errstate(divide="ignore", invalid="ignore"):
         page = play(lambda x: np.log(x) * 0.0, 0.0).page
     items = data_of(page)["items"]
-    assert items[1][2] == "−inf"
-    assert "np.log" in items[1][6]
+    assert items[1][3] == "−inf"
+    assert "np.log" in items[1][5]
 
 
 def test_lines_of_a_recorded_result_are_those_of_detect_anomaly():
     x = Tensor(1.0, name="x")
     with detect_anomaly():
         y = x * 2
-    assert "y = x * 2" in data_of(play(y).page)["items"][1][6]
-    assert data_of(play(x * 2).page)["items"][1][6] == ""
+    assert "y = x * 2" in data_of(play(y).page)["items"][1][5]
+    assert data_of(play(x * 2).page)["items"][1][5] == ""
 
 
 def test_names_of_variables():
@@ -433,7 +578,7 @@ def test_numbers_that_json_has_not():
     with np.errstate(all="ignore"):
         page = play(lambda x: np.log(x) * 0.0 + x, 0.0).page
     items = data_of(page)["items"]
-    assert [item[2] for item in items[:3]] == ["0", "−inf", "NaN"]
+    assert [item[3] for item in items[:3]] == ["0", "−inf", "NaN"]
 
 
 def test_the_same_page_every_time():
@@ -452,15 +597,15 @@ def test_without_graphviz_there_is_still_a_player(monkeypatch):
 @needs_dot
 def test_a_view_that_cannot_be_drawn_is_left_out(monkeypatch):
     def drawn(text, format):
-        if "layer1" in text and "c0 ->" not in text:
+        if "W1" in text and "cluster_c1" in text:
             raise RuntimeError("Graphviz failed")
         return layout.render(text, format)
 
     monkeypatch.setattr(views, "render", drawn)
-    page = play(classifier()).page
-    held = re.findall("<option[^>]*>(.*?)</option>", page)
-    assert "all folded" in held
-    assert "all unfolded" not in held
+    held = [view["title"] for view in data_of(play(classifier()).page)["views"]]
+    assert "all closed" in held
+    assert "layer2" in held
+    assert "all open" not in held
     monkeypatch.setattr(views, "render", lambda *_: (_ for _ in ()).throw(RuntimeError("no way")))
     assert "<p>no way</p>" in play(classifier()).page
 
@@ -498,4 +643,4 @@ def test_a_player_keeps_what_it_was_made_of():
     w = Tensor(2.0, name="w")
     made = play(w * w)
     w.data = 5.0
-    assert "4" in [item[2] for item in data_of(made.page)["items"]]
+    assert "4" in [item[3] for item in data_of(made.page)["items"]]

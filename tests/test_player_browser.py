@@ -2,8 +2,6 @@
 
 import functools
 import http.server
-import json
-import shutil
 import threading
 
 import numpy as np
@@ -13,132 +11,15 @@ from hypothesis import strategies as st
 
 from autobp import Tensor, graph, play, relu, scope
 from autobp.draw import layout
+from autobp.draw.dot import _lines
 from autobp.draw.formula import brief
-from tests.drawing import classifier, needs_dot
+from autobp.draw.player.cells import pictured
+from tests.browser import needs_browser
+from tests.drawing import classifier
 from tests.drawing import neuron as scalar_neuron
 from tests.test_player import example, samples
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --no-first-run"
-    " --disable-background-networking --window-size=1280,900"
-)
-pytestmark = [
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Chromium and chromedriver"),
-    needs_dot,
-]
-
-
-class Page:
-    """A page in the browser, and what one does with it."""
-
-    def __init__(self, driver):
-        self.driver = driver
-
-    def __call__(self, code, *args):
-        return self.driver.execute_script(code, *args)
-
-    def open(self, player, path):
-        player.save(path)
-        self.driver.get(path.as_uri())
-        return self
-
-    def text(self, id):
-        return self("return document.getElementById(arguments[0]).textContent", id)
-
-    def click(self, id):
-        self("document.getElementById(arguments[0]).click()", id)
-
-    def set(self, id, value, event):
-        self(
-            "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-            "e.dispatchEvent(new Event(arguments[2]))",
-            id,
-            str(value),
-            event,
-        )
-
-    def go(self, step):
-        self.set("slider", step, "input")
-
-    @property
-    def at(self):
-        return int(self("return document.getElementById('slider').value"))
-
-    @property
-    def steps(self):
-        return int(self("return document.getElementById('slider').max"))
-
-    @property
-    def data(self):
-        return json.loads(self.text("data"))
-
-    def press(self, *keys):
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def labels(self, kind):
-        """What stands on the nodes of the view that is shown, by name."""
-        return self(
-            "const shown = document.querySelector('.view:not([hidden])'), found = {};"
-            "for (const g of shown.querySelectorAll('.node:not(.folded)'))"
-            " found[g.querySelector('.name').textContent.split(' ')[0]] ="
-            " [...g.querySelectorAll('.' + arguments[0])].map((t) => t.textContent).join('|');"
-            "return found",
-            kind,
-        )
-
-    def marked(self, name):
-        """The ids of what is lit, active and so on in the view that is shown."""
-        return self(
-            "return [...document.querySelectorAll(`.view:not([hidden]) .${arguments[0]}`)]"
-            ".map((g) => g.dataset.id)",
-            name,
-        )
-
-    def focus(self, id):
-        self("document.querySelector(`.view:not([hidden]) [data-id=${arguments[0]}]`).focus()", id)
-
-    def facts(self):
-        return self(
-            "return Object.fromEntries([...document.querySelectorAll('#facts dt')]"
-            ".map((t) => [t.textContent, t.nextSibling.textContent]))"
-        )
-
-    def emulate(self, **features):
-        pairs = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": pairs})
-
-    def width(self, pixels):
-        size = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-    def complaints(self):
-        return self.driver.get_log("browser")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def page(browser):
-    page = Page(browser)
-    yield page
-    assert page.complaints() == []
+pytestmark = needs_browser
 
 
 def neuron(a, b):
@@ -149,6 +30,11 @@ def neuron(a, b):
 @pytest.fixture
 def small(page, tmp_path):
     return page.open(play(neuron, 1.5, -0.4), tmp_path / "x.html")
+
+
+def text_of(value):
+    """As a page tells an array: its numbers, or of many their range, with a map."""
+    return brief(value).partition(" ")[2] if pictured(value) else "\n".join(_lines(value))
 
 
 # ── steps ─────────────────────────────────────────────────────────────────────────────────────────
@@ -188,8 +74,8 @@ def test_the_last_step_shows_the_engines_gradients(page, tmp_path):
     page.open(play(loss), tmp_path / "x.html").go(1_000)
     assert page.text("phase") == "backward"
     loss.backward()
-    found = {item[0]: total for item, total in zip(page.data["items"], page.data["sums"])}
-    inputs = {t.name: brief(t.grad) for t in graph(loss).inputs}
+    found = {item[0]: item[6] for item in page.data["items"]}
+    inputs = {t.name: text_of(t.grad) for t in graph(loss).inputs}
     assert {name: found[name] for name in inputs} == inputs
     assert "—" not in "".join(page.labels("grad").values())
 
@@ -263,8 +149,13 @@ def test_a_node_in_focus_is_told_of(small):
     assert small.text("what") == "t2"
     assert facts["formula"] == "t2 = a × b = 1.5 × (−0.4) = −0.6"
     assert facts["value"].startswith("−0.6")
-    assert facts["gradient so far"] == "—"
-    assert float(facts["gradient at the end"]) == pytest.approx(1.5 + 1 - np.tanh(-0.6) ** 2)
+    assert facts["gradient so far"] == "not yet"
+    assert facts["gradient at the end"] == "not yet"
+    small.go(small.steps)
+    facts = small.facts()
+    assert facts["gradient so far"] == facts["gradient at the end"]
+    slope = 1.5 + 1 - np.tanh(-0.6) ** 2
+    assert facts["gradient at the end"] == f"{slope:.4g}"
     assert facts["your code"].endswith("s = a * b")
     small.click("follow")
     assert small.text("what") != "t2"
@@ -315,17 +206,24 @@ def test_forward_mode_beside_reverse_mode(small):
         "return [...document.querySelectorAll('#pass option')].map((o) => o.textContent)"
     ) == ["a", "b"]
     small.go(1)
-    assert small.text("sentence") == "da = 1"
-    assert small.labels("grad")["b"] == "d —"
+    assert small.text("sentence") == "tangent of a = 1"
+    assert small.labels("grad")["b"] == "tangent 0"
+    assert small.labels("grad")["t2"] == "tangent —"
     small.go(2)
-    assert small.text("sentence") == "dt2: (−0.4) × 1 = −0.4"
-    assert small.labels("grad")["t2"] == "d −0.4"
+    assert small.text("sentence") == "tangent of t2: (−0.4) × 1 = −0.4"
+    assert small.labels("grad")["t2"] == "tangent −0.4"
+    small.focus("n2")
+    assert small.facts()["tangent"] == "−0.4"
+    small.focus("n1")
+    assert small.facts()["tangent"] == "0"
+    small.focus("n5")
+    assert small.facts()["tangent"] == "not yet"
     small.go(5)
-    slope = small.labels("grad")["t5"].removeprefix("d ")
-    assert slope == small.data["sums"][0]
+    slope = small.labels("grad")["t5"].removeprefix("tangent ")
+    assert slope == small.data["items"][0][6]
     small.set("pass", 1, "change")
-    assert small.text("sentence") == "db = 1"
-    assert small.labels("grad")["a"] == "d —"
+    assert small.text("sentence") == "tangent of b = 1"
+    assert small.labels("grad")["a"] == "tangent 0"
     small.go(small.steps)
     assert small.text("reverse-count") == "5 of 5 multiplications"
     assert small.text("reverse-passes") == "1 of 1 sweep done"
@@ -338,11 +236,11 @@ def test_forward_mode_beside_reverse_mode(small):
 def test_a_number_is_hidden_until_asked_for(small):
     small.click("predict")
     seen = "return document.querySelector('main').innerText"
-    loss = small.data["items"][5][2]
+    loss = small.data["items"][5][3]
     assert loss not in small(seen)
     small.focus("n5")
     assert small.facts()["formula"] == "t5 = t3 + t4 = ?"
-    assert not {item[2] for item in small.data["items"][2:]} & set(small(seen).split())
+    assert not {item[3] for item in small.data["items"][2:]} & set(small(seen).split())
     small.click("follow")
     small.press("\ue014")
     assert small.text("sentence") == "t2 = 1.5 × (−0.4) = ?"
@@ -356,7 +254,7 @@ def test_a_number_is_hidden_until_asked_for(small):
     assert small.labels("value")["t2"] == "−0.6"
     small.go(8)
     small("document.getElementById('text').open = true")
-    hidden = small.data["sums"][0]
+    hidden = small.data["items"][0][6]
     assert hidden not in small(seen)
     rows = "return [...document.querySelectorAll('#rows tr')].map((r) => r.cells[2].textContent)"
     small("document.getElementById('text').dispatchEvent(new Event('toggle'))")
@@ -373,10 +271,12 @@ def test_a_number_is_hidden_until_asked_for(small):
 # ── views ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_modules_fold_and_unfold(page, tmp_path):
+def test_modules_open_and_close(page, tmp_path):
+    page.width(1280)
     page.open(play(classifier()), tmp_path / "x.html")
     names = page("return [...document.querySelectorAll('#view option')].map((o) => o.textContent)")
-    page.set("view", names.index("all folded"), "change")
+    assert names == ["all closed", "all open"]
+    page.set("view", 0, "change")
     folded = page("return document.querySelectorAll('.view:not([hidden]) .folded').length")
     assert folded == 3
     page.go(2)
@@ -385,27 +285,34 @@ def test_modules_fold_and_unfold(page, tmp_path):
     page.focus(box)
     assert page.text("what") == "layer1"
     page("document.querySelector('#doors button').click()")
-    assert (
-        page("return document.getElementById('view').selectedOptions[0].textContent")
-        == "layer1 unfolded"
-    )
+    assert page("return document.querySelector('#trail b').textContent") == "layer1"
     (node,) = page.marked("active")
     assert node[0] == "n"
-    page.focus(node)
-    page("document.querySelector('#doors button').click()")
-    assert (
-        page("return document.getElementById('view').selectedOptions[0].textContent")
-        == "all folded"
-    )
+    page("document.querySelector('#trail button').click()")
+    assert page("return document.querySelectorAll('.view:not([hidden]) .folded').length") == 3
+    page.double_click(box)
+    assert page("return document.querySelector('#trail b').textContent") == "layer1"
+    assert set(page.labels("name")) == {"W1", "b1", "array0", "t2", "t3", "t4", "t7"}
 
 
-def test_each_step_lights_something_in_each_view(page, tmp_path):
+def test_each_step_lights_something_or_says_where_it_is(page, tmp_path):
     page.open(play(classifier()), tmp_path / "x.html")
-    for view in range(len(page.data["views"])):
-        page.set("view", view, "change")
+    for view, form in enumerate(page.data["views"]):
+        if view:
+            page("document.getElementById('find').focus()")
+        if form["up"] is None:
+            page.set("view", view, "change")
+        else:
+            page.find(form["path"])
         for step in range(1, page.steps + 1, 3):
             page.go(step)
-            assert len(page.marked("active")) == 1
+            lit = page.marked("active")
+            says = page("return !document.getElementById('elsewhere').hidden")
+            assert len(lit) == 1 if form["up"] is None else len(lit) <= 1
+            assert says == (not lit and step < page.steps)
+    page.go(1)
+    page("document.getElementById('there').click()")
+    assert len(page.marked("active")) == 1
 
 
 def test_a_large_program_opens_folded(page, tmp_path):
@@ -414,9 +321,6 @@ def test_a_large_program_opens_folded(page, tmp_path):
     assert page("return document.querySelectorAll('.view:not([hidden]) .node').length") <= 40
     page.go(page.steps)
     assert page.text("reverse-passes") == "1 of 1 sweep done"
-    assert (
-        page("return performance.timing.loadEventEnd - performance.timing.navigationStart") < 2000
-    )
 
 
 def test_themes(small):
@@ -441,7 +345,7 @@ def test_nothing_moves_where_motion_is_reduced(small):
     small.emulate()
 
 
-@pytest.mark.parametrize("width", [400, 1280, 1700])
+@pytest.mark.parametrize("width", [390, 1280, 1700])
 def test_text_is_legible_and_nothing_is_cut(small, width):
     small.width(width)
     small.go(8)

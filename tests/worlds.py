@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +54,9 @@ class Program:
     inputs: tuple[tuple, ...]  # arrays and numbers, new for each call
     changes: tuple[tuple[str, ...], ...]  # what is changed before each call
     known: tuple[Change, ...]
-    contexts: tuple[str, ...] = ()  # in which it is called
-    options: dict = field(default_factory=dict)  # of compile
+    contexts: tuple[str, ...]  # in which it is called
+    options: dict  # of compile
+    shown: str  # the text without what all programs have
 
     @property
     def tolerance(self):
@@ -108,7 +109,8 @@ def _module(name, text, folder, wrap):
     file.write_text(text, encoding="utf-8")
     module = types.ModuleType(name)
     module.__file__, module.WRAP, module.FOLDER = str(file), wrap, str(file.with_suffix(""))
-    file.with_suffix("").mkdir(exist_ok=True)
+    if "FOLDER" in text:
+        file.with_suffix("").mkdir(exist_ok=True)
     sys.modules[name] = module
     exec(builtins.compile(text, str(file), "exec"), vars(module))
     return module
@@ -124,7 +126,7 @@ def _calls(program, world, only):
         inputs = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)
         before = flat(world) if program.changes[i] else state
         result = error = None
-        with CONTEXTS[program.contexts[i] if program.contexts else ""]():
+        with CONTEXTS[program.contexts[i]]():
             try:
                 result = world.f(*inputs, *world.GIVEN)
             except Exception as raised:
@@ -171,8 +173,15 @@ def _as_it_was():
 
 # ── what a run shows, as a flat list ──────────────────────────────────────────────────────────────
 
-_OPAQUE = (types.BuiltinFunctionType, logging.Logger, threading.Thread, np.ufunc, np.dtype, types.CodeType)
-_PLAIN = (str, bytes, int, float, complex, type(None), type(...), slice, range, np.generic)
+_OPAQUE = (
+    types.BuiltinFunctionType,
+    logging.Logger,
+    threading.Thread,
+    np.ufunc,
+    np.dtype,
+    types.CodeType,
+)
+_PLAIN = (Path, str, bytes, int, float, complex, type(None), type(...), slice, range, np.generic)
 
 
 #: What the prelude of a program has of its own.
@@ -199,7 +208,7 @@ class _Leaves:
         if isinstance(x, types.ModuleType):
             if not _is_theirs(x.__name__):
                 return self.leaf(path, x.__name__)
-            x = {k: v for k, v in vars(x).items() if k[:2] != "__" and k not in HIDDEN}
+            x = {k: v for k, v in vars(x).items() if k[:2] != "__" and not _is_imported(k, v)}
         if isinstance(x, _PLAIN):
             return self.leaf(path, x)
         if isinstance(x, _OPAQUE):
@@ -252,9 +261,10 @@ class _Leaves:
 
     def entries(self, x, path):
         if len(x) > 500:
-            return self.elements(list(x.values()), path)
-        for key, value in x.items():
-            self.add(value, f"{path}[{key if isinstance(key, str) else _text(key)}]")
+            self.elements(list(x.values()), path)
+        else:
+            for key, value in x.items():
+                self.add(value, f"{path}[{key if isinstance(key, str) else _text(key)}]")
         self.leaf(f"{path}.keys", [k for k in x if isinstance(k, str | int)])
 
     def object(self, x, path):
@@ -279,6 +289,11 @@ class _Leaves:
             for name in _attributes(x):
                 if name[:2] != "__" and not (ours and name[0] == "_"):
                     self.add(getattr(x, name), f"{path}.{name}")
+
+
+def _is_imported(name, value):
+    foreign = isinstance(value, types.ModuleType) and not _is_theirs(value.__name__)
+    return foreign or name in HIDDEN
 
 
 def _text(x):
@@ -455,11 +470,8 @@ def report(program, what):
     calls = []
     for i, (inputs, changes) in enumerate(zip(program.inputs, program.changes)):
         calls += [f"{name}()" for name in changes]
-        context = program.contexts[i] if program.contexts else ""
+        context = program.contexts[i]
         shown = ", ".join(_short(x) for x in inputs)
         calls.append(f"{i}: f({shown}, *GIVEN)" + (f" under {context}()" if context else ""))
-    library = [f"── the library\n{program.library}"] if program.library.strip() else []
     options = f" compile(f, **{program.options})" if program.options else ""
-    return "\n".join(
-        [what, *library, f"── the program\n{program.text}", f"── its calls{options}", *calls]
-    )
+    return "\n".join([what, program.shown, f"── its calls{options}", *calls])

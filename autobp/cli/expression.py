@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
+from keyword import iskeyword
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +102,28 @@ _REFUSED = {
 }
 
 
+_STAR = "a product needs a *"
+# A number before a name or a bracket, a bracket before either of them, or two names.
+_FACTORS = re.compile(
+    r"(?<![\w.])(\d[\d_]*\.?\d*) ?([^\W\d]\w*|\()|(\)) ?([\w(])|([^\W\d]\w*) ([^\W\d]\w*)"
+)
+
+
+def _product(text: str) -> tuple[str, int, int] | None:
+    """Where a text that Python cannot read has a product without a sign, and how to write it.
+
+    >>> _product("1 + 2x")
+    ('a product needs a *: write 2*x', 4, 6)
+    """
+    for found in _FACTORS.finditer(text):
+        one, other = (part for part in found.groups() if part)
+        if not any(map(iskeyword, (one, other))):
+            rest = f"{other}(…)" if text.startswith("(", found.end()) else other
+            factors = "" if one == ")" or other == "(" else f": write {one}*{rest}"
+            return _STAR + factors, found.start(), found.end()
+    return None
+
+
 class Expression:
     """An expression that was read: what it needs values for, and what it is with them.
 
@@ -127,6 +151,10 @@ class Expression:
         except SyntaxError as error:
             start = max(0, (error.offset or 1) - 1)
             end = (error.end_offset or 0) - 1
+            unclear = re.match("invalid (syntax|[a-z]+ literal)", error.msg)
+            product = _product(self.text) if unclear else None
+            if product is not None:
+                raise self._failure(*product, 2) from None
             long = error.msg.startswith("Exceeds the limit")  # of digits
             said = "this number is too large" if long else error.msg
             raise self._failure(said, start, max(end, start + 1), 2) from None
@@ -193,11 +221,16 @@ class Expression:
             name = node.func.attr
             if node.func.value.id in ("np", "numpy", "math", "autobp", "nn") and name in FUNCTIONS:
                 raise self._at(node.func, f"functions have bare names here: {name}", 2)
+        if isinstance(node.func, ast.Constant | ast.BinOp | ast.UnaryOp | ast.Call):
+            factor, rest = (ast.get_source_segment(self.text, part) for part in (node.func, node))
+            missing = f"{_STAR}: write {factor}*{(rest or '').removeprefix(factor or '')}"
+            raise self._at(node, missing if isinstance(node.func, ast.Constant) else _STAR, 2)
         if not isinstance(node.func, ast.Name):
             raise self._refused(node.func)
         name = node.func.id
         if name not in FUNCTIONS:
-            meant = suggestion(name, FUNCTIONS) or "; `autobp draw --help` lists them"
+            meant = suggestion(name, FUNCTIONS)
+            meant = meant or f"; a product is {name}*(…), and `autobp draw --help` lists functions"
             raise self._at(node.func, f"there is no function {name!r}{meant}", 2)
         function = FUNCTIONS[name]
         least, most = function.arguments

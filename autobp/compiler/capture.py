@@ -128,6 +128,7 @@ class Recorder:
         self.thread = threading.get_ident()
         self.closed = False
         self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
+        self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long = False  # of single numbers there were more than `most`
         self.codes: set[Any] = set()  # of the functions that the search for variables has found
         self.met: dict[int, Any] = {}  # codes by their ids, that were looked at
@@ -339,9 +340,7 @@ class Recorder:
         heard."""
         if event == "call":
             code = frame.f_code
-            if code is _CURRENT_THREAD:
-                self._meet(frame)
-            elif id(code) not in self.met:
+            if id(code) not in self.met or code in _ASKING:
                 self.met[id(code)] = code
                 self._meet(frame)
             return
@@ -373,15 +372,11 @@ class Recorder:
         """A function is called for the first time: what it reads is to be known."""
         code = frame.f_code
         name = frame.f_globals.get("__name__", "")
-        caller = frame.f_back
-        if (
-            code is _CURRENT_THREAD
-            and caller
-            and is_user_module(caller.f_globals.get("__name__", ""))
-        ):
+        asks, caller = _ASKING.get(code), frame.f_back
+        if asks and caller and is_user_module(caller.f_globals.get("__name__", "")):
             raise self.refuse(
-                f"compile cannot capture the call of current_thread at {user_line()}: a program would"
-                " repeat what it gives in this call; keep it out of the compiled function"
+                f"compile cannot capture the call of {asks} at {user_line()}: a program would repeat what"
+                " it gives in this call; keep it out of the compiled function"
             )
         if code in self.codes or not is_user_module(name):
             return
@@ -531,7 +526,12 @@ def _named(function: Any) -> str:
 
 
 _SWEEP = reverse.sweep.__code__
-_CURRENT_THREAD = threading.current_thread.__code__
+
+#: Functions written in Python that tell something of the process.
+_ASKING = {
+    threading.current_thread.__code__: "current_thread",
+    np.geterr.__code__: "np.geterr",
+}
 
 
 # ── the array ─────────────────────────────────────────────────────────────────────────────────────
@@ -539,7 +539,7 @@ _CURRENT_THREAD = threading.current_thread.__code__
 
 def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
     """An operator's three methods. Python's own numbers stay Python's, but where Python would raise
-    and NumPy has an inf or a nan, NumPy computes."""
+    in a rule and NumPy has an inf or a nan, NumPy computes."""
 
     def compute(self: Captured, x: Any, y: Any) -> Any:
         if not _operand(x) or not _operand(y):
@@ -551,6 +551,8 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
             fades = ufunc is np.power and type(x) is float and 0 < x <= 1 and type(y.now) is int
             if fades or ufunc in (np.add, np.subtract, np.multiply):
                 return self.recorder.call(python, (x, y), {})
+            if ufunc in _RAISING and _asked_by_user():
+                return self.recorder.call(python, (x, y), {})  # which raises for a 0, as it should
             return self.recorder.call(ufunc, (x, y), {}).settled()
         if ufunc is np.power and isinstance(x, Captured) and isinstance(y, int | float) and x.ndim:
             return self.recorder.call(operator.pow, (x, y), {})
@@ -566,6 +568,15 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
         return self.become(compute(self, self, other), f"{python.__name__}=")
 
     return forward, reflected, in_place
+
+
+_RAISING = (np.divide, np.floor_divide, np.remainder, np.power)  # of Python's numbers, at 0
+
+
+def _asked_by_user() -> bool:
+    """Whether an operator is in the user's code, and not in a rule of ours."""
+    caller = sys._getframe(3)
+    return not caller.f_globals.get("__name__", "").startswith("autobp.")
 
 
 def _is_pythons(x: Any) -> bool:
@@ -758,7 +769,13 @@ class Captured(Variable):
             return NotImplemented
         if function in _ASKS_SHAPE:
             return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
-        if function in _ASSIGNS or kwargs.get("out") is not None:
+        out = kwargs.get("out")
+        if type(out) is Captured and function in _STEADY:
+            plain = {k: v for k, v in kwargs.items() if k != "out"}
+            return out.become(
+                self.recorder.call(function, args, plain), f"{_named(function)}(out=…)"
+            )
+        if function in _ASSIGNS or out is not None:
             raise _refused(self, f"{_named(function)} writes into an array", "use np.where")
         if function in (np.array2string, np.array_str, np.array_repr):
             return self._text(function)
@@ -1040,11 +1057,14 @@ def _asked_by_library() -> bool:
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_DOORS):
         frame = frame.f_back
     module = "" if frame is None else frame.f_globals.get("__name__", "")
-    return module.startswith("autobp.") and not module.startswith(_ACTING)
+    return module == "autobp.optim.clip" or (
+        module.startswith("autobp.") and not module.startswith(_ACTING)
+    )
 
 
 def _refused(array: Captured, what: str, way_out: str) -> CaptureError:
     name = array.step.name
+    array.recorder.asked = array.recorder.asked or array.step
     shape = f" of shape {array.shape}" if array.shape else ""
     who = repr(name) if name else "an array" + shape if shape else "a number"
     return array.recorder.refuse(

@@ -6,6 +6,7 @@ import contextvars
 import math
 import os
 import threading
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -95,6 +96,10 @@ class Compiled(Generic[F]):
                 continue
         return self._first(args, kwargs)
 
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method of a class, it is given the object."""
+        return self if instance is None else types.MethodType(self, instance)
+
     def compare_next(self) -> None:
         """Let the next call run the function beside the program, and compare."""
         self._compares_next = True
@@ -109,7 +114,10 @@ class Compiled(Generic[F]):
             is_mine = self._entries is entries  # else another thread wrote one meanwhile
             if is_mine:
                 try:
-                    entry = written_down(self.function, self.__name__, args, kwargs, self.settings)
+                    earlier = [entry.found for entry in entries if entry.found is not None]
+                    entry = written_down(
+                        self.function, self.__name__, args, kwargs, self.settings, earlier
+                    )
                 except StateNotReady as early:
                     self._check_growth(early.grown, args, kwargs)
                     return self.function(*args, **kwargs)
@@ -138,11 +146,10 @@ class Compiled(Generic[F]):
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
         try:
             contextvars.copy_context().run(self.function, *args, **kwargs)
-        except Exception as own:
+        except Exception as own:  # and what it has done until then, it has done
             own.__context__ = None
             return own
-        finally:
-            snapshot.restore()
+        snapshot.restore()
         return error
 
     def _check_growth(self, grown: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -233,10 +240,26 @@ def compile(
 ) -> Compiled[F]:
     """The same function as a program of plain NumPy calls, for speed and for reading.
 
-    The function runs once for each form that its arguments take (structure, shapes, dtypes), and what
-    it does to them is written down; from then on the program runs. So the function must not depend
-    on values by Python's `if` and the like; what it does that a program cannot do again is refused.
-    Arrays that it reads besides its arguments are constants, with what they hold at the first call.
+    The function runs once for each form of its arguments (structure, shapes, dtypes), on traced arrays
+    that record what is done to them; from then on the program runs. The contract:
+
+    1. A compiled function is a function of its arguments.
+    2. Modules, optimizers and other objects among the arguments, and modules and optimizers that the
+       function closes over, are live: all that they hold is read or checked at each call, and
+       parameters, averages and gradients are updated in place.
+    3. Everything else that it reads is a constant of the program, listed in `constants` and in a
+       comment of `source`. Where it is cheap, a change is noticed and makes a new program.
+    4. What a program cannot do again (a branch on a value, a print, a hidden draw of random numbers, a
+       change of something around it) raises a `CaptureError` that names the line, whatever your
+       code does with the exception.
+    5. No program is trusted before it was compared: the first call, and the next two (`check`) with
+       new values, also run the function and compare results and updates to rounding. A difference is
+       a `CaptureError` that names the result, the index and both numbers. Such calls take the time and
+       memory of both. With `check=0` nothing is compared, with `check="always"` every call is.
+
+    Of a traced number, `isinstance`, `np.isscalar`, `shape`, `dtype`, `ndim` and `len` tell the truth;
+    its value, hash and text are refused. Python lets nobody answer `type(x) is float`, `x is y`,
+    `id(x)` and `hasattr(x, ...)` for it: they see the tracer, which is what the comparison is for.
 
     >>> import numpy as np
     >>> from autobp import compile, value_and_grad
@@ -248,11 +271,11 @@ def compile(
     all the same: alike operations are done in one call, sums of products as products of matrices.
 
     A Tensor that is itself a result is no argument for a program: within a derivative that is being
-    taken, the function runs as it is, and the derivative goes through it.
+    taken, the function runs as it is, and the derivative goes through it. The Tensors that a program
+    returns are constants; a function whose result could be differentiated warns of that.
 
-    Derivatives of any kind may be compiled, and whole training steps: models and optimizers are used
-    as they are. Parameters and what an optimizer remembers are updated in place, its learning rates
-    are read at each call, and Dropout goes on drawing from its generator.
+    Derivatives of any kind may be compiled, and whole training steps, with models and optimizers as
+    they are. Dropout goes on drawing from its generator.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD
@@ -269,7 +292,7 @@ def compile(
 
     The arrays of arguments that are given away by `donate`, their positions, may be overwritten by
     results that take their place. With `reuse=True` results are valid only until the next call, which
-    overwrites them.
+    overwrites them; a result that comes back as an argument is copied first.
 
     >>> def descend(w, x):
     ...     return w - 0.1 * value_and_grad(lambda w: np.sum((x @ w) ** 2))(w)[1]

@@ -7,7 +7,6 @@ import dis
 import operator
 import random
 import re
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable
 from types import FrameType
@@ -31,6 +30,7 @@ __all__ = [
     "check_call",
     "check_changes",
     "check_draws",
+    "is_counter",
     "line_of",
 ]
 
@@ -100,6 +100,7 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
+_PLACES = ("entry", "cell", "attribute", "class", "context", "defaults")
 _LARGE = 10_000_000  # elements of an array of which no copy is made
 
 
@@ -109,17 +110,17 @@ class State:
 
     def __init__(self, found: Found, traced: Collection[tuple[int, Any]] = ()) -> None:
         self.arrays: dict[int, tuple[np.ndarray, Any, str]] = {}
-        self.nests: list[tuple[Any, Any, str]] = []
+        self.nests: list[tuple[Any, Any, str, bool]] = []  # and whether a module holds them
         self.variables: list[FreeVariable] = []
         for v in found.variables:
             if v.kind == "contents":
-                self.nests.append((v.owner, v.owner.copy(), v.name))
-            elif v.kind in ("entry", "cell", "attribute", "class", "context", "defaults"):
-                if v.checked and (id(v.owner), v.key) not in traced:
-                    self.variables.append(v)
+                self.nests.append((v.owner, v.owner.copy(), v.name, v.live))
+            elif v.checked and v.kind in _PLACES and (id(v.owner), v.key) not in traced:
+                self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
                 self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
         self.found = found
+        self.counters: set[tuple[int, Any]] = set()
         for iterator, name in found.iterators:
             raise CaptureError(
                 f"compile cannot capture a {type(iterator).__name__} that gives something else each"
@@ -131,39 +132,49 @@ class State:
         """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
         was and where; and where there is something new, an attribute, an entry of a dict or what was
         None, which may be what it keeps from its first call."""
-        changed: list[tuple[str, str]] = []
+        changed: list[tuple[str, str, str]] = []
+        apart, held = ", which is not an argument,", " of a module or an argument"
         new = ""
+        self.counters = set()  # numbers of live objects that were changed
         for array, before, name in self.arrays.values():
             if not _is_content(array, before):
                 if not isinstance(before, int):
                     array[...] = before
-                changed.append(("an array", name))
-        for nest, before, name in self.nests:
+                changed.append(("an array", name, apart))
+        for nest, before, name, is_live in self.nests:
             if isinstance(nest, dict):
-                for key in [key for key in nest if key not in before]:
+                hidden = {"_title"} if (id(nest), "_title") in self.found.live else ()
+                for key in [key for key in nest if key not in before and key not in hidden]:
                     del nest[key]
                     new = key if isinstance(key, str) and key.isidentifier() else name
                 for key, value in before.items():
                     now = nest.get(key, nest)
+                    if key in hidden:
+                        continue
                     if now is not value:  # not touched otherwise: another thread may be reading it
                         nest[key] = value
                         if value is None:
                             new = str(key)
                         elif not same_item(now, value):
-                            changed.append((repr(key), str(key)))
+                            if is_live and is_counter(value):
+                                self.counters.add((id(nest), key))
+                            if is_live and type(value) in (bool, str) and type(now) is type(value):
+                                new = str(key)  # a flag that is set in the first call
+                            else:
+                                changed.append((repr(key), str(key), held if is_live else apart))
             elif isinstance(nest, set):
                 if nest != before:
                     nest.clear()
                     nest.update(before)
-                    changed.append(("a set", name))
+                    changed.append(("a set", name, held if is_live else apart))
             elif not same_items(nest, list(before)):
                 nest.clear()
                 nest.extend(before)
-                changed.append((f"a {type(nest).__name__}", name))
+                changed.append((f"a {type(nest).__name__}", name, held if is_live else apart))
         for v in self.variables:
             if v.kind == "context":  # what a function sets in a context of its own is gone with it
                 if context is not None and not same_item(context.get(v.owner, GONE), v.value):
-                    changed.append(("a variable of the context", v.key))
+                    changed.append(("a variable of the context", v.name, apart))
                 continue
             now = v.read()
             if not same_item(now, v.value):
@@ -171,12 +182,17 @@ class State:
                 if v.value is None or v.value is GONE:
                     new = str(v.key)
                 else:
-                    changed.append((v.said, str(v.key)))
+                    changed.append((v.said, str(v.key), apart))
         said = [
-            f"{what}, which is not an argument, is changed at {line_of(self.found, name, True)}"
-            for what, name in changed
+            f"{what}{whose} is changed at {line_of(self.found, name, True)}"
+            for what, name, whose in changed
         ]
         return said, new and line_of(self.found, new, True)
+
+
+def is_counter(x: Any) -> bool:
+    """Whether it is a number that a module may count with."""
+    return type(x) in (int, float) or (isinstance(x, np.generic) and x.dtype.kind in "iuf")
 
 
 def line_of(found: Found, name: str, stores: bool = False) -> str:

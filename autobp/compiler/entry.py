@@ -9,7 +9,8 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +26,16 @@ from autobp.compiler.effects import (
     check_draws,
     line_of,
 )
+from autobp.compiler.free_variables import (
+    Executed,
+    Found,
+    FreeVariable,
+    free_variables,
+    is_kind,
+    is_user_module,
+    place_of,
+    tests_of,
+)
 from autobp.compiler.joined import joined
 from autobp.compiler.passes import optimized, own_results
 from autobp.compiler.plan import planned
@@ -38,26 +49,17 @@ from autobp.compiler.source import (
     long_text,
     short_text,
 )
-from autobp.compiler.free_variables import (
-    Executed,
-    Found,
-    FreeVariable,
-    free_variables,
-    is_user_module,
-    place_of,
-    tests_of,
-)
 from autobp.compiler.stand_in import Traced, end, stand_in
 from autobp.compiler.terms import (
     CaptureError,
     Changed,
     DifferenceError,
-    StateNotReady,
     Settings,
+    StateNotReady,
     UnforeseenError,
     differentiated,
 )
-from autobp.context import clock, user_line
+from autobp.context import clock, current, user_line
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -68,8 +70,11 @@ class _Arguments:
     """How the arguments of one signature are told and taken apart, as text for the check and for the
     program, while they are replaced by what is captured."""
 
-    def __init__(self, recorder: Recorder, reads_arrays: bool) -> None:
+    def __init__(
+        self, recorder: Recorder, reads_arrays: bool, counters: set[tuple[int, Any]]
+    ) -> None:
         self.recorder = recorder
+        self.counters = counters  # places of numbers that the function changes
         self.reads_arrays = reads_arrays  # of modules, at each call; else they are only checked
         self.tests: list[str] = []
         self.objects: dict[str, Any] = {"ndarray": np.ndarray, "Tensor": Tensor}
@@ -84,6 +89,8 @@ class _Arguments:
         self.generators: dict[np.random.Generator, Any] = {}  # and what stands for them
         self.replaced: list[FreeVariable] = []  # which hold a generator
         self.nests: list[tuple[str, Any, dict[Any, Any]]] = []  # given, and with what in them
+        self.given: dict[int, tuple[str, Any]] = {}  # arrays, lists and dicts, by their ids
+        self.alike: dict[Any, list[str]] = {}  # where arrays of one form are
 
     def known(self, thing: Any) -> str:
         name = self.numbers.get(id(thing))
@@ -95,6 +102,10 @@ class _Arguments:
     def take(self, x: Any, where: str, name: str) -> Any:
         """What the function is given instead of x."""
         kind = type(x)
+        if isinstance(x, dict | list) and id(x) in self.given:
+            first, nest = self.given[id(x)]
+            self.tests.append(f"{where} is {first}")
+            return nest
         if isinstance(x, dict | list | tuple):
             self.tests.append(f"type({where}) is {self.known(kind)}")
             if isinstance(x, dict):
@@ -106,6 +117,7 @@ class _Arguments:
                 result = x.copy()
                 dict.update(result, taken)  # a Counter's own would add
                 self.nests.append((name, result, dict(result)))
+                self.given[id(x)] = where, result
                 return result
             self.tests.append(f"len({where}) == {len(x)}")
             before = len(self.recorder.arguments)
@@ -113,7 +125,12 @@ class _Arguments:
             self.recorder.unnamed.update(self.recorder.arguments[before:])
             nest = kind(*parts) if hasattr(x, "_fields") else kind(parts)
             self.nests.append((name, nest, dict(enumerate(parts))))
+            self.given[id(x)] = where, nest
             return nest
+        if isinstance(x, np.ndarray) and id(x) in self.given:
+            first, captured = self.given[id(x)]  # one array in two places
+            self.tests.append(f"{where} is {first}")
+            return captured
         if isinstance(x, np.ndarray):
             if kind not in (np.ndarray, np.memmap) or x.dtype.kind not in "biufc":
                 raise CaptureError(
@@ -121,7 +138,10 @@ class _Arguments:
                     " arrays of numbers are what programs are written for"
                 )
             self.tests += self.plain(x, where)
-            return self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
+            captured = self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
+            self.given[id(x)] = where, captured
+            self.alike.setdefault((x.shape, x.dtype), []).append(where)
+            return captured
         if isinstance(x, Tensor):
             return self.tensor(x, where, name)
         if isinstance(x, np.generic) or kind in (float, int, complex):
@@ -136,13 +156,23 @@ class _Arguments:
             self.tests.append(f"{where} is {self.known(x)}")
         return x
 
-    def check_nests(self) -> None:
+    def check_apart(self) -> None:
+        """What is two arrays is two arrays at each call: a function may ask whether they are one."""
+        for places in self.alike.values():
+            if len(places) == 2:
+                self.tests.append(f"{places[0]} is not {places[1]}")
+            elif len(places) > 2:
+                ids = ", ".join(f"id({place})" for place in places)
+                self.tests.append(f"len({{{ids}}}) == {len(places)}")
+
+    def check_nests(self, found: Found) -> None:
         """The function was given copies of the caller's lists and dicts."""
         for name, nest, before in self.nests:
             now = dict(nest) if isinstance(nest, dict) else dict(enumerate(nest))
             if now.keys() != before.keys() or any(now[k] is not v for k, v in before.items()):
                 raise CaptureError(
-                    f"compile cannot capture that {name} is changed in place: a program changes no lists"
+                    f"compile cannot capture that {name} is changed in place at"
+                    f" {line_of(found, name)}: a program changes no lists"
                     " and dicts of its caller; return a new one"
                 )
 
@@ -181,6 +211,15 @@ class _Arguments:
             self.places[id(array)] = where, captured
         self.traced.add((id(v.owner), v.key))
         self.live.append(_Live(v, array, captured, captured.step))
+        v.write(captured)
+
+    def counter(self, v: FreeVariable) -> None:
+        """A number that a module holds and the function changes is an argument."""
+        where = place_of(v, self.known)
+        self.tests.append(f"type({where}) is {self.known(type(v.value))}")
+        captured = self.argument(v.value, where, str(v.key))
+        self.traced.add((id(v.owner), v.key))
+        self.live.append(_Live(v, v.value, captured, captured.step))
         v.write(captured)
 
     def take_optimizer(self, optimizer: Any) -> None:
@@ -253,18 +292,20 @@ class _Arguments:
             if v.kind == "optimizer":
                 self.take_optimizer(value)
             elif (v.kind == "opaque" and hasattr(type(value), "__setitem__")) or (
-                v.live and isinstance(value, np.ndarray) and type(value) not in _ARRAYS
+                v.live and is_kind(value, np.ndarray) and type(value) not in _ARRAYS
             ):
                 raise CaptureError(
                     f"compile cannot capture {v.name}, a {type(value).__name__}: a change of what it holds"
                     " would not be seen; hold an ndarray, a list or a dict instead"
                 )
-            elif isinstance(value, Tensor):
+            elif is_kind(value, Tensor):
                 if not differentiated(value) and value not in self.tensors:
                     self.tensor(value, self.known(value), value.name or "tensor")
                     self.tensors[value].found = True
             elif type(value) is np.ndarray and v.live:
                 self.held_array(v)
+            elif (id(v.owner), v.key) in self.counters:
+                self.counter(v)
             elif type(value) is np.random.Generator and v.kind in _WRITABLE and not v.is_global:
                 self.held_generator(v)
         self.tests += tests_of(found.variables, self.traced | found.live, self.known)
@@ -409,21 +450,29 @@ def written_down(
     kwargs: dict[str, Any],
     settings: Settings,
     most: float = math.inf,
+    earlier: Sequence[Found] = (),
 ) -> Entry:
-    """The program for arguments like these. Nothing is changed yet: that is what the program does."""
+    """The program for arguments like these. Nothing is changed yet: that is what the program does.
+    What programs written `earlier` have found tells which numbers of modules change between calls."""
     executed: list[Executed] = []
     reads_arrays = True
+    varying = {place for found in earlier for place in _varying(found)}
+    counters = set(varying)
     for _ in range(_ATTEMPTS):
         found = free_variables(function, (args, kwargs), executed)
-        trace = _Trace(function, name, args, kwargs, settings, most, found, reads_arrays)
+        trace = _Trace(function, name, args, kwargs, settings, most, found, reads_arrays, counters)
         try:
             entry = trace.run()
             if not trace.unknown:
                 return entry
         except CaptureError:
-            if not trace.unknown and not (reads_arrays and trace.arguments.places):
+            if trace.counters - counters:
+                counters |= trace.counters
+            elif deciding := varying & counters & trace.deciding():  # by its value
+                counters -= deciding
+            elif not trace.unknown and not (reads_arrays and trace.arguments.places):
                 raise
-            if not trace.unknown:  # perhaps since an array of a module was used as a constant is
+            elif not trace.unknown:  # perhaps since an array of a module was used as a constant is
                 reads_arrays = False
         executed += trace.unknown
     raise CaptureError(
@@ -431,7 +480,14 @@ def written_down(
     )
 
 
-_ATTEMPTS = 5  # functions are met one after the other, each of which may lead to others
+def _varying(found: Found) -> Iterator[tuple[int, Any]]:
+    """The places where modules held another float when a program was written."""
+    for v in found.variables:
+        if v.live and type(v.value) is float and v.kind in _WRITABLE and v.read() != v.value:
+            yield id(v.owner), v.key
+
+
+_ATTEMPTS = 8  # functions are met one after the other, each of which may lead to others
 
 
 class _Trace:
@@ -447,6 +503,7 @@ class _Trace:
         most: float,
         found: Found,
         reads_arrays: bool,
+        counters: set[tuple[int, Any]],
     ) -> None:
         self.function = function
         self.name = name
@@ -456,12 +513,24 @@ class _Trace:
         self.found = found
         self.recorder = Recorder(most, settings.most)
         self.recorder.codes = found.codes
-        self.arguments = _Arguments(self.recorder, reads_arrays)
+        self.arguments = _Arguments(self.recorder, reads_arrays, set(counters))
+        self.counters: set[tuple[int, Any]] = set()  # numbers of modules that were changed
 
     @property
     def unknown(self) -> list[Executed]:
         """Calls of functions whose variables have not been looked for."""
         return [call for call in self.recorder.executed if call.code not in self.found.codes]
+
+    def deciding(self) -> set[tuple[int, Any]]:
+        """The places that the value depends on which was asked for, and refused."""
+        todo, seen = [self.recorder.asked], set()
+        while todo:
+            step = todo.pop()
+            if step is not None and step not in seen:
+                seen.add(step)
+                todo += step.operands
+        live = [entry for entry in self.arguments.live_places if entry.step in seen]
+        return {(id(entry.place.owner), entry.place.key) for entry in live}
 
     def run(self) -> Entry:
         function, name, args, kwargs = self.function, self.name, self.args, self.kwargs
@@ -484,6 +553,7 @@ class _Trace:
                 arguments.take(x, parameter, parameter)
                 for parameter, x in zip(parameters, (*args, *kwargs.values()), strict=True)
             ]
+            arguments.check_apart()
             arguments.around(found)
             randomness = Randomness(found, arguments.generators)
             if profiler is None:  # there is room for one only; without it names are poorer
@@ -503,6 +573,8 @@ class _Trace:
         ends, early, effects, grown, drawn = (
             undo.ends, undo.early, undo.effects, undo.grown, undo.drawn,
         )  # fmt: skip
+        self.counters = state.counters
+        arguments.live_places = list(arguments.live)
         if recorder.is_too_long:
             raise ManyNumbers
         if failure is not None and not isinstance(failure, CaptureError):
@@ -515,7 +587,7 @@ class _Trace:
         check_changes(effects)
         if grown:
             raise StateNotReady(grown)
-        arguments.check_nests()
+        arguments.check_nests(found)
 
         returns = _written_plainly(returns)
         read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
@@ -531,17 +603,29 @@ class _Trace:
             changes.append(
                 (_became(recorder, value) if changed else None, _returned(recorder, grad))
             )
+        if arguments.tensors:  # whose derivatives are taken, or not
+            mode = current().threshold > 0
+            arguments.tests.append(f"({arguments.known(current)}().threshold > 0) is {mode}")
         live = [place for place in arguments.live if place.is_changed]
         if changes or live:
             became = [_became(recorder, place.became) for place in live]
             returns = (returns, changes, became)
-        arguments.live_places, arguments.live = arguments.live, live
+        arguments.live = live
         program = recorder.program(returns)
         try:
             entry = Entry(program, name, parameters, arguments, result, settings)
         except Exception as error:
             raise self.failed(error) from error
         entry.found = found
+        if not any(step.part == "backward" for step in recorder.steps):
+            cut = [y for _, y in leaves(result) if isinstance(y, Tensor) and y.level == 0]
+            if any(not y.is_leaf for y in cut):
+                warnings.warn(
+                    f"{name} returns a Tensor that requires a gradient; compiled, its results are constants,"
+                    " and no derivative goes through them. Compile the whole step, with backward(), or"
+                    " call it under no_grad()",
+                    stacklevel=6,
+                )
         return entry
 
     def failed(self, error: Exception) -> CaptureError:
@@ -651,7 +735,18 @@ def _returned(recorder: Recorder, y: Any) -> Any:
         y = y.bare()
     if isinstance(y, Captured):
         return y.current().step
-    return recorder.constant(y) if isinstance(y, np.ndarray) else y
+    if isinstance(y, np.ndarray):
+        return recorder.constant(y)
+    if (
+        y is ...
+        or y is None
+        or isinstance(y, bool | int | float | complex | str | bytes | np.generic | np.dtype)
+    ):
+        return y
+    raise recorder.refuse(
+        f"compile cannot capture that a {type(y).__name__} is returned: a program returns arrays,"
+        " numbers and Tensors, in lists, tuples and dicts"
+    )
 
 
 class Entry(Checked):
@@ -670,7 +765,10 @@ class Entry(Checked):
         given = {
             s for s, where in arguments.bindings if _within(where, parameters, settings.donate)
         }
-        self.program = own_results(joined(optimized(program), settings.reuse), program)
+        replaced = {held.steps[0] for held in arguments.tensors.values()}
+        replaced |= {entry.step for entry in arguments.live}
+        better = joined(optimized(program), settings.reuse)
+        self.program = own_results(better, program, replaced)
         self.plan = planned(self.program, given, _updated(self.program, arguments), settings.reuse)
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters
@@ -710,6 +808,7 @@ class Entry(Checked):
         self.settings = settings
         self.given = [parameters[i] for i in settings.donate]
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
+        self._is_apart = self._apart_checker()
 
     def compared(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -717,7 +816,7 @@ class Entry(Checked):
         """The result of the program, after the function has given the same. Of what both change, the
         function's doing counts, or with `keep_program` the program's."""
         assert self.found is not None
-        if self._owners:
+        if self._owners and not self._is_apart(*args, **kwargs):
             args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         keeps_program = self.settings.keep_program
         snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
@@ -794,7 +893,7 @@ class Entry(Checked):
         return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        if self._owners:
+        if self._owners and not self._is_apart(*args, **kwargs):
             args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
         try:
             run = self._free.pop()
@@ -806,6 +905,9 @@ class Entry(Checked):
             self._free.append(run)
         if self._changes:
             result, changes, became = result
+            if self.settings.reuse:  # what outlives the call is in no memory that the next one uses
+                changes = [(value, _copied(grad)) for value, grad in changes]
+                became = [_copied(value) for value in became]
             if self._tensors is not None:
                 for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
                     update(t, *change)
@@ -815,6 +917,18 @@ class Entry(Checked):
             return result
         values = (y for _, y in leaves(result))
         return transformed(lambda y: _like(y, next(values)), self._like)
+
+    def _apart_checker(self) -> Callable[..., bool]:
+        """The function that tells whether no array among the arguments is a result of an earlier
+        call, which are views of memory of the program's."""
+        arrays = [where for step, where in self.arguments.bindings if step.is_array]
+        bases = "".join(f"id({where}.base), " for where in arrays)
+        space = {**self.arguments.objects, "owners": self._owners}
+        exec(
+            f"def apart({', '.join(self.parameters)}):\n    return owners.isdisjoint(({bases}))",
+            space,
+        )
+        return space["apart"]
 
     def _apart(self, x: Any) -> Any:
         """An argument that the program does not overwrite: of a result of its own a copy."""
@@ -938,6 +1052,10 @@ def constants_text(found: Found | None) -> list[str]:
 def _on_a_line(value: Any) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _copied(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _finder(

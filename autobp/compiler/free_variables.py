@@ -65,7 +65,8 @@ _FUNCTIONS = (
 _ATOMS = (*_FUNCTIONS, types.ModuleType, type, str, bytes, type(None))
 
 #: Kinds of variables that say nothing beside those that they hold.
-_UNLISTED = ("contents", "equal", "optimizer", "defaults")
+_UNLISTED = ("contents", "equal", "optimizer", "defaults", "type", "methods")
+_METHODS = ("__call__", "forward", "step", "update")  # of modules and optimizers
 
 _BUILTINS = frozenset(vars(builtins))  # those of Python's own
 _BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcaller", "__dict__"}
@@ -93,7 +94,8 @@ class FreeVariable:
 
     kind: str  # "entry" of a dict or list, "fixed" entry of a tuple or set, "cell", "attribute",
     # "class" attribute, "defaults" of a function, one "default", "context", "environment",
-    # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer"
+    # "contents" of a nest, what is "equal" to a copy, "opaque" object, "optimizer", "type" of an
+    # object, "methods" of a class that may be replaced
     owner: Any
     key: Any
     value: Any
@@ -102,6 +104,7 @@ class FreeVariable:
     live: bool = False  # a module, an optimizer or an argument holds it
     is_global: bool = False
     checked: bool = True  # by a test of its own, not by that of its owner
+    is_listed: bool = True  # among the constants
 
     def read(self) -> Any:
         """What is there now."""
@@ -167,7 +170,7 @@ class Found:
         """What programs take over, for people to read."""
         listed: dict[tuple[str, str], Constant] = {}
         for v in self.variables:
-            if not v.live and v.kind not in _UNLISTED and not _is_named(v):
+            if v.is_listed and not v.live and v.kind not in _UNLISTED and not _is_named(v):
                 constant = Constant(v.name, v.where, _summary(v.value))
                 listed.setdefault(constant[:2], constant)
         return list(listed.values())
@@ -219,6 +222,12 @@ def reachable(
 def is_kind(x: Any, kinds: Any) -> bool:
     """As isinstance, but without asking the object, which may be odd."""
     return issubclass(type(x), kinds)
+
+
+def has_identity(kind: type) -> bool:
+    """Whether objects of a class equal nothing but themselves."""
+    equal: Any = kind.__eq__
+    return equal is object.__eq__
 
 
 def _is_visible(x: Any) -> bool:
@@ -322,9 +331,9 @@ class _Search:
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
             self.environment()
-        elif is_kind(value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)):
-            return
-        elif not _is_visible(value):
+        elif is_kind(
+            value, (*_FUNCTIONS, enum.Enum, slice, range, np.dtype, *_GENERATORS)
+        ) or not _is_visible(value):
             return
         elif "__wrapped__" in getattr(
             value, "__dict__", ()
@@ -351,11 +360,11 @@ class _Search:
         """Of a live object that is not looked into, it is checked whether it equals a copy. What can
         be a key of a dict by its value never changes; what else there is, is listed."""
         kind = type(value)
-        if kind.__hash__ is not None and kind.__hash__ is not object.__hash__:
+        if not has_identity(kind) and kind.__hash__ is not None:
             return
         try:
             before = copy.deepcopy(value)
-            if kind.__eq__ is not object.__eq__ and value == before:
+            if not has_identity(kind) and value == before:
                 v = FreeVariable("equal", value, None, before, name, where, True)
                 self.variables.append(v)
                 return
@@ -379,7 +388,9 @@ class _Search:
                 for _, x in leaves(value):
                     self.visit(x, getattr(x, "__qualname__", key), "", False)
             elif key != "__class__":
-                self.found("cell", cell, key, value, key, f"closure of {who}", live=False)
+                listed = is_user_code(f)  # a decorator of Python's own keeps things of no interest
+                where = f"closure of {who}"
+                self.found("cell", cell, key, value, key, where, live=False, is_listed=listed)
         if not is_user_code(f):
             return
         self.code(f.__code__, f.__globals__)
@@ -458,6 +469,9 @@ class _Search:
         kind = type(x)
         if not _has_attributes(x) or not (_is_open(kind) or is_user_code(kind)):
             return False
+        setter = getattr(kind, "__setitem__", None)
+        if live and is_kind(setter, types.WrapperDescriptorType) and not is_kind(x, _NESTS):
+            return False  # it holds something where Python cannot look, as arrays of ctypes do
         optimizes = hasattr(kind, "live_entries")
         live = live or optimizes or _is_module(kind)
         if optimizes:
@@ -465,6 +479,8 @@ class _Search:
             self.variables.append(FreeVariable("optimizer", x, None, x, name, "", True))
         if hasattr(x, "__dict__"):
             hidden: tuple[str, ...] = ("_scratch",) if optimizes else ()
+            if _is_module(kind):
+                hidden = ("_title",)  # modules note what they are called by when they run
             hidden += self.hidden.get(id(x), ())
             self.contents(
                 vars(x), name, f"attribute of {name}", live, attributes=True, hidden=hidden
@@ -474,6 +490,14 @@ class _Search:
                 value = getattr(x, slot)
                 where = f"attribute of {name}"
                 self.found("attribute", x, slot, value, f"{name}.{slot}", where, live)
+        if live:
+            self.variables.append(FreeVariable("type", x, None, kind, name, "", True))
+            for c in kind.__mro__:
+                names = [n for n in _METHODS if n in vars(c)]
+                if names and (id(c), "methods") not in self.asked:
+                    self.asked.add((id(c), "methods"))
+                    methods = {n: vars(c)[n] for n in names}
+                    self.variables.append(FreeVariable("methods", c, None, methods, name, "", True))
         if kind.__module__ != "types":
             self.spaces.setdefault(id(kind), (kind, kind.__name__, False))
         return True
@@ -486,8 +510,10 @@ class _Search:
         mutable = not is_kind(nest, tuple | frozenset)
         few = len(nest) <= MANY or self.whole
         if mutable and (few or live):
-            v = FreeVariable("contents", nest, None, _snapshot(nest), name, where, live)
+            held = _snapshot(nest)
+            v = FreeVariable("contents", nest, None, held, name, where, live)
             self.variables.append(v)
+            self.live |= {(id(nest), key) for key in hidden}
         if is_kind(nest, dict):
             for key, value in list(nest.items()) if few or live else ():
                 if key in hidden:
@@ -590,6 +616,10 @@ def tests_of(
             continue
         if v.kind == "contents":
             tests += _contents_tests(v, skipped, known)
+        elif v.kind == "type":
+            tests.append(f"type({known(v.owner)}) is {known(v.value)}")
+        elif v.kind == "methods":
+            tests.append(_atoms_test(vars(v.owner), v.value, known))
         elif v.kind in ("environment", "equal"):
             tests.append(f"{known(v.owner)} == {known(v.value)}")
         elif v.value is GONE and v.kind == "entry":
@@ -646,7 +676,12 @@ def _contents_tests(
     entries = {k: x for k, x in zip(keys, values, strict=True) if (id(nest), k) not in skipped}
     if len(entries) == len(keys) > 12 and not all(is_kind(x, _ATOMS) for x in values):
         return [f"{known(same_entries)}({owner}, {known(keys)}, {known(values)})"]
-    tests = [f"len({owner}) == {len(keys)}"]
+    if (id(nest), "_title") in skipped:
+        tests = [f"len({owner}) - ('_title' in {owner}) == {len(keys) - ('_title' in keys)}"]
+    elif all(type(k) in (str, int, float, bool, tuple) for k in keys):
+        tests = [f"tuple({owner}) == {known(tuple(keys))}"]  # in this order
+    else:
+        tests = [f"len({owner}) == {len(keys)}"]
     atoms = {k: x for k, x in entries.items() if type(k) is str and is_kind(x, _ATOMS)}
     for k, x in entries.items():
         if k not in atoms:
@@ -713,6 +748,8 @@ def is_user_code(f: Any) -> bool:
     installed package, nor ours. What those keep for themselves is theirs."""
     if isinstance(f, types.FunctionType):  # whose __module__ may be that of what it wraps
         name = f.__globals__.get("__name__")
+        if f.__code__.co_filename.startswith("<doctest"):  # an example in a docstring
+            return True
     else:
         name = f.__name__ if isinstance(f, types.ModuleType) else getattr(f, "__module__", None)
     return is_user_module(name if isinstance(name, str) else "")
@@ -772,7 +809,7 @@ def _is_named(v: FreeVariable) -> bool:
     """Whether a variable is but the name of a module, a function or a class, or leads to what is
     live, and so is no data."""
     value, kind = v.value, type(v.value)
-    if v.key == "__code__" or v.value is GONE and v.kind == "entry":
+    if v.key == "__code__" or (v.value is GONE and v.kind == "entry"):
         return v.key == "__code__"
     if is_kind(value, types.ModuleType) or hasattr(kind, "live_entries") or _is_module(kind):
         return True

@@ -7,7 +7,7 @@ by one constant where there were two.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -503,9 +503,10 @@ def takes_out(step: Step) -> bool:
     return reduces and isinstance(x, Step) and x.dtype == step.dtype
 
 
-def own_results(program: Program, written: Program) -> Program:
+def own_results(program: Program, written: Program, replaced: Collection[Step] = ()) -> Program:
     """Results are the caller's: neither constants of the program, nor parts of other arrays, nor one
-    array in two places. Arguments alone are returned as they are, where they were `written` so."""
+    array in two places. Arguments alone are returned as they are, where they were `written` so and
+    are not `replaced` by the call."""
     copies: list[Step] = []
     seen: set[Step] = set()
     originals = iter(written.results)
@@ -513,7 +514,8 @@ def own_results(program: Program, written: Program) -> Program:
     def owned(step: Step) -> Step:
         first = step not in seen
         seen.add(step)
-        lent = next(originals).is_argument
+        original = next(originals)
+        lent = original.is_argument and original not in replaced
         if not step.is_array or lent or (first and is_fresh(step)):
             return step
         copy = step.with_(function=np.copy, args=(step,), params={}, constant=None, name=None)

@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["Program", "Step", "mapped", "rebuilt", "steps_in", "used_by"]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Step:
     """One call, and what is known of its result."""
 
@@ -36,6 +36,10 @@ class Step:
 
     def __post_init__(self) -> None:
         self.operands = [*steps_in(self.args), *steps_in(self.params)]
+
+    def __repr__(self) -> str:
+        what = getattr(self.function, "__name__", "constant" if self.is_constant else "argument")
+        return f"<step {self.name or what}: {self.kind.__name__} of shape {self.shape}>"
 
     @property
     def ndim(self) -> int:
@@ -65,7 +69,7 @@ class Step:
         return replace(self, **changes)
 
 
-@dataclass
+@dataclass(repr=False)
 class Program:
     """Steps in the order in which they ran, from arguments to results."""
 
@@ -73,6 +77,9 @@ class Program:
     steps: list[Step]
     returns: Any  # a nest of steps and plain values
     kept: set[Step] = field(default_factory=set)  # steps that check or act, and so must run
+
+    def __repr__(self) -> str:
+        return f"<program of {len(self.steps)} steps>"
 
     @property
     def results(self) -> list[Step]:

@@ -24,10 +24,10 @@ from autobp.compiler import entry as arrays
 from autobp.compiler.capture import ManyNumbers
 from autobp.compiler.comparison import Checked, check_same, moved
 from autobp.compiler.effects import Randomness, check_draws
+from autobp.compiler.free_variables import Found, free_variables, is_kind, tests_of
 from autobp.compiler.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.masks import Listener, Mask
 from autobp.compiler.program import Program
-from autobp.compiler.free_variables import Found, free_variables, tests_of
 from autobp.compiler.terms import (
     SIGNATURE_ERRORS,
     CaptureError,
@@ -53,10 +53,11 @@ def written_down(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     settings: Settings,
+    earlier: Sequence[Found] = (),
 ) -> Any:
     """The program for arguments like these."""
     try:
-        return arrays.written_down(function, name, args, kwargs, settings, MANY)
+        return arrays.written_down(function, name, args, kwargs, settings, MANY, earlier)
     except ManyNumbers:
         if settings.most < math.inf:
             raise CaptureError(
@@ -271,9 +272,9 @@ class Form:
         self.entries: list[tuple[int, Any]] = []  # in which array each leaf is, and where
         self.tensors = False
         for v in found.variables:
-            if isinstance(v.value, Tensor) or v.kind == "optimizer":
+            if is_kind(v.value, Tensor) or v.kind == "optimizer":
                 raise Ungrouped
-            if isinstance(v.value, np.ndarray) and v.live:
+            if is_kind(v.value, np.ndarray) and v.live:
                 raise Ungrouped
         for test in tests_of(found.variables, set(), self.named):
             self.check(test)

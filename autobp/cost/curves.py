@@ -17,6 +17,9 @@ from autobp.table import aligned
 
 __all__ = ["Curves", "sweep_inputs", "sweep_outputs"]
 
+_DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), "-", (0, (4, 3)), (0, (1, 2)))
+_WIDTHS = (4.0, 3.2, 2.4, 1.6, 1.2)
+
 FORWARD, REVERSE = "forward, recorded", "reverse"
 
 
@@ -88,8 +91,9 @@ class Curves:
 
     def __repr__(self) -> str:
         end = "Interrupted: larger sizes were not reached.\n" if self.interrupted else ""
-        said = [fill(text, WIDTH) for text in (self._said(), self.reports[-1].notes[-1])]
-        return "\n".join([f"{self.table()}\n", f"{end}{said[0]}", said[1]])
+        slope = f"slope: the power of the number of {self.what} that a cost grows with."
+        said = [fill(text, WIDTH) for text in (slope, self._said(), self.reports[-1].notes[-1])]
+        return "\n".join([f"{self.table()}\n", said[0], f"{end}{said[1]}", said[2]])
 
     def _said(self) -> str:
         return (
@@ -119,15 +123,20 @@ class Curves:
         if axes is None:
             pyplot = needed("matplotlib.pyplot", "plot()", "plot")
             _, axes = pyplot.subplots(figsize=(6.4, 5.2), layout="constrained")
-        for method in self.methods:
+        for i, (method, dashes, width) in enumerate(zip(self.methods, _DASHES, _WIDTHS)):
             colour = COLOURS[method]
-            axes.plot(self.sizes, self.counted(method), color=colour, linewidth=1.2)
+            # where lines coincide, the one below is seen beside and between the one upon it
+            axes.plot(
+                self.sizes, self.counted(method), color=colour, linewidth=width, linestyle=dashes
+            )
             axes.plot(
                 self.sizes,
                 self.measured(method),
                 MARKERS[method],
                 color=colour,
-                markersize=5.5,
+                markersize=8.5 - i,
+                markeredgecolor="white",
+                markeredgewidth=0.4,
                 label=f"{method}: slope {self.slope(method):.2f}",
             )
         if self.crossing is not None:
@@ -146,7 +155,8 @@ class Curves:
         axes.grid(color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(
-            title="points: measured; lines: counted",
+            title="points: measured; lines: counted\n"
+            f"slope s: time grows as the number of {self.what} to the power of s",
             loc="upper center",
             bbox_to_anchor=(0.5, -0.13),
             ncols=2,

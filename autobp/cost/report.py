@@ -132,25 +132,31 @@ class Report:
         pyplot = needed("matplotlib.pyplot", "plot()", "plot")
         rows = self.rows[1:]
         figure, panels = pyplot.subplots(
-            1, 3, figsize=(11, 1.2 + 0.42 * len(rows)), sharey=True, layout="constrained"
+            1,
+            3,
+            figsize=(12, 1.2 + 0.42 * len(rows)),
+            sharex=True,
+            sharey=True,
+            layout="constrained",
         )
         labels = {"flops": "operations", "seconds": "time", "peak": "peak memory"}
         for panel, (what, label) in zip(panels, labels.items()):
-            for y, row in enumerate(rows):
-                times = self.ratio(row.method, what)
+            found = {row.method: self.ratio(row.method, what) for row in rows}
+            least = min((times for times in found.values() if times), default=1.0)
+            for y, (method, times) in enumerate(found.items()):
                 if times is None:
                     continue
-                panel.barh(y, times, color=COLOURS.get(row.method, BLUE))
+                panel.barh(y, times, color=COLOURS.get(method, BLUE))
+                more = f", {quantity(times / least)} × the least" if times > least else ""
                 panel.annotate(
-                    f" {quantity(times)}", (times, y), va="center", fontsize="small", clip_on=False
+                    f" {quantity(times)}{more}", (times, y), va="center", fontsize="small"
                 )
             panel.axvline(1, color="black", linewidth=0.8)
             panel.set_xlabel(f"{label}, in evaluations of f")
-            panel.margins(x=0.2)  # room for the numbers
-            if what != "peak":
-                panel.set_xscale("log")
-                panel.set_xlim(left=0.5)
+            panel.set_xscale("log")
             panel.spines[["top", "right"]].set_visible(False)
+        most = max(bar.get_width() for panel in panels for bar in panel.patches)
+        panels[0].set_xlim(0.5, 4 * most**1.6)  # one scale for all, and room for the numbers
         panels[0].set_yticks(range(len(rows)), [row.method for row in rows])
         panels[0].invert_yaxis()
         return figure

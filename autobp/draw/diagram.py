@@ -25,7 +25,8 @@ from autobp.tensor import Tensor
 
 __all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "cotangents", "diagram", "local"]
 
-Kind = Literal["parameter", "input", "constant", "result"]
+#: What is saved is a result of the forward pass, in the program of the backward pass.
+Kind = Literal["parameter", "input", "constant", "saved", "result"]
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +85,7 @@ class Diagram:
     nodes: list[Node]
     uses: list[Use]
     notes: list[str] = field(default_factory=list)  # what a reader should be told, one line each
+    groups: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `blocks` found in it
 
     @property
     def outputs(self) -> list[Node]:

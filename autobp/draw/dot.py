@@ -6,7 +6,9 @@ Everything that is drawn has an id, which Graphviz hands on to the SVG as `<g id
     e7    a use, forward; the first of them where a link      b7    the same, backward
           stands for many                                    r12   from an operation to its result
     c3    a scope, open or folded                            s12   the same, backward
-    f40   a folded run, by the first node in it
+    f40   a folded run, or what repeats rolled into one, by the first node in it
+    p40   one piece of what repeats, open or folded         k7    a variable drawn once more, where
+                                                                  the use e7 of it begins
 
 The text depends on the diagram alone, so that it is the same whenever the program is. Labels are
 plain strings and records, never HTML, and there is no attribute that could hold a link.
@@ -24,25 +26,46 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autobp.draw.blocks import Box, Copy, first_node
 from autobp.draw.diagram import Diagram, Node, Use, local
-from autobp.draw.fold import Box, Fold
-from autobp.draw.formula import Term, quantity, rule
+from autobp.draw.fold import Fold
+from autobp.draw.formula import Term, brief, quantity, rule
+from autobp.draw.heat import Heat
 from autobp.draw.literal import breadth, few, number, quoted, record, shown
+from autobp.draw.maps import LINES, Behind, heats, pictured
 from autobp.draw.marks import Mark, marks
+from autobp.draw.piece import leaving, written
 from autobp.draw.symbol import ORDERED, symbol
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
-__all__ = ["Direction", "Passes", "Style", "View", "dot", "label_of", "statements"]
+__all__ = [
+    "Detail",
+    "Direction",
+    "Passes",
+    "Style",
+    "View",
+    "dot",
+    "label_of",
+    "labels",
+    "statements",
+]
 
 _LABELLED = 400  # up to here, operations stand on the edges: labels cost much of the layout's time
 _FEW_EDGES = 40  # up to here, local derivatives stand on the edges
 _LONGEST = 24  # characters of a formula on an edge
 _SIZE = 11  # of the text, in points
+_STRING = 16_000  # characters that Graphviz reads in one piece
+_WORDS = {
+    "parameter": "parameter", "input": "input", "constant": "constant", "saved": "forward value",
+}  # fmt: skip
 _SMALL = 4  # numbers that are shown one by one
+_ABREAST = 4  # scopes in a line
+_LEAVING = 2  # results of a piece that are shown
 
 View = Literal["textbook", "operations"]
 Passes = Literal["forward", "backward", "both"]
 Direction = Literal["LR", "TB", "RL", "BT"]
+Detail = Literal["full", "compact", "short", "names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,10 @@ class Style:
     shapes: bool = True
     dtypes: bool | None = None  # None: those that are not float64
     derivatives: bool | None = None  # None: if there are few edges
+    heat: bool = False  # room for pictures of arrays, with a scale below it
+    # compact: operations in the nodes, nothing on the edges; short: a line for each value as well;
+    # names: no values at all
+    detail: Detail = "full"
     direction: Direction = "LR"
     theme: Theme = LIGHT
 
@@ -64,22 +91,35 @@ class Style:
         return self.passes != "forward"
 
 
-def dot(diagram: Diagram, folded: Fold, style: Style) -> str:
-    """The DOT text of a folded diagram."""
-    lines = statements(diagram, folded, style)
+def dot(diagram: Diagram, folded: Fold, style: Style, behind: Behind | None = None) -> str:
+    """The DOT text of a folded diagram, or that of a second layout with pictures `behind` it."""
+    lines = statements(diagram, folded, style, behind)
     return "digraph {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
 
 
-def statements(diagram: Diagram, folded: Fold, style: Style) -> list[str]:
+def statements(
+    diagram: Diagram, folded: Fold, style: Style, behind: Behind | None = None
+) -> list[str]:
     """The statements of that text, one a line."""
     with np.errstate(all="ignore"):
-        return list(_statements(diagram, folded, style))
+        return list(_statements(diagram, folded, style, behind))
+
+
+def labels(diagram: Diagram, folded: Fold, style: Style) -> dict[str, list[tuple[str, ...]]]:
+    """The labels of the nodes that are drawn, if there may be pictures in them."""
+    if not style.heat:
+        return {}
+    with np.errstate(all="ignore"):
+        there = set(folded.home)
+        found = {n.id: label_of(n, style) for n in diagram.nodes if n.id in there}
+        return {name: fields for name, fields in found.items() if any(map(pictured, fields))}
 
 
 class _Scene(NamedTuple):
     diagram: Diagram
     marks: dict[int, list[Mark]]
     gradients: bool  # are shown
+    behind: Behind | None
     roomy: bool  # there is place for labels on the edges, which double the ranks of the layout
 
     def of(self, node: Node) -> list[Mark]:
@@ -87,16 +127,24 @@ class _Scene(NamedTuple):
         return [m for m in self.marks.get(node.index, ()) if self.gradients or not m.backward]
 
 
-def _statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
+def _statements(
+    diagram: Diagram, folded: Fold, style: Style, behind: Behind | None
+) -> Iterator[str]:
     theme, links = style.theme, len(folded.links)
-    roomy = links <= min(2 * folded.drawn, _LABELLED)
-    scene = _Scene(diagram, marks(diagram), style.gradients and style.backward, roomy)
+    full = style.detail == "full"
+    roomy = links <= min(2 * folded.drawn, _LABELLED) and full
+    scene = _Scene(diagram, marks(diagram), style.gradients and style.backward, behind, roomy)
     text = f'fontname="{FONT}" fontcolor="{theme.ink}"'
     notes = quoted(*(shown(note, 120) for note in diagram.notes))
-    page = f'bgcolor="{theme.page}" pad=0.2 nodesep=0.3 ranksep={0.5 if roomy else 1.5}'
+    apart = f"nodesep=0.3 ranksep={0.5 if roomy else 1.5}" if full else "nodesep=0.2 ranksep=0.4"
+    page = f'bgcolor="{theme.page}" pad=0.2 {apart}'
     # without newrank, Graphviz 2.43 may lose edges between clusters
     yield f"graph [newrank=true rankdir={style.direction} {page}]"
     yield f"graph [{text} fontsize={_SIZE} labelloc=t labeljust=l{f' label={notes}' if diagram.notes else ''}]"
+    if behind is not None:
+        drawn = behind.background
+        cut = (drawn[i : i + _STRING] for i in range(0, len(drawn), _STRING))
+        yield "graph [_background=" + " + ".join(f'"{part}"' for part in cut) + "]"
     yield f'node [{text} fontsize={_SIZE} style=filled margin="0.12,0.06" height=0.3]'
     yield f"edge [{text} fontsize={_SIZE - 1} arrowsize=0.7]"
     yield from _members(folded.root, style, scene)
@@ -105,23 +153,22 @@ def _statements(diagram: Diagram, folded: Fold, style: Style) -> Iterator[str]:
 
 def _members(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
     scope = style.theme.scope
-    for item in sorted(box.items, key=_first):
+    for item in sorted(box.items, key=first_node) if box.sorted else box.items:
         if isinstance(item, int):
             yield from _node(scene.diagram.nodes[item], style, scene)
         elif item.closed:
             yield _box(item, style, scene)
         else:
             yield f"subgraph cluster_{item.id} {{"
+            form = '"rounded,filled"' if scene.behind is None else "rounded bgcolor=transparent"
             yield (
-                f'graph [id={item.id} label={quoted(shown(item.title))} style="rounded,filled"'
+                f"graph [id={item.id} label={quoted(shown(item.title))} style={form}"
                 f' fillcolor="{scope.fill}" color="{scope.line}" fontcolor="{style.theme.faint}"]'
             )
             yield from _members(item, style, scene)
             yield "}"
-
-
-def _first(item: Box | int) -> int:
-    return item if isinstance(item, int) else next(item.all_nodes())
+    for copy in box.copies:
+        yield _copy(copy, style, scene)
 
 
 def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
@@ -134,19 +181,26 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
         paint, ink = theme.warning, theme.warning_ink
     elif found:
         paint, width = Paint(paint.fill, theme.marked), 3.0
-    shape = "Mrecord" if node.kind == "result" else "record"
+    shape = "Mrecord" if node.kind in ("result", "saved") else "record"
     fields = label_of(node, style)
     if not scene.roomy and style.view == "textbook" and node.operation is not None:
         fields[0] = (f"{fields[0][0]}: {symbol(scene.diagram, node)}",)
     said = tuple(m.text for m in found if not _plain(m, node))
     if said:
         fields.append(said)
-    dashed = ' style="filled,dashed"'
+    forms = ["filled"]
     room = breadth(fields[0][0]) * _SIZE / 72
+    size = f" width={room + 0.25:.2f}" if room else ""
+    if scene.behind is not None and node.id in scene.behind.sizes:
+        forms = []
+        size = " width={:.5f} height={:.5f}".format(*scene.behind.sizes[node.id])
+        fields = [("\xa0",) * LINES + lines[-1:] if pictured(lines) else lines for lines in fields]
+    forms += ["dashed"] if node.kind in ("constant", "saved") else []
+    joined = ",".join(forms)
+    form = "" if forms == ["filled"] else f' style="{joined}"'
     label = record(*fields, across=style.direction in ("LR", "RL"))
     yield (
-        f"{node.id} [id={node.id} shape={shape} label={label} penwidth={width}"
-        f"{dashed if node.kind == 'constant' else ''}{f' width={room + 0.25:.2f}' if room else ''}"
+        f"{node.id} [id={node.id} shape={shape} label={label} penwidth={width}{form}{size}"
         f' fillcolor="{paint.fill}" color="{paint.line}" fontcolor="{ink}"]'
     )
     if style.view == "operations" and node.operation is not None:
@@ -157,6 +211,23 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
         )
 
 
+def _copy(copy: Copy, style: Style, scene: _Scene) -> str:
+    """A variable once more: its name, and what its uses here add to its gradient."""
+    node = scene.diagram.nodes[copy.node]
+    lines = [f"{shown(node.name)} ({copy.note})"]
+    added = [c for use in copy.uses if (c := scene.diagram.uses[use].contribution) is not None]
+    if style.gradients and style.backward and added and style.detail != "names":
+        total = sum(added[1:], added[0])
+        few = np.size(total) <= _SMALL
+        lines.append(f"grad += {brief(total, _SMALL) if few else _scale(total)}")
+    paint: Paint = getattr(style.theme, node.kind)
+    return (
+        f'{copy.id} [id={copy.id} shape=box label={quoted(*lines)} style="filled,dotted"'
+        f' margin="0.06,0.03" height=0.2 fillcolor="{paint.fill}" color="{paint.line}"'
+        f' fontcolor="{style.theme.ink}"]'
+    )
+
+
 def _plain(mark: Mark, node: Node) -> bool:
     """Whether the numbers say it themselves."""
     small = np.size(node.value) <= _SMALL and not mark.first
@@ -165,19 +236,66 @@ def _plain(mark: Mark, node: Node) -> bool:
 
 def label_of(node: Node, style: Style) -> list[tuple[str, ...]]:
     """What is written on a variable: its name and form, its value, its gradient, each in lines."""
-    title = shown(node.name)
+    title = shown(node.name) + (", forward" if node.kind == "saved" else "")
     if style.shapes and np.ndim(node.value):
         title += f" {np.shape(node.value)}"
     dtype = getattr(node.value, "dtype", np.dtype(np.float64))
     if style.dtypes or (style.dtypes is None and dtype != np.float64):
         title += f" {dtype}"
     fields: list[tuple[str, ...]] = [(title,)]
+    if style.detail == "names":
+        return fields
+    if style.detail == "short":
+        return fields + _short(node, style)
     if style.values:
-        fields.append(_lines(node.value))
+        found = heats(node, False) if style.heat else None
+        fields.append(_lines(node.value) if found is None else _room(node.value, found))
     if style.gradients and style.backward and node.kind != "constant":
+        found = heats(node, True) if style.heat else None
+        if found is not None:
+            fields.append(_room(node.gradient, found, "grad "))
+            return fields
         first, *others = ("—",) if node.gradient is None else _lines(node.gradient)
         fields.append((f"grad {first}", *others))
     return fields
+
+
+def _short(node: Node, style: Style) -> list[tuple[str, ...]]:
+    """A line each for the value and the gradient."""
+    fields: list[tuple[str, ...]] = (
+        [(brief(node.value, 2),)] if style.values and np.size(node.value) <= 2 else []
+    )
+    if style.values and not fields:
+        fields = [(_scale(node.value),)]
+    if style.gradients and style.backward and node.kind != "constant":
+        g = node.gradient
+        text = "—" if g is None else brief(g, 2) if np.size(g) <= 2 else _scale(g)
+        fields.append((f"grad {text}",))
+    return fields
+
+
+def _scale(value: Any) -> str:
+    """How large numbers are."""
+    array = np.asarray(value)
+    if array.min() == array.max():
+        return f"all {number(array.flat[0])}"
+    finite = array[np.isfinite(array)]
+    return f"±{number(np.max(np.abs(finite)))}" if finite.size else "nothing finite"
+
+
+def _room(value: Any, found: Heat, word: str = "") -> tuple[str, ...]:
+    """The numbers that a picture will take the place of, and its scale."""
+    return (*_summary(np.asarray(value)), f"{word}{found.scale_text}")
+
+
+def _summary(array: np.ndarray) -> tuple[str, ...]:
+    finite = array[np.isfinite(array)]
+    if not finite.size:
+        return ("nothing finite",)
+    low, mean, high = np.min(finite), np.mean(finite), np.max(finite)
+    if abs(mean) < 1e-12 * max(abs(low), abs(high)):
+        mean = 0.0  # but for rounding
+    return (f"min {number(low)}", f"mean {number(mean)}", f"max {number(high)}")
 
 
 def _lines(value: Any) -> tuple[str, ...]:
@@ -191,28 +309,26 @@ def _lines(value: Any) -> tuple[str, ...]:
         return (few(array),) if array.size else ("empty",)
     if array.dtype.kind != "f":
         return (f"{number(array.min())} … {number(array.max())}",)
-    finite = array[np.isfinite(array)]
-    if not finite.size:
-        return ("nothing finite",)
-    low, mean, high = np.min(finite), np.mean(finite), np.max(finite)
-    if abs(mean) < 1e-12 * max(abs(low), abs(high)):
-        mean = 0.0  # but for rounding
-    return (f"min {number(low)}", f"mean {number(mean)}", f"max {number(high)}")
+    return _summary(array)
 
 
 def _box(box: Box, style: Style, scene: _Scene) -> str:
     """A closed box: its title, what is in it, and what of it deserves a look."""
     nodes = [scene.diagram.nodes[i] for i in box.all_nodes()]
-    kinds = Counter(n.kind for n in nodes)
+    kinds: Counter[str] = Counter(n.kind for n in nodes)
     parts = Counter(n.operation for n in nodes if n.operation)
     lines = [shown(box.title)]
-    if box.path is not None:
-        lines.append(_count(kinds["result"], "operation"))
-    inside = [_count(kinds[k], k) for k in ("parameter", "input", "constant") if kinds[k]]
-    if parts:
-        lines += inside
-        common = [f"{n:,} {shown(name, 20)}" for name, n in parts.most_common(3)]
-        lines.append(", ".join(common) + (", …" if len(parts) > 3 else ""))
+    inside = [_count(kinds[k], word) for k, word in _WORDS.items() if kinds[k]]
+    full = style.detail in ("full", "compact")
+    roll = box if box.roll else _only_roll(box)
+    if roll is not None:
+        lines = [f"{shown(box.title)}  × {roll.times:,}", *_pieces(roll, style, scene)]
+        lines += [f"{', '.join(inside)} inside"] if inside and full else []
+    else:
+        if box.path is not None and style.detail != "names":
+            lines.append(_count(kinds["result"], "operation"))
+        lines += inside if parts and full else []
+        lines += _common(parts) if parts and full else []
     if style.values:
         lines += [f"{shown(n.name)} = {_lines(n.value)[0]}" for n in nodes if n.output]
     found = [m for n in nodes for m in scene.of(n)]
@@ -239,6 +355,48 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
     )
 
 
+def _only_roll(box: Box) -> Box | None:
+    """The roll that a scope consists of, as one does that is entered in every step of a loop."""
+    inside = [item for item in box.items if isinstance(item, Box)]
+    results = [item for item in box.items if isinstance(item, int)]
+    return inside[0] if len(inside) == 1 and inside[0].roll and not results else None
+
+
+def _common(parts: Counter[str]) -> list[str]:
+    common = [f"{n:,} {shown(name, 20)}" for name, n in parts.most_common(3)]
+    return [", ".join(common) + (", …" if len(parts) > 3 else "")] if common else []
+
+
+def _pieces(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
+    """Of a roll: what one piece does, and what comes out of the first and the last of them."""
+    diagram = scene.diagram
+    pieces = [[*piece.all_nodes()] for piece in box.pieces]
+    ends = [leaving(diagram, piece) for piece in (pieces[0], pieces[-1])]
+    yield from written(diagram, pieces[0], ends[0]) or _contents(box, pieces[0], diagram)
+    for word, out in zip(("first", "last") if style.detail != "names" else (), ends):
+        for i in out[-_LEAVING:]:
+            node = diagram.nodes[i]
+            said = f"{word} {shown(node.name, 16)}"
+            if style.values:
+                said += f" = {brief(node.value, _SMALL)}"
+            if scene.gradients and node.gradient is not None:
+                said += f", grad {brief(node.gradient, _SMALL)}"
+            yield said
+
+
+def _contents(roll: Box, piece: list[int], diagram: Diagram) -> Iterator[str]:
+    """The scopes in each piece of a roll, or how many operations of which kind."""
+    parts = Counter(name for i in piece if (name := diagram.nodes[i].operation))
+    yield f"each {_count(parts.total(), 'operation')}:"
+    items = roll.items[0].items if isinstance(roll.items[0], Box) else []
+    inner = [i for i in items if isinstance(i, Box) and i.path]
+    if len(inner) < 2:
+        yield from _common(parts)
+    for k in range(0, len(inner) if len(inner) > 1 else 0, _ABREAST):
+        names = " → ".join(shown(box.title, 20) for box in inner[k : k + _ABREAST])
+        yield names + (" →" if k + _ABREAST < len(inner) else "")
+
+
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
@@ -249,10 +407,10 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
     if labelled is None:
         labelled = scene.roomy and len(folded.links) <= _FEW_EDGES
     inside = {
-        item.id if isinstance(item, Box) else f"n{item}": box.id
+        f"n{item}" if isinstance(item, int) else item.id: box.id
         for box in (folded.root, *folded.boxes())
         if not box.closed
-        for item in box.items
+        for item in (*box.items, *box.copies)
     }
     for link in folded.links:
         use, source, target = link.uses[0], link.source, link.target

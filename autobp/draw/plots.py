@@ -85,7 +85,8 @@ def curves(
 
 def regions(classify: Callable[[np.ndarray], Any], X: Any, y: Any, ax: Any, title: str = "") -> Any:
     """Fill the plane with the colours of the classes that a classifier, a function from points of
-    shape (n, 2) to n labels, gives to each place, and put the points X with their labels y upon it.
+    shape (n, 2) to n labels, gives to each place, and put the points X with their labels y upon it. The legend above has the
+    classes by marker and colour; their regions are lighter.
 
     >>> import numpy as np
     >>> from autobp.data import moons
@@ -118,6 +119,12 @@ def regions(classify: Callable[[np.ndarray], Any], X: Any, y: Any, ax: Any, titl
             label=f"class {label}",
         )  # fmt: skip
     ax.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
+    columns = min(classes, 4)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False,
+        fontsize="small", handletextpad=0.1, columnspacing=1.0, borderaxespad=0.2,
+    )  # fmt: skip
     if title:
-        ax.set_title(title, loc="left", fontsize="medium")
+        rows = -(-classes // columns)
+        ax.set_title(title, loc="left", fontsize="medium", pad=6 + 17 * rows)
     return ax

@@ -22,13 +22,13 @@ __all__ = ["backward_program"]
 
 def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Diagram:
     """The diagram of what the backward pass of a graph computes, from the seed to the gradients of
-    its inputs. The values it needs of the forward pass are constants to it.
+    its inputs. The results of the forward pass that it needs are saved values, constants to it.
 
     >>> import numpy as np
     >>> from autobp import Tensor, graph
     >>> program = backward_program(graph(np.tanh(Tensor(0.5, name="x"))))
     >>> [(n.name, n.kind, n.operation) for n in program.nodes]
-    [('∂t1', 'input', None), ('t1', 'constant', None), ('u1', 'result', 'multiply'), ('u2', 'result', 'subtract'), ('∂x', 'result', 'multiply')]
+    [('∂t1', 'input', None), ('t1', 'saved', None), ('u1', 'result', 'multiply'), ('u2', 'result', 'subtract'), ('∂x', 'result', 'multiply')]
     """
     if len(graph.outputs) != 1 or graph.outputs[0].size != 1 or not graph.outputs[0].requires_grad:
         raise ValueError(
@@ -64,7 +64,7 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     outputs = dict.fromkeys(g for t in leaves if isinstance(g := gradients.get(t), Tensor))
     program = diagram(Graph(tuple(outputs)), names, gradients=False)
     kinds: dict[Tensor | None, Kind] = {
-        new: "constant" if old.primitive else "parameter" if old.scope else "input"
+        new: "saved" if old.primitive else "parameter" if old.scope else "input"
         for old, new in stands.items()
     }
     for node in program.nodes:

@@ -31,7 +31,7 @@ def text(graph: Graph, names: Mapping[str, Any] | None = None) -> str:
     return "\n\n".join([*found.notes, *("\n".join(_aligned(part)) for part in parts if part)])
 
 
-Line = tuple[str, str]  # what, and its numbers
+Line = tuple[str, ...]  # what, and its numbers
 
 
 def _unique(found: Diagram) -> list[str]:
@@ -50,10 +50,17 @@ def _unique(found: Diagram) -> list[str]:
 
 
 def _aligned(lines: list[Line]) -> list[str]:
-    width = min(max(columns(what) for what, _ in lines), _WIDEST)
-    return [
-        f"{what}{' ' * (width - columns(what))}   {numbers}".rstrip() for what, numbers in lines
+    """Each part of a line below the same part of the others."""
+    longest = max(map(len, lines))
+    widths = [
+        min(max((columns(line[i]) for line in lines if len(line) > i), default=0), _WIDEST)
+        for i in range(longest)
     ]
+    text = []
+    for line in lines:
+        cells = (part + " " * (width - columns(part)) for part, width in zip(line, widths))
+        text.append("   ".join(cells).rstrip())
+    return text
 
 
 def _tree(found: Diagram, called: list[str]) -> list[Line]:
@@ -72,7 +79,7 @@ def _tree(found: Diagram, called: list[str]) -> list[Line]:
             continue
         seen.add(i)
         made = f" = {node.operation}" if node.operation else f": {node.kind}"
-        lines.append((f"{before}{called[i]}{made}", _about(node, marked.get(i, []))))
+        lines.append((f"{before}{called[i]}{made}", *_about(node, marked.get(i, []))))
         if operands and depth == _DEEPEST:
             lines.append((f"{below}└─ …", ""))
             continue
@@ -91,15 +98,15 @@ def _tree(found: Diagram, called: list[str]) -> list[Line]:
     return lines
 
 
-def _about(node: Node, found: list[Mark]) -> str:
+def _about(node: Node, found: list[Mark]) -> Line:
     parts = [brief(node.value, _FEW)]
-    if node.kind != "constant":
-        parts.append("grad " + ("—" if node.gradient is None else brief(node.gradient, _FEW)))
-    return "   ".join([*parts, *(m.text for m in found if m.kind != "zero")])
+    gradient = "—" if node.gradient is None else brief(node.gradient, _FEW)
+    parts.append("" if node.kind == "constant" else f"grad {gradient}")
+    return (*parts, "   ".join(m.text for m in found if m.kind != "zero"))
 
 
 def _forward(found: Diagram, called: list[str]) -> list[Line]:
-    lines = [("forward", "")]
+    lines: list[Line] = [("forward", "")]
     for node in _ends(found.nodes):
         if node is None:
             lines.append(("…", ""))
@@ -121,12 +128,12 @@ def _backward(found: Diagram, called: list[str]) -> list[Line]:
         return []
     sums: dict[int, Any] = {}
     order = sorted(found.uses, key=lambda use: (-use.target, use.slot))
-    lines = [("backward", "")]
+    lines: list[Line] = [("backward", "")]
     lines += [(f"∂{called[y.index]} = 1", "") for y in found.outputs]
     steps = [use for use in order if use.contribution is not None]
     for use in _ends(steps):
         if use is None:
-            lines.append(("…", ""))
+            lines.append(("…",))
             continue
         node = found.nodes[use.target]
         assert node.tensor is not None
@@ -135,13 +142,13 @@ def _backward(found: Diagram, called: list[str]) -> list[Line]:
             node.tensor, use.slot, Term(called[use.target]), _terms(node, called), carried
         )
         right = formula[0] if formula else f"{node.operation}, backward, of {carried.text}"
-        sign, numbers = "=", brief(use.contribution)
+        sign, after = "=", ""
         if use.source in sums:
             sums[use.source] = sums[use.source] + use.contribution
-            sign, numbers = "+=", f"{numbers} → {brief(sums[use.source])}"
+            sign, after = "+=", f"→ {brief(sums[use.source])}"
         else:
             sums[use.source] = use.contribution
-        lines.append((f"∂{called[use.source]} {sign} {right}", numbers))
+        lines.append((f"∂{called[use.source]} {sign} {right}", brief(use.contribution), after))
     return lines
 
 

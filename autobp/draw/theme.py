@@ -35,6 +35,7 @@ class Theme(NamedTuple):
     parameter: Paint
     input: Paint
     constant: Paint
+    saved: Paint  # by the forward pass for the backward one
     result: Paint
     output: Paint
     operation: Paint
@@ -55,6 +56,7 @@ LIGHT = Theme(
     parameter=Paint("#FCEFD3", "#A66F00"),
     input=Paint("#DFF0FA", BLUE),
     constant=Paint("#F4F4F4", "#6B6B6B"),
+    saved=Paint("#EEF6EE", "#2F7D4F"),
     result=Paint("#FFFFFF", "#4A4A4A"),
     output=Paint("#DDF3EC", "#00704F"),
     operation=Paint("#EEF1F5", "#5F6670"),
@@ -75,6 +77,7 @@ DARK = Theme(
     parameter=Paint("#3A2D10", ORANGE),
     input=Paint("#12303F", SKY),
     constant=Paint("#2A2D32", "#A8A8A8"),
+    saved=Paint("#16281D", "#6FBF8E"),
     result=Paint("#1F242B", "#C4C9D1"),
     output=Paint("#10352A", "#2FC79A"),
     operation=Paint("#2A303A", "#A4ACB8"),

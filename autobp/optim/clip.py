@@ -10,6 +10,7 @@ import numpy as np
 
 from autobp.optim.optimizer import listed, titled
 from autobp.optim.option import number
+from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "largest"]
@@ -30,10 +31,12 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     >>> w.grad.round(5)
     array([3., 4.])
     """
+    entries = [params] if isinstance(params, Tensor) else listed(params, "clip_grad_norm")
+    if any(isinstance(p, Tensor) and isinstance(p.grad, Variable) for p in entries):
+        return _clip_traced(entries, max_norm)
     bound = number("clip_grad_norm: max_norm", max_norm)
     if bound < 0:
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or above, not {max_norm}")
-    entries = [params] if isinstance(params, Tensor) else listed(params, "clip_grad_norm")
     norms: dict[str, float] = {}
     for i, p in enumerate(entries):
         if not isinstance(p, Tensor):
@@ -53,6 +56,20 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
             elif p.grad is not None:
                 p.grad = p.grad * scale
     return norm
+
+
+def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
+    """The same without branches, for a compiled step. What is not finite is left to the function."""
+    held = [p for p in entries if p.grad is not None]
+    norm = np.sqrt(sum(np.sum(p.grad * p.grad) for p in held))
+    if not (np.isfinite(norm) and max_norm >= 0):
+        raise FloatingPointError(
+            "clip_grad_norm: a gradient is not finite, or max_norm is negative"
+        )
+    scale = np.minimum(max_norm / (norm + 1e-6), 1.0)
+    for p in held:
+        p.grad = (p.grad * scale).astype(p.dtype)
+    return norm.settled()
 
 
 def largest(g: Any) -> float:

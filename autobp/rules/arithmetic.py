@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Primitive, constant, elementwise, implements, same
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    constant,
+    elementwise,
+    implements,
+    same,
+)
 
 LN2 = math.log(2)
 LN10 = math.log(10)
@@ -167,7 +175,7 @@ astype       = elementwise(lambda x, dtype: np.asarray(x, dtype),
 
 
 def _is_number(x: Any) -> bool:
-    return isinstance(x, int | float | np.number)
+    return isinstance(x, int | float | np.number) and not isinstance(x, Variable)
 
 
 @implements(np.power)

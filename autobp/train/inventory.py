@@ -179,7 +179,7 @@ class Inventory:
 def _owner_name(v: FreeVariable) -> str:
     if v.is_global:
         return v.where
-    if v.kind == "class":
+    if v.kind in ("class", "methods"):
         return f"class {_class_name(v.owner)}"
     if v.kind in ("cell", "context"):
         return f"{v.name} ({v.where})"

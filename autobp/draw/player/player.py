@@ -15,10 +15,12 @@ import numpy as np
 from autobp.context import lines
 from autobp.draw.diagram import Diagram, diagram
 from autobp.draw.dot import dot
+from autobp.draw.health import measured
 from autobp.draw.layout import LayoutTimeout, render
 from autobp.draw.player.page import page
+from autobp.draw.player.plan import plan
 from autobp.draw.player.steps import STYLE, Script
-from autobp.draw.player.views import View, opening, parts, states, views
+from autobp.draw.player.views import Views, views
 from autobp.errors import replaced
 from autobp.graph import Graph
 from autobp.tensor import Tensor
@@ -101,18 +103,18 @@ class Player:
 
     def __init__(self, program: Diagram) -> None:
         self.diagram = program
-        found = states(program)
-        pictures: list[View] = []
+        planned = plan(program)
         note = ""
         with np.errstate(all="ignore"):
-            script = Script(program, parts(found))
+            script = Script(program, planned.parts)
+            pictures = Views([], [], [], [None] * len(script.items))
             try:
-                pictures = views(script, found)
+                pictures = views(script, planned)
             except (RuntimeError, LayoutTimeout) as error:
                 note = str(error)
-        drawn = [len(set(view.items)) for view in pictures]
-        self.page = page(script, pictures, opening(drawn), note)
-        self._still = dot(program, found[opening([s.fold.drawn for s in found])].fold, STYLE)
+            layers = measured(program)
+        self.page = page(script, pictures, layers, note)
+        self._still = dot(program, planned.still, STYLE)
 
     def __repr__(self) -> str:
         kinds = [n.kind for n in self.diagram.nodes]

@@ -10,37 +10,34 @@ import linecache
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autobp.draw import diagram as drawn
 from autobp.draw.diagram import Diagram, Use
-from autobp.draw.dot import Style, label_of
+from autobp.draw.dot import Style, _lines, _plain
 from autobp.draw.formula import FEW, Term, brief, operation, quantity, rule
 from autobp.draw.literal import shown
+from autobp.draw.marks import marks
+from autobp.draw.player.cells import Cells, pictured
+from autobp.draw.player.plan import Part
 from autobp.draw.player.sweeps import multiplications, tangents
+from autobp.draw.player.words import said
 from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
-__all__ = ["STYLE", "Arrow", "Item", "Part", "Pass", "Script", "Step"]
+__all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step", "text_of"]
 
 #: How the pictures of a player are labelled, and hence what a step writes into them.
-STYLE = Style(view="textbook", passes="both")
+STYLE = Style(view="textbook", passes="both", heat=True)
 
-_DIGITS: Any = {"float_kind": lambda x: f"{x:.7g}"}
 # Of forward mode, with one pass for each number, a page holds so many steps, and so much is computed.
-_STEPS = 1500
+_STEPS = 250
+_LONGEST = 700  # steps of a pass that is played
 _WORK = 100_000
-
-
-class Part(NamedTuple):
-    """Variables that no view shows by themselves."""
-
-    key: tuple[str, ...]  # what they are in, in each of the views
-    title: str
 
 
 @dataclass
@@ -50,11 +47,14 @@ class Item:
     name: str
     kind: str  # parameter, input, constant, result; or part
     value: str = ""  # as the picture has it
-    whole: str = ""  # in full
     shape: str = ""
-    formula: str = ""
+    formula: list[str] = field(default_factory=list)  # on names, and on numbers if they are few
     line: str = ""  # of the user's code
     gradient: str = "—"  # at the end
+    operation: str = ""
+    value_map: int | None = None
+    gradient_map: int | None = None
+    marks: list[str] = field(default_factory=list)
     node: int | None = None  # in the diagram; None: a part
 
 
@@ -69,6 +69,9 @@ class Arrow:
     use: int = 0  # in the diagram; of many at once the first
 
 
+Found = tuple[int, str, int | None]  # an item, what is written on it, and its map
+
+
 @dataclass
 class Step:
     """One thing that happens: what is said of it, and which items show which text after it."""
@@ -78,7 +81,7 @@ class Step:
     result: str
     why: str = ""
     arrows: list[int] = field(default_factory=list)
-    found: list[tuple[int, str]] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
     count: int = 0  # multiplications
 
 
@@ -117,7 +120,11 @@ class Script:
         self.level = self._tensor(self.output).level
         self.names = [shown(n.name, 24) for n in diagram.nodes]
         self.widest = [n.gradient for n in diagram.nodes]  # of all gradients and tangents shown
+        self.room: dict[int, str] = {}  # and what is written of these, of variables that are items
         self.results = self._leaving()
+        arrays = [v for n in diagram.nodes for v in (n.value, n.gradient) if v is not None]
+        self.cells = Cells(sum(map(pictured, arrays)))
+        self.marks = marks(diagram)
         self.items: list[Item] = []
         self.place: list[int] = []  # of each node of the diagram, its item
         self._gather()
@@ -135,6 +142,7 @@ class Script:
         self.backward_count = sum(step.count for step in self.backward)
         self.passes = list(self._passes())
         self._join()
+        self.arrow_at = {arrow.use: k for k, arrow in enumerate(self.arrows)}
 
     # ── the items ─────────────────────────────────────────────────────────────────────────────────
 
@@ -172,36 +180,33 @@ class Script:
 
     def _described(self, i: int) -> Item:
         node = self.diagram.nodes[i]
-        value = "\n".join(label_of(node, STYLE)[1])
-        shape = str(np.shape(node.value)) if np.ndim(node.value) else "number"
-        item = Item(self.names[i], node.kind, value, _whole(node.value), shape, node=i)
+        shape = str(np.shape(node.value)) if np.ndim(node.value) else ""
         dtype = getattr(node.value, "dtype", np.dtype(np.float64))
         if dtype != np.float64:
-            item.shape += f" {dtype}"
+            shape += f" {dtype}"
+        item = Item(self.names[i], node.kind, text_of(node.value), shape, node=i)
+        item.value_map = self.cells.add(node.value, node.kind in ("constant", "input"))
+        item.marks = [m.text for m in self.marks.get(i, ()) if not _plain(m, node)]
         if node.kind == "result":
-            written = [item.name, *self._written(i), brief(node.value)]
-            item.formula = " = ".join(dict.fromkeys(written))
+            item.formula = list(dict.fromkeys(self._written(i)))
+            item.operation = shown(node.operation or "", 24)
             item.line = _code(self._tensor(i).line)
         if node.gradient is not None:
-            item.gradient = _whole(node.gradient)
+            item.gradient = self.room[i] = text_of(node.gradient)
+            item.gradient_map = self.cells.add(node.gradient)
         return item
 
     def _summed(self, part: Part, inside: Sequence[int]) -> Item:
         nodes = [self.diagram.nodes[i] for i in inside]
         kinds = Counter(n.operation for n in nodes if n.operation)
-        said = ", ".join(f"{n:,} {shown(name, 20)}" for name, n in kinds.most_common(6))
+        parts = ", ".join(f"{n:,} {shown(name, 20)}" for name, n in kinds.most_common(6))
         results = self.results.get(part, [])
-        item = Item(shown(part.title), "part", formula=said)
-        item.value = item.whole = _many(len(results), "result")
+        item = Item(shown(part.title), "part", said("of_results", n=len(results)), formula=[parts])
         if len(results) == 1:
+            node = self.diagram.nodes[results[0]]
             item.value, item.gradient = (
-                "—" if v is None else brief(v)
-                for v in (
-                    self.diagram.nodes[results[0]].value,
-                    self.diagram.nodes[results[0]].gradient,
-                )
+                "—" if v is None else brief(v) for v in (node.value, node.gradient)
             )
-            item.whole = f"{self.names[results[0]]} = {item.value}"
         return item
 
     def _terms(self, i: int) -> list[Term]:
@@ -232,23 +237,24 @@ class Script:
         place = self.place[run[-1]]
         item = self.items[place]
         if item.node is None:
-            says = f"{item.name}, {_many(len(run), 'operation')}:"
-            return Step(place, says, item.value, found=[(place, item.value)])
+            says = said("part_computed", name=item.name, n=len(run))
+            return Step(place, says, item.value, found=[(place, item.value, None)])
         written = list(dict.fromkeys(self._written(item.node)))
         why = f"{item.name} = {written[0]}" if len(written) > 1 else ""
         result = brief(self.diagram.nodes[item.node].value)
-        return Step(
-            place, f"{item.name} = {written[-1]} =", result, why, found=[(place, item.value)]
-        )
+        found: list[Found] = [(place, item.value, item.value_map)]
+        return Step(place, f"{item.name} = {written[-1]} =", result, why, found=found)
 
     # ── backward ──────────────────────────────────────────────────────────────────────────────────
 
     def _seed(self) -> Step:
         name = self.names[self.output]
-        why = f"∂{name}/∂{name}: the derivative of the result by itself"
+        why = said("seed_why", name=name)
         one = np.ones(np.shape(self.diagram.nodes[self.output].value))[()]
         found = self._shown(self.output, one)
-        return Step(self.place[self.output], f"grad of {name} =", "1", why, found=found)
+        return Step(
+            self.place[self.output], said("grad_of", name=name) + " =", "1", why, found=found
+        )
 
     def _returned(self) -> Iterator[Step]:
         """The contributions in the order of the backward sweep, added up as it adds them."""
@@ -283,15 +289,15 @@ class Script:
         if slope is not None:
             upstream, factor = quantity(g), quantity(slope)
             arrow.product = f"{upstream.within()} × {factor.within()}"
-            why = f"local derivative {self._slope(use, factor.text)}"
+            why = said("local_derivative", slope=self._slope(use, factor.text))
         else:
             arrow.product = self._product(use, Term("g"), "reverse")
-            why = f"g is the gradient of {self.names[use.target]}: {brief(g)}"
+            why = said("g_is", name=self.names[use.target], value=brief(g))
             if before is not None:
-                why += f"; this adds {arrow.term}"
+                why += said("this_adds", value=arrow.term)
         so_far = "0" if before is None else brief(before)
         added = Term(arrow.product).within()
-        says = f"grad of {self.names[use.source]}: {so_far} + {added} ="
+        says = f"{said('grad_of', name=self.names[use.source])}: {so_far} + {added} ="
         self.arrow_of[use.place] = len(self.arrows)
         self.arrows.append(arrow)
         return Step(
@@ -321,41 +327,43 @@ class Script:
             t, use.slot, Term(self.names[use.target]), self._terms(use.target), carried, mode
         )
         if form is None:
-            return f"the rule of {shown(t.primitive.name, 20)}, of {carried.text}"
+            return said("rule_of", name=shown(t.primitive.name, 20), of=carried.text)
         text, given = form
         if mode == "forward" or given == size:
             return text
-        return f"{text} for each of {size} elements" if given < size else f"the sum of {text}"
+        return said("for_each" if given < size else "sum_of", formula=text, n=size)
 
     def _part_returned(
         self, step: Step, uses: Sequence[Use], sums: Mapping[int, Array], after: Mapping[int, Array]
     ) -> None:
         """What a part hands back, all at once."""
-        step.says = f"{self.items[step.item].name}, backwards along {_many(len(uses), 'edge')}:"
+        step.says = said("part_returned", name=self.items[step.item].name, n=len(uses))
         step.count = sum(self.counts[use.place] for use in uses)
         first = {use.source: use.place for use in reversed(uses)}
         for i, total in sums.items():
             step.arrows.append(len(self.arrows))
             self.arrows.append(Arrow(self.place[i], step.item, term=brief(total), use=first[i]))
             step.found += self._shown(i, after[i])
-        step.result = f"{_many(len(sums), 'gradient')} grew"
+        step.result = said("gradients_grew", n=len(sums))
         if len(sums) == 1:
             ((i, _),) = sums.items()
-            step.says += f" grad of {self.names[i]} ="
+            step.says += f" {said('grad_of', name=self.names[i])} ="
             step.result = brief(after[i])
 
-    def _shown(self, i: int, g: Array, tangent: bool = False) -> list[tuple[int, str]]:
+    def _shown(self, i: int, g: Array, least: bool = False) -> list[Found]:
         """Where a gradient or tangent is seen: on the variable, or on the part of which that is the
         one result."""
         part = self.parts.get(i)
         if part is not None:
-            return [(self.place[i], brief(g))] if self.results.get(part) == [i] else []
+            return [(self.place[i], brief(g), None)] if self.results.get(part) == [i] else []
         node = self.diagram.nodes[i]
-        lines = _label(node, g)
+        text = self.items[self.place[i]].gradient if g is node.gradient else text_of(g)
         old = self.widest[i]
-        if old is None or (np.all(np.isfinite(g)) and _extent(lines) > _extent(_label(node, old))):
-            self.widest[i] = g
-        return [(self.place[i], "\n".join(lines).removeprefix("grad "))]
+        if old is None:
+            self.widest[i], self.room[i] = g, text
+        elif g is not old and not pictured(g) and np.all(np.isfinite(g)):
+            self.widest[i], self.room[i] = max((old, self.room[i]), (g, text), key=_extent)
+        return [(self.place[i], text, self.cells.add(g, least=least))]
 
     def _join(self) -> None:
         """Arrows for what nothing came back along: from constants, mostly."""
@@ -382,18 +390,22 @@ class Script:
         return multiplications(self._tensor(use.target), use.slot)
 
     def _passes(self) -> Iterator[Pass]:
-        steps, work = _STEPS, _WORK
+        """As many as there is room for, and one at least, unless that is too long."""
+        steps, work, longest = _STEPS, _WORK, 0
+        if len(self.forward) > _LONGEST:
+            return
         for i in self.inputs:
             for index in np.ndindex(np.shape(self.diagram.nodes[i].value)):
+                if longest > steps or len(self.diagram.nodes) > work:
+                    return
                 try:
                     made = self._pass(i, index)
                 except Exception as error:  # of a rule of the user's own
-                    self.notes.append(f"forward mode ends where a rule failed: {error}")
+                    self.notes.append(said("forward_ends", error=error))
                     return
+                longest = max(longest, len(made.steps))
                 steps -= len(made.steps)
                 work -= len(self.diagram.nodes)
-                if steps < 0 or work < 0:
-                    return
                 yield made
 
     def _pass(self, i: int, index: tuple[int, ...]) -> Pass:
@@ -408,14 +420,13 @@ class Script:
             if n.tensor is not None and n.tensor in by_tensor
         }
         name = self.names[i] + (f"[{', '.join(map(str, index))}]" if index else "")
-        why = "this number moves, and all other inputs stay where they are"
-        seed = Step(self.place[i], f"d{name} =", "1", why, found=self._shown(i, found[i]))
+        why = said("varies")
+        seed = Step(self.place[i], said("tangent_of", name=name) + " =", "1", why)
+        seed.found = self._shown(i, found[i], least=True)
         reached = [j for j in found if j != i]
         steps = [seed, *(self._moved(run, found) for run in self._runs(reached))]
         if len(steps) > 1 and self.output in found:
-            steps[
-                -1
-            ].why += f". That is ∂{self.names[self.output]}/∂{name}, one of the numbers that reverse mode finds all at once"
+            steps[-1].why += said("that_is", of=self.names[self.output], by=name)
         return Pass(name, seed.item, steps)
 
     def _moved(self, run: list[int], found: Mapping[int, Array]) -> Step:
@@ -428,16 +439,20 @@ class Script:
         step = Step(place, "", brief(found[last]), count=sum(self.counts[u.place] for u in uses))
         step.arrows = [self.arrow_of[u.place] for u in uses if u.place in self.arrow_of]
         if item.node is None:
-            step.says = f"d({item.name}), {_many(len(run), 'operation')}:"
+            step.says = said("part_tangents", name=item.name, n=len(run))
             results = [i for i in self.results[self.parts[last]] if i in found]
             if len(results) != 1:
-                step.result = _many(len(results), "tangent")
+                step.result = said("of_tangents", n=len(results))
             for i in results:
-                step.found += self._shown(i, found[i])
+                step.found += self._shown(i, found[i], least=True)
         else:
-            step.says = f"d{item.name}: " + " + ".join(self._tangent(u, found) for u in uses) + " ="
+            step.says = (
+                f"{said('tangent_of', name=item.name)}: "
+                + " + ".join(self._tangent(u, found) for u in uses)
+                + " ="
+            )
             step.why = self._chain(uses, found)
-            step.found = self._shown(last, found[last])
+            step.found = self._shown(last, found[last], least=True)
         return step
 
     def _chain(self, uses: Sequence[Use], found: Mapping[int, Array]) -> str:
@@ -445,10 +460,10 @@ class Script:
         of = self.names[uses[0].target]
         names = [self.names[u.source] for u in uses]
         if all(np.size(found[i]) == 1 for u in uses for i in (u.source, u.target)):
-            return f"d{of} = " + " + ".join(f"∂{of}/∂{a} × d{a}" for a in names)
-        return ", ".join(
-            dict.fromkeys(f"d{a} is {brief(found[u.source])}" for u, a in zip(uses, names))
-        )
+            terms = " + ".join(f"∂{of}/∂{a} × {said('tangent_of', name=a)}" for a in names)
+            return f"{said('tangent_of', name=of)} = {terms}"
+        told = (said("d_is", name=a, value=brief(found[u.source])) for u, a in zip(uses, names))
+        return "; ".join(dict.fromkeys(told))
 
     def _tangent(self, use: Use, found: Mapping[int, Array]) -> str:
         """What one argument adds to a tangent."""
@@ -481,27 +496,17 @@ class Script:
         return sum(sizes), total
 
 
-def _label(node: drawn.Node, g: Array) -> tuple[str, ...]:
-    return label_of(replace(node, gradient=g), STYLE)[2]
+def text_of(value: Any) -> str:
+    """What is written on a variable of its value, or of a gradient of it: the numbers, or of what
+    has a map their range."""
+    if pictured(value):
+        return brief(value).partition(" ")[2]
+    return "\n".join(_lines(value))
 
 
-def _extent(lines: Sequence[str]) -> tuple[int, int]:
+def _extent(shown: tuple[Any, str]) -> tuple[int, int]:
+    lines = shown[1].split("\n")
     return len(lines), max(map(len, lines))
-
-
-def _many(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
-def _whole(value: Any) -> str:
-    """A value in all its digits, or of many numbers the outer ones."""
-    value = np.asarray(value)
-    if value.ndim == 0:
-        return str(value.item()).replace("-", "−").replace("nan", "NaN")
-    text = np.array2string(
-        value, separator=", ", threshold=36, edgeitems=3, max_line_width=48, formatter=_DIGITS
-    )
-    return text.replace("-", "−").replace("nan", "NaN")
 
 
 def _code(line: str | None) -> str:

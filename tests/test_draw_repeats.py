@@ -1,0 +1,34 @@
+"""What repeats in a sequence."""
+
+import numpy as np
+
+from autobp.draw.repeats import repeats
+
+
+def test_the_repeat_that_saves_most_is_found_first():
+    inner = [1, 1, 1, 1, 2]
+    assert repeats([0, *inner * 6, 9], [1] * 32) == [(1, 5, 6)]
+    assert repeats([5, 5, 5, 6] * 2 + [7] * 9, [1] * 17) == [(8, 1, 9)]
+
+
+def test_gaps_between_repeats_are_searched_again():
+    found = repeats([1] * 20 + [2, 3] * 10 + [4] * 20, [1] * 60)
+    assert found == [(0, 1, 20), (20, 2, 10), (40, 1, 20)]
+
+
+def test_what_saves_little_is_no_repeat():
+    assert repeats([1, 1, 1], [1] * 3) == []
+    assert repeats([1, 1], [9, 9]) == [(0, 1, 2)]
+    assert repeats([], []) == []
+
+
+def test_repeats_never_overlap_and_are_what_they_say():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        row = rng.integers(3, size=rng.integers(1, 80)).tolist()
+        found = repeats(row, [1] * len(row))
+        end = 0
+        for start, period, times in found:
+            assert start >= end
+            end = start + period * times
+            assert row[start:end] == row[start : start + period] * times
