@@ -210,7 +210,7 @@ def _stacker(function: Any, prepare: Any, axis: Any, rows: int | None) -> Any:
     """Vectors of one length are `rows` along an axis, if one is given: then they are stacked."""
 
     def stacker(tup: Sequence[Array]) -> Array:
-        shapes = {a.shape if isinstance(a, Variable) else np.shape(a) for a in tup}
+        shapes = {a.shape if hasattr(a, "shape") else np.shape(a) for a in tup}
         if rows is not None and len(shapes) == 1 and len(next(iter(shapes))) == 1:
             return stack(tup, rows)
         arrays = [prepare(a) for a in tup]
