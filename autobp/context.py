@@ -1,19 +1,23 @@
 """What a thread records: the clock that orders events, `no_grad`, `scope`, `detect_anomaly`.
 
-The state is one immutable value in a `ContextVar`. Every thread starts with the default, a `with`
-block puts a changed copy in its place and takes it away again whatever happens inside, and nothing
+The state is one value in a `ContextVar`. Every thread starts with the default. A `with` block puts a
+value on top of it that knows the one below, and takes it away again whatever happens inside; nothing
 here is shared, so nothing can leak from one thread, or from one exception, into another.
+
+Blocks that generators hold open may end in any order, or in another thread: one that is not on top is
+taken out from under the others.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import ContextDecorator
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any
 
 __all__ = [
@@ -33,15 +37,30 @@ __all__ = [
 clock = itertools.count(1).__next__
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
-    threshold: int = 0  # levels below it are not recorded
-    scope: str | None = None
-    anomaly: bool = False
-    lines: bool = False  # tensors remember the user's line that made them
+    """The state within a block. It is not changed while the block is open; afterwards, where another
+    thread still has it, it is that of the block around it."""
+
+    __slots__ = ("anomaly", "block", "lines", "outer", "scope", "threshold")
+
+    def __init__(
+        self,
+        threshold: int = 0,
+        scope: str | None = None,
+        anomaly: bool = False,
+        lines: bool = False,
+        outer: Context | None = None,
+        block: _Block | None = None,
+    ) -> None:
+        self.threshold = threshold  # levels below it are not recorded
+        self.scope = scope
+        self.anomaly = anomaly
+        self.lines = lines  # tensors remember the user's line that made them
+        self.outer = outer
+        self.block = block  # that made it
 
 
-_context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (frozen)
+_context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (not changed)
 current = _context.get
 
 #: Told of each tensor whose bare value is asked for, and of comparisons; nobody listens but while a
@@ -49,17 +68,101 @@ current = _context.get
 readings: ContextVar[Any] = ContextVar("readings", default=None)
 
 
-@contextmanager
-def _changed(context: Context) -> Iterator[None]:
-    token = _context.set(context)
-    try:
-        yield
-    finally:
-        _context.reset(token)
+class _Block(ContextDecorator):
+    """A `with` block that changes the state, also as a decorator of functions and generators."""
+
+    __slots__ = ("_state",)
+
+    _state: Context  # that it made when it was last entered
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        """The state in the block: anew, or as `before`, when a block around it has ended first."""
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        outer = current()
+        if outer.block is None and outer.outer is not None:
+            outer = _open(outer)
+        self._state = state = self.within(outer)
+        _context.set(state)
+
+    def __exit__(self, *_: object) -> None:
+        top = current()
+        outer = top.outer
+        if top.block is self and outer is not None:
+            _context.set(outer if outer.block is not None else _open(outer))
+        else:
+            self._leave(top)
+
+    def _leave(self, top: Context) -> None:
+        """End a block that is not the innermost one of this thread."""
+        above = []
+        found: Context | None = top
+        while found is not None and found.block is not self:
+            above.append(found)
+            found = found.outer
+        if found is not None and found.outer is not None:
+            state = found.outer
+            for context in reversed(above):
+                if context.block is not None:
+                    state = context.block.within(state, context)
+            _context.set(state)
+        # Where else it is known, in the thread or the asyncio task that has begun it, it ends too.
+        _end(found or self._state)
+
+    def __call__(self, function: Any) -> Any:
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            """Each step is a block of its own: what is between two steps is the caller's."""
+            steps = function(*args, **kwargs)
+            advance: Any = steps.send
+            given: Any = None
+            try:
+                while True:
+                    try:
+                        with self._recreate_cm():
+                            value = advance(given)
+                    except StopIteration as end:
+                        return end.value
+                    try:
+                        given = yield value
+                        advance = steps.send
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        advance, given = steps.throw, error
+            finally:
+                with self._recreate_cm():
+                    steps.close()
+
+        return generator
+
+    def _recreate_cm(self) -> _Block:
+        """What each call of a decorated function enters: one of its own, since calls nest."""
+        return type(self)()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def _open(context: Context) -> Context:
+    """The innermost state whose block has not ended."""
+    while context.block is None and context.outer is not None:
+        context = context.outer
+    return context
+
+
+def _end(context: Context) -> None:
+    outer = context.outer
+    if outer is not None:
+        context.threshold, context.scope = outer.threshold, outer.scope
+        context.anomaly, context.lines, context.block = outer.anomaly, outer.lines, None
+
+
+class no_grad(_Block):
     """Compute without recording: results are constants.
 
     Derivatives that begin inside the block (`grad` and its kin) still work; those that began
@@ -72,11 +175,15 @@ def no_grad() -> Iterator[None]:
     >>> y
     Tensor(9.0, requires_grad=False)
     """
-    with _changed(replace(current(), threshold=clock())):
-        yield
+
+    __slots__ = ()
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        threshold = clock() if before is None else before.threshold
+        return Context(threshold, outer.scope, outer.anomaly, outer.lines, outer, self)
 
 
-class scope(ContextDecorator):
+class scope(_Block):
     """Name the part of the program that the operations inside belong to; scopes nest.
 
     >>> from autobp import Tensor, scope
@@ -86,27 +193,23 @@ class scope(ContextDecorator):
     'encoder/layer1'
     """
 
-    # A class, since every call of every module passes here, and a generator takes thrice the time.
-    __slots__ = ("_name", "_token")
+    __slots__ = ("_name",)
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __enter__(self) -> None:
-        outer = current()
+    def within(self, outer: Context, before: Context | None = None) -> Context:
         name = f"{outer.scope}/{self._name}" if outer.scope else self._name
-        self._token = _context.set(Context(outer.threshold, name, outer.anomaly, outer.lines))
-
-    def __exit__(self, *_: object) -> None:
-        _context.reset(self._token)
+        return Context(outer.threshold, name, outer.anomaly, outer.lines, outer, self)
 
     def _recreate_cm(self) -> scope:
-        """What each call of a decorated function enters: one of its own, since calls nest."""
         return scope(self._name)
 
+    def __repr__(self) -> str:
+        return f"scope({self._name!r})"
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+
+class detect_anomaly(_Block):
     """Stop at the first operation that makes a NaN or an infinity, forward or backward.
 
     The error names the operation and the line of your code that called it. Numbers that were not
@@ -119,15 +222,20 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     FloatingPointError: log made the first inf (forward), ...
     """
-    with _changed(replace(current(), anomaly=True, lines=True)):
-        yield
+
+    __slots__ = ()
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        return Context(outer.threshold, outer.scope, True, True, outer, self)
 
 
-@contextmanager
-def lines() -> Iterator[None]:
+class lines(_Block):
     """Remember of each operation the line of the user's code that called it, and nothing else."""
-    with _changed(replace(current(), lines=True)):
-        yield
+
+    __slots__ = ()
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        return Context(outer.threshold, outer.scope, outer.anomaly, True, outer, self)
 
 
 _OURS = os.path.dirname(__file__) + os.sep

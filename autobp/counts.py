@@ -243,7 +243,7 @@ COSTS: dict[Primitive, Cost] = {
     # for each element of the result:
     #            ×  +  f
     **_costs(each(0, 0, 0), ar.positive, ar.conjugate, ar.where, ar.nan_to_num, ar.astype,
-                            shape.reshape_, shape.transpose_, shape.flip_, shape.roll_, shape.broadcast_to_, shape.concatenate_, shape.pad_,
+                            shape.reshape_, shape.transpose_, shape.flip_, shape.roll_, shape.broadcast_to_, shape.concatenate_, shape.stack_, shape.pad_,
                             indexing.getitem, indexing.put),
     **_costs(each(0, 1, 0), ar.add, ar.subtract, ar.negative, ar.absolute, ar.fabs,
                             ar.maximum, ar.minimum, ar.fmax, ar.fmin, ar.copysign, ar.heaviside, neural.relu_,

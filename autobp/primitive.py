@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "NUMPY",
     "Each",
     "Primitive",
+    "Together",
     "Variable",
     "array_of",
     "bilinear",
@@ -121,6 +122,17 @@ class Each:
 
     def __iter__(self) -> Iterator[Rule]:
         return map(self.__getitem__, count())
+
+
+class Together(Each):
+    """The rule of a primitive with any number of arguments that makes the cotangents of all of them
+    in one go, in their order. What is handed all arguments for each of them takes quadratic time."""
+
+    def __getitem__(self, slot: int) -> Rule:
+        def one(*args: Array, **params: Any) -> Array:
+            return next(islice(self.rule(*args, **params), slot, None))
+
+        return one
 
 
 class Primitive:

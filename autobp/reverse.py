@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ from autobp.calculus import as_value, project, shaped, spoilt, zeros
 from autobp.context import current
 from autobp.errors import label, replaced
 from autobp.graph import Trace, ancestors, like, own, trace
-from autobp.primitive import Array, Primitive, constant, same
+from autobp.primitive import Array, Primitive, Together, constant, same
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -46,15 +48,22 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
         value, params, values = node.value, node.params, node.operand_values()
         if not primitive.diagonal:
             g, value, *values = shaped(g, value, *values)
-        for a, rule in zip(node.args, primitive.reverse):
+        together = isinstance(primitive.reverse, Together)
+        each = (
+            primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
+        )
+        for a, rule in zip(node.args, each):
             if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
-            try:
-                c = rule(g, value, *values, **params)
-            except ArithmeticError:
-                c = rule(*shaped(g, value, *values), **params)
-            if c is None:
-                continue
+            if together:
+                c = rule  # the cotangent itself
+            else:
+                try:
+                    c = rule(g, value, *values, **params)
+                except ArithmeticError:
+                    c = rule(*shaped(g, value, *values), **params)
+                if c is None:
+                    continue
             if watched:
                 c = project(c, a.value)  # of which an inf may come too
                 _watch(c, (g, *values), primitive, node, a)
@@ -195,8 +204,23 @@ def backward(result: Tensor, gradient: Any = None) -> None:
         seed = like(constant(gradient), value, "backward()")
     else:
         seed = project(1.0, value) if result.size == 1 else one(value, "backward()")
-    for leaf, g in sweep({result: seed}, ancestors([result], result.level)).items():
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
+    found = sweep({result: seed}, ancestors([result], result.level))
+    with _adding:
+        for leaf, g in found.items():
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+#: Threads add to the gradients of leaves that they share, each of them the whole of its sweep.
+_adding = threading.Lock()
+
+
+def _begin_anew() -> None:
+    global _adding
+    _adding = threading.Lock()  # that of the parent may have been held by another thread
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def one(value: Array, who: str) -> Array:

@@ -406,6 +406,10 @@ class Tensor(Variable):
         """Add the derivatives of this tensor to the `.grad` of the leaves it was computed from.
 
         A result with more than one element needs a cotangent of its shape, the `gradient`.
+
+        Several threads may do so at once: no addition is lost, though their order, and so the last
+        bits of the sums, may change. Set gradients to None, take a step, or call a compiled
+        function that adds to them, while no other thread does.
         """
         from autobp.reverse import backward  # late: a reader, which the engine does not know
 

@@ -9,20 +9,36 @@ from typing import Any
 __all__ = ["leaves", "paired", "refilled", "transformed"]
 
 
+DEEPEST = 900  # levels of a nest
+
+
+def _too_deep() -> ValueError:
+    return ValueError(
+        "an argument is nested too deeply, or holds itself: lists, tuples and dicts may be nested a"
+        " few hundred levels deep"
+    )
+
+
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves with their paths, from left to right. None holds no leaf.
 
     >>> list(leaves({"W": 1.0, "b": [2.0, None]}))
     [("['W']", 1.0), ("['b'][0]", 2.0)]
     """
-    if isinstance(tree, dict):
-        for key, branch in tree.items():
-            yield from leaves(branch, f"{path}[{key!r}]")
-    elif isinstance(tree, list | tuple):
-        for i, branch in enumerate(tree):
-            yield from leaves(branch, f"{path}[{i}]")
-    elif tree is not None:
-        yield path, tree
+    todo = [(path, tree, 0)]  # a stack and no recursion: nests may be deep
+    while todo:
+        where, branch, level = todo.pop()
+        if level > DEEPEST:
+            raise _too_deep()
+        if isinstance(branch, dict):
+            inner = [(f"{where}[{key!r}]", b, level + 1) for key, b in branch.items()]
+        elif isinstance(branch, list | tuple):
+            inner = [(f"{where}[{i}]", b, level + 1) for i, b in enumerate(branch)]
+        else:
+            if branch is not None:
+                yield where, branch
+            continue
+        todo += reversed(inner)
 
 
 def refilled(tree: Any, values: Iterable[Any]) -> Any:
@@ -37,14 +53,25 @@ def refilled(tree: Any, values: Iterable[Any]) -> Any:
 
 def transformed(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same nest with a function applied to each leaf."""
+    try:
+        return _transformed(function, tree)
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _transformed(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
         result = copy(tree)  # which keeps what a defaultdict has besides
-        # A Counter's own update would add.
-        dict.update(result, {key: transformed(function, branch) for key, branch in tree.items()})
+        branches = {}
+        for key, branch in tree.items():
+            branches[key] = _transformed(function, branch)
+        dict.update(result, branches)  # a Counter's own update would add
         return result
     if isinstance(tree, list | tuple):
-        branches = [transformed(function, branch) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+        twigs = []
+        for branch in tree:  # a comprehension would be a further frame
+            twigs.append(_transformed(function, branch))
+        return type(tree)(*twigs) if hasattr(tree, "_fields") else type(tree)(twigs)
     return None if tree is None else function(tree)
 
 
@@ -54,20 +81,27 @@ def paired(tree: Any, other: Any, what: str, path: str = "") -> Iterator[tuple[s
     >>> list(paired({"a": 1, "b": 2}, {"b": 20, "a": 10}, "a tangent"))
     [("['a']", 1, 10), ("['b']", 2, 20)]
     """
-    if isinstance(tree, dict):
-        if not isinstance(other, dict) or tree.keys() != other.keys():
-            raise _unlike(tree, other, what, path)
-        for key, branch in tree.items():
-            yield from paired(branch, other[key], what, f"{path}[{key!r}]")
-    elif isinstance(tree, list | tuple):
-        if not isinstance(other, list | tuple) or len(tree) != len(other):
-            raise _unlike(tree, other, what, path)
-        for i, (branch, twig) in enumerate(zip(tree, other, strict=True)):
-            yield from paired(branch, twig, what, f"{path}[{i}]")
-    elif tree is not None:
-        yield path, tree, other
-    elif other is not None:
-        raise _unlike(tree, other, what, path)
+    todo = [(path, tree, other, 0)]
+    while todo:
+        where, branch, twig, level = todo.pop()
+        if level > DEEPEST:
+            raise _too_deep()
+        if isinstance(branch, dict):
+            if not isinstance(twig, dict) or branch.keys() != twig.keys():
+                raise _unlike(branch, twig, what, where)
+            inner = [(f"{where}[{key!r}]", b, twig[key], level + 1) for key, b in branch.items()]
+        elif isinstance(branch, list | tuple):
+            if not isinstance(twig, list | tuple) or len(branch) != len(twig):
+                raise _unlike(branch, twig, what, where)
+            pairs = zip(branch, twig, strict=True)
+            inner = [(f"{where}[{i}]", b, t, level + 1) for i, (b, t) in enumerate(pairs)]
+        else:
+            if branch is not None:
+                yield where, branch, twig
+            elif twig is not None:
+                raise _unlike(branch, twig, what, where)
+            continue
+        todo += reversed(inner)
 
 
 def _unlike(tree: Any, other: Any, what: str, path: str) -> ValueError:

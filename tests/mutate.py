@@ -79,7 +79,8 @@ def rules(primitive: Primitive) -> Iterator[tuple[str, Any, Callable[[Any], Any]
 
     for row, held in rows(primitive).items():
         if isinstance(held, Each):
-            yield row, held.rule, lambda new, row=row: put(row, Each(new))
+            kind = type(held)
+            yield row, held.rule, lambda new, row=row, kind=kind: put(row, kind(new))
         elif callable(held):
             yield row, held, lambda new, row=row: put(row, new)
         else:
@@ -329,7 +330,11 @@ def changed(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
 
 
 def negated(rule: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **params: -rule(*args, **params)
+    def opposite(*args: Any, **params: Any) -> Any:
+        result = rule(*args, **params)
+        return (-part for part in result) if isinstance(result, Iterator) else -result
+
+    return opposite
 
 
 def mutants(primitive: Primitive) -> Iterator[Mutant]:

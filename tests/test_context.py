@@ -112,3 +112,159 @@ def test_threads_do_not_disturb_each_other():
         for _ in range(3):
             for found, right in zip(pool.map(work, range(8)), expected, strict=True):
                 np.testing.assert_array_equal(found, right)
+
+
+# ── generators ────────────────────────────────────────────────────────────────────────────────────
+
+
+def held(manager):
+    with manager:
+        yield current()
+        yield current()
+
+
+def seen():
+    t = Tensor(1.0) * 2
+    return t.requires_grad, t.scope, current().anomaly
+
+
+PLAIN = (True, None, False)
+ORDERS = [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (2, 0, 1), (1, 2, 0)]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_interleaved_generators_leave_the_state_as_it_was(order):
+    generators = [held(m) for m in (no_grad(), scope("s"), detect_anomaly())]
+    for g in generators:
+        next(g)
+    assert seen() == (False, "s", True)
+    open_ = {0, 1, 2}
+    for i in order:
+        generators[i].close()
+        open_.remove(i)
+        assert seen() == (0 not in open_, "s" if 1 in open_ else None, 2 in open_)
+    assert seen() == PLAIN
+
+
+def test_scopes_above_one_that_ended_are_renamed():
+    a, b, c = (held(scope(name)) for name in "abc")
+    for g in (a, b, c):
+        next(g)
+    b.close()
+    assert seen()[1] == "a/c"
+    with scope("d"):
+        a.close()
+        assert seen()[1] == "c/d"
+    c.close()
+    assert seen() == PLAIN
+
+
+def test_nested_no_grad_ends_when_the_last_of_them_has():
+    a, b = held(no_grad()), held(no_grad())
+    next(a)
+    next(b)
+    a.close()
+    assert not seen()[0]
+    b.close()
+    assert seen() == PLAIN
+
+
+@pytest.mark.parametrize("make", [no_grad, lambda: scope("s"), detect_anomaly])
+def test_a_generator_that_another_thread_closes(make):
+    before = current()
+    g = held(make())
+    next(g)
+    failed = []
+
+    def close():
+        try:
+            with scope("theirs"):
+                g.close()
+                failed.append(seen() != (True, "theirs", False))
+            failed.append(seen() != PLAIN)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    thread.join()
+    assert failed == [False, False]
+    assert seen() == PLAIN
+    with no_grad(), scope("x"):
+        assert seen() == (False, "x", False)
+    assert current() is before
+
+
+def test_a_generator_that_a_task_closes():
+    import asyncio
+
+    async def main():
+        g = held(no_grad())
+        next(g)
+
+        async def close():
+            g.close()
+            assert seen() == PLAIN
+
+        await asyncio.create_task(close())
+
+    asyncio.run(main())
+    assert seen() == PLAIN
+
+
+def test_a_block_can_be_entered_again_while_it_is_open():
+    s = scope("s")
+    with s, s:
+        assert seen()[1] == "s/s"
+    assert seen() == PLAIN
+    block = no_grad()
+    with block:
+        with block:
+            pass
+        assert not seen()[0]
+    assert seen() == PLAIN
+
+
+def test_a_decorated_generator_computes_in_the_block_and_its_user_does_not():
+    @no_grad()
+    def steps(x):
+        given = None
+        while given != "end":
+            try:
+                given = yield (x * 2).requires_grad, given
+            except KeyError as error:
+                given = repr(error)
+        return (x * 2).requires_grad
+
+    g = steps(Tensor(1.0))
+    assert next(g) == (False, None)
+    assert seen() == PLAIN
+    assert g.send(3) == (False, 3)
+    assert g.throw(KeyError("k")) == (False, "KeyError('k')")
+    assert seen() == PLAIN
+    with pytest.raises(StopIteration) as ended:
+        g.send("end")
+    assert ended.value.value is False
+    assert seen() == PLAIN
+    assert steps.__name__ == "steps"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_interleavings(seed):
+    rng = np.random.default_rng(seed)
+    makes = [no_grad, lambda: scope("s"), detect_anomaly]
+    running = []
+    for _ in range(300):
+        if running and rng.random() < 0.5:
+            kind, g = running.pop(rng.integers(len(running)))
+            g.close() if rng.random() < 0.5 else list(g)
+        else:
+            kind = rng.integers(3)
+            running.append((kind, held(makes[kind]())))
+            next(running[-1][1])
+        kinds = [kind for kind, _ in running]
+        names = "/".join("s" for kind in kinds if kind == 1) or None
+        assert seen() == (0 not in kinds, names, 2 in kinds)
+    for _, g in running:
+        g.close()
+    assert seen() == PLAIN

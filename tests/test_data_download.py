@@ -109,6 +109,25 @@ class Mirror(BaseHTTPRequestHandler):
     def silent(self, content, start):
         self.server.over.wait()
 
+    def trickling(self, content, start):  # for ever, and never silent for long
+        self.trickle(b"", content, start)
+
+    def tricklinghead(self, content, start):  # already with what comes before the content
+        self.trickle(b"HTTP/1.1 200 OK\r\n", b"X-Filler: 1\r\n" * 1000, 0)
+
+    def trickle(self, head, content, start):
+        if head:
+            self.wfile.write(head)
+        else:
+            self.send(b"", len(content))
+        try:
+            for i in range(200):
+                self.wfile.write(content[i : i + 1])
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            pass  # the other side has had enough
+
     def slow(self, content, start):  # stops in the middle, without hanging up
         self.send(content[: len(content) // 2], len(content))
         self.wfile.flush()
@@ -459,3 +478,12 @@ def test_a_host_that_is_not_there(small, server, tmp_path):
     assert f"cannot be downloaded ({host}: Connection refused; none.invalid: " in said
     assert "AUTOBP_DATA" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("manner", ["trickling", "tricklinghead"])
+def test_a_server_that_trickles_meets_the_deadline(server, tmp_path, manner):
+    target = tmp_path / "file"
+    with pytest.raises(ConnectionError, match=r"too slow: it was not done after 0.5 seconds"):
+        download(target, at(server, manner), len(FILE), HASH, deadline=0.5)
+    download(target, at(server, manner, "ranges"), len(FILE), HASH, deadline=0.5)
+    assert target.read_bytes() == FILE

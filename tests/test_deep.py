@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, grad, graph, jvp, linearize
+from autobp.rules import shape
 
 N = 1_000_000
 
@@ -68,3 +69,61 @@ def test_deep_chains_of_arrays_nested():
     np.testing.assert_allclose(grad(f)(x), slope)
     np.testing.assert_allclose(linearize(f, x)[1](x), 2 * slope)
     np.testing.assert_allclose(grad(lambda x: np.sum(grad(f)(x) * x))(x), slope)
+
+
+def counted(monkeypatch, primitive):
+    """How often the rule of a primitive is asked for cotangents."""
+    calls = []
+    rule = primitive.reverse.rule
+    monkeypatch.setattr(primitive.reverse, "rule", lambda *a, **k: calls.append(1) or rule(*a, **k))
+    return calls
+
+
+def test_wide_graphs_hand_all_cotangents_back_in_one_go(monkeypatch):
+    n = 100_000
+    calls = counted(monkeypatch, shape.stack_), counted(monkeypatch, shape.concatenate_)
+    weights = np.arange(float(n))
+    gradient = grad(lambda xs: np.sum(np.stack(xs) * weights))([1.0] * n)
+    assert gradient == list(range(n))
+    xs = [Tensor([float(i), 1.0]) for i in range(n)]
+    for joined, size in (
+        (np.concatenate, 2 * n),
+        (np.hstack, 2 * n),
+        (np.vstack, n),
+        (np.stack, n),
+    ):
+        y = joined(xs)
+        assert len(graph(y)) == n + 1
+        np.sum(y.reshape(size, -1) * weights[0]).backward()
+    assert [len(c) for c in calls] == [3, 2]
+    y = np.column_stack(xs)
+    assert y.shape == (2, n)
+    np.sum(y * weights).backward()
+    assert all(x.grad.tolist() == [i, i] for i, x in enumerate(xs))
+
+
+def test_nests_are_deep_or_refused():
+    def nest(levels):
+        x = 3.0
+        for _ in range(levels):
+            x = [x]
+        return x
+
+    def innermost(x):
+        while isinstance(x, list):
+            x = x[0]
+        return x
+
+    assert innermost(grad(lambda x: innermost(x) ** 2)(nest(500))) == 6.0
+    assert jvp(lambda x: innermost(x) ** 2, (nest(500),), (nest(500),))[1] == 18.0
+    endless = []
+    endless.append(endless)
+    for deep in (nest(5000), endless):
+        for call in (
+            lambda deep=deep: grad(lambda x: innermost(x) ** 2)(deep),
+            lambda deep=deep: jvp(lambda x: innermost(x) ** 2, (deep,), (deep,)),
+        ):
+            with pytest.raises(
+                ValueError, match="an argument is nested too deeply, or holds itself"
+            ):
+                call()

@@ -362,6 +362,31 @@ def test_weights_from_a_file(tmp_path):
         nn.Linear(4, 4, init=nn.from_npy(path))
 
 
+def test_a_damaged_npy_file_is_named(tmp_path):
+    path = tmp_path / "weights.npy"
+    np.save(path, np.zeros((2, 3)))
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(300):
+        damaged = bytearray(data)
+        for place in rng.integers(0, 128, rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            nn.Linear(3, 2, init=nn.from_npy(path))
+        except ValueError as error:
+            refused.append(str(error))
+    assert len(refused) > 200
+    assert all(str(path) in said for said in refused)
+    np.savez(tmp_path / "a.npz", x=np.zeros(2))
+    for other in (b"", b"hello", data[:40], (tmp_path / "a.npz").read_bytes()):
+        path.write_bytes(other)
+        with pytest.raises(ValueError, match=r"weights.npy is no .npy file, or it is damaged: "):
+            nn.Linear(3, 2, init=nn.from_npy(path))
+    with pytest.raises(FileNotFoundError):
+        nn.Linear(3, 2, init=nn.from_npy(tmp_path / "missing.npy"))
+
+
 # ── activations ───────────────────────────────────────────────────────────────────────────────────
 
 

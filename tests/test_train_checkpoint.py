@@ -222,6 +222,22 @@ def test_later_formats_and_missing_parts_are_refused(path):
             load_checkpoint(path)
 
 
+def test_what_is_nested_too_deeply_is_named(path):
+    deep, endless = [], {}
+    for _ in range(3000):
+        deep = [deep]
+    endless["self"] = endless
+    before = path.read_bytes()
+    for state, where in (({"a": [1, {"b": deep}]}, "a/1/b/0/0"), (endless, "self")):
+        with pytest.raises(ValueError, match=f"the state is nested too deeply, .* in {where}"):
+            save_checkpoint(path, state)
+    assert path.read_bytes() == before
+    for inner, outer in ((b"[" * 100_000, b"]" * 100_000), (b'["list",' * 900 + b"1", b"]" * 900)):
+        np.savez(path, autobp=np.array(b'{"version": 1, "state": ' + inner + outer + b"}"))
+        with pytest.raises(CheckpointError, match=r"run.npz is damaged: its parts are nested too"):
+            load_checkpoint(path)
+
+
 class Trap:
     def __reduce__(self):
         return print, ("the trap went off",)
@@ -294,6 +310,73 @@ def test_a_link_stays_one(path):
     save_checkpoint(link, "new")
     assert link.is_symlink()
     assert load_checkpoint(path) == "new"
+
+
+def test_a_link_is_not_followed_out_of_the_folder(path, tmp_path):
+    (tmp_path / "inner").mkdir()
+    link = tmp_path / "inner" / "run.npz"
+    before = path.read_bytes()
+    link.symlink_to(path)
+    save_checkpoint(link, "new")
+    assert not link.is_symlink()
+    assert load_checkpoint(link) == "new"
+    assert path.read_bytes() == before
+    folder = tmp_path / "folder"
+    folder.symlink_to(tmp_path / "inner")
+    save_checkpoint(folder / "run.npz", "newer")  # of a folder it is the user's business
+    assert load_checkpoint(link) == "newer"
+    assert [p.name for p in (tmp_path / "inner").iterdir()] == ["run.npz"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o640])
+def test_permissions_are_kept(path, mode):
+    path.chmod(mode)
+    save_checkpoint(path, "new")
+    assert path.stat().st_mode & 0o777 == mode
+    assert load_checkpoint(path) == "new"
+
+
+TWO = """
+    import sys, time
+    import numpy as np
+    from autobp.train import load_checkpoint, save_checkpoint
+
+    path, mine = sys.argv[1], int(sys.argv[2])
+    until = time.time() + 3
+    n = 0
+    while time.time() < until or n < 50:
+        save_checkpoint(path, {"whose": mine, "values": np.full(1000 + 9000 * (n % 2), mine)})
+        state = load_checkpoint(path)
+        assert np.all(state["values"] == state["whose"])
+        n += 1
+"""
+
+
+def test_processes_that_save_one_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "run.npz"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", textwrap.dedent(TWO), str(path)]
+    writers = [
+        subprocess.Popen([*command, str(i)], stderr=subprocess.PIPE, text=True, env=env)
+        for i in range(3)
+    ]
+    for writer in writers:
+        said = writer.communicate()[1]
+        assert not writer.returncode, said
+    assert load_checkpoint(path)["whose"] in (0, 1, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_the_file_of_a_writer_that_is_slow_is_left_alone(path):
+    with written(path) as slow:
+        slow.write(b"slow")
+        slow.flush()
+        (part,) = path.parent.glob("run.npz.*.tmp")
+        os.utime(part, (0, 0))
+        save_checkpoint(path, "quick")
+        assert part.exists()
+    assert path.read_bytes() == b"slow"
 
 
 def test_what_killed_writers_left_is_taken_away_and_nothing_else(path):

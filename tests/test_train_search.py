@@ -57,6 +57,27 @@ def fragile(x, rng):
     return x * 10.0
 
 
+class PairError(Exception):
+    """Takes two arguments and passes one on: it is pickled, and cannot be read again."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} and {b}")
+
+
+def raising(params, part):
+    if part == 1:
+        raise PairError("this", "that")
+    return np.sum(params * part)
+
+
+def leaving(x, rng):
+    if x == 2:
+        raise SystemExit(f"{x} leaves")
+    if x == 3:
+        raise PairError(x, threading.Lock())
+    return x * 1.0
+
+
 def deadly(x, rng):
     if x == 2:
         os._exit(1)
@@ -614,3 +635,36 @@ def test_dask_gives_the_same(client):
     there = flat(gradient_over(executor, loss, params, SHARDS))
     here = flat(gradient_over(None, loss, params, SHARDS))
     assert all(np.array_equal(a, b) and a.dtype == np.float32 for a, b in zip(there, here))
+
+
+# ── bad executors, bad exceptions ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("executor", [5, "processes", ProcessPoolExecutor, object()])
+def test_what_is_no_executor_is_refused(executor):
+    text = (
+        r": executor is one of concurrent.futures, such as ProcessPoolExecutor\(4\), or None, not "
+    )
+    with pytest.raises(TypeError, match=f"^sweep{text}"):
+        sweep(fragile, {"x": [1]}, executor=executor, progress=False)
+    with pytest.raises(TypeError, match=f"^cross_validate{text}"):
+        cross_validate(lambda train, validation, rng: 1.0, moons(20), executor=executor)
+    with pytest.raises(TypeError, match=f"^gradient_over{text}"):
+        gradient_over(executor, raising, 1.0, [0])
+
+
+@pytest.mark.parametrize("executor", ["threads", "forked"])
+def test_exceptions_that_cannot_be_pickled_are_told(executor, request):
+    pool = request.getfixturevalue(executor)
+    trials = sweep(leaving, {"x": [1, 2, 3, 4]}, executor=pool, progress=False)
+    failed = [row.get("failed", "") for row in trials.rows]
+    assert failed[0] == failed[3] == ""
+    assert failed[1] == "SystemExit: 2 leaves"
+    assert "PairError: 3 and <unlocked" in failed[2]
+    with pytest.raises((PairError, RuntimeError), match="this and that") as caught:
+        gradient_over(pool, raising, np.ones(2), [0, 1, 2])
+    assert "in gradient_over, shard 1 of 3" in caught.value.__notes__
+    if executor == "forked":
+        assert "PairError in another process, not to be pickled" in str(caught.value)
+        assert "raise PairError" in str(caught.value)
+    np.testing.assert_array_equal(gradient_over(pool, raising, np.ones(2), [0, 2]), [2.0, 2.0])

@@ -520,6 +520,8 @@ def _captured(nest: Any) -> Iterator[Captured]:
 def _named(function: Any) -> str:
     module = (getattr(function, "__module__", None) or "").split(".")
     name = getattr(function, "__name__", repr(function))
+    if isinstance(function, np.ufunc) and getattr(np, name, None) is function:
+        return f"np.{name}"  # before NumPy 2.2 ufuncs have no module
     return ".".join(["np", *module[1:], name]) if module[0] == "numpy" else name
 
 

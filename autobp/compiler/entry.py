@@ -715,14 +715,21 @@ def _became(recorder: Recorder, value: Any) -> Any:
     )
 
 
-def _written_plainly(nest: Any) -> Any:
+_DEEPEST = 150  # brackets within brackets that Python's parser takes, with some to spare
+
+
+def _written_plainly(nest: Any, level: int = 0) -> Any:
     """A nest of the same leaves that can be written as text."""
+    if level > _DEEPEST:
+        raise CaptureError(
+            f"compile cannot capture a result that is nested more than {_DEEPEST} levels deep"
+        )
     if isinstance(nest, dict):
         if _is_plain(nest):
-            return {k: _written_plainly(v) for k, v in nest.items()}
-        return [_written_plainly(v) for v in nest.values()]
+            return {k: _written_plainly(v, level + 1) for k, v in nest.items()}
+        return [_written_plainly(v, level + 1) for v in nest.values()]
     if isinstance(nest, list | tuple):
-        parts = [_written_plainly(v) for v in nest]
+        parts = [_written_plainly(v, level + 1) for v in nest]
         return parts if type(nest) is list else tuple(parts)
     return nest
 

@@ -23,7 +23,7 @@ import random
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ __all__ = [
     "free_variables",
     "is_user_module",
     "place_of",
+    "reachable",
     "same_item",
     "tests_of",
 ]
@@ -69,6 +70,9 @@ _METHODS = ("__call__", "forward", "step", "update")  # of modules and optimizer
 
 _BUILTINS = frozenset(vars(builtins))  # those of Python's own
 _BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcaller", "__dict__"}
+
+#: How the places begin whose names alone do not tell them from others.
+_OUTSIDE = ("global of", "closure of", "default of")
 
 MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
 
@@ -160,6 +164,7 @@ class Found:
     objects: dict[int, Any]  # that were looked into, by their ids
     line: str  # where the function begins
     ran: dict[int, types.CodeType] = field(default_factory=dict)  # functions, seen to run
+    names: dict[int, str] = field(default_factory=dict)  # of the objects, by their ids
 
     def constants(self) -> list[Constant]:
         """What programs take over, for people to read."""
@@ -191,6 +196,29 @@ def free_variables(
     )
 
 
+def reachable(
+    *stages: Mapping[str, Any], hidden: Mapping[int, tuple[str, ...]] | None = None
+) -> list[Found]:
+    """All that can be reached from named objects and functions, large nests and objects of unknown
+    kinds too, for those who keep state and write no program. What several stages reach is in the
+    first of them. The same objects are found in the same order, and so under the same names, in
+    another process. `hidden` has attributes not to be looked into, by the ids of objects."""
+    search = _Search(whole=True)
+    search.hidden = hidden or {}
+    found = []
+    for roots in stages:
+        first, begun = len(search.variables), len(search.seen)
+        iterators = len(search.iterators)
+        for name, root in roots.items():
+            search.visit(root, name, "", True)
+        search.run()
+        search.global_generators()
+        new = dict(list(search.seen.items())[begun:])
+        variables, its = search.variables[first:], search.iterators[iterators:]
+        found.append(Found(variables, search.codes, its, search.live, new, "", names=search.paths))
+    return found
+
+
 def is_kind(x: Any, kinds: Any) -> bool:
     """As isinstance, but without asking the object, which may be odd."""
     return issubclass(type(x), kinds)
@@ -219,7 +247,10 @@ def _line(function: Any) -> str:
 
 
 class _Search:
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
+        self.whole = whole  # what no program could check is listed too
+        self.paths: dict[int, str] = {}  # names of the objects
+        self.hidden: Mapping[int, tuple[str, ...]] = {}
         self.variables: list[FreeVariable] = []
         self.codes: set[types.CodeType] = set()
         self.names: set[str] = {"forward"}  # that the code mentions
@@ -261,6 +292,7 @@ class _Search:
         if id(value) in self.seen:
             return
         self.seen[id(value)] = value
+        self.paths[id(value)] = f"{name} ({where})" if where.startswith(_OUTSIDE) else name
         self.todo.append(lambda: self.look(value, name, where, live))
 
     def look(self, value: Any, name: str, where: str, live: bool) -> None:
@@ -270,6 +302,8 @@ class _Search:
         elif is_kind(value, functools.partial):
             for i, x in enumerate((value.func, *value.args)):
                 self.visit(x, f"{name}.args[{i - 1}]" if i else f"{name}.func", where, live)
+            if self.whole:
+                self.contents(value.args, f"{name}.args", where, live)
             self.contents(value.keywords, f"{name}.keywords", where, live)
         elif is_kind(value, types.MethodType):
             self.visit(value.__func__, name, where, live)
@@ -307,8 +341,20 @@ class _Search:
             self.visit(value.__wrapped__, name, where, live)
         elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
             self.iterators.append((value, name))
-        elif not self.members(value, name, live) and live:
-            self.equal(value, name, where)
+        elif not self.members(value, name, live):
+            if self.whole:
+                v = FreeVariable("opaque", value, None, value, name, where, live)
+                self.variables.append(v)
+            elif live:
+                self.equal(value, name, where)
+
+    def global_generators(self) -> None:
+        """Those of the modules `random` and `numpy.random`, if the code may draw from them."""
+        if id(random) in self.seen:
+            self.visit(random._inst, "random", "", False)
+        if id(np.random) in self.seen or (id(np) in self.seen and "random" in self.names):
+            self.visit(np.random.mtrand._rand, "numpy.random", "", False)
+        self.run()
 
     def equal(self, value: Any, name: str, where: str) -> None:
         """Of a live object that is not looked into, it is checked whether it equals a copy. What can
@@ -435,6 +481,7 @@ class _Search:
             hidden: tuple[str, ...] = ("_scratch",) if optimizes else ()
             if _is_module(kind):
                 hidden = ("_title",)  # modules note what they are called by when they run
+            hidden += self.hidden.get(id(x), ())
             self.contents(
                 vars(x), name, f"attribute of {name}", live, attributes=True, hidden=hidden
             )
@@ -461,7 +508,7 @@ class _Search:
     ) -> None:  # fmt: skip
         """What a list, a dict, a set holds, or an object in its dict of attributes."""
         mutable = not is_kind(nest, tuple | frozenset)
-        few = len(nest) <= MANY
+        few = len(nest) <= MANY or self.whole
         if mutable and (few or live):
             held = _snapshot(nest)
             v = FreeVariable("contents", nest, None, held, name, where, live)
@@ -496,8 +543,9 @@ class _Search:
             if ours or space is os:
                 return
             theirs = not is_user_code(space)
-            for name in self.names & vars(space).keys():
-                value = vars(space)[name]
+            for name, value in list(vars(space).items()):
+                if name not in self.names:
+                    continue
                 if theirs and is_kind(value, (*_FUNCTIONS, types.ModuleType, type, *_NUMBERS)):
                     continue
                 if self.is_new(space, name):

@@ -43,7 +43,7 @@ repeated: Primitive = linear(
 #: Recorded operations on arrays of numbers that only move them.
 _MOVES = {
     indexing.getitem, shape.reshape_, shape.transpose_, shape.flip_, shape.roll_,
-    shape.broadcast_to_, shape.concatenate_,
+    shape.broadcast_to_, shape.concatenate_, shape.stack_,
 }  # fmt: skip
 
 FEW = 16  # numbers: groups are split by where their operands come from if that leaves more in each

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPException
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
 from autobp.data.idx import DataError
 from autobp.files import sync_folder
@@ -30,19 +33,26 @@ class _Unfit(Exception):
 
 
 def download(
-    target: Path, mirrors: Sequence[str], size: int, sha256: str, timeout: float = 15.0
+    target: Path,
+    mirrors: Sequence[str],
+    size: int,
+    sha256: str,
+    timeout: float = 15.0,
+    deadline: float = 600.0,
 ) -> None:
     """Bring a file of known size and hash from the first mirror that has it.
 
     The file takes its name only when it is whole, checked and on the disk. Until then it grows in a
     part beside it, which the next mirror or the next attempt goes on from. ConnectionError says what
     each mirror did wrong; DataError, that the disk does not take it.
+
+    A mirror may be silent for `timeout` seconds, and has `deadline` seconds for all that it sends.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = _part(target)
         try:
-            _from_any(part, target.name, mirrors, size, sha256, timeout)
+            _from_any(part, target.name, mirrors, size, sha256, timeout, deadline)
             os.replace(part, target)
             _kept(target).unlink(missing_ok=True)
             sync_folder(target.parent)
@@ -55,18 +65,27 @@ def download(
 
 
 def _from_any(
-    part: Path, name: str, mirrors: Sequence[str], size: int, sha256: str, timeout: float
+    part: Path,
+    name: str,
+    mirrors: Sequence[str],
+    size: int,
+    sha256: str,
+    timeout: float,
+    deadline: float,
 ) -> None:
     said = []
     for url in mirrors:
         try:
-            return _complete(part, name, url, size, sha256, timeout)
+            with _Deadline(deadline) as clock:
+                return _complete(part, name, url, size, sha256, timeout, clock)
         except _Unfit as error:
             said.append(f"{urlsplit(url).netloc}: {error}")
     raise ConnectionError("; ".join(said))
 
 
-def _complete(part: Path, name: str, url: str, size: int, sha256: str, timeout: float) -> None:
+def _complete(
+    part: Path, name: str, url: str, size: int, sha256: str, timeout: float, clock: _Deadline
+) -> None:
     """Add to a part what it lacks. If the whole is wrong, that may be due to the mirror before: then
     everything is asked for once more, from this one."""
     with open(part, "a+b") as file:
@@ -76,7 +95,7 @@ def _complete(part: Path, name: str, url: str, size: int, sha256: str, timeout: 
         while True:
             resumed = have > 0
             if have < size:
-                digest = _stream(file, digest, have, name, url, size, timeout)
+                digest = _stream(file, digest, have, name, url, size, timeout, clock)
             if digest.hexdigest() == sha256:
                 file.flush()
                 os.fsync(file.fileno())
@@ -88,12 +107,19 @@ def _complete(part: Path, name: str, url: str, size: int, sha256: str, timeout: 
 
 
 def _stream(
-    file: BinaryIO, digest: hashlib._Hash, have: int, name: str, url: str, size: int, timeout: float
+    file: BinaryIO,
+    digest: hashlib._Hash,
+    have: int,
+    name: str,
+    url: str,
+    size: int,
+    timeout: float,
+    clock: _Deadline,
 ) -> hashlib._Hash:
     headers = {"User-Agent": "autobp", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    with _mirrors_fault():
+    with _mirrors_fault(clock):
         reply = urlopen(Request(url, headers=headers), timeout=timeout)
     with reply:
         if reply.status == 206:
@@ -109,8 +135,9 @@ def _stream(
             digest = hashlib.sha256()
         with _progress(name, urlsplit(url).netloc, have, size) as advance:
             while True:
-                with _mirrors_fault():
+                with _mirrors_fault(clock):
                     block = reply.read1(_BLOCK)
+                    clock.check()
                 if not block:
                     break
                 have += len(block)
@@ -125,11 +152,85 @@ def _stream(
     return digest
 
 
+class _Deadline:
+    """The time that a mirror has for everything. A server that sends a byte now and then is never
+    silent for long: when the time is over, the connections that this thread has made are shut."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.over = False
+        self.sockets: list[socket.socket] = []
+        self.timer = threading.Timer(seconds, self._shut)
+        self.timer.daemon = True
+
+    def check(self) -> None:
+        if self.over:
+            raise _Unfit(f"too slow: it was not done after {self.seconds:g} seconds")
+
+    def _shut(self) -> None:
+        self.over = True
+        for connection in self.sockets:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> _Deadline:
+        self.token = _deadline.set(self)
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.timer.cancel()
+        _deadline.reset(self.token)
+
+
+#: That of the download that this thread is in.
+_deadline: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
+
+
+class _Watched:
+    """A connection whose socket the deadline knows."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        clock = _deadline.get()
+        if clock is not None:
+            clock.sockets.append(self.sock)
+
+
+class _Connection(_Watched, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _Handler(HTTPHandler):
+    def http_open(self, request: Request) -> Any:
+        return self.do_open(_Connection, request)
+
+
+class _SecureHandler(HTTPSHandler):
+    def https_open(self, request: Request) -> Any:
+        return self.do_open(_SecureConnection, request, context=self._context)  # type: ignore[attr-defined]
+
+
+def urlopen(request: Request, timeout: float) -> Any:
+    """As urllib's, of connections that are watched."""
+    return build_opener(_Handler, _SecureHandler).open(request, timeout=timeout)
+
+
 @contextmanager
-def _mirrors_fault() -> Iterator[None]:
+def _mirrors_fault(clock: _Deadline) -> Iterator[None]:
     """What goes wrong here goes wrong on the network. (Elsewhere an OSError is the disk's.)"""
     try:
-        yield
+        try:
+            yield
+        except (OSError, HTTPException, ValueError):
+            clock.check()
+            raise
     except HTTPError as error:
         error.close()
         raise _Unfit(f"HTTP {error.code}") from None

@@ -69,7 +69,15 @@ def from_npy(path: str | os.PathLike[str]) -> Initializer:
     """What a file holds that `np.save` wrote."""
 
     def init(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        values = np.load(path, allow_pickle=False)
+        try:
+            with open(path, "rb") as file:
+                values = np.lib.format.read_array(file, allow_pickle=False)
+        except OSError:
+            raise
+        except Exception as error:  # of the parsers that NumPy reads headers with
+            raise ValueError(
+                f"{path} is no .npy file, or it is damaged: {type(error).__name__}: {error}"
+            ) from error
         if values.shape != shape:
             turned = values.shape == shape[::-1]
             hint = "; weights are (out, in): save the transpose" if turned else ""

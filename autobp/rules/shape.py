@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import builtins
-import math
 import operator
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Each, Variable, constant, implements, linear
+from autobp.primitive import Array, Together, Variable, constant, implements, linear
 
 
 def _inverse(axes: Sequence[int] | None) -> Any:
     return None if axes is None else tuple(np.argsort([a % len(axes) for a in axes]))
 
 
-def _part(g: Array, xs: Sequence[Array], slot: int, axis: int) -> Array:
-    """The piece of a concatenation that came from one argument."""
-    start = builtins.sum(x.shape[axis] for x in xs[:slot])
-    piece = [slice(None)] * g.ndim
-    piece[axis] = slice(start, start + xs[slot].shape[axis])
-    return g[tuple(piece)]
+def _parts(g: Array, xs: Sequence[Array], axis: int) -> Iterator[Array]:
+    """The pieces of a concatenation."""
+    before, start = (slice(None),) * (axis % g.ndim), 0
+    for x in xs:
+        stop = start + x.shape[axis]
+        yield g[(*before, slice(start, stop))]
+        start = stop
+
+
+def _layers(g: Array, axis: int) -> Iterator[Array]:
+    """What was stacked."""
+    before = (slice(None),) * (axis % g.ndim)
+    return (g[(*before, i)] for i in range(g.shape[axis]))
 
 
 def surrounded(x: Array, width: Sequence[tuple[int, int]]) -> Array:
@@ -54,7 +59,9 @@ roll_         = linear(lambda x, shift, axis: np.roll(x, shift, axis),
 broadcast_to_ = linear(lambda x, shape: np.broadcast_to(x, shape),
                        lambda g, y, x, shape: g,                                    name="broadcast_to")
 concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
-                       Each(lambda g, y, *xs, slot, axis: _part(g, xs, slot, axis)), name="concatenate")
+                       Together(lambda g, y, *xs, axis: _parts(g, xs, axis)),       name="concatenate")
+stack_        = linear(lambda *xs, axis: np.stack(xs, axis=axis),
+                       Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack")
 pad_          = linear(surrounded,
                        lambda g, y, x, width: _inside(g, x, width),                 name="pad")
 # fmt: on
@@ -175,17 +182,6 @@ def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
 def concatenate(arrays: Sequence[Array], /, axis: int | None = 0) -> Array:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
-    return _joined(arrays, axis)
-
-
-def _joined(arrays: Sequence[Array], axis: int) -> Array:
-    """Many are joined in runs, and the runs then: the reverse rule of each array adds up the sizes of
-    those before it, and is handed all of them."""
-    n = math.isqrt(len(arrays))
-    if n > 31:
-        with suppress(ValueError):  # it comes again below, where it names the right array
-            runs = [arrays[i : i + n] for i in range(0, len(arrays), n)]
-            return concatenate_(*(concatenate_(*run, axis=axis) for run in runs), axis=axis)
     return concatenate_(*arrays, axis=axis)
 
 
@@ -196,16 +192,29 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 
 @implements(np.stack)
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
-    arrays = list(arrays)
-    if len({np.shape(a) for a in arrays}) > 1:
-        raise ValueError(f"stack: all shapes must be the same, got {[np.shape(a) for a in arrays]}")
-    return _joined([np.expand_dims(a, axis) for a in arrays], axis)
+    parts: list[Any] = [a if isinstance(a, Variable) else np.asarray(a) for a in arrays]
+    shapes = {a.shape for a in parts}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"stack: all shapes must be the same, got {_few([a.shape for a in parts])}"
+        )
+    axis_of(axis, len(shapes.pop()) + 1)
+    return stack_(*parts, axis=axis)
 
 
-def _stacker(function: Any, prepare: Any, axis: Any) -> Any:
+def _few(shapes: list[Any]) -> str:
+    return str(shapes) if len(shapes) <= 20 else f"{len(set(shapes))} different shapes"
+
+
+def _stacker(function: Any, prepare: Any, axis: Any, rows: int | None) -> Any:
+    """Vectors of one length are `rows` along an axis, if one is given: then they are stacked."""
+
     def stacker(tup: Sequence[Array]) -> Array:
+        shapes = {a.shape if hasattr(a, "shape") else np.shape(a) for a in tup}
+        if rows is not None and len(shapes) == 1 and len(next(iter(shapes))) == 1:
+            return stack(tup, rows)
         arrays = [prepare(a) for a in tup]
-        return _joined(arrays, axis(arrays))
+        return concatenate_(*arrays, axis=axis(arrays))
 
     return implements(function)(stacker)
 
@@ -214,10 +223,15 @@ def _column(a: Array) -> Array:
     return a if np.ndim(a) > 1 else np.transpose(np.atleast_2d(a))
 
 
-vstack = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0)
-hstack = _stacker(np.hstack, np.atleast_1d, lambda arrays: 0 if np.ndim(arrays[0]) == 1 else 1)
-dstack = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2)
-column_stack = _stacker(np.column_stack, _column, lambda arrays: 1)
+vstack = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0, 0)
+hstack = _stacker(
+    np.hstack,
+    lambda a: a if np.ndim(a) else np.atleast_1d(a),
+    lambda arrays: 0 if np.ndim(arrays[0]) == 1 else 1,
+    None,
+)
+dstack = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2, None)
+column_stack = _stacker(np.column_stack, _column, lambda arrays: 1, 1)
 
 
 @implements(np.unstack)

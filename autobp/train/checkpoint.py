@@ -44,8 +44,15 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any) -> None:
     array([1., 2.])
     """
     arrays: dict[str, Any] = {}
-    form = _form(state, "", arrays)
-    arrays[_HEAD] = np.array(json.dumps({"version": _VERSION, "state": form}).encode())
+    try:
+        form = _form(state, "", arrays)
+        head = json.dumps({"version": _VERSION, "state": form})
+    except RecursionError:
+        raise ValueError(
+            "save_checkpoint: the state is nested too deeply, or holds itself; a checkpoint holds"
+            f" nests of a few hundred levels at most. {_deepest(state)}"
+        ) from None
+    arrays[_HEAD] = np.array(head.encode())
     data = BytesIO()
     np.savez(data, **arrays)
     with written(path) as file:
@@ -80,6 +87,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
                 f"{name} has version {version} of the format, this autobp reads {_VERSION}"
             )
         return _nest(head["state"], members)
+    except RecursionError:
+        raise CheckpointError(f"{name} is damaged: its parts are nested too deeply") from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -110,6 +119,21 @@ def _form(nest: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         " lists and tuples of arrays, numbers, text and None (a Tensor's .numpy(), a Generator's"
         " .bit_generator.state)"
     )
+
+
+def _deepest(nest: Any) -> str:
+    """Where to look for what is nested deeply: the first entries of the way there."""
+    path, levels, seen = [], 0, set[int]()
+    level = [(nest, "")]
+    while level and levels < 5000:
+        inner = []
+        for x, way in level:
+            if isinstance(x, dict | list | tuple) and id(x) not in seen:
+                seen.add(id(x))
+                entries = x.items() if isinstance(x, dict) else enumerate(x)
+                inner += [(v, f"{way}/{k}" if len(way) < 40 else way) for k, v in entries]
+        path, level, levels = [way for _, way in level], inner, levels + 1
+    return f"It has {levels} levels or more, in {path[0].strip('/')}/…"
 
 
 def _nest(form: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-__all__ = ["Outcome", "check_sendable", "in_a_task", "one_blas_thread", "outcomes"]
+__all__ = [
+    "Outcome",
+    "check_executor",
+    "check_sendable",
+    "in_a_task",
+    "one_blas_thread",
+    "outcomes",
+    "sendable",
+]
 
 Batch = tuple[int, int]  # the process that tasks come from, and which of its batches they belong to
 
@@ -42,6 +50,7 @@ class Outcome:
 
 
 def outcomes(
+    who: str,
     function: Callable[..., Any],
     tasks: Sequence[Mapping[str, Any]],
     executor: Executor | None,
@@ -57,6 +66,7 @@ def outcomes(
         found[i] = outcome
         report(i, outcome)
 
+    check_executor(who, executor)
     interrupted = False
     with _one_blas_thread_meanwhile(processes=executor is not None):
         try:
@@ -120,7 +130,7 @@ def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch
     except KeyboardInterrupt:
         _interrupted.add(batch)
         raise
-    except Exception:
+    except (Exception, SystemExit):
         return Outcome(error=traceback.format_exc().rstrip())
     finally:
         _inside.reset(token)
@@ -134,6 +144,29 @@ def _said(error: Exception) -> str:
         "A worker died. If none ever ran: workers import what they run, so it must be in a file, and"
         f" what starts them below if __name__ == '__main__'\n{said}"
     )
+
+
+def check_executor(who: str, executor: Any) -> None:
+    """Executors need not be of concurrent.futures' own class: Dask's and MPI's are not."""
+    if executor is None or (not isinstance(executor, type) and callable(getattr(executor, "submit", None))):  # fmt: skip
+        return
+    raise TypeError(
+        f"{who}: executor is one of concurrent.futures, such as ProcessPoolExecutor(4), or None, not"
+        f" {executor!r:.60}"
+    )
+
+
+def sendable(error: Exception) -> Exception:
+    """An exception that another process can receive. Many that take more than a text cannot be
+    pickled, or not be read again, which breaks a whole pool; of such only the text is sent."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        lines = "".join(traceback.format_exception(error)).rstrip()
+        return RuntimeError(
+            f"{type(error).__name__} in another process, not to be pickled:\n{lines}"
+        )
+    return error
 
 
 def check_sendable(job: Any, error: Exception) -> None:

@@ -147,77 +147,88 @@ def fit(
     if compile is not None:
         compile = flag("fit: compile", compile)
     generator = np.random.default_rng(rng)
-    state = State(model, optimizer, schedule, generator)
+    others: dict[str, Any] = {f"callbacks[{i}]": f for i, f in enumerate(callbacks)}
+    others |= {f"metrics[{name!r}]": f for name, f in metrics.items()}
+    state = State(model, optimizer, schedule, generator, loss, others, saves=checkpoint is not None)
     history = History([], *_monitored(monitor, mode, metrics, held is not None))
     run, kept = Run(model, optimizer, history), None
     if checkpoint is None and resume:
         raise ValueError("fit: resume=True needs checkpoint=, the file to go on from")
     if checkpoint is not None:
-        folder = os.path.dirname(os.path.realpath(checkpoint))
+        folder = os.path.realpath(os.path.dirname(os.path.abspath(checkpoint)))
         if not os.access(folder, os.W_OK):  # to be known before an epoch's work is lost
             raise OSError(f"fit: there is no folder {folder} that a checkpoint can be written to")
-    if checkpoint is not None and os.path.exists(checkpoint):
-        if not resume:
-            raise FileExistsError(
-                f"{os.fspath(checkpoint)} exists: resume=True goes on from it; to begin anew, remove it"
-            )
-        history.rows[:], history.stopped, history.compiled, run.best, kept = state.load(checkpoint)
-    best = _best(history, range(1, run.epoch + 1))
-    shown = Progress(epochs, -(-len(X) // batch_size), progress and not in_a_task(), run.epoch)
-    step = Step(
-        state, loss, clip_norm, compile, bool(metrics), (X, y), batch_size, history.compiled,
-        shown.say,
-    )  # fmt: skip
-    if kept is not None:
-        step.load(kept)
+    there = checkpoint is not None and os.path.exists(checkpoint)
+    if checkpoint is not None and there and not resume:
+        raise FileExistsError(
+            f"{os.fspath(checkpoint)} exists: resume=True goes on from it; to begin anew, remove it"
+        )
+    with _mode(model, training=True):
+        if checkpoint is not None and there:
+            saved = state.load(checkpoint)
+            history.rows[:], history.stopped, history.compiled = saved[:3]
+            run.best, kept, history.unsaved = saved.best, saved.step, saved.unsaved
+        best = _best(history, range(1, run.epoch + 1))
+        shown = Progress(epochs, -(-len(X) // batch_size), progress and not in_a_task(), run.epoch)
+        step = Step(
+            state, loss, clip_norm, compile, bool(metrics), (X, y), batch_size, history.compiled,
+            shown.say,
+        )  # fmt: skip
+        if kept is not None:
+            step.load(kept)
 
-    def tick(means: _Means) -> None:
-        before = history.rows[-1] if history else {}
-        known = {name: value for name, value in before.items() if name.startswith("val_")}
-        shown.tick(lambda: f"epoch {run.epoch + 1}/{epochs}  {_text(means.found() | known)}")
+        def tick(means: _Means) -> None:
+            before = history.rows[-1] if history else {}
+            known = {name: value for name, value in before.items() if name.startswith("val_")}
+            shown.tick(lambda: f"epoch {run.epoch + 1}/{epochs}  {_text(means.found() | known)}")
 
-    try:
-        with shown, _mode(model, training=True):
-            step.review()
-            while run.epoch < epochs and not history.stopped:
-                if patience is not None and run.epoch - best >= patience:
-                    run.stop(f"no better {history.monitor} for {_many(patience, 'epoch')}")
-                    break
-                start = time.perf_counter()
-                row: dict[str, float] = {"epoch": run.epoch + 1}
-                parts = batches(X, y, size=batch_size, shuffle=True, rng=generator)
-                try:
-                    row |= _epoch(state, parts, step, metrics, tick)
-                except DivergedError as error:
-                    raise _explained(error, history, X, y) from None
-                if held is not None:
-                    found = evaluate(model, held, loss, metrics=metrics)
-                    row |= {f"val_{name}": number for name, number in found.items()}
-                row["lr"] = optimizer.param_groups[0]["lr"]
-                row["seconds"] = time.perf_counter() - start
-                history.rows.append(row)
-                shown.step(run.epoch, _text(row))
-                if isinstance(schedule, ReduceLROnPlateau):
-                    schedule.step(row[history.monitor])
-                elif schedule is not None:
-                    schedule.step()
-                best = _best(history, [best, run.epoch] if best else [run.epoch])
-                if keep_best and best == run.epoch:
-                    run.best = state.weights()
-                for callback in callbacks:
-                    callback(run)
+        try:
+            with shown:
+                if history.unsaved:
+                    shown.say(_not_to_the_bit(history.unsaved))
                 step.review()
-                if checkpoint is not None:
-                    state.save(checkpoint, history, run.best, step.kept)
-    except KeyboardInterrupt:
-        if in_a_task():  # then it is the whole sweep that is to end
-            raise
-        history.interrupted = True
-        run.stop(f"interrupted in epoch {run.epoch + 1}")
-    finally:
-        step.finish()
-    if keep_best and run.best is not None:
-        state.restore(run.best)
+                while run.epoch < epochs and not history.stopped:
+                    if patience is not None and run.epoch - best >= patience:
+                        run.stop(f"no better {history.monitor} for {_many(patience, 'epoch')}")
+                        break
+                    start = time.perf_counter()
+                    row: dict[str, float] = {"epoch": run.epoch + 1}
+                    parts = batches(X, y, size=batch_size, shuffle=True, rng=generator)
+                    try:
+                        row |= _epoch(state, parts, step, metrics, tick)
+                    except DivergedError as error:
+                        raise _explained(error, history, X, y) from None
+                    if held is not None:
+                        found = evaluate(model, held, loss, metrics=metrics)
+                        row |= {f"val_{name}": number for name, number in found.items()}
+                    row["lr"] = optimizer.param_groups[0]["lr"]
+                    row["seconds"] = time.perf_counter() - start
+                    history.rows.append(row)
+                    shown.step(run.epoch, _text(row))
+                    if isinstance(schedule, ReduceLROnPlateau):
+                        schedule.step(row[history.monitor])
+                    elif schedule is not None:
+                        schedule.step()
+                    best = _best(history, [best, run.epoch] if best else [run.epoch])
+                    if keep_best and best == run.epoch:
+                        run.best = state.weights()
+                    for callback in callbacks:
+                        callback(run)
+                    step.review()
+                    if checkpoint is not None:
+                        new = state.save(checkpoint, history, run.best, step.kept)
+                        if new:
+                            history.unsaved += new
+                            shown.say(_unsaved(new))
+        except KeyboardInterrupt:
+            if in_a_task():  # then it is the whole sweep that is to end
+                raise
+            history.interrupted = True
+            run.stop(f"interrupted in epoch {run.epoch + 1}")
+        finally:
+            step.finish()
+        if keep_best and run.best is not None:
+            state.restore(run.best)
     if history.stopped:
         shown.say(f"stopped after {_many(run.epoch, 'epoch')}: {history.stopped}")
     return history
@@ -276,7 +287,7 @@ def _epoch(
         with np.errstate(over="ignore", invalid="ignore"):
             bad = [p for p in state.params if not is_finite(p.data)]
         if bad:
-            kind, name = spoilt(bad[0].data), state.names[bad[0]]
+            kind, name = spoilt(bad[0].data), state.name_of(bad[0])
             raise DivergedError(f"the step made {kind} of the parameter {name!r}")
     except DivergedError as error:
         state.restore(before)
@@ -371,13 +382,16 @@ def _mode(model: Any, training: bool) -> Iterator[None]:
     if not hasattr(model, "modules"):
         yield
         return
-    before = [(module, module.training) for module in model.modules()]
+    before = [(module, "training" in vars(module), module.training) for module in model.modules()]
     model.train(training)
     try:
         yield
     finally:
-        for module, mode in before:
-            module.training = mode
+        for module, own, mode in before:
+            if own:
+                module.training = mode
+            else:
+                vars(module).pop("training", None)
 
 
 # ── odds and ends ─────────────────────────────────────────────────────────────────────────────────
@@ -390,6 +404,20 @@ def _best(history: History, epochs: Sequence[int]) -> int:
         return epochs[best_of(rows, history.monitor, history.mode)]
     except ValueError:
         return 0
+
+
+def _unsaved(names: Sequence[str]) -> str:
+    return (
+        f"a checkpoint cannot hold {', '.join(names)}, of a kind that fit does not know, which has"
+        " changed since the last one: a training that goes on from it is not the same bit for bit"
+    )
+
+
+def _not_to_the_bit(names: Sequence[str]) -> str:
+    return (
+        f"resumed without {', '.join(names)}, which the checkpoint does not hold or has no place for:"
+        " from here on the training is not bit for bit what it would have been"
+    )
 
 
 def _text(row: Mapping[str, float]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from autobp.primitive import constant
 from autobp.reverse import value_and_grad
-from autobp.train.executors import check_sendable, one_blas_thread
+from autobp.train.executors import check_executor, check_sendable, one_blas_thread, sendable
 from autobp.tree import leaves, refilled, transformed
 
 __all__ = ["gradient_over", "value_and_gradient_over"]
@@ -48,6 +48,7 @@ def value_and_gradient_over(
     executor: Executor | None, loss: Callable[..., Any], params: Any, shards: Iterable[Any]
 ) -> tuple[Any, Any]:
     """Σ loss(params, shard) and its gradient: see `gradient_over`."""
+    check_executor("gradient_over", executor)
     params = transformed(constant, params)
     parts = list(shards)
     if not parts:
@@ -78,7 +79,13 @@ def value_and_gradient_over(
 def _gradient(
     loss: Callable[..., Any], params: Any, part: Any, home: int
 ) -> tuple[Any, list[np.ndarray]]:
-    if os.getpid() != home:
+    away = os.getpid() != home
+    if away:
         one_blas_thread()
-    value, gradient = value_and_grad(lambda p: loss(p, part))(params)
+    try:
+        value, gradient = value_and_grad(lambda p: loss(p, part))(params)
+    except Exception as error:
+        if not away or (sent := sendable(error)) is error:
+            raise
+        raise sent from None
     return value, [g for _, g in leaves(gradient)]

@@ -65,6 +65,7 @@ class History:
     stopped: str = ""  # why it ended before the last epoch; empty if it did not
     interrupted: bool = False  # by Ctrl-C
     compiled: Compilation = field(default_factory=Compilation)  # which steps ran as programs
+    unsaved: list[str] = field(default_factory=list)  # what its checkpoint could not hold
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -157,7 +157,7 @@ def sweep(
     if not grid or not settings:
         raise ValueError("sweep: the grid is empty")
     _check_call("sweep", run, settings[0])
-    return _trials(run, settings, settings, rng, executor, progress)
+    return _trials("sweep", run, settings, settings, rng, executor, progress)
 
 
 def cross_validate(
@@ -196,10 +196,11 @@ def cross_validate(
     ]
     _check_call("cross_validate", run, tasks[0])
     names = [{"fold": i} for i in range(k)]
-    return _trials(run, tasks, names, seed, executor, progress)
+    return _trials("cross_validate", run, tasks, names, seed, executor, progress)
 
 
 def _trials(
+    who: str,
     run: Callable[..., Any],
     tasks: Sequence[Mapping[str, Any]],
     settings: Sequence[dict[str, Any]],
@@ -225,7 +226,7 @@ def _trials(
             shown.step(done, text)
 
         jobs = [{"run": run, "task": t, "seed": s} for t, s in zip(tasks, seeds)]
-        found, interrupted = outcomes(_run, jobs, executor, report)
+        found, interrupted = outcomes(who, _run, jobs, executor, report)
     rows = []
     for given, outcome in zip(settings, found):
         results = {"failed": _last(outcome.error)} if outcome.error else outcome.value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,51 +14,127 @@ from autobp.optim import Optimizer
 from autobp.tensor import Tensor
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from autobp.train.history import Compilation, History
+from autobp.train.inventory import Inventory, unsaved
 
-__all__ = ["State", "Weights"]
+__all__ = ["Resumed", "State", "Weights"]
 
 Weights = dict[str, np.ndarray]
 
+_IN_STATE_DICT = ("param_groups", "state")  # of an optimizer
+
+
+class Resumed(NamedTuple):
+    """What a checkpoint tells a training that goes on."""
+
+    rows: Sequence[Any]
+    stopped: str
+    compiled: Compilation
+    best: Weights | None
+    step: dict[str, Any]
+    unsaved: list[str]  # what could not be put back
+
 
 class State:
-    """A model, its optimizer and schedule, and the generators of random numbers.
+    """A model, its loss, optimizer and schedule, and what they reach: Tensors, generators of random
+    numbers, counters, arrays. `others`, callbacks and metrics by their names, may have a state too.
 
     A model without `state_dict`, a plain function, is known by the parameters of the optimizer.
     """
 
     def __init__(
-        self, model: Any, optimizer: Optimizer, schedule: Any, rng: np.random.Generator
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        schedule: Any,
+        rng: np.random.Generator,
+        loss: Any = None,
+        others: Mapping[str, Any] | None = None,
+        saves: bool = False,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
-        self.params: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
+        self.rng = rng
         named = [*model.named_parameters()] if hasattr(model, "named_parameters") else []
         if named and not {p for _, p in named} & set(self.params):
             raise ValueError("fit: the optimizer has none of the model's parameters")
+        needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
+        self.inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
+        if saves:
+            self.inventory.begin()
+        self._of_model = dict(named)
+        if hasattr(model, "named_buffers"):
+            self._of_model |= dict(model.named_buffers())
+        has_its_own = hasattr(model, "state_dict")
+        if not has_its_own:
+            self._of_model = {str(i): p for i, p in enumerate(self.params)}
+        #: Leaf Tensors that the model's own state lacks: those of a loss, parameters of the optimizer
+        #: that are not in the model.
+        self.beside: dict[str, Tensor] = {}
+        held = set(self._of_model.values())
+        taken = set(model.state_dict()) if has_its_own else set(self._of_model)
+        numbered = {p.name or f"parameter {i}": p for i, p in enumerate(self.params)}
+        for name, t in (*self.inventory.tensors.items(), *numbered.items()):
+            if t not in held:
+                held.add(t)
+                while name in taken:
+                    name += "'"
+                taken.add(name)
+                self.beside[name] = t
         #: What messages call the parameters.
         self.names = {p: p.name or f"parameter {i}" for i, p in enumerate(self.params)}
+        self.names |= {p: name for name, p in self.beside.items() if p in self.names and not p.name}
         self.names |= {p: name for name, p in named}
-        self.generators = {"shuffling": rng}
-        for path, module in model.named_modules() if hasattr(model, "named_modules") else ():
-            for name, value in vars(module).items():
-                if isinstance(value, np.random.Generator):
-                    self.generators[f"{path}.{name}"] = value
+        self._first: dict[str, str] | None = None  # what could not be saved the first time
+        self.unsaved: list[str] = []  # names of what could not be saved, and has changed
+
+    @property
+    def params(self) -> list[Tensor]:
+        """Those of the optimizer, which may get more of them as the training goes on."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def name_of(self, p: Tensor) -> str:
+        """What messages call a parameter."""
+        return self.names.get(p) or p.name or f"parameter {self.params.index(p)}"
 
     def weights(self) -> Weights:
-        """Copies of all values that the model has."""
+        """Copies of all values that there are: of the model, of Tensors beside it, and of arrays that
+        its objects keep."""
         if hasattr(self.model, "state_dict"):
-            return {name: np.array(value) for name, value in self.model.state_dict().items()}
-        return {str(i): p.numpy() for i, p in enumerate(self.params)}
+            found = {name: np.array(value) for name, value in self.model.state_dict().items()}
+        else:
+            found = {str(i): p.numpy() for i, p in enumerate(self.params)}
+        found |= {name: t.numpy() for name, t in self.beside.items()}
+        for v in self.inventory.arrays:
+            now = v.read()
+            if type(now) is np.ndarray:
+                found.setdefault(v.name, np.array(now))
+        return found
 
     def restore(self, weights: Weights) -> None:
+        places = {v.name: v for v in self.inventory.arrays}
+        own = {}
+        for name, value in weights.items():
+            if name in self.beside:
+                self.beside[name].data = value.copy()
+            elif name in places:
+                now = places[name].read()
+                if type(now) is np.ndarray and now.shape == value.shape and now.flags.writeable:
+                    now[...] = value
+                else:
+                    places[name].write(value.copy())
+            else:
+                own[name] = value
         if hasattr(self.model, "load_state_dict"):
-            self.model.load_state_dict(weights)
+            self.model.load_state_dict(own)
             return
-        if len(weights) != len(self.params):
-            raise ValueError(f"{len(weights)} parameters are not {len(self.params)}")
-        for p, value in zip(self.params, weights.values()):
-            p.data = value.copy()
+        params = self.params
+        if len(own) > len(params):
+            raise ValueError(f"{len(own)} parameters are not {len(params)}")
+        for name, value in own.items():
+            params[int(name)].data = value.copy()
+
+    # ── files ─────────────────────────────────────────────────────────────────────────────────────
 
     def save(
         self,
@@ -65,8 +142,17 @@ class State:
         history: History,
         best: Weights | None,
         step: dict[str, Any],
-    ) -> None:
-        """Write all of it, with what the `step` needs to know when it goes on."""
+    ) -> list[str]:
+        """Write all of it, with what the `step` needs to know when it goes on. Returns the names of
+        what cannot be written and has changed since the first file, each once."""
+        kept = {*map(id, self._of_model.values()), *map(id, self.beside.values())}
+        taken = self.inventory.take(without=kept)
+        new: list[str] = []
+        if self._first is None:
+            self._first = taken.unknown
+        else:
+            new = [name for name in unsaved(self._first, taken.unknown) if name not in self.unsaved]
+            self.unsaved += new
         save_checkpoint(
             path,
             {
@@ -74,41 +160,111 @@ class State:
                 "model": self.weights(),
                 "best": best,
                 "optimizer": self.optimizer.state_dict(),
-                "schedule": None if self.schedule is None else self.schedule.state_dict(),
-                "rng": {name: g.bit_generator.state for name, g in self.generators.items()},
+                "groups": self._groups(),
+                "schedule": None if self.schedule is None else type(self.schedule).__qualname__,
+                "rng": {"shuffling": self.rng.bit_generator.state},
+                "generators": list(self.inventory.generators),
+                "beside": list(self.beside),
+                "state": taken.records,
+                "unsaved": self.unsaved,
                 "history": asdict(history),
                 "step": step,
             },
         )
+        return new
 
-    def load(
-        self, path: str | os.PathLike[str]
-    ) -> tuple[Sequence[Any], str, Compilation, Weights | None, dict[str, Any]]:
-        """Put back what was saved; if it does not fit, nothing is changed. Returns the rows of the
-        history, why a callback had stopped it, what was compiled, the best weights, and what the step
-        is to know."""
+    def load(self, path: str | os.PathLike[str]) -> Resumed:
+        """Put back what was saved; if it does not fit, nothing is changed."""
         saved = load_checkpoint(path)
-        before = self.weights()
+        undo = None
         try:
-            if (saved["schedule"] is None) != (self.schedule is None):
-                raise ValueError("one has a schedule, the other has none")
-            if saved["rng"].keys() != self.generators.keys():
-                raise ValueError(
-                    f"its generators are those of {', '.join(saved['rng'])}, not of"
-                    f" {', '.join(self.generators)}"
-                )
+            self._check(saved)
+            undo = self._undo()
+            missing = self.inventory.put(saved["state"])
             self.restore(saved["model"])
+            self._add_groups(saved["groups"], saved["optimizer"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            if self.schedule is not None:
-                self.schedule.load_state_dict(saved["schedule"])
-            for name, g in self.generators.items():
-                g.bit_generator.state = saved["rng"][name]
+            self.rng.bit_generator.state = saved["rng"]["shuffling"]
             history = saved["history"]
-            compiled = Compilation(**history["compiled"])
-            return history["rows"], history["stopped"], compiled, saved["best"], saved["step"]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            self.restore(before)
+            self.unsaved = list(saved["unsaved"])
+            resumed = Resumed(
+                history["rows"],
+                history["stopped"],
+                Compilation(**history["compiled"]),
+                saved["best"],
+                saved["step"],
+                [*self.unsaved, *missing],
+            )
+        except BaseException as error:
+            if undo is not None:
+                undo()
+            if not isinstance(error, ValueError | TypeError | KeyError | AttributeError):
+                raise
             said = f"it has no {error}" if isinstance(error, KeyError) else error
             raise CheckpointError(
                 f"{os.fspath(path)} does not belong to this training: {said}"
             ) from error
+        return resumed
+
+    def _check(self, saved: Any) -> None:
+        if not isinstance(saved, dict):
+            raise TypeError(f"it holds a {type(saved).__name__}")
+        mine = None if self.schedule is None else type(self.schedule).__qualname__
+        theirs = saved["schedule"]
+        if (theirs is None) != (mine is None):
+            raise ValueError("one has a schedule, the other has none")
+        if theirs != mine:
+            raise ValueError(f"its schedule is a {theirs}, not a {mine}")
+        for what, here in (("generators", self.inventory.generators), ("beside", self.beside)):
+            if set(saved[what]) != set(here):
+                noun = "generators" if what == "generators" else "Tensors beside the model"
+                first = ["shuffling"] if what == "generators" else []
+                there = ", ".join([*first, *saved[what]]) or "none"
+                raise ValueError(
+                    f"its {noun} are those of {there}, not of {', '.join([*first, *here]) or 'none'}"
+                )
+        self.inventory.put(saved["state"], check_only=True)
+
+    def _undo(self) -> Any:
+        """A function that puts everything back as it is now."""
+        optimizer = self.optimizer
+        records = self.inventory.take(everything=True).records
+        weights, random = self.weights(), self.rng.bit_generator.state
+        groups = [(group, dict(group)) for group in optimizer.param_groups]
+        state, data = optimizer.state, [(p, p.value, np.copy(p.data)) for p in self.params]
+
+        def undo() -> None:
+            self.inventory.put(records)
+            with suppress(ValueError, TypeError, KeyError):
+                self.restore(weights)
+            for p, value, numbers in data:
+                if isinstance(value, np.ndarray):
+                    value[...] = numbers
+                p.data = value
+            for group, before in groups:
+                group.clear()
+                group.update(before)
+            optimizer.param_groups[:] = [group for group, _ in groups]
+            optimizer.state = state
+            self.rng.bit_generator.state = random
+
+        return undo
+
+    # ── groups of parameters ──────────────────────────────────────────────────────────────────────
+
+    def _keys(self) -> dict[str, Tensor]:
+        return self.inventory.tensors | self._of_model | self.beside
+
+    def _groups(self) -> list[list[str | None]]:
+        keys = {p: name for name, p in self._keys().items()}
+        return [[keys.get(p) for p in group["params"]] for group in self.optimizer.param_groups]
+
+    def _add_groups(self, groups: list[list[str | None]], saved: Any) -> None:
+        """Those that a callback added, if their parameters are known."""
+        keys, have = self._keys(), len(self.optimizer.param_groups)
+        for names, group in zip(groups[have:], saved["param_groups"][have:], strict=True):
+            if not all(name in keys for name in names):
+                return
+            options = {k: v for k, v in group.items() if k != "params"}
+            params = [keys[name] for name in names if name is not None]
+            self.optimizer.add_param_group({**options, "params": params})

@@ -614,6 +614,17 @@ def _shapes() -> dict[str, Record]:
             sample(a(0), a(0), axis=0),
             Sample((strided(rng, (2, 3), NONZERO), a(2, 3)), {"axis": 0}),
         ),
+        "stack": linear(
+            lambda *xs, axis: np.stack(xs, axis=axis),
+            sample(a(), a(), a(), axis=0),
+            sample(a(3), a(3), axis=0),
+            sample(a(3), a(3), axis=1),
+            sample(a(2), axis=-1),
+            sample(a(2, 3), a(2, 3), a(2, 3), axis=1),
+            sample(a(2, 3), a(2, 3), axis=-1),
+            sample(a(0, 3), a(0, 3), axis=2),
+            Sample((strided(rng, (2, 3), NONZERO), a(2, 3)), {"axis": 0}),
+        ),
         "pad": linear(
             lambda x, width: np.pad(x, width, constant_values=0.0),
             sample(a(3), width=((1, 2),)),

@@ -1,0 +1,751 @@
+"""Inventory: where a training keeps state, besides the values of parameters.
+
+The places are those that the compiler's search finds: attributes of objects, variables in closures
+and modules, what lists and dicts hold, generators of random numbers. They are known by the names that
+they have when the training begins, which are the same in the process that goes on with it.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+import hashlib
+import json
+import operator
+import pickle
+import random
+import re
+import sys
+import types
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.free_variables import (
+    GONE,
+    Found,
+    FreeVariable,
+    is_kind,
+    reachable,
+    same_item,
+)
+from autobp.tensor import Tensor
+
+__all__ = ["Inventory", "Taken"]
+
+Record = list[Any]
+
+_ATOMS = (bool, int, float, str, type(None))
+_SMALL = 1 << 20  # bytes of an array that is saved even if it is not known to have changed
+_GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+_NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np.sum))
+_PLACES = ("cell", "attribute", "class", "context", "defaults")
+_LOST = object()  # what the file does not hold: what is there stays
+_MUTABLE = (list, dict, set, collections.deque, bytearray)
+
+
+class StrangeError(ValueError):
+    """A record is of something that this training does not have."""
+
+
+@dataclass
+class Taken:
+    """State as it was at one time: records in a form that a checkpoint holds."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    #: What could not be recorded, with a text that changes when it does.
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+class Inventory:
+    """The state of a training: `take` records it and `put` puts it back, in this process or in
+    another that has begun in the same way.
+
+    >>> from autobp.train.inventory import Inventory
+    >>> class Counter:
+    ...     def __init__(self):
+    ...         self.calls, self.seen = 0, []
+    ...     def __call__(self, x):
+    ...         self.calls += 1
+    ...         self.seen.append(x)
+    >>> count = Counter()
+    >>> inventory = Inventory({"model": count})
+    >>> count(1.5)
+    >>> taken = inventory.take()
+    >>> count(2.5)
+    >>> inventory.put(taken.records)
+    []
+    >>> count.calls, count.seen
+    (1, [1.5])
+    """
+
+    def __init__(
+        self,
+        needed: Mapping[str, Any],
+        others: Mapping[str, Any] | None = None,
+        hidden: Sequence[tuple[Any, tuple[str, ...]]] = (),
+    ) -> None:
+        """What the training depends on, and what else may have a state: callbacks, for example.
+        `hidden` are attributes that somebody else sees to."""
+        self._roots = needed, others or {}
+        self._hidden = {id(x): ("_scratch", *names) for x, names in hidden}
+        #: By the ids of the dicts of attributes.
+        self.unrecorded = {id(vars(x)): self._hidden[id(x)] for x, _ in hidden}
+        self._names: dict[int, str] = {}
+        self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
+        self._begun: dict[str, str] = {}  # digests of what is saved only if it has changed
+        stages = self._reachable()
+        for found in stages:
+            self._name(found)
+        core = stages[0]
+        #: Leaf Tensors and generators that the model, the loss or the schedule reach, by name.
+        self.tensors: dict[str, Tensor] = {}
+        self.generators: dict[str, Any] = {}
+        for x in core.objects.values():
+            if is_kind(x, Tensor) and x.is_leaf:
+                self.tensors[self._names[id(x)]] = x
+            elif is_kind(x, _GENERATORS):
+                self.generators[self._names[id(x)]] = x
+        #: Places of arrays that live objects hold: averages that a module keeps, for example.
+        self.arrays = [
+            v
+            for v in core.variables
+            if v.live and v.kind in ("entry", "attribute") and _is_numbers(v.value)
+        ]
+
+    def _reachable(self) -> list[Found]:
+        return reachable(*self._roots, hidden=self._hidden)
+
+    def _name(self, found: Found) -> None:
+        def known(x: Any, name: str) -> None:
+            if id(x) not in self._names:
+                unique, k = name, 2
+                while unique in self._objects:
+                    unique, k = f"{name} #{k}", k + 1
+                self._names[id(x)], self._objects[unique] = unique, x
+
+        for x in found.objects.values():
+            known(x, found.names[id(x)])
+        for v in found.variables:
+            if v.owner is not None:
+                known(v.owner, _owner_name(v))
+            if is_kind(v.value, np.ndarray):
+                known(v.value, v.name if v.live else f"{v.name} ({v.where})")
+
+    def begin(self) -> None:
+        """Note what there is now: of constants around the training, a record has those alone that
+        differ from it."""
+        taking = _Taking(self, everything=True)
+        taking.take(self._reachable())
+        self._begun = {name: _digest(taking.records[name]) for name in taking.watched}
+
+    def name_of(self, x: Any) -> str | None:
+        """The name of an object that was there when the training began."""
+        return self._names.get(id(x))
+
+    def take(self, everything: bool = False, without: Collection[int] = ()) -> Taken:
+        """A record of the state. Of variables that no object of the training holds, constants of a
+        module for example, it has those alone that have changed, unless it is to have everything.
+        `without` are ids of Tensors whose values are kept elsewhere."""
+        taking = _Taking(self, everything, without)
+        taking.take(self._reachable())
+        return Taken(taking.records, taking.unknown)
+
+    def put(self, records: Mapping[str, Record], check_only: bool = False) -> list[str]:
+        """Put back what was recorded, and return the names of what has no place here. If something
+        does not fit, nothing is changed."""
+        putting = _Putting(self, records)
+        return putting.missing if check_only else putting.put()
+
+    # what the two halves ask
+
+    def object(self, name: str) -> Any:
+        return self._objects.get(name, GONE)
+
+    def is_changed(self, name: str, record: Record) -> bool:
+        return self._begun.get(name) != _digest(record)
+
+    def classes(self) -> dict[str, type]:
+        """Those of the objects that are known: no other class is made by a file."""
+        kinds = {type(x) for x in self._objects.values()}
+        kinds |= {x for x in self._objects.values() if isinstance(x, type)}
+        return {_class_name(kind): kind for kind in kinds}
+
+
+def _owner_name(v: FreeVariable) -> str:
+    if v.is_global:
+        return v.where
+    if v.kind in ("class", "methods"):
+        return f"class {_class_name(v.owner)}"
+    if v.kind in ("cell", "context"):
+        return f"{v.name} ({v.where})"
+    if v.kind == "contents" and v.where == f"attribute of {v.name}":
+        return f"{v.name}.__dict__"
+    return f"{v.name.rpartition('.')[0]} ({v.where})" if v.kind in _PLACES else v.name
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_numbers(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype.kind in "biuf"
+
+
+def _digest(record: Record) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+
+    def feed(part: Any) -> None:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data.cast("B") if part.size else b"")
+        elif isinstance(part, list | tuple):
+            digest.update(b"[")
+            for x in part:
+                feed(x)
+            digest.update(b"]")
+        elif isinstance(part, dict):
+            feed(list(part.items()))
+        else:
+            digest.update(f"{type(part).__name__} {part!r};".encode(errors="surrogatepass"))
+
+    feed(record)
+    return digest.hexdigest()
+
+
+# ── taking ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Taking:
+    def __init__(
+        self, inventory: Inventory, everything: bool, without: Collection[int] = ()
+    ) -> None:
+        self.inventory = inventory
+        self.everything = everything
+        self.without = without
+        self.records: dict[str, Record] = {}
+        self.unknown: dict[str, str] = {}
+        self.fresh: dict[int, tuple[str, Any]] = {}  # objects that were not there at the beginning
+        self.todo: collections.deque[tuple[Any, str, bool]] = collections.deque()
+        self.done: set[str] = set()
+        self.core = True
+        self.watched: list[str] = []  # names of records that are needed only if they have changed
+
+    def take(self, stages: list[Found]) -> None:
+        for found in stages:
+            for v in found.variables:
+                if v.kind == "contents" and is_kind(v.owner, _MUTABLE):
+                    self.todo.append((v.owner, _path(v), v.live))
+                elif v.kind == "opaque":
+                    self.opaque(v.owner, v.name, v.live)
+                elif v.is_global or (v.kind in _PLACES and v.key != "__code__"):
+                    self.place(v)
+                if is_kind(v.value, np.ndarray) and v.kind != "equal":
+                    self.todo.append((v.value, _path(v), v.live))
+            for x in found.objects.values():
+                if is_kind(x, _GENERATORS) or (is_kind(x, Tensor) and x.is_leaf):
+                    self.todo.append((x, found.names[id(x)], True))
+            for iterator, name in found.iterators:
+                self.opaque(iterator, name, True)
+            while self.todo:
+                self.record(*self.todo.popleft())
+            self.core = False
+
+    def keep(self, name: str, record: Record, always: bool) -> None:
+        if not always:
+            self.watched.append(name)
+        if self.everything or always or self.inventory.is_changed(name, record):
+            self.records[name] = record
+
+    def lose(self, path: str, x: Any) -> list[Any]:
+        """What cannot be recorded is noted, if the training depends on it."""
+        if self.core:
+            self.unknown.setdefault(path, _fingerprint(x))
+        return ["lost"]
+
+    # ── places ────────────────────────────────────────────────────────────────────────────────────
+
+    def place(self, v: FreeVariable) -> None:
+        owner = self.inventory.name_of(v.owner)
+        if owner is None and is_kind(v.owner, type):
+            return  # of a class that the training made
+        if owner is None:  # an object that the training made
+            if v.kind != "attribute":
+                return
+            owner = self.reference(v.owner, v.name)[1]
+        name = f"{owner} . {v.key}"
+        if name in self.done:
+            return
+        self.done.add(name)
+        value = _function_of(v.value) if v.kind == "class" else v.value
+        if value is not v.value:
+            return  # a method
+        form = ["gone"] if value is GONE else self.form(value, _path(v), v.live)
+        kind = "global" if v.is_global else v.kind
+        self.keep(name, ["place", kind, owner, v.key, form, self.core], v.live)
+
+    def opaque(self, x: Any, path: str, live: bool) -> None:
+        if is_kind(x, (np.random.BitGenerator, bytearray)):
+            self.todo.append((x, path, live))
+        elif not is_kind(x, np.random.SeedSequence):
+            self.lose(path, x)
+
+    # ── objects ───────────────────────────────────────────────────────────────────────────────────
+
+    def reference(self, x: Any, path: str, live: bool = True) -> list[Any]:
+        name = self.inventory.name_of(x)
+        if name is None:
+            if id(x) not in self.fresh:
+                self.fresh[id(x)] = f"new {len(self.fresh)}", x
+                self.todo.append((x, path, True))
+            name = self.fresh[id(x)][0]
+        return ["ref", name]
+
+    def record(self, x: Any, path: str, live: bool) -> None:
+        name = self.inventory.name_of(x) or self.reference(x, path)[1]
+        if name in self.done:
+            return
+        self.done.add(name)
+        new = name.startswith("new ")
+        always = new or live
+        content: list[Any]
+        if is_kind(x, np.ndarray):
+            if x.dtype.hasobject:
+                self.lose(path, x)
+                return
+            kind, content = "array", [np.array(x, copy=True, order="K")]
+            always = always or x.nbytes <= _SMALL
+        elif is_kind(x, Tensor):
+            if not is_kind(x.value, (float, np.ndarray, np.generic)):
+                self.lose(path, x)
+                return
+            hooks = [self.form(h.call, f"a hook of {path}", live) for h in x.hooks]
+            value = None if id(x) in self.without else x.numpy()
+            grad = None if x.grad is None or value is None else np.array(x.grad)
+            kind, content = "tensor", [value, x.requires_grad, grad, hooks, x.is_leaf]
+        elif is_kind(x, _GENERATORS):
+            kind, content, always = "generator", [_class_name(type(x)), *_drawn(x)], True
+        elif is_kind(x, dict):
+            kept_elsewhere = self.inventory.unrecorded.get(id(x), ())
+            entries = [
+                [k, ["lost"]]
+                if type(k) is str and k in kept_elsewhere
+                else [self.form(k, path, live), self.form(v, _entry_path(path, k), live)]
+                for k, v in list(x.items())
+            ]
+            kind, content = "dict", [entries]
+        elif is_kind(x, set):
+            kind, content = "set", [_sorted([self.form(v, path, live) for v in x])]
+        elif is_kind(x, bytearray):
+            kind, content = "bytearray", [bytes(x).hex()]
+        elif is_kind(x, list | collections.deque):
+            forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
+            kind, content = ("list" if is_kind(x, list) else "deque"), [forms]
+        else:  # an object of a class that may be made again, whose attributes are in a dict
+            kind = "object"
+            inner = self.reference(vars(x), f"{path}.__dict__") if hasattr(x, "__dict__") else None
+            content = [inner]
+        head = [kind, type(x).__module__, _class_name(type(x))] if new else [kind, "", ""]
+        if new and is_kind(x, collections.deque):
+            head[1] = x.maxlen
+        elif new and is_kind(x, collections.defaultdict):
+            head[1] = self.form(x.default_factory, path, live)
+        self.keep(name, [*head, self.core, *content], always)
+
+    # ── values ────────────────────────────────────────────────────────────────────────────────────
+
+    def form(self, x: Any, path: str, live: bool) -> Any:
+        """A value as a checkpoint holds it; a list begins with what kind of value it is."""
+        kind = type(x)
+        if kind in _ATOMS:
+            return x
+        if self.inventory.name_of(x) is not None:
+            if is_kind(x, Tensor | np.ndarray):
+                self.todo.append((x, path, live))
+            return self.reference(x, path)
+        if kind is complex:
+            return ["complex", x.real, x.imag]
+        if kind is bytes:
+            return ["bytes", x.hex()]
+        if is_kind(x, np.generic) and not x.dtype.hasobject:
+            return ["number", np.asarray(x)]
+        if x is Ellipsis or x is NotImplemented:
+            return ["constant", repr(x)]
+        if kind is slice or kind is range:
+            return [kind.__name__, *(self.form(p, path, live) for p in (x.start, x.stop, x.step))]
+        if is_kind(x, np.dtype) and not x.hasobject and x.names is None:
+            return ["dtype", x.str]
+        if is_kind(x, enum.Enum):
+            return ["enum", _class_name(kind), x.name]
+        if is_kind(x, tuple | frozenset):
+            parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
+            if kind is frozenset:
+                return ["frozenset", _sorted(parts)]
+            return ["tuple", *parts] if kind is tuple else ["named", _class_name(kind), *parts]
+        if is_kind(x, _NAMED):
+            home, name = getattr(x, "__module__", None), getattr(x, "__qualname__", x.__name__)
+            if is_kind(x, np.ufunc):
+                home, name = "numpy", x.__name__
+            return ["name", home, name] if _named(home, name) is x else self.lose(path, x)
+        if is_kind(x, types.ModuleType):
+            same = sys.modules.get(x.__name__) is x
+            return ["module", x.__name__] if same else self.lose(path, x)
+        if is_kind(x, types.MethodType):
+            return ["method", self.form(x.__self__, path, live), x.__func__.__name__]
+        if is_kind(x, functools.partial):
+            parts = [self.form(p, path, live) for p in (x.func, tuple(x.args), dict(x.keywords))]
+            return ["partial", *parts]
+        if is_kind(x, (*_GENERATORS, Tensor, np.ndarray, *_MUTABLE)):
+            plain = not is_kind(x, np.ndarray) or not x.dtype.hasobject
+            return self.reference(x, path) if plain else self.lose(path, x)
+        if _class_name(kind) in self.inventory.classes() and _is_plain_object(x):
+            self.todo.append((x, path, live))
+            return self.reference(x, path)
+        return self.lose(path, x)
+
+
+def _path(v: FreeVariable) -> str:
+    return v.name if v.live or not v.where else f"{v.name} ({v.where})"
+
+
+def _entry_path(path: str, key: Any) -> str:
+    if path.endswith(".__dict__"):
+        return f"{path.removesuffix('__dict__')}{key}"
+    return f"{path}.{key}" if type(key) is str and key.isidentifier() else f"{path}[{key!r:.40}]"
+
+
+def _sorted(forms: list[Any]) -> list[Any]:
+    return sorted(forms, key=lambda form: json.dumps(form, default=repr))
+
+
+def _drawn(x: Any) -> list[Any]:
+    """The state of a generator, and how many others were spawned from it."""
+    if is_kind(x, random.Random):
+        return [x.getstate(), 0]
+    if is_kind(x, np.random.RandomState):
+        return [x.get_state(legacy=False), 0]
+    bits = x if is_kind(x, np.random.BitGenerator) else x.bit_generator
+    return [bits.state, getattr(bits.seed_seq, "n_children_spawned", 0)]
+
+
+def _is_plain_object(x: Any) -> bool:
+    """Whether an object is no more than its attributes."""
+    kind: Any = type(x)
+    return (
+        kind.__new__ is object.__new__
+        and kind.__reduce_ex__ is object.__reduce_ex__
+        and hasattr(x, "__dict__") + len(_slots(kind)) > 0
+        and all(c.__module__ != "builtins" or c is object for c in kind.__mro__)
+    )
+
+
+def _slots(kind: type) -> list[str]:
+    return [s for c in kind.__mro__ for s in vars(c).get("__slots__", ()) if s[:2] != "__"]
+
+
+def _function_of(attribute: Any) -> Any:
+    return None if is_kind(attribute, _METHODS) else attribute
+
+
+_METHODS = (
+    types.FunctionType,
+    property,
+    staticmethod,
+    classmethod,
+    functools.cached_property,
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+)
+
+
+def _named(module: Any, name: str) -> Any:
+    """What has a name in a module that is loaded."""
+    try:
+        return operator.attrgetter(name)(sys.modules[module])
+    except (KeyError, AttributeError, TypeError):
+        return GONE
+
+
+def _fingerprint(x: Any) -> str:
+    """A text that changes when an object does, as far as that can be seen."""
+    if is_kind(x, types.GeneratorType):
+        frame = x.gi_frame
+        return "ended" if frame is None else f"{frame.f_lasti} {_address(repr(frame.f_locals))}"
+    if is_kind(x, (types.FunctionType, types.MethodType, functools.partial)):
+        return f"{id(x)}"
+    with suppress(Exception):
+        import warnings  # of itertools, whose pickles are deprecated
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return hashlib.sha256(pickle.dumps(x)).hexdigest()
+    with suppress(Exception):
+        return _address(repr(x))
+    return ""
+
+
+def _address(text: str) -> str:
+    return re.sub(r"0x[0-9a-f]+", "", text)
+
+
+# ── putting back ──────────────────────────────────────────────────────────────────────────────────
+
+
+class _Putting:
+    """Everything is read, and made where it is new, before the first place is written to."""
+
+    def __init__(self, inventory: Inventory, records: Mapping[str, Record]) -> None:
+        self.inventory = inventory
+        self.records = records
+        self.made: dict[str, Any] = {}
+        self.classes = inventory.classes()
+        self.missing: list[str] = []
+        self.writes: list[Callable[[], object]] = []
+        for name, record in records.items():
+            if record[0] != "place":
+                self.made[name] = self.target(name, record)
+        for name, record in records.items():
+            if record[0] == "object" and self.made[name] is not GONE and record[4] is not None:
+                self.made[record[4][1]] = vars(self.made[name])
+        for name, record in records.items():
+            try:
+                self.plan(name, record)
+            except _MissingError:
+                if record[5 if record[0] == "place" else 3]:
+                    self.missing.append(name)
+
+    def put(self) -> list[str]:
+        for write in self.writes:
+            write()
+        return self.missing
+
+    def target(self, name: str, record: Record) -> Any:
+        """The object that a record is of."""
+        kind, how, class_name, _, *content = record
+        x = self.inventory.object(name)
+        if x is GONE:
+            if not name.startswith("new "):
+                return GONE
+            return self.new(kind, how, class_name, content)
+        if kind == "array":
+            value = content[0]
+            fits = is_kind(x, np.ndarray) and (x.shape, x.dtype) == (value.shape, value.dtype)
+            return x if fits and x.flags.writeable else np.array(value, order="K")
+        if kind == "tensor" and is_kind(x, Tensor):
+            if content[0] is not None and x.shape != content[0].shape:
+                raise StrangeError(f"{name} has shape {content[0].shape}, not {x.shape}")
+            return x
+        if kind == "generator":
+            if content[0] != _class_name(type(x)):
+                raise StrangeError(f"{name} was drawn from {content[0]}, not {type(x).__name__}")
+            return x
+        kinds = {"list": list, "dict": dict, "set": set, "deque": collections.deque}
+        if not is_kind(x, kinds.get(kind, object)):
+            raise StrangeError(f"{name} was a {kind} and is of type {type(x).__name__}")
+        return x
+
+    def new(self, kind: str, how: Any, class_name: str, content: list[Any]) -> Any:
+        """An object that the training had made."""
+        if kind == "array":
+            return np.array(content[0], order="K")
+        if kind == "tensor":
+            t = Tensor(content[0], requires_grad=content[1])
+            return t if content[4] else np.positive(t)  # a result is no parameter
+        if kind == "generator":
+            return _generator(content[0], content[1])
+        plain = {"list": list, "dict": dict, "set": set, "bytearray": bytearray}
+        if kind == "deque":
+            return collections.deque(maxlen=how)
+        if kind in plain and class_name == f"builtins.{kind}":
+            return plain[kind]()
+        if class_name == "collections.defaultdict":
+            return collections.defaultdict(self.value(how))
+        made: Any = self.classes.get(class_name)
+        for ours in (collections.OrderedDict, collections.Counter):
+            if class_name == _class_name(ours):
+                made = ours
+        if made is None:
+            raise StrangeError(f"it holds a {class_name}, which this training does not use")
+        return made.__new__(made)
+
+    def plan(self, name: str, record: Record) -> None:
+        if record[0] == "place":
+            self.plan_place(record)
+            return
+        x = self.made[name]
+        if x is GONE:
+            raise _MissingError
+        kind, _, _, _, *content = record
+        if kind == "array":
+            self.writes.append(lambda: _write_array(x, content[0]))
+        elif kind == "tensor":
+            self.plan_tensor(x, content)
+        elif kind == "generator":
+            self.writes.append(lambda: _redraw(x, content[1], content[2]))
+        elif kind == "bytearray":
+            self.writes.append(lambda: operator.setitem(x, slice(None), bytes.fromhex(content[0])))
+        elif kind == "dict":
+            entries = [(self.value(k), self.value(v)) for k, v in content[0]]
+            self.writes.append(lambda: _write_dict(x, entries))
+        elif kind != "object":
+            values = [self.value(form) for form in content[0]]
+            self.writes.append(lambda: _write_items(x, values))
+
+    def plan_tensor(self, t: Tensor, content: list[Any]) -> None:
+        value, needed, grad, hooks, _ = content
+        calls = [self.value(h) for h in hooks]
+
+        def write() -> None:
+            if not t.is_leaf:
+                return
+            if value is not None and t.numpy().tobytes() != value.tobytes():
+                t.data = np.array(value, order="K")
+            if t.requires_grad != needed:
+                t.requires_grad = needed
+            t.grad = None if grad is None else np.array(grad)[()]
+            for hook in t.hooks[len(calls) :]:
+                t.hooks = tuple(h for h in t.hooks if h is not hook)
+            for call in calls[len(t.hooks) :]:
+                if call is not _LOST:
+                    t.register_hook(call)
+
+        self.writes.append(write)
+
+    def plan_place(self, record: Record) -> None:
+        _, kind, owner_name, key, form, _ = record
+        owner = self.inventory.object(owner_name)
+        owner = self.made.get(owner_name, GONE) if owner is GONE else owner
+        if owner is GONE:
+            raise _MissingError
+        value = GONE if form == ["gone"] else self.value(form)
+        if value is _LOST:
+            return
+        v = FreeVariable("entry" if kind == "global" else kind, owner, key, None, "", "")
+        if kind == "context":
+            self.writes.append(lambda: value is GONE or owner.set(value))
+        elif kind == "defaults":
+            self.writes.append(lambda: setattr(owner, key, value))
+        else:
+            self.writes.append(lambda: None if v.read() is value else v.write(value))
+
+    # ── values ────────────────────────────────────────────────────────────────────────────────────
+
+    def value(self, form: Any) -> Any:
+        if not isinstance(form, list):
+            return form
+        kind, *parts = form
+        if kind == "ref":
+            x = self.made.get(parts[0], GONE)
+            x = self.inventory.object(parts[0]) if x is GONE else x
+            if x is GONE:
+                raise _MissingError
+            return x
+        if kind == "lost":
+            return _LOST
+        if kind == "name":
+            found = _named(*parts)
+            if found is GONE:
+                raise _MissingError
+            return found
+        if kind == "module":
+            if parts[0] not in sys.modules:
+                raise _MissingError
+            return sys.modules[parts[0]]
+        if kind in ("enum", "named"):
+            made: Any = self.classes.get(parts[0]) or _named(*parts[0].rsplit(".", 1))
+            if not isinstance(made, type):
+                raise _MissingError
+            if kind == "enum":
+                return made[parts[1]] if issubclass(made, enum.Enum) else _LOST
+            if not issubclass(made, tuple):
+                raise _MissingError
+            return tuple.__new__(made, map(self.value, parts[1:]))
+        if kind == "dtype":
+            return np.dtype(parts[0])
+        if kind == "number":
+            return parts[0][()]
+        if kind == "bytes":
+            return bytes.fromhex(parts[0])
+        if kind == "constant":
+            return {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[parts[0]]
+        if kind == "frozenset":
+            return frozenset(map(self.value, parts[0]))
+        values = [self.value(part) for part in parts]
+        if kind == "method":
+            return getattr(values[0], values[1])
+        if kind == "partial":
+            return functools.partial(values[0], *values[1], **values[2])
+        return _MAKERS[kind](values)
+
+
+class _MissingError(Exception):
+    """What a record is about is not in this training."""
+
+
+_MAKERS: dict[str, Callable[[list[Any]], Any]] = {
+    "tuple": tuple,
+    "complex": lambda v: complex(*v),
+    "slice": lambda v: slice(*v),
+    "range": lambda v: range(*v),
+}
+
+
+def _generator(class_name: str, state: Any) -> Any:
+    if class_name == _class_name(random.Random):
+        return random.Random()
+    if class_name == _class_name(np.random.RandomState):
+        return np.random.RandomState()
+    bits = getattr(np.random, state["bit_generator"])()
+    return bits if class_name == _class_name(type(bits)) else np.random.Generator(bits)
+
+
+def _redraw(x: Any, state: Any, spawned: int) -> None:
+    if is_kind(x, random.Random):
+        x.setstate(state)
+        return
+    if is_kind(x, np.random.RandomState):
+        x.set_state(state)
+        return
+    bits = x if is_kind(x, np.random.BitGenerator) else x.bit_generator
+    bits.state = state
+    more = spawned - getattr(bits.seed_seq, "n_children_spawned", spawned)
+    if more > 0:
+        bits.seed_seq.spawn(more)
+
+
+def _write_array(x: np.ndarray, value: np.ndarray) -> None:
+    if x.size and x.tobytes() != value.tobytes():
+        np.copyto(x, value)
+
+
+def _write_dict(x: dict[Any, Any], entries: list[tuple[Any, Any]]) -> None:
+    kept = [(k, x.get(k, GONE) if v is _LOST else v) for k, v in entries if k is not _LOST]
+    kept = [(k, v) for k, v in kept if v is not GONE]
+    keys = [k for k, _ in kept]
+    if len(x) != len(keys) or not all(map(same_item, x, keys)):
+        x.clear()
+    for k, v in kept:
+        x[k] = v
+
+
+def _write_items(x: Any, values: list[Any]) -> None:
+    if is_kind(x, list):
+        held = list(x)
+        x[:] = [
+            (held[i] if i < len(held) else None) if v is _LOST else v for i, v in enumerate(values)
+        ]
+        return
+    x.clear()
+    if is_kind(x, set):
+        x.update(v for v in values if v is not _LOST)
+    else:
+        x.extend(values)
+
+
+def unsaved(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """What could not be recorded and has changed between two records."""
+    return (name for name, text in now.items() if before.get(name, "") != text)

@@ -1,0 +1,278 @@
+"""What a checkpoint holds: all that a training depends on, wherever it is."""
+
+import collections
+import itertools
+import math
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, nn
+from autobp.optim import SGD, Adam, ReduceLROnPlateau, StepLR
+from autobp.train import CheckpointError, DivergedError, fit, load_checkpoint
+from autobp.train.inventory import Inventory
+from tests import stateful
+from tests.stateful import CASES, X, Y
+
+ENV = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forks")
+def test_killed_at_random_trainings_with_state_everywhere_resume_to_the_bit(tmp_path):
+    said = {}
+    for stage in ("whole", "killed", "resumed"):
+        out = subprocess.run(
+            [sys.executable, "-m", "tests.stateful", stage, str(tmp_path)],
+            capture_output=True, text=True, check=True, env=ENV | {"PYTHONHASHSEED": str(len(said))},
+        )  # fmt: skip
+        said[stage] = dict(line.split(" ", 1) for line in out.stdout.splitlines())
+        if stage == "killed":
+            epochs = [load_checkpoint(tmp_path / f"parts-{name}.npz")["epoch"] for name in CASES]
+    assert len(CASES) >= 30
+    assert all(len(text) == 64 for text in said["whole"].values()), said["whole"]
+    assert said["resumed"] == said["whole"]
+    assert len(said["killed"]) < len(CASES) / 2  # of which the others were killed
+    assert len(set(epochs)) > 2
+
+
+def trained(model, loss=nn.mse, optimizer=None, epochs=3, **options):
+    optimizer = optimizer or SGD(model.parameters(), 0.05)
+    return fit(model, (X, Y), loss, optimizer, epochs, 8, rng=0, **{"progress": False} | options)
+
+
+class Counted(stateful.Base):
+    """What it counts by cannot be saved."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = itertools.count()
+
+    def factor(self):
+        return 1 + 0.1 * next(self.numbers)
+
+
+def test_what_cannot_be_saved_is_named_once_by_the_second_checkpoint(tmp_path, capsys):
+    path = tmp_path / "run.npz"
+    history = trained(Counted(), epochs=1, checkpoint=path, progress=True)
+    assert "cannot hold" not in capsys.readouterr().err
+    assert history.unsaved == []
+    path.unlink()
+    history = trained(Counted(), epochs=4, checkpoint=path, progress=True)
+    said = capsys.readouterr().err
+    assert said.count("a checkpoint cannot hold model.numbers, of a kind that fit does not kn") == 1
+    assert said.index("2/4") < said.index("cannot hold") < said.index("3/4")
+    assert history.unsaved == ["model.numbers"]
+    history = trained(Counted(), epochs=5, checkpoint=path, progress=True, resume=True)
+    said = capsys.readouterr().err
+    assert said.count("resumed without model.numbers, ") == 1
+    assert "not bit for bit" in said
+    assert "cannot hold" not in said
+    assert history.unsaved == ["model.numbers"]
+
+
+def test_what_does_not_change_is_not_named(tmp_path, capsys):
+    class Odd(stateful.Base):
+        def __init__(self):
+            super().__init__()
+            self.lock, self.pattern = __import__("threading").Lock(), __import__("re").compile("a")
+            self.numbers, self.out = itertools.count(), sys.stderr
+
+    assert trained(Odd(), checkpoint=tmp_path / "run.npz", progress=True).unsaved == []
+    assert "cannot" not in capsys.readouterr().err
+
+
+def test_a_log_of_a_callback_is_not_demanded(tmp_path):
+    log = []
+    path = tmp_path / "run.npz"
+    trained(stateful.Base(), checkpoint=path, callbacks=[lambda run: log.append(run.epoch)])
+    history = trained(stateful.Base(), epochs=4, checkpoint=path, resume=True)
+    assert history.unsaved == []
+    assert log == [1, 2, 3]
+
+
+# ── parameters outside the model ──────────────────────────────────────────────────────────────────
+
+
+def scaled():
+    model, scale = stateful.Base(), Tensor(1.0)
+    loss = lambda p, y: nn.mse(p, y) * np.exp(-scale) + 0.1 * scale
+    return model, scale, loss, SGD([*model.parameters(), scale], 0.05)
+
+
+def test_the_best_epoch_has_the_parameters_outside_the_model_too():
+    model, scale, loss, optimizer = scaled()
+    values = []
+
+    def spoil(run):
+        values.append((scale.item(), model.linear.weight.tolist()))
+        if run.epoch == 2:
+            scale.data = 90.0
+
+    history = trained(model, loss, optimizer, 4, callbacks=[spoil], keep_best=True, monitor="loss")
+    best = history.best()["epoch"]
+    assert best < 4
+    assert (scale.item(), model.linear.weight.tolist()) == values[best - 1]
+
+
+def test_after_a_divergence_they_are_put_back():
+    model, scale, loss, optimizer = scaled()
+    values = []
+
+    def spoil(run):
+        values.append(scale.item())
+        if run.epoch == 2:
+            optimizer.param_groups[0]["lr"] = 1e200
+
+    with pytest.raises(DivergedError):
+        trained(model, loss, optimizer, 4, callbacks=[spoil])
+    assert scale.item() == values[1]
+    assert np.isfinite(model.linear.weight.data).all()
+
+
+def test_arrays_of_modules_are_kept_with_the_best_and_put_back():
+    model = CASES["counters"]()[0]
+    means = []
+
+    def spoil(run):
+        means.append(model.mean.copy())
+        if run.epoch == 2:
+            model.linear.weight.data = np.full((1, 3), math.inf)
+
+    with pytest.raises(DivergedError):
+        trained(model, epochs=4, callbacks=[spoil])
+    np.testing.assert_array_equal(model.mean, means[1])
+
+
+def test_parameters_that_are_added_later_are_clipped_and_checked():
+    model, extra = stateful.Base(), Tensor(1.0, name="extra")
+    optimizer = SGD(model.parameters(), 1e-3)
+    loss = lambda p, y: nn.mse(p, y) + 1e6 * extra
+
+    def add(run):
+        if run.epoch == 1:
+            optimizer.add_param_group({"params": [extra]})
+
+    trained(model, loss, optimizer, 2, callbacks=[add], clip_norm=1.0)
+    assert abs(extra.item() - 1) < 0.01  # three steps of 1e-3 at most
+    optimizer.param_groups[1]["lr"] = 1e303
+    with pytest.raises(DivergedError, match="of the parameter 'extra'"):
+        fit(model, (X, Y), loss, optimizer, 1, 24, progress=False)
+
+
+# ── a refused resume ──────────────────────────────────────────────────────────────────────────────
+
+
+def everything(model, optimizer, schedule, rng):
+    numbers = Inventory({"model": model, "schedule": schedule}).take(everything=True).records
+    return stateful._plain([numbers, optimizer.state_dict(), rng.bit_generator.state])
+
+
+def same(a, b):
+    from autobp.train.inventory import _digest
+
+    return _digest([a]) == _digest([b])
+
+
+REFUSED = {
+    "another schedule": (lambda o: ReduceLROnPlateau(o), None, "its schedule is a StepLR, not a Red"),
+    "no schedule": (lambda o: None, None, "one has a schedule, the other has none"),
+    "another shape": (lambda o: StepLR(o, 1), lambda: stateful.CASES["counters"]()[0], None),
+    "another optimizer": (lambda o: StepLR(o, 1), Adam, r"Adam\.load_state_dict: group 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("other", REFUSED)
+def test_a_refused_resume_changes_nothing(tmp_path, other):
+    schedule_of, change, text = REFUSED[other]
+    path = tmp_path / "run.npz"
+    model = CASES["generators_in_lists"]()[0]
+    optimizer = SGD(model.parameters(), 0.05, 0.9)
+    trained(model, optimizer=optimizer, schedule=StepLR(optimizer, 1), checkpoint=path)
+    model = CASES["generators_in_lists"]()[0] if change in (None, Adam) else change()
+    kind = Adam if change is Adam else SGD
+    optimizer = kind(model.parameters(), 0.05)
+    trained(model, optimizer=optimizer, epochs=1)
+    schedule, rng = schedule_of(optimizer), np.random.default_rng(9)
+    optimizer.param_groups[0]["lr"] = 0.3
+    before = everything(model, optimizer, schedule, rng)
+    with pytest.raises(CheckpointError, match=text or "does not belong to this training"):
+        fit(model, (X, Y), nn.mse, optimizer, 99, schedule=schedule, rng=rng, checkpoint=path,
+            resume=True, progress=False)  # fmt: skip
+    assert same(everything(model, optimizer, schedule, rng), before)
+    assert optimizer.param_groups[0]["lr"] == 0.3
+
+
+def test_a_resume_that_fails_half_way_changes_nothing(tmp_path):
+    """The model's own method refuses when all else has been put back."""
+    path = tmp_path / "run.npz"
+
+    moods = []
+
+    class Moody(CASES["counters"]()[0].__class__):
+        def load_state_dict(self, state_dict):
+            if moods:
+                super().load_state_dict({name: value + 1 for name, value in state_dict.items()})
+                raise ValueError(moods.pop())
+            super().load_state_dict(state_dict)
+
+    trained(Moody(), checkpoint=path)
+    model = Moody()
+    optimizer, rng = SGD(model.parameters(), 0.05), np.random.default_rng(1)
+    before = everything(model, optimizer, None, rng)
+    weight = model.linear.weight.data
+    moods.append("not today")
+    with pytest.raises(CheckpointError, match="does not belong to this training: not today"):
+        fit(model, (X, Y), nn.mse, optimizer, 9, rng=rng, checkpoint=path, resume=True)
+    assert same(everything(model, optimizer, None, rng), before)
+    assert model.linear.weight.data is weight
+
+
+# ── the inventory ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Thing:
+    pass
+
+
+def test_any_nest_is_put_back_as_it_was():
+    thing = Thing()
+    thing.a = [1, (2.0, None, b"x"), {"k": {3, 4}, 5: frozenset("ab")}, 1j, np.float32(2), ...]
+    thing.queue, thing.counter = collections.deque([1, 2], 3), collections.Counter("aab")
+    thing.sets = collections.defaultdict(list, x=[1])
+    thing.itself, thing.slice, thing.type = thing, slice(1, None), np.dtype("f4")
+    thing.array = np.arange(3)
+    thing.same, thing.random = thing.array, random.Random(1)
+    inventory = Inventory({"model": thing})
+    taken = inventory.take().records
+    text = repr(vars(thing)["a"]), repr(thing.queue), repr(thing.counter), repr(thing.sets)
+    array, drawn = thing.array, thing.random.random()
+    thing.a[2]["k"].add(9)
+    thing.a.append(thing.a)
+    thing.a[1] = 3
+    thing.queue.extend([7, 8, 9])
+    thing.counter["z"] += 1
+    thing.sets["new"].append(thing)
+    thing.array += 5
+    thing.same, thing.slice, thing.more = None, 3, Thing()
+    assert inventory.put(taken) == []
+    assert text == (repr(thing.a), repr(thing.queue), repr(thing.counter), repr(thing.sets))
+    assert thing.array is array is thing.same
+    assert array.tolist() == [0, 1, 2]
+    assert thing.slice == slice(1, None)
+    assert not hasattr(thing, "more")
+    assert thing.random.random() == drawn
+
+
+def test_a_file_makes_no_objects_of_foreign_classes():
+    thing = Thing()
+    inventory = Inventory({"model": thing})
+    records = inventory.take().records
+    records["model.__dict__"][-1].append(["trap", ["ref", "new 0"]])
+    records["new 0"] = ["object", "subprocess", "subprocess.Popen", True, None]
+    with pytest.raises(ValueError, match="it holds a subprocess.Popen, which this training does n"):
+        inventory.put(records)
+    assert not vars(thing)
