@@ -14,7 +14,9 @@ from autobp import compile
 from .classifier import descend, problem
 from .race import OURS, Effort, Row, legend
 
-FIRST = "trace and compile: one SGD step of row 3 (the first call with check=0, less a step as it is)"
+FIRST = (
+    "trace and compile: one SGD step of row 3 (the first call with check=0, less a step as it is)"
+)
 EMPTY = "replay of an empty program: lambda x: x"
 
 
