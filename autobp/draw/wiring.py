@@ -27,6 +27,7 @@ class Wiring:
         first = [0]  # of the slots of each result
         source: list[int] = []  # the place of the result in each slot, else -1
         key: list[int] = []  # what is in each slot, equal if that is the same
+        differentiated: list[bool] = []
         number: list[bool] = []  # or a parameter, which is not computed
         for node in diagram.nodes:
             if node.kind != "result":
@@ -37,12 +38,15 @@ class Wiring:
                 what = ("node", o) if o is not None else alikeness(a)
                 key.append(known.setdefault(what, len(known)))
                 number.append(o is None)
+                differentiated.append(o is not None and diagram.nodes[o].kind != "constant")
             for value in node.params.values():
                 source.append(-1)
                 key.append(known.setdefault(alikeness(value), len(known)))
                 number.append(True)
+                differentiated.append(False)
             first.append(len(key))
         self.first, self.source, self.key = map(np.asarray, (first, source, key))
+        self.differentiated = np.asarray(differentiated, bool)
         self.number = np.asarray(number, bool)
 
     def alike(self, node: int, start: int, size: int, times: int) -> list[tuple[int, int]]:
@@ -76,11 +80,13 @@ class Wiring:
         parts = [(int(a), int(b - a)) for a, b in pairwise(np.flatnonzero(cut)) if b - a > 1]
         if parts != [(0, times)]:
             return parts
-        if times == 2 and not (chained & (usual < 0)).any():
-            return []  # two that have nothing to do with each other
+        if times == 2 and (
+            not (chained & (usual < 0)).any()
+            or (varying & self.differentiated[low:high].reshape(2, -1)).any()
+        ):
+            return []  # two with other weights are no sign of a loop
         periodic = any(_periodic(column) for column in key[:, varying].T)
         return [] if periodic else parts
-
 
     def _varying(self, low: int, high: int, key: Any, differs: Any) -> Any:
         """Which slots have something else in each piece: leaves of its own, or other numbers."""
@@ -109,7 +115,7 @@ def _periodic(column: np.ndarray) -> bool:
 def alikeness(value: Any) -> Any:
     """Something that is equal and hashable for equal arguments and parameters.
 
-    >>> alikeness(2) == alikeness(np.float64(2.0)), alikeness(slice(1)) == alikeness(slice(2))
+    >>> alikeness(2.0) == alikeness(2), alikeness(slice(1)) == alikeness(slice(2))
     (True, False)
     """
     if isinstance(value, np.ndarray):
