@@ -176,7 +176,7 @@ def test_large_arrays_are_summed_up():
     bad = Tensor(np.array([np.nan, np.inf, *range(8)]), name="bad")
     source = draw(np.sum(bad)).source
     assert "min\\ 0\\nmean\\ 3.5\\nmax\\ 7\\n±7|grad\\ all\\ 1|first\\ NaN:\\ 1\\ of\\ 10" in source
-    assert "nothing\\ finite" in draw(np.sum(Tensor(np.full(12, np.nan)) * 1)).source
+    assert "nothing\\ finite" in draw(np.sum(Tensor(np.full(9, np.nan)) * 1)).source
     assert "empty" in draw(np.sum(Tensor(np.zeros((0, 3))))).source
     assert "mean\\ inf" in draw(np.max(Tensor(np.linspace(0.9, 1.0, 5) * 1e308))).source
 

@@ -58,8 +58,7 @@ _STRING = 16_000  # characters that Graphviz reads in one piece
 _WORDS = {
     "parameter": "parameter", "input": "input", "constant": "constant", "saved": "forward value",
 }  # fmt: skip
-_SMALL = 4  # numbers that are shown in a line
-_WRITTEN = 9  # numbers of a vector that are shown one by one
+_SMALL = 4  # numbers that are shown one by one
 _ABREAST = 4  # scopes in a line
 _LEAVING = 2  # results of a piece that are shown
 
@@ -308,20 +307,11 @@ def _lines(value: Any) -> tuple[str, ...]:
         return (f"all {number(array.flat[0])}",)
     if array.ndim == 2 and array.size <= 9 and array.shape[1] <= 4:
         return tuple(map(few, array)) or ("empty",)
-    if array.size <= _WRITTEN and array.ndim < 2:
-        return _in_lines(array) if array.size else ("empty",)
+    if array.size <= _SMALL and array.ndim < 2:
+        return (few(array),) if array.size else ("empty",)
     if array.dtype.kind != "f":
         return (f"{number(array.min())} … {number(array.max())}",)
     return _summary(array)
-
-
-def _in_lines(array: np.ndarray) -> tuple[str, ...]:
-    """A vector, a few numbers in each line."""
-    if array.size <= _SMALL:
-        return (few(array),)
-    across = -(-array.size // -(-array.size // _SMALL))  # as many in each, or nearly
-    lines = [few(array[k : k + across])[1:-1] for k in range(0, array.size, across)]
-    return (f"[{lines[0]},", *(f"{line}," for line in lines[1:-1]), f"{lines[-1]}]")
 
 
 def _box(box: Box, style: Style, scene: _Scene) -> str:
