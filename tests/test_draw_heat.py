@@ -58,7 +58,9 @@ def test_of_many_numbers_a_cell_shows_the_greatest():
 
 def test_few_numbers_and_others_than_floats_are_no_pictures():
     assert heat(2.0) is None
-    assert heat(np.ones(9)) is None
+    assert heat(np.ones(4)) is None
+    assert heat(np.ones((3, 3))) is None
+    assert heat(np.arange(8.0)).size == (8, 1)
     assert heat(np.arange(100)) is None
     assert heat(np.zeros((0, 3))) is None
     assert heat(np.zeros(20)).rows == ("." * 20,)

@@ -340,3 +340,64 @@ def test_a_pdf_has_the_size_that_was_asked_for(tmp_path):
     assert small.source == large.source
     ratio = np.array(box(large)) / box(small)
     np.testing.assert_allclose(ratio, large.scale / small.scale, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "told"),
+    [
+        ({"depth": "a"}, TypeError, "depth is a whole number or None, not 'a'"),
+        ({"depth": 1.5}, TypeError, "depth is a whole number or None, not 1.5"),
+        ({"depth": True}, TypeError, "depth is a whole number or None, not True"),
+        ({"depth": -1}, ValueError, "depth=-1: it is how many levels of scopes are open"),
+        ({"limit": "a"}, TypeError, "limit is a whole number or None, not 'a'"),
+        ({"expand": 12}, TypeError, "expand is the name of what to open or a list of names, .* 12"),
+        ({"expand": None}, TypeError, "expand is the name of what to open .* not None"),
+        ({"expand": [3]}, TypeError, r"expand is the name of what to open .* not \[3\]"),
+        ({"view": ["textbook"]}, ValueError, r"view is 'textbook' or .* not \['textbook'\]"),
+    ],
+)
+def test_options_of_a_wrong_kind_are_told_of(options, kind, told):
+    with pytest.raises(kind, match=told):
+        draw(neuron(), **options)
+    assert draw(neuron(), depth=np.int64(1), limit=np.int64(20), expand=()).limit == 20
+
+
+@pytest.mark.parametrize("dpi", ["x", True, [96]])
+def test_a_resolution_that_is_no_number_is_told_of(tmp_path, dpi):
+    with pytest.raises(TypeError, match=r"dpi is a number from 1 to 2400, .* not"):
+        draw(neuron()).save(tmp_path / "g.png", dpi=dpi)
+
+
+def test_the_backward_program_of_slices_is_drawn():
+    x = Tensor(np.ones((4, 8)), name="x")
+    assert "∂x" in draw(np.sum(x[:, 0:1]), view="backward program").source
+
+
+def test_a_single_number_is_written_once_in_any_shape():
+    source = draw(np.sum(Tensor(np.full((1, 1, 1, 1), 0.25), name="x") * 2.0)).source
+    assert "0.25|grad\\ 2" in source
+    assert "min" not in source
+
+
+def test_scopes_that_are_taken_together_are_named():
+    h = Tensor(np.ones((5, 4)), name="x")
+    features = [h]
+    for k in range(12):
+        with scope(f"dense{k}"):
+            z = np.concatenate(features, axis=1)
+            features.append(np.tanh(z @ Tensor(np.ones((z.shape[1], 4)), name="W")))
+    folded = draw(np.mean(np.concatenate(features, axis=1)), limit=15)
+    assert "dense2 … 11" in [box.title for box in folded.folded.boxes()]
+    assert re.search(r"dense2 … 11\\n3\d operations", folded.source)
+
+
+def test_a_closed_box_says_of_its_results_from_where_to_where_they_go():
+    with scope("all"):
+        out = Tensor(np.arange(12.0).reshape(3, 4), name="x") * 2.0
+    assert "(3,4) 0 … 22" in draw(out, depth=0).source
+
+
+def test_a_roll_says_which_number_varies_and_goes_on_from_the_piece_before():
+    x = Tensor(np.linspace(0.1, 1, 5), name="x")
+    source = draw(sum(np.sum(np.sin(x * (k + 1.0))) for k in range(60))).source
+    assert "t8 = t4 + sum(sin(x × c))\\nc varies: 1 … 60" in source

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autobp.draw.repeats import repeats
+from autobp.draw.repeats import Repeat, repeats
 
 
 def test_the_repeat_that_saves_most_is_found_first():
@@ -32,3 +32,13 @@ def test_repeats_never_overlap_and_are_what_they_say():
             assert start >= end
             end = start + period * times
             assert row[start:end] == row[start : start + period] * times
+
+
+def test_what_is_not_alike_is_cut_and_may_be_less_than_another_repeat():
+    def alike(repeat):
+        if repeat.period == 1 and repeat.start < 10 < repeat.stop:
+            return [repeat._replace(times=10 - repeat.start), Repeat(10, 1, repeat.stop - 10)]
+        return [repeat]
+
+    assert repeats([1] * 30, [1] * 30, None, alike)[0].period == 2
+    assert repeats([1] * 11, [1] * 11, None, alike) == [(0, 1, 10)]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, custom, detect_anomaly, graph, nn, play, scope, softmax
+from autobp import Tensor, custom, detect_anomaly, graph, nn, play, scope, sigmoid, softmax
 from autobp.draw import layout
 from autobp.draw.diagram import diagram
 from autobp.draw.dot import label_of
@@ -644,3 +644,19 @@ def test_a_player_keeps_what_it_was_made_of():
     made = play(w * w)
     w.data = 5.0
     assert "4" in [item[3] for item in data_of(made.page)["items"]]
+
+
+@needs_dot
+def test_a_page_opens_with_a_picture_that_can_be_read():
+    h, xs = np.zeros((4, 8)), np.ones((50, 4, 8))
+    w, u, b = ({k: Tensor(np.full(s, 0.1), name=f"{n}{k}") for k in "zrh"} for n, s in (("W", (8, 8)), ("U", (8, 8)), ("b", 8)))  # fmt: skip
+    for x in xs:
+        z = sigmoid(x @ w["z"] + h @ u["z"] + b["z"])
+        r = sigmoid(x @ w["r"] + h @ u["r"] + b["r"])
+        h = (1 - z) * h + z * np.tanh(x @ w["h"] + (r * h) @ u["h"] + b["h"])
+    program = diagram(graph(np.mean(h**2)))
+    made = plan(program)
+    pictures = views.views(Script(program, made.parts), made)
+    assert pictures.views[0].title == "at a glance"
+    wide, high = map(float, re.search(r'viewBox="0\.?0* 0\.?0* ([\d.]+) ([\d.]+)"', pictures.pictures[0]).groups())  # fmt: skip
+    assert min(1290 / (wide * 4 / 3), 350 / (high * 4 / 3)) * 10 * 4 / 3 >= 9

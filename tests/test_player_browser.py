@@ -528,6 +528,7 @@ def test_names_are_shown_literally(page, tmp_path):
     )
     for name in ("<b>bold</b>", "a|b", "{x}", "C:\\", "😀 変数 é", "&lt;b&gt;", "two\\nlines"):
         assert name in options
+    page.set("view", page("return view.options.length - 1"), "change")  # with all open
     names = page(
         "return [...document.querySelectorAll('.node .name')].map((t) => t.textContent.replaceAll('\\u00a0', ' '))"
     )

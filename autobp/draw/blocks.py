@@ -12,12 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import groupby
+from itertools import accumulate
 
 import numpy as np
 
 from autobp.draw.diagram import Diagram
 from autobp.draw.repeats import WORTH, Repeat, repeats
+from autobp.draw.wiring import Wiring
 
 __all__ = ["Blocks", "Box", "Copy", "blocks", "first_node", "matched", "scope_parts", "titled"]
 
@@ -211,6 +212,7 @@ class _Rolls:
         self.known: dict[object, int] = {}  # a number for each kind of operation and of box
         self.token: dict[Box, int] = {}
         self.weight: dict[Box, int] = {}
+        self.wiring = Wiring(diagram)
         self.last = np.full(len(diagram.nodes), -1)  # the last use of each variable
         for use in diagram.uses:
             self.last[use.source] = use.target  # which grow
@@ -244,8 +246,17 @@ class _Rolls:
         if len(box.items) < 2 or sum(weights) <= WORTH:
             return []
         tokens = list(map(self._token, box.items))
-        found = repeats(tokens, weights, self._crossing(box.items))
-        found = [alike for repeat in found for alike in self._alike(box.items, repeat)]
+        ends = list(accumulate(len(list(_nodes(item))) for item in box.items))
+        starts = [0, *ends]
+        first = first_node(box.items[0])
+
+        def alike(repeat: Repeat) -> list[Repeat]:
+            size = starts[repeat.start + repeat.period] - starts[repeat.start]
+            parts = self.wiring.alike(first, starts[repeat.start], size, repeat.times)
+            start, period, _ = repeat
+            return [Repeat(start + k * period, period, times) for k, times in parts]
+
+        found = repeats(tokens, weights, self._crossing(box.items), alike)
         fresh: list[Box] = []
         items: list[Box | int] = []
         done = 0
@@ -268,27 +279,6 @@ class _Rolls:
         np.add.at(change, places, 1)
         np.add.at(change, np.maximum(until, places), -1)
         return list(np.cumsum(change)[: len(items)])
-
-    def _alike(self, items: Sequence[Box | int], repeat: Repeat) -> Iterator[Repeat]:
-        """The parts of a repeat whose pieces are also wired alike."""
-        starts = range(repeat.start, repeat.stop, repeat.period)
-        wired = [(self._wiring(items[s : s + repeat.period]), s) for s in starts]
-        for _, group in groupby(wired, lambda pair: pair[0]):
-            starting = [start for _, start in group]
-            first, times = starting[0], len(starting)
-            piece = sum(map(self._weight, items[first : first + repeat.period]))
-            if times > 1 and (times - 1) * piece >= WORTH:
-                yield Repeat(first, repeat.period, times)
-
-    def _wiring(self, piece: Sequence[Box | int]) -> int:
-        inside = [i for item in piece for i in _nodes(item)]
-        place = {i: k for k, i in enumerate(inside)}
-        return self._number(
-            tuple(
-                tuple(-1 if o is None else place.get(o, -1) for o in self.nodes[i].operands)
-                for i in inside
-            )
-        )
 
     def _pieces(self, box: Box, repeat: Repeat, number: int) -> list[Box]:
         """The pieces of a repeat: the scopes themselves, or new boxes called steps."""

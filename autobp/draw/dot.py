@@ -34,7 +34,7 @@ from autobp.draw.heat import Heat
 from autobp.draw.literal import breadth, few, number, quoted, record, shown
 from autobp.draw.maps import LINES, Behind, heats, pictured
 from autobp.draw.marks import Mark, marks
-from autobp.draw.piece import leaving, written
+from autobp.draw.piece import leaving, varying, written
 from autobp.draw.symbol import ORDERED, symbol
 from autobp.draw.theme import FONT, LIGHT, Paint, Theme
 
@@ -301,6 +301,8 @@ def _summary(array: np.ndarray) -> tuple[str, ...]:
 def _lines(value: Any) -> tuple[str, ...]:
     """A few numbers themselves, of more what there is to say of them all."""
     array = np.asarray(value)
+    if array.size == 1:
+        return (number(array.flat[0]),) if array.ndim != 1 else (few(array),)
     if array.size > 2 and array.dtype.kind == "f" and array.min() == array.max():
         return (f"all {number(array.flat[0])}",)
     if array.ndim == 2 and array.size <= 9 and array.shape[1] <= 4:
@@ -325,12 +327,13 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
         lines = [f"{shown(box.title)}  × {roll.times:,}", *_pieces(roll, style, scene)]
         lines += [f"{', '.join(inside)} inside"] if inside and full else []
     else:
-        if box.path is not None and style.detail != "names":
-            lines.append(_count(kinds["result"], "operation"))
+        many = _count(kinds["result"], "operation")
+        if style.detail != "names" and many != box.title:
+            lines.append(many)
         lines += inside if parts and full else []
         lines += _common(parts) if parts and full else []
     if style.values:
-        lines += [f"{shown(n.name)} = {_lines(n.value)[0]}" for n in nodes if n.output]
+        lines += [f"{shown(n.name)} = {brief(n.value, _SMALL)}" for n in nodes if n.output]
     found = [m for n in nodes for m in scene.of(n)]
     spoilt = [m for m in found if m.kind == "spoilt"]
     if spoilt:
@@ -372,7 +375,15 @@ def _pieces(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
     diagram = scene.diagram
     pieces = [[*piece.all_nodes()] for piece in box.pieces]
     ends = [leaving(diagram, piece) for piece in (pieces[0], pieces[-1])]
-    yield from written(diagram, pieces[0], ends[0]) or _contents(box, pieces[0], diagram)
+    varied, usual, out = varying(diagram, pieces), pieces[0], ends[0]
+    if _begins(diagram, pieces):  # with a number, where the others go on from the one before
+        usual, out = pieces[1], leaving(diagram, pieces[1])
+        other = dict(zip(pieces[0], usual, strict=True))
+        varied = {(other[i], place): how for (i, place), how in varied.items()}
+    formulas = written(diagram, usual, out, varied)
+    yield from formulas or _contents(box, pieces[0], diagram)
+    if varied and not formulas:
+        yield "numbers in it vary"
     for word, out in zip(("first", "last") if style.detail != "names" else (), ends):
         for i in out[-_LEAVING:]:
             node = diagram.nodes[i]
@@ -382,6 +393,11 @@ def _pieces(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
             if scene.gradients and node.gradient is not None:
                 said += f", grad {brief(node.gradient, _SMALL)}"
             yield said
+
+
+def _begins(diagram: Diagram, pieces: list[list[int]]) -> bool:
+    pairs = ((diagram.nodes[i].operands, diagram.nodes[j].operands) for i, j in zip(*pieces[:2]))
+    return any(a is None and b is not None for one in pairs for a, b in zip(*one))
 
 
 def _contents(roll: Box, piece: list[int], diagram: Diagram) -> Iterator[str]:

@@ -159,6 +159,14 @@ def _shown(
     return None
 
 
+def _run(items: Sequence[Box | int], operations: int) -> str:
+    """A title for what follows one another: the scopes and steps in it, if there are any."""
+    inside = [item for item in items if isinstance(item, Box)]
+    if not inside:
+        return f"{operations:,} operations"
+    return titled(inside)
+
+
 def _deepest(diagram: Diagram) -> int:
     return max((len(scope_parts(n.scope)) for n in diagram.nodes), default=0)
 
@@ -320,8 +328,7 @@ class _Drawing:
         inside = [
             i for item in items for i in ([item] if isinstance(item, int) else item.all_nodes())
         ]
-        title = f"{len(inside):,} operations"
-        self._close(box, Box(f"f{inside[0]}", title, None, box.depth + 1), items)
+        self._close(box, Box(f"f{inside[0]}", _run(items, len(inside)), None, box.depth + 1), items)
 
     # ── the leaves ────────────────────────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ it could disagree, but read off a recording of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,8 +84,13 @@ def quantity(value: Any) -> Term:
     return Term(text, _SIGN if text.startswith("−") else _ATOM)
 
 
-def operation(primitive: Primitive, args: Sequence[Term], params: Mapping[str, Any]) -> Term:
-    """One operation on terms.
+def operation(
+    primitive: Primitive,
+    args: Sequence[Term],
+    params: Mapping[str, Any],
+    named: Mapping[str, str] = MappingProxyType({}),
+) -> Term:
+    """One operation on terms. Of its parameters, those that are `named` are written by name.
 
     >>> from autobp.rules.arithmetic import multiply, power_by
     >>> operation(multiply, [Term("1.5"), quantity(-0.7)], {}).text
@@ -97,20 +103,27 @@ def operation(primitive: Primitive, args: Sequence[Term], params: Mapping[str, A
         return _infix(name, *args)
     if name == "negative":
         return _negative(args[0])
+    if name == "power_by" and "n" in named:
+        return Term(f"{args[0].within(_ATOM)}^{named['n']}")
     if name == "power_by":
         return _power(args[0], params["n"])
     if name == "power":
         return Term(f"{args[0].within(_ATOM)} ** {args[1].within(_ATOM)}", _PRODUCT)
-    if name == "transpose" and params["axes"] in (None, (1, 0)):
+    if name == "transpose" and not named and params["axes"] in (None, (1, 0)):
         return _transposed(args[0])
     if name == "getitem":
-        return Term(f"{args[0].within(_ATOM)}[{_index(params['index'])}]")
-    if name == "scatter":
+        index = named.get("index") or _index(params["index"])
+        return Term(f"{args[0].within(_ATOM)}[{index}]")
+    if name == "scatter" and not named:
         place = f"zeros({params['shape']}) with {args[0].text} at [{_index(params['index'])}]"
         return Term(place, _SUM)
-    if name in ("reshape", "broadcast_to"):
+    if name in ("reshape", "broadcast_to") and not named:
         return Term(f"{name}({args[0].text}, {params['shape']})")
-    given = [f"{k}={_constant(v)}" for k, v in params.items() if v is not None and v is not False]
+    given = [
+        f"{k}={named.get(k) or _constant(v)}"
+        for k, v in params.items()
+        if k in named or (v is not None and v is not False)
+    ]
     return Term(f"{primitive.name}({', '.join([*(a.text for a in args), *given])})")
 
 

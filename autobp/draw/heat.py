@@ -23,7 +23,8 @@ from autobp.draw.literal import number
 __all__ = ["PALETTE", "Heat", "heat", "images", "paths", "runs"]
 
 _STEPS = 12  # of colour on either side of zero
-_FEW = 9  # numbers that are better written out
+_FEW = 4  # numbers that are better written out,
+_TABLE = 9  # and of a table that is no wider than that
 _ACROSS = 4  # pictures side by side
 _SIDES = range(8, 513)  # pixels of a picture
 _PIXELS = 32  # of a side that are shown
@@ -85,7 +86,8 @@ def heat(value: Any, across: int = 32, down: int = 24, like: Any = None) -> Heat
     """
     array = np.asarray(value)
     lay = None if like is None or np.shape(like) != array.shape else _layout(np.asarray(like))
-    if array.size <= _FEW or array.dtype.kind not in ("f" if lay is None else "fiu"):
+    table = array.ndim == 2 and array.size <= _TABLE and array.shape[1] <= _FEW
+    if array.size <= _FEW or table or array.dtype.kind not in ("f" if lay is None else "fiu"):
         return None
     finite = array[np.isfinite(array)]
     scale = float(np.max(np.abs(finite), initial=0.0))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
+from math import floor, inf
+from operator import index
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
 
 from autobp.draw.diagram import Diagram, diagram
 from autobp.draw.dot import Direction, Passes, Style, View, dot, labels
@@ -62,8 +65,11 @@ def picture(
     _one_of("theme", theme, tuple(THEMES))
     if not results:
         raise TypeError("draw() takes the result of a computation, or several")
+    limit, depth = _count("limit", limit), _count("depth", depth)
     if limit is not None and limit < 10:
         raise ValueError(f"limit={limit}: a picture needs room for 10 nodes at least")
+    if depth is not None and depth < 0:
+        raise ValueError(f"depth={depth}: it is how many levels of scopes are open, 0 or more")
     one = results[0] if len(results) == 1 else None
     graph = one if isinstance(one, Graph) else Graph(results)  # type: ignore[arg-type]
     program = view == "backward program"
@@ -81,7 +87,31 @@ def picture(
         found = backward_program(graph, names)
     else:
         found = diagram(graph, names, style.backward)
-    return Picture(found, style, depth, expand, limit, _pixels(size), direction)
+    return Picture(found, style, depth, _names(expand), limit, _pixels(size), direction)
+
+
+def _count(option: str, given: Any) -> int | None:
+    """A whole number, such as NumPy's too."""
+    if given is None:
+        return None
+    try:
+        if isinstance(given, bool | np.bool_):
+            raise TypeError
+        return index(given)
+    except TypeError:
+        raise TypeError(f"{option} is a whole number or None, not {given!r}") from None
+
+
+def _names(expand: Any) -> tuple[str, ...]:
+    """One name or several."""
+    names = (expand,) if isinstance(expand, str) else expand
+    if isinstance(names, Iterable) and not isinstance(names, bytes | Mapping):
+        names = tuple(names)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise TypeError(
+        f"expand is the name of what to open or a list of names, such as ['step 12'], not {expand!r}"
+    )
 
 
 def _pixels(size: Any) -> tuple[float, float] | None:
@@ -102,7 +132,7 @@ def _pixels(size: Any) -> tuple[float, float] | None:
 
 
 def _one_of(option: str, given: Any, allowed: tuple[str, ...]) -> None:
-    if given not in allowed:
+    if not isinstance(given, str) or given not in allowed:
         raise ValueError(f"{option} is {' or '.join(map(repr, allowed))}, not {given!r}")
 
 
@@ -137,10 +167,10 @@ class Picture:
         else:
             found = self._fitted(size)
             self._take(found)
-            if found.letters < LETTERS - 1e-6:
+            if found.letters < LETTERS - 0.05:
                 warnings.warn(
                     f"at {size[0]:g} × {size[1]:g} pixels the letters of this picture are"
-                    f" {found.letters:.2g} pixels high: a larger size, or a smaller depth or limit,"
+                    f" {floor(10 * found.letters) / 10:g} pixels high: a larger size, or a smaller depth or limit,"
                     " makes them larger",
                     stacklevel=4,
                 )
@@ -185,6 +215,10 @@ class Picture:
         suffix = path.suffix.lower()
         if suffix not in _SUFFIXES:
             raise ValueError(f"{path.name}: a picture is saved as {', '.join(_SUFFIXES)}")
+        if dpi is not None and (
+            isinstance(dpi, bool) or not isinstance(dpi, int | float | np.integer | np.floating)
+        ):
+            raise TypeError(f"dpi is a number from 1 to 2400, such as 96 or 300, not {dpi!r}")
         if dpi is not None and suffix != ".png":
             raise ValueError(f"{path.name}: dpi= is for PNG; {suffix[1:].upper()} has no pixels")
         if dpi is not None and not 0 < dpi <= 2400:

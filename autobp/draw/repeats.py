@@ -1,21 +1,23 @@
 """Repeats: stretches of a program that are the same piece several times in a row.
 
 A loop leaves such a stretch: the steps of a recurrent network, the layers of a deep one. Two pieces
-are the same if they consist of the same operations on arrays of the same shapes, and if these are
-wired to each other alike; what comes into a piece from outside may differ.
+are the same if they consist of the same operations on arrays of the same shapes; whether they are
+also wired alike, with the same weights and numbers, is for the caller to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["WORTH", "Repeat", "repeats"]
+__all__ = ["WORTH", "Alike", "Repeat", "repeats"]
 
 _LONGEST = 2000  # items of a piece
+_PAIR = 4  # times what others save is what two pieces have to save, which may hold shorter ones
 WORTH = 6  # operations that are saved at least
 
 
@@ -31,12 +33,20 @@ class Repeat(NamedTuple):
         return self.start + self.period * self.times
 
 
+#: Given a repeat of equal tokens, the parts of it whose pieces are alike in everything else too.
+Alike = Callable[[Repeat], list[Repeat]]
+
+
 def repeats(
-    tokens: Sequence[int], weights: Sequence[int], crossing: Sequence[int] | None = None
+    tokens: Sequence[int],
+    weights: Sequence[int],
+    crossing: Sequence[int] | None = None,
+    alike: Alike = lambda repeat: [repeat],
 ) -> list[Repeat]:
     """The repeats in a sequence, in order: those first that save the most operations, of which each
     item has so many as its weight. `crossing` says how many values are needed after each item that
-    were computed up to it: pieces begin where there are few of them.
+    were computed up to it: pieces begin where there are few of them. `alike` cuts a repeat where its
+    pieces differ in what their tokens do not say.
 
     >>> repeats([7, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 3], [1] * 12)
     [Repeat(start=1, period=2, times=5)]
@@ -47,7 +57,7 @@ def repeats(
     found: list[Repeat] = []
     gaps = [(0, len(row))]
     for _ in range(4):  # what is left between repeats may hold others
-        fresh = [r for low, high in gaps for r in _scanned(row, before, alive, low, high)]
+        fresh = [r for low, high in gaps for r in _scanned(row, before, alive, low, high, alike)]
         found = sorted([*found, *fresh])
         if not fresh:
             break
@@ -57,11 +67,19 @@ def repeats(
 
 
 def _scanned(
-    row: np.ndarray, before: np.ndarray, alive: np.ndarray, low: int, high: int
+    row: np.ndarray, before: np.ndarray, alive: np.ndarray, low: int, high: int, alike: Alike
 ) -> list[Repeat]:
     """Repeats between two places that do not overlap."""
     part = row[low:high]
-    candidates: list[tuple[int, int, Repeat]] = []
+    candidates: list[tuple[int, int, Repeat]] = []  # a heap: what saves the most is first
+
+    def consider(repeat: Repeat) -> None:
+        start, period, times = repeat
+        saved = int(before[repeat.stop] - before[start + period])
+        one = int(before[start + period] - before[start])
+        if saved >= WORTH and (times > 2 or one >= WORTH):
+            heappush(candidates, (-saved // (_PAIR if times == 2 else 1), period, repeat))
+
     for period in range(1, min(len(part) // 2, _LONGEST) + 1):
         same = np.flatnonzero(part[:-period] != part[period:])
         edges = np.concatenate([[-1], same, [len(part) - period]])
@@ -69,18 +87,34 @@ def _scanned(
             first, last = int(edges[k]) + 1, int(edges[k + 1])  # so far each is like the one after
             times = (last - first) // period + 1
             slack = last - first + period - period * times
-            start = _phase(alive, low + first, period, times, slack)
-            saved = int(before[start + period * times] - before[start + period])
-            one = int(before[start + period] - before[start])
-            if saved >= WORTH and (times > 2 or one >= WORTH):
-                candidates.append((-saved, period, Repeat(start, period, times)))
+            consider(Repeat(_phase(alive, low + first, period, times, slack), period, times))
     taken = np.zeros(len(row) + 1, bool)
     found = []
-    for _, _, repeat in sorted(candidates):
-        if not taken[repeat.start : repeat.stop].any():
+    while candidates:
+        *_, repeat = heappop(candidates)
+        if taken[repeat.start : repeat.stop].any():
+            parts = _free(taken, repeat)
+        else:
+            parts = alike(repeat)
+        if parts == [repeat]:
             taken[repeat.start : repeat.stop] = True
             found.append(repeat)
+        else:  # which save less, so that another repeat may save more
+            for smaller in parts:
+                consider(smaller)
     return found
+
+
+def _free(taken: np.ndarray, repeat: Repeat) -> list[Repeat]:
+    """The parts of a repeat that are not in others."""
+    start, period, times = repeat
+    used = taken[start : repeat.stop].reshape(times, period).any(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(int)))
+    return [
+        Repeat(start + int(a) * period, period, int(b - a))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+        if b - a > 1
+    ]
 
 
 def _phase(alive: np.ndarray, first: int, period: int, times: int, slack: int) -> int:

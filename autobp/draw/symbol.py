@@ -79,7 +79,10 @@ def _number(a: Any) -> str:
 
 def _trivial(v: Any) -> bool:
     """A stride or dilation of 1 all around, a padding of 0."""
-    return isinstance(v, tuple) and len(v) > 1 and set(np.ravel(v).tolist()) in ({0}, {1})
+    if not isinstance(v, tuple) or len(v) < 2:
+        return False
+    flat = [i for side in v for i in (side if isinstance(side, tuple) else (side,))]
+    return all(isinstance(i, int) for i in flat) and set(flat) in ({0}, {1})
 
 
 def _index(index: Any) -> str:

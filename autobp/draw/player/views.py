@@ -19,19 +19,23 @@ from autobp.draw.diagram import Diagram
 from autobp.draw.dot import dot, label_of
 from autobp.draw.fit import _places as _centres
 from autobp.draw.fit import measured
-from autobp.draw.fold import Fold
+from autobp.draw.fold import Fold, fold
 from autobp.draw.layout import formats, render
 from autobp.draw.literal import shown
 from autobp.draw.player.frames import Frame, Framing
 from autobp.draw.player.plan import Plan
 from autobp.draw.player.shared import alike, differing, drawn_nodes, light, merged, widest
 from autobp.draw.player.steps import STYLE, Script
+from autobp.draw.player.words import WORDS
 from autobp.draw.rows import in_rows
 
 __all__ = ["View", "Views", "views"]
 
 _STAGE = 1290, 350  # pixels of a laptop's
 _READABLE = 11  # pixels of letters
+_LEAST = 9  # with which a page opens
+_WORTH = 1.3  # times larger letters are worth another picture
+_GLANCES = (25, 15, 10)  # nodes of it: tried in turn
 _ASPECT = 3.5
 _FEW = 6  # pictures of boxes, where each takes long
 _ALONE = 40_000  # characters of a text that is drawn by itself
@@ -92,9 +96,14 @@ def views(script: Script, plan: Plan) -> Views:
         raise failed[0]
     if not slow:
         _wrap(script, drawn, roomy, wholes, frames, shared, texts)
+    titles = [title for title, _ in plan.whole]
+    if not slow and (found := _overview(roomy, drawn[: len(wholes)])):
+        titles.insert(0, WORDS["glance"])
+        wholes.insert(0, found[0])
+        drawn.insert(0, found[1])
     made = Views([], [], [], [None] * len(script.items))
     whole: list[int] = []
-    for k, ((title, _), folded, svg) in enumerate(zip(plan.whole, wholes, drawn)):
+    for k, (title, folded, svg) in enumerate(zip(titles, wholes, drawn)):
         if not isinstance(svg, bytes):
             continue
         whole.append(k)
@@ -135,6 +144,24 @@ def views(script: Script, plan: Plan) -> Views:
         )
     _settle(made)
     return made
+
+
+def _overview(diagram: Diagram, drawn: Sequence[bytes | Exception]) -> tuple[Fold, bytes] | None:
+    """A picture of the whole program folded until its letters can be read on a laptop, if they can
+    be in none of those that are drawn; or the one in which they are largest."""
+    best: tuple[Fold, bytes] | None = None
+    largest = max(_height(svg) for svg in drawn if isinstance(svg, bytes))
+    if largest >= _LEAST:
+        return None
+    largest = min(_WORTH * largest, _LEAST)
+    for limit in _GLANCES:
+        folded = fold(diagram, limit=limit)
+        (svg,) = _rendered([dot(diagram, folded, STYLE)])
+        if isinstance(svg, bytes) and _height(svg) >= largest:
+            best, largest = (folded, svg), _height(svg)
+        if best and largest >= _LEAST:
+            break
+    return best
 
 
 def _wrap(

@@ -43,6 +43,7 @@ WORDS = {
     "whole": "Whole program",
     "levels": "{n} of {of} levels open",
     "program": "the whole program",
+    "glance": "at a glance",
     "closed": "all closed",
     "opened": "all open",
     "rolled": "repeats as one",

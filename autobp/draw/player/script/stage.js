@@ -31,10 +31,10 @@ function rescale(to) {
   pictureOf(view).style.width = `${sizeOf(views[view].picture)[0] * scale}px`;
 }
 
-// the whole picture; `open`: but on a narrow screen with letters that can be read
+// the whole picture; `open`: but with letters that can be read
 function fit(open) {
   if (!views.length) return;
-  const least = open === true && stage.clientWidth < 700 ? 11.01 / LETTER : 0;
+  const least = open === true ? (stage.clientWidth < 700 ? 11.01 : 7) / LETTER : 0;
   fitted = true;
   rescale(Math.max(fitting(view), least));
 }
