@@ -135,6 +135,11 @@ def test_a_number_that_is_another_in_every_step_varies():
     assert rolls(chain_of(lambda h, k: np.sin(h * (2.0 + k % 2)), 30)) == [(15, 4)]
 
 
+def test_numbers_out_of_a_few_vary_too():
+    numbers = np.random.default_rng(0).integers(3, size=60).tolist()
+    assert rolls(chain_of(lambda h, k: np.sin(h * numbers[k]), 60)) == [(60, 2)]
+
+
 def test_weights_that_take_turns_make_longer_steps():
     turns = weights("AB")
     assert rolls(chain_of(lambda h, k: np.tanh(h @ turns[k % 2]), 30)) == [(15, 4)]

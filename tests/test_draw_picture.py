@@ -401,3 +401,14 @@ def test_a_roll_says_which_number_varies_and_goes_on_from_the_piece_before():
     x = Tensor(np.linspace(0.1, 1, 5), name="x")
     source = draw(sum(np.sum(np.sin(x * (k + 1.0))) for k in range(60))).source
     assert "t8 = t4 + sum(sin(x × c))\\nc varies: 1 … 60" in source
+
+
+def test_a_box_of_leaves_says_nothing_of_operations():
+    h, xs = np.zeros((2, 4)), np.ones((50, 2, 4))
+    w = [Tensor(np.eye(4), name=f"W{k}") for k in range(8)]
+    for x in xs:
+        for one in w:
+            h = np.tanh(x @ one + h @ one)
+    source = draw(np.mean(h), limit=10).source
+    assert "8 inputs" in source
+    assert not re.search(r"\b0 operations", source)

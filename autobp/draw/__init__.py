@@ -3,6 +3,7 @@
     diagram   what there is to show: values, names, gradients of a sweep of its own
     program   the diagram of the backward pass itself
     repeats   what repeats in a sequence
+    wiring    where pieces of the program work on the same weights and numbers
     blocks    scopes, and pieces of the program that repeat, as a tree
     fold      what is drawn and what is inside a box
     piece     a piece of the program in a few lines
@@ -81,7 +82,9 @@ def draw(
     (200) to be drawn. What repeats, such as the layers of a deep network or the steps of a loop, is
     one box, "× 30". `depth` says how many levels are open instead, and `expand` names what to open:
     a scope ("layer150", "encoder/attention"), the twelfth run through one ("cell 12"), or a step of
-    a loop without scopes ("step 12"). A variable whose uses are far apart has small copies there.
+    a loop without scopes ("step 12"). A step with other weights than the
+    rest share, or with an odd number, is no part of it; a number that is another in each step is
+    named, and a line says how it varies. A variable whose uses are far apart has small copies there.
     `names=locals()` gives tensors without names those of your variables.
 
     `size` is what the picture is for: a "slide" of 1920 × 1080 pixels, a "page" of paper, a "screen",

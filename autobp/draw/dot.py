@@ -328,7 +328,7 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
         lines += [f"{', '.join(inside)} inside"] if inside and full else []
     else:
         many = _count(kinds["result"], "operation")
-        if style.detail != "names" and many != box.title:
+        if kinds["result"] and style.detail != "names" and many != box.title:
             lines.append(many)
         lines += inside if parts and full else []
         lines += _common(parts) if parts and full else []

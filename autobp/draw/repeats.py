@@ -17,6 +17,7 @@ import numpy as np
 __all__ = ["WORTH", "Alike", "Repeat", "repeats"]
 
 _LONGEST = 2000  # items of a piece
+_CUTS = 64  # repeats that are cut, after which only their parts are looked at
 _PAIR = 4  # times what others save is what two pieces have to save, which may hold shorter ones
 WORTH = 6  # operations that are saved at least
 
@@ -71,14 +72,14 @@ def _scanned(
 ) -> list[Repeat]:
     """Repeats between two places that do not overlap."""
     part = row[low:high]
-    candidates: list[tuple[int, int, Repeat]] = []  # a heap: what saves the most is first
+    candidates: list[tuple[int, int, Repeat, bool]] = []  # a heap: what saves the most is first
 
-    def consider(repeat: Repeat) -> None:
+    def consider(repeat: Repeat, cut: bool = False) -> None:
         start, period, times = repeat
         saved = int(before[repeat.stop] - before[start + period])
         one = int(before[start + period] - before[start])
         if saved >= WORTH and (times > 2 or one >= WORTH):
-            heappush(candidates, (-saved // (_PAIR if times == 2 else 1), period, repeat))
+            heappush(candidates, (-saved // (_PAIR if times == 2 else 1), period, repeat, cut))
 
     for period in range(1, min(len(part) // 2, _LONGEST) + 1):
         same = np.flatnonzero(part[:-period] != part[period:])
@@ -89,9 +90,11 @@ def _scanned(
             slack = last - first + period - period * times
             consider(Repeat(_phase(alive, low + first, period, times, slack), period, times))
     taken = np.zeros(len(row) + 1, bool)
-    found = []
+    found, cuts = [], 0
     while candidates:
-        *_, repeat = heappop(candidates)
+        *_, repeat, cut = heappop(candidates)
+        if cuts > _CUTS and not cut:
+            continue  # a multiple, most likely, of a period that was cut
         if taken[repeat.start : repeat.stop].any():
             parts = _free(taken, repeat)
         else:
@@ -101,7 +104,8 @@ def _scanned(
             found.append(repeat)
         else:  # which save less, so that another repeat may save more
             for smaller in parts:
-                consider(smaller)
+                consider(smaller, cut=True)
+            cuts += not cut
     return found
 
 

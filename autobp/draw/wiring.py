@@ -17,6 +17,8 @@ from autobp.draw.diagram import Diagram
 
 __all__ = ["Wiring", "alikeness"]
 
+_MANY = 10  # pieces of which it can be told whether a number varies or is odd in one of them
+
 
 class Wiring:
     """What each operation of a diagram works on: a slot for each argument and each parameter."""
@@ -91,7 +93,8 @@ class Wiring:
     def _varying(self, low: int, high: int, key: Any, differs: Any) -> Any:
         """Which slots have something else in each piece: leaves of its own, or other numbers."""
         times = len(key)
-        most = 4 * differs.sum(axis=0) > 3 * (times - 1)
+        few = times < _MANY  # where one that is odd is much of it
+        most = (4 if few else 3) * differs.sum(axis=0) > (3 if few else 1) * (times - 1)
         several = (times > 2) & most
         if times == 3:
             several &= key[0] != key[2]
