@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from autobp import Tensor, draw
 from autobp.draw.repeats import Repeat, repeats
 
 
@@ -42,3 +43,16 @@ def test_what_is_not_alike_is_cut_and_may_be_less_than_another_repeat():
 
     assert repeats([1] * 30, [1] * 30, None, alike)[0].period == 2
     assert repeats([1] * 11, [1] * 11, None, alike) == [(0, 1, 10)]
+
+
+def test_two_loops_that_read_the_same_list_are_two_rolls():
+    rng = np.random.default_rng(0)
+    Wf, Uf, Wb, Ub = (Tensor(rng.normal(size=(3, 3)), name=n) for n in ("Wf", "Uf", "Wb", "Ub"))
+    xs = [rng.normal(size=(2, 3)) for _ in range(20)]
+    h = g = np.zeros((2, 3))
+    for x in xs:
+        h = np.tanh(x @ Wf + h @ Uf)
+    for x in xs[::-1]:
+        g = np.tanh(x @ Wb + g @ Ub)
+    text = draw(np.mean((h * g) ** 2), size="screen").source
+    assert text.count("× 20") == 2

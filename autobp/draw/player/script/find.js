@@ -14,7 +14,7 @@ const entries = [
 let offered = [], at = -1;
 
 function search(text) {
-  const asked = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const asked = text.toLowerCase().split(/[\s/]+/).filter(Boolean); // a path is its names
   if (!asked.length) return entries.slice(0, data.layers.length || 200);
   const rank = (e) => (e.name.toLowerCase() === asked[0] ? 0 : e.name.toLowerCase().startsWith(asked[0]) ? 1 : 2);
   return entries
