@@ -147,11 +147,17 @@ class Inventory:
         """The name of an object that was there when the training began."""
         return self._names.get(id(x))
 
-    def take(self, everything: bool = False, without: Collection[int] = ()) -> Taken:
+    def take(
+        self,
+        everything: bool = False,
+        without: Collection[int] = (),
+        zeroed: Collection[int] = (),
+    ) -> Taken:
         """A record of the state. Of variables that no object of the training holds, constants of a
         module for example, it has those alone that have changed, unless it is to have everything.
-        `without` are ids of Tensors whose values are kept elsewhere."""
-        taking = _Taking(self, everything, without)
+        `without` are ids of Tensors whose values are kept elsewhere, `zeroed` of those whose gradients
+        are forgotten before the next step."""
+        taking = _Taking(self, everything, without, zeroed)
         taking.take(self._reachable())
         return Taken(taking.records, taking.unknown)
 
@@ -222,11 +228,16 @@ def _digest(record: Record) -> str:
 
 class _Taking:
     def __init__(
-        self, inventory: Inventory, everything: bool, without: Collection[int] = ()
+        self,
+        inventory: Inventory,
+        everything: bool,
+        without: Collection[int] = (),
+        zeroed: Collection[int] = (),
     ) -> None:
         self.inventory = inventory
         self.everything = everything
         self.without = without
+        self.zeroed = zeroed
         self.records: dict[str, Record] = {}
         self.unknown: dict[str, str] = {}
         self.fresh: dict[int, tuple[str, Any]] = {}  # objects that were not there at the beginning
@@ -325,8 +336,10 @@ class _Taking:
                 return
             hooks = [self.form(h.call, f"a hook of {path}", live) for h in x.hooks]
             value = None if id(x) in self.without else x.numpy()
-            grad = None if x.grad is None or value is None else np.array(x.grad)
+            grad = None if x.grad is None or id(x) in self.zeroed else np.array(x.grad)
             kind, content = "tensor", [value, x.requires_grad, grad, hooks, x.is_leaf]
+        elif is_kind(x, random.SystemRandom):  # which has no state
+            return
         elif is_kind(x, _GENERATORS):
             kind, content, always = "generator", [_class_name(type(x)), *_drawn(x)], True
         elif is_kind(x, dict):

@@ -146,7 +146,9 @@ class State:
         """Write all of it, with what the `step` needs to know when it goes on. Returns the names of
         what cannot be written and has changed since the first file, each once."""
         kept = {*map(id, self._of_model.values()), *map(id, self.beside.values())}
-        taken = self.inventory.take(without=kept)
+        forgets = type(self.optimizer).zero_grad is Optimizer.zero_grad
+        zeroed = [id(p) for p in self.params] if forgets else []
+        taken = self.inventory.take(without=kept, zeroed=zeroed)
         new: list[str] = []
         if self._first is None:
             self._first = taken.unknown
