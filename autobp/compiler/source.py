@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.fft  # which NumPy loads when it is asked for: not while a function is traced
 
 from autobp.compiler.capture import as_type, draw, guarded, put
 from autobp.compiler.joined import part, side_by_side
