@@ -500,7 +500,9 @@ def digest(model, optimizer, loss, history):
     from autobp.train.inventory import Inventory, _digest
 
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
-    state = Inventory({"model": model, "loss": loss}).take(everything=True).records
+    zeroed = [id(p) for p in optimizer._params()]  # a step begins without their gradients
+    taken = Inventory({"model": model, "loss": loss}).take(everything=True, zeroed=zeroed)
+    state = taken.records
     numbers = [optimizer.state_dict(), [p.numpy() for p in optimizer._params()], rows]
     parts = [_digest([repr(rows), *map(_plain, numbers)])]
     for name in sorted(state):
