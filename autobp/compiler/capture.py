@@ -24,7 +24,7 @@ import numpy as np
 
 from autobp import reverse
 from autobp.compiler.effects import check_call
-from autobp.compiler.free_variables import Executed, is_user_module
+from autobp.compiler.free_variables import Executed, is_user_frame
 from autobp.compiler.program import Program, Step, mapped
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.context import clock, current, user_line
@@ -371,14 +371,13 @@ class Recorder:
     def _meet(self, frame: FrameType) -> None:
         """A function is called for the first time: what it reads is to be known."""
         code = frame.f_code
-        name = frame.f_globals.get("__name__", "")
         asks, caller = _ASKING.get(code), frame.f_back
-        if asks and caller and is_user_module(caller.f_globals.get("__name__", "")):
+        if asks and caller and is_user_frame(caller):
             raise self.refuse(
                 f"compile cannot capture the call of {asks} at {user_line()}: a program would repeat what"
                 " it gives in this call; keep it out of the compiled function"
             )
-        if code in self.codes or not is_user_module(name):
+        if code in self.codes or not is_user_frame(frame):
             return
         plain = {k: v for k, v in frame.f_locals.items() if not isinstance(v, Variable)}
         self.executed.append(Executed(code, frame.f_globals, plain))

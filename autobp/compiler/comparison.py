@@ -1,8 +1,8 @@
 """Comparison: a program beside its function, on the same arguments, before it is trusted.
 
 Both begin with the same Tensors, optimizers and generators. What the first to run changes is kept
-aside and put back. Where they differ by more than rounding, the function itself tells how much
-rounding matters: it runs again on arguments that are changed in their last digits.
+aside and put back. Where they differ by more than rounding, both tell how much rounding matters:
+they run again on arguments that are changed in their last digits.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.effects import Randomness, State, is_counter
-from autobp.compiler.free_variables import Found, FreeVariable, has_identity, is_kind
+from autobp.compiler.free_variables import ARRAYS, Found, FreeVariable, has_identity, is_kind
 from autobp.compiler.terms import DifferenceError
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
-__all__ = ["Checked", "Snapshot", "check_same", "moved"]
+__all__ = ["Checked", "Snapshot", "check_same", "copied", "moved"]
 
 PATIENCE = 1000  # calls with old values, after which new ones are no longer waited for
 _SAMPLE = 64  # numbers of an array that are looked at to see whether it is another than before
@@ -91,7 +91,7 @@ class _Array:
 
     @classmethod
     def of(cls, x: Any) -> _Array:
-        return cls(x, x.copy() if isinstance(x, np.ndarray) else x)
+        return cls(x, copied(x))
 
     def restored(self) -> Any:
         if isinstance(self.array, np.ndarray) and self.array.flags.writeable:
@@ -111,10 +111,8 @@ class Snapshot:
         }
         self.tensors = [(t, _Array.of(t.value), _Array.of(t.grad), t.born) for t in tensors]
         self.optimizers = [v.value for v in found.variables if v.kind == "optimizer"]
-        held = [v for v in found.variables if v.live]
-        arrays = (np.ndarray, np.memmap)
-        places = [v for v in held if type(v.value) in arrays or is_counter(v.value)]
-        places = [v for v in places if v.kind in ("entry", "attribute")]
+        held = [v for v in found.variables if v.live and v.is_writable]
+        places = [v for v in held if type(v.value) in ARRAYS or is_counter(v.value)]
         remembered = [
             FreeVariable("entry", owner, key, None, str(key), "")
             for owner, key in self._remembered()
@@ -140,9 +138,9 @@ class Snapshot:
         found: list[tuple[str, Any]] = []
         for i, (t, _, _, _) in enumerate(self.tensors):
             name = repr(t.name) if t.name else f"Tensor {i}"
-            found.append((f"the value of {name}", _copied(t.value)))
-            found.append((f"the gradient of {name}", _copied(t.grad)))
-        found += [(repr(v.key), _copied(v.read())) for v, _ in self.places]
+            found.append((f"the value of {name}", copied(t.value)))
+            found.append((f"the gradient of {name}", copied(t.grad)))
+        found += [(repr(v.key), copied(v.read())) for v, _ in self.places]
         found += [("the state of a generator", repr(bits.state)) for bits, _ in self.generators]
         return found
 
@@ -179,7 +177,8 @@ def _moved_in_place(x: Any, seed: int) -> Any:
     return other
 
 
-def _copied(x: Any) -> Any:
+def copied(x: Any) -> Any:
+    """What an array holds now; anything else as it is."""
     return x.copy() if isinstance(x, np.ndarray) else x
 
 

@@ -114,7 +114,7 @@ class Compiled(Generic[F]):
             is_mine = self._entries is entries  # else another thread wrote one meanwhile
             if is_mine:
                 try:
-                    earlier = [entry.found for entry in entries if entry.found is not None]
+                    earlier = [entry.found for entry in entries]
                     entry = written_down(
                         self.function, self.__name__, args, kwargs, self.settings, earlier
                     )
@@ -180,7 +180,7 @@ class Compiled(Generic[F]):
         """
         found: dict[tuple[str, str], Constant] = {}
         for entry in self._entries:
-            for constant in entry.found.constants() if entry.found is not None else ():
+            for constant in entry.found.constants():
                 found.setdefault(constant[:2], constant)
         return tuple(found.values())
 

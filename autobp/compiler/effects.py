@@ -18,7 +18,7 @@ from autobp.compiler.free_variables import (
     GONE,
     Found,
     FreeVariable,
-    is_user_module,
+    is_user_frame,
     same_item,
     same_items,
 )
@@ -63,7 +63,7 @@ def check_call(frame: FrameType, function: Any) -> None:
         acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
         acts = acts and name not in _HARMLESS
         if (module, name) in _ASKING:
-            acts = is_user_module(frame.f_globals.get("__name__", ""))
+            acts = is_user_frame(frame)
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:
@@ -91,7 +91,7 @@ def _is_import(frame: FrameType) -> bool:
 def _line(frame: FrameType) -> str:
     """The user's line: that in Python's own modules, or in ours, says little."""
     here: FrameType | None = frame
-    while here is not None and not is_user_module(here.f_globals.get("__name__", "")):
+    while here is not None and not is_user_frame(here):
         here = here.f_back
     here = here or frame
     return f"{here.f_code.co_filename}:{here.f_lineno}"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.capture import Captured, ManyNumbers, Recorder, draw, guarded
-from autobp.compiler.comparison import Checked, Snapshot, check_same, moved
+from autobp.compiler.comparison import Checked, Snapshot, check_same, copied, moved
 from autobp.compiler.effects import (
     Randomness,
     State,
@@ -27,12 +27,13 @@ from autobp.compiler.effects import (
     line_of,
 )
 from autobp.compiler.free_variables import (
+    ARRAYS,
     Executed,
     Found,
     FreeVariable,
     free_variables,
     is_kind,
-    is_user_module,
+    is_user_frame,
     place_of,
     tests_of,
 )
@@ -132,7 +133,7 @@ class _Arguments:
             self.tests.append(f"{where} is {first}")
             return captured
         if isinstance(x, np.ndarray):
-            if kind not in (np.ndarray, np.memmap) or x.dtype.kind not in "biufc":
+            if kind not in ARRAYS or x.dtype.kind not in "biufc":
                 raise CaptureError(
                     f"compile cannot capture the argument {name}, a {kind.__name__} of {x.dtype}:"
                     " arrays of numbers are what programs are written for"
@@ -198,7 +199,7 @@ class _Arguments:
         array, where = v.value, place_of(v, self.known)
         if array.dtype.kind not in "biufc" or (id(v.owner), v.key) in self.traced:
             return
-        if not self.reads_arrays or array.dtype.kind in "biu" or v.kind not in _WRITABLE:
+        if not self.reads_arrays or array.dtype.kind in "biu" or not v.is_writable:
             self.tests.append(f"{self.known(_same_array)}({where}, {self.known(array.copy())})")
             return
         if id(array) in self.places:  # one array in two places
@@ -292,7 +293,7 @@ class _Arguments:
             if v.kind == "optimizer":
                 self.take_optimizer(value)
             elif (v.kind == "opaque" and hasattr(type(value), "__setitem__")) or (
-                v.live and is_kind(value, np.ndarray) and type(value) not in _ARRAYS
+                v.live and is_kind(value, np.ndarray) and type(value) not in ARRAYS
             ):
                 raise CaptureError(
                     f"compile cannot capture {v.name}, a {type(value).__name__}: a change of what it holds"
@@ -306,7 +307,7 @@ class _Arguments:
                 self.held_array(v)
             elif (id(v.owner), v.key) in self.counters:
                 self.counter(v)
-            elif type(value) is np.random.Generator and v.kind in _WRITABLE and not v.is_global:
+            elif type(value) is np.random.Generator and v.is_writable and not v.is_global:
                 self.held_generator(v)
         self.tests += tests_of(found.variables, self.traced | found.live, self.known)
 
@@ -318,10 +319,6 @@ class _Arguments:
             f"type(a_ := {where}) is {self.known(type(x))} and a_.shape == {x.shape!r}"
             f" and a_.dtype is {self.known(x.dtype)}"
         ]
-
-
-_WRITABLE = ("entry", "attribute")
-_ARRAYS = (np.ndarray, np.memmap)
 
 
 def _same_array(x: Any, before: np.ndarray) -> bool:
@@ -483,7 +480,7 @@ def written_down(
 def _varying(found: Found) -> Iterator[tuple[int, Any]]:
     """The places where modules held another float when a program was written."""
     for v in found.variables:
-        if v.live and type(v.value) is float and v.kind in _WRITABLE and v.read() != v.value:
+        if v.live and type(v.value) is float and v.is_writable and v.read() != v.value:
             yield id(v.owner), v.key
 
 
@@ -613,10 +610,9 @@ class _Trace:
         arguments.live = live
         program = recorder.program(returns)
         try:
-            entry = Entry(program, name, parameters, arguments, result, settings)
+            entry = Entry(program, name, parameters, arguments, result, settings, found)
         except Exception as error:
             raise self.failed(error) from error
-        entry.found = found
         if not any(step.part == "backward" for step in recorder.steps):
             cut = [y for _, y in leaves(result) if isinstance(y, Tensor) and y.level == 0]
             if any(not y.is_leaf for y in cut):
@@ -694,7 +690,7 @@ def _line_of(error: BaseException) -> str:
     found, traceback = None, error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
-        if is_user_module(frame.f_globals.get("__name__", "")):
+        if is_user_frame(frame):
             found = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return found or user_line()
@@ -767,6 +763,7 @@ class Entry(Checked):
         arguments: _Arguments,
         result: Any,
         settings: Settings,
+        found: Found,
     ) -> None:
         super().__init__(settings.check)
         given = {
@@ -801,14 +798,13 @@ class Entry(Checked):
         self._generators = _finder(
             parameters, arguments, [where for s, where in arguments.bindings if s.dtype is None]
         )
-        found = [y for _, y in leaves(result)]
-        self._wraps = any(isinstance(y, Tensor) for y in found) or not _is_plain(result)
+        self._wraps = any(isinstance(y, Tensor) for _, y in leaves(result)) or not _is_plain(result)
         self._like = transformed(_outline, result)
         tensors = [held.where for held in arguments.tensors.values()]
         self._tensors = _finder(parameters, arguments, tensors) if tensors else None
         self._live = arguments.live
         self._changes = bool(tensors or self._live)
-        self.found: Found | None = None  # the free variables
+        self.found = found  # the free variables
         self.values = _finder(
             parameters, arguments, [w for s, w in arguments.bindings if s in used]
         )
@@ -822,9 +818,7 @@ class Entry(Checked):
     ) -> Any:
         """The result of the program, after the function has given the same. Of what both change, the
         function's doing counts, or with `keep_program` the program's."""
-        assert self.found is not None
-        if self._owners and not self._is_apart(*args, **kwargs):
-            args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
+        args, kwargs = self._unshared(args, kwargs)
         keeps_program = self.settings.keep_program
         snapshot = Snapshot(self.found, (args, kwargs), all=keeps_program)
         own = self._copies(args, kwargs)  # the program may overwrite what is given away
@@ -839,7 +833,6 @@ class Entry(Checked):
 
         def again(act: Callable[[Any, Any], Any], moves_arguments: bool) -> Any:
             """The function, or the program, on arguments that differ in the last digits."""
-            assert self.found is not None
             after = Snapshot(self.found, (args, kwargs), all=True)
             given = moved(own) if moves_arguments else own
             try:
@@ -891,17 +884,16 @@ class Entry(Checked):
 
     def _copies(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """The arguments, of those that are given away copies."""
-        copy = lambda x: x.copy() if isinstance(x, np.ndarray) else x
         places = {
-            name: transformed(copy, x) if name in self.given else x
+            name: transformed(copied, x) if name in self.given else x
             for name, x in zip(self.parameters, (*args, *kwargs.values()))
         }
         values = list(places.values())
         return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        if self._owners and not self._is_apart(*args, **kwargs):
-            args, kwargs = transformed(self._apart, args), transformed(self._apart, kwargs)
+        if self._owners:
+            args, kwargs = self._unshared(args, kwargs)
         try:
             run = self._free.pop()
         except IndexError:  # the first call, or all are running in other threads
@@ -913,8 +905,8 @@ class Entry(Checked):
         if self._changes:
             result, changes, became = result
             if self.settings.reuse:  # what outlives the call is in no memory that the next one uses
-                changes = [(value, _copied(grad)) for value, grad in changes]
-                became = [_copied(value) for value in became]
+                changes = [(value, copied(grad)) for value, grad in changes]
+                became = [copied(value) for value in became]
             if self._tensors is not None:
                 for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
                     update(t, *change)
@@ -936,6 +928,12 @@ class Entry(Checked):
             space,
         )
         return space["apart"]
+
+    def _unshared(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments, of results of earlier calls among them copies."""
+        if not self._owners or self._is_apart(*args, **kwargs):
+            return args, kwargs
+        return transformed(self._apart, args), transformed(self._apart, kwargs)
 
     def _apart(self, x: Any) -> Any:
         """An argument that the program does not overwrite: of a result of its own a copy."""
@@ -1047,9 +1045,9 @@ class Entry(Checked):
         return "\n\n".join(parts) + "\n"
 
 
-def constants_text(found: Found | None) -> list[str]:
+def constants_text(found: Found) -> list[str]:
     """A comment that lists what the program has taken over from around the function."""
-    listed = [] if found is None else found.constants()
+    listed = found.constants()
     if not listed:
         return []
     lines = [f"#   {c.name} = {_on_a_line(c.value)}  ({c.where})" for c in listed]
@@ -1059,10 +1057,6 @@ def constants_text(found: Found | None) -> list[str]:
 def _on_a_line(value: Any) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _copied(x: Any) -> Any:
-    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _finder(

@@ -39,7 +39,7 @@ __all__ = [
     "FreeVariable",
     "Found",
     "free_variables",
-    "is_user_module",
+    "is_user_frame",
     "place_of",
     "reachable",
     "same_item",
@@ -73,6 +73,8 @@ _BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcal
 
 #: How the places begin whose names alone do not tell them from others.
 _OUTSIDE = ("global of", "closure of", "default of")
+
+ARRAYS = (np.ndarray, np.memmap)  # of which programs are written
 
 MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
 
@@ -138,6 +140,11 @@ class FreeVariable:
             setattr(owner, key, value)
         else:
             object.__setattr__(owner, key, value)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether something else can stand there while a function is traced."""
+        return self.kind in ("entry", "attribute")
 
     @property
     def said(self) -> str:
@@ -758,6 +765,11 @@ def is_user_code(f: Any) -> bool:
 @functools.lru_cache(1024)
 def _is_installed(name: str, file: str) -> bool:
     return "-packages" in file or name.partition(".")[0] in sys.stdlib_module_names - {"__main__"}
+
+
+def is_user_frame(frame: types.FrameType) -> bool:
+    """Whether it is the user's code that runs there."""
+    return is_user_module(frame.f_globals.get("__name__", ""))
 
 
 def is_user_module(name: str) -> bool:
