@@ -105,7 +105,9 @@ HELD = {
     "ReLU only (8, 16): 1 and .1 fail, linear": (20, 20),
     "ReLU only (8, 16): 1 and .1 fail, XOR": (20, 20),
 }
-ROUNDED = 4  # so many seeds may rounding decide: tanh and ReLU zigzag at large rates
+ROUNDED = 2  # so many seeds may rounding decide: tanh and ReLU zigzag at large rates
+#: By calculus tanh on XOR zigzags for thousands of epochs: another order of the same sums gives 10 to 13.
+MOST_ROUNDED = {"tanh faster than sigmoid, XOR": 3}
 
 
 def test_knobs(full):
@@ -116,7 +118,7 @@ def test_knobs(full):
     assert [claim for claim, *_ in judged] == list(HELD)
     for claim, *counted in judged:
         for count, expected in zip(counted, HELD[claim]):
-            assert abs(int(count) - expected) <= ROUNDED, claim
+            assert abs(int(count) - expected) <= MOST_ROUNDED.get(claim, ROUNDED), claim
 
 
 def test_units_and_optimizers_of_seed_1_after_40_000_epochs():
