@@ -17,7 +17,7 @@ import numpy as np
 from autobp.calculus import project
 from autobp.context import clock
 from autobp.forward import in_order, pushed
-from autobp.graph import ancestors, lifted, trace
+from autobp.dag import ancestors, lifted, trace
 from autobp.primitive import Primitive, constant
 from autobp.reverse import pulled
 from autobp.rules import arithmetic as ar

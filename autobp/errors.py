@@ -69,7 +69,7 @@ def no_rule(
     instead = f" use {_INSTEAD[name]};" if name in _INSTEAD else ""
     return NoRuleError(
         f"{call} has no rule of differentiation;{instead} pass t.numpy() if the result is to be a"
-        " constant, or give it a rule with autobp.custom"
+        " constant, or give it a rule with autobp.custom_rules"
     )
 
 

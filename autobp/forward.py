@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock
-from autobp.graph import Trace, lifted, like, own, trace
+from autobp.dag import Trace, lifted, like, own, trace
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, paired, refilled

@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.counts import Sweeps
 from autobp.forward import in_order, jvp, pushed
-from autobp.graph import Trace, trace
+from autobp.dag import Trace, trace
 from autobp.primitive import Array
 from autobp.reverse import chosen_arguments, derived, grad, is_one, positions, pulled
 from autobp.tree import refilled

@@ -12,7 +12,7 @@ import numpy as np
 from autobp.calculus import as_value, project, shaped, spoilt, zeros
 from autobp.context import current
 from autobp.errors import label, replaced
-from autobp.graph import Trace, ancestors, like, own, trace
+from autobp.dag import Trace, ancestors, like, own, trace
 from autobp.primitive import Array, Primitive, Together, constant, same
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled

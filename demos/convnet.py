@@ -39,7 +39,7 @@ def main():
     )
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, (left, right) = plots.figure(1, 2, sharex=True)
         plots.curves(

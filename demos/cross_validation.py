@@ -161,7 +161,7 @@ def teeth(found):
 
 def picture(found):
     """For each of the runs, all folds: accuracy above, loss below."""
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     figure, axes = plots.figure(2, len(found), sharey="row")
     for column, (name, of) in zip(axes.T, found.items()):

@@ -81,7 +81,7 @@ def main():
         )
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, ax = plots.figure()
         plots.curves(runs, ax, xlabel="epoch", ylabel="training loss")

@@ -64,7 +64,7 @@ def main():
         print(f"  {name:24}{last[0]:12.5f}{last[1]:10.5f}")
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, ax = plots.figure()
         plots.curves(curves, ax, xlabel="iteration", ylabel="training accuracy")

@@ -188,7 +188,7 @@ class Bench:
     def picture(self, knob, settings):
         if not self.demo.out:
             return
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         base = {"hidden_units": "(4, 8)"}.get(knob, "σ, rate 1")
         figure, axes = plots.figure(2, 2, sharex=True, sharey=True)

@@ -78,7 +78,7 @@ def main():
 
 def picture():
     """What a score costs, and how hard it is pulled, where the truth is 1."""
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     z = np.linspace(-6, 6, 121)
     truth = np.ones(z.shape)

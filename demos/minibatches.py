@@ -36,7 +36,7 @@ def main():
         )
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, (left, right) = plots.figure(1, 2, sharex=True)
         for ax, column in ((left, "loss"), (right, "accuracy")):

@@ -50,7 +50,7 @@ def main():
         print(f"  {name:25}{numbers(a, 8)}  {numbers(slope, 7)}{off:6.0e}")
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, axes = plots.figure(2, 3, sharex=True, sharey=True)
         for ax, (name, (a, slope)) in zip(axes.flat, curves.items()):

@@ -40,7 +40,7 @@ def main():
     print(f"The two losses are never further apart than {apart:.0e}.")
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, ax = plots.figure()
         plots.curves({w: r.losses for w, r in runs.items()}, ax, xlabel="iteration", ylabel="loss")

@@ -43,7 +43,7 @@ def main():
         print(f"  {name:13} loss {run.losses[-1]:.10f}\n    {run}")
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         least = min(run.losses[-1] for run in runs.values())
         figure, ax = plots.figure()

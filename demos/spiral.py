@@ -45,7 +45,7 @@ def main():
     print(f"  loss {history['loss'][0]:.4f} → {history['loss'][-1]:.4f}, accuracy {deep:.1%}")
 
     if demo.out:
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, (left, right) = plots.figure(1, 2, sharex=True, sharey=True)
         plots.regions(

@@ -93,7 +93,7 @@ def trained(sizes, train, held, rate, size, epochs, seed):
 
 
 def layers_picture(runs):
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     figure, ax = plots.figure()
     plots.curves(runs, ax, xlabel="epoch", ylabel="validation accuracy")
@@ -102,7 +102,7 @@ def layers_picture(runs):
 
 def table_picture(table, sizes):
     """On the left the table, on the right how each rate fares with one size of batch."""
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     figure, (left, right) = plots.figure(1, 2)
     grid = np.array([[table[rate, size][-1] for size in sizes] for rate in RATES])

@@ -256,7 +256,7 @@ def chain_rule(X, labels, seed):
 
 def curves_picture(trained):
     """Loss and accuracy of the first seed, and the losses of the others behind them."""
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     figure, axes = plots.figure(2, 2, sharex=True, sharey="row")
     for (loss, accuracy), name in zip(axes.T, ("linear", "XOR")):
@@ -281,7 +281,7 @@ def curves_picture(trained):
 
 
 def region_picture(networks, trained, sets):
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     shown = [("linear", "as programmed"), ("XOR", "as programmed"), ("XOR", "by calculus")]
     figure, axes = plots.figure(1, 3, sharex=True, sharey=True)

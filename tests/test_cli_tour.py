@@ -218,7 +218,7 @@ def test_a_graphviz_that_fails(tmp_path, monkeypatch, capsys):
     def fails(*args):
         raise RuntimeError("Graphviz failed (exit code 1): no fonts")
 
-    monkeypatch.setattr(sys.modules["autobp.draw.picture"], "render", fails)
+    monkeypatch.setattr(sys.modules["autobp.drawing.picture"], "render", fails)
     monkeypatch.setattr(guide.Guide, "derive", interrupted)
     assert cli.main(["tour", "--out", str(tmp_path)]) == 130
     text = capsys.readouterr().out

@@ -9,8 +9,8 @@ import pytest
 
 from autobp import compile, grad, jvp, log_softmax, max_pool2d, relu, sigmoid, value_and_grad
 from autobp.compiler import passes
-from autobp.compiler.capture import Captured, Recorder
-from autobp.compiler.plan import planned
+from autobp.compiler.trace.tracer import Captured, Recorder
+from autobp.compiler.emit.plan import planned
 from autobp.compiler.program import mapped
 from autobp.tree import leaves, transformed
 

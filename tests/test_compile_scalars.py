@@ -37,7 +37,7 @@ def check(function, *inputs, grouped=True):
 def few(monkeypatch):
     """Small programs count as large ones."""
     monkeypatch.setattr(scalars, "MANY", 3)
-    monkeypatch.setattr("autobp.compiler.groups.NARROW", 0)
+    monkeypatch.setattr("autobp.compiler.scalars.groups.NARROW", 0)
 
 
 # ── networks of single numbers ────────────────────────────────────────────────────────────────────
@@ -239,8 +239,8 @@ NUMBERS = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=4
 def test_random_programs(steps, inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scalars, "MANY", 3)
-        patch.setattr("autobp.compiler.groups.NARROW", 0)
-        patch.setattr("autobp.compiler.groups.FEW", 1 + len(steps) % 3)
+        patch.setattr("autobp.compiler.scalars.groups.NARROW", 0)
+        patch.setattr("autobp.compiler.scalars.groups.FEW", 1 + len(steps) % 3)
         check(value_and_grad(lambda xs: run(steps, xs)), *((xs,) for xs in inputs))
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from autobp import Tensor, compile, conv2d, grad, jvp, max_pool2d, nn, relu, scope, value_and_grad
 from autobp.compiler import images
-from autobp.compiler.plan import Plan
+from autobp.compiler.emit.plan import Plan
 from autobp.compiler.program import Program
-from autobp.compiler.source import Writer
+from autobp.compiler.emit.source import Writer
 from autobp.tree import leaves
 
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, graph, leaky_relu, scope, softmax
-from autobp.draw.blocks import Box, blocks, matched
-from autobp.draw.diagram import diagram
+from autobp.drawing.blocks import Box, blocks, matched
+from autobp.drawing.diagram import diagram
 from tests.drawing import chain
 
 

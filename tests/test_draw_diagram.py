@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, conv2d, custom, detect_anomaly, grad, graph, max_pool2d, no_grad, scope
-from autobp.draw.diagram import diagram, local
-from autobp.draw.marks import marks
+from autobp.drawing.diagram import diagram, local
+from autobp.drawing.marks import marks
 from tests.drawing import classifier, neuron
 
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobp import Tensor, custom, draw, graph, relu, scope
-from autobp.draw.diagram import diagram
-from autobp.draw.dot import Style, dot
-from autobp.draw.fold import fold
-from autobp.draw.literal import shown
+from autobp.drawing.diagram import diagram
+from autobp.drawing.dot import Style, dot
+from autobp.drawing.fold import fold
+from autobp.drawing.literal import shown
 from tests.drawing import SVG, chain, classifier, ids, lines_of, needs_dot, neuron, run_dot, tree
 
 GOLDEN = """\

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, draw, log_softmax, nn, relu, scope, softmax
-from autobp.draw.fit import LETTERS, SIZES, measured
-from autobp.draw.layout import render
+from autobp.drawing.fit import LETTERS, SIZES, measured
+from autobp.drawing.layout import render
 from tests.drawing import ids, needs_dot, tree
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, draw, graph, scope
-from autobp.draw.diagram import diagram
-from autobp.draw.fold import fold
+from autobp.drawing.diagram import diagram
+from autobp.drawing.fold import fold
 from tests.drawing import chain, classifier
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autobp.colours import VERMILION, YELLOW
-from autobp.draw.heat import PALETTE, heat, images, paths
+from autobp.drawing.heat import PALETTE, heat, images, paths
 
 
 def luminance(colour):

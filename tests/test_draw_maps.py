@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, draw, relu, scope
-from autobp.draw.heat import PALETTE
+from autobp.drawing.heat import PALETTE
 from tests.drawing import SVG, lines_of, needs_dot, tree
 
 WHITE = PALETTE["."]

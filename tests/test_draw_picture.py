@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, draw, graph, scope
-from autobp.draw import picture
-from autobp.draw.fit import SIZES, measured
-from autobp.draw.layout import LayoutTimeout, render
+from autobp.drawing import picture
+from autobp.drawing.fit import SIZES, measured
+from autobp.drawing.layout import LayoutTimeout, render
 from tests.drawing import chain, classifier, ids, needs_dot, neuron, tree
 
 HEADS = {

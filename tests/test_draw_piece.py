@@ -3,8 +3,8 @@
 import numpy as np
 
 from autobp import Tensor, draw, graph, sigmoid
-from autobp.draw.diagram import diagram
-from autobp.draw.piece import leaving, varying, written
+from autobp.drawing.diagram import diagram
+from autobp.drawing.piece import leaving, varying, written
 
 
 def test_what_leaves_a_piece_and_what_is_used_twice_has_a_line_of_its_own():

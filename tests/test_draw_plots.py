@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from autobp.draw import plots
+from autobp.drawing import plots
 
 
 def drawn(figure):

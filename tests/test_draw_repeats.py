@@ -3,7 +3,7 @@
 import numpy as np
 
 from autobp import Tensor, draw
-from autobp.draw.repeats import Repeat, repeats
+from autobp.drawing.repeats import Repeat, repeats
 
 
 def test_the_repeat_that_saves_most_is_found_first():

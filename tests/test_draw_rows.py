@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, draw, graph, scope
-from autobp.draw.diagram import diagram
-from autobp.draw.dot import Style, dot
-from autobp.draw.fit import _places
-from autobp.draw.fold import fold
-from autobp.draw.layout import render
-from autobp.draw.rows import in_rows
+from autobp.drawing.diagram import diagram
+from autobp.drawing.dot import Style, dot
+from autobp.drawing.fit import _places
+from autobp.drawing.fold import fold
+from autobp.drawing.layout import render
+from autobp.drawing.rows import in_rows
 from tests.drawing import chain, ids, needs_dot, run_dot, tree
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from autobp import Tensor, graph
-from autobp.draw.diagram import diagram
-from autobp.draw.wiring import Wiring, alikeness
+from autobp.drawing.diagram import diagram
+from autobp.drawing.wiring import Wiring, alikeness
 
 
 def test_equal_arguments_are_alike():

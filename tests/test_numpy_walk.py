@@ -26,7 +26,7 @@ from autobp import (
     softmax,
     softplus,
 )
-from autobp.graph import ancestors
+from autobp.dag import ancestors
 from autobp.rules.plain import PLAIN
 from autobp.tree import leaves
 

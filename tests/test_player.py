@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobp import Tensor, custom, detect_anomaly, graph, nn, play, scope, sigmoid, softmax
-from autobp.draw import layout
-from autobp.draw.diagram import diagram
-from autobp.draw.dot import label_of
-from autobp.draw.formula import brief
-from autobp.draw.player import player, views
-from autobp.draw.player.cells import ALPHABET, Cells, pictured
-from autobp.draw.player.plan import plan
-from autobp.draw.player.steps import STYLE, Script
-from autobp.draw.player.sweeps import multiplications, tangents
+from autobp.drawing import layout
+from autobp.drawing.diagram import diagram
+from autobp.drawing.dot import label_of
+from autobp.drawing.formula import brief
+from autobp.drawing.player import player, views
+from autobp.drawing.player.cells import ALPHABET, Cells, pictured
+from autobp.drawing.player.plan import plan
+from autobp.drawing.player.steps import STYLE, Script
+from autobp.drawing.player.sweeps import multiplications, tangents
 from autobp.rules import PRIMITIVES
 from autobp.verify.samples import RECORDS
 from tests.drawing import classifier, needs_dot, neuron

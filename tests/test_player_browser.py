@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autobp import Tensor, graph, play, relu, scope
-from autobp.draw import layout
-from autobp.draw.dot import _lines
-from autobp.draw.formula import brief
-from autobp.draw.player.cells import pictured
+from autobp.drawing import layout
+from autobp.drawing.dot import _lines
+from autobp.drawing.formula import brief
+from autobp.drawing.player.cells import pictured
 from tests.browser import needs_browser
 from tests.drawing import classifier
 from tests.drawing import neuron as scalar_neuron

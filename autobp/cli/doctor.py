@@ -154,7 +154,7 @@ def _dot() -> Finding:
 
 def _data() -> Iterator[Finding]:
     from autobp.data import DataError
-    from autobp.data.mnist import located
+    from autobp.data.mnist_files import located
 
     for name, fashion in (("mnist", False), ("fashion_mnist", True)):
         try:
@@ -173,7 +173,7 @@ def _data() -> Iterator[Finding]:
 
 def _advice(findings: Sequence[Finding]) -> Iterator[str]:
     """The commands that install what is missing."""
-    from autobp.draw.layout import INSTALL
+    from autobp.drawing.layout import INSTALL
 
     drawn = any(f.name == "dot" and f.state == "ok" for f in findings)
     extras = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from autobp.cli.console import Commands, Failure, as_json, command, named, say, suggestion
 from autobp.cli.expression import CONSTANTS, FUNCTIONS, Expression
-from autobp.graph import graph
+from autobp.dag import graph
 from autobp.tensor import Tensor
 
 __all__ = ["add", "run"]
@@ -105,9 +105,9 @@ def _variables(names: Sequence[str], given: Sequence[str]) -> dict[str, Tensor]:
 
 def _saved(result: Tensor, path: Path, view: str | None) -> tuple[Path, int]:
     """Write a picture or a player; 1 if there is no Graphviz, and what was written is another kind."""
-    from autobp.draw import draw
-    from autobp.draw.layout import LayoutTimeout
-    from autobp.draw.player import play
+    from autobp.drawing import draw
+    from autobp.drawing.layout import LayoutTimeout
+    from autobp.drawing.player import play
 
     try:
         if path.suffix.lower() in _PAGES:

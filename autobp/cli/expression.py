@@ -18,7 +18,7 @@ import numpy as np
 
 import autobp
 from autobp.cli.console import Failure, suggestion
-from autobp.draw.literal import columns
+from autobp.drawing.literal import columns
 from autobp.tensor import Tensor
 
 __all__ = ["CONSTANTS", "FUNCTIONS", "Expression"]

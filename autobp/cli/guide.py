@@ -23,7 +23,7 @@ from autobp.context import lines
 from autobp.cost import compare
 from autobp.cost.report import duration, quantity
 from autobp.data import digits, xor
-from autobp.draw.layout import LayoutTimeout, formats
+from autobp.drawing.layout import LayoutTimeout, formats
 from autobp.optim import Adam
 from autobp.primitive import Array
 from autobp.table import aligned
@@ -135,7 +135,7 @@ class Guide:
         if not self.plots:
             self.say("Pictures of trainings need matplotlib: pip install 'autobp[plot]'")
             return
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, (curve, plane) = plots.figure(1, 2)
         plots.curves(
@@ -249,7 +249,7 @@ class Guide:
         )
         if not self.plots:
             return
-        from autobp.draw import plots
+        from autobp.drawing import plots
 
         figure, (left, right) = plots.figure(1, 2)
         for ax, what in ((left, "loss"), (right, "accuracy")):

@@ -240,7 +240,7 @@ def _said(history: History, found: dict[str, dict[str, float]], epochs: int) -> 
 
 def _pictures(options: argparse.Namespace, history: History, model: Any, train: Pair) -> list[Path]:
     from autobp import no_grad
-    from autobp.draw import plots
+    from autobp.drawing import plots
 
     figure, axes = plots.figure(1, 2)
     for ax, what in zip(axes, ("loss", "accuracy")):

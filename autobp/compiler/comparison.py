@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.effects import Randomness, State, is_counter
-from autobp.compiler.free_variables import ARRAYS, Found, FreeVariable, has_identity, is_kind
+from autobp.compiler.trace.effects import Randomness, State, is_counter
+from autobp.compiler.trace.free_variables import ARRAYS, Found, FreeVariable, has_identity, is_kind
 from autobp.compiler.terms import DifferenceError
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed

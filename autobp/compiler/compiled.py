@@ -25,7 +25,7 @@ from autobp.tree import leaves
 
 if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
-    from autobp.compiler.free_variables import Constant
+    from autobp.compiler.trace.free_variables import Constant
     from autobp.compiler.program import Program
 
 __all__ = ["Compiled", "compile"]
@@ -51,7 +51,7 @@ _importing = threading.RLock()
 def _load() -> None:
     """Import the compiler, late, since importing autobp is to be quick."""
     with _importing:
-        import autobp.compiler.scalars  # noqa: F401
+        import autobp.compiler.scalars.numbers  # noqa: F401
 
 
 if hasattr(os, "register_at_fork"):
@@ -107,7 +107,7 @@ class Compiled(Generic[F]):
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compiler.scalars import written_down  # late: see _load
+        from autobp.compiler.scalars.numbers import written_down  # late: see _load
 
         entries = self._entries
         with _tracing:
@@ -141,7 +141,7 @@ class Compiled(Generic[F]):
         """What is to be raised where tracing failed by an exception: that of the function, if it
         raises one by itself too."""
         from autobp.compiler.comparison import Snapshot  # late: see _load
-        from autobp.compiler.free_variables import free_variables
+        from autobp.compiler.trace.free_variables import free_variables
 
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
         try:

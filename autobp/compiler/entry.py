@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.capture import Captured, ManyNumbers, Recorder, draw, guarded
+from autobp.compiler.trace.tracer import Captured, ManyNumbers, Recorder, draw, guarded
 from autobp.compiler.comparison import Checked, Snapshot, check_same, copied, moved
-from autobp.compiler.effects import (
+from autobp.compiler.trace.effects import (
     Randomness,
     State,
     check_changes,
     check_draws,
     line_of,
 )
-from autobp.compiler.free_variables import (
+from autobp.compiler.trace.free_variables import (
     ARRAYS,
     Executed,
     Found,
@@ -37,11 +37,11 @@ from autobp.compiler.free_variables import (
     place_of,
     tests_of,
 )
-from autobp.compiler.joined import joined
-from autobp.compiler.passes import optimized, own_results
-from autobp.compiler.plan import planned
+from autobp.compiler.passes.joined import joined
+from autobp.compiler.passes.algebra import optimized, own_results
+from autobp.compiler.emit.plan import planned
 from autobp.compiler.program import Program, Step, steps_in
-from autobp.compiler.source import (
+from autobp.compiler.emit.source import (
     CHANGED,
     LARGE,
     PLACE,
@@ -50,7 +50,7 @@ from autobp.compiler.source import (
     long_text,
     short_text,
 )
-from autobp.compiler.stand_in import Traced, end, stand_in
+from autobp.compiler.trace.stand_in import Traced, end, stand_in
 from autobp.compiler.terms import (
     CaptureError,
     Changed,

@@ -13,7 +13,7 @@ import numpy as np
 
 from autobp.counts import Counts, Sweeps, recorded
 from autobp.forward import Steps, in_order, jvp, pushed
-from autobp.graph import Trace, trace
+from autobp.dag import Trace, trace
 from autobp.higher import hvp
 from autobp.primitive import constant
 from autobp.reverse import grad, pulled, vjp

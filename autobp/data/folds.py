@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.data.batches import aligned, parted
+from autobp.data.batching import aligned, parted
 from autobp.data.points import Seed
 
 __all__ = ["k_folds", "split"]

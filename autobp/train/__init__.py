@@ -18,7 +18,7 @@ True
 
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from autobp.train.diverged import DivergedError
-from autobp.train.fit import Run, evaluate, fit
+from autobp.train.fitting import Run, evaluate, fit
 from autobp.train.gradients import gradient_over, value_and_gradient_over
 from autobp.train.history import History
 from autobp.train.search import Trials, cross_validate, sweep

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.free_variables import (
+from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
     FreeVariable,

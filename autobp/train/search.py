@@ -20,7 +20,7 @@ from autobp import table
 from autobp.data.folds import k_folds
 from autobp.data.points import Seed
 from autobp.train.executors import Outcome, outcomes
-from autobp.train.fit import pair
+from autobp.train.fitting import pair
 from autobp.train.history import History, best_of
 from autobp.train.progress import Progress
 

@@ -1,0 +1,1 @@
+"""Emit: a program as text, and where its arrays are in memory."""

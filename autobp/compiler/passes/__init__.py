@@ -1,0 +1,1 @@
+"""Passes: functions from programs to programs that compute the same."""

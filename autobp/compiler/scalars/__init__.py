@@ -1,0 +1,1 @@
+"""Scalars: programs of many single numbers, written as programs of arrays."""

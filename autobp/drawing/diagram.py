@@ -1,0 +1,276 @@
+"""Diagram: what there is to show of a graph, as plain data, before anything is drawn.
+
+A diagram holds bare values (the user's own arrays, which it only reads), names, and the result of a
+backward sweep of its own. Tensors are not touched by it: no `.grad` is set, no hook is called, and
+nothing is recorded on the levels of the program.
+
+The player takes from here the variables in evaluation order (`nodes`, which `n12` in a picture is
+an index into), the uses (`uses`, `e7`), and each use's share of the gradient (`Use.contribution`).
+Those that arrive at one node, added in the order of the backward sweep (uses of later results
+first, and of one result by slot), give its gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from autobp.calculus import project, shaped, zeros
+from autobp.dag import Graph
+from autobp.primitive import Array, constant
+from autobp.tensor import Tensor
+
+__all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "cotangents", "diagram", "local"]
+
+#: What is saved is a result of the forward pass, in the program of the backward pass.
+Kind = Literal["parameter", "input", "constant", "saved", "result"]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One variable: a tensor, or an array that a program used as a constant."""
+
+    index: int
+    name: str
+    kind: Kind
+    value: Any  # a float, a NumPy scalar or an ndarray
+    tensor: Tensor | None  # None: a plain array
+    scope: str | None = None
+    output: bool = False
+    stale: bool = False  # its data was replaced after it was used
+    gradient: Any = None  # None: not computed; in the value's form otherwise
+    operands: tuple[int | None, ...] = ()  # the nodes of the arguments; None: a number in place
+
+    @property
+    def id(self) -> str:
+        return f"n{self.index}"
+
+    @property
+    def operation(self) -> str | None:
+        """The name of the operation that made it."""
+        t = self.tensor
+        return t.primitive.name if t is not None and t.primitive and self.kind == "result" else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.tensor.params if self.tensor is not None else {}
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The arguments as they were given, numbers among them."""
+        return self.tensor.args if self.tensor is not None else ()
+
+
+class Use(NamedTuple):
+    """One use of a variable in one slot of an operation: an edge."""
+
+    place: int
+    source: int
+    target: int
+    slot: int
+    contribution: Any = None  # to the gradient of the source, in its shape; None: not computed
+
+    @property
+    def id(self) -> str:
+        return f"e{self.place}"
+
+
+@dataclass(slots=True, eq=False)
+class Diagram:
+    """The variables, arguments before results, and their uses, ordered by target and slot."""
+
+    nodes: list[Node]
+    uses: list[Use]
+    notes: list[str] = field(default_factory=list)  # what a reader should be told, one line each
+    groups: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `blocks` found in it
+
+    @property
+    def outputs(self) -> list[Node]:
+        return [n for n in self.nodes if n.output]
+
+
+def diagram(
+    graph: Graph, names: Mapping[str, Any] | None = None, gradients: bool = True
+) -> Diagram:
+    """What there is to show of a graph. Gradients are those of its one output, if that is a number.
+
+    >>> from autobp import Tensor, graph
+    >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")
+    >>> d = diagram(graph(a * b + a))
+    >>> [(n.id, n.name, n.value, n.gradient) for n in d.nodes]
+    [('n0', 'a', 2.0, 4.0), ('n1', 'b', 3.0, 2.0), ('n2', 't2', 6.0, 1.0), ('n3', 't3', 8.0, 1.0)]
+    >>> [(e.id, e.source, e.target, e.contribution) for e in d.uses]
+    [('e0', 0, 2, 3.0), ('e1', 1, 2, 2.0), ('e2', 2, 3, 1.0), ('e3', 0, 3, 1.0)]
+    """
+    level = max((y.level for y in graph.outputs), default=-1)
+    called = Naming(graph, names or {})
+    stale = _replaced(graph, level)
+    found = Diagram([], [])
+    position: dict[int, int] = {}  # by id(): of tensors and arrays that the graph keeps alive
+
+    def add(thing: Any, kind: Kind) -> Node:
+        tensor = thing if isinstance(thing, Tensor) else None
+        node = Node(len(found.nodes), called(thing), kind, constant(thing), tensor)
+        position[id(thing)] = node.index
+        found.nodes.append(node)
+        return node
+
+    for t in sorted(graph.nodes, key=lambda t: t not in stale):  # arguments before results
+        if t.level != level or not t.requires_grad:
+            node = add(t, "constant")
+        elif t.primitive is None:
+            node = add(t, "input" if t.scope is None else "parameter")
+        else:
+            for a in t.args:
+                if type(a) is np.ndarray and id(a) not in position:
+                    add(a, "constant")
+            node = add(t, "result")
+            node.operands = tuple(position.get(id(a)) for a in t.args)
+            for slot, source in enumerate(node.operands):
+                if source is not None:
+                    found.uses.append(Use(len(found.uses), source, node.index, slot))
+        node.scope, node.stale = t.scope, t in stale
+    for y in graph.outputs:
+        found.nodes[position[id(y)]].output = True
+    if gradients:
+        _differentiate(found, graph, level, position, stale)
+    return found
+
+
+def _replaced(graph: Graph, level: int) -> set[Tensor]:
+    """The leaves whose data was assigned to after a result was computed from it."""
+    return {
+        a
+        for t in graph.nodes
+        if t.level == level
+        for a in t.args
+        if isinstance(a, Tensor) and a.born > t.born
+    }
+
+
+class Naming:
+    """A name for everything: its own, else that of the user's variable, else its place."""
+
+    def __init__(self, graph: Graph, given: Mapping[str, Any]) -> None:
+        self._given: dict[int, str] = {}
+        for name, thing in given.items():
+            if not name.startswith("_"):
+                for path, part in _parts(thing):
+                    self._given.setdefault(id(part), f"{name}{path}")
+        self._place = {t: f"t{i}" for i, t in enumerate(graph.nodes)}
+        self._arrays = 0
+
+    def __call__(self, thing: Any) -> str:
+        name = thing.name if isinstance(thing, Tensor) else None
+        name = name or self._given.get(id(thing))
+        if not name and isinstance(thing, Tensor):
+            name = self._place[thing]
+        if not name:
+            name = f"array{self._arrays}"
+            self._arrays += 1
+        return str(name)
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What one variable of the user's names: itself, or what is directly in a list or dict."""
+    if isinstance(thing, Tensor | np.ndarray):
+        yield "", thing
+    elif isinstance(thing, list | tuple | dict) and len(thing) <= 1000:
+        for key, part in thing.items() if isinstance(thing, dict) else enumerate(thing):
+            if isinstance(part, Tensor | np.ndarray):
+                yield f"[{key!r}]", part
+
+
+def _differentiate(
+    found: Diagram, graph: Graph, level: int, position: dict[int, int], stale: set[Tensor]
+) -> None:
+    if level < 0:
+        return
+    if len(graph.outputs) != 1 or graph.outputs[0].size != 1:
+        found.notes.append("no gradients: they are those of one number, such as a sum or a mean")
+        return
+    if stale:
+        names = ", ".join(found.nodes[position[id(t)]].name for t in stale)
+        found.notes.append(f"no gradients: the data of {names} was replaced after it was used")
+        return
+    (result,) = graph.outputs
+    seed = project(np.ones(result.shape), constant(result))
+    order = [t for t in graph.nodes if t.level == level]
+    with np.errstate(all="ignore"):
+        gradients, shares, error = cotangents(order, result, seed, constant)
+    if error is not None:
+        found.notes.append(f"gradients end where a rule failed: {error}")
+    for t in order:
+        node = found.nodes[position[id(t)]]
+        node.gradient = gradients.get(t)
+        if node.gradient is None and error is None:
+            node.gradient = zeros(node.value)
+    found.uses = [
+        use._replace(contribution=shares.get((found.nodes[use.target].tensor, use.slot)))
+        for use in found.uses
+    ]
+
+
+def cotangents(
+    order: Sequence[Tensor], result: Tensor, seed: Array, value: Callable[[Any], Array]
+) -> tuple[dict[Tensor, Array], dict[tuple[Tensor | None, int], Array], str | None]:
+    """A backward sweep that keeps everything: the cotangent of each tensor, and the share of it that
+    each use, a tensor and a slot, hands back. `value` says what the rules are to compute with. If
+    one raises, the sweep ends, with what there is and the error as a line of text."""
+    gradients: dict[Tensor, Array] = {result: seed}
+    shares: dict[tuple[Tensor | None, int], Array] = {}
+    for t in reversed(order):
+        g, primitive = gradients.get(t), t.primitive
+        if g is None or primitive is None:
+            continue
+        out, args = value(t), [value(a) for a in t.args]
+        if not primitive.diagonal:
+            g, out, *args = shaped(g, out, *args)
+        for slot, (a, rule) in enumerate(zip(t.args, primitive.reverse)):
+            if rule is None or not isinstance(a, Tensor) or a.level != t.level:
+                continue
+            try:
+                try:
+                    c = rule(g, out, *args, **t.params)
+                except ArithmeticError:
+                    c = rule(*shaped(g, out, *args), **t.params)
+                if c is None:
+                    continue
+                c = project(c, value(a))
+            except Exception as error:  # of a rule of the user's own, perhaps
+                return gradients, shares, f"{primitive.name}: {type(error).__name__}: {error}"
+            shares[t, slot] = c
+            gradients[a] = gradients[a] + c if a in gradients else c
+    return gradients, shares, None
+
+
+def local(found: Diagram, use: Use) -> Any | None:
+    """The local derivative along a use, where that is a number or an array that says it all: of an
+    elementwise operation, and of any whose result is a single number. None elsewhere.
+
+    >>> from autobp import Tensor, graph
+    >>> d = diagram(graph(np.tanh(Tensor(0.5)) * 3.0))
+    >>> [round(local(d, use), 4) for use in d.uses]
+    [0.7864, 3.0]
+    """
+    node, source = found.nodes[use.target], found.nodes[use.source]
+    t, out = node.tensor, node.value
+    if t is None or t.primitive is None:
+        return None
+    one = np.size(out) == 1
+    if not t.primitive.diagonal and not one:
+        return None
+    form = source.value if one else out
+    rule = t.primitive.reverse[use.slot]
+    if rule is None:
+        return zeros(form)
+    with np.errstate(all="ignore"):
+        try:
+            out, *args = shaped(out, *map(constant, t.args))
+            c = rule(np.ones_like(out)[()], out, *args, **t.params)
+        except Exception:  # as in the sweep, whose note says so
+            return None
+    return zeros(form) if c is None else project(c, form)

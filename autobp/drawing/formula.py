@@ -1,0 +1,241 @@
+"""Formulas: operations, and the rules behind their derivatives, as a person would write them.
+
+A rule is NumPy code, and runs on Tensors like any other. So its formula is not kept beside it, where
+it could disagree, but read off a recording of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autobp.calculus import shaped
+from autobp.context import clock
+from autobp.drawing.literal import few, number
+from autobp.dag import _constant, ancestors
+from autobp.primitive import Primitive, constant, same
+from autobp.rules import arithmetic, convolution, indexing, linalg, neural, reduction, shape
+from autobp.rules.arithmetic import where
+from autobp.tensor import Tensor, leaf
+
+__all__ = ["FEW", "OURS", "Term", "brief", "operation", "quantity", "rule"]
+
+#: Operations whose names mean what they say. A user's own may have any name.
+OURS = frozenset(
+    p
+    for module in (arithmetic, convolution, indexing, linalg, neural, reduction, shape)
+    for p in vars(module).values()
+    if isinstance(p, Primitive)
+)
+FEW = 4  # numbers that are written out where there are no more
+_LONG = 160  # characters of a formula, beyond which it says nothing to anybody
+
+_ATOM, _SIGN, _PRODUCT, _SUM = 4, 3, 2, 1
+_INFIX = {
+    "add": (" + ", _SUM),
+    "subtract": (" − ", _SUM),
+    "multiply": (" × ", _PRODUCT),
+    "divide": (" / ", _PRODUCT),
+    "matmul": (" @ ", _PRODUCT),
+}
+_RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+class Term(NamedTuple):
+    """A piece of a formula, and how tightly it holds together."""
+
+    text: str
+    binding: int = _ATOM
+
+    def within(self, binding: int = _PRODUCT, first: bool = False) -> str:
+        """As an operand: in parentheses where it would fall apart, or begins with a sign."""
+        loose = self.binding < binding or (self.text.startswith("−") and not first)
+        return f"({self.text})" if loose else self.text
+
+
+def brief(value: Any, most: int = FEW) -> str:
+    """A number; a few numbers; of many, the shape and the range.
+
+    >>> brief(np.array([0.5, -1.0])), brief(np.arange(6.0)), brief(np.ones((2, 3)))
+    ('[0.5, −1]', '(6,) 0 … 5', '(2,3) all 1')
+    >>> brief(np.array([1.0, 2.0, 3.0, 4.0, np.nan]))
+    '(5,) with NaN'
+    """
+    value = np.asarray(value)
+    if value.size <= most:
+        return few(value)
+    shape = str(value.shape).replace(" ", "")
+    low, high = np.min(value), np.max(value)
+    if np.isnan(low):
+        return f"{shape} with NaN"
+    return (
+        f"{shape} all {number(low)}" if low == high else f"{shape} {number(low)} … {number(high)}"
+    )
+
+
+def quantity(value: Any) -> Term:
+    """A number, or numbers, in a formula."""
+    text = brief(value)
+    if text in ("1", "−1") and abs(constant(value)) != 1:  # else the formula would leave it out
+        text = repr(float(constant(value))).replace("-", "−")
+    return Term(text, _SIGN if text.startswith("−") else _ATOM)
+
+
+def operation(
+    primitive: Primitive,
+    args: Sequence[Term],
+    params: Mapping[str, Any],
+    named: Mapping[str, str] = MappingProxyType({}),
+) -> Term:
+    """One operation on terms. Of its parameters, those that are `named` are written by name.
+
+    >>> from autobp.rules.arithmetic import multiply, power_by
+    >>> operation(multiply, [Term("1.5"), quantity(-0.7)], {}).text
+    '1.5 × (−0.7)'
+    >>> operation(power_by, [Term("a + b", 1)], {"n": 2}).text
+    '(a + b)²'
+    """
+    name = primitive.name if primitive in OURS else ""
+    if name in _INFIX and len(args) == 2:
+        return _infix(name, *args)
+    if name == "negative":
+        return _negative(args[0])
+    if name == "power_by" and "n" in named:
+        return Term(f"{args[0].within(_ATOM)}^{named['n']}")
+    if name == "power_by":
+        return _power(args[0], params["n"])
+    if name == "power":
+        return Term(f"{args[0].within(_ATOM)} ** {args[1].within(_ATOM)}", _PRODUCT)
+    if name == "transpose" and not named and params["axes"] in (None, (1, 0)):
+        return _transposed(args[0])
+    if name == "getitem":
+        index = named.get("index") or _index(params["index"])
+        return Term(f"{args[0].within(_ATOM)}[{index}]")
+    if name == "scatter" and not named:
+        place = f"zeros({params['shape']}) with {args[0].text} at [{_index(params['index'])}]"
+        return Term(place, _SUM)
+    if name in ("reshape", "broadcast_to") and not named:
+        return Term(f"{name}({args[0].text}, {params['shape']})")
+    given = [
+        f"{k}={named.get(k) or _constant(v)}"
+        for k, v in params.items()
+        if k in named or (v is not None and v is not False)
+    ]
+    return Term(f"{primitive.name}({', '.join([*(a.text for a in args), *given])})")
+
+
+def _index(index: Any) -> str:
+    return ", ".join(map(_constant, index)) if isinstance(index, tuple) else _constant(index)
+
+
+def _infix(name: str, a: Term, b: Term) -> Term:
+    sign, binding = _INFIX[name]
+    right = binding + (name in ("subtract", "divide", "matmul"))
+    return Term(f"{a.within(binding, first=True)}{sign}{b.within(right)}", binding)
+
+
+def _reduced(name: str, args: Sequence[Term]) -> Term | None:
+    """What rules say as a person would: nothing is multiplied by 1, and x × x is x²."""
+    if name == "multiply":
+        for one, other in (args, args[::-1]):
+            if one.text == "1":
+                return other
+            if one.text == "−1":
+                return _negative(other)
+        if args[0] == args[1] and args[0].binding >= _SIGN:
+            return _power(args[0], 2)
+    return args[0] if name == "divide" and args[1].text == "1" else None
+
+
+def _negative(a: Term) -> Term:
+    if a.binding == _SIGN and a.text.startswith("−"):
+        return Term(a.text[1:])
+    return Term(f"−{a.within()}", _SIGN if a.binding == _ATOM else _PRODUCT)
+
+
+def _power(a: Term, n: Any) -> Term:
+    if n == 1:
+        return a
+    text = number(n)
+    raised = text.translate(_RAISED) if text.lstrip("−").isdigit() else f"^{text}"
+    return Term(f"{a.within(_ATOM)}{raised}")
+
+
+def _transposed(a: Term) -> Term:
+    return Term(f"{a.within(_ATOM)}ᵀ")
+
+
+def rule(
+    t: Tensor,
+    slot: int,
+    out: Term,
+    args: Sequence[Term],
+    carried: Term | None = None,
+    mode: str = "reverse",
+) -> tuple[str, int] | None:
+    """The formula of one rule of the operation that made `t`, and how many numbers it gives: of its
+    local derivative, or, with the cotangent or tangent that is `carried`, of what becomes of that.
+
+    None if the rule does not run on Tensors, as one of a user's own may not.
+    """
+    primitive = t.primitive
+    assert primitive is not None
+    function = getattr(primitive, mode)[slot]
+    start = t if mode == "reverse" else t.args[slot]
+    if function is same:
+        return ("1" if carried is None else carried.text), start.size
+    if primitive is linalg.matmul and mode == "reverse" and carried is not None:
+        return _matmul(t, slot, args, carried).text, t.args[slot].size
+    level = clock()
+    terms: dict[Tensor, Term] = {}
+
+    def variable(of: Any, term: Term) -> Any:
+        (value,) = shaped(constant(of))
+        if not isinstance(of, Tensor) and np.size(value) == 1:
+            return value  # a number in the program is one in the formula
+        fresh: Tensor = leaf(value, level)
+        terms[fresh] = term
+        return fresh
+
+    values = [variable(a, term) for a, term in zip(t.args, args, strict=True)]
+    along = 1.0 if carried is None else variable(start, carried)
+    try:
+        with np.errstate(all="ignore"):
+            result = function(along, variable(t, out), *values, **t.params)
+    except Exception:  # a user's rule may raise anything
+        return None
+    if not isinstance(result, Tensor) or result.level != level:
+        return (brief(result), 1) if np.size(result) == 1 else None
+    for node in ancestors([result], level):
+        if node.primitive is None:
+            continue
+        given = [terms[a] if isinstance(a, Tensor) else quantity(a) for a in node.args]
+        if node.primitive is where and np.ndim(node.args[0]) == 0:
+            terms[node] = given[1] if node.args[0] else given[2]
+        elif node.primitive is shape.reshape_ and np.shape(node.args[0]) == node.shape:
+            terms[node] = given[0]  # rules need it for other shapes
+        else:
+            terms[node] = _reduced(node.primitive.name, given) or operation(
+                node.primitive, given, node.params
+            )
+        if len(terms[node].text) > _LONG:
+            return None
+    return terms[result].text, result.size
+
+
+def _matmul(t: Tensor, slot: int, args: Sequence[Term], g: Term) -> Term:
+    """The transposes of a product, which its rule states by reshaping where vectors take part."""
+    a, b = args
+    left, right = map(np.ndim, map(constant, t.args))
+    if left == right == 1:
+        return _infix("multiply", g, args[1 - slot])
+    if slot == 0:
+        if right == 1:
+            return Term(f"outer({g.text}, {b.text})")
+        return _infix("matmul", b, g) if left == 1 else _infix("matmul", g, _transposed(b))
+    if left == 1:
+        return Term(f"outer({a.text}, {g.text})")
+    return _infix("matmul", _transposed(a), g)

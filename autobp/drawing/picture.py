@@ -1,0 +1,329 @@
+"""Picture: a graph drawn, which shows itself in a notebook and saves itself in a file."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import floor, inf
+from operator import index
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from autobp.drawing.diagram import Diagram, diagram
+from autobp.drawing.dot import Direction, Passes, Style, View, dot, labels
+from autobp.drawing.fit import LETTERS, SIZES, Fitted, fitted, measured
+from autobp.drawing.fold import LIMIT, Fold, fold
+from autobp.drawing.layout import SECONDS, GraphvizMissing, LayoutTimeout, formats, render
+from autobp.drawing.maps import behind, inserted
+from autobp.drawing.program import backward_program
+from autobp.drawing.theme import THEMES
+from autobp.dag import Graph
+from autobp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from graphviz import Digraph
+
+__all__ = ["Picture", "picture", "tidy"]
+
+_SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
+_NOTEBOOK = (1280.0, 1600.0)  # pixels of a cell, and what is seen without scrolling far
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>autobp: a computation graph</title>
+<style>body {{ margin: 0; background: {page} }} svg {{ display: block; margin: auto }}</style>
+{svg}
+</html>
+"""
+
+
+def picture(
+    results: Sequence[Tensor | Graph],
+    *,
+    view: str,
+    passes: Passes,
+    size: Any,
+    direction: Direction | None,
+    theme: str,
+    depth: int | None,
+    expand: Sequence[str],
+    names: Mapping[str, Any] | None,
+    limit: int | None,
+    **shown: bool | None,
+) -> Picture:
+    """See `autobp.drawing`."""
+    _one_of("view", view, (*get_args(View), "backward program"))
+    _one_of("passes", passes, get_args(Passes))
+    if direction is not None:
+        _one_of("direction", direction, get_args(Direction))
+    _one_of("theme", theme, tuple(THEMES))
+    if not results:
+        raise TypeError("draw() takes the result of a computation, or several")
+    limit, depth = _count("limit", limit), _count("depth", depth)
+    if limit is not None and limit < 10:
+        raise ValueError(f"limit={limit}: a picture needs room for 10 nodes at least")
+    if depth is not None and depth < 0:
+        raise ValueError(f"depth={depth}: it is how many levels of scopes are open, 0 or more")
+    one = results[0] if len(results) == 1 else None
+    graph = one if isinstance(one, Graph) else Graph(results)  # type: ignore[arg-type]
+    program = view == "backward program"
+    style = Style(
+        view="operations" if view == "operations" else "textbook",
+        passes="forward" if program else passes,
+        direction=direction or "LR",
+        theme=THEMES[theme],
+        heat=True,
+        **shown,  # type: ignore[arg-type]
+    )
+    if program:
+        ink = style.theme.backward_ink
+        style = replace(style, theme=style.theme._replace(forward=ink))
+        found = backward_program(graph, names)
+    else:
+        found = diagram(graph, names, style.backward)
+    return Picture(found, style, depth, _names(expand), limit, _pixels(size), direction)
+
+
+def _count(option: str, given: Any) -> int | None:
+    """A whole number, such as NumPy's too."""
+    if given is None:
+        return None
+    try:
+        if isinstance(given, bool | np.bool_):
+            raise TypeError
+        return index(given)
+    except TypeError:
+        raise TypeError(f"{option} is a whole number or None, not {given!r}") from None
+
+
+def _names(expand: Any) -> tuple[str, ...]:
+    """One name or several."""
+    names = (expand,) if isinstance(expand, str) else expand
+    if isinstance(names, Iterable) and not isinstance(names, bytes | Mapping):
+        names = tuple(names)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise TypeError(
+        f"expand is the name of what to open or a list of names, such as ['step 12'], not {expand!r}"
+    )
+
+
+def _pixels(size: Any) -> tuple[float, float] | None:
+    """A size by name or in numbers."""
+    if size is None:
+        return None
+    if isinstance(size, str):
+        _one_of("size", size, tuple(SIZES))
+        return SIZES[size]
+    try:
+        wide, high = map(float, size)
+    except (TypeError, ValueError):
+        wide = high = 0.0
+    if not (0 < wide < inf and 0 < high < inf):
+        names = ", ".join(map(repr, SIZES))
+        raise ValueError(f"size is {names} or (width, height) in pixels, not {size!r}")
+    return wide, high
+
+
+def _one_of(option: str, given: Any, allowed: tuple[str, ...]) -> None:
+    if not isinstance(given, str) or given not in allowed:
+        raise ValueError(f"{option} is {' or '.join(map(repr, allowed))}, not {given!r}")
+
+
+class Picture:
+    """A graph as it was when it was drawn. See `draw`.
+
+    `source` is its text in Graphviz's language, DOT.
+    """
+
+    source: str
+
+    def __init__(
+        self,
+        diagram: Diagram,
+        style: Style,
+        depth: int | None = None,
+        expand: Sequence[str] = (),
+        limit: int | None = None,
+        size: tuple[float, float] | None = None,
+        direction: Direction | None = None,
+    ) -> None:
+        self.diagram = diagram
+        self.style = style
+        self.depth = depth
+        self.expand = (expand,) if isinstance(expand, str) else tuple(expand)
+        self.limit, self.size, self.direction = limit, size, direction
+        self.scale = 1.0  # of the natural size
+        self.seconds = SECONDS
+        self.folded: Fold
+        if size is None or not formats():
+            self._fold(limit or LIMIT)
+        else:
+            found = self._fitted(size)
+            self._take(found)
+            if found.letters < LETTERS - 0.05:
+                warnings.warn(
+                    f"at {size[0]:g} × {size[1]:g} pixels the letters of this picture are"
+                    f" {floor(10 * found.letters) / 10:g} pixels high: a larger size, or a smaller depth or limit,"
+                    " makes them larger",
+                    stacklevel=4,
+                )
+
+    def _fold(self, limit: int) -> None:
+        self.folded = fold(self.diagram, self.depth, self.expand, limit)
+        self.source = dot(self.diagram, self.folded, self.style)
+
+    def _fitted(self, size: tuple[float, float]) -> Fitted:
+        given = (self.depth, self.expand, self.limit, self.direction)
+        return fitted(self.diagram, self.style, size, *given)
+
+    def _take(self, found: Fitted) -> None:
+        self.folded, self.style, self.scale = found.folded, found.style, found.scale
+        self.source = dot(self.diagram, self.folded, self.style)
+
+    def __repr__(self) -> str:
+        operations = sum(n.kind == "result" for n in self.diagram.nodes)
+        variables = len(self.diagram.nodes)
+        drawn = self.folded.drawn
+        folded = f", folded into {drawn}" if drawn < variables else ""
+        return (
+            f"<Picture of {variables:,} variable{'s' * (variables != 1)} and {operations:,}"
+            f' operation{"s" * (operations != 1)}{folded}: .save("graph.svg") writes it>'
+        )
+
+    @property
+    def graphviz(self) -> Digraph:
+        """The same as a `graphviz.Digraph`, to go on with."""
+        import graphviz  # late: what is not drawn needs none of it
+
+        return graphviz.Digraph(body=self.source.splitlines(keepends=True)[1:-1])
+
+    def save(self, path: str | PathLike[str], *, dpi: float | None = None) -> Path:
+        """Write the picture as SVG, PNG, PDF, DOT or HTML, by the suffix of the file's name. Returns
+        the path of what was written, which is another one if Graphviz is missing, and says so.
+
+        A PNG for which no `size` was chosen is fitted to a slide if it is larger than that. Its
+        `dpi`, 96 if it is not given, says how many pixels an inch of it has: 192 makes twice as many.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise ValueError(f"{path.name}: a picture is saved as {', '.join(_SUFFIXES)}")
+        if dpi is not None and (
+            isinstance(dpi, bool) or not isinstance(dpi, int | float | np.integer | np.floating)
+        ):
+            raise TypeError(f"dpi is a number from 1 to 2400, such as 96 or 300, not {dpi!r}")
+        if dpi is not None and suffix != ".png":
+            raise ValueError(f"{path.name}: dpi= is for PNG; {suffix[1:].upper()} has no pixels")
+        if dpi is not None and not 0 < dpi <= 2400:
+            raise ValueError(f"dpi={dpi!r}: it is a number from 1 to 2400, such as 96 or 300")
+        try:
+            if suffix == ".dot":
+                content = self.source.encode()
+            else:
+                content = self._rendered(suffix[1:], dpi or 96.0)
+        except GraphvizMissing as error:
+            path = path.with_suffix(".svg" if "svg" in formats() else ".dot")
+            warnings.warn(f"{error}; wrote {path} instead", stacklevel=2)
+            return self.save(path)
+        path.write_bytes(content)
+        return path
+
+    def _rendered(self, format: str, dpi: float = 96.0) -> bytes:
+        """The picture in a format, folded further as often as its layout takes too long."""
+        if format == "html":
+            svg = self._rendered("svg").decode()
+            return _PAGE.format(svg=svg, page=self.style.theme.page).encode()
+        while True:
+            try:
+                return self._laid_out(format, dpi)
+            except LayoutTimeout as error:
+                before = self.folded.drawn
+                self._fold(max(10, min(before // 2, LIMIT)))
+                if self.folded.drawn >= before:
+                    raise LayoutTimeout(f"{error}; depth=0 folds its scopes") from None
+                note = f"folded further: {error}"
+                if note not in self.diagram.notes:
+                    self.diagram.notes.append(note)
+                    self.source = dot(self.diagram, self.folded, self.style)
+                warnings.warn(f"{error}; it is drawn with fewer nodes", stacklevel=3)
+
+    def _laid_out(self, format: str, dpi: float) -> bytes:
+        if format not in formats():  # which says what to install
+            return render(self.source, format, self.seconds)
+        fields = labels(self.diagram, self.folded, self.style)
+        if format == "pdf" and not fields:
+            return render(self.source, format, self.seconds, 72 * self.scale)
+        svg = render(self.source, "svg", self.seconds).decode()
+        if format == "svg":
+            return inserted(self._sized(tidy(svg)), self.diagram, fields).encode()
+        if format == "png" and self.size is None:
+            wide, high, _ = measured(svg)
+            if wide > SIZES["slide"][0] or high > SIZES["slide"][1]:
+                return self._for(SIZES["slide"])._laid_out(format, dpi)
+        return self._upon_pictures(svg, format, dpi)
+
+    def _sized(self, svg: str) -> str:
+        """With the width and height that were asked for."""
+        if self.size is None:
+            return svg
+        wide, high, _ = measured(svg)
+        sides = f'width="{wide * self.scale:.0f}" height="{high * self.scale:.0f}"'
+        return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', sides, svg, count=1)
+
+    def _upon_pictures(self, svg: str, format: str, dpi: float) -> bytes:
+        """The layout that gave this SVG once more, with the pictures behind it."""
+        fields = labels(self.diagram, self.folded, self.style)
+        text = self.source
+        if fields:
+            pictures = behind(svg, self.diagram, fields, self.style.theme)
+            text = dot(self.diagram, self.folded, self.style, pictures)
+        return render(text, format, self.seconds, (72 if format == "pdf" else dpi) * self.scale)
+
+    def _for(self, size: tuple[float, float]) -> Picture:
+        """The same fitted to a size, or larger than that if it could not be read."""
+        other = Picture(self.diagram, self.style, self.depth, self.expand, self.limit)
+        other.size, other.direction, other.seconds = size, self.direction, self.seconds
+        found = other._fitted(size)
+        other._take(found)
+        other.scale *= max(1.0, LETTERS / found.letters)
+        return other
+
+    def _in_a_notebook(self) -> str:
+        svg = self._rendered("svg").decode()
+        if self.size is not None or measured(svg)[0] <= 1.2 * _NOTEBOOK[0]:
+            return svg
+        return self._for(_NOTEBOOK)._rendered("svg").decode()
+
+    def _repr_mimebundle_(
+        self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What a notebook shows: SVG, or PNG if that is what it asks for. What is much wider than its
+        cells is fitted to them. Never an exception: what is wrong is then the text."""
+        kinds = {"text/plain", "image/svg+xml", "image/png"}.difference(exclude or ())
+        if include:
+            kinds.intersection_update(include)
+        elif "image/svg+xml" in kinds:
+            kinds.discard("image/png")
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        try:
+            if "image/svg+xml" in kinds:
+                bundle["image/svg+xml"] = self._in_a_notebook()
+            if "image/png" in kinds:
+                bundle["image/png"] = self._rendered("png")
+        except Exception as error:
+            bundle["text/plain"] += f"\n{error}"
+        return {kind: content for kind, content in bundle.items() if kind in kinds}
+
+
+def tidy(svg: str) -> str:
+    """Graphviz's SVG as it can stand in a page: without prolog and comments, and without titles,
+    which browsers would show as `n12` at the pointer."""
+    svg = svg[svg.index("<svg") :]
+    return re.sub(r"<!--.*?-->\n?|<title>.*?</title>\n?", "", svg, flags=re.DOTALL)

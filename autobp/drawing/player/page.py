@@ -1,0 +1,236 @@
+"""The page: one file of HTML that holds everything, asks for nothing, and runs no code but ours.
+
+A Content-Security-Policy allows exactly one script and one style sheet, by their hashes. All that
+comes from the user's program goes in as text: escaped in HTML, and in JSON in a way that cannot end
+the element around it. The script writes it by `textContent` alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from autobp.colours import BLACK, BLUE, VERMILION, YELLOW
+from autobp.drawing.formula import brief
+from autobp.drawing.health import Layer
+from autobp.drawing.literal import shown
+from autobp.drawing.player.cells import ALPHABET
+from autobp.drawing.player.steps import Item, Script, Step
+from autobp.drawing.player.views import View, Views
+from autobp.drawing.player.words import WORDS, said
+from autobp.drawing.theme import DARK, LIGHT, Paint, Theme
+
+__all__ = ["page"]
+
+
+_SCRIPTS = ("data", "maps", "stage", "find", "strip", "player")
+_LARGE = 250_000  # characters of data, which is compressed from there on
+
+
+def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") -> str:
+    """The whole page as text. Without views, there is a `note` in their place."""
+    code, style = _code(), _style()
+    output = script.diagram.nodes[script.output]
+    everything = WORDS["one_derivative"]
+    if script.entries != 1:
+        everything = said("all_derivatives", n=script.entries)
+    return Template(_read("player.html")).substitute(
+        {f"w_{key}": html.escape(text) for key, text in WORDS.items()},
+        name=html.escape(shown(output.name)),
+        value=html.escape(brief(output.value)),
+        script=code,
+        style=style,
+        script_hash=_hash(code),
+        style_hash=_hash(style),
+        detail=_detail(views),
+        key=_key(script, views),
+        views=_first(views) or f"<p>{html.escape(note)}</p>",
+        cost_reverse=html.escape(said("cost_reverse", what=everything)),
+        notes="".join(f'<p class="note">{html.escape(shown(n, 200))}</p>' for n in script.notes),
+        held=_held(script),
+        data=_packed(_escaped(_data(script, views, health))),
+    )
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _code() -> str:
+    parts = "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
+    return re.sub(
+        r"^ *//.*\n|^ +", "", f'"use strict";\n(async () => {{\n{parts}}})();\n', flags=re.M
+    )
+
+
+@cache
+def _style() -> str:
+    text = _read("player.css")
+    text = text.replace("/*light*/", _colours(LIGHT)).replace("/*dark*/", _colours(DARK))
+    return re.sub(r"^ +|/\*.*?\*/\n?", "", text, flags=re.M)
+
+
+def _colours(theme: Theme) -> str:
+    """A theme of the pictures as variables of the style sheet."""
+    said = []
+    for name, value in theme._asdict().items():
+        name = name.replace("_", "-")
+        if isinstance(value, Paint):
+            said += [f"--{name}: {value.fill}", f"--{name}-line: {value.line}"]
+        else:
+            said.append(f"--{name}: {value}")
+    return "; ".join(said) + ";"
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _escaped(data: Any) -> str:
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for c in "<>&\u2028\u2029":
+        text = text.replace(c, f"\\u{ord(c):04x}")
+    return text
+
+
+def _packed(data: str) -> str:
+    if len(data) < _LARGE:
+        return data
+    return base64.b64encode(zlib.compress(data.encode(), 9)).decode()
+
+
+def _detail(views: Views) -> str:
+    whole = [view for view in views.views if view.up is None]
+    if len(whole) < 2:
+        return ""
+    options = "".join(
+        f'<option value="{i}">{html.escape(view.title)}</option>' for i, view in enumerate(whole)
+    )
+    return f'<label>{WORDS["detail"]} <select id="view">{options}</select></label>'
+
+
+def _key(script: Script, views: Views) -> str:
+    """What the borders and colours mean, of those that occur."""
+    there = {item.kind for item in script.items} | {"output"}
+    if any(view.titles for view in views.views):
+        there.add("folded")
+    kinds = ("parameter", "input", "constant", "result", "output", "folded")
+    shown = "".join(
+        f'<i class="{kind}">{WORDS[f"kind_{kind}"]}</i>' for kind in kinds if kind in there
+    )
+    return f'<span class="key">{shown}</span>'
+
+
+def _first(views: Views) -> str:
+    return f'<div class="view" id="view0">{views.pictures[0]}</div>' if views.pictures else ""
+
+
+def _held(script: Script) -> str:
+    if len(script.passes) == script.entries:
+        return ""
+    held = said("held", n=len(script.passes), of=f"{script.entries:,}")
+    return f" {html.escape(held)}"
+
+
+def _data(script: Script, views: Views, health: Sequence[Layer]) -> dict[str, Any]:
+    return {
+        "words": WORDS,
+        "alphabet": ALPHABET,
+        "colours": [BLUE, VERMILION, YELLOW, BLACK],  # of maps: below 0, above it, NaN, inf
+        "maps": script.cells.maps,
+        "items": [_item(i, home) for i, home in zip(script.items, views.home, strict=True)],
+        "arrows": [[a.source, a.target, a.product, a.term] for a in script.arrows],
+        "forward": [_step(script, step, "value") for step in script.forward],
+        "backward": [_step(script, step, "gradient") for step in script.backward],
+        "passes": [[p.name, p.item, [_step(script, s) for s in p.steps]] for p in script.passes],
+        "entries": script.entries,
+        "backwardCount": script.backward_count,
+        "forwardCount": script.forward_count,
+        "output": script.place[script.output],
+        "pictures": [None, *views.pictures[1:]],
+        "views": list(map(_view, views.views)),
+        "layers": views.layers,
+        "health": [_health(script, views, layer) for layer in health],
+    }
+
+
+def _item(i: Item, home: int | None) -> list[Any]:
+    return [
+        i.name,
+        i.kind,
+        i.shape,
+        i.value,
+        i.formula,
+        i.line,
+        i.gradient,
+        i.operation,
+        home,
+        i.value_map,
+        i.gradient_map,
+        i.marks,
+    ]
+
+
+def _step(script: Script, step: Step, last: str = "") -> list[Any]:
+    found = [_found(script.items[one[0]], *one, last) for one in step.found]
+    return [step.item, step.says, step.result, step.why, step.arrows, found, step.count]
+
+
+def _found(item: Item, place: int, text: str, map: int | None, last: str) -> list[Any]:
+    """What is seen after a step; of what stands there at the end, which is its value or its gradient,
+    the item alone."""
+    known = {"value": (item.value, item.value_map), "gradient": (item.gradient, item.gradient_map)}
+    return [place] if known.get(last) == (text, map) else [place, text, map]
+
+
+def _view(view: View) -> dict[str, Any]:
+    return {
+        "title": view.title,
+        "path": view.path,
+        "picture": view.picture,
+        "up": view.up,
+        "groups": {id: _runs(inside) for id, inside in view.groups.items()},
+        "arrows": [n for pair in view.arrows.items() for n in pair],
+        "boxes": view.opens,
+        "rolls": view.rolls,
+        "titles": view.titles,
+        "outside": view.outside,
+        "texts": view.texts,
+        "shares": view.shares,
+    }
+
+
+def _health(script: Script, views: Views, layer: Layer) -> list[Any]:
+    return [
+        shown(layer.name, 60),
+        *map(_number, (layer.value, layer.gradient, layer.weight_gradient)),
+        layer.marks,
+        views.named.get(layer.name),
+        script.place[layer.results[-1]],
+    ]
+
+
+def _runs(numbers: Sequence[int]) -> list[int]:
+    """Numbers as stretches: of each the first, and how many."""
+    found: list[int] = []
+    for n in sorted(numbers):
+        if found and n == found[-2] + found[-1]:
+            found[-1] += 1
+        else:
+            found += [n, 1]
+    return found
+
+
+def _number(x: float | None) -> float | str | None:
+    return x if x is None else float(f"{x:.7g}") if math.isfinite(x) else str(x)

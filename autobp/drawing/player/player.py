@@ -1,0 +1,169 @@
+"""Player: a program that plays itself, in a notebook or in a file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autobp.context import lines
+from autobp.drawing.diagram import Diagram, diagram
+from autobp.drawing.dot import dot
+from autobp.drawing.health import measured
+from autobp.drawing.layout import LayoutTimeout, render
+from autobp.drawing.player.page import page
+from autobp.drawing.player.plan import plan
+from autobp.drawing.player.steps import STYLE, Script
+from autobp.drawing.player.views import Views, views
+from autobp.errors import replaced
+from autobp.dag import Graph
+from autobp.tensor import Tensor
+from autobp.tree import leaves, refilled
+
+__all__ = ["Player", "player"]
+
+_HEIGHT = 860  # pixels of a notebook
+_HEAVY = 2_000_000  # characters, with which a notebook had better not be loaded
+
+
+def player(
+    loss: Tensor | Callable[..., Any], args: Sequence[Any], names: Mapping[str, Any] | None
+) -> Player:
+    """See `autobp.play`."""
+    if isinstance(loss, Tensor):
+        if args:
+            raise TypeError("play() of a result takes no arguments; those are for a function")
+        result = loss
+    elif callable(loss):
+        result = _run(loss, args)
+    else:
+        raise TypeError(
+            f"play() takes a Tensor, or a function and its arguments, not {type(loss).__name__}"
+        )
+    if not isinstance(result, Tensor) or not result.requires_grad:
+        raise ValueError(
+            "play(): the result is a constant, computed from no Tensor that requires a gradient,"
+            " or under no_grad()"
+        )
+    if result.size != 1:
+        raise ValueError(
+            f"play() of a result of shape {result.shape}: a gradient is that of a number; take a sum"
+            " or a mean"
+        )
+    program = diagram(Graph([result]), names)
+    for node in program.nodes:
+        if node.stale:
+            raise replaced(node.tensor)
+    return Player(program)
+
+
+def _run(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Record a function of arguments that are named as it names them, with the user's lines."""
+    given = [
+        refilled(
+            arg,
+            (x if isinstance(x, Tensor) else Tensor(x, name=path) for path, x in leaves(arg, name)),
+        )
+        for name, arg in zip(_parameters(function), args)
+    ]
+    with lines():
+        return function(*given)
+
+
+def _parameters(function: Callable[..., Any]) -> Iterator[str]:
+    """What a function calls its arguments, by position."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # one of NumPy's own
+        found = ()  # type: ignore[assignment]
+    count = 0
+    for p in found:
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            yield p.name
+            count += 1
+    rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), "x")
+    while True:
+        yield f"{rest}{count}"
+        count += 1
+
+
+class Player:
+    """A program as it was when it was taken to be played. See `play`.
+
+    `page` is the text of what `save` writes.
+    """
+
+    page: str
+
+    def __init__(self, program: Diagram) -> None:
+        self.diagram = program
+        planned = plan(program)
+        note = ""
+        with np.errstate(all="ignore"):
+            script = Script(program, planned.parts)
+            pictures = Views([], [], [], [None] * len(script.items))
+            try:
+                pictures = views(script, planned)
+            except (RuntimeError, LayoutTimeout) as error:
+                note = str(error)
+            layers = measured(program)
+        self.page = page(script, pictures, layers, note)
+        self._still = dot(program, planned.still, STYLE)
+
+    def __repr__(self) -> str:
+        kinds = [n.kind for n in self.diagram.nodes]
+        operations, inputs = kinds.count("result"), kinds.count("input") + kinds.count("parameter")
+        return (
+            f"<Player of {operations:,} operation{'s' * (operations != 1)} and {inputs:,}"
+            f' input{"s" * (inputs != 1)}: .save("player.html") writes it>'
+        )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the page, one file of HTML that needs no network and nothing beside it."""
+        path = Path(path)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"{path.name}: a player is saved as .html")
+        path.write_bytes(self.page.encode())
+        return path
+
+    def _repr_mimebundle_(
+        self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What a notebook shows: the page in a frame that can reach nothing, and before it a picture
+        for notebooks that are not trusted, where there are no frames. Never an exception."""
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        try:
+            summary = (
+                "<summary>The graph as a picture (the player needs a trusted notebook)</summary>"
+            )
+            still = f"<details>{summary}{self._picture()}</details>"
+            bundle["text/html"] = f"{still}\n{self._frame()}"
+        except Exception as error:
+            bundle["text/plain"] += f"\n{error}"
+        return {
+            kind: content
+            for kind, content in bundle.items()
+            if (not include or kind in include) and kind not in (exclude or ())
+        }
+
+    def _frame(self) -> str:
+        if len(self.page) > _HEAVY:
+            return f"<p>Too large for a notebook: {html.escape(repr(self))}</p>"
+        return (
+            f'<iframe sandbox="allow-scripts" title="autobp player" width="100%" height="{_HEIGHT}"'
+            f' style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
+        )
+
+    def _picture(self) -> str:
+        try:
+            data = base64.b64encode(render(self._still, "svg")).decode()
+        except (RuntimeError, LayoutTimeout) as error:
+            return html.escape(str(error))
+        source = f"data:image/svg+xml;base64,{data}"
+        return f'<img alt="the graph" style="max-width: 100%" src="{source}">'

@@ -1,0 +1,147 @@
+"""Shared: pictures that are laid out once for all boxes that are built alike.
+
+What boxes are built like is read off their texts in Graphviz's language, in which the variables are
+as good as empty: what is written on these, the page knows. The one picture has room for the longest
+labels that there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from autobp.drawing.blocks import Box
+from autobp.drawing.diagram import Diagram
+from autobp.drawing.dot import dot
+from autobp.drawing.fold import Fold
+from autobp.drawing.player.cells import pictured
+from autobp.drawing.player.frames import Frame
+from autobp.drawing.player.steps import STYLE, Script
+
+__all__ = ["alike", "differing", "drawn_nodes", "light", "merged", "widest"]
+
+_INSIDE = replace(STYLE, derivatives=False)  # whose numbers differ from box to box
+
+
+def drawn_nodes(box: Box) -> Iterator[int]:
+    """The nodes in a box that are drawn by themselves."""
+    for item in box.items:
+        if isinstance(item, int):
+            yield item
+        elif not item.closed:
+            yield from drawn_nodes(item)
+
+
+def light(frame: Frame, folded: Fold) -> str:
+    """The text of a frame, with nothing but names on the variables."""
+    there = set(drawn_nodes(frame.fold.root))
+    nodes = [
+        replace(n, value=0.0, gradient=None) if n.index in there else n for n in frame.diagram.nodes
+    ]
+    return dot(Diagram(nodes, frame.diagram.uses), folded, _INSIDE)
+
+
+def alike(script: Script, frames: Sequence[Frame], texts: Sequence[str]) -> list[list[int]]:
+    """Which frames are the same but for what stands in their labels, and for colours."""
+    groups: dict[object, list[int]] = defaultdict(list)
+    for k, (frame, text) in enumerate(zip(frames, texts, strict=True)):
+        lines = tuple(
+            _lines_of(script, frame.nodes[i]) for i in sorted(drawn_nodes(frame.fold.root))
+        )
+        groups["\n".join(map(_bare, text.splitlines())), lines].append(k)
+    return list(groups.values())
+
+
+def _lines_of(script: Script, i: int) -> tuple[int, int, int]:
+    """How many lines there are on a variable: of its value, of its gradient, and marks."""
+    node, item = script.diagram.nodes[i], script.items[script.place[i]]
+    value = 0 if pictured(node.value) else 1 + item.value.count("\n")
+    gradient = script.widest[i]
+    if gradient is not None:
+        return (
+            value,
+            0 if pictured(gradient) else 1 + script.room.get(i, "").count("\n"),
+            len(item.marks),
+        )
+    return value, 1, len(item.marks)
+
+
+def widest(script: Script, frames: Sequence[Frame], folded: Fold) -> str:
+    """The text of the first of some frames that are alike, with the longest names and numbers that
+    any of them has."""
+    nodes = list(frames[0].diagram.nodes)
+    for k in drawn_nodes(frames[0].fold.root):
+        forms = [(frame.nodes[k], frame.diagram.nodes[k]) for frame in frames]
+        items = {i: script.items[script.place[i]] for i, _ in forms}
+        made = replace(forms[0][1], name=max((n.name for _, n in forms), key=len))
+        if not items[forms[0][0]].marks:
+            made.value = max(forms, key=lambda form: len(items[form[0]].value))[1].value
+            longest = max(forms, key=lambda form: len(script.room.get(form[0], "")))
+            made.gradient = longest[1].gradient
+        nodes[k] = made
+    return dot(Diagram(nodes, frames[0].diagram.uses), folded, _INSIDE)
+
+
+_LABEL = re.compile(r'\[id=(\w+)(.*?) label="((?:[^"\\]|\\.)*)"(.*)')
+_PAINT = re.compile(r' (?:fillcolor|color|fontcolor|penwidth|width)=(?:"[^"]*"|[\w.]+)')
+
+
+def _bare(line: str) -> str:
+    found = _LABEL.search(line)
+    if found is None:
+        return _PAINT.sub("", line)
+    before = line[: found.start()]
+    breaks = "" if "->" in before else "".join(_parted(found[3])[1])
+    return f"{before}{found[1]}{breaks}{_PAINT.sub('', found[2] + found[4])}"
+
+
+def _parted(label: str) -> tuple[list[str], list[str]]:
+    """The lines of a label, and what stands between them."""
+    lines, breaks = [""], []
+    for token in re.findall(r"\\.|[^\\]", label):
+        if token in ("|", "\\n"):
+            breaks.append(token)
+            lines.append("")
+        else:
+            lines[-1] += token
+    return lines, breaks
+
+
+def merged(texts: Sequence[str], nodes: str) -> str:
+    """Texts that are alike as one, each line of a label being the longest that there is. `nodes` has
+    the lines of the variables."""
+    own = {found[1]: line for line in nodes.splitlines() if (found := _LABEL.search(line))}
+    made = []
+    for lines in zip(*(text.splitlines() for text in texts), strict=True):
+        line = lines[0]
+        found = _LABEL.search(line)
+        if found is not None and found[1][0] == "n":
+            line = own[found[1]]
+        elif found is not None and len(set(lines)) > 1:
+            labels = [_parted(other[3])[0] for one in lines if (other := _LABEL.search(one))]
+            breaks = [*_parted(found[3])[1], ""]
+            widest = [max(forms, key=len) for forms in zip(*labels, strict=False)]
+            label = "".join(text + mark for text, mark in zip(widest, breaks, strict=False))
+            line = f"{line[: found.start(3)]}{label}{line[found.end(3) :]}"
+        made.append(line)
+    return "\n".join(made)
+
+
+def differing(group: Sequence[int], texts: Sequence[str]) -> dict[int, dict[str, list[str]]]:
+    """Of each of some texts that are alike the labels that differ, but for those of variables,
+    which the page knows."""
+    said: dict[int, dict[str, list[str]]] = {k: {} for k in group}
+    for lines in zip(*(texts[k].splitlines() for k in group), strict=True):
+        if len(set(lines)) == 1:
+            continue
+        for k, line in zip(group, lines):
+            found = _LABEL.search(line)
+            if found is not None and found[1][0] != "n":
+                said[k][found[1]] = [_plain(text) for text in _parted(found[3])[0]]
+    return said
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text).replace("&amp;", "&").strip()

@@ -1,0 +1,86 @@
+"""The backward pass as a program: the rules of reverse mode recorded while they run.
+
+Rules are NumPy code, and NumPy code on Tensors is recorded. So the sweep is run once more, on
+Tensors that stand for the values of the forward pass, and what it records is drawn like anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from autobp.context import clock
+from autobp.drawing.diagram import Diagram, Kind, Naming, cotangents, diagram
+from autobp.dag import Graph, ancestors
+from autobp.primitive import constant
+from autobp.tensor import Tensor, leaf
+
+__all__ = ["backward_program"]
+
+
+def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Diagram:
+    """The diagram of what the backward pass of a graph computes, from the seed to the gradients of
+    its inputs. The results of the forward pass that it needs are saved values, constants to it.
+
+    >>> import numpy as np
+    >>> from autobp import Tensor, graph
+    >>> program = backward_program(graph(np.tanh(Tensor(0.5, name="x"))))
+    >>> [(n.name, n.kind, n.operation) for n in program.nodes]
+    [('∂t1', 'input', None), ('t1', 'saved', None), ('u1', 'result', 'multiply'), ('u2', 'result', 'subtract'), ('∂x', 'result', 'multiply')]
+    """
+    if len(graph.outputs) != 1 or graph.outputs[0].size != 1 or not graph.outputs[0].requires_grad:
+        raise ValueError(
+            'view="backward program" draws how the gradient of one number is computed; give it one'
+            " result that requires a gradient, such as a sum or a mean"
+        )
+    (result,) = graph.outputs
+    called, level = Naming(graph, names or {}), clock()
+    stands: dict[Tensor, Tensor] = {}
+
+    def stand_in(a: Any) -> Any:
+        if not isinstance(a, Tensor):
+            return a
+        if a not in stands:
+            stands[a] = leaf(a.bare(), level)
+            stands[a].name, stands[a].scope = called(a), a.scope
+        return stands[a]
+
+    seed = leaf(constant(np.ones_like(result.bare())[()]), level)
+    seed.name = f"∂{called(result)}"
+    order = [t for t in graph.nodes if t.level == result.level]
+    with np.errstate(all="ignore"):
+        gradients, shares, error = cotangents(order, result, seed, stand_in)
+    _scopes(shares, {seed, *stands.values()})
+    leaves = [t for t in order if t.is_leaf]
+    for t in (*leaves, *reversed(order)):
+        g = gradients.get(t)
+        if isinstance(g, Tensor) and g.level == level and g.name is None:
+            g.name = f"∂{called(t)}"
+    made = ancestors([g for g in gradients.values() if isinstance(g, Tensor)], level)
+    for i, t in enumerate((t for t in made if t.name is None), 1):
+        t.name = f"u{i}"
+    outputs = dict.fromkeys(g for t in leaves if isinstance(g := gradients.get(t), Tensor))
+    program = diagram(Graph(tuple(outputs)), names, gradients=False)
+    kinds: dict[Tensor | None, Kind] = {
+        new: "saved" if old.primitive else "parameter" if old.scope else "input"
+        for old, new in stands.items()
+    }
+    for node in program.nodes:
+        node.kind = kinds.get(node.tensor, node.kind)
+    if error is not None:
+        program.notes.append(f"the backward pass ends where a rule failed: {error}")
+    return program
+
+
+def _scopes(shares: Mapping[tuple[Tensor | None, int], Any], placed: set[Tensor]) -> None:
+    """What the rules of an operation recorded belongs to the scope of that operation."""
+    for (t, _), share in shares.items():
+        stack = [share]
+        while stack:
+            made = stack.pop()
+            if isinstance(made, Tensor) and made not in placed and t is not None:
+                placed.add(made)
+                made.scope = t.scope
+                stack += made.args

@@ -1,0 +1,96 @@
+"""Operations as labels: short, with the numbers that they were given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.drawing.diagram import Diagram, Node
+from autobp.drawing.formula import OURS
+from autobp.drawing.literal import few, number, shown
+
+__all__ = ["ORDERED", "symbol"]
+
+_INFIX = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "matmul": "@",
+    "power": "^",
+    "remainder": "mod",
+}
+ORDERED = {"subtract", "divide", "matmul", "power", "remainder"}  # a − b is not b − a
+_RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_SHORT = 8  # characters of a name that can stand in a label
+
+
+def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
+    """The operation that made a variable, as a label of the edge in one slot, or of it as a whole.
+
+    >>> from autobp import Tensor, graph
+    >>> from autobp.drawing.diagram import diagram
+    >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")
+    >>> d = diagram(graph((1 - a) ** 2 / b * 3))
+    >>> [symbol(d, d.nodes[use.target], use.slot) for use in d.uses]
+    ['1 − a', 't2²', 't3 ÷', '÷ b', '× 3']
+    """
+    assert node.tensor is not None
+    name = node.operation if node.tensor.primitive in OURS else None
+    terms = [
+        _name(diagram.nodes[i].name) if i is not None else _number(a)
+        for i, a in zip(node.operands, node.args)
+    ]
+    if name == "power_by":
+        n = number(node.params["n"])
+        return terms[0] + (n.translate(_RAISED) if n.lstrip("−").isdigit() else f"^{n}")
+    if name == "getitem":
+        return shown(f"{terms[0]}[{_index(node.params['index'])}]", 24)
+    if name is not None and name in _INFIX and len(terms) == 2:
+        return _infix(name, terms, [i is not None for i in node.operands], slot)
+    given = [
+        str(v) if k in ("shape", "axes") else f"{k} {v}"
+        for k, v in node.params.items()
+        if type(v) in (int, float, tuple, str) and (k in ("shape", "axes") or not _trivial(v))
+    ]
+    return shown(" ".join([node.operation or "", *given]), 24)
+
+
+def _infix(name: str, terms: list[str], variable: list[bool], slot: int | None) -> str:
+    sign = _INFIX[name]
+    if not all(variable):
+        if variable[0]:
+            return f"{sign} {terms[1]}"
+        return f"{terms[0]} {sign} {terms[1]}" if name in ORDERED else f"{sign} {terms[0]}"
+    if slot is None or name not in ORDERED:
+        return sign
+    return f"{sign} {terms[1]}" if slot else f"{terms[0]} {sign}"
+
+
+def _name(name: str) -> str:
+    return shown(name) if len(name) <= _SHORT else "·"
+
+
+def _number(a: Any) -> str:
+    text = few(a) if np.size(a) <= 4 else "…"
+    return f"({text})" if text.startswith("−") else text
+
+
+def _trivial(v: Any) -> bool:
+    """A stride or dilation of 1 all around, a padding of 0."""
+    if not isinstance(v, tuple) or len(v) < 2:
+        return False
+    flat = [i for side in v for i in (side if isinstance(side, tuple) else (side,))]
+    return all(isinstance(i, int) for i in flat) and set(flat) in ({0}, {1})
+
+
+def _index(index: Any) -> str:
+    if isinstance(index, tuple):
+        return ", ".join(map(_index, index))
+    if isinstance(index, slice):
+        ends = (index.start, index.stop, index.step)[: 2 + (index.step is not None)]
+        return ":".join("" if i is None else str(i) for i in ends)
+    if isinstance(index, np.ndarray):
+        return few(index) if index.size <= 4 else f"{index.size} places"
+    return "…" if index is Ellipsis else str(index)
