@@ -7,11 +7,11 @@ from autobp.check import GradientError, check_gradients
 from autobp.compiler import CaptureError, compile
 from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom_rules import custom
+from autobp.dag import Graph, graph
 from autobp.drawing import draw
 from autobp.drawing.player import play
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
-from autobp.dag import Graph, graph
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp

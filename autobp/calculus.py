@@ -28,8 +28,8 @@ __all__ = [
     "operand",
     "project",
     "push",
-    "shaped",
-    "spoilt",
+    "as_numpy_scalars",
+    "nonfinite_kind",
     "zeros",
 ]
 
@@ -70,9 +70,9 @@ def as_value(data: Any, dtype: Any = None) -> Any:
     if type(data) is float and dtype is None:
         return data
     if isinstance(data, Variable):
-        data = data.bare()
+        data = data.primal_value()
         if isinstance(data, Variable):
-            return (data if dtype is None else ops.astype(data, dtype=dtype)).settled()
+            return (data if dtype is None else ops.astype(data, dtype=dtype)).canonical()
     if isinstance(data, np.float64) and dtype is None:
         return float(data)
     try:
@@ -113,14 +113,14 @@ def evaluate(
     """Compute the value of an operation; `args` are what its values are called in messages."""
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records it too
-            v.beside(args)
+            v.on_operands(args)
             result = v.apply(primitive, values, params)
             return result if result.requires_grad else result.value
     try:
         if len(values) == 1 and type(values[0]) is float:
             value = on_float(primitive, values[0], params)
             if value is None:
-                value = primitive.function(*shaped(*values), **params)
+                value = primitive.function(*as_numpy_scalars(*values), **params)
         else:
             value = primitive.function(*values, **params)
     except ValueError as error:
@@ -132,7 +132,7 @@ def evaluate(
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
         value = as_value(value)
     if context.anomaly:
-        kind = spoilt(value, values)
+        kind = nonfinite_kind(value, values)
         if kind:
             raise FloatingPointError(
                 f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
@@ -154,7 +154,7 @@ def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | 
     return value if type(value) is float else None
 
 
-def spoilt(result: Array, given: Sequence[Array]) -> str | None:
+def nonfinite_kind(result: Array, given: Sequence[Array]) -> str | None:
     """Whether an operation made a nan or an inf from numbers that were all finite, and which."""
     result, given = constant(result), [constant(v) for v in given]
     if np.all(np.isfinite(result)) or not all(np.all(np.isfinite(v)) for v in given):
@@ -175,7 +175,7 @@ def push(
         return None
     t = _pushed(primitive, tangents, out, values, params)
     if t is not None and current().anomaly:
-        kind = spoilt(t, [*(s for s in tangents if s is not None), *values])
+        kind = nonfinite_kind(t, [*(s for s in tangents if s is not None), *values])
         if kind:
             raise FloatingPointError(
                 f"{primitive.name} made the first {kind} (forward, in the tangent), at {line()}"
@@ -196,8 +196,8 @@ def _pushed(
             return None if t is None else project(t, out)
         except ArithmeticError:
             pass
-    out, *values = shaped(out, *values)
-    t = primitive.push(shaped(*tangents), out, values, params)
+    out, *values = as_numpy_scalars(out, *values)
+    t = primitive.push(as_numpy_scalars(*tangents), out, values, params)
     return None if t is None else project(t, out)
 
 
@@ -209,7 +209,7 @@ def zeros(value: Array) -> Array:
     return 0.0 if value.shape == () and dtype == np.float64 else np.zeros(value.shape, dtype)[()]
 
 
-def shaped(*values: Any) -> list[Any]:
+def as_numpy_scalars(*values: Any) -> list[Any]:
     """Floats as NumPy scalars, which have a shape, and which NumPy divides by 0.
 
     Rules about shapes are always given these; elementwise rules, where Python's floats raise.
@@ -230,11 +230,11 @@ def project(c: Array, primal: Array) -> Array:
         if have != shape:
             c = _widened(c, have, shape)
     if type(primal) is float:
-        return c.settled() if isinstance(c, Variable) else float(c)
+        return c.canonical() if isinstance(c, Variable) else float(c)
     if type(c) is float:
         return c if primal.dtype == np.float64 else primal.dtype.type(c)
     c = c if c.dtype == primal.dtype else c.astype(primal.dtype)
-    return c.settled() if not shape and isinstance(c, Variable) else c
+    return c.canonical() if not shape and isinstance(c, Variable) else c
 
 
 def _added_up(c: Array, axes: int) -> Array:

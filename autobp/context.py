@@ -26,7 +26,7 @@ __all__ = [
     "detect_anomaly",
     "lines",
     "no_grad",
-    "readings",
+    "value_listener",
     "scope",
     "user_line",
 ]
@@ -65,7 +65,7 @@ current = _context.get
 
 #: Told of each tensor whose bare value is asked for, and of comparisons; nobody listens but while a
 #: program is recorded that is to serve other values.
-readings: ContextVar[Any] = ContextVar("readings", default=None)
+value_listener: ContextVar[Any] = ContextVar("value_listener", default=None)
 
 
 class _Block(ContextDecorator):

@@ -16,8 +16,8 @@ import numpy as np
 
 from autobp.calculus import project
 from autobp.context import clock
+from autobp.dag import ancestors, lifted, record
 from autobp.forward import in_order, pushed
-from autobp.dag import ancestors, lifted, trace
 from autobp.primitive import Primitive, constant
 from autobp.reverse import pulled
 from autobp.rules import arithmetic as ar
@@ -352,7 +352,7 @@ def alive(operations: Sequence[Tensor], kept: Iterable[Tensor]) -> int:
 
 def _buffer(a: Any) -> tuple[int, int]:
     """What identifies the memory that holds a value, and its size."""
-    value = a.bare() if isinstance(a, Tensor) else a
+    value = a.primal_value() if isinstance(a, Tensor) else a
     if not isinstance(value, np.ndarray):
         return id(a), getattr(value, "nbytes", 8)
     while isinstance(value.base, np.ndarray):
@@ -407,23 +407,23 @@ class Sweeps:
         for i in chosen:
             values = (lifted(x, f"argument {i}{path}") for path, x in leaves(args[i]))
             outer[i] = refilled(args[i], [leaf(v, self._level) for v in values])
-        self.trace = trace(function, outer, chosen)
+        self.record = record(function, outer, chosen)
         #: What the function itself did.
-        self.evaluation = self._behind(self.trace.values)
+        self.evaluation = self._behind(self.record.values)
 
     def forward(self, inputs: Collection[int] | None = None) -> Program:
         """A sweep that carries tangents of these inputs, or of all of them."""
-        tangents = self._seeds([x.value for x in self.trace.inputs], inputs)
+        tangents = self._seeds([x.value for x in self.record.inputs], inputs)
         with np.errstate(all="ignore"):
-            found = pushed(self.trace, in_order(self.trace), tangents)
+            found = pushed(self.record, in_order(self.record), tangents)
         # asks each argument for a tangent and takes twice as long as a visit on the way back
         return self._behind(found, self.evaluation.operations, visits=2)
 
     def reverse(self, outputs: Collection[int] | None = None) -> Program:
         """A sweep that carries cotangents of these outputs, or of all of them."""
-        cotangents = self._seeds(self.trace.values, outputs)
+        cotangents = self._seeds(self.record.values, outputs)
         with np.errstate(all="ignore"):
-            found = pulled(self.trace, self.trace.order(), cotangents)
+            found = pulled(self.record, self.record.order(), cotangents)
         return self._behind(found, self.evaluation.operations, visits=1)
 
     def _seeds(self, values: Sequence[Any], chosen: Collection[int] | None) -> list[Tensor | None]:

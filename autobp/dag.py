@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from autobp.drawing.health import Health
     from autobp.drawing.picture import Picture
 
-__all__ = ["Edge", "Graph", "Trace", "ancestors", "graph", "trace"]
+__all__ = ["Edge", "Graph", "Recording", "ancestors", "graph", "record"]
 
 _born = attrgetter("born")
 
@@ -54,7 +54,7 @@ def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
     return order
 
 
-class Trace(NamedTuple):
+class Recording(NamedTuple):
     """A function run once on variables at a level of its own."""
 
     level: int
@@ -71,9 +71,9 @@ class Trace(NamedTuple):
         return refilled(self.result, values)
 
 
-def trace(
+def record(
     function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int], keep: bool = False
-) -> Trace:
+) -> Recording:
     """Record a function of the chosen arguments, the others held as they are. What is to be kept
     for later is recorded of copies, so that changes to the caller's arrays do not reach it."""
     level = clock()
@@ -81,32 +81,32 @@ def trace(
     filled = list(args)
     for i in chosen:
         values = [lifted(x, f"argument {i}{path}") for path, x in leaves(args[i])]
-        fresh = [leaf(own(v) if keep else v, level) for v in values]
+        fresh = [leaf(copied(v) if keep else v, level) for v in values]
         inputs += fresh
         filled[i] = refilled(args[i], fresh)
     result = function(*filled)
     found = [y for _, y in leaves(result)]
     outputs = [y if isinstance(y, Tensor) and y.level == level else None for y in found]
     values = [y if t is None else t.value for y, t in zip(found, outputs, strict=True)]
-    return Trace(level, inputs, outputs, values, result)
+    return Recording(level, inputs, outputs, values, result)
 
 
 def lifted(x: Any, what: str) -> Any:
     """An argument as the value of a variable: a Tensor under differentiation stays one."""
     if isinstance(x, Tensor):
-        return x if CONSTANT != x.level >= current().threshold else x.bare()
+        return x if CONSTANT != x.level >= current().threshold else x.primal_value()
     try:
         return as_value(x)
     except TypeError as error:
         raise TypeError(f"{what}: {error}") from None
 
 
-def own(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A value that nobody else holds."""
     return value.copy() if type(value) is np.ndarray else value
 
 
-def like(given: Any, value: Any, what: str) -> Any:
+def checked_cotangent(given: Any, value: Any, what: str) -> Any:
     """A tangent or a cotangent that was handed in, checked against the value that it belongs to."""
     if not isinstance(given, Variable):
         given = np.array(as_value(given))[()]
@@ -296,7 +296,7 @@ def _constant(a: Any) -> str:
 
 def _summary(t: Tensor) -> str:
     """A small value itself, a large one by shape."""
-    value = t.bare()
+    value = t.primal_value()
     dtype = "" if t.dtype == np.float64 else f" {t.dtype}"
     if t.size > 4 or t.ndim > 1:
         return f"{t.shape}{dtype}"

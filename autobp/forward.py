@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock
-from autobp.dag import Trace, lifted, like, own, trace
+from autobp.dag import Recording, checked_cotangent, copied, lifted, record
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, paired, refilled
@@ -64,7 +64,7 @@ def jvp(
     slopes = [
         _dense(y.tangent if m else None, v) for y, m, v in zip(found, mine, values, strict=True)
     ]
-    return refilled(result, map(own, values)), refilled(result, slopes)
+    return refilled(result, map(copied, values)), refilled(result, slopes)
 
 
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
@@ -76,20 +76,20 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     >>> y, derivative(1.0, 0.0), derivative(0.0, 1.0)
     (6.0, 3.0, 2.0)
     """
-    traced = trace(function, primals, range(len(primals)), keep=True)
+    traced = record(function, primals, range(len(primals)), keep=True)
     order = in_order(traced)
 
     def derivative(*tangents: Any) -> Any:
         _, given = _matched(primals, tangents, "linearize")
         return traced.refill(pushed(traced, order, given))
 
-    return traced.refill(map(own, traced.values)), derivative
+    return traced.refill(map(copied, traced.values)), derivative
 
 
 Steps = list[tuple[Tensor, list[Tensor]]]
 
 
-def in_order(traced: Trace) -> Steps:
+def in_order(traced: Recording) -> Steps:
     """The operations of a trace, each with the tensors that are not needed after it."""
     order = traced.order()
     last = {a: t for t in order for a in t.args if isinstance(a, Tensor)}
@@ -101,7 +101,7 @@ def in_order(traced: Trace) -> Steps:
     return [(t, done.get(t, [])) for t in order if t.primitive is not None]
 
 
-def pushed(traced: Trace, order: Steps, tangents: Sequence[Array | None]) -> list[Array]:
+def pushed(traced: Recording, order: Steps, tangents: Sequence[Array | None]) -> list[Array]:
     """The tangents of a trace's outputs from those of its inputs."""
     known = sweep(order, dict(zip(traced.inputs, tangents, strict=True)))
     pairs = zip(traced.outputs, traced.values, strict=True)
@@ -142,5 +142,5 @@ def _matched(primals: Any, tangents: Any, who: str) -> tuple[list[Any], list[Any
     values, directions = [], []
     for path, x, t in paired(tuple(primals), tuple(tangents), f"{who}: tangents"):
         values.append(lifted(x, f"{who}: argument {path}"))
-        directions.append(like(t, values[-1], f"{who}: tangents{path}"))
+        directions.append(checked_cotangent(t, values[-1], f"{who}: tangents{path}"))
     return values, directions

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from autobp.counts import Sweeps
+from autobp.dag import Recording, record
 from autobp.forward import in_order, jvp, pushed
-from autobp.dag import Trace, trace
 from autobp.primitive import Array
 from autobp.reverse import chosen_arguments, derived, grad, is_one, positions, pulled
 from autobp.tree import refilled
@@ -47,7 +47,7 @@ def jacobian(
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         where = positions(chosen, args)
         given = lambda *a: function(*a, **kwargs)
-        traced = trace(given, args, where)
+        traced = record(given, args, where)
         forward = mode == "forward" or (
             mode == "auto" and _forward_is_cheaper(traced, given, args, where)
         )
@@ -60,7 +60,7 @@ def jacobian(
 
 
 def _forward_is_cheaper(
-    traced: Trace, function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]
+    traced: Recording, function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]
 ) -> bool:
     """Whether a sweep for each component of the inputs is less work than one for each of the
     outputs. A sweep from a small leaf may be a small part of one from all."""
@@ -73,7 +73,7 @@ def _forward_is_cheaper(
     return forward < reverse
 
 
-def _by_rows(traced: Trace) -> list[list[Array]]:
+def _by_rows(traced: Recording) -> list[list[Array]]:
     """One reverse sweep for each component of each result."""
     blocks, order = [], traced.order()
     for k, value in enumerate(traced.values):
@@ -93,7 +93,7 @@ def _by_rows(traced: Trace) -> list[list[Array]]:
     return blocks
 
 
-def _by_columns(traced: Trace) -> list[list[Array]]:
+def _by_columns(traced: Recording) -> list[list[Array]]:
     """One forward sweep for each component of each argument."""
     order = in_order(traced)
     blocks: list[list[Array]] = [[] for _ in traced.values]

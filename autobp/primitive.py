@@ -40,7 +40,7 @@ __all__ = [
     "implements",
     "linear",
     "same",
-    "whole",
+    "opaque",
 ]
 
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
@@ -67,29 +67,29 @@ class Variable:
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    def bare(self) -> Any:
+    def primal_value(self) -> Any:
         raise NotImplementedError
 
     def astype(self, dtype: Any) -> Any:
         raise NotImplementedError
 
-    def settled(self) -> Any:
+    def canonical(self) -> Any:
         """Itself in the form in which a tensor keeps it."""
         return self
 
-    def beside(self, args: Sequence[Any]) -> None:
+    def on_operands(self, args: Sequence[Any]) -> None:
         """Told, before it takes an operation over, what the arguments were recorded as."""
 
-    def keep(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         raise NotImplementedError
 
 
 def constant(a: Any) -> Any:
     """The bare value, for what takes no part in differentiation: a condition, a comparison."""
-    return a.bare() if isinstance(a, Variable) else a
+    return a.primal_value() if isinstance(a, Variable) else a
 
 
-def whole(function: Callable[..., Array]) -> Callable[..., Array]:
+def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
     """A part of a rule that is constant and assigns into arrays: while a program is written down,
     it is run and written down as a whole, since an array that stands for others is not assigned."""
 
@@ -99,7 +99,7 @@ def whole(function: Callable[..., Array]) -> Callable[..., Array]:
         for a in args:
             for part in a if isinstance(a, tuple) else (a,):
                 if isinstance(part, Variable):
-                    return part.keep(function, args)
+                    return part.call_opaque(function, args)
         return function(*args)
 
     return taken_over

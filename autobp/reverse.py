@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.calculus import as_value, project, shaped, spoilt, zeros
+from autobp.calculus import as_numpy_scalars, as_value, nonfinite_kind, project, zeros
 from autobp.context import current
+from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
-from autobp.dag import Trace, ancestors, like, own, trace
 from autobp.primitive import Array, Primitive, Together, constant, same
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
@@ -47,7 +47,7 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
 
         value, params, values = node.value, node.params, node.operand_values()
         if not primitive.diagonal:
-            g, value, *values = shaped(g, value, *values)
+            g, value, *values = as_numpy_scalars(g, value, *values)
         together = isinstance(primitive.reverse, Together)
         each = (
             primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
@@ -61,7 +61,7 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
                 try:
                     c = rule(g, value, *values, **params)
                 except ArithmeticError:
-                    c = rule(*shaped(g, value, *values), **params)
+                    c = rule(*as_numpy_scalars(g, value, *values), **params)
                 if c is None:
                     continue
             if watched:
@@ -112,20 +112,20 @@ def _written_out(
     rules, params = primitive.reverse, node.params
     u = x.value if isinstance(x, Tensor) and x.level == level else x
     if type(u) not in _PLAIN:
-        x = u = _held(x, node)
+        x = u = constant_value(x, node)
         if type(u) not in _PLAIN:
             return False
     if y is not None:
         v = y.value if isinstance(y, Tensor) and y.level == level else y
         if type(v) not in _PLAIN:
-            y = v = _held(y, node)
+            y = v = constant_value(y, node)
         if type(v) not in _PLAIN or params:
             return False
     if not primitive.diagonal:
         if type(u) is float or (y is not None and type(v) is float):
             return False
         if type(z) is float:
-            g, z = shaped(g, z)
+            g, z = as_numpy_scalars(g, z)
     c = d = None
     try:
         along_x = rules[0]
@@ -157,7 +157,7 @@ def _written_out(
     return True
 
 
-def _held(a: Any, node: Tensor) -> Any:
+def constant_value(a: Any, node: Tensor) -> Any:
     """The value of an argument that is a constant tensor, unless it was replaced since."""
     if isinstance(a, Tensor) and a.level == CONSTANT and a.born < node.born:
         return a.value
@@ -170,15 +170,15 @@ def _hooked(node: Tensor, g: Array) -> Array:
         if changed is not None:
             if not isinstance(node.value, Tensor):
                 changed = constant(changed)
-            g = like(changed, node.value, "the gradient that a hook returned")
+            g = checked_cotangent(changed, node.value, "the gradient that a hook returned")
     if RETAIN in node.hooks:
-        node.grad = own(g)
+        node.grad = copied(g)
     return g
 
 
 def _watch(c: Array, given: Sequence[Array], primitive: Primitive, node: Tensor, a: Tensor) -> None:
     """The backward half of detect_anomaly."""
-    kind = spoilt(c, given)
+    kind = nonfinite_kind(c, given)
     if kind:
         places = [f"at {node.line}"] if node.line else []
         places += [f"in scope {node.scope!r}"] if node.scope else []
@@ -201,9 +201,9 @@ def backward(result: Tensor, gradient: Any = None) -> None:
         )
     value = result.value
     if gradient is not None:
-        seed = like(constant(gradient), value, "backward()")
+        seed = checked_cotangent(constant(gradient), value, "backward()")
     else:
-        seed = project(1.0, value) if result.size == 1 else one(value, "backward()")
+        seed = project(1.0, value) if result.size == 1 else unit_cotangent(value, "backward()")
     found = sweep({result: seed}, ancestors([result], result.level))
     with _adding:
         for leaf, g in found.items():
@@ -223,7 +223,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)
 
 
-def one(value: Array, who: str) -> Array:
+def unit_cotangent(value: Array, who: str) -> Array:
     """The cotangent that gradients begin with: 1, of a number."""
     if np.shape(value) != ():
         raise ValueError(
@@ -234,7 +234,7 @@ def one(value: Array, who: str) -> Array:
 
 
 def pulled(
-    traced: Trace, order: Sequence[Tensor], cotangents: Sequence[Array | None]
+    traced: Recording, order: Sequence[Tensor], cotangents: Sequence[Array | None]
 ) -> list[Array]:
     """The cotangents of a trace's inputs from those of its outputs."""
     seeds: dict[Tensor, Array] = {}
@@ -256,18 +256,18 @@ def vjp(
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 20.]),)
     """
-    traced = trace(function, primals, range(len(primals)), keep=True)
+    traced = record(function, primals, range(len(primals)), keep=True)
     order = traced.order()
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         pairs = paired(traced.result, cotangent, "vjp: the cotangent")
         seeds = [
-            like(c, v, f"vjp: the cotangent{path}")
+            checked_cotangent(c, v, f"vjp: the cotangent{path}")
             for (path, _, c), v in zip(pairs, traced.values, strict=True)
         ]
         return tuple(refilled(primals, pulled(traced, order, seeds)))
 
-    return traced.refill(map(own, traced.values)), pullback
+    return traced.refill(map(copied, traced.values)), pullback
 
 
 def value_and_grad(
@@ -284,13 +284,13 @@ def value_and_grad(
 
     def with_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         where = positions(chosen, args)
-        traced = trace(lambda *a: function(*a, **kwargs), args, where)
+        traced = record(lambda *a: function(*a, **kwargs), args, where)
         if len(traced.values) != 1 or isinstance(traced.result, list | tuple | dict):
             raise TypeError(
                 f"grad takes functions that return a number, not {type(traced.result).__name__}"
             )
         value = traced.values[0]
-        gradients = pulled(traced, traced.order(), [one(value, "grad")])
+        gradients = pulled(traced, traced.order(), [unit_cotangent(value, "grad")])
         nests = refilled([args[i] for i in where], gradients)
         return value, nests[0] if is_one(argnums) else tuple(nests)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import ON_FLOATS, as_value, evaluate, on_float, operand
-from autobp.context import Context, clock, current, readings, user_line
+from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain, replaced
 from autobp.primitive import NUMPY, Primitive, Variable, constant
@@ -138,11 +138,11 @@ def _comparison(compare: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Callable
     """Comparisons give plain truth values, and NumPy's at that: of Python's, ~True is −2."""
 
     def compared(self: Tensor, other: Any) -> Any:
-        listener = readings.get()
+        listener = value_listener.get()
         recorded = None if listener is None else listener.compared(compare, self, other)
         if recorded is not None:
             return recorded
-        x, y = self.bare(), constant(other)
+        x, y = self.primal_value(), constant(other)
         if isinstance(x, Variable) or isinstance(y, Variable):
             return ufunc(x, y)
         truth = compare(x, y)
@@ -245,7 +245,7 @@ class Tensor(Variable):
                 if isinstance(a, Tensor) and a.level > top.level:
                     top = a
         if top.level < context.threshold or top.level == CONSTANT:
-            values = [a.bare() if isinstance(a, Tensor) else operand(a) for a in args]
+            values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
             return leaf(value, CONSTANT)
         return top.record(primitive, args, params, context)
@@ -274,9 +274,9 @@ class Tensor(Variable):
             values.append(a)
         return values
 
-    def bare(self) -> Any:
+    def primal_value(self) -> Any:
         """The number or array at the bottom, whatever derivatives are being taken."""
-        listener = readings.get()
+        listener = value_listener.get()
         if listener is not None:
             listener.read(self)
         value = self.value
@@ -335,7 +335,7 @@ class Tensor(Variable):
         >>> w
         Tensor(2.4, name='w')
         """
-        return self.bare()
+        return self.primal_value()
 
     @data.setter
     def data(self, data: Any) -> None:
@@ -364,7 +364,7 @@ class Tensor(Variable):
 
     def numpy(self) -> np.ndarray:
         """A copy of the value as an ndarray, which is not differentiated."""
-        return np.array(self.bare())
+        return np.array(self.primal_value())
 
     def item(self) -> float:
         """The value of a tensor with one element, as a Python float."""
@@ -376,7 +376,7 @@ class Tensor(Variable):
 
     def detach(self) -> Tensor:
         """The same value as a constant."""
-        return Tensor(self.bare(), requires_grad=False, name=self.name)
+        return Tensor(self.primal_value(), requires_grad=False, name=self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -501,10 +501,10 @@ class Tensor(Variable):
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, item: Any) -> bool:
-        return bool(np.any(self.bare() == constant(item)))
+        return bool(np.any(self.primal_value() == constant(item)))
 
     def __bool__(self) -> bool:
-        return bool(self.bare())
+        return bool(self.primal_value())
 
     def __float__(self) -> float:
         if self.requires_grad:
@@ -584,14 +584,19 @@ class Tensor(Variable):
         was computed from stays behind, however much that is."""
         if self.level > 0:
             raise not_plain(self, "a copy", "its .detach()")
-        return _rebuild, (self.bare(), self.grad, self.name, self.is_leaf and self.requires_grad)
+        return _rebuild, (
+            self.primal_value(),
+            self.grad,
+            self.name,
+            self.is_leaf and self.requires_grad,
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         rebuild, (value, grad, *rest) = self.__reduce__()
         return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
 
     def __repr__(self) -> str:
-        value = self.bare()
+        value = self.primal_value()
         parts = [
             repr(value)
             if type(value) is float

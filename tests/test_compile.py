@@ -112,7 +112,10 @@ DERIVED = {
 @given(test_programs.programs(st.integers(3, 10)), st.integers(0, 2**32 - 1))
 @settings(max_examples=10)
 def test_random_programs(derivative, program, seed):
-    shaped, test_programs.SHAPED[:] = list(test_programs.SHAPED), test_programs.SHAPED + KINKED
+    as_numpy_scalars, test_programs.SHAPED[:] = (
+        list(test_programs.SHAPED),
+        test_programs.SHAPED + KINKED,
+    )
     try:
         f = DERIVED[derivative](lambda *xs: test_programs.run(program, *xs))
         inputs = [test_programs.arguments(seed + k) for k in range(3)]
@@ -121,7 +124,7 @@ def test_random_programs(derivative, program, seed):
             if derivative in ("value", "value_and_grad"):
                 check(f, *(tuple(map(np.float32, xs)) for xs in inputs), tol=1e-3)
     finally:
-        test_programs.SHAPED[:] = shaped
+        test_programs.SHAPED[:] = as_numpy_scalars
 
 
 # Rounds of products, each scaled and bent and shared: what is laid side by side, and when, is all in
@@ -539,7 +542,7 @@ def test_refused_arguments_leave_tensors_as_they_were():
     assert w.data.tolist() == [1.0]
 
 
-def test_changed_surroundings_are_noticed():
+def test_changed_free_variables_are_noticed():
     scale, box = 2.0, {"w": np.ones(2)}
     compiled = compile(lambda x: x * scale + box["w"])
     assert compiled(1.0).tolist() == [3.0, 3.0]

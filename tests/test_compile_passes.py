@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from autobp import compile, grad, jvp, log_softmax, max_pool2d, relu, sigmoid, value_and_grad
-from autobp.compiler import passes
-from autobp.compiler.trace.tracer import Captured, Recorder
 from autobp.compiler.emit.plan import planned
+from autobp.compiler.passes import algebra as passes
 from autobp.compiler.program import mapped
+from autobp.compiler.trace.tracer import Trace, Tracer
 from autobp.tree import leaves, transformed
 
 RNG = np.random.default_rng(0)
@@ -20,10 +20,10 @@ TALL = RNG.standard_normal((200, 7))
 
 
 def written(f, *args):
-    recorder = Recorder()
-    result = f(*(recorder.argument(a, f"x{i}") for i, a in enumerate(args)))
-    return recorder.program(
-        transformed(lambda y: y.step if isinstance(y, Captured) else recorder.constant(y), result)
+    trace = Trace()
+    result = f(*(trace.argument(a, f"x{i}") for i, a in enumerate(args)))
+    return trace.program(
+        transformed(lambda y: y.step if isinstance(y, Tracer) else trace.constant(y), result)
     )
 
 
@@ -63,26 +63,26 @@ def test_dead_code():
 
 def test_common_subexpressions():
     f = lambda a, b: np.exp(a + b) * np.exp(a + b) - np.exp(b + a) + a[1:, 0].sum() * a[1:, 0].sum()
-    left = check(passes.merged, f, A, B)
+    left = check(passes.cse, f, A, B)
     assert (left["exp"], left["add"], left["getitem"]) == (2, 3, 1)
-    assert check(passes.merged, lambda a: (a + 0.0) + (a + -0.0), A)["add"] == 3
+    assert check(passes.cse, lambda a: (a + 0.0) + (a + -0.0), A)["add"] == 3
 
 
 def test_constants():
     eye = np.eye(5)
     f = lambda a, b: a @ np.where(eye > 0, 2.0, eye)
-    assert check(passes.folded, f, A, B) == {"matmul": 1}
+    assert check(passes.constant_folding, f, A, B) == {"matmul": 1}
 
     def g(a):
         c = passes_constant(a)
         return a + np.exp(c * 2)
 
-    recorder = Recorder()
-    a = recorder.argument(A, "a")
-    passes_constant = lambda _: Captured(recorder, recorder.constant(eye), eye)
-    program = recorder.program(g(a).step)
+    trace = Trace()
+    a = trace.argument(A, "a")
+    passes_constant = lambda _: Tracer(trace, trace.constant(eye), eye)
+    program = trace.program(g(a).step)
     assert counts(program) == {"multiply": 1, "exp": 1, "add": 1}
-    after = passes.folded(program)
+    after = passes.constant_folding(program)
     assert counts(after) == {"add": 1}
     np.testing.assert_array_equal(computed(after, A), A + np.exp(eye * 2))
 
@@ -237,7 +237,7 @@ def test_places_are_shared_by_what_does_not_live_together():
     live = [
         (p.start, p.start + p.nbytes, p.first, p.last)
         for p in set(plan.places.values())
-        if p.kind == "room"
+        if p.kind == "arena"
     ]
     for i, (a, b, first, last) in enumerate(live):
         assert a % 64 == 0

@@ -36,12 +36,12 @@ from autobp import (
 )
 from autobp.compiler import Compiled, DifferenceError
 
-from . import surroundings, test_programs, vocabulary, worlds
+from . import free_variables, test_programs, vocabulary, worlds
 
 HERE = os.path.basename(__file__)
 
 
-# ── random programs with surroundings ─────────────────────────────────────────────────────────────
+# ── random programs with free variables ─────────────────────────────────────────────────────────────
 
 # 2,000 by default; AUTOBP_PROGRAMS=20000 runs ten times as many.
 PROGRAMS = int(os.environ.get("AUTOBP_PROGRAMS", "2000"))
@@ -51,10 +51,10 @@ CHUNK = 50
 def random_program(seed):
     """Its parts, its calls, and the function that puts them together."""
     rng = np.random.default_rng(seed)
-    parts = surroundings.parts(rng)
-    calls = surroundings.calls(rng, parts)
-    form, options = surroundings.form(rng)
-    return parts, calls, functools.partial(surroundings.program, form=form, options=options)
+    parts = free_variables.parts(rng)
+    calls = free_variables.calls(rng, parts)
+    form, options = free_variables.form(rng)
+    return parts, calls, functools.partial(free_variables.program, form=form, options=options)
 
 
 def check_program(parts, calls, make, folder, title):
@@ -68,7 +68,7 @@ def check_program(parts, calls, make, folder, title):
 
 
 @pytest.mark.parametrize("first", range(0, PROGRAMS, CHUNK))
-def test_random_programs_with_surroundings(first, tmp_path):
+def test_random_programs_with_free_variables(first, tmp_path):
     for seed in range(first, min(first + CHUNK, PROGRAMS)):
         check_program(*random_program(seed), tmp_path, f"seed {seed}")
 
@@ -117,47 +117,47 @@ def table(entries):
 def check_parts(made, tmp_path):
     """Programs of one part each, with calls that are the same for all."""
     for part in made:
-        part = surroundings.numbered(part, 0)
-        parts = [surroundings.Part("arithmetic", "y = np.tanh(y) + 0.1 * x"), part]
-        calls = surroundings.calls(np.random.default_rng(1), parts, 3)[:5]
-        check_program(parts, calls, surroundings.program, tmp_path, part.kind)
+        part = free_variables.numbered(part, 0)
+        parts = [free_variables.Part("arithmetic", "y = np.tanh(y) + 0.1 * x"), part]
+        calls = free_variables.calls(np.random.default_rng(1), parts, 3)[:5]
+        check_program(parts, calls, free_variables.program, tmp_path, part.kind)
 
 
 @pytest.mark.parametrize("kind", vocabulary.VALUES)
 def test_values_that_change(kind, tmp_path):
-    check_parts(surroundings.changes_of(kind), tmp_path)
+    check_parts(free_variables.changes_of(kind), tmp_path)
 
 
 @pytest.mark.parametrize("place", vocabulary.PLACES)
 def test_places_where_something_changes(place, tmp_path):
-    check_parts(surroundings.changes_at(place), tmp_path)
+    check_parts(free_variables.changes_at(place), tmp_path)
 
 
 @pytest.mark.parametrize("subjects", [("a",), ("x",), ("np.sum(x)", "n")])
 def test_questions_about_traced_values(subjects, tmp_path):
-    check_parts(surroundings.questions_about(subjects), tmp_path)
+    check_parts(free_variables.questions_about(subjects), tmp_path)
 
 
 @pytest.mark.parametrize("chunk", range(4))
 def test_numbers_and_arrays(chunk, tmp_path):
-    check_parts(list(surroundings.numbers())[chunk::4], tmp_path)
+    check_parts(list(free_variables.numbers())[chunk::4], tmp_path)
 
 
 def test_refusals_that_are_swallowed(tmp_path):
-    check_parts(surroundings.swallowed(), tmp_path)
+    check_parts(free_variables.swallowed(), tmp_path)
 
 
 def test_effects(tmp_path):
-    check_parts(surroundings.effects(), tmp_path)
+    check_parts(free_variables.effects(), tmp_path)
 
 
 def test_arguments_of_all_kinds(tmp_path):
-    check_parts(surroundings.arguments(), tmp_path)
+    check_parts(free_variables.arguments(), tmp_path)
 
 
 @pytest.mark.parametrize("change", vocabulary.MODEL_CHANGES)
 def test_models_that_change(change, tmp_path):
-    check_parts(surroundings.models_with(change), tmp_path)
+    check_parts(free_variables.models_with(change), tmp_path)
 
 
 # ── constants ─────────────────────────────────────────────────────────────────────────────────────
@@ -687,7 +687,7 @@ HIDDEN = {
     "issubclass": lambda x, a: issubclass(type(x), np.ndarray),
     "hasattr": lambda x, a: hasattr(a, "is_integer"),
     "hasattr of an array": lambda x, a: hasattr(x, "ctypes"),
-    "no attribute": lambda x, a: hasattr(x, "recorder") or hasattr(x, "step"),
+    "no attribute": lambda x, a: hasattr(x, "trace") or hasattr(x, "step"),
     "is": lambda x, a: (x + 0.0) is x,
     "is itself": lambda x, a: np.asarray(x) is x,
     "id": lambda x, a: id(x) == id(x + 0.0),
@@ -1485,7 +1485,10 @@ def test_inputs_are_never_changed_and_results_never_shared(options):
     rng = np.random.default_rng(11)
     for _ in range(25):
         steps = [
-            (str(rng.choice(["unary", "binary", "shaped"])), *map(int, rng.integers(0, 100, 3)))
+            (
+                str(rng.choice(["unary", "binary", "as_numpy_scalars"])),
+                *map(int, rng.integers(0, 100, 3)),
+            )
             for _ in range(rng.integers(3, 10))
         ]
 

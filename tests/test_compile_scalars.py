@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobp import CaptureError, Tensor, compile, grad, hessian, jvp, relu, sigmoid, value_and_grad
-from autobp.compiler import scalars
+from autobp.compiler.scalars import numbers as scalars
 
 from . import test_compile
 

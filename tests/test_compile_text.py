@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, compile, conv2d, grad, jvp, max_pool2d, nn, relu, scope, value_and_grad
-from autobp.compiler import images
 from autobp.compiler.emit.plan import Plan
-from autobp.compiler.program import Program
 from autobp.compiler.emit.source import Writer
+from autobp.compiler.passes import images
+from autobp.compiler.program import Program
 from autobp.tree import leaves
 
 RNG = np.random.default_rng(0)
@@ -38,11 +38,11 @@ def value_and_grad_loss(params, X, Y):
     W2 = params['W2']
     b2 = params['b2']
     # forward: layer1
-    t0 = np.dot(X, W1, room0)
+    t0 = np.dot(X, W1, arena0)
     t0 += b1
     h = np.tanh(t0, t0)
     # forward: layer2
-    out = np.dot(h, W2, room1)
+    out = np.dot(h, W2, arena1)
     out += b2
     # forward
     out -= Y
@@ -53,7 +53,7 @@ def value_and_grad_loss(params, X, Y):
     dout = np.multiply(c0, out, out)
     # backward: layer2
     db2 = c1 @ dout
-    dh = np.dot(dout, W2.T, room2)
+    dh = np.dot(dout, W2.T, arena2)
     dW2 = h.T @ dout
     # backward: layer1
     h *= h

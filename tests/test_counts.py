@@ -325,7 +325,7 @@ def chosen(f, x, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def works(f, x) -> dict[str, int]:
     sweeps = Sweeps(f, [x])
-    n, m = np.size(x), sum(np.size(v.numpy()) for v in sweeps.trace.values)
+    n, m = np.size(x), sum(np.size(v.numpy()) for v in sweeps.record.values)
     return {
         "forward": n * sweeps.forward().counts.work,
         "reverse": m * sweeps.reverse().counts.work,

@@ -13,7 +13,9 @@ import pytest
 
 from autobp.data import DataError, fashion_mnist, mnist, read_idx
 
-module = importlib.import_module("autobp.data.mnist_files")  # whose name in the package is the function
+module = importlib.import_module(
+    "autobp.data.mnist_files"
+)  # whose name in the package is the function
 REAL = os.environ.get("AUTOBP_DATA")
 
 

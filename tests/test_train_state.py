@@ -234,12 +234,12 @@ def test_a_resume_that_fails_half_way_changes_nothing(tmp_path):
 # ── the inventory ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Thing:
+class FreeVariable:
     pass
 
 
 def test_any_nest_is_put_back_as_it_was():
-    thing = Thing()
+    thing = FreeVariable()
     thing.a = [1, (2.0, None, b"x"), {"k": {3, 4}, 5: frozenset("ab")}, 1j, np.float32(2), ...]
     thing.queue, thing.counter = collections.deque([1, 2], 3), collections.Counter("aab")
     thing.sets = collections.defaultdict(list, x=[1])
@@ -257,7 +257,7 @@ def test_any_nest_is_put_back_as_it_was():
     thing.counter["z"] += 1
     thing.sets["new"].append(thing)
     thing.array += 5
-    thing.same, thing.slice, thing.more = None, 3, Thing()
+    thing.same, thing.slice, thing.more = None, 3, FreeVariable()
     assert inventory.put(taken) == []
     assert text == (repr(thing.a), repr(thing.queue), repr(thing.counter), repr(thing.sets))
     assert thing.array is array is thing.same
@@ -268,7 +268,7 @@ def test_any_nest_is_put_back_as_it_was():
 
 
 def test_a_file_makes_no_objects_of_foreign_classes():
-    thing = Thing()
+    thing = FreeVariable()
     inventory = Inventory({"model": thing})
     records = inventory.take().records
     records["model.__dict__"][-1].append(["trap", ["ref", "new 0"]])

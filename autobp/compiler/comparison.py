@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.terms import DifferenceError
 from autobp.compiler.trace.effects import Randomness, State, is_counter
 from autobp.compiler.trace.free_variables import ARRAYS, Found, FreeVariable, has_identity, is_kind
-from autobp.compiler.terms import DifferenceError
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -226,7 +226,7 @@ def _listed(outcome: tuple[Any, list[tuple[str, Any]]]) -> list[tuple[str, Any]]
 
 
 def _plain(y: Any) -> Any:
-    return y.bare() if isinstance(y, Tensor) else y
+    return y.primal_value() if isinstance(y, Tensor) else y
 
 
 def _form(nest: Any) -> Any:

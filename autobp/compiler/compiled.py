@@ -25,8 +25,8 @@ from autobp.tree import leaves
 
 if TYPE_CHECKING:
     from autobp.compiler.entry import Entry
-    from autobp.compiler.trace.free_variables import Constant
     from autobp.compiler.program import Program
+    from autobp.compiler.trace.free_variables import Constant
 
 __all__ = ["Compiled", "compile"]
 
@@ -107,7 +107,7 @@ class Compiled(Generic[F]):
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compiler.scalars.numbers import written_down  # late: see _load
+        from autobp.compiler.scalars.numbers import compile_entry  # late: see _load
 
         entries = self._entries
         with _tracing:
@@ -115,7 +115,7 @@ class Compiled(Generic[F]):
             if is_mine:
                 try:
                     earlier = [entry.found for entry in entries]
-                    entry = written_down(
+                    entry = compile_entry(
                         self.function, self.__name__, args, kwargs, self.settings, earlier
                     )
                 except StateNotReady as early:

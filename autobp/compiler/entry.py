@@ -17,8 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.trace.tracer import Captured, ManyNumbers, Recorder, draw, guarded
 from autobp.compiler.comparison import Checked, Snapshot, check_same, copied, moved
+from autobp.compiler.emit.plan import planned
+from autobp.compiler.emit.source import (
+    CHANGED,
+    LARGE,
+    PLACE,
+    Writer,
+    helper_sources,
+    long_text,
+    short_text,
+)
+from autobp.compiler.passes.algebra import optimized, own_results
+from autobp.compiler.passes.joined import joined
+from autobp.compiler.program import Program, Step, steps_in
+from autobp.compiler.terms import (
+    CaptureError,
+    Changed,
+    DifferenceError,
+    Settings,
+    StateNotReady,
+    UnforeseenError,
+    differentiated,
+)
 from autobp.compiler.trace.effects import (
     Randomness,
     State,
@@ -37,44 +58,21 @@ from autobp.compiler.trace.free_variables import (
     place_of,
     tests_of,
 )
-from autobp.compiler.passes.joined import joined
-from autobp.compiler.passes.algebra import optimized, own_results
-from autobp.compiler.emit.plan import planned
-from autobp.compiler.program import Program, Step, steps_in
-from autobp.compiler.emit.source import (
-    CHANGED,
-    LARGE,
-    PLACE,
-    Writer,
-    helper_sources,
-    long_text,
-    short_text,
-)
 from autobp.compiler.trace.stand_in import Traced, end, stand_in
-from autobp.compiler.terms import (
-    CaptureError,
-    Changed,
-    DifferenceError,
-    Settings,
-    StateNotReady,
-    UnforeseenError,
-    differentiated,
-)
+from autobp.compiler.trace.tracer import ManyNumbers, Trace, Tracer, draw, guarded
 from autobp.context import clock, current, user_line
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
-__all__ = ["Entry", "written_down"]
+__all__ = ["Entry", "compile_entry"]
 
 
 class _Arguments:
     """How the arguments of one signature are told and taken apart, as text for the check and for the
     program, while they are replaced by what is captured."""
 
-    def __init__(
-        self, recorder: Recorder, reads_arrays: bool, counters: set[tuple[int, Any]]
-    ) -> None:
-        self.recorder = recorder
+    def __init__(self, trace: Trace, reads_arrays: bool, counters: set[tuple[int, Any]]) -> None:
+        self.trace = trace
         self.counters = counters  # places of numbers that the function changes
         self.reads_arrays = reads_arrays  # of modules, at each call; else they are only checked
         self.tests: list[str] = []
@@ -121,17 +119,17 @@ class _Arguments:
                 self.given[id(x)] = where, result
                 return result
             self.tests.append(f"len({where}) == {len(x)}")
-            before = len(self.recorder.arguments)
+            before = len(self.trace.arguments)
             parts = [self.take(v, f"{where}[{i}]", f"{name}{i}") for i, v in enumerate(x)]
-            self.recorder.unnamed.update(self.recorder.arguments[before:])
+            self.trace.unnamed.update(self.trace.arguments[before:])
             nest = kind(*parts) if hasattr(x, "_fields") else kind(parts)
             self.nests.append((name, nest, dict(enumerate(parts))))
             self.given[id(x)] = where, nest
             return nest
         if isinstance(x, np.ndarray) and id(x) in self.given:
-            first, captured = self.given[id(x)]  # one array in two places
+            first, tracer = self.given[id(x)]  # one array in two places
             self.tests.append(f"{where} is {first}")
-            return captured
+            return tracer
         if isinstance(x, np.ndarray):
             if kind not in ARRAYS or x.dtype.kind not in "biufc":
                 raise CaptureError(
@@ -139,10 +137,10 @@ class _Arguments:
                     " arrays of numbers are what programs are written for"
                 )
             self.tests += self.plain(x, where)
-            captured = self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
-            self.given[id(x)] = where, captured
+            tracer = self.argument(x if kind is np.ndarray else np.asarray(x), where, name)
+            self.given[id(x)] = where, tracer
             self.alike.setdefault((x.shape, x.dtype), []).append(where)
-            return captured
+            return tracer
         if isinstance(x, Tensor):
             return self.tensor(x, where, name)
         if isinstance(x, np.generic) or kind in (float, int, complex):
@@ -177,13 +175,13 @@ class _Arguments:
                     " and dicts of its caller; return a new one"
                 )
 
-    def argument(self, x: Any, where: str, name: str) -> Captured:
-        captured = self.recorder.argument(x, name)
-        self.bindings.append((captured.step, where))
-        return captured
+    def argument(self, x: Any, where: str, name: str) -> Tracer:
+        tracer = self.trace.argument(x, name)
+        self.bindings.append((tracer.step, where))
+        return tracer
 
     def generator(self, rng: np.random.Generator, where: str, name: str) -> Any:
-        draws = self.generators[rng] = self.recorder.generator(rng, name)
+        draws = self.generators[rng] = self.trace.generator(rng, name)
         self.bindings.append((draws._handle.step, where))
         return draws
 
@@ -203,25 +201,25 @@ class _Arguments:
             self.tests.append(f"{self.known(_same_array)}({where}, {self.known(array.copy())})")
             return
         if id(array) in self.places:  # one array in two places
-            first, captured = self.places[id(array)]
+            first, tracer = self.places[id(array)]
             self.tests.append(f"{where} is {first}")
         else:
             self.tests += self.plain(array, where)
-            captured = self.argument(array, where, str(v.key))
-            captured.borrowed = False
-            self.places[id(array)] = where, captured
+            tracer = self.argument(array, where, str(v.key))
+            tracer.borrowed = False
+            self.places[id(array)] = where, tracer
         self.traced.add((id(v.owner), v.key))
-        self.live.append(_Live(v, array, captured, captured.step))
-        v.write(captured)
+        self.live.append(_Live(v, array, tracer, tracer.step))
+        v.write(tracer)
 
     def counter(self, v: FreeVariable) -> None:
         """A number that a module holds and the function changes is an argument."""
         where = place_of(v, self.known)
         self.tests.append(f"type({where}) is {self.known(type(v.value))}")
-        captured = self.argument(v.value, where, str(v.key))
+        tracer = self.argument(v.value, where, str(v.key))
         self.traced.add((id(v.owner), v.key))
-        self.live.append(_Live(v, v.value, captured, captured.step))
-        v.write(captured)
+        self.live.append(_Live(v, v.value, tracer, tracer.step))
+        v.write(tracer)
 
     def take_optimizer(self, optimizer: Any) -> None:
         """What an optimizer remembers, and its rates, are arguments too."""
@@ -235,11 +233,11 @@ class _Arguments:
                 where, value = f"float({where})", float(value)
             else:
                 self.tests.append(f"type({where}) is int")
-            captured = self.argument(value, where, key)
-            captured.borrowed = False
+            tracer = self.argument(value, where, key)
+            tracer.borrowed = False
             v = FreeVariable("entry", owner, key, owner[key], key, "", live=True)
-            self.live.append(_Live(v, owner[key], captured, captured.step, remembered=True))
-            owner[key] = captured
+            self.live.append(_Live(v, owner[key], tracer, tracer.step, remembered=True))
+            owner[key] = tracer
 
     def put_back(self) -> None:
         """Put back what was replaced, but for Tensors."""
@@ -282,7 +280,7 @@ class _Arguments:
         steps = [value.step] if slope is None else [value.step, slope.step]
         held = _Held(t, where, value, slope, tests, t.level, t.hooks, steps)
         self.tensors[t] = held
-        self.recorder.known.add(t)
+        self.trace.known.add(t)
         held.traced = stand_in(t, value, slope)
         return t
 
@@ -337,7 +335,7 @@ class _Held:
 
     tensor: Tensor
     where: str
-    captured: Any  # its value, traced
+    tracer: Any  # its value, traced
     slope: Any  # the gradient, traced; or None
     tests: list[str]
     level: int
@@ -376,7 +374,7 @@ class _Live:
 
     place: FreeVariable
     value: Any
-    captured: Any
+    tracer: Any
     step: Step  # the argument
     remembered: bool = False  # by an optimizer
     became: Any = ...
@@ -388,12 +386,12 @@ class _Live:
 
     @property
     def is_changed(self) -> bool:
-        return self.became is not self.captured or self.became.version > 0
+        return self.became is not self.tracer or self.became.version > 0
 
     @property
     def in_place(self) -> bool:
         """Whether the array stays the one that it is."""
-        return type(self.value) is np.ndarray and (self.remembered or self.became is self.captured)
+        return type(self.value) is np.ndarray and (self.remembered or self.became is self.tracer)
 
     def update(self, value: Any) -> None:
         if not self.in_place:
@@ -440,7 +438,7 @@ def parameter_names(function: Callable[..., Any], args: Any, kwargs: Any) -> lis
     return names
 
 
-def written_down(
+def compile_entry(
     function: Callable[..., Any],
     name: str,
     args: tuple[Any, ...],
@@ -508,19 +506,19 @@ class _Trace:
         self.kwargs = kwargs
         self.settings = settings
         self.found = found
-        self.recorder = Recorder(most, settings.most)
-        self.recorder.codes = found.codes
-        self.arguments = _Arguments(self.recorder, reads_arrays, set(counters))
+        self.trace = Trace(most, settings.most)
+        self.trace.codes = found.codes
+        self.arguments = _Arguments(self.trace, reads_arrays, set(counters))
         self.counters: set[tuple[int, Any]] = set()  # numbers of modules that were changed
 
     @property
     def unknown(self) -> list[Executed]:
         """Calls of functions whose variables have not been looked for."""
-        return [call for call in self.recorder.executed if call.code not in self.found.codes]
+        return [call for call in self.trace.executed if call.code not in self.found.codes]
 
     def deciding(self) -> set[tuple[int, Any]]:
         """The places that the value depends on which was asked for, and refused."""
-        todo, seen = [self.recorder.asked], set()
+        todo, seen = [self.trace.asked], set()
         while todo:
             step = todo.pop()
             if step is not None and step not in seen:
@@ -531,8 +529,8 @@ class _Trace:
 
     def run(self) -> Entry:
         function, name, args, kwargs = self.function, self.name, self.args, self.kwargs
-        recorder, arguments, settings, found = (
-            self.recorder, self.arguments, self.settings, self.found,
+        trace, arguments, settings, found = (
+            self.trace, self.arguments, self.settings, self.found,
         )  # fmt: skip
         parameters = [*parameter_names(function, args, kwargs), *kwargs]
         for i in settings.donate:
@@ -554,17 +552,17 @@ class _Trace:
             arguments.around(found)
             randomness = Randomness(found, arguments.generators)
             if profiler is None:  # there is room for one only; without it names are poorer
-                sys.setprofile(recorder.watch)
+                sys.setprofile(trace.watch)
             keywords = dict(zip(kwargs, given[len(args) :], strict=True))
             result = context.run(function, *given[: len(args)], **keywords)
             if profiler is None:
                 sys.setprofile(None)
-            returns = transformed(partial(_returned, recorder), result)
+            returns = transformed(partial(_returned, trace), result)
         except Exception as error:
             failure = error
         finally:
-            recorder.closed = True
-            found.ran = recorder.met
+            trace.closed = True
+            found.ran = trace.met
             undo = _Undo(self, profiler is None, collecting, state, randomness, context)
             undo.run()
         ends, early, effects, grown, drawn = (
@@ -572,12 +570,12 @@ class _Trace:
         )  # fmt: skip
         self.counters = state.counters
         arguments.live_places = list(arguments.live)
-        if recorder.is_too_long:
+        if trace.is_too_long:
             raise ManyNumbers
         if failure is not None and not isinstance(failure, CaptureError):
             raise self.failed(failure) from failure
-        if failure is not None or recorder.spoilt is not None:
-            raise recorder.spoilt or failure  # type: ignore[misc]
+        if failure is not None or trace.refusal is not None:
+            raise trace.refusal or failure  # type: ignore[misc]
         if early:
             raise StateNotReady("")
         check_draws(drawn)
@@ -587,33 +585,31 @@ class _Trace:
         arguments.check_nests(found)
 
         returns = _written_plainly(returns)
-        read = {s for step in recorder.steps for s in step.operands} | set(steps_in(returns))
+        read = {s for step in trace.steps for s in step.operands} | set(steps_in(returns))
         changes = []
         for held, value, grad in ends:
-            changed = value is not held.captured or value.version > 0
+            changed = value is not held.tracer or value.version > 0
             used = read.intersection(held.steps)
             arguments.tests += held.tests
             arguments.tests.append(f"{held.where}.name == {held.tensor.name!r}")
             if held.found and not changed and grad is ... and not used:
                 del arguments.tensors[held.tensor]  # it is there and has no part in this
                 continue
-            changes.append(
-                (_became(recorder, value) if changed else None, _returned(recorder, grad))
-            )
+            changes.append((_became(trace, value) if changed else None, _returned(trace, grad)))
         if arguments.tensors:  # whose derivatives are taken, or not
             mode = current().threshold > 0
             arguments.tests.append(f"({arguments.known(current)}().threshold > 0) is {mode}")
         live = [place for place in arguments.live if place.is_changed]
         if changes or live:
-            became = [_became(recorder, place.became) for place in live]
+            became = [_became(trace, place.became) for place in live]
             returns = (returns, changes, became)
         arguments.live = live
-        program = recorder.program(returns)
+        program = trace.program(returns)
         try:
             entry = Entry(program, name, parameters, arguments, result, settings, found)
         except Exception as error:
             raise self.failed(error) from error
-        if not any(step.part == "backward" for step in recorder.steps):
+        if not any(step.phase == "backward" for step in trace.steps):
             cut = [y for _, y in leaves(result) if isinstance(y, Tensor) and y.level == 0]
             if any(not y.is_leaf for y in cut):
                 warnings.warn(
@@ -626,8 +622,8 @@ class _Trace:
 
     def failed(self, error: Exception) -> CaptureError:
         """What is said of an exception while the function was traced that may not be the function's."""
-        if self.recorder.spoilt is not None:
-            return UnforeseenError(str(self.recorder.spoilt))
+        if self.trace.refusal is not None:
+            return UnforeseenError(str(self.trace.refusal))
         return UnforeseenError(
             f"compile cannot capture {self.name} at {_line_of(error)}: {type(error).__name__}: {error}"
         )
@@ -696,14 +692,14 @@ def _line_of(error: BaseException) -> str:
     return found or user_line()
 
 
-def _became(recorder: Recorder, value: Any) -> Any:
+def _became(trace: Trace, value: Any) -> Any:
     """What the program is to put where a Tensor, a module or an optimizer holds something."""
-    if isinstance(value, Captured):
+    if isinstance(value, Tracer):
         return value.current().step
     if isinstance(value, np.ndarray):
-        return recorder.constant(value)
+        return trace.constant(value)
     if isinstance(value, Tensor):
-        return _returned(recorder, value)
+        return _returned(trace, value)
     if isinstance(value, float | int | np.generic):
         return value
     raise CaptureError(
@@ -730,23 +726,23 @@ def _written_plainly(nest: Any, level: int = 0) -> Any:
     return nest
 
 
-def _returned(recorder: Recorder, y: Any) -> Any:
+def _returned(trace: Trace, y: Any) -> Any:
     """What the program is to return for y."""
     if isinstance(y, Tensor):
-        if not isinstance(y.bare(), Captured):
-            recorder.check_origin(y)
-        y = y.bare()
-    if isinstance(y, Captured):
+        if not isinstance(y.primal_value(), Tracer):
+            trace.check_origin(y)
+        y = y.primal_value()
+    if isinstance(y, Tracer):
         return y.current().step
     if isinstance(y, np.ndarray):
-        return recorder.constant(y)
+        return trace.constant(y)
     if (
         y is ...
         or y is None
         or isinstance(y, bool | int | float | complex | str | bytes | np.generic | np.dtype)
     ):
         return y
-    raise recorder.refuse(
+    raise trace.refuse(
         f"compile cannot capture that a {type(y).__name__} is returned: a program returns arrays,"
         " numbers and Tensors, in lists, tuples and dicts"
     )
@@ -956,7 +952,7 @@ class Entry(Checked):
             raise
 
     def _made(self) -> Callable[..., Any]:
-        """The function, with a room of its own."""
+        """The function, with a arena of its own."""
         space: dict[str, Any] = {**self.arguments.objects, "np": np, "Changed": Changed}
         for step in self.program.constants():
             space[self.writer.names[step]] = step.constant
@@ -993,7 +989,7 @@ class Entry(Checked):
     # ── text ──────────────────────────────────────────────────────────────────────────────────────
 
     def _lines(self, module: bool) -> list[str]:
-        """The room and the function. In a module of its own, what the function finds around it is
+        """The arena and the function. In a module of its own, what the function finds around it is
         handed over: the arrays of Tensors, the numbers and averages of optimizers, generators."""
         parameters, body = list(self.parameters), []
         for name, where in self.bound:
@@ -1004,9 +1000,9 @@ class Entry(Checked):
                 body.append(f"{name} = {owner if module else where}")
         body += self.writer.body()
         body.append(f"return {self.writer.text(self.program.returns)}")
-        room = self.writer.room()
+        arena = self.writer.arena()
         return [
-            *([PLACE, "", *room, "", ""] if room else []),
+            *([PLACE, "", *arena, "", ""] if arena else []),
             f"def {self.name}({', '.join(parameters)}):",
             *(f"    {line}" for line in body),
         ]

@@ -1,6 +1,6 @@
 """Program: what a function did to its arguments, step by step, as plain data.
 
-A step is one call: of a NumPy function, or of a helper that is kept whole. What it is called with
+A step is one call: of a NumPy function, or of a helper that is effects whole. What it is called with
 is a nest of other steps and of plain values. Passes are functions from programs to programs; the
 steps themselves are never changed once a program is made.
 """
@@ -28,7 +28,7 @@ class Step:
     kind: type  # of the result when the program runs: np.ndarray, float, np.float64, tuple …
     name: str | None = None
     scope: str | None = None
-    part: str = "forward"  # or "backward", or "update", by an optimizer
+    phase: str = "forward"  # or "backward", or "update", by an optimizer
     line: str | None = None  # of the user's code that asked for it
     errors: tuple[tuple[str, str], ...] = ()  # what np.errstate was in force, where not the usual
     constant: Any = None
@@ -76,7 +76,7 @@ class Program:
     arguments: list[Step]
     steps: list[Step]
     returns: Any  # a nest of steps and plain values
-    kept: set[Step] = field(default_factory=set)  # steps that check or act, and so must run
+    effects: set[Step] = field(default_factory=set)  # steps that check or act, and so must run
 
     def __repr__(self) -> str:
         return f"<program of {len(self.steps)} steps>"

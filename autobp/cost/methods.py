@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autobp.counts import Counts, Sweeps, recorded
+from autobp.dag import Recording, record
 from autobp.forward import Steps, in_order, jvp, pushed
-from autobp.dag import Trace, trace
 from autobp.higher import hvp
 from autobp.primitive import constant
 from autobp.reverse import grad, pulled, vjp
@@ -52,7 +52,7 @@ class Problem:
         self.argnums = tuple(range(len(args)))
         self.inputs = _Row([x for _, x in leaves(self.args)])
         self.graph = Sweeps(function, self.args)
-        self.outputs = _Row([constant(y) for y in self.graph.trace.values])
+        self.outputs = _Row([constant(y) for y in self.graph.record.values])
         if not self.inputs.size or not self.outputs.size:
             raise ValueError(
                 f"a function of {self.inputs.size} numbers that returns {self.outputs.size}"
@@ -181,25 +181,25 @@ def _online(p: Problem, start: None, i: int) -> Any:
     return jvp(p.function, p.args, p.direction(i))[1]
 
 
-def _recording(p: Problem) -> Trace:
-    return trace(p.function, p.args, p.argnums)
+def _recording(p: Problem) -> Recording:
+    return record(p.function, p.args, p.argnums)
 
 
-def _recording_forward(p: Problem) -> tuple[Trace, Steps]:
+def _recording_forward(p: Problem) -> tuple[Recording, Steps]:
     traced = _recording(p)
     return traced, in_order(traced)
 
 
-def _pushed(p: Problem, recorded: tuple[Trace, Steps], i: int) -> Any:
+def _pushed(p: Problem, recorded: tuple[Recording, Steps], i: int) -> Any:
     return pushed(*recorded, p.inputs.seeds(i))
 
 
-def _recording_reverse(p: Problem) -> tuple[Trace, list[Tensor]]:
+def _recording_reverse(p: Problem) -> tuple[Recording, list[Tensor]]:
     traced = _recording(p)
     return traced, traced.order()
 
 
-def _pulled(p: Problem, recorded: tuple[Trace, list[Tensor]], j: int) -> Any:
+def _pulled(p: Problem, recorded: tuple[Recording, list[Tensor]], j: int) -> Any:
     return pulled(*recorded, p.outputs.seeds(j))
 
 

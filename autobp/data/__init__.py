@@ -9,12 +9,12 @@ Nothing here knows of Tensors: it is arrays that come out, and a model may do wi
 """
 
 from autobp.data.batching import batches
-from autobp.data.small_digits import digits
 from autobp.data.folds import k_folds, split
 from autobp.data.idx import DataError, read_idx
 from autobp.data.images import Images
 from autobp.data.mnist_files import fashion_mnist, mnist
 from autobp.data.points import circles, linear, moons, regression, spiral, xor
+from autobp.data.small_digits import digits
 from autobp.data.standard import Standard, standardize
 
 __all__ = [

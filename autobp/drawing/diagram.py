@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autobp.calculus import project, shaped, zeros
+from autobp.calculus import as_numpy_scalars, project, zeros
 from autobp.dag import Graph
 from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
@@ -228,7 +228,7 @@ def cotangents(
             continue
         out, args = value(t), [value(a) for a in t.args]
         if not primitive.diagonal:
-            g, out, *args = shaped(g, out, *args)
+            g, out, *args = as_numpy_scalars(g, out, *args)
         for slot, (a, rule) in enumerate(zip(t.args, primitive.reverse)):
             if rule is None or not isinstance(a, Tensor) or a.level != t.level:
                 continue
@@ -236,7 +236,7 @@ def cotangents(
                 try:
                     c = rule(g, out, *args, **t.params)
                 except ArithmeticError:
-                    c = rule(*shaped(g, out, *args), **t.params)
+                    c = rule(*as_numpy_scalars(g, out, *args), **t.params)
                 if c is None:
                     continue
                 c = project(c, value(a))
@@ -269,7 +269,7 @@ def local(found: Diagram, use: Use) -> Any | None:
         return zeros(form)
     with np.errstate(all="ignore"):
         try:
-            out, *args = shaped(out, *map(constant, t.args))
+            out, *args = as_numpy_scalars(out, *map(constant, t.args))
             c = rule(np.ones_like(out)[()], out, *args, **t.params)
         except Exception:  # as in the sweep, whose note says so
             return None

@@ -176,7 +176,7 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
     found = scene.of(node)
     paint: Paint = theme.output if node.output else getattr(theme, node.kind)
     ink, width = theme.ink, 2.2 if node.output or node.kind == "parameter" else 1.0
-    if any(m.kind == "spoilt" for m in found):
+    if any(m.kind == "nonfinite" for m in found):
         width = 4.0 if any(m.first for m in found) else 1.0
         paint, ink = theme.warning, theme.warning_ink
     elif found:
@@ -231,7 +231,7 @@ def _copy(copy: Copy, style: Style, scene: _Scene) -> str:
 def _plain(mark: Mark, node: Node) -> bool:
     """Whether the numbers say it themselves."""
     small = np.size(node.value) <= _SMALL and not mark.first
-    return mark.kind == "zero" or (mark.kind == "spoilt" and small)
+    return mark.kind == "zero" or (mark.kind == "nonfinite" and small)
 
 
 def label_of(node: Node, style: Style) -> list[tuple[str, ...]]:
@@ -335,9 +335,9 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
     if style.values:
         lines += [f"{shown(n.name)} = {brief(n.value, _SMALL)}" for n in nodes if n.output]
     found = [m for n in nodes for m in scene.of(n)]
-    spoilt = [m for m in found if m.kind == "spoilt"]
-    if spoilt:
-        lines.append(f"{max(spoilt, key=lambda m: m.first).text}, inside")
+    nonfinite = [m for m in found if m.kind == "nonfinite"]
+    if nonfinite:
+        lines.append(f"{max(nonfinite, key=lambda m: m.first).text}, inside")
     for kind, text in (
         ("dead", "relu with dead units"),
         ("zero", "gradient of 0"),
@@ -346,10 +346,10 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
         n = sum(m.kind == kind for m in found)
         if n:
             lines.append(f"{n:,} × {text}")
-    paint = style.theme.warning if spoilt else style.theme.folded
-    if found and not spoilt:
+    paint = style.theme.warning if nonfinite else style.theme.folded
+    if found and not nonfinite:
         paint = Paint(paint.fill, style.theme.marked)
-    ink = style.theme.warning_ink if spoilt else style.theme.ink
+    ink = style.theme.warning_ink if nonfinite else style.theme.ink
     width = 3.0 if found else 1.2
     form = "box peripheries=2" if box.path is None else 'box3d margin="0.2,0.15"'
     return (

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.calculus import shaped
+from autobp.calculus import as_numpy_scalars
 from autobp.context import clock
-from autobp.drawing.literal import few, number
 from autobp.dag import _constant, ancestors
+from autobp.drawing.literal import few, number
 from autobp.primitive import Primitive, constant, same
 from autobp.rules import arithmetic, convolution, indexing, linalg, neural, reduction, shape
 from autobp.rules.arithmetic import where
@@ -193,7 +193,7 @@ def rule(
     terms: dict[Tensor, Term] = {}
 
     def variable(of: Any, term: Term) -> Any:
-        (value,) = shaped(constant(of))
+        (value,) = as_numpy_scalars(constant(of))
         if not isinstance(of, Tensor) and np.size(value) == 1:
             return value  # a number in the program is one in the formula
         fresh: Tensor = leaf(value, level)

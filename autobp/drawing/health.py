@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autobp.colours import BLACK, BLUE, GREEN, VERMILION
+from autobp.dag import Graph
 from autobp.drawing.blocks import Box, blocks
 from autobp.drawing.diagram import Diagram, diagram
 from autobp.drawing.literal import shown
 from autobp.drawing.marks import Mark, marks
-from autobp.dag import Graph
 from autobp.table import aligned
 
 __all__ = ["Health", "Layer", "health", "measured"]
@@ -309,7 +309,7 @@ def _rms(values: Sequence[Any]) -> float | None:
 def _said(found: Iterable[Mark]) -> tuple[str, ...]:
     said: dict[str, None] = {}
     for mark in sorted(found, key=lambda mark: mark.backward):
-        if mark.kind == "spoilt":
+        if mark.kind == "nonfinite":
             what = "NaN" if "NaN" in mark.text else "inf"
             said[f"{what} in the gradient" if mark.backward else what] = None
         elif mark.kind == "dead":

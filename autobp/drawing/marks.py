@@ -12,11 +12,11 @@ from autobp.drawing.diagram import Diagram, Node
 from autobp.drawing.literal import few
 from autobp.primitive import constant
 
-__all__ = ["Mark", "marks", "spoilt"]
+__all__ = ["Mark", "marks", "nonfinite_kind"]
 
 
 class Mark(NamedTuple):
-    kind: Literal["spoilt", "stale", "dead", "zero", "grad"]
+    kind: Literal["nonfinite", "stale", "dead", "zero", "grad"]
     text: str
     backward: bool = False  # of the gradient
     first: bool = False  # in the order in which its pass computes
@@ -38,9 +38,9 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
 
     first = True
     for node in diagram.nodes:
-        bad = spoilt(node.value)
+        bad = nonfinite_kind(node.value)
         if bad:
-            add(node, "spoilt", f"first {bad}" if first else bad, False, first)
+            add(node, "nonfinite", f"first {bad}" if first else bad, False, first)
             first = False
         if node.stale:
             add(node, "stale", "replaced since")
@@ -52,9 +52,15 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
         g = node.gradient
         if g is None:
             continue
-        bad = spoilt(g)
+        bad = nonfinite_kind(g)
         if bad:
-            add(node, "spoilt", f"{'first gradient' if first else 'gradient'} {bad}", True, first)
+            add(
+                node,
+                "nonfinite",
+                f"{'first gradient' if first else 'gradient'} {bad}",
+                True,
+                first,
+            )
             first = False
         elif g == 0 if type(g) is float else np.size(g) and not np.any(g):
             add(node, "zero", "gradient 0", True)
@@ -65,7 +71,7 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
     return found
 
 
-def spoilt(value: Any) -> str | None:
+def nonfinite_kind(value: Any) -> str | None:
     """What is not a number in a value, and how much of it."""
     if value is None or (type(value) is float and math.isfinite(value)):
         return None

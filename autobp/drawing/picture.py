@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from autobp.dag import Graph
 from autobp.drawing.diagram import Diagram, diagram
 from autobp.drawing.dot import Direction, Passes, Style, View, dot, labels
 from autobp.drawing.fit import LETTERS, SIZES, Fitted, fitted, measured
@@ -22,7 +23,6 @@ from autobp.drawing.layout import SECONDS, GraphvizMissing, LayoutTimeout, forma
 from autobp.drawing.maps import behind, inserted
 from autobp.drawing.program import backward_program
 from autobp.drawing.theme import THEMES
-from autobp.dag import Graph
 from autobp.tensor import Tensor
 
 if TYPE_CHECKING:

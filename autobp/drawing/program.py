@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autobp.context import clock
-from autobp.drawing.diagram import Diagram, Kind, Naming, cotangents, diagram
 from autobp.dag import Graph, ancestors
+from autobp.drawing.diagram import Diagram, Kind, Naming, cotangents, diagram
 from autobp.primitive import constant
 from autobp.tensor import Tensor, leaf
 
@@ -43,11 +43,11 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
         if not isinstance(a, Tensor):
             return a
         if a not in stands:
-            stands[a] = leaf(a.bare(), level)
+            stands[a] = leaf(a.primal_value(), level)
             stands[a].name, stands[a].scope = called(a), a.scope
         return stands[a]
 
-    seed = leaf(constant(np.ones_like(result.bare())[()]), level)
+    seed = leaf(constant(np.ones_like(result.primal_value())[()]), level)
     seed.name = f"∂{called(result)}"
     order = [t for t in graph.nodes if t.level == result.level]
     with np.errstate(all="ignore"):

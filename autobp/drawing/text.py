@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.dag import Graph
 from autobp.drawing.diagram import Diagram, Node, diagram
 from autobp.drawing.formula import Term, brief, operation, quantity, rule
 from autobp.drawing.literal import columns, shown
 from autobp.drawing.marks import Mark, marks
-from autobp.dag import Graph
 
 __all__ = ["text"]
 

@@ -69,7 +69,7 @@ def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
     scale = np.minimum(max_norm / (norm + 1e-6), 1.0)
     for p in held:
         p.grad = (p.grad * scale).astype(p.dtype)
-    return norm.settled()
+    return norm.canonical()
 
 
 def largest(g: Any) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Primitive, bilinear, general, whole
+from autobp.primitive import Array, Primitive, bilinear, general, opaque
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad
 
@@ -162,7 +162,7 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
     return reduce(np.maximum, views)
 
 
-@whole
+@opaque
 def greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
     hit = np.empty((*size, *y.transpose(0, 2, 3, 1).shape), bool).transpose(0, 1, 2, 5, 3, 4)

@@ -14,7 +14,7 @@ from autobp.primitive import (
     constant,
     implements,
     linear,
-    whole,
+    opaque,
 )
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
@@ -45,7 +45,7 @@ def _put(x: Array, v: Array, index: Index) -> Array:
     return z
 
 
-@whole
+@opaque
 def _last(index: Index, shape: tuple[int, ...]) -> Array:
     """1 where a written value survives, 0 where a later one to the same place overwrote it."""
     order = np.full(shape, -1)
@@ -72,7 +72,7 @@ def prepared(index: Index) -> Index:
     """An index that later changes to the caller's lists and arrays cannot reach."""
     if isinstance(index, tuple):
         return tuple(prepared(list(i) if isinstance(i, tuple) else i) for i in index)
-    if isinstance(index, Variable) and index.bare() is index and index.dtype.kind in "iub":
+    if isinstance(index, Variable) and index.primal_value() is index and index.dtype.kind in "iub":
         return index  # an array that is being written down
     if isinstance(index, Variable):
         raise TypeError(

@@ -11,7 +11,7 @@ import numpy as np
 from autobp.context import detect_anomaly
 from autobp.tensor import Tensor
 
-__all__ = ["DivergedError", "of_gradient", "is_finite", "of_loss", "spoilt"]
+__all__ = ["DivergedError", "of_gradient", "is_finite", "of_loss", "nonfinite_kind"]
 
 
 class DivergedError(FloatingPointError):
@@ -27,10 +27,10 @@ def is_finite(value: Any) -> bool:
     of an overflow are the caller's to switch off."""
     if type(value) is np.ndarray and value.itemsize >= 4 and math.isfinite(np.vdot(value, value)):
         return True
-    return not spoilt(value)
+    return not nonfinite_kind(value)
 
 
-def spoilt(value: Any) -> str | None:
+def nonfinite_kind(value: Any) -> str | None:
     """Whether there is a nan or an inf in it, and which."""
     value = np.asarray(value)
     if value.dtype.kind != "f" or not value.size:
@@ -46,7 +46,7 @@ def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:
     stack, seen, made = [loss], {loss}, []
     while stack:
         t = stack.pop()
-        guilty = [a for a in t.args if spoilt(a.data if isinstance(a, Tensor) else a)]
+        guilty = [a for a in t.args if nonfinite_kind(a.data if isinstance(a, Tensor) else a)]
         for a in guilty:
             if isinstance(a, Tensor) and a not in seen:
                 seen.add(a)
@@ -54,7 +54,7 @@ def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:
         if not any(isinstance(a, Tensor) for a in guilty):
             made.append((t, bool(guilty)))
     t, given = min(made, key=lambda entry: entry[0].born)
-    kind = spoilt(t.data)
+    kind = nonfinite_kind(t.data)
     if t.primitive is None:
         name = names.get(t) or t.name
         return f"the parameter {name!r} holds {kind}" if name else f"a Tensor holds {kind}"
@@ -70,5 +70,7 @@ def of_gradient(loss: Tensor, names: Mapping[Tensor, str]) -> str:
     except FloatingPointError as error:
         return str(error)
     return " and ".join(
-        f"that of {name!r} holds {kind}" for p, name in names.items() if (kind := spoilt(p.grad))
+        f"that of {name!r} holds {kind}"
+        for p, name in names.items()
+        if (kind := nonfinite_kind(p.grad))
     )

@@ -18,7 +18,7 @@ from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count, flag
 from autobp.primitive import constant
 from autobp.table import short
-from autobp.train.diverged import DivergedError, is_finite, spoilt
+from autobp.train.diverged import DivergedError, is_finite, nonfinite_kind
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of, highest
 from autobp.train.progress import Progress
@@ -287,7 +287,7 @@ def _epoch(
         with np.errstate(over="ignore", invalid="ignore"):
             bad = [p for p in state.params if not is_finite(p.data)]
         if bad:
-            kind, name = spoilt(bad[0].data), state.name_of(bad[0])
+            kind, name = nonfinite_kind(bad[0].data), state.name_of(bad[0])
             raise DivergedError(f"the step made {kind} of the parameter {name!r}")
     except DivergedError as error:
         state.restore(before)
@@ -300,7 +300,7 @@ def _explained(error: DivergedError, history: History, X: Any, y: Any) -> Diverg
     """With the epoch, what is to be done, and how the model was left."""
     said, advice = str(error), "a smaller learning rate or clip_norm= may help"
     for name, values in (("X", constant(X)), ("y", constant(y))):
-        if kind := spoilt(values):
+        if kind := nonfinite_kind(values):
             sample = np.argwhere(~np.isfinite(values))[0, 0]
             said, advice = said.partition(":")[0], f"the data has {kind} in {name}[{sample}]"
             break

@@ -35,7 +35,7 @@ from autobp.compiler.trace.free_variables import (
 )
 from autobp.tensor import Tensor
 
-__all__ = ["Inventory", "Taken"]
+__all__ = ["Inventory", "Saved"]
 
 Record = list[Any]
 
@@ -53,7 +53,7 @@ class StrangeError(ValueError):
 
 
 @dataclass
-class Taken:
+class Saved:
     """State as it was at one time: records in a form that a checkpoint holds."""
 
     records: dict[str, Record] = field(default_factory=dict)
@@ -152,14 +152,14 @@ class Inventory:
         everything: bool = False,
         without: Collection[int] = (),
         zeroed: Collection[int] = (),
-    ) -> Taken:
+    ) -> Saved:
         """A record of the state. Of variables that no object of the training holds, constants of a
         module for example, it has those alone that have changed, unless it is to have everything.
         `without` are ids of Tensors whose values are kept elsewhere, `zeroed` of those whose gradients
         are forgotten before the next step."""
         taking = _Taking(self, everything, without, zeroed)
         taking.take(self._reachable())
-        return Taken(taking.records, taking.unknown)
+        return Saved(taking.records, taking.unknown)
 
     def put(self, records: Mapping[str, Record], check_only: bool = False) -> list[str]:
         """Put back what was recorded, and return the names of what has no place here. If something

@@ -1,6 +1,6 @@
 """Plan: where each result is put, so that a program allocates once and works in place.
 
-Every array that a program makes on the way gets a place in one room, which is allocated with the
+Every array that a program makes on the way gets a place in one arena, which is allocated with the
 program; places are given away again when what is in them was used for the last time. Elementwise
 work is done in the place of an operand that nobody needs any more.
 """
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.passes.algebra import is_fresh, takes_out
 from autobp.compiler.passes.images import IMAGES, LAST
 from autobp.compiler.passes.joined import side_by_side
-from autobp.compiler.passes.algebra import is_fresh, takes_out
-from autobp.compiler.program import Program, Step, used_by
 from autobp.compiler.passes.rewrite import calls, is_elementwise
+from autobp.compiler.program import Program, Step, used_by
 from autobp.rules import convolution
 
 __all__ = ["Place", "Plan", "planned"]
@@ -38,7 +38,7 @@ class Place:
     nbytes: int
     first: int  # the steps between which it is needed
     last: int
-    kind: str  # room: of the program. own: made by NumPy. argument: the caller's, given away.
+    kind: str  # arena: of the program. own: made by NumPy. argument: the caller's, given away.
     argument: Step | None = None
     start: int = 0
 
@@ -46,10 +46,10 @@ class Place:
 @dataclass
 class Plan:
     places: dict[Step, Place] = field(default_factory=dict)
-    inside: set[Step] = field(default_factory=set)  # steps done in the place of an operand
+    in_place: set[Step] = field(default_factory=set)  # steps done in the place of an operand
     images: set[Step] = field(default_factory=set)  # steps whose channels are last in memory
     done: dict[Step, list[Step]] = field(default_factory=dict)  # what nobody needs after a step
-    size: int = 0  # of the room
+    size: int = 0  # of the arena
     peak: int = 0  # the most that is held at once, results included
 
 
@@ -73,7 +73,7 @@ def planned(
     for s in results:
         for root in roots.get(s, (s,)):
             last[root] = len(steps)
-    checks = max((i for i, s in enumerate(steps) if s in program.kept), default=-1)
+    checks = max((i for i, s in enumerate(steps) if s in program.effects), default=-1)
 
     over = _written_over(program, updated or {}, last, checks)
 
@@ -85,7 +85,7 @@ def planned(
     for i, step in enumerate(steps):
         if step.function is side_by_side:
             first, end = min(at[s] for s in step.args), max(last.get(s, i) for s in step.args)
-            whole = Place(step.nbytes, first, end, "room")
+            whole = Place(step.nbytes, first, end, "arena")
             places.append(whole)
             start = 0
             for s in step.args:
@@ -105,7 +105,7 @@ def planned(
             continue
         place = over.get(step)
         if place is not None:
-            plan.inside.add(step)
+            plan.in_place.add(step)
         elif is_elementwise(step):
             for s in step.args:
                 if not _same_form(s, step) or last.get(s) != i or roots.get(s, (s,)) != (s,):
@@ -117,21 +117,21 @@ def planned(
                     place = Place(step.nbytes, i, end, "argument", s)
                     break
             if place is not None:
-                plan.inside.add(step)
+                plan.in_place.add(step)
                 place.last = end
-                if step in results and place.kind == "room" and not reuse:
+                if step in results and place.kind == "arena" and not reuse:
                     place.kind = "own"
             elif reuse or step not in results:
                 below = _reshaped(step)
                 free = below in plan.places and below not in within and last[below] == i
-                if free and plan.places[below].kind == "room":
+                if free and plan.places[below].kind == "arena":
                     place = plan.places[below]
                     place.last = end
         if step in within:
-            place = Place(step.nbytes, i, end, "room")
+            place = Place(step.nbytes, i, end, "arena")
         elif place is None and is_fresh(step):
             takes = takes_out(step) and (is_elementwise(step) or plan.images.isdisjoint(step.args))
-            kind = "room" if takes and (reuse or step not in results) else "own"
+            kind = "arena" if takes and (reuse or step not in results) else "own"
             place = Place(step.nbytes, i, end, kind)
             places.append(place)
         if place is not None:
@@ -231,10 +231,10 @@ def _images(program: Program) -> set[Step]:
 
 def _settle(plan: Plan, places: list[Place], end: int) -> None:
     """Give each place its start: the lowest at which nothing else is while it is needed."""
-    settled: list[Place] = []  # from the lowest
-    for place in sorted((p for p in places if p.kind == "room"), key=lambda p: -p.nbytes):
+    canonical: list[Place] = []  # from the lowest
+    for place in sorted((p for p in places if p.kind == "arena"), key=lambda p: -p.nbytes):
         start = 0
-        for other in settled:
+        for other in canonical:
             together = place.first <= other.last and other.first <= place.last
             if (
                 together
@@ -243,8 +243,8 @@ def _settle(plan: Plan, places: list[Place], end: int) -> None:
             ):
                 start = -(-(other.start + other.nbytes) // ALIGNED) * ALIGNED
         place.start = start
-        insort(settled, place, key=lambda p: p.start)
-    plan.size = max((p.start + p.nbytes for p in settled), default=0)
+        insort(canonical, place, key=lambda p: p.start)
+    plan.size = max((p.start + p.nbytes for p in canonical), default=0)
     own = [p for p in places if p.kind == "own"]
     held = (sum(p.nbytes for p in own if p.first <= i <= p.last) for i in range(end + 1))
     plan.peak = plan.size + max(held, default=0)

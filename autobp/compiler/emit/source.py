@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.fft  # which NumPy loads when it is asked for: not while a function is traced
 
-from autobp.compiler.trace.tracer import as_type, draw, guarded, put
-from autobp.compiler.passes.joined import part, side_by_side
-from autobp.compiler.passes.algebra import SMALL
 from autobp.compiler.emit.plan import Plan
+from autobp.compiler.passes.algebra import SMALL
+from autobp.compiler.passes.joined import part, side_by_side
 from autobp.compiler.program import Program, Step
+from autobp.compiler.trace.tracer import as_type, draw, guarded, put
 
 __all__ = ["Writer", "literal"]
 
@@ -53,9 +53,9 @@ CHANGED = '''class Changed(ValueError):
 
 
 PLACE = '''def place(start, shape, dtype):
-    """An array in the room."""
+    """An array in the arena."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return room[start : start + size].view(dtype).reshape(shape)'''
+    return arena[start : start + size].view(dtype).reshape(shape)'''
 
 
 class Writer:
@@ -66,11 +66,11 @@ class Writer:
     ) -> None:
         self.program = program
         self.plan = plan
-        self.rooms: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
+        self.arenas: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
         self.inline: set[Step] = set()  # written where they are used
         self.signature = list(signature)  # the parameters of the function that is written
         self.names: dict[Step, str] = {}
-        self.taken = {"np", "Changed", "place", "room", *reserved, *dir(builtins), *self.signature}
+        self.taken = {"np", "Changed", "place", "arena", *reserved, *dir(builtins), *self.signature}
         self.last: dict[str, int] = {}  # the number of the latest of each name
         self.helpers: dict[Any, str] = {}
 
@@ -107,26 +107,26 @@ class Writer:
             self.names.update(dict.fromkeys(chain, name))
         for step in program.steps:
             place = self.plan.places.get(step)
-            if place is not None and place.kind == "room" and step not in self.plan.inside:
-                self.room_of(place.start, step)
+            if place is not None and place.kind == "arena" and step not in self.plan.in_place:
+                self.arena_of(place.start, step)
         for step in program.steps:
             if step.function in _PLACED:
                 start = step.args[1] if step.function is part else 0
-                self.names[step] = self.room_of(self.plan.places[step.args[0]].start + start, step)
+                self.names[step] = self.arena_of(self.plan.places[step.args[0]].start + start, step)
 
-    def room_of(self, start: int, step: Step) -> str:
-        """The name of the part of the room that a result is in."""
+    def arena_of(self, start: int, step: Step) -> str:
+        """The name of the part of the arena that a result is in."""
         form = (start, step.shape, step.dtype, step in self.plan.images)
-        if form not in self.rooms:
-            self.rooms[form] = self.free("room", numbered=True)
-        return self.rooms[form]
+        if form not in self.arenas:
+            self.arenas[form] = self.free("arena", numbered=True)
+        return self.arenas[form]
 
     def successors(self) -> dict[Step, Step]:
         """For a step the one that is written as `a += b` in its place."""
         found: dict[Step, Step] = {}
         for step in self.program.steps:
             sign = _INFIX.get(step.function, "==")
-            if step in self.plan.inside and sign not in _COMPARING and len(step.args) == 2:
+            if step in self.plan.in_place and sign not in _COMPARING and len(step.args) == 2:
                 a, place = step.args[0], self.plan.places[step]
                 if isinstance(a, Step) and (
                     self.plan.places.get(a) is place or a is place.argument
@@ -155,13 +155,13 @@ class Writer:
             self.taken.add(name)
         return self.helpers[function]
 
-    def room(self) -> list[str]:
+    def arena(self) -> list[str]:
         """The memory that the program works in."""
-        if not self.rooms:
+        if not self.arenas:
             return []
-        lines = [f"room = np.empty({self.plan.size + 64}, np.uint8)"]
-        lines.append("room = room[-room.__array_interface__['data'][0] % 64 :]")
-        for (start, shape, dtype, images), name in self.rooms.items():
+        lines = [f"arena = np.empty({self.plan.size + 64}, np.uint8)"]
+        lines.append("arena = arena[-arena.__array_interface__['data'][0] % 64 :]")
+        for (start, shape, dtype, images), name in self.arenas.items():
             inside = tuple(shape[i] for i in (0, 2, 3, 1)) if images else shape
             turned = ".transpose(0, 3, 1, 2)" if images else ""
             lines.append(f"{name} = place({start}, {inside!r}, {literal(dtype)}){turned}")
@@ -176,9 +176,9 @@ class Writer:
         for step in self.program.steps:
             if step in self.inline:
                 continue
-            here = (step.scope, step.part)
+            here = (step.scope, step.phase)
             if here != section and step.function is not guarded:
-                lines.append(f"# {step.part}{': ' + step.scope if step.scope else ''}")
+                lines.append(f"# {step.phase}{': ' + step.scope if step.scope else ''}")
                 section = here
                 errors = ()
             if step.errors != errors:
@@ -199,11 +199,11 @@ class Writer:
         if step.function in _PLACED:
             return []
         name, place = self.names[step], self.plan.places.get(step)
-        if place is None or (place.kind == "own" and step not in self.plan.inside):
+        if place is None or (place.kind == "own" and step not in self.plan.in_place):
             return [f"{name} = {self.call(step)}"]
-        if step not in self.plan.inside:
-            room = self.rooms[place.start, step.shape, step.dtype, step in self.plan.images]
-            return [f"{name} = {self.call(step, room)}"]
+        if step not in self.plan.in_place:
+            arena = self.arenas[place.start, step.shape, step.dtype, step in self.plan.images]
+            return [f"{name} = {self.call(step, arena)}"]
         if step in self.written_in:
             return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
         inside = next(

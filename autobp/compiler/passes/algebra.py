@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.trace.tracer import as_type, draw, guarded, put
 from autobp.compiler.passes.images import (
     by_windows,
     channels_last,
@@ -21,7 +20,6 @@ from autobp.compiler.passes.images import (
     signs_of_maxima,
     sums_by_channel,
 )
-from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.compiler.passes.rewrite import (
     Rewrite,
     constant_step,
@@ -31,6 +29,8 @@ from autobp.compiler.passes.rewrite import (
     is_same,
     rewriting,
 )
+from autobp.compiler.program import Program, Step, mapped, rebuilt
+from autobp.compiler.trace.tracer import as_type, draw, guarded, put
 from autobp.rules.convolution import max_pool2d_
 from autobp.rules.indexing import scatter
 
@@ -41,7 +41,7 @@ __all__ = ["PASSES", "is_fresh", "optimized", "own_results", "takes_out"]
 
 def without_dead(program: Program) -> Program:
     """Steps that nothing needs are left out."""
-    needed = set(program.results) | program.kept
+    needed = set(program.results) | program.effects
     steps = []
     for step in reversed(program.steps):
         if step in needed:
@@ -50,7 +50,7 @@ def without_dead(program: Program) -> Program:
     return program.with_(steps=steps[::-1])
 
 
-def merged(program: Program) -> Program:
+def cse(program: Program) -> Program:
     """What is computed twice is computed once."""
     known: dict[Any, Step] = {}
     alike: dict[Any, Step] = {}
@@ -61,7 +61,7 @@ def merged(program: Program) -> Program:
             other[c] = first
 
     def rule(step: Step, rewrite: Rewrite) -> Step | None:
-        if step in program.kept or step.function is draw:
+        if step in program.effects or step.function is draw:
             return None
         if other:
             step = rebuilt(step, other)
@@ -88,7 +88,7 @@ def _frozen(nest: Any) -> Any:
 
 
 @rewriting
-def folded(step: Step, rewrite: Rewrite) -> Step | None:
+def constant_folding(step: Step, rewrite: Rewrite) -> Step | None:
     """What depends on constants alone is computed once and for all."""
     operands = step.operands
     if step.function in (None, guarded, draw) or not operands or step.errors or not step.is_array:
@@ -436,7 +436,7 @@ def quiet_together(program: Program) -> Program:
     for i, j in pairwise(loud):
         between = steps[i + 1 : j]
         alike = all(
-            (s.errors, s.part, s.scope) == (steps[i].errors, steps[i].part, steps[i].scope)
+            (s.errors, s.phase, s.scope) == (steps[i].errors, steps[i].phase, steps[i].scope)
             for s in (steps[i], steps[j])
         )
         if alike and len(between) <= 8 and all(s.function in _TAME for s in between):
@@ -529,10 +529,10 @@ def own_results(program: Program, written: Program, replaced: Collection[Step] =
 PASSES: tuple[Callable[[Program], Program], ...] = (
     without_dead,
     plain_forms,
-    folded,
+    constant_folding,
     simplified,
     unspread,
-    merged,
+    cse,
     one_factor,
     turned,
     products_for_sums,
@@ -546,7 +546,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (
 )
 
 
-AT_LAST = (small_numbers, merged, quiet_together)
+AT_LAST = (small_numbers, cse, quiet_together)
 
 
 def optimized(program: Program) -> Program:

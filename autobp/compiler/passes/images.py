@@ -16,9 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.trace.tracer import as_type
+from autobp.compiler.passes.rewrite import (
+    Rewrite,
+    calls,
+    is_array,
+    is_elementwise,
+    is_number,
+    rewriting,
+)
 from autobp.compiler.program import Program, Step, used_by
-from autobp.compiler.passes.rewrite import Rewrite, calls, is_array, is_elementwise, is_number, rewriting
+from autobp.compiler.trace.tracer import as_type
 from autobp.rules.convolution import (
     conv2d_,
     conv2d_input,
@@ -82,7 +89,7 @@ def maxima_first(program: Program) -> Program:
     are fewer maxima than pixels. What differs are the ties that rounding makes of x + b, and those of
     zeros, whose derivative is zero in any case."""
     users = used_by(program)
-    bound = {*program.results, *program.kept}
+    bound = {*program.results, *program.effects}
     later: dict[Step, int] = {}  # and which operand the image is, of what is done later
     for y in program.steps:
         if y.function is max_pool2d_.function and y.args[0] not in bound:
@@ -163,7 +170,7 @@ class _Layers:
     def __init__(self, program: Program) -> None:
         self.old = iter(program.steps)
         self.users = used_by(program)
-        self.bound = {*program.results, *program.kept}
+        self.bound = {*program.results, *program.effects}
         self.apart: dict[Step, Pair] = {}  # for each step, how its places are sorted
         self.sorted: dict[Any, Step] = {}  # images as they are in that order
         self.hits: dict[Any, Step] = {}  # and where in them the maxima stand

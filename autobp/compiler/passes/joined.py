@@ -1,7 +1,7 @@
 """Joined: small products that lie side by side, so that one call scales all of them.
 
 A step of descent multiplies each gradient by the rate, and for small arrays a call costs more than
-its arithmetic. Arrays that the program makes in its own room can lie in it as one.
+its arithmetic. Arrays that the program makes in its own arena can lie in it as one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def part(whole: Any, start: int) -> Any:
 
 def joined(program: Program, reuse: bool) -> Program:
     """Products of matrices that are multiplied by the same number, at a time when all of them are
-    there, are multiplied at once. Results are among them only if they stay in the room."""
+    there, are multiplied at once. Results are among them only if they stay in the arena."""
     at = {step: i for i, step in enumerate(program.steps)}
     results = set() if reuse else set(program.results)
     groups: dict[tuple[Step, Any], dict[Step, Step]] = {}
@@ -84,5 +84,5 @@ def _with_parts(program: Program, instead: dict[Step, list[Step]]) -> Program:
         if step is not old:
             now[old] = step
     returns = mapped(lambda s: now.get(s, s), program.returns)
-    kept = {now.get(s, s) for s in program.kept}
-    return program.with_(steps=steps, returns=returns, kept=kept)
+    kept = {now.get(s, s) for s in program.effects}
+    return program.with_(steps=steps, returns=returns, effects=kept)

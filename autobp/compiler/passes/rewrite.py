@@ -48,8 +48,8 @@ class Rewrite:
         if not instead:
             return program
         returns = mapped(lambda s: instead.get(s, s), program.returns)
-        kept = {instead.get(s, s) for s in program.kept} & set(self.steps)
-        return program.with_(steps=self.steps, returns=returns, kept=kept)
+        kept = {instead.get(s, s) for s in program.effects} & set(self.steps)
+        return program.with_(steps=self.steps, returns=returns, effects=kept)
 
     def call(self, like: Step, function: Any, *args: Any, **params: Any) -> Step:
         """A call in place of a step whose result it has."""

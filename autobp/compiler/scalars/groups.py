@@ -59,18 +59,22 @@ class Ungrouped(Exception):
 
 
 @dataclass(frozen=True)
-class Taken:
+class Gather:
     """Numbers out of one bank."""
 
-    bank: int
+    register: int
     at: Indices | None  # None: all, in order
 
-    def read(self, banks: Sequence[Array]) -> Array:
-        return banks[self.bank] if self.at is None else gather(banks[self.bank], at=self.at)
+    def read(self, registers: Sequence[Array]) -> Array:
+        return (
+            registers[self.register]
+            if self.at is None
+            else gather(registers[self.register], at=self.at)
+        )
 
-    def of(self, at: Indices, size: int) -> Taken:
+    def of(self, at: Indices, size: int) -> Gather:
         """Those of these numbers that are at some places, of which there are `size`."""
-        return _taken(self.bank, at if self.at is None else self.at[at], size)
+        return _gather(self.register, at if self.at is None else self.at[at], size)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Fixed:
 
     value: Array
 
-    def read(self, banks: Sequence[Array]) -> Array:
+    def read(self, registers: Sequence[Array]) -> Array:
         return self.value
 
 
@@ -87,15 +91,15 @@ class Fixed:
 class Mixed:
     """Numbers out of several banks: pieces one after the other, and then in another order."""
 
-    pieces: tuple[Taken, ...]
+    pieces: tuple[Gather, ...]
     order: Indices
 
-    def read(self, banks: Sequence[Array]) -> Array:
-        pieces = [np.reshape(p.read(banks), -1) for p in self.pieces]
+    def read(self, registers: Sequence[Array]) -> Array:
+        pieces = [np.reshape(p.read(registers), -1) for p in self.pieces]
         return gather(np.concatenate(pieces) if len(pieces) > 1 else pieces[0], at=self.order)
 
 
-Operand = Taken | Fixed | Mixed
+Operand = Gather | Fixed | Mixed
 
 # ── groups ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -108,22 +112,22 @@ class Elementwise:
     params: dict[str, Any]
     operands: tuple[Operand, ...]
 
-    def computed(self, banks: Sequence[Array]) -> Array:
-        return self.primitive(*(o.read(banks) for o in self.operands), **self.params)
+    def computed(self, registers: Sequence[Array]) -> Array:
+        return self.primitive(*(o.read(registers) for o in self.operands), **self.params)
 
 
 @dataclass(frozen=True)
 class Product:
     """Sums of products, all pairs of a row of left and a row of right."""
 
-    left: Taken
-    right: Taken
+    left: Gather
+    right: Gather
     rows: tuple[int, int]
     at: Indices | None  # of the pairs that are wanted; None: all, in order
 
-    def read(self, banks: Sequence[Array]) -> Array:
+    def read(self, registers: Sequence[Array]) -> Array:
         left, right = (
-            np.reshape(o.read(banks), (n, -1))
+            np.reshape(o.read(registers), (n, -1))
             for o, n in zip((self.left, self.right), self.rows, strict=True)
         )
         pairs = left @ right.T
@@ -134,11 +138,11 @@ class Product:
 class Rows:
     """Sums of as many terms each."""
 
-    terms: Taken
+    terms: Gather
     count: int  # of terms in each
 
-    def read(self, banks: Sequence[Array]) -> Array:
-        return np.sum(np.reshape(self.terms.read(banks), (-1, self.count)), axis=1)
+    def read(self, registers: Sequence[Array]) -> Array:
+        return np.sum(np.reshape(self.terms.read(registers), (-1, self.count)), axis=1)
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,8 @@ class Segments:
     starts: Indices
     lengths: Indices
 
-    def read(self, banks: Sequence[Array]) -> Array:
-        return segments(self.terms.read(banks), starts=self.starts, lengths=self.lengths)
+    def read(self, registers: Sequence[Array]) -> Array:
+        return segments(self.terms.read(registers), starts=self.starts, lengths=self.lengths)
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,8 @@ class Sum:
     parts: tuple[Any, ...]
     form: tuple[int, ...]  # a matrix if some parts are the same in all of its rows
 
-    def computed(self, banks: Sequence[Array]) -> Array:
-        total, *others = (self.formed(part.read(banks)) for part in self.parts)
+    def computed(self, registers: Sequence[Array]) -> Array:
+        total, *others = (self.formed(part.read(registers)) for part in self.parts)
         for other in others:
             total = total + other
         return np.reshape(total, -1)
@@ -182,10 +186,10 @@ class Groups:
     numbers: int  # how many were grouped
 
     def __call__(self, varied: Array, held: Array) -> Array:
-        banks = [varied, held, self.constants]
+        registers = [varied, held, self.constants]
         for group in self.groups:
-            banks.append(group.computed(banks))
-        return self.outputs.read(banks)
+            registers.append(group.computed(registers))
+        return self.outputs.read(registers)
 
 
 # ── from a recording ──────────────────────────────────────────────────────────────────────────────
@@ -342,10 +346,10 @@ class _Grouping:
         inputs, count = numbered.inputs, len(numbered.kind)
         self.end = inputs + count
         size = self.end + len(numbered.constants)
-        self.bank = np.full(size, CONSTANTS, np.intp)  # of each number, and its place there
+        self.register = np.full(size, CONSTANTS, np.intp)  # of each number, and its place there
         self.at = np.zeros(size, np.intp)
-        self.bank[:varied], self.at[:varied] = VARIED, np.arange(varied)
-        self.bank[varied:inputs], self.at[varied:inputs] = HELD, np.arange(inputs - varied)
+        self.register[:varied], self.at[:varied] = VARIED, np.arange(varied)
+        self.register[varied:inputs], self.at[varied:inputs] = HELD, np.arange(inputs - varied)
         self.at[self.end :] = np.arange(size - self.end)
         self.groups: list[Any] = []
         self.sizes = [varied, inputs - varied, size - self.end]
@@ -375,12 +379,12 @@ class _Grouping:
         two, three = it.arity > 1, it.arity > 2
         edges = np.concatenate([it.first, it.second[two], it.third[three]])
         users = np.concatenate([ids, ids[two], ids[three]])
-        uses = np.bincount(np.concatenate([edges, it.outputs]), minlength=len(self.bank))
-        user = np.zeros(len(self.bank), np.intp)
+        uses = np.bincount(np.concatenate([edges, it.outputs]), minlength=len(self.register))
+        user = np.zeros(len(self.register), np.intp)
         user[edges] = users
         self.user = user[inputs : self.end] - inputs
         adds = it.kind == 0
-        outputs = np.zeros(len(self.bank), bool)
+        outputs = np.zeros(len(self.register), bool)
         outputs[it.outputs] = True
         once = (uses[inputs : self.end] == 1) & ~outputs[inputs : self.end]
         return adds & once & adds[np.where(once, self.user, 0)]
@@ -394,9 +398,9 @@ class _Grouping:
         adds = np.flatnonzero(it.kind == 0)
         terms = np.stack([it.first[adds], it.second[adds]], axis=1).ravel()
         roots = np.repeat(root[adds], 2)
-        inner = np.zeros(len(self.bank), bool)
+        inner = np.zeros(len(self.register), bool)
         inner[it.inputs : self.end] = within
-        nothing = np.zeros(len(self.bank), bool)
+        nothing = np.zeros(len(self.register), bool)
         nothing[self.end :] = it.constants == 0.0
         some = np.bincount(roots[~inner[terms] & ~nothing[terms]], minlength=len(within)) > 0
         keep = ~inner[terms] & ~(nothing[terms] & some[roots])
@@ -409,7 +413,7 @@ class _Grouping:
     def levels(self, within: Any) -> Any:
         """How many groups each result has to wait for."""
         it = self.it
-        level = [0] * len(self.bank)
+        level = [0] * len(self.register)
         steps = (~within).astype(int).tolist()
         n = it.inputs
         lists = (x.tolist() for x in (it.first, it.second, it.third))
@@ -434,7 +438,7 @@ class _Grouping:
         if sums.any():
             made += self.sums(results[sums])
         for members, group in made:  # only now: operands are in levels before
-            self.bank[it.inputs + members] = len(self.sizes)
+            self.register[it.inputs + members] = len(self.sizes)
             self.at[it.inputs + members] = np.arange(len(members))
             self.sizes.append(len(members))
             self.groups.append(group)
@@ -445,7 +449,7 @@ class _Grouping:
         columns = (it.first, it.second, it.third)[: it.arity[members[0]]]
         key = np.zeros(len(members), np.intp)
         for column in columns:
-            key = key * len(self.sizes) + self.bank[column[members]]
+            key = key * len(self.sizes) + self.register[column[members]]
         for part in _split(members, key):
             operands = tuple(self.operand(column[part]) for column in columns)
             yield part, Elementwise(primitive, params, operands)
@@ -454,17 +458,17 @@ class _Grouping:
         """Groups of sums, those together that have as many terms from each bank."""
         lengths, starts = self.lengths[members], self.starts[members]
         at = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-        salted = self.salt[self.bank[self.terms[at]] % len(self.salt)]
+        salted = self.salt[self.register[self.terms[at]] % len(self.salt)]
         key = np.add.reduceat(salted, np.cumsum(lengths) - lengths)
         for part in _split(members, key):
             count = self.lengths[part[0]]
             if np.all(self.lengths[part] == count):
                 terms = self.terms[self.starts[part][:, None] + np.arange(count)]
-                banks = self.bank[terms]
-                order = np.argsort(banks, axis=1, kind="stable")
-                banks = np.take_along_axis(banks, order, 1)
-                if np.all(banks == banks[0]):
-                    yield part, self.sum(np.take_along_axis(terms, order, 1), banks[0])
+                registers = self.register[terms]
+                order = np.argsort(registers, axis=1, kind="stable")
+                registers = np.take_along_axis(registers, order, 1)
+                if np.all(registers == registers[0]):
+                    yield part, self.sum(np.take_along_axis(terms, order, 1), registers[0])
                     continue
             lengths = self.lengths[part]
             ends = np.cumsum(lengths)
@@ -472,20 +476,20 @@ class _Grouping:
             terms = Segments(self.mixed(self.terms[at]), ends - lengths, lengths)
             yield part, Sum((terms,), (len(part),))
 
-    def sum(self, terms: Any, banks: Any) -> Sum:
+    def sum(self, terms: Any, registers: Any) -> Sum:
         """Sums with one row of terms each, sorted by their banks."""
-        cuts = np.flatnonzero(np.diff(banks)) + 1
+        cuts = np.flatnonzero(np.diff(registers)) + 1
         parts: list[Any] = []
         for columns in np.split(terms, cuts, axis=1):
-            bank = self.bank[columns[0, 0]]
+            register = self.register[columns[0, 0]]
             at, count = self.at[columns], columns.shape[1]
-            if bank == CONSTANTS:
+            if register == CONSTANTS:
                 parts.append(_fixed(self.it.constants[at].sum(axis=1)))
             elif count == 1:
-                parts.append(_taken(bank, at[:, 0], self.sizes[bank]))
+                parts.append(_gather(register, at[:, 0], self.sizes[register]))
             else:
-                terms = _taken(bank, at.ravel(), self.sizes[bank])
-                parts.append(self.product(bank, at) or Rows(terms, count))
+                terms = _gather(register, at.ravel(), self.sizes[register])
+                parts.append(self.product(register, at) or Rows(terms, count))
         form: tuple[int, ...] = (len(terms),) if not parts else (len(at),)
         whole = [p for p in parts if isinstance(p, Product) and p.at is None]
         if whole:
@@ -494,24 +498,24 @@ class _Grouping:
         parts.sort(key=lambda part: not isinstance(part, Product))
         return Sum(tuple(parts), form)
 
-    def product(self, bank: int, at: Any) -> Product | None:
+    def product(self, register: int, at: Any) -> Product | None:
         """Sums of products, if the factors are rows that come again and again."""
-        group = self.groups[bank - CONSTANTS - 1] if bank > CONSTANTS else None
+        group = self.groups[register - CONSTANTS - 1] if register > CONSTANTS else None
         if not isinstance(group, Elementwise) or group.primitive is not arithmetic.multiply:
             return None
-        factors = [o for o in group.operands if isinstance(o, Taken)]
+        factors = [o for o in group.operands if isinstance(o, Gather)]
         if len(factors) < 2:
             return None
         (left, i), (right, j) = (self.distinct(at if o.at is None else o.at[at]) for o in factors)
         n, m = len(left), len(right)
         if n * m > 2 * len(at):
             return None
-        x, y = factors[0].bank, factors[1].bank
+        x, y = factors[0].register, factors[1].register
         if np.array_equal(j * n + i, np.arange(n * m)):
             left, right, i, j, n, m, x, y = right, left, j, i, m, n, y, x
         return Product(
-            _taken(x, left.ravel(), self.sizes[x]),
-            _taken(y, right.ravel(), self.sizes[y]),
+            _gather(x, left.ravel(), self.sizes[x]),
+            _gather(y, right.ravel(), self.sizes[y]),
             (n, m),
             None if _is_all(i * m + j, n * m) else i * m + j,
         )
@@ -533,22 +537,24 @@ class _Grouping:
     # ── operands ──────────────────────────────────────────────────────────────────────────────────
 
     def operand(self, ids: Any) -> Operand:
-        banks = self.bank[ids]
-        if not len(ids) or np.any(banks != banks[0]):
+        registers = self.register[ids]
+        if not len(ids) or np.any(registers != registers[0]):
             return self.mixed(ids)
-        bank = int(banks[0])
-        if bank == CONSTANTS:
+        register = int(registers[0])
+        if register == CONSTANTS:
             return _fixed(self.it.constants[self.at[ids]])
-        return _taken(bank, self.at[ids], self.sizes[bank])
+        return _gather(register, self.at[ids], self.sizes[register])
 
     def mixed(self, ids: Any) -> Mixed:
-        banks = self.bank[ids]
-        order = np.argsort(banks, kind="stable")
+        registers = self.register[ids]
+        order = np.argsort(registers, kind="stable")
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
         pieces = [
-            _taken(int(self.bank[piece[0]]), self.at[piece], self.sizes[self.bank[piece[0]]])
-            for piece in np.split(ids[order], np.flatnonzero(np.diff(banks[order])) + 1)
+            _gather(
+                int(self.register[piece[0]]), self.at[piece], self.sizes[self.register[piece[0]]]
+            )
+            for piece in np.split(ids[order], np.flatnonzero(np.diff(registers[order])) + 1)
             if len(piece)
         ]
         return Mixed(tuple(pieces), places)
@@ -567,8 +573,8 @@ def _is_all(at: Any, size: int) -> bool:
     return len(at) == size and np.array_equal(at, np.arange(size))
 
 
-def _taken(bank: int, at: Any, size: int) -> Taken:
-    return Taken(int(bank), None if _is_all(at, size) else at)
+def _gather(register: int, at: Any, size: int) -> Gather:
+    return Gather(int(register), None if _is_all(at, size) else at)
 
 
 def _fixed(values: Any) -> Fixed:
@@ -577,7 +583,7 @@ def _fixed(values: Any) -> Fixed:
 
 def _repeating(part: Any, form: tuple[int, ...]) -> Any:
     """A part of a sum of the form of a matrix, once if it is the same in all rows."""
-    if not isinstance(part, Taken) or part.at is None or form[0] == 1:
+    if not isinstance(part, Gather) or part.at is None or form[0] == 1:
         return part
     rows = part.at.reshape(form)
-    return Taken(part.bank, rows[0]) if np.all(rows == rows[0]) else part
+    return Gather(part.register, rows[0]) if np.all(rows == rows[0]) else part

@@ -48,7 +48,7 @@ class Mask(Tensor):
 
     listener: Listener
 
-    def bare(self) -> Any:
+    def primal_value(self) -> Any:
         """Itself: a condition is constant to every derivative, but not to the recording."""
         return self
 

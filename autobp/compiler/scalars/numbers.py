@@ -21,13 +21,10 @@ import numpy as np
 
 from autobp import reverse
 from autobp.compiler import entry as arrays
-from autobp.compiler.trace.tracer import ManyNumbers
 from autobp.compiler.comparison import Checked, check_same, moved
-from autobp.compiler.trace.effects import Randomness, check_draws
-from autobp.compiler.trace.free_variables import Found, free_variables, is_kind, tests_of
+from autobp.compiler.program import Program
 from autobp.compiler.scalars.groups import HELD, VARIED, Groups, Ungrouped, grouped
 from autobp.compiler.scalars.masks import Listener, Mask
-from autobp.compiler.program import Program
 from autobp.compiler.terms import (
     SIGNATURE_ERRORS,
     CaptureError,
@@ -35,19 +32,22 @@ from autobp.compiler.terms import (
     Settings,
     differentiated,
 )
-from autobp.context import clock, readings
+from autobp.compiler.trace.effects import Randomness, check_draws
+from autobp.compiler.trace.free_variables import Found, free_variables, is_kind, tests_of
+from autobp.compiler.trace.tracer import ManyNumbers
+from autobp.context import clock, value_listener
 from autobp.dag import ancestors
 from autobp.tensor import Tensor, leaf
 from autobp.tree import leaves, refilled, transformed
 
-__all__ = ["Numbers", "written_down"]
+__all__ = ["Numbers", "compile_entry"]
 
 chain = itertools.chain.from_iterable
 
 MANY = 1000  # single numbers, from which on they are grouped
 
 
-def written_down(
+def compile_entry(
     function: Callable[..., Any],
     name: str,
     args: tuple[Any, ...],
@@ -57,7 +57,7 @@ def written_down(
 ) -> Any:
     """The program for arguments like these."""
     try:
-        return arrays.written_down(function, name, args, kwargs, settings, MANY, earlier)
+        return arrays.compile_entry(function, name, args, kwargs, settings, MANY, earlier)
     except ManyNumbers:
         if settings.most < math.inf:
             raise CaptureError(
@@ -66,7 +66,7 @@ def written_down(
     try:
         return Numbers(function, name, args, kwargs, settings)
     except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
-        return arrays.written_down(function, name, args, kwargs, settings)
+        return arrays.compile_entry(function, name, args, kwargs, settings)
 
 
 class Numbers(Checked):
@@ -116,7 +116,7 @@ class Numbers(Checked):
             program, self.returned = reverse.grad(first), ("g", nest)
         else:
             program, self.returned = (lambda varied, held: groups(varied, held)), ("g", result)
-        self.inner = arrays.written_down(
+        self.inner = arrays.compile_entry(
             program, of_arrays, self.read(*values), {}, Settings(check=0)
         )
         self.put_together = form.assembler(*self.returned)
@@ -224,14 +224,14 @@ def _recorded(
     filled = [taken[i] for i in range(len(values))]
     given = [x for _, x in leaves(filled)]
     places = {t: place for (t, _, _), place in zip(inputs, form.places, strict=True)}
-    token = readings.set(listener)
+    token = value_listener.set(listener)
     try:
         named = zip(kwargs, filled[len(args) :], strict=True)
         result = function(*filled[: len(args)], **dict(named))
     except Exception as error:
         raise Ungrouped from error
     finally:
-        readings.reset(token)
+        value_listener.reset(token)
     kept = [x for _, x in leaves(filled)]
     touched = any(
         t.value is not value or t.born != born or t.grad is not None or t.hooks

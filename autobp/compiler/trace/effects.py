@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.terms import CaptureError
 from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
@@ -22,7 +23,6 @@ from autobp.compiler.trace.free_variables import (
     same_item,
     same_items,
 )
-from autobp.compiler.terms import CaptureError
 
 __all__ = [
     "Randomness",
@@ -241,9 +241,9 @@ def check_changes(changed: list[str]) -> None:
 class Randomness:
     """The states of the generators of random numbers that a function might draw from."""
 
-    def __init__(self, found: Found, captured: Iterable[np.random.Generator]) -> None:
+    def __init__(self, found: Found, tracer: Iterable[np.random.Generator]) -> None:
         state = lambda: np.random.get_state(legacy=False)
-        self.captured: dict[Any, Any] = {rng: rng.bit_generator.state for rng in captured}
+        self.tracer: dict[Any, Any] = {rng: rng.bit_generator.state for rng in tracer}
         self.found = found
         self.hidden: list[tuple[str, Callable[[], Any], Callable[[Any], Any], str]] = [
             ("np.random", state, np.random.set_state, "random"),
@@ -252,7 +252,7 @@ class Randomness:
         names = {id(v.value): v.name for v in found.variables}
         for rng in found.objects.values():
             name = names.get(id(rng), "")
-            if isinstance(rng, np.random.Generator) and rng not in self.captured:
+            if isinstance(rng, np.random.Generator) and rng not in self.tracer:
                 bits = rng.bit_generator
                 read = lambda bits=bits: bits.state
                 write = lambda state, bits=bits: setattr(bits, "state", state)
@@ -267,7 +267,7 @@ class Randomness:
     def rewind(self) -> list[str]:
         """Set all of them back, so that whatever runs now draws the same numbers. What was drawn from
         though it is not captured."""
-        for rng, state in self.captured.items():
+        for rng, state in self.tracer.items():
             rng.bit_generator.state = state
         drawn = []
         for (source, read, write, name), old in zip(self.hidden, self.before, strict=True):

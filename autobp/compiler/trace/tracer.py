@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
-from autobp.compiler.trace.effects import check_call
-from autobp.compiler.trace.free_variables import Executed, is_user_frame
 from autobp.compiler.program import Program, Step, mapped
 from autobp.compiler.terms import CaptureError, Changed
+from autobp.compiler.trace.effects import check_call
+from autobp.compiler.trace.free_variables import Executed, is_user_frame
 from autobp.context import clock, current, user_line
-from autobp.errors import label
 from autobp.dag import ancestors
+from autobp.errors import label
 from autobp.primitive import Primitive, Variable
 from autobp.rules import arithmetic, convolution, indexing, shape
 from autobp.tensor import Tensor
 
-__all__ = ["Captured", "ManyNumbers", "Recorder", "as_type", "draw", "guarded", "put"]
+__all__ = ["Tracer", "ManyNumbers", "Trace", "as_type", "draw", "guarded", "put"]
 
 
 # ── calls that NumPy has no function for ──────────────────────────────────────────────────────────
@@ -80,7 +80,7 @@ _WHOLE = {
 }
 
 #: NumPy functions whose results have the same shape and dtype whatever the values are.
-_STEADY = {
+_SHAPE_STATIC = {
     getattr(np, name)
     for name in """
     sum mean prod var std max min amax amin cumsum cumprod argmax argmin argsort sort all any
@@ -93,8 +93,8 @@ _STEADY = {
     nanmax nanmin isin sinc real imag cumulative_sum cumulative_prod array
     """.split()  # noqa: SIM905
 }
-_STEADY |= {np.linalg.norm, np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.cholesky}
-_STEADY |= {p.function for p in _WHOLE}
+_SHAPE_STATIC |= {np.linalg.norm, np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.cholesky}
+_SHAPE_STATIC |= {p.function for p in _WHOLE}
 
 _WHOLE_NUMBERS = (operator.add, operator.sub, operator.mul)  # of which whole numbers make others
 
@@ -110,7 +110,7 @@ class ManyNumbers(BaseException):
     `except Exception` is to stop it."""
 
 
-class Recorder:
+class Trace:
     """One function being written down."""
 
     def __init__(self, most: float = math.inf, calls: float = math.inf) -> None:
@@ -118,7 +118,7 @@ class Recorder:
         self.calls = calls  # that may be written down at most
         self.steps: list[Step] = []
         self.arguments: list[Step] = []
-        self.kept: set[Step] = set()  # guards, and draws of random numbers
+        self.effects: set[Step] = set()  # guards, and draws of random numbers
         self.constants: dict[int, tuple[Any, Step]] = {}
         self.cotangents: dict[Step, Step] = {}  # of what a step holds the cotangent
         self.began = clock()
@@ -127,7 +127,7 @@ class Recorder:
         self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.thread = threading.get_ident()
         self.closed = False
-        self.spoilt: CaptureError | None = None  # why nothing will come of it, if that is so
+        self.refusal: CaptureError | None = None  # why nothing will come of it, if that is so
         self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long = False  # of single numbers there were more than `most`
         self.codes: set[Any] = set()  # of the functions that the search for variables has found
@@ -136,19 +136,19 @@ class Recorder:
 
     # ── what comes in ─────────────────────────────────────────────────────────────────────────────
 
-    def argument(self, value: Any, name: str) -> Captured:
+    def argument(self, value: Any, name: str) -> Tracer:
         step = _step(None, (), {}, value)
         step.name = name
         self.arguments.append(step)
-        captured = Captured(self, step, value)
-        captured.borrowed = True
-        captured.static = type(value) is int
-        return captured
+        tracer = Tracer(self, step, value)
+        tracer.borrowed = True
+        tracer.static = type(value) is int
+        return tracer
 
     def generator(self, rng: np.random.Generator, name: str) -> Any:
         step = Step(None, (), {}, (), None, type(rng), name)
         self.arguments.append(step)
-        return _Draws(self, Captured(self, step, rng))
+        return TracedGenerator(self, Tracer(self, step, rng))
 
     def constant(self, array: np.ndarray) -> Step:
         """An array that the program brings along: a copy, since its owner may change it."""
@@ -165,8 +165,8 @@ class Recorder:
     def refuse(self, message: str) -> CaptureError:
         """The error to raise. Whoever catches it, no program will come of this recording."""
         error = CaptureError(message)
-        if self.spoilt is None and not self.is_elsewhere:
-            self.spoilt = error
+        if self.refusal is None and not self.is_elsewhere:
+            self.refusal = error
         return error
 
     def call(
@@ -176,7 +176,7 @@ class Recorder:
         args, params = tuple(args), dict(params)
         if self.is_elsewhere:
             return self.meanwhile(function, args, params)
-        if self.closed or any(c.recorder is not self for c in _captured((args, params))):
+        if self.closed or any(c.tracing is not self for c in _tracers((args, params))):
             raise self.refuse(
                 f"{_named(function)} at {user_line()} uses an array of a call that is over: a compiled"
                 " function must not keep its arrays anywhere but in what it returns"
@@ -185,13 +185,13 @@ class Recorder:
             function = _known_ufunc(function)
         else:
             args, params = _with_plain_shapes(function, args, params)
-        seen = list(_captured((args, params)))
-        plain_args, plain_params = mapped(lambda c: c.current().now, (args, params), Captured)
+        seen = list(_tracers((args, params)))
+        plain_args, plain_params = mapped(lambda c: c.current().now, (args, params), Tracer)
         result = function(*plain_args, **plain_params)
         step = _step(
             function, self._written(args, function), self._written(params, function), result
         )
-        step.scope, step.part = self._section()
+        step.scope, step.phase = self._section()
         errors: dict[str, Any] = {**np.geterr()}
         if errors != self.errors:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
@@ -206,9 +206,9 @@ class Recorder:
                 self.is_too_long = True
                 raise ManyNumbers
         if function is draw:
-            self.kept.add(step)
+            self.effects.add(step)
         static = all(c.static for c in seen)
-        steady = isinstance(function, np.ufunc) or _is_steady(function, args)
+        steady = isinstance(function, np.ufunc) or is_shape_static(function, args)
         if any(type(c.now) is int for c in seen) and not isinstance(function, np.ufunc):
             steady = type(result) is bool or function in _WHOLE_NUMBERS
             steady |= function is operator.pow and type(args[0]) is float
@@ -222,7 +222,7 @@ class Recorder:
     def meanwhile(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
         """A call by another thread, for which a Tensor has the value that it had before."""
 
-        def before(c: Captured) -> Any:
+        def before(c: Tracer) -> Any:
             if c.step.is_argument and not c.version:
                 return c.now
             raise Changed(
@@ -230,7 +230,7 @@ class Recorder:
                 " in another thread"
             )
 
-        args, params = mapped(before, (args, params), Captured)
+        args, params = mapped(before, (args, params), Tracer)
         return function(*args, **params)
 
     def _wrapped(
@@ -238,7 +238,7 @@ class Recorder:
         step: Step,
         result: Any,
         function: Callable[..., Any],
-        seen: Sequence[Captured],
+        seen: Sequence[Tracer],
         static: bool,
         steady: bool,
         args: Any,
@@ -249,7 +249,7 @@ class Recorder:
             parts = []
             for i, part in enumerate(result):
                 item = _step(operator.getitem, (step, i), {}, part)
-                item.scope, item.part = step.scope, step.part
+                item.scope, item.phase = step.scope, step.phase
                 self.steps.append(item)
                 parts.append(
                     self._wrapped(item, part, function, seen, static, steady, args, params)
@@ -260,26 +260,26 @@ class Recorder:
                 f"{_named(function)} at {user_line()} returns a {kind.__name__}, which a program of"
                 " NumPy calls cannot go on from"
             )
-        captured = Captured(self, step, result)
-        captured.static = static
+        tracer = Tracer(self, step, result)
+        tracer.static = static
         if not steady:
             self.guard(step, kind if isinstance(result, float | int) else (step.shape, step.dtype))
         if isinstance(result, np.ndarray):
             for c in seen:
                 if isinstance(c.now, np.ndarray) and np.may_share_memory(c.now, result):
-                    captured.origin = (c, c.version, function, args, params)
+                    tracer.origin = (c, c.version, function, args, params)
                     break
-        return captured
+        return tracer
 
     def guard(self, step: Step, expected: Any) -> None:
         guard = _step(guarded, (step, expected), {}, True)
         guard.line = user_line()
         self.steps.append(guard)
-        self.kept.add(guard)
+        self.effects.add(guard)
 
     def _written(self, nest: Any, function: Callable[..., Any]) -> Any:
         """Arguments with steps for captured arrays, and for arrays that are constants."""
-        if isinstance(nest, Captured):
+        if isinstance(nest, Tracer):
             return nest.step
         kind = type(nest)
         if isinstance(nest, np.ndarray):
@@ -309,7 +309,7 @@ class Recorder:
         while frame is not None:
             if frame.f_code is _SWEEP:
                 node, g = frame.f_locals["node"], frame.f_locals["g"]
-                if isinstance(g, Captured) and isinstance(node.value, Captured):
+                if isinstance(g, Tracer) and isinstance(node.value, Tracer):
                     self.cotangents.setdefault(g.step, node.value.step)
                 return node.scope, "backward"
             if frame.f_globals.get("__name__", "").startswith("autobp.optim"):
@@ -320,7 +320,7 @@ class Recorder:
     def meets(self, args: Sequence[Any]) -> None:
         """Tensors that come from elsewhere are refused: their values would be those of now."""
         for a in args:
-            if isinstance(a, Tensor) and not isinstance(a.bare(), Captured):
+            if isinstance(a, Tensor) and not isinstance(a.primal_value(), Tracer):
                 self.check_origin(a)
 
     def check_origin(self, t: Tensor) -> None:
@@ -348,13 +348,13 @@ class Recorder:
             try:
                 check_call(frame, result)
             except CaptureError as error:
-                self.spoilt = self.spoilt or error
+                self.refusal = self.refusal or error
                 raise
         if event != "return":
             return
         if frame.f_code is _SWEEP and result is not None:
             for leaf, g in result.items():
-                if isinstance(g, Captured) and isinstance(leaf.value, Captured):
+                if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
                     self.cotangents[g.step] = leaf.value.step
             return
         package = _package(frame)
@@ -362,8 +362,8 @@ class Recorder:
             return
         for name, value in frame.f_locals.items():
             if issubclass(type(value), Tensor):
-                value = value.bare()
-            if type(value) is Captured and value.recorder is self:
+                value = value.primal_value()
+            if type(value) is Tracer and value.tracing is self:
                 step = value.step
                 if step.function is not None or step in self.unnamed:
                     step.name = name if name.isidentifier() and name != "_" else step.name
@@ -387,7 +387,7 @@ class Recorder:
         for step, primal in self.cotangents.items():
             if step.function is not None and step.name is None and primal.name:
                 step.name = re.sub(r"\W", "_", f"d{primal.name}")
-        return Program(self.arguments, self.steps, returns, self.kept)
+        return Program(self.arguments, self.steps, returns, self.effects)
 
 
 def _package(frame: FrameType) -> str:
@@ -402,18 +402,18 @@ def _step(function: Callable[..., Any] | None, args: Any, params: Any, result: A
     return Step(function, args, params, np.shape(result), dtype, kind)
 
 
-def _is_steady(function: Callable[..., Any], args: Sequence[Any]) -> bool:
+def is_shape_static(function: Callable[..., Any], args: Sequence[Any]) -> bool:
     """Whether the shape and dtype of a result are the same whatever the values are."""
-    if function in _STEADY:
+    if function in _SHAPE_STATIC:
         return function is not np.where or len(args) > 1
     if function is np.bincount:  # whose result is as long as what is counted asks for
-        return not isinstance(args[0], Captured)
+        return not isinstance(args[0], Tracer)
     if function is operator.getitem:
         index = args[1]
         parts = index if isinstance(index, tuple) else (index,)
         return not any(
-            (isinstance(p, slice | list) and any(True for _ in _captured(p)))
-            or (isinstance(p, Captured) and p.dtype.kind == "b")
+            (isinstance(p, slice | list) and any(True for _ in _tracers(p)))
+            or (isinstance(p, Tracer) and p.dtype.kind == "b")
             for p in parts
         )
     if isinstance(getattr(function, "__self__", None), np.ufunc):
@@ -440,18 +440,18 @@ def _with_plain_shapes(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call with plain numbers for axes, shapes and the like."""
     plain = lambda c: operator.index(c) if c.ndim == 0 and c.dtype.kind in "iu" else c
-    if any(True for _ in _captured(params)):
+    if any(True for _ in _tracers(params)):
         of_ufunc = isinstance(getattr(function, "__self__", None), np.ufunc)
         params = {
-            k: mapped(plain, v, Captured) if of_ufunc or k in _SHAPING else v
+            k: mapped(plain, v, Tracer) if of_ufunc or k in _SHAPING else v
             for k, v in params.items()
         }
-    if any(type(a) is not Captured and any(True for _ in _captured(a)) for a in args[1:]) or any(
-        type(a) is Captured and type(a.now) is int for a in args[1:]
+    if any(type(a) is not Tracer and any(True for _ in _tracers(a)) for a in args[1:]) or any(
+        type(a) is Tracer and type(a.now) is int for a in args[1:]
     ):
         names = _parameters(function)
         args = tuple(
-            mapped(plain, a, Captured) if i < len(names) and names[i] in _SHAPING else a
+            mapped(plain, a, Tracer) if i < len(names) and names[i] in _SHAPING else a
             for i, a in enumerate(args)
         )
     return args, params
@@ -510,9 +510,9 @@ _SPLITS: dict[Any, Callable[..., Any]] = {
 }
 
 
-def _captured(nest: Any) -> Iterator[Captured]:
-    found: list[Captured] = []
-    mapped(found.append, nest, Captured)
+def _tracers(nest: Any) -> Iterator[Tracer]:
+    found: list[Tracer] = []
+    mapped(found.append, nest, Tracer)
     return iter(found)
 
 
@@ -540,30 +540,30 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
     """An operator's three methods. Python's own numbers stay Python's, but where Python would raise
     in a rule and NumPy has an inf or a nan, NumPy computes."""
 
-    def compute(self: Captured, x: Any, y: Any) -> Any:
+    def compute(self: Tracer, x: Any, y: Any) -> Any:
         if not _operand(x) or not _operand(y):
             return NotImplemented
-        kinds = {type(v.now) if isinstance(v, Captured) else type(v) for v in (x, y)}
+        kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}
         if kinds <= {int, bool}:
-            return self.recorder.call(python, (x, y), {})
+            return self.tracing.call(python, (x, y), {})
         if kinds <= {float, int, bool}:
             fades = ufunc is np.power and type(x) is float and 0 < x <= 1 and type(y.now) is int
             if fades or ufunc in (np.add, np.subtract, np.multiply):
-                return self.recorder.call(python, (x, y), {})
+                return self.tracing.call(python, (x, y), {})
             if ufunc in _RAISING and _asked_by_user():
-                return self.recorder.call(python, (x, y), {})  # which raises for a 0, as it should
-            return self.recorder.call(ufunc, (x, y), {}).settled()
-        if ufunc is np.power and isinstance(x, Captured) and isinstance(y, int | float) and x.ndim:
-            return self.recorder.call(operator.pow, (x, y), {})
-        return self.recorder.call(ufunc, (x, y), {})
+                return self.tracing.call(python, (x, y), {})  # which raises for a 0, as it should
+            return self.tracing.call(ufunc, (x, y), {}).canonical()
+        if ufunc is np.power and isinstance(x, Tracer) and isinstance(y, int | float) and x.ndim:
+            return self.tracing.call(operator.pow, (x, y), {})
+        return self.tracing.call(ufunc, (x, y), {})
 
-    def forward(self: Captured, other: Any) -> Any:
+    def forward(self: Tracer, other: Any) -> Any:
         return compute(self, self, other)
 
-    def reflected(self: Captured, other: Any) -> Any:
+    def reflected(self: Tracer, other: Any) -> Any:
         return compute(self, other, self)
 
-    def in_place(self: Captured, other: Any) -> Any:
+    def in_place(self: Tracer, other: Any) -> Any:
         return self.become(compute(self, self, other), f"{python.__name__}=")
 
     return forward, reflected, in_place
@@ -583,26 +583,26 @@ def _is_pythons(x: Any) -> bool:
 
 
 def _operand(x: Any) -> bool:
-    return isinstance(x, Captured | np.ndarray | np.generic | float | int | list | tuple)
+    return isinstance(x, Tracer | np.ndarray | np.generic | float | int | list | tuple)
 
 
 def _comparison(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
     """Of Python's numbers the truth is Python's too: two of them add up to 2."""
 
-    def compared(self: Captured, other: Any) -> Any:
+    def compared(self: Tracer, other: Any) -> Any:
         if not _operand(other):
             return NotImplemented
-        now = other.now if isinstance(other, Captured) else other
+        now = other.now if isinstance(other, Tracer) else other
         numbers = _is_pythons(self.now) and _is_pythons(now)
-        return self.recorder.call(python if numbers else ufunc, (self, other), {})
+        return self.tracing.call(python if numbers else ufunc, (self, other), {})
 
     return compared
 
 
 def _prefix(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
-    def operator_(self: Captured) -> Any:
+    def operator_(self: Tracer) -> Any:
         function = python if _is_pythons(self.now) else ufunc
-        return self.recorder.call(function, (self,), {})
+        return self.tracing.call(function, (self,), {})
 
     return operator_
 
@@ -610,29 +610,35 @@ def _prefix(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
 def _method(name: str) -> Any:
     function = getattr(np, name)
 
-    def method(self: Captured, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
             raise _refused(self, f"{name}(out=…) writes into an array", "leave out= away")
         if name == "compress":
             args = (args[0], self, *args[1:])
-            return self.recorder.call(function, args, kwargs)
-        return self.recorder.call(function, (self, *args), kwargs)
+            return self.tracing.call(function, args, kwargs)
+        return self.tracing.call(function, (self, *args), kwargs)
 
     method.__name__ = name
     return method
 
 
-class Captured(Variable):
+class Tracer(Variable):
     """An array, or a number, that writes down what is done to it."""
 
     __slots__ = (
-        "borrowed", "now", "origin", "recorder", "static", "step", "version",
+        "borrowed",
+        "now",
+        "origin",
+        "static",
+        "step",
+        "tracing",
+        "version",
     )  # fmt: skip
 
     requires_grad = False
 
-    def __init__(self, recorder: Recorder, step: Step, now: Any) -> None:
-        self.recorder = recorder
+    def __init__(self, trace: Trace, step: Step, now: Any) -> None:
+        self.tracing = trace
         self.step = step
         self.now = now  # what it is in the call that is being written down
         self.version = 0  # how often it was changed in place
@@ -651,60 +657,60 @@ class Captured(Variable):
         for a in args:
             if isinstance(a, Tensor):
                 return a.apply(primitive, args, params)
-        recorder = self.recorder
-        if recorder.is_elsewhere:
-            now = recorder.meanwhile(primitive.function, args, params)
+        trace = self.tracing
+        if trace.is_elsewhere:
+            now = trace.meanwhile(primitive.function, args, params)
             return Tensor(now, requires_grad=False)
         if primitive is indexing.getitem:
             if _is_pythons(self.now):  # which NumPy takes for an array without dimensions
-                args = (recorder.call(np.array, args, {}),)
-            return recorder.call(operator.getitem, (*args, params["index"]), {})
+                args = (trace.call(np.array, args, {}),)
+            return trace.call(operator.getitem, (*args, params["index"]), {})
         if primitive is arithmetic.astype:
-            return recorder.call(as_type, (*args, params["dtype"]), {})
+            return trace.call(as_type, (*args, params["dtype"]), {})
         if primitive in _WHOLE:
-            return recorder.call(primitive.function, args, params)
-        before = len(recorder.steps), set(recorder.kept), recorder.spoilt
+            return trace.call(primitive.function, args, params)
+        before = len(trace.steps), set(trace.effects), trace.refusal
         try:
             result = primitive.function(*args, **params)
-            if recorder.spoilt is before[2]:
+            if trace.refusal is before[2]:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it runs as a whole
             pass
-        del recorder.steps[before[0] :]
-        recorder.kept, recorder.spoilt = before[1:]
-        return recorder.call(primitive.function, args, params)
+        del trace.steps[before[0] :]
+        trace.effects, trace.refusal = before[1:]
+        return trace.call(primitive.function, args, params)
 
-    def keep(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
-        return self.recorder.call(function, args, {})
+    def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        return self.tracing.call(function, args, {})
 
-    def beside(self, args: Sequence[Any]) -> None:
-        if not self.recorder.is_elsewhere:
-            self.recorder.meets(args)
+    def on_operands(self, args: Sequence[Any]) -> None:
+        if not self.tracing.is_elsewhere:
+            self.tracing.meets(args)
 
-    def bare(self) -> Any:
-        return self.now if self.recorder.is_elsewhere else self
+    def primal_value(self) -> Any:
+        return self.now if self.tracing.is_elsewhere else self
 
-    def settled(self) -> Any:
+    def canonical(self) -> Any:
         if self.dtype.kind in "iu":
-            return self.astype(np.float64).settled()
+            return self.astype(np.float64).canonical()
         if self.dtype.kind != "f":
             raise TypeError(f"a Tensor holds floating-point numbers, not {self.dtype}")
         if self.shape == () and self.dtype == np.float64 and type(self.now) is not float:
-            return self.recorder.call(float, (self,), {})
+            return self.tracing.call(float, (self,), {})
         if type(self.now) is np.ndarray and self.shape == ():
             return self[()]
         return self
 
     @property
     def value(self) -> Any:
-        return self.settled()
+        return self.canonical()
 
-    def current(self) -> Captured:
+    def current(self) -> Tracer:
         """Itself, looked at again if it is a view of what was changed in place."""
         if self.origin is not None:
             base, version, function, args, params = self.origin
             if base.current().version != version:
-                again = self.recorder.call(function, args, params)
+                again = self.tracing.call(function, args, params)
                 self.step, self.now, self.origin = again.step, again.now, again.origin
                 self.version += 1
         return self
@@ -713,7 +719,7 @@ class Captured(Variable):
         """What `a += b` makes of a: the same object with other contents."""
         if changed is NotImplemented or type(self.now) is not np.ndarray:
             return changed
-        if self.recorder.is_elsewhere:
+        if self.tracing.is_elsewhere:
             self.now[...] = changed
             return self.now
         if self.borrowed:
@@ -732,10 +738,10 @@ class Captured(Variable):
             changed = changed.astype(self.dtype)
         if self.origin is not None:  # a part: the whole changes, and the part is looked at again
             base, _, _, (_, index), _ = self.origin
-            base.become(self.recorder.call(put, (base, index, changed), {}), what)
+            base.become(self.tracing.call(put, (base, index, changed), {}), what)
             return self
         if type(changed.now) is not np.ndarray:  # of arrays without dimensions NumPy makes numbers
-            changed = self.recorder.call(np.array, (changed,), {})
+            changed = self.tracing.call(np.array, (changed,), {})
         self.step, self.now = changed.step, changed.now
         self.version += 1
         return self
@@ -749,17 +755,17 @@ class Captured(Variable):
         out = kwargs.pop("out", None)
         if out is not None or method == "at":
             target = out[0] if out else inputs[0]
-            if method == "__call__" and isinstance(target, Captured) and not kwargs:
+            if method == "__call__" and isinstance(target, Tracer) and not kwargs:
                 return target.become(
-                    self.recorder.call(ufunc, inputs, {}), f"{_named(ufunc)}(out=…)"
+                    self.tracing.call(ufunc, inputs, {}), f"{_named(ufunc)}(out=…)"
                 )
             raise _refused(self, f"{_named(ufunc)} writes into an array", "leave out= away")
-        if isinstance(kwargs.get("where", True), Captured):
+        if isinstance(kwargs.get("where", True), Tracer):
             raise _refused(self, f"{_named(ufunc)}(where=…) leaves numbers unset", "use np.where")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method not in ("__call__", "reduce", "accumulate", "outer"):
             raise _refused(self, f"{_named(ufunc)}.{method}", "use another function")
-        return self.recorder.call(function, inputs, kwargs)
+        return self.tracing.call(function, inputs, kwargs)
 
     def __array_function__(
         self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]
@@ -767,12 +773,12 @@ class Captured(Variable):
         if any(issubclass(t, Tensor) for t in types):
             return NotImplemented
         if function in _ASKS_SHAPE:
-            return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
+            return function(*mapped(lambda c: c.now, tuple(args), Tracer), **kwargs)
         out = kwargs.get("out")
-        if type(out) is Captured and function in _STEADY:
+        if type(out) is Tracer and function in _SHAPE_STATIC:
             plain = {k: v for k, v in kwargs.items() if k != "out"}
             return out.become(
-                self.recorder.call(function, args, plain), f"{_named(function)}(out=…)"
+                self.tracing.call(function, args, plain), f"{_named(function)}(out=…)"
             )
         if function in _ASSIGNS or out is not None:
             raise _refused(self, f"{_named(function)} writes into an array", "use np.where")
@@ -781,8 +787,8 @@ class Captured(Variable):
         if function in _SPLITS:
             return _SPLITS[function](*args, **kwargs)
         if function is np.may_share_memory or function is np.shares_memory:
-            return function(*mapped(lambda c: c.now, tuple(args), Captured), **kwargs)
-        return self.recorder.call(function, args, kwargs)
+            return function(*mapped(lambda c: c.now, tuple(args), Tracer), **kwargs)
+        return self.tracing.call(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self._shown(
@@ -797,12 +803,12 @@ class Captured(Variable):
 
     def _decides(self, what: str, value: Any) -> Any:
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
-        if self.recorder.is_elsewhere:
+        if self.tracing.is_elsewhere:
             return value
         if self.static or _asked_by_library():
             if type(value) is bool and self.dtype.kind != "b":
                 return bool(self != 0)
-            self.recorder.guard(self.current().step, value)
+            self.tracing.guard(self.current().step, value)
             return value
         asked = (
             what if what.endswith(",") else f"{what} was asked for, as by if, while, range or math,"
@@ -836,7 +842,7 @@ class Captured(Variable):
 
     def _text(self, text: Callable[[Any], str]) -> str:
         now = self.current().now
-        if self.recorder.closed:  # it is looked at afterwards, as by a debugger
+        if self.tracing.closed:  # it is looked at afterwards, as by a debugger
             return text(now)
         if self.static:
             return text(self._decides("its text", now))
@@ -861,12 +867,12 @@ class Captured(Variable):
 
     def _shown(self, now: Any, what: str, way_out: str) -> Any:
         """The numbers, for the library's messages only, after which no program is made of this."""
-        if self.recorder.is_elsewhere:
+        if self.tracing.is_elsewhere:
             return now
         error = _refused(self, what, way_out)
         if not _asked_by_library():
             raise error
-        self.recorder.spoilt = self.recorder.spoilt or error
+        self.tracing.refusal = self.tracing.refusal or error
         return now
 
     def __len__(self) -> int:
@@ -916,12 +922,12 @@ class Captured(Variable):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, tuple) and not index and type(self.now) is not np.ndarray:
             return self
-        return self.recorder.call(operator.getitem, (self, _index(index)), {})
+        return self.tracing.call(operator.getitem, (self, _index(index)), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, Tensor):
             raise _refused(self, "a Tensor is written into it", "use np.where or np.concatenate")
-        self.become(self.recorder.call(put, (self, _index(index), value), {}), "a[i] = b")
+        self.become(self.tracing.call(put, (self, _index(index), value), {}), "a[i] = b")
 
     # ── ndarray's attributes and methods ──────────────────────────────────────────────────────────
 
@@ -951,39 +957,37 @@ class Captured(Variable):
 
     @property
     def T(self) -> Any:
-        return self.recorder.call(np.transpose, (self,), {})
+        return self.tracing.call(np.transpose, (self,), {})
 
     @property
     def mT(self) -> Any:
-        return self.recorder.call(np.matrix_transpose, (self,), {})
+        return self.tracing.call(np.matrix_transpose, (self,), {})
 
     @property
     def real(self) -> Any:
-        return self.recorder.call(np.real, (self,), {})
+        return self.tracing.call(np.real, (self,), {})
 
     @property
     def imag(self) -> Any:
-        return self.recorder.call(np.imag, (self,), {})
+        return self.tracing.call(np.imag, (self,), {})
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
         size = shape[0] if len(shape) == 1 else shape
-        return self.recorder.call(
-            np.reshape, (self, size), {} if order == "C" else {"order": order}
-        )
+        return self.tracing.call(np.reshape, (self, size), {} if order == "C" else {"order": order})
 
     def transpose(self, *axes: Any) -> Any:
         many = len(axes) == 1 and not isinstance(axes[0], int)
         order = (axes[0] if many else axes) or None
-        return self.recorder.call(np.transpose, (self, order) if order else (self,), {})
+        return self.tracing.call(np.transpose, (self, order) if order else (self,), {})
 
     def flatten(self, order: str = "C") -> Any:
-        return self.recorder.call(np.ravel, (self, order), {}).copy()
+        return self.tracing.call(np.ravel, (self, order), {}).copy()
 
     def astype(self, dtype: Any, **kwargs: Any) -> Any:
-        return self.recorder.call(as_type, (self, np.dtype(dtype)), {})
+        return self.tracing.call(as_type, (self, np.dtype(dtype)), {})
 
     def copy(self, order: str = "C") -> Any:
-        return self.recorder.call(np.copy, (self,), {})
+        return self.tracing.call(np.copy, (self,), {})
 
     def clip(self, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
         return np.clip(self, min, max, **kwargs)
@@ -1003,39 +1007,39 @@ class Captured(Variable):
         raise _refused(self, f".{name} is used", "use NumPy's functions")
 
 
-class _Draws(np.random.Generator):
+class TracedGenerator(np.random.Generator):
     """A generator whose draws are written down, to be drawn again by every call."""
 
-    def __init__(self, recorder: Recorder, handle: Captured) -> None:
+    def __init__(self, trace: Trace, handle: Tracer) -> None:
         super().__init__(handle.now.bit_generator)
-        self._recorder = recorder
+        self._trace = trace
         self._handle = handle
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("_"):
             return object.__getattribute__(self, name)
-        recorder, handle = self._recorder, self._handle
-        if recorder.is_elsewhere or recorder.closed:
+        trace, handle = self._trace, self._handle
+        if trace.is_elsewhere or trace.closed:
             return getattr(handle.now, name)
         if name in ("shuffle", "spawn", "bytes", "bit_generator"):
-            raise recorder.refuse(
+            raise trace.refuse(
                 f"compile cannot capture {handle.step.name}.{name} at {user_line()}; draw numbers, or a"
                 " permutation"
             )
 
         def method(*args: Any, **kwargs: Any) -> Any:
             if kwargs.get("out") is not None:
-                raise recorder.refuse(
+                raise trace.refuse(
                     f"compile cannot capture {handle.step.name}.{name}(out=…) at {user_line()}: leave"
                     " out= away"
                 )
-            return recorder.call(draw, (handle, name, *args), kwargs)
+            return trace.call(draw, (handle, name, *args), kwargs)
 
         return method
 
 
 for _name in _METHODS:
-    setattr(Captured, _name, _method(_name))
+    setattr(Tracer, _name, _method(_name))
 
 
 def _index(index: Any) -> Any:
@@ -1043,7 +1047,7 @@ def _index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(map(_index, index))
     if isinstance(index, list | range):
-        if any(True for _ in _captured(list(index))):
+        if any(True for _ in _tracers(list(index))):
             return np.stack(list(index))
         array = np.asarray(index)
         return array if array.size else array.astype(int)
@@ -1061,12 +1065,12 @@ def _asked_by_library() -> bool:
     )
 
 
-def _refused(array: Captured, what: str, way_out: str) -> CaptureError:
+def _refused(array: Tracer, what: str, way_out: str) -> CaptureError:
     name = array.step.name
-    array.recorder.asked = array.recorder.asked or array.step
+    array.tracing.asked = array.tracing.asked or array.step
     shape = f" of shape {array.shape}" if array.shape else ""
     who = repr(name) if name else "an array" + shape if shape else "a number"
-    return array.recorder.refuse(
+    return array.tracing.refuse(
         f"compile cannot capture {who} at {user_line()}: {what} and a program that is written down once"
         f" must serve other values too; {way_out}"
     )

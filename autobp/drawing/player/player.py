@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import lines
+from autobp.dag import Graph
 from autobp.drawing.diagram import Diagram, diagram
 from autobp.drawing.dot import dot
 from autobp.drawing.health import measured
@@ -22,7 +23,6 @@ from autobp.drawing.player.plan import plan
 from autobp.drawing.player.steps import STYLE, Script
 from autobp.drawing.player.views import Views, views
 from autobp.errors import replaced
-from autobp.dag import Graph
 from autobp.tensor import Tensor
 from autobp.tree import leaves, refilled
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autobp.calculus import push, shaped, zeros
+from autobp.calculus import as_numpy_scalars, push, zeros
 from autobp.context import clock
 from autobp.dag import ancestors
 from autobp.primitive import Array, Each, constant, same
@@ -53,7 +53,7 @@ def multiplications(t: Tensor, slot: int) -> int:
     if primitive.diagonal:
         return t.size
     level = clock()
-    out, *values = shaped(constant(t), *(constant(a) for a in t.args))
+    out, *values = as_numpy_scalars(constant(t), *(constant(a) for a in t.args))
     try:
         with np.errstate(all="ignore"):
             result = rule(leaf(zeros(out), level), out, *values, **t.params)

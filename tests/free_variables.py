@@ -133,7 +133,7 @@ class Part:
 # ── parts put together ────────────────────────────────────────────────────────────────────────────
 
 SHARES = {
-    "surroundings": 0.5,
+    "free_variables": 0.5,
     "numbers": 0.07,
     "questions": 0.14,
     "swallowed": 0.1,
@@ -304,7 +304,7 @@ def _found(kind, place, use, read="{}", in_place=None, again=False):
     )
 
 
-def _surroundings(rng):
+def _free_variables(rng):
     if rng.random() < 0.02:
         return _environment(*_pick(rng, ENVIRONMENT))
     kind = _pick(
@@ -427,7 +427,7 @@ def _models(rng):
 
 
 MAKERS = {
-    "surroundings": _surroundings,
+    "free_variables": _free_variables,
     "numbers": lambda rng: _pick(rng, list(numbers())),
     "questions": _questions,
     "swallowed": _swallowed,

@@ -182,7 +182,7 @@ def test_the_first_that_is_not_finite_is_marked():
         y = np.sum(np.log(x) * 2)
     d = diagram(graph(y))
     found = {
-        d.nodes[i].name: [m.text for m in some if m.kind == "spoilt"]
+        d.nodes[i].name: [m.text for m in some if m.kind == "nonfinite"]
         for i, some in marks(d).items()
     }
     assert found == {
