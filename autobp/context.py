@@ -14,11 +14,11 @@ import inspect
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 __all__ = [
     "clock",
@@ -28,8 +28,12 @@ __all__ = [
     "no_grad",
     "value_listener",
     "scope",
+    "tracing",
+    "updates",
     "user_line",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: A logical clock. A tensor keeps the time of its birth, and since arguments are born before their
 #: results, sorting by birth is a topological order. A derivative's level is the time it began, so
@@ -66,6 +70,22 @@ current = _context.get
 #: Told of each tensor whose bare value is asked for, and of comparisons; nobody listens but while a
 #: program is recorded that is to serve other values.
 value_listener: ContextVar[Any] = ContextVar("value_listener", default=None)
+
+#: The trace that records this function, if one does. Sweeps and optimizers tell it what they do.
+tracing: ContextVar[Any] = ContextVar("tracing", default=None)
+
+
+def updates(function: F) -> F:
+    """Let a trace know that a function updates parameters or rates."""
+
+    @wraps(function)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        trace = tracing.get()
+        if trace is None:
+            return function(*args, **kwargs)
+        return trace.update(function, *args, **kwargs)
+
+    return cast(F, told)
 
 
 class _Block(ContextDecorator):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autobp.calculus import as_numpy_scalars, as_value, nonfinite_kind, project, zeros
-from autobp.context import current
+from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
 from autobp.primitive import Array, Primitive, Together, constant, same
@@ -25,8 +25,19 @@ _PLAIN = (float, np.ndarray)
 def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, Array]:
     """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
     `order` of recording, backwards. A cotangent is forgotten as soon as it has been handed on."""
+    trace = tracing.get()
+    return _sweep(seeds, order) if trace is None else trace.sweep(_sweep, seeds, order)
+
+
+def _sweep(
+    seeds: dict[Tensor, Array],
+    order: Sequence[Tensor],
+    reached: Callable[[Tensor, Array], None] | None = None,
+) -> dict[Tensor, Array]:
+    """The sweep. A trace is told which node was `reached`, and with which cotangent."""
     level = next((y.level for y in seeds), CONSTANT)
     watched = current().anomaly
+    is_plain = not watched and reached is None
     cotangents = dict(seeds)
     owned: set[Tensor] = set()
     found: dict[Tensor, Array] = {}
@@ -37,12 +48,14 @@ def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, A
             if primitive is None:
                 found[node] = zeros(node.value)
             continue
+        if reached is not None:
+            reached(node, g)
         if node.hooks:
             g = _hooked(node, g)
         if primitive is None:
             found[node] = g
             continue
-        if not watched and _written_out(primitive, node, g, cotangents, owned):
+        if is_plain and _written_out(primitive, node, g, cotangents, owned):
             continue
 
         value, params, values = node.value, node.params, node.operand_values()

@@ -60,7 +60,7 @@ from autobp.compiler.trace.free_variables import (
 )
 from autobp.compiler.trace.stand_in import Traced, end, stand_in
 from autobp.compiler.trace.tracer import ManyNumbers, Trace, Tracer, draw, guarded
-from autobp.context import clock, current, user_line
+from autobp.context import clock, current, tracing, user_line
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -542,6 +542,7 @@ class _Trace:
         profiler, collecting = sys.getprofile(), gc.isenabled()
         state, randomness, failure = State(found), None, None
         context = contextvars.copy_context()  # so that no variable of it stays changed
+        context.run(tracing.set, trace)
         gc.disable()  # whose callbacks would be taken for the function's doing
         try:
             given = [

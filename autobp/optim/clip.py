@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.context import updates
 from autobp.optim.optimizer import listed, titled
 from autobp.optim.option import number
 from autobp.primitive import Variable
@@ -16,6 +17,7 @@ from autobp.tensor import Tensor
 __all__ = ["clip_grad_norm", "largest"]
 
 
+@updates
 def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     """Scale the gradients of all parameters, taken as one long vector, down to `max_norm` if they
     are longer, in place; return the length that they had. `max_norm=math.inf` only measures.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from autobp.context import updates
 from autobp.optim.option import Check, at_least_zero, count
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
@@ -63,6 +64,7 @@ class Optimizer:
         for group in entries if grouped else [{"params": entries}]:
             self.add_param_group(group)
 
+    @updates
     def step(self) -> None:
         """Move every parameter that has a gradient. An error leaves all of them as they were."""
         moves = []

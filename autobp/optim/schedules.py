@@ -13,6 +13,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+from autobp.context import updates
 from autobp.optim.optimizer import Optimizer
 from autobp.optim.option import at_least_zero, count, fraction, number
 from autobp.tensor import Tensor
@@ -84,6 +85,7 @@ class Schedule(_OnRates):
     def rate(self, initial: float, t: int) -> float:
         raise NotImplementedError(f"{type(self).__name__} has no rate()")
 
+    @updates
     def step(self) -> None:
         """Go on to the next rate."""
         self.last_epoch += 1

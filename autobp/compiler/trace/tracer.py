@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from autobp import reverse
 from autobp.compiler.program import Program, Step, mapped
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.effects import check_call
@@ -121,6 +120,9 @@ class Trace:
         self.effects: set[Step] = set()  # guards, and draws of random numbers
         self.constants: dict[int, tuple[Any, Step]] = {}
         self.cotangents: dict[Step, Step] = {}  # of what a step holds the cotangent
+        self.phase = "forward"  # or "backward", or "update"
+        self.node: Tensor | None = None  # that a sweep has reached
+        self.cotangent: Any = None  # of the node
         self.began = clock()
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
@@ -303,19 +305,41 @@ class Trace:
             " program of NumPy calls cannot bring along"
         )
 
+    # ── what sweeps and optimizers tell ──────────────────────────────────────────────────────────
+
+    def sweep(self, run: Callable[..., Any], *args: Any) -> Any:
+        """A sweep backwards, which tells the nodes that it reaches."""
+        found = self._during("backward", run, *args, self._reached)
+        for leaf, g in found.items():
+            if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
+                self.cotangents[g.step] = leaf.value.step
+        return found
+
+    def update(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """An update of parameters."""
+        return self._during("update", run, *args, **kwargs)
+
+    def _during(self, phase: str, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        before = self.phase, self.node, self.cotangent
+        self.phase, self.node, self.cotangent = phase, None, None
+        try:
+            return run(*args, **kwargs)
+        finally:
+            self.phase, self.node, self.cotangent = before
+
+    def _reached(self, node: Tensor, cotangent: Any) -> None:
+        self.node, self.cotangent = node, cotangent
+
     def _section(self) -> tuple[str | None, str]:
-        """The scope of the running operation, and the part of a training step that asked for it."""
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None:
-            if frame.f_code is _SWEEP:
-                node, g = frame.f_locals["node"], frame.f_locals["g"]
-                if isinstance(g, Tracer) and isinstance(node.value, Tracer):
-                    self.cotangents.setdefault(g.step, node.value.step)
-                return node.scope, "backward"
-            if frame.f_globals.get("__name__", "").startswith("autobp.optim"):
-                return None, "update"
-            frame = frame.f_back
-        return current().scope, "forward"
+        """The scope of the running operation, and the phase of a training step."""
+        if self.phase == "forward":
+            return current().scope, "forward"
+        node, g = self.node, self.cotangent
+        if node is None:
+            return None, self.phase
+        if isinstance(g, Tracer) and isinstance(node.value, Tracer):
+            self.cotangents.setdefault(g.step, node.value.step)
+        return node.scope, self.phase
 
     def meets(self, args: Sequence[Any]) -> None:
         """Tensors that come from elsewhere are refused: their values would be those of now."""
@@ -351,11 +375,6 @@ class Trace:
                 self.refusal = self.refusal or error
                 raise
         if event != "return":
-            return
-        if frame.f_code is _SWEEP and result is not None:
-            for leaf, g in result.items():
-                if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
-                    self.cotangents[g.step] = leaf.value.step
             return
         package = _package(frame)
         if package in ("autobp", "numpy") or package.startswith("namedtuple_"):
@@ -523,8 +542,6 @@ def _named(function: Any) -> str:
         return f"np.{name}"  # before NumPy 2.2 ufuncs have no module
     return ".".join(["np", *module[1:], name]) if module[0] == "numpy" else name
 
-
-_SWEEP = reverse.sweep.__code__
 
 #: Functions written in Python that tell something of the process.
 _ASKING = {
