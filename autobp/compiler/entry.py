@@ -49,18 +49,17 @@ from autobp.compiler.trace.effects import (
 )
 from autobp.compiler.trace.free_variables import (
     ARRAYS,
-    Executed,
     Found,
     FreeVariable,
-    free_variables,
     is_kind,
-    is_user_frame,
     place_of,
     tests_of,
 )
+from autobp.compiler.trace.search import Executed, free_variables
 from autobp.compiler.trace.stand_in import Traced, end, stand_in
 from autobp.compiler.trace.tracer import ManyNumbers, Trace, Tracer, draw, guarded
 from autobp.context import clock, current, tracing, user_line
+from autobp.owner import Owner, owner_of_frame
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -687,7 +686,7 @@ def _line_of(error: BaseException) -> str:
     found, traceback = None, error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
-        if is_user_frame(frame):
+        if owner_of_frame(frame) is Owner.USER:
             found = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return found or user_line()

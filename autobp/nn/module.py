@@ -9,7 +9,7 @@ so are results of operations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class Module:
     #: The name of the scope, where that is chosen freely.
     name: str | None = None
     _title: str | None = None  # the name by which the parent holds it
+    _not_state: ClassVar = ("_title",)  # attributes that no result depends on; all others are live
 
     #: What the module computes. Stated by each kind of module; users call the module itself.
     forward: Callable[..., Any]

@@ -45,6 +45,7 @@ class Optimizer:
     update: Callable[..., None]
 
     options: ClassVar[dict[str, Check]]
+    _not_state: ClassVar = ("_scratch",)  # attributes that no step depends on; all others are live
     kept: ClassVar[tuple[str, ...]] = ()  # what is remembered of every parameter that has moved
     kept_if_asked: ClassVar[tuple[str, ...]] = ()  # what is remembered for the sake of an option
 

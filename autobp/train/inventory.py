@@ -30,9 +30,9 @@ from autobp.compiler.trace.free_variables import (
     Found,
     FreeVariable,
     is_kind,
-    reachable,
     same_item,
 )
+from autobp.compiler.trace.search import reachable
 from autobp.tensor import Tensor
 
 __all__ = ["Inventory", "Saved"]

@@ -33,7 +33,8 @@ from autobp.compiler.terms import (
     differentiated,
 )
 from autobp.compiler.trace.effects import Randomness, check_draws
-from autobp.compiler.trace.free_variables import Found, free_variables, is_kind, tests_of
+from autobp.compiler.trace.free_variables import Found, is_kind, tests_of
+from autobp.compiler.trace.search import free_variables
 from autobp.compiler.trace.tracer import ManyNumbers
 from autobp.context import clock, value_listener
 from autobp.dag import ancestors

@@ -19,10 +19,10 @@ from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
     FreeVariable,
-    is_user_frame,
     same_item,
     same_items,
 )
+from autobp.owner import Owner, owner_of_frame
 
 __all__ = [
     "Randomness",
@@ -63,7 +63,7 @@ def check_call(frame: FrameType, function: Any) -> None:
         acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
         acts = acts and name not in _HARMLESS
         if (module, name) in _ASKING:
-            acts = is_user_frame(frame)
+            acts = owner_of_frame(frame) is Owner.USER
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:
@@ -91,7 +91,7 @@ def _is_import(frame: FrameType) -> bool:
 def _line(frame: FrameType) -> str:
     """The user's line: that in Python's own modules, or in ours, says little."""
     here: FrameType | None = frame
-    while here is not None and not is_user_frame(here):
+    while here is not None and owner_of_frame(here) is not Owner.USER:
         here = here.f_back
     here = here or frame
     return f"{here.f_code.co_filename}:{here.f_lineno}"
@@ -100,7 +100,6 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
-_PLACES = ("entry", "cell", "attribute", "class", "context", "defaults")
 _LARGE = 10_000_000  # elements of an array of which no copy is made
 
 
@@ -110,12 +109,12 @@ class State:
 
     def __init__(self, found: Found, traced: Collection[tuple[int, Any]] = ()) -> None:
         self.arrays: dict[int, tuple[np.ndarray, Any, str]] = {}
-        self.nests: list[tuple[Any, Any, str, bool]] = []  # and whether a module holds them
+        self.nests: list[tuple[FreeVariable, Any]] = []  # and copies
         self.variables: list[FreeVariable] = []
         for v in found.variables:
             if v.kind == "contents":
-                self.nests.append((v.owner, v.owner.copy(), v.name, v.live))
-            elif v.checked and v.kind in _PLACES and (id(v.owner), v.key) not in traced:
+                self.nests.append((v, v.owner.copy()))
+            elif v.checked and v.is_place and (id(v.owner), v.key) not in traced:
                 self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
                 self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
@@ -141,9 +140,9 @@ class State:
                 if not isinstance(before, int):
                     array[...] = before
                 changed.append(("an array", name, apart))
-        for nest, before, name, is_live in self.nests:
+        for v, before in self.nests:
+            nest, name, is_live, hidden = v.owner, v.name, v.live, v.key
             if isinstance(nest, dict):
-                hidden = {"_title"} if (id(nest), "_title") in self.found.live else ()
                 for key in [key for key in nest if key not in before and key not in hidden]:
                     del nest[key]
                     new = key if isinstance(key, str) and key.isidentifier() else name

@@ -25,10 +25,11 @@ import numpy as np
 from autobp.compiler.program import Program, Step, mapped
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.effects import check_call
-from autobp.compiler.trace.free_variables import Executed, is_user_frame
+from autobp.compiler.trace.search import Executed
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
+from autobp.owner import Owner, owner_of_frame
 from autobp.primitive import Primitive, Variable
 from autobp.rules import arithmetic, convolution, indexing, shape
 from autobp.tensor import Tensor
@@ -391,12 +392,12 @@ class Trace:
         """A function is called for the first time: what it reads is to be known."""
         code = frame.f_code
         asks, caller = _ASKING.get(code), frame.f_back
-        if asks and caller and is_user_frame(caller):
+        if asks and caller and owner_of_frame(caller) is Owner.USER:
             raise self.refuse(
                 f"compile cannot capture the call of {asks} at {user_line()}: a program would repeat what"
                 " it gives in this call; keep it out of the compiled function"
             )
-        if code in self.codes or not is_user_frame(frame):
+        if code in self.codes or owner_of_frame(frame) is not Owner.USER:
             return
         plain = {k: v for k, v in frame.f_locals.items() if not isinstance(v, Variable)}
         self.executed.append(Executed(code, frame.f_globals, plain))
