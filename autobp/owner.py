@@ -22,7 +22,8 @@ __all__ = ["Owner", "owner", "owner_of_frame"]
 class Owner(Enum):
     AUTOBP = "autobp"
     NUMPY = "numpy"
-    INSTALLED = "installed"  # another package, or Python itself
+    INSTALLED = "installed"  # another package
+    PYTHON = "python"
     USER = "user"  # the demos too, wherever they are installed
 
     @property
@@ -45,9 +46,9 @@ def _owner_of_file(file: str) -> Owner:
         return Owner.AUTOBP
     if file.startswith(_NUMPY):
         return Owner.NUMPY
-    if "-packages" in file or file.startswith((_PYTHON, "<frozen ")):
+    if "-packages" in file:
         return Owner.INSTALLED
-    return Owner.USER
+    return Owner.PYTHON if file.startswith((_PYTHON, "<frozen ")) else Owner.USER
 
 
 def _owner_of_code(code: CodeType, variables: dict[str, Any]) -> Owner:
@@ -72,7 +73,7 @@ def owner(x: Any) -> Owner:
     >>> from autobp import relu
     >>> from autobp.owner import owner
     >>> [owner(x).value for x in (relu, np.sum, dict, lambda: 0)]
-    ['autobp', 'numpy', 'installed', 'user']
+    ['autobp', 'numpy', 'python', 'user']
     """
     if isinstance(x, FunctionType):  # whose __module__ may be that of what it wraps
         return _owner_of_code(x.__code__, x.__globals__)
@@ -82,4 +83,4 @@ def owner(x: Any) -> Owner:
     file = getattr(sys.modules.get(name), "__file__", None)
     if file:
         return _owner_of_file(file)
-    return Owner.INSTALLED if name.partition(".")[0] in _WITHOUT_FILE else Owner.USER
+    return Owner.PYTHON if name.partition(".")[0] in _WITHOUT_FILE else Owner.USER

@@ -11,7 +11,8 @@ from autobp import compile, grad, jvp, log_softmax, max_pool2d, relu, sigmoid, v
 from autobp.compiler.emit.plan import planned
 from autobp.compiler.passes import algebra as passes
 from autobp.compiler.program import mapped
-from autobp.compiler.trace.tracer import Trace, Tracer
+from autobp.compiler.trace.trace import Trace
+from autobp.compiler.trace.tracer import Tracer
 from autobp.tree import leaves, transformed
 
 RNG = np.random.default_rng(0)

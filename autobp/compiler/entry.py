@@ -40,6 +40,7 @@ from autobp.compiler.terms import (
     UnforeseenError,
     differentiated,
 )
+from autobp.compiler.trace.calls import draw, guarded
 from autobp.compiler.trace.effects import (
     Randomness,
     State,
@@ -57,7 +58,8 @@ from autobp.compiler.trace.free_variables import (
 )
 from autobp.compiler.trace.search import Executed, free_variables
 from autobp.compiler.trace.stand_in import Traced, end, stand_in
-from autobp.compiler.trace.tracer import ManyNumbers, Trace, Tracer, draw, guarded
+from autobp.compiler.trace.trace import ManyNumbers, Trace
+from autobp.compiler.trace.tracer import Tracer
 from autobp.context import clock, current, tracing, user_line
 from autobp.owner import Owner, owner_of_frame
 from autobp.tensor import Tensor
@@ -730,7 +732,7 @@ def _returned(trace: Trace, y: Any) -> Any:
     """What the program is to return for y."""
     if isinstance(y, Tensor):
         if not isinstance(y.primal_value(), Tracer):
-            trace.check_origin(y)
+            trace.check_origins([y])
         y = y.primal_value()
     if isinstance(y, Tracer):
         return y.current().step

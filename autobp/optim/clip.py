@@ -11,7 +11,7 @@ import numpy as np
 from autobp.context import updates
 from autobp.optim.optimizer import listed, titled
 from autobp.optim.option import number
-from autobp.primitive import Variable
+from autobp.primitive import Variable, condition
 from autobp.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "largest"]
@@ -61,10 +61,10 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
 
 
 def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
-    """The same without branches, for a compiled step. What is not finite is left to the function."""
+    """The same for a step that is traced, without branches. What is not finite is left to the function."""
     held = [p for p in entries if p.grad is not None]
     norm = np.sqrt(sum(np.sum(p.grad * p.grad) for p in held))
-    if not (np.isfinite(norm) and max_norm >= 0):
+    if not condition(np.isfinite(norm) & (max_norm >= 0)):
         raise FloatingPointError(
             "clip_grad_norm: a gradient is not finite, or max_norm is negative"
         )

@@ -269,6 +269,7 @@ class ReduceLROnPlateau(_OnRates):
         self.num_bad_epochs = 0
         self.cooldown_counter = 0
 
+    @updates
     def step(self, metric: Any) -> None:
         """Take in what the metric is now; NaN is no improvement."""
         if isinstance(metric, Tensor):

@@ -19,7 +19,7 @@ from autobp.compiler.emit.plan import Plan
 from autobp.compiler.passes.algebra import SMALL
 from autobp.compiler.passes.joined import part, side_by_side
 from autobp.compiler.program import Program, Step
-from autobp.compiler.trace.tracer import as_type, draw, guarded, put
+from autobp.compiler.trace.calls import as_type, draw, guarded, put
 
 __all__ = ["Writer", "literal"]
 

@@ -30,7 +30,7 @@ from autobp.compiler.passes.rewrite import (
     rewriting,
 )
 from autobp.compiler.program import Program, Step, mapped, rebuilt
-from autobp.compiler.trace.tracer import as_type, draw, guarded, put
+from autobp.compiler.trace.calls import as_type, draw, guarded, put
 from autobp.rules.convolution import max_pool2d_
 from autobp.rules.indexing import scatter
 

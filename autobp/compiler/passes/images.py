@@ -25,7 +25,7 @@ from autobp.compiler.passes.rewrite import (
     rewriting,
 )
 from autobp.compiler.program import Program, Step, used_by
-from autobp.compiler.trace.tracer import as_type
+from autobp.compiler.trace.calls import as_type
 from autobp.rules.convolution import (
     conv2d_,
     conv2d_input,

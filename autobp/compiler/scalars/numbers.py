@@ -35,7 +35,7 @@ from autobp.compiler.terms import (
 from autobp.compiler.trace.effects import Randomness, check_draws
 from autobp.compiler.trace.free_variables import Found, is_kind, tests_of
 from autobp.compiler.trace.search import free_variables
-from autobp.compiler.trace.tracer import ManyNumbers
+from autobp.compiler.trace.trace import ManyNumbers
 from autobp.context import clock, value_listener
 from autobp.dag import ancestors
 from autobp.tensor import Tensor, leaf

@@ -1,0 +1,28 @@
+"""Calls that NumPy has no function for, as programs have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["as_type", "draw", "guarded", "put"]
+
+
+def as_type(x: Any, dtype: Any) -> Any:
+    return np.asarray(x, dtype)[()] if np.ndim(x) == 0 else x.astype(dtype)
+
+
+def put(x: Any, index: Any, value: Any) -> Any:
+    z = np.array(x)
+    z[index] = value
+    return z
+
+
+def draw(rng: np.random.Generator, method: str, *args: Any, **kwargs: Any) -> Any:
+    return getattr(rng, method)(*args, **kwargs)
+
+
+def guarded(value: Any, expected: Any) -> Any:
+    """A guard: the program was traced with this value, or with this shape and dtype."""
+    raise NotImplementedError
