@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import builtins
-import inspect
 import keyword
 import operator
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,17 +43,6 @@ _PREFIX: dict[Any, str] = {
 _WORDS = {0.0: "zero", 1.0: "one", 2.0: "two", 0.5: "half"}
 
 _PLACED = (side_by_side, part)  # which are no calls
-
-LARGE = 1000  # elements of a constant that are too many to read
-
-CHANGED = '''class Changed(ValueError):
-    """The program was written down for other values, shapes or dtypes than those it met."""'''
-
-
-PLACE = '''def place(start, shape, dtype):
-    """An array in the arena."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return arena[start : start + size].view(dtype).reshape(shape)'''
 
 
 class Writer:
@@ -338,36 +325,6 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def short_text(array: np.ndarray) -> str | None:
-    """A small or regular array as text that makes it again, exactly."""
-    dtype = literal(array.dtype)
-    if not array.size:
-        return f"np.empty({array.shape!r}, {dtype})"
-    if array.ndim == 1 and array.size > 3 and array.dtype.kind in "iu":
-        start, stop = int(array[0]), int(array[-1]) + 1
-        if stop - start == array.size and np.array_equal(array, np.arange(start, stop)):
-            ends = f"{start}, {stop}" if start else f"{stop}"
-            return (
-                f"np.arange({ends})" if array.dtype == int else f"np.arange({ends}, dtype={dtype})"
-            )
-    if array.size > 3 and np.all(array == 1) and array.dtype.kind == "f":
-        size = array.shape if array.ndim != 1 else array.size
-        return f"np.ones({size!r}{'' if array.dtype == float else ', ' + dtype})"
-    if array.size > 3 and array.tobytes() == array.flat[0].tobytes() * array.size:
-        return f"np.full({array.shape!r}, {literal(array.flat[0].item())}, {dtype})"
-    if array.size <= LARGE and array.dtype.kind in "biuf" and np.all(np.isfinite(array)):
-        return f"np.array({array.tolist()!r}, {dtype})"
-    return None
-
-
-def long_text(array: np.ndarray) -> str:
-    """Any array as such text, which nobody can read."""
-    data = base64.b85encode(np.ascontiguousarray(array).tobytes()).decode()
-    return (
-        f"np.frombuffer(base64.b85decode({data!r}), {array.dtype.str!r}).reshape({array.shape!r})"
-    )
-
-
 # ── functions ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -394,59 +351,3 @@ def _numpy_name(function: Any) -> str:
     if getattr(builtins, name, None) is function:
         return name
     return f"{function.__module__.replace('numpy', 'np', 1)}.{name}"
-
-
-def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[list[str], list[str]]:
-    """The imports and the texts of helpers, by the names they have in a program, and of all that they
-    call."""
-    imports: dict[str, None] = {}
-    texts: dict[Any, str] = {}
-    chosen = {inspect.unwrap(function): name for function, name in functions.items()}
-
-    def add(function: Any, name: str) -> str:
-        function = inspect.unwrap(function)
-        name = chosen.setdefault(function, name if name != program else f"{name}_")
-        if function in texts:
-            return name
-        try:
-            text = inspect.getsource(function)
-        except (OSError, TypeError):
-            raise ValueError(
-                f"the text of {name} cannot be had, so the program cannot be saved"
-            ) from None
-        texts[function] = ""
-        lines = text.splitlines()
-        while lines[0].startswith("@"):
-            lines.pop(0)
-        if not lines[0].startswith("def "):
-            raise ValueError(
-                f"{name} is not written as a function of its own, so the program cannot be saved"
-            )
-        names = {lines[0][4:].partition("(")[0]: name}  # in this text, and what they become
-        mentioned: dict[str, None] = {}
-        todo: list[Any] = [function.__code__]
-        while todo:
-            code = todo.pop()
-            mentioned.update(dict.fromkeys(code.co_names))
-            todo += [c for c in code.co_consts if inspect.iscode(c)]
-        for other in mentioned:
-            value = function.__globals__.get(other)
-            if isinstance(value, types.FunctionType) and value.__module__.startswith("autobp"):
-                names[other] = add(value, other)
-            elif isinstance(value, types.ModuleType) and value is not np:
-                imports[f"import {value.__name__}"] = None
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                texts.setdefault(other, f"{other} = {literal(value)}")
-            elif callable(value) and getattr(value, "__module__", "") in (
-                "itertools",
-                "functools",
-                "_functools",
-            ):
-                imports[f"from {value.__module__.lstrip('_')} import {other}"] = None
-        del texts[function]
-        texts[function] = re.sub(r"\w+", lambda m: names.get(m[0], m[0]), "\n".join(lines))
-        return name
-
-    for function, name in functions.items():
-        add(function, name)
-    return sorted(imports), list(texts.values())
