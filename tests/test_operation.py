@@ -20,7 +20,9 @@ from autobp.primitive import bilinear, elementwise, general, linear
 
 def test_what_is_not_known_has_the_careful_answer():
     assert of(lambda x: x) == Operation() == of(math.erf) == of(None)
-    assert not Operation().static and not Operation().fresh and not Operation().out
+    assert not Operation().static
+    assert not Operation().fresh
+    assert not Operation().out
 
 
 @pytest.mark.parametrize(
@@ -48,13 +50,17 @@ def test_what_is_stated_wins_over_numpy_and_numpy_over_the_form():
 def test_a_users_row_for_numpys_function_is_not_everybodys():
     before = of(np.tanh)
     mine = elementwise(np.tanh, None, static=False, fresh=False)
-    assert not mine.facts.static and of(np.tanh) is before and before.static
+    assert not mine.facts.static
+    assert of(np.tanh) is before
+    assert before.static
 
 
 def test_a_row_is_found_by_what_programs_call():
-    assert of(np.add.reduce).out and of(np.add.reduce).reduces is np.add
+    assert of(np.add.reduce).out
+    assert of(np.add.reduce).reduces is np.add
     assert of(operator.getitem).moves
-    assert of(np.matmul).sign == "@" and of(np.matmul).out
+    assert of(np.matmul).sign == "@"
+    assert of(np.matmul).out
     assert of(operator.add).sign == "+" == of(np.add).sign
 
 
