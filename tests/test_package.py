@@ -18,6 +18,7 @@ LAYERS = [
     "extras",
     "table",
     "colours",
+    "operation",
     "primitive",
     "rules",
     "calculus",

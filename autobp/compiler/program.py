@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.operation import Operation, of
+
 __all__ = [
     "Loop",
     "Program",
@@ -81,6 +83,30 @@ class Step:
     def loop(self) -> Loop | None:
         """What a step with a body calls."""
         return self.function if isinstance(self.function, Loop) else None
+
+    @property
+    def operation(self) -> Operation:
+        """What is known of the function that is called."""
+        return of(self.function)
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether NumPy computes each element alone, and in place where it is told to."""
+        operation = self.operation
+        return operation.form == "elementwise" and operation.out and not self.params
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a step makes an array that nothing else shares."""
+        return self.operation.is_fresh(self.args, self.params)
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether NumPy puts the result where it is told to."""
+        if not self.is_array or not self.size or not self.operation.out:
+            return False
+        alike = (isinstance(a, Step) and a.dtype == self.dtype for a in self.args)
+        return self.is_elementwise or all(alike)
 
     def with_(self, **changes: Any) -> Step:
         return replace(self, **changes)

@@ -18,27 +18,9 @@ from autobp.compiler.passes.algebra import SMALL
 from autobp.compiler.passes.joined import part, side_by_side
 from autobp.compiler.program import Program, Step
 from autobp.compiler.trace.tracer import as_type, draw, guarded, put
+from autobp.operation import COMPARISON, SIGNS
 
 __all__ = ["Writer", "literal"]
-
-_INFIX: dict[Any, str] = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.floor_divide: "//",
-    np.remainder: "%", np.power: "**", np.matmul: "@", np.equal: "==", np.not_equal: "!=",
-    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=",
-    np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
-    np.left_shift: "<<", np.right_shift: ">>",
-    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/",
-    operator.floordiv: "//", operator.mod: "%", operator.pow: "**",
-    operator.and_: "&", operator.or_: "|", operator.xor: "^",
-    operator.lshift: "<<", operator.rshift: ">>",
-    operator.eq: "==", operator.ne: "!=", operator.lt: "<", operator.le: "<=",
-    operator.gt: ">", operator.ge: ">=",
-}  # fmt: skip
-_COMPARING = {"==", "!=", "<", "<=", ">", ">="}  # which have no `a += b` of their own
-_PREFIX: dict[Any, str] = {
-    np.negative: "-", np.positive: "+", np.invert: "~",
-    operator.neg: "-", operator.pos: "+", operator.invert: "~",
-}  # fmt: skip
 
 _WORDS = {0.0: "zero", 1.0: "one", 2.0: "two", 0.5: "half"}
 
@@ -112,8 +94,9 @@ class Writer:
         """For a step the one that is written as `a += b` in its place."""
         found: dict[Step, Step] = {}
         for step in self.program.steps:
-            sign = _INFIX.get(step.function, "==")
-            if step in self.plan.in_place and sign not in _COMPARING and len(step.args) == 2:
+            sign = SIGNS.get(step.operation.sign)
+            assigns = sign is not None and sign.binding != COMPARISON and len(step.args) == 2
+            if step in self.plan.in_place and assigns:
                 a, place = step.args[0], self.plan.places[step]
                 if isinstance(a, Step) and (
                     self.plan.places.get(a) is place or a is place.argument
@@ -192,7 +175,7 @@ class Writer:
             arena = self.arenas[place.start, step.shape, step.dtype, step in self.plan.images]
             return [f"{name} = {self.call(step, arena)}"]
         if step in self.written_in:
-            return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
+            return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
         inside = next(
             s
             for s in step.args
@@ -225,7 +208,7 @@ class Writer:
     def call(self, step: Step, out: str = "") -> str:
         function, args, params = step.function, step.args, step.params
         if out:
-            if function is np.matmul and all(a.ndim <= 2 for a in args):
+            if function is np.matmul and not params and all(a.ndim <= 2 for a in args):
                 function = np.dot  # the same, with less ado
             given = [self.text(a) for a in args]
             given += [f"{k}={self.text(a)}" for k, a in params.items()]
@@ -236,10 +219,10 @@ class Writer:
         if function is operator.getitem:
             return f"{self.text(args[0])}[{self.index(args[1])}]"
         numpys = not isinstance(function, np.ufunc) or not all(map(_is_pythons, args))
-        if function in _INFIX and len(args) == 2 and not params and numpys:
-            return f"{self.operand(args[0])} {_INFIX[function]} {self.operand(args[1])}"
-        if function in _PREFIX and len(args) == 1 and not params and numpys:
-            return f"{_PREFIX[function]}{self.operand(args[0])}"
+        sign = step.operation.sign
+        if sign and not params and numpys:
+            operands = [self.operand(a) for a in args]
+            return sign + operands[0] if len(args) == 1 else f"{operands[0]} {sign} {operands[1]}"
         if function is np.transpose and len(args) == 1 and not params:
             return f"{self.text(args[0])}.T"
         if function is np.matrix_transpose:
