@@ -111,7 +111,7 @@ def grouped(element: Triple, group: Triple) -> Cost:
 
 
 def _groups(x: Shape, axis: Any) -> int:
-    axes = {a % len(x) for a in red.axes_of(axis, len(x))}
+    axes = {a % len(x) for a in shape.axes_of(axis, len(x))}
     return math.prod(n for i, n in enumerate(x) if i not in axes)
 
 

@@ -20,6 +20,7 @@ def custom(
     vjp: Rule | Rules | None = None,
     jvp: Rule | Rules | None = None,
     name: str | None = None,
+    **facts: Any,
 ) -> Callable[..., Any]:
     """Make a differentiable function of a NumPy function and its rules.
 
@@ -57,6 +58,7 @@ def custom(
         forward=[_owned(rule, name) for rule in onward],
         reverse=[_owned(rule, name) for rule in backward],
         name=name,
+        **facts,
     )
 
     def function(*args: Any, **params: Any) -> Any:

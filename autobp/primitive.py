@@ -15,16 +15,22 @@ There are four forms, by what has to be said:
     linear        the tangent goes through the function itself: only the transpose is stated
     bilinear      linear in each argument, the others held: again only the transposes
     general       both rows, one above the other
+
+The form implies most of what else is known of an operation (`operation.Operation`); what deviates is
+stated by keyword at the end of its row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from itertools import count, islice
 from typing import Any
 
 import numpy as np
+
+from autobp.operation import Operation, register, row
 
 __all__ = [
     "NUMPY",
@@ -147,19 +153,34 @@ class Together(Each):
 class Primitive:
     """An operation that is run as a whole and differentiated by rule."""
 
-    __slots__ = ("diagonal", "forward", "function", "name", "reverse")
+    __slots__ = ("diagonal", "facts", "forward", "function", "name", "reverse")
 
     def __init__(
-        self, name: str | None, function: Callable[..., Array], forward: Any, reverse: Any
+        self,
+        name: str | None,
+        function: Callable[..., Array],
+        forward: Any,
+        reverse: Any,
+        form: str = "general",
+        **facts: Any,
     ) -> None:
         self.name = name or function.__name__.strip("_")
         self.function = function
         self.forward = forward  # one rule for each argument, carrying tangents
         self.reverse = reverse  # one rule for each argument, carrying cotangents
-        self.diagonal = False  # elementwise: the forward rules are the reverse rules
+        self.diagonal = form == "elementwise"  # the forward rules are the reverse rules
+        numpy = facts.get("numpy", function)
+        self.facts: Operation = row(numpy, form, **facts)
+        register(numpy, self.facts)
+        if function is not numpy:
+            register(function, replace(self.facts, out=False))
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+    @property
+    def form(self) -> str:
+        return self.facts.form
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         for a in args:
@@ -199,7 +220,7 @@ class _Linear(Primitive):
 
 
 def elementwise(
-    function: Callable[..., Array], *rules: Rule | None, name: str | None = None
+    function: Callable[..., Array], *rules: Rule | None, name: str | None = None, **facts: Any
 ) -> Primitive:
     """A primitive that acts on each element alone. Its rules serve both modes.
 
@@ -210,21 +231,19 @@ def elementwise(
     >>> grad(bump)(0.5)
     -0.7788007830714049
     """
-    primitive = Primitive(name, function, rules, rules)
-    primitive.diagonal = True
-    return primitive
+    return Primitive(name, function, rules, rules, "elementwise", **facts)
 
 
 def linear(
-    function: Callable[..., Array], *transposes: Rule | Each, name: str | None = None
+    function: Callable[..., Array], *transposes: Rule | Each, name: str | None = None, **facts: Any
 ) -> Primitive:
     """A primitive that is linear in its arguments. Only the transposes need saying."""
     reverse = transposes[0] if isinstance(transposes[0], Each) else transposes
-    return _Linear(name, function, None, reverse)
+    return _Linear(name, function, None, reverse, "linear", **facts)
 
 
 def bilinear(
-    function: Callable[..., Array], *transposes: Rule | Each, name: str | None = None
+    function: Callable[..., Array], *transposes: Rule | Each, name: str | None = None, **facts: Any
 ) -> Primitive:
     """A primitive that is linear in each argument while the others are held."""
 
@@ -232,16 +251,21 @@ def bilinear(
         return primitive(*args[:slot], t, *args[slot + 1 :], **params)
 
     reverse = transposes[0] if isinstance(transposes[0], Each) else transposes
-    primitive = Primitive(name, function, Each(tangent), reverse)
+    primitive = Primitive(name, function, Each(tangent), reverse, "bilinear", **facts)
     return primitive
 
 
 def general(
-    function: Callable[..., Array], *, forward: Any, reverse: Any, name: str | None = None
+    function: Callable[..., Array],
+    *,
+    forward: Any,
+    reverse: Any,
+    name: str | None = None,
+    **facts: Any,
 ) -> Primitive:
     """A primitive whose rules are both written out, a row for each mode."""
-    rows = [(rule,) if callable(rule) else rule for rule in (forward, reverse)]
-    return Primitive(name, function, *rows)
+    forward, reverse = ((rules,) if callable(rules) else rules for rules in (forward, reverse))
+    return Primitive(name, function, forward, reverse, "general", **facts)
 
 
 def implements(*numpy: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

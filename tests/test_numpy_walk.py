@@ -27,7 +27,7 @@ from autobp import (
     softplus,
 )
 from autobp.dag import ancestors
-from autobp.rules.plain import PLAIN
+from autobp.rules.functions import PLAIN
 from autobp.tree import leaves
 
 MODULES = (np, np.linalg, np.fft, np.emath, np.lib.stride_tricks)
@@ -52,7 +52,7 @@ NO_ARRAYS = {
         "isfortran from_dlpack nested_iters",
 }
 
-#: Plain results by design, besides those in autobp.rules.plain.
+#: Plain results by design, besides those in autobp.rules.functions.
 PLAIN_TOO = {
     "isscalar":  "asks what the object is",
     "iterable":  "asks what the object is",

@@ -19,6 +19,7 @@ LAYERS = [
     "extras",
     "table",
     "colours",
+    "operation",
     "primitive",
     "rules",
     "calculus",

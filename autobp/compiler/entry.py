@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextvars
 import gc
 import inspect
@@ -18,16 +17,8 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.comparison import Checked, Snapshot, check_same, copied, moved
+from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import planned
-from autobp.compiler.emit.source import (
-    CHANGED,
-    LARGE,
-    PLACE,
-    Writer,
-    helper_sources,
-    long_text,
-    short_text,
-)
 from autobp.compiler.passes.algebra import optimized, own_results
 from autobp.compiler.passes.joined import joined
 from autobp.compiler.program import Program, Step, steps_in
@@ -775,20 +766,11 @@ class Entry(Checked):
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters
         self.arguments = arguments
-        self.writer = Writer(self.program, self.plan, parameters, [self.name])
-        for step, where in arguments.bindings:
-            if where in parameters:
-                self.writer.names[step] = where
-        self.writer.name_all()
+        bound = [_bound(step, where) for step, where in arguments.bindings]
+        self.module = Module(self.program, self.plan, self.name, parameters, bound)
         used = {s for step in self.program.steps for s in step.operands}
         used.update(self.program.results)
-        self.bound = [
-            (self.writer.names[step], where)
-            for step, where in arguments.bindings
-            if where not in parameters and step in used
-        ]
         self.fits = self._checker(used)
-        self._code = builtins.compile("\n".join(self._lines(False)), f"<{self.name}>", "exec")
         self._free: list[Callable[..., Any]] = []
         functions = {step.function for step in self.program.steps}
         both = {draw, guarded} <= functions
@@ -954,19 +936,13 @@ class Entry(Checked):
             raise
 
     def _made(self) -> Callable[..., Any]:
-        """The function, with a arena of its own."""
-        space: dict[str, Any] = {**self.arguments.objects, "np": np, "Changed": Changed}
-        for step in self.program.constants():
-            space[self.writer.names[step]] = step.constant
-        for function, name in self.writer.helpers.items():
-            space[name] = function
-        before = set(space)
-        exec(self._code, space)
+        """The function, with an arena of its own."""
+        made = self.module.run(self.arguments.objects)
         if self.settings.reuse:
-            made = (x for name, x in space.items() if name not in before)
-            arrays = [x for x in made if isinstance(x, np.ndarray)]
+            arrays = [x for x in made.values() if isinstance(x, np.ndarray)]
             self._owners.update(id(x if x.base is None else x.base) for x in arrays)
-        return space[self.name]
+        run: Callable[..., Any] = made[self.name]
+        return run
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
@@ -988,73 +964,16 @@ class Entry(Checked):
         )
         return space["check"]
 
-    # ── text ──────────────────────────────────────────────────────────────────────────────────────
-
-    def _lines(self, module: bool) -> list[str]:
-        """The arena and the function. In a module of its own, what the function finds around it is
-        handed over: the arrays of Tensors, the numbers and averages of optimizers, generators."""
-        parameters, body = list(self.parameters), []
-        for name, where in self.bound:
-            owner = where.removesuffix(".value")
-            if module and re.search(r"\bk\d+_", owner):
-                parameters.append(name)
-            else:
-                body.append(f"{name} = {owner if module else where}")
-        body += self.writer.body()
-        body.append(f"return {self.writer.text(self.program.returns)}")
-        arena = self.writer.arena()
-        return [
-            *([PLACE, "", *arena, "", ""] if arena else []),
-            f"def {self.name}({', '.join(parameters)}):",
-            *(f"    {line}" for line in body),
-        ]
-
     def text(self, whole: bool) -> str:
         """A module; large constants are left out of it if it is only to be read."""
-        if whole and any(where.endswith(".grad") for _, where in self.bound):
-            raise ValueError(
-                f"{self.name} adds to the gradients of Tensors, which a program without autobp does not"
-                " have: set them to None in it, or use grad"
-            )
-        imports, constants = ["import numpy as np"], []
-        for step in self.program.constants():
-            name = self.writer.names[step]
-            text = short_text(step.constant)
-            if text is None and step.size > LARGE and not whole:
-                constants.append(f"# {name}: {step.dtype} of shape {step.shape}; save() writes it")
-                continue
-            if text is None:
-                text = long_text(step.constant)
-                imports.insert(0, "import base64")
-            constants.append(f"{name} = {text}")
-        more, helpers = helper_sources(self.writer.helpers, self.name)
-        parts = [f'"""{self.name}, written by autobp.compile for arguments of these shapes."""']
-        parts += constants_text(self.found)
-        if helpers:
-            parts.append("from __future__ import annotations")
-            imports.append("")
-        parts.append("\n".join(sorted({*more, *imports} - {""})))
-        if constants:
-            parts.append("\n".join(constants))
-        if any(step.function is guarded for step in self.program.steps):
-            parts.append(CHANGED)
-        parts += helpers
-        parts.append("\n".join(self._lines(True)))
-        return "\n\n".join(parts) + "\n"
+        return self.module.text(whole, self.found.constants())
 
 
-def constants_text(found: Found) -> list[str]:
-    """A comment that lists what the program has taken over from around the function."""
-    listed = found.constants()
-    if not listed:
-        return []
-    lines = [f"#   {c.name} = {_on_a_line(c.value)}  ({c.where})" for c in listed]
-    return ["\n".join(["# Constants, as they were when this was written:", *lines])]
-
-
-def _on_a_line(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _bound(step: Step, where: str) -> Bound:
+    """An argument of the program, with the parts of the expression that finds it."""
+    attribute = next((a for a in (".value", ".grad") if where.endswith(a)), "")
+    owner = where.removesuffix(attribute)
+    return Bound(step, owner, attribute, re.search(r"\bk\d+_", owner) is None)
 
 
 def _finder(

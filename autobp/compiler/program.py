@@ -1,19 +1,33 @@
 """Program: what a function did to its arguments, step by step, as plain data.
 
-A step is one call: of a NumPy function, or of a helper that is effects whole. What it is called with
-is a nest of other steps and of plain values. Passes are functions from programs to programs; the
-steps themselves are never changed once a program is made.
+A step is one call: of a NumPy function, of a helper that stays opaque, or of a loop, which has a
+program as its body. What it is called with is a nest of other steps and of plain values. Passes are
+functions from programs to programs; the steps themselves are never changed once a program is made.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Program", "Step", "mapped", "rebuilt", "steps_in", "used_by"]
+from autobp.operation import Operation, of
+
+__all__ = [
+    "Loop",
+    "Program",
+    "Step",
+    "check",
+    "evaluated",
+    "form_of",
+    "mapped",
+    "rebuilt",
+    "steps_in",
+    "used_by",
+]
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -65,6 +79,35 @@ class Step:
     def is_argument(self) -> bool:
         return self.function is None and self.constant is None
 
+    @property
+    def loop(self) -> Loop | None:
+        """What a step with a body calls."""
+        return self.function if isinstance(self.function, Loop) else None
+
+    @property
+    def operation(self) -> Operation:
+        """What is known of the function that is called."""
+        return of(self.function)
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether NumPy computes each element alone, and in place where it is told to."""
+        operation = self.operation
+        return operation.form == "elementwise" and operation.out and not self.params
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a step makes an array that nothing else shares."""
+        return self.operation.is_fresh(self.args, self.params)
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether NumPy puts the result where it is told to."""
+        if not self.is_array or not self.size or not self.operation.out:
+            return False
+        alike = (isinstance(a, Step) and a.dtype == self.dtype for a in self.args)
+        return self.is_elementwise or all(alike)
+
     def with_(self, **changes: Any) -> Step:
         return replace(self, **changes)
 
@@ -85,15 +128,59 @@ class Program:
     def results(self) -> list[Step]:
         return list(steps_in(self.returns))
 
+    def nested(self) -> Iterator[Program]:
+        """This program and the bodies of its loops, and of the loops in those."""
+        yield self
+        for step in self.steps:
+            if step.loop:
+                yield from step.loop.body.nested()
+
     def constants(self) -> list[Step]:
         found: dict[Step, None] = {}
-        for step in self.steps:
-            found.update((s, None) for s in step.operands if s.is_constant)
-        found.update((s, None) for s in self.results if s.is_constant)
+        for program in self.nested():
+            for step in program.steps:
+                found.update((s, None) for s in step.operands if s.is_constant)
+            found.update((s, None) for s in program.results if s.is_constant)
         return list(found)
 
     def with_(self, **changes: Any) -> Program:
         return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What a step with a body calls: the body, once for each iteration.
+
+    A loop is called with three tuples: the carried values that the first iteration begins with; the
+    sequences, of which each iteration is given one element (of an array a row, else an element of a
+    tuple or of a range); and the invariants. The arguments of the body are these, in this order. The
+    body returns two tuples: the carried values of the next iteration, and the rows that the iteration
+    adds to the stacked results. The loop's result is one tuple: the last carried values, then the
+    stacked results. To go through an array backwards, or in strides, a loop is given a view of it.
+    """
+
+    body: Program
+    count: int  # of iterations
+
+    def __call__(self, carried: Any, sequences: Any, invariants: Any) -> tuple[Any, ...]:
+        _, rows = self.body.returns
+        stacked = [np.empty((self.count, *row.shape), row.dtype) for row in rows]
+        for k in range(self.count):
+            elements = (sequence[k] for sequence in sequences)
+            carried, rows = evaluated(self.body, *carried, *elements, *invariants)
+            for stack, row in zip(stacked, rows, strict=True):
+                stack[k] = row
+        return (*carried, *stacked)
+
+
+def evaluated(program: Program, *arguments: Any) -> Any:
+    """What a program returns, by calling one step after the other."""
+    values = dict(zip(program.arguments, arguments, strict=True))
+    value = lambda s: s.constant if s.is_constant else values[s]
+    for step in program.steps:
+        function: Any = step.function  # of steps that are no arguments
+        values[step] = function(*mapped(value, step.args), **mapped(value, step.params))
+    return mapped(value, program.returns)
 
 
 def mapped(function: Callable[[Any], Any], nest: Any, of: type = Step) -> Any:
@@ -142,3 +229,117 @@ def used_by(program: Program) -> dict[Step, list[Step]]:
         for s in step.operands:
             users.setdefault(s, []).append(step)
     return users
+
+
+# ── what makes a program valid ────────────────────────────────────────────────────────────────────
+
+
+def form_of(x: Any) -> tuple[Any, ...]:
+    """The shape, the dtype and the type of what a step makes, or of a plain number."""
+    if isinstance(x, Step):
+        return x.shape, x.dtype, x.kind
+    return (), np.asarray(x).dtype, type(x)
+
+
+def check(program: Program) -> None:
+    """Raise an error that says what is wrong with a program, if something is."""
+    defined: set[Step] = set()
+    for argument in program.arguments:
+        if not argument.is_argument:
+            raise ValueError(f"{argument} is among the arguments, and is none")
+        if argument in defined:
+            raise ValueError(f"{argument} is two arguments")
+        defined.add(argument)
+    for i, step in enumerate(program.steps):
+        where = f"step {i}, {step},"
+        if step.function is None:
+            raise ValueError(f"{where} calls nothing")
+        if step in defined:
+            raise ValueError(f"{where} is there twice")
+        if step.operands != [*steps_in(step.args), *steps_in(step.params)]:
+            raise ValueError(f"{where} has other operands than those that it is called with")
+        for s in step.operands:
+            if not s.is_constant and s not in defined:
+                raise ValueError(f"{where} uses {s}, which is not defined before it")
+        defined.add(step)
+        _check_form(step, where)
+        if step.loop:
+            _check_loop(step, step.loop, where)
+            if step.loop.body.effects and step not in program.effects:
+                raise ValueError(f"{where} has a body with effects, and is not among the effects")
+    for s in program.results:
+        if not s.is_constant and s not in defined:
+            raise ValueError(f"the program returns {s}, which is not defined")
+    for c in program.constants():
+        if form_of(c) != (c.constant.shape, c.constant.dtype, np.ndarray):
+            raise ValueError(f"{c} has not the form of the array that it holds")
+    if missing := program.effects - set(program.steps):
+        raise ValueError(f"{missing.pop()} is among the effects, and not among the steps")
+
+
+def _check_form(step: Step, where: str) -> None:
+    """Whether the result has the form that the call gives it, where that is plain to see."""
+    function, form = step.function, form_of(step)
+    if step.is_array and step.dtype is None:
+        raise ValueError(f"{where} is an array without a dtype")
+    if step.shape and not step.is_array:
+        raise ValueError(f"{where} has a shape, and is no array")
+    if isinstance(function, np.ufunc) and function.signature is None and not step.params:
+        if len(step.args) != function.nin:
+            raise ValueError(f"{where} is called with {len(step.args)} arguments")
+        shape = np.broadcast_shapes(*(form_of(x)[0] for x in step.args))
+        if function.nout == 1 and shape != step.shape:
+            raise ValueError(f"{where} makes a result of shape {shape}")
+    if function is operator.getitem and isinstance(step.args[0], Step) and step.args[0].loop:
+        results, j = _results_of(step.args[0].loop), step.args[1]
+        if not 0 <= j < len(results):
+            raise ValueError(f"{where} takes result {j} of {len(results)}")
+        if form != results[j]:
+            raise ValueError(f"{where} takes a result of the form {results[j]}")
+
+
+def _results_of(loop: Loop) -> list[tuple[Any, ...]]:
+    """The forms of what a loop returns."""
+    carried, rows = loop.body.returns
+    stacked = [((loop.count, *row.shape), row.dtype, np.ndarray) for row in rows]
+    return [*map(form_of, carried), *stacked]
+
+
+def _check_loop(step: Step, loop: Loop, where: str) -> None:
+    body, arguments = loop.body, iter(loop.body.arguments)
+    try:
+        check(body)
+    except ValueError as error:
+        raise ValueError(f"in the body of {where} {error}") from None
+    carried, sequences, invariants = step.args
+    becomes, rows = body.returns
+    if len(body.arguments) != len(carried) + len(sequences) + len(invariants):
+        raise ValueError(f"{where} has a body of {len(body.arguments)} arguments")
+    if len(becomes) != len(carried):
+        raise ValueError(
+            f"{where} carries {len(carried)} values and its body returns {len(becomes)}"
+        )
+    if step.kind is not tuple or step.params:
+        raise ValueError(f"{where} is a loop: it makes a tuple, and has no params")
+    for first, argument, after in zip(carried, arguments, becomes):
+        if not form_of(first) == form_of(argument) == form_of(after):
+            said = f"{form_of(first)}, {form_of(argument)}, {form_of(after)}"
+            raise ValueError(f"{where} carries {argument}, which changes its form: {said}")
+    for sequence, argument in zip(sequences, arguments):
+        if isinstance(sequence, Step):
+            if not sequence.shape or sequence.dtype is None:
+                raise ValueError(f"{where} goes through {sequence}, which has no rows")
+            length, *row = sequence.shape
+            forms = {(tuple(row), sequence.dtype, np.ndarray if row else sequence.dtype.type)}
+        else:
+            forms, length = {form_of(x) for x in sequence}, len(sequence)
+        if length != loop.count:
+            raise ValueError(f"{where} of {loop.count} iterations goes through {length} elements")
+        if forms - {form_of(argument)}:
+            raise ValueError(f"{where} goes through elements of other forms than {argument}")
+    for x, argument in zip(invariants, arguments):
+        if form_of(x) != form_of(argument):
+            raise ValueError(f"{where} has an invariant of another form than {argument}")
+    for row in rows:
+        if not isinstance(row, Step) or row.dtype is None:
+            raise ValueError(f"{where} stacks {row!r}, which is no result of a step")

@@ -6,10 +6,10 @@ from autobp.primitive import NUMPY, Primitive
 from autobp.rules import (
     arithmetic,
     convolution,
+    functions,
     indexing,
     linalg,
     neural,
-    plain,
     reduction,
     shape,
 )
@@ -18,7 +18,7 @@ __all__ = ["PRIMITIVES"]
 
 PRIMITIVES: dict[str, Primitive] = {
     value.name: value
-    for module in (arithmetic, reduction, shape, indexing, linalg, neural, convolution, plain)
+    for module in (arithmetic, reduction, shape, indexing, linalg, neural, convolution, functions)
     for value in vars(module).values()
     if isinstance(value, Primitive)
 }

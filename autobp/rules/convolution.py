@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
+from autobp.rules import costs
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad
 
@@ -52,6 +54,16 @@ def _first(x: Array) -> Array:
     return x.transpose(0, 3, 1, 2)
 
 
+def windows_copy(
+    x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair, apart: Pair = (1, 1)
+) -> bool:
+    """Whether the windows are more than a part of the image, as it is there."""
+    width, channels = x.shape[3], x.shape[1]
+    evenly = dilation[1] * size[1] == dilation[0] * width  # then its pixels lie evenly in memory
+    return size[0] > 1 and size[1] * channels > 1 and size[1] < width and not evenly
+
+
+@operation(static=True, fresh=windows_copy)
 def windows(
     x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair, apart: Pair = (1, 1)
 ) -> Array:
@@ -103,6 +115,7 @@ def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair)
     return _first(put_back(_last(g)[None, None], w, image, stride, dilation))
 
 
+@operation(static=True, fresh=True)
 def put_back(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
     """Each number that a window gave to the pixels it saw there, by the weights; sorted as `windows`
     sorts, channels last. One element of the window after the other: each is one pixel to each place."""
@@ -163,6 +176,7 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
 
 
 @opaque
+@operation(static=True, fresh=True)
 def greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
     hit = np.empty((*size, *y.transpose(0, 2, 3, 1).shape), bool).transpose(0, 1, 2, 5, 3, 4)
@@ -185,25 +199,32 @@ def _max_pool2d_reverse(g: Array, y: Array, x: Array, size: Pair, stride: Pair) 
 # fmt: off
 conv2d_:       Primitive = bilinear(_conv2d,
                                     lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[2:], stride=stride, dilation=dilation),
-                                    lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[2:], stride=stride, dilation=dilation))
+                                    lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[2:], stride=stride, dilation=dilation),
+                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, channels="last")
 conv2d_input:  Primitive = bilinear(_conv2d_input,
                                     lambda c, x, g, w, image, stride, dilation: conv2d_(c, w, stride=stride, dilation=dilation),
-                                    lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[2:], stride=stride, dilation=dilation))
+                                    lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[2:], stride=stride, dilation=dilation),
+                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, channels="last")
 conv2d_weight: Primitive = bilinear(_conv2d_weight,
                                     lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[2:], stride=stride, dilation=dilation),
-                                    lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation))
+                                    lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation),
+                                    cost=costs.conv2d_weight, fresh=True, opaque=True, blas=True)
 pool2d:        Primitive = bilinear(_pool2d,
                                     lambda g, y, x, w, stride: pool2d_input(g, w, image=x.shape[2:], stride=stride),
-                                    lambda g, y, x, w, stride: pool2d_weight(x, g, size=w.shape[:2], stride=stride))
+                                    lambda g, y, x, w, stride: pool2d_weight(x, g, size=w.shape[:2], stride=stride),
+                                    cost=costs.pool2d, fresh=True, opaque=True, channels="kept")
 pool2d_input:  Primitive = bilinear(_pool2d_input,
                                     lambda c, x, g, w, image, stride: pool2d(c, w, stride=stride),
-                                    lambda c, x, g, w, image, stride: pool2d_weight(c, g, size=w.shape[:2], stride=stride))
+                                    lambda c, x, g, w, image, stride: pool2d_weight(c, g, size=w.shape[:2], stride=stride),
+                                    cost=costs.pool2d_input, fresh=True, opaque=True, channels="last")
 pool2d_weight: Primitive = bilinear(_pool2d_weight,
                                     lambda c, w, x, g, size, stride: pool2d_input(g, c, image=x.shape[2:], stride=stride),
-                                    lambda c, w, x, g, size, stride: pool2d(x, c, stride=stride))
+                                    lambda c, w, x, g, size, stride: pool2d(x, c, stride=stride),
+                                    cost=TIMES, fresh=True, opaque=True)
 max_pool2d_:   Primitive = general(_max_pool2d,
                                    forward=_max_pool2d_forward,
-                                   reverse=_max_pool2d_reverse)
+                                   reverse=_max_pool2d_reverse,
+                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, channels="kept")
 # fmt: on
 
 

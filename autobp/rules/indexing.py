@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
 
+from autobp.operation import MOVE, operation
 from autobp.primitive import (
     Array,
     Primitive,
@@ -39,6 +42,20 @@ def _repeats(index: Index) -> bool:
     return any(isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1 for i in parts)
 
 
+def _scatter_cost(
+    out: tuple[int, ...], x: tuple[int, ...], index: Index, shape: Any
+) -> tuple[int, int, int]:
+    return 0, math.prod(x) if _repeats(index) else 0, 0
+
+
+def _unmasked(x: Array, index: Index) -> bool:
+    """Whether the places that an index names are as many whatever is in it, while it is traced."""
+    parts = index if isinstance(index, tuple) else (index,)
+    ends = [e for p in parts if isinstance(p, slice) for e in (p.start, p.stop, p.step)]
+    masks = [p for p in parts if isinstance(p, Variable) and p.dtype.kind == "b"]
+    return not masks and not any(isinstance(e, Variable) for e in ends)
+
+
 def _put(x: Array, v: Array, index: Index) -> Array:
     z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
     z[index] = v
@@ -46,6 +63,7 @@ def _put(x: Array, v: Array, index: Index) -> Array:
 
 
 @opaque
+@operation(static=True, fresh=True)
 def _last(index: Index, shape: tuple[int, ...]) -> Array:
     """1 where a written value survives, 0 where a later one to the same place overwrote it."""
     order = np.full(shape, -1)
@@ -57,14 +75,17 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 # fmt: off
 getitem: Primitive \
         = linear(lambda x, index: np.asarray(x)[index],
-                 lambda g, y, x, index: scatter(g, index=index, shape=x.shape),           name="getitem")
+                 lambda g, y, x, index: scatter(g, index=index, shape=x.shape),           name="getitem",
+                 numpy=operator.getitem, moves=True, static=_unmasked)
 scatter: Primitive \
         = linear(_scatter,
-                 lambda g, y, x, index, shape: g[index],                                  name="scatter")
+                 lambda g, y, x, index, shape: g[index],                                  name="scatter",
+                 cost=_scatter_cost, fresh=True, opaque=True)
 put: Primitive \
         = linear(_put,
                  lambda g, y, x, v, index: put(g, 0.0, index=index),
-                 lambda g, y, x, v, index: g[index] * _last(index, g.shape),              name="put")
+                 lambda g, y, x, v, index: g[index] * _last(index, g.shape),              name="put",
+                 cost=MOVE, fresh=True, opaque=True)
 # fmt: on
 
 

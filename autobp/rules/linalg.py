@@ -11,9 +11,10 @@ import numpy as np
 
 from autobp.errors import no_rule
 from autobp.primitive import Array, Each, Variable, bilinear, constant, general, implements
+from autobp.rules import costs
 from autobp.rules.indexing import scatter
-from autobp.rules.reduction import Axis, axes_of, norm_
-from autobp.rules.shape import axis_of
+from autobp.rules.reduction import norm_
+from autobp.rules.shape import Axis, axes_of, axis_of
 
 
 def product(a: Array, b: Array) -> Array:
@@ -72,28 +73,33 @@ def _matrices(g: Array) -> Array:
 
 # fmt: off
 matmul   = bilinear(product,   lambda g, z, a, b: _left(g, a, b),
-                               lambda g, z, a, b: _right(g, a, b), name="matmul")
+                               lambda g, z, a, b: _right(g, a, b), name="matmul",
+                               numpy=np.matmul, cost=costs.matmul, out=True, blas=True)
 inv      = general(np.linalg.inv,
                    forward=lambda t, y, a: -(y @ t @ y),
-                   reverse=lambda g, y, a: -(y.mT @ g @ y.mT))
+                   reverse=lambda g, y, a: -(y.mT @ g @ y.mT),
+                   cost=costs.inv, static=True, fresh=True)
 solve    = general(np.linalg.solve,
                    forward=(lambda t, x, a, b: -np.linalg.solve(a, t @ x),
                             lambda t, x, a, b: np.linalg.solve(a, t)),
                    reverse=(lambda g, x, a, b: -_column(np.linalg.solve(a.mT, g)) @ _column(x).mT,
-                            lambda g, x, a, b: np.linalg.solve(a.mT, g)))
+                            lambda g, x, a, b: np.linalg.solve(a.mT, g)),
+                   cost=costs.solve, static=True, fresh=True)
 det      = general(np.linalg.det,
                    forward=lambda t, y, a: y * _trace_with(a, t),
-                   reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT)
+                   reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,
+                   cost=costs.det, static=True)
 logdet   = general(lambda a: np.linalg.slogdet(a)[1],
                    forward=lambda t, y, a: _trace_with(a, t),
                    reverse=lambda g, y, a: _matrices(g) * np.linalg.inv(a).mT,
-                   name="logdet")
+                   name="logdet", cost=costs.logdet)
 cholesky = general(np.linalg.cholesky,
                    forward=lambda t, y, a: _cholesky_forward(t, y),
-                   reverse=lambda g, y, a: _cholesky_reverse(g, y))
+                   reverse=lambda g, y, a: _cholesky_reverse(g, y),
+                   cost=costs.cholesky, static=True)
 einsum   = bilinear(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs, optimize=len(xs) > 2),
                     Each(lambda g, y, *xs, slot, terms, result: _einsum_transpose(g, xs, slot, terms, result)),
-                    name="einsum")
+                    name="einsum", cost=costs.einsum, blas=True)
 # fmt: on
 
 

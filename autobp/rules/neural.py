@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autobp.operation import PLUS, each
 from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general
+from autobp.rules import costs
 from autobp.rules.linalg import product
-from autobp.rules.reduction import Axis, spread
+from autobp.rules.reduction import spread
+from autobp.rules.shape import Axis
 
 
 def floating(x: Array) -> Array:
@@ -125,24 +128,27 @@ def _sum(x: Array, axis: Axis) -> Array:
 
 
 # fmt: off
-relu_        = elementwise(_relu,        lambda t, y, x: t * (x > 0))
-leaky_relu_  = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x > 0, 1.0, slope))
-sigmoid_     = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 - y)))
-softplus_    = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x))
-normal_cdf   = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI))
+relu_        = elementwise(_relu,        lambda t, y, x: t * (x > 0),                             cost=PLUS, python=lambda x: 0.0 if x <= 0 else x)
+leaky_relu_  = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x > 0, 1.0, slope),  cost=each(1, 1, 0))
+sigmoid_     = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 - y)),                       cost=each(1, 2, 1))
+softplus_    = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x),                         cost=each(0, 4, 2))
+normal_cdf   = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI), cost=each(len(_ABOVE) + len(_BELOW) + 4, len(_ABOVE) + len(_BELOW) + 2, 1))
 linear_      = bilinear(_linear,         lambda g, y, x, w: product(g, w),
-                                         lambda g, y, x, w: product(_rows(g).T, _rows(x)))
+                                         lambda g, y, x, w: product(_rows(g).T, _rows(x)),        cost=costs.matmul, blas=True)
 # (so that w's gradient is contiguous: through w.T it comes transposed, and copying that costs as much)
 softmax_     = general(_softmax,
                        forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
-                       reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)))
+                       reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)),
+                       cost=costs.grouped((1, 3, 1), (0, -2, 0)))
 log_softmax_ = general(_log_softmax,
                        forward=lambda t, y, x, axis: t - _sum(np.exp(y) * t, axis),
-                       reverse=lambda g, y, x, axis: g - np.exp(y) * _sum(g, axis))
+                       reverse=lambda g, y, x, axis: g - np.exp(y) * _sum(g, axis),
+                       cost=costs.grouped((0, 4, 1), (0, -2, 1)))
 # (by softmax and not as exp(x − y), into which y's rounding goes)
 logsumexp_   = general(_logsumexp,
                        forward=lambda t, y, x, axis, keepdims: np.sum(t * softmax_(x, axis=axis), axis=axis, keepdims=keepdims),
-                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * softmax_(x, axis=axis))
+                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * softmax_(x, axis=axis),
+                       cost=costs.grouped((0, 3, 1), (0, -1, 1)))
 # fmt: on
 
 

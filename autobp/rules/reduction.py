@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 
 from autobp.primitive import Array, general, implements, linear
-from autobp.rules.shape import along
-
-Axis = int | tuple[int, ...] | None
+from autobp.rules import costs
+from autobp.rules.shape import Axis, along, axes_of
 
 
 def spread(g: Array, x: Array, axis: Axis) -> Array:
     """A reduced value with the axes back that it was reduced over, ready to broadcast with x."""
     return g if g.ndim in (0, x.ndim) else np.expand_dims(g, axis)  # type: ignore[arg-type]
-
-
-def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes, as a tuple, that a reduction goes over."""
-    return tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
 
 
 def _count(x: Array, axis: Axis) -> int:
@@ -47,6 +41,7 @@ def _extremum(function: Any, name: str) -> Any:
         ),
         reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _share(x, y, axis),
         name=name,
+        cost=costs.reduction((0, 1, 0), (0, -1, 0)),
     )
 
 
@@ -69,26 +64,27 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
 # fmt: off
 sum_    = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis),
-                 name="sum")
+                 name="sum", cost=costs.reduction((0, 1, 0), (0, -1, 0)))
 mean_   = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
-                 name="mean")
+                 name="mean", cost=costs.reduction((0, 1, 0), (1, -1, 0)))
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
                  lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
-                 name="cumsum")
+                 name="cumsum", cost=costs.grouped((0, 1, 0), (0, -1, 0)))
 max_    = _extremum(np.max, "max")
 min_    = _extremum(np.min, "min")
 norm_   = general(_norm,
                   forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
-                  reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord))
+                  reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord),
+                  cost=costs.norm)
 prod_   = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
                   forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
                   reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
-                  name="prod")
+                  name="prod", cost=costs.reduction((1, 0, 0), (-1, 0, 0)))
 cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
                    forward=lambda t, y, x, axis: _scan_forward(t, y, x, axis),
                    reverse=lambda g, y, x, axis: _scan_reverse(g, y, x, axis),
-                   name="cumprod")
+                   name="cumprod", cost=costs.grouped((1, 0, 0), (-1, 0, 0)))
 # fmt: on
 
 

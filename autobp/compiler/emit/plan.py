@@ -15,20 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.passes.algebra import is_fresh, takes_out
-from autobp.compiler.passes.images import IMAGES, LAST
+from autobp.compiler.passes.images import LAST
 from autobp.compiler.passes.joined import side_by_side
-from autobp.compiler.passes.rewrite import calls, is_elementwise
+from autobp.compiler.passes.rewrite import calls
 from autobp.compiler.program import Program, Step, used_by
-from autobp.rules import convolution
 
 __all__ = ["Place", "Plan", "planned"]
 
 ALIGNED = 64  # bytes, a line of the cache
 LET_GO = 1 << 16  # bytes: smaller arrays stay until the program ends
-
-#: Functions that leave the channels of images last in memory, where they are made so.
-POOLS = {convolution.pool2d.function, convolution.max_pool2d_.function}
 
 
 @dataclass(eq=False)
@@ -106,7 +101,7 @@ def planned(
         place = over.get(step)
         if place is not None:
             plan.in_place.add(step)
-        elif is_elementwise(step):
+        elif step.is_elementwise:
             for s in step.args:
                 if not _same_form(s, step) or last.get(s) != i or roots.get(s, (s,)) != (s,):
                     continue
@@ -129,8 +124,8 @@ def planned(
                     place.last = end
         if step in within:
             place = Place(step.nbytes, i, end, "arena")
-        elif place is None and is_fresh(step):
-            takes = takes_out(step) and (is_elementwise(step) or plan.images.isdisjoint(step.args))
+        elif place is None and step.is_fresh:
+            takes = step.takes_out and (step.is_elementwise or plan.images.isdisjoint(step.args))
             kind = "arena" if takes and (reuse or step not in results) else "own"
             place = Place(step.nbytes, i, end, kind)
             places.append(place)
@@ -155,7 +150,7 @@ def _written_over(
         todo = [result]
         while todo:
             step = todo.pop()
-            if not is_elementwise(step) or not _same_form(argument, step) or at[step] <= checks:
+            if not step.is_elementwise or not _same_form(argument, step) or at[step] <= checks:
                 continue
             if argument in step.args and last.get(argument) == at[step]:
                 place = Place(argument.nbytes, at[step], len(at), "argument", argument)
@@ -211,7 +206,7 @@ def _roots(program: Program) -> dict[Step, tuple[Step, ...]]:
     """For a view, and for what may be one, the arrays whose memory it shares."""
     roots: dict[Step, tuple[Step, ...]] = {}
     for step in program.steps:
-        if (step.kind is tuple or step.is_array) and not is_fresh(step):
+        if (step.kind is tuple or step.is_array) and not step.is_fresh:
             owners = [r for s in step.operands for r in roots.get(s, (s,))]
             roots[step] = tuple(dict.fromkeys(owners)) or (step,)
     return roots
@@ -222,9 +217,9 @@ def _images(program: Program) -> set[Step]:
     images: set[Step] = set()
     for step in program.steps:
         kept = [s for s in step.args if isinstance(s, Step) and s in images]
-        alike = is_elementwise(step) and any(s.shape == step.shape for s in kept)
-        pooled = step.function in POOLS and step.args[0] in kept
-        if step.function in IMAGES or pooled or alike:
+        alike = step.is_elementwise and any(s.shape == step.shape for s in kept)
+        pooled = step.operation.channels == "kept" and step.args[0] in kept
+        if step.operation.channels == "last" or pooled or alike:
             images.add(step)
     return images
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import builtins
-import inspect
 import keyword
 import operator
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,42 +18,13 @@ from autobp.compiler.passes.algebra import SMALL
 from autobp.compiler.passes.joined import part, side_by_side
 from autobp.compiler.program import Program, Step
 from autobp.compiler.trace.calls import as_type, draw, guarded, put
+from autobp.operation import COMPARISON, SIGNS
 
 __all__ = ["Writer", "literal"]
-
-_INFIX: dict[Any, str] = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.floor_divide: "//",
-    np.remainder: "%", np.power: "**", np.matmul: "@", np.equal: "==", np.not_equal: "!=",
-    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=",
-    np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
-    np.left_shift: "<<", np.right_shift: ">>",
-    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/",
-    operator.floordiv: "//", operator.mod: "%", operator.pow: "**",
-    operator.and_: "&", operator.or_: "|", operator.xor: "^",
-    operator.lshift: "<<", operator.rshift: ">>",
-    operator.eq: "==", operator.ne: "!=", operator.lt: "<", operator.le: "<=",
-    operator.gt: ">", operator.ge: ">=",
-}  # fmt: skip
-_COMPARING = {"==", "!=", "<", "<=", ">", ">="}  # which have no `a += b` of their own
-_PREFIX: dict[Any, str] = {
-    np.negative: "-", np.positive: "+", np.invert: "~",
-    operator.neg: "-", operator.pos: "+", operator.invert: "~",
-}  # fmt: skip
 
 _WORDS = {0.0: "zero", 1.0: "one", 2.0: "two", 0.5: "half"}
 
 _PLACED = (side_by_side, part)  # which are no calls
-
-LARGE = 1000  # elements of a constant that are too many to read
-
-CHANGED = '''class Changed(ValueError):
-    """The program was written down for other values, shapes or dtypes than those it met."""'''
-
-
-PLACE = '''def place(start, shape, dtype):
-    """An array in the arena."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return arena[start : start + size].view(dtype).reshape(shape)'''
 
 
 class Writer:
@@ -125,8 +94,9 @@ class Writer:
         """For a step the one that is written as `a += b` in its place."""
         found: dict[Step, Step] = {}
         for step in self.program.steps:
-            sign = _INFIX.get(step.function, "==")
-            if step in self.plan.in_place and sign not in _COMPARING and len(step.args) == 2:
+            sign = SIGNS.get(step.operation.sign)
+            assigns = sign is not None and sign.binding != COMPARISON and len(step.args) == 2
+            if step in self.plan.in_place and assigns:
                 a, place = step.args[0], self.plan.places[step]
                 if isinstance(a, Step) and (
                     self.plan.places.get(a) is place or a is place.argument
@@ -205,7 +175,7 @@ class Writer:
             arena = self.arenas[place.start, step.shape, step.dtype, step in self.plan.images]
             return [f"{name} = {self.call(step, arena)}"]
         if step in self.written_in:
-            return [f"{name} {_INFIX[step.function]}= {self.text(step.args[1])}"]
+            return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
         inside = next(
             s
             for s in step.args
@@ -238,7 +208,7 @@ class Writer:
     def call(self, step: Step, out: str = "") -> str:
         function, args, params = step.function, step.args, step.params
         if out:
-            if function is np.matmul and all(a.ndim <= 2 for a in args):
+            if function is np.matmul and not params and all(a.ndim <= 2 for a in args):
                 function = np.dot  # the same, with less ado
             given = [self.text(a) for a in args]
             given += [f"{k}={self.text(a)}" for k, a in params.items()]
@@ -249,10 +219,10 @@ class Writer:
         if function is operator.getitem:
             return f"{self.text(args[0])}[{self.index(args[1])}]"
         numpys = not isinstance(function, np.ufunc) or not all(map(_is_pythons, args))
-        if function in _INFIX and len(args) == 2 and not params and numpys:
-            return f"{self.operand(args[0])} {_INFIX[function]} {self.operand(args[1])}"
-        if function in _PREFIX and len(args) == 1 and not params and numpys:
-            return f"{_PREFIX[function]}{self.operand(args[0])}"
+        sign = step.operation.sign
+        if sign and not params and numpys:
+            operands = [self.operand(a) for a in args]
+            return sign + operands[0] if len(args) == 1 else f"{operands[0]} {sign} {operands[1]}"
         if function is np.transpose and len(args) == 1 and not params:
             return f"{self.text(args[0])}.T"
         if function is np.matrix_transpose:
@@ -338,36 +308,6 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def short_text(array: np.ndarray) -> str | None:
-    """A small or regular array as text that makes it again, exactly."""
-    dtype = literal(array.dtype)
-    if not array.size:
-        return f"np.empty({array.shape!r}, {dtype})"
-    if array.ndim == 1 and array.size > 3 and array.dtype.kind in "iu":
-        start, stop = int(array[0]), int(array[-1]) + 1
-        if stop - start == array.size and np.array_equal(array, np.arange(start, stop)):
-            ends = f"{start}, {stop}" if start else f"{stop}"
-            return (
-                f"np.arange({ends})" if array.dtype == int else f"np.arange({ends}, dtype={dtype})"
-            )
-    if array.size > 3 and np.all(array == 1) and array.dtype.kind == "f":
-        size = array.shape if array.ndim != 1 else array.size
-        return f"np.ones({size!r}{'' if array.dtype == float else ', ' + dtype})"
-    if array.size > 3 and array.tobytes() == array.flat[0].tobytes() * array.size:
-        return f"np.full({array.shape!r}, {literal(array.flat[0].item())}, {dtype})"
-    if array.size <= LARGE and array.dtype.kind in "biuf" and np.all(np.isfinite(array)):
-        return f"np.array({array.tolist()!r}, {dtype})"
-    return None
-
-
-def long_text(array: np.ndarray) -> str:
-    """Any array as such text, which nobody can read."""
-    data = base64.b85encode(np.ascontiguousarray(array).tobytes()).decode()
-    return (
-        f"np.frombuffer(base64.b85decode({data!r}), {array.dtype.str!r}).reshape({array.shape!r})"
-    )
-
-
 # ── functions ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -394,59 +334,3 @@ def _numpy_name(function: Any) -> str:
     if getattr(builtins, name, None) is function:
         return name
     return f"{function.__module__.replace('numpy', 'np', 1)}.{name}"
-
-
-def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[list[str], list[str]]:
-    """The imports and the texts of helpers, by the names they have in a program, and of all that they
-    call."""
-    imports: dict[str, None] = {}
-    texts: dict[Any, str] = {}
-    chosen = {inspect.unwrap(function): name for function, name in functions.items()}
-
-    def add(function: Any, name: str) -> str:
-        function = inspect.unwrap(function)
-        name = chosen.setdefault(function, name if name != program else f"{name}_")
-        if function in texts:
-            return name
-        try:
-            text = inspect.getsource(function)
-        except (OSError, TypeError):
-            raise ValueError(
-                f"the text of {name} cannot be had, so the program cannot be saved"
-            ) from None
-        texts[function] = ""
-        lines = text.splitlines()
-        while lines[0].startswith("@"):
-            lines.pop(0)
-        if not lines[0].startswith("def "):
-            raise ValueError(
-                f"{name} is not written as a function of its own, so the program cannot be saved"
-            )
-        names = {lines[0][4:].partition("(")[0]: name}  # in this text, and what they become
-        mentioned: dict[str, None] = {}
-        todo: list[Any] = [function.__code__]
-        while todo:
-            code = todo.pop()
-            mentioned.update(dict.fromkeys(code.co_names))
-            todo += [c for c in code.co_consts if inspect.iscode(c)]
-        for other in mentioned:
-            value = function.__globals__.get(other)
-            if isinstance(value, types.FunctionType) and value.__module__.startswith("autobp"):
-                names[other] = add(value, other)
-            elif isinstance(value, types.ModuleType) and value is not np:
-                imports[f"import {value.__name__}"] = None
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                texts.setdefault(other, f"{other} = {literal(value)}")
-            elif callable(value) and getattr(value, "__module__", "") in (
-                "itertools",
-                "functools",
-                "_functools",
-            ):
-                imports[f"from {value.__module__.lstrip('_')} import {other}"] = None
-        del texts[function]
-        texts[function] = re.sub(r"\w+", lambda m: names.get(m[0], m[0]), "\n".join(lines))
-        return name
-
-    for function, name in functions.items():
-        add(function, name)
-    return sorted(imports), list(texts.values())

@@ -24,17 +24,16 @@ from autobp.compiler.passes.rewrite import (
     Rewrite,
     constant_step,
     is_array,
-    is_elementwise,
     is_number,
     is_same,
     rewriting,
 )
 from autobp.compiler.program import Program, Step, mapped, rebuilt
-from autobp.compiler.trace.calls import as_type, draw, guarded, put
-from autobp.rules.convolution import max_pool2d_
+from autobp.compiler.trace.calls import as_type, draw, guarded
+from autobp.operation import MOVE, PLUS, TIMES, operation
 from autobp.rules.indexing import scatter
 
-__all__ = ["PASSES", "is_fresh", "optimized", "own_results", "takes_out"]
+__all__ = ["PASSES", "optimized", "own_results"]
 
 # ── exact ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -102,11 +101,6 @@ def constant_folding(step: Step, rewrite: Rewrite) -> Step | None:
         return constant_step(np.array(step.function(*args, **params)))
 
 
-_PLAIN_FORMS: dict[Any, np.ufunc] = {
-    np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum,
-}  # fmt: skip
-
-
 @rewriting
 def plain_forms(step: Step, rewrite: Rewrite) -> Step | None:
     """One way to say each thing: the fastest that NumPy has."""
@@ -116,15 +110,17 @@ def plain_forms(step: Step, rewrite: Rewrite) -> Step | None:
         return rewrite.call(step, special, args[0]) if special else None
     if f is np.divide and is_number(args[0], 1) and step.is_array and step.dtype == args[1].dtype:
         return rewrite.call(step, np.reciprocal, args[1])
-    if f in (np.sum, np.prod, np.max, np.min, np.mean) and len(args) <= 2:
+    ufunc = step.operation.reduces  # of which it is the method, or does the same
+    named = ufunc is not None and f != ufunc.reduce
+    if (named or f is np.mean) and len(args) <= 2:
         x, keepdims = args[0], bool(params.get("keepdims") or False)
         known = params.keys() <= {"axis", "keepdims"} and isinstance(x, Step) and x.is_array
         if not known or x.dtype is None or x.dtype.kind != "f" or not x.ndim:
             return None
         axis = _plain_axis(args[1] if len(args) == 2 else params.get("axis"), x.ndim, keepdims)
         options: dict[str, Any] = {"axis": axis} | ({"keepdims": True} if keepdims else {})
-        if f is not np.mean:
-            return rewrite.call(step, _PLAIN_FORMS[f].reduce, x, **options)
+        if ufunc is not None:
+            return rewrite.call(step, ufunc.reduce, x, **options)
         if x.dtype.itemsize < 4 or not x.size:
             return None
         total = rewrite.other(step, np.add.reduce, x, shape=step.shape, **options)
@@ -235,7 +231,7 @@ def signs_from_relu(program: Program) -> Program:
 @rewriting
 def unspread(step: Step, rewrite: Rewrite) -> Step | None:
     """Broadcasts are left to the operation that uses them, and never made."""
-    if not is_elementwise(step) or not step.is_array or len(step.args) != 2:
+    if not step.is_elementwise or not step.is_array or len(step.args) != 2:
         return None
     args = list(step.args)
     for i in (0, 1):
@@ -299,6 +295,7 @@ def maxima_of_short_rows(step: Step, rewrite: Rewrite) -> Step | None:
     return rewrite.call(step, np.reshape, top, step.shape)
 
 
+@operation(static=True, fresh=True)
 def placed(x: Any, index: Any, shape: Any) -> Any:
     """Zeros with x at the index, which names no place twice."""
     z = np.zeros(shape, x.dtype)
@@ -412,7 +409,7 @@ SMALL = 4096  # elements
 @rewriting
 def small_numbers(step: Step, rewrite: Rewrite) -> Step | None:
     """Numbers are made arrays beforehand, which NumPy would do at each call."""
-    if not is_elementwise(step) or step.size > SMALL or not step.is_array:
+    if not step.is_elementwise or step.size > SMALL or not step.is_array:
         return None
     if step.function is np.ldexp:  # of which the second is a whole number
         return None
@@ -439,7 +436,7 @@ def quiet_together(program: Program) -> Program:
             (s.errors, s.phase, s.scope) == (steps[i].errors, steps[i].phase, steps[i].scope)
             for s in (steps[i], steps[j])
         )
-        if alike and len(between) <= 8 and all(s.function in _TAME for s in between):
+        if alike and len(between) <= 8 and all(_is_arithmetic(s) for s in between):
             quiet.update((k, steps[i].errors) for k in range(i + 1, j))
     instead = {steps[k]: errors for k, errors in quiet.items()}
     old = iter(steps)
@@ -453,54 +450,12 @@ def quiet_together(program: Program) -> Program:
     return Rewrite(program).run(program, rule)
 
 
-_TAME = {
-    np.add,
-    np.subtract,
-    np.multiply,
-    np.reciprocal,
-    np.negative,
-    np.matmul,
-    np.dot,
-    np.transpose,
-}
+def _is_arithmetic(step: Step) -> bool:
+    """Whether a step is a sum, a product, or moves elements."""
+    return step.operation.cost in (PLUS, TIMES, MOVE) or step.operation.blas
 
 
 # ── at the end ────────────────────────────────────────────────────────────────────────────────────
-
-#: Functions whose results never share memory with what they are given.
-FRESH = {
-    as_type, put, placed, draw, operator.pow, np.array, np.copy, np.sum, np.mean, np.prod, np.var, np.std,
-    np.max, np.min, np.cumsum, np.cumprod, np.argmax, np.argmin, np.argsort, np.sort,
-    np.concatenate, np.stack, np.where, np.dot, np.tensordot, np.clip, np.linalg.inv,
-    np.linalg.solve,
-}  # fmt: skip
-
-
-def is_fresh(step: Step) -> bool:
-    """Whether a step makes an array that nothing else shares."""
-    function = step.function
-    if isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc):
-        return True
-    if function is max_pool2d_.function and step.params["size"] == (1, 1):
-        return False  # the image itself
-    return function in FRESH or (getattr(function, "__module__", "") or "").startswith(
-        "autobp.rules"
-    )
-
-
-def takes_out(step: Step) -> bool:
-    """Whether NumPy puts the result where it is told to."""
-    f = step.function
-    if not step.is_array or not step.size:
-        return False
-    if is_elementwise(step):
-        return True
-    if f in (np.matmul, np.dot) and not step.params:
-        return all(isinstance(a, Step) and a.dtype == step.dtype for a in step.args)
-    owner = getattr(f, "__self__", None)
-    x = step.args[0] if step.args else None
-    reduces = isinstance(owner, np.ufunc) and f == owner.reduce
-    return reduces and isinstance(x, Step) and x.dtype == step.dtype
 
 
 def own_results(program: Program, written: Program, replaced: Collection[Step] = ()) -> Program:
@@ -516,7 +471,7 @@ def own_results(program: Program, written: Program, replaced: Collection[Step] =
         seen.add(step)
         original = next(originals)
         lent = original.is_argument and original not in replaced
-        if not step.is_array or lent or (first and is_fresh(step)):
+        if not step.is_array or lent or (first and step.is_fresh):
             return step
         copy = step.with_(function=np.copy, args=(step,), params={}, constant=None, name=None)
         copies.append(copy)

@@ -20,7 +20,6 @@ from autobp.compiler.passes.rewrite import (
     Rewrite,
     calls,
     is_array,
-    is_elementwise,
     is_number,
     rewriting,
 )
@@ -35,10 +34,10 @@ from autobp.rules.convolution import (
     pool2d_input,
     put_back,
     windows,
+    windows_copy,
 )
 
 __all__ = [
-    "IMAGES",
     "LAST",
     "by_windows",
     "channels_last",
@@ -52,9 +51,6 @@ Pair = tuple[int, int]
 #: From (samples, height, width, channels) to the order that users see, and back.
 FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 PIXELS = (0, 2, 3)  # the axes that are summed over for each channel
-
-#: Functions that make images with their channels last in memory.
-IMAGES = {conv2d_.function, conv2d_input.function, pool2d_input.function}
 
 GREATEST = unwrap(greatest)
 
@@ -322,12 +318,9 @@ class _Layers:
 def _worth_keeping(step: Step, x: Step, size: Pair) -> bool:
     """Whether the windows are more than a part of the image, as it is there, and not too much. A part
     would be overwritten with the image, once that is no longer needed itself."""
-    n, channels, _, width = x.shape
-    down, right = step.params["dilation"]
-    copied = size[0] > 1 and size[1] * channels > 1 and size[1] < width
-    evenly = right * size[1] == down * width  # then its pixels are all `right` apart in memory
-    elements = n * math.prod(step.shape[2:]) * math.prod(size) * channels
-    return copied and not evenly and 0 < elements <= KEPT
+    places: Any = step.shape[2:]
+    elements = x.shape[0] * math.prod(places) * math.prod(size) * x.shape[1]
+    return windows_copy(x, size, places, **step.params) and 0 < elements <= KEPT
 
 
 def _pooling(step: Step, image: Step) -> Pair | None:
@@ -393,7 +386,7 @@ def sums_by_channel(step: Step, rewrite: Rewrite) -> Step | None:
 
 def _is_image(x: Any) -> bool:
     """Whether an array has its channels last in memory."""
-    return isinstance(x, Step) and (x.function in IMAGES or _is_turned(x))
+    return isinstance(x, Step) and (x.operation.channels == "last" or _is_turned(x))
 
 
 def _is_turned(x: Any, axes: tuple[int, ...] = FIRST) -> bool:
@@ -416,7 +409,7 @@ def channels_last(step: Step, rewrite: Rewrite) -> Step | None:
             args = [image.args[0] for image in images]
             return rewrite.call(step, step.function, *args, **step.params)
         return None
-    if not is_elementwise(step) or not any(image.shape == step.shape for image in images):
+    if not step.is_elementwise or not any(image.shape == step.shape for image in images):
         return None
     args = []
     for a in step.args:

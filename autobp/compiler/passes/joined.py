@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.passes.algebra import SMALL, takes_out
+from autobp.compiler.passes.algebra import SMALL
 from autobp.compiler.program import Program, Step, mapped, rebuilt
 
 __all__ = ["joined", "part", "side_by_side"]
@@ -69,7 +69,7 @@ def _is_number(x: Any) -> bool:
 def _is_product(x: Any, dtype: Any) -> bool:
     if not isinstance(x, Step) or x.function is not np.matmul:
         return False
-    return takes_out(x) and x.dtype == dtype
+    return x.takes_out and x.dtype == dtype
 
 
 def _with_parts(program: Program, instead: dict[Step, list[Step]]) -> Program:

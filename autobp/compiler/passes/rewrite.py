@@ -15,7 +15,6 @@ __all__ = [
     "calls",
     "constant_step",
     "is_array",
-    "is_elementwise",
     "is_number",
     "is_same",
     "rewriting",
@@ -99,11 +98,6 @@ def is_array(x: Any) -> bool:
 def is_same(x: Any, step: Step) -> bool:
     """Whether an operand has the form of a result, and so can stand in for it."""
     return isinstance(x, Step) and (x.shape, x.dtype, x.kind) == (step.shape, step.dtype, step.kind)
-
-
-def is_elementwise(step: Step) -> bool:
-    f = step.function
-    return isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and not step.params
 
 
 def calls(x: Any, function: Any) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 
 from autobp.compiler.scalars.masks import LOGICAL, Mask
 from autobp.primitive import Array, Primitive, linear
-from autobp.rules import arithmetic, indexing, reduction, shape
+from autobp.rules import arithmetic, reduction
 from autobp.tensor import Tensor
 
 __all__ = ["Groups", "Ungrouped", "grouped"]
@@ -39,12 +39,6 @@ repeated: Primitive = linear(
     lambda x, starts, lengths: np.repeat(x, lengths),
     lambda g, z, x, starts, lengths: segments(g, starts=starts, lengths=lengths), name="repeated")
 # fmt: on
-
-#: Recorded operations on arrays of numbers that only move them.
-_MOVES = {
-    indexing.getitem, shape.reshape_, shape.transpose_, shape.flip_, shape.roll_,
-    shape.broadcast_to_, shape.concatenate_, shape.stack_,
-}  # fmt: skip
 
 FEW = 16  # numbers: groups are split by where their operands come from if that leaves more in each
 NARROW = 8  # numbers in a level: where there are fewer, calls cost more than they save
@@ -277,7 +271,7 @@ def _numbered(
                 if not terms:
                     raise Ungrouped
                 places[t] = added_up(terms, primitive is reduction.mean_)
-            elif primitive in _MOVES:
+            elif primitive.facts.moves:
                 there = np.asarray(primitive.function(*moved, **params))
                 places[t] = there if there.ndim else int(there)
             else:

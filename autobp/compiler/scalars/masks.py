@@ -7,12 +7,12 @@ whether it is true is refused, as is whoever asks for any value.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from autobp.operation import COMPARISON, PLUS, SIGNS
 from autobp.primitive import Primitive, elementwise
 from autobp.tensor import Tensor
 
@@ -24,16 +24,11 @@ class ValueRead(Exception):
 
 
 def _truth(ufunc: np.ufunc) -> Primitive:
-    return elementwise(lambda *args: ufunc(*args) * 1.0, None, None, name=ufunc.__name__)
+    return elementwise(lambda *args: ufunc(*args) * 1.0, None, None, name=ufunc.__name__, cost=PLUS)
 
 
 _COMPARISONS = {
-    operator.eq: _truth(np.equal),
-    operator.ne: _truth(np.not_equal),
-    operator.lt: _truth(np.less),
-    operator.le: _truth(np.less_equal),
-    operator.gt: _truth(np.greater),
-    operator.ge: _truth(np.greater_equal),
+    sign.python: _truth(sign.ufunc) for sign in SIGNS.values() if sign.binding == COMPARISON
 }
 _AND, _OR, _NOT = map(_truth, (np.logical_and, np.logical_or, np.logical_not))
 

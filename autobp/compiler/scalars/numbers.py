@@ -172,15 +172,9 @@ class Numbers(Checked):
         lines.append("n = g.tolist()")
         lines.append(f"return {form.assembled(nest, plain=True)}")
         body = "".join(f"\n    {line}" for line in lines)
-        outer = f"def {self.name}({', '.join(form.parameters)}):{body}\n"
-        text = self.inner.text(whole)
-        listed = arrays.constants_text(self.found)
-        if listed:
-            head, _, rest = text.partition("\n\n")
-            text = "\n\n".join([head, *listed, rest])
-        return text.replace("import numpy", "import itertools\n\nimport numpy", 1) + (
-            f"\n\n{outer}"
-        )
+        outer = f"\ndef {self.name}({', '.join(form.parameters)}):{body}"
+        constants = self.found.constants()
+        return self.inner.module.text(whole, constants, ["import itertools"], [outer])
 
 
 class _Mark:

@@ -25,17 +25,19 @@ from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.calls import draw, guarded
 from autobp.compiler.trace.effects import check_call
 from autobp.compiler.trace.search import Executed
-from autobp.compiler.trace.tracer import TracedGenerator, Tracer, is_shape_static, named, tracers_in
+from autobp.compiler.trace.tracer import TracedGenerator, Tracer, named, tracers_in
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
+from autobp.operation import SIGNS, of, operation
 from autobp.owner import Owner, owner, owner_of_frame
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
 __all__ = ["ManyNumbers", "Trace"]
 
-_WHOLE_NUMBERS = (operator.add, operator.sub, operator.mul)  # of which whole numbers make others
+#: Python's operators of which whole numbers make others.
+_WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
 
 #: Functions written in Python that tell something of the process.
 _ASKING = {
@@ -377,11 +379,11 @@ def _step(function: Callable[..., Any] | None, args: Any, params: Any, result: A
 
 def _has_static_shape(call: Call, seen: Sequence[Tracer], result: Any) -> bool:
     """Whether the result has the same shape and type whatever the values are."""
-    function, args, _ = call
+    function, args, params = call
     if any(type(t.now) is int for t in seen) and not isinstance(function, np.ufunc):
         is_power = function is operator.pow and type(args[0]) is float
         return type(result) is bool or function in _WHOLE_NUMBERS or is_power
-    return isinstance(function, np.ufunc) or is_shape_static(function, args)
+    return of(function).is_static(args, params)
 
 
 # ── numbers that say which axes, how many, which way ──────────────────────────────────────────────
@@ -438,6 +440,7 @@ def _known_ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
     if getattr(np, ufunc.__name__, None) is ufunc:
         return ufunc
 
+    @operation(static=True)
     def run(*args: Any, **params: Any) -> Any:
         return ufunc(*args, **params)
 

@@ -22,77 +22,24 @@ from autobp.compiler.program import Step, mapped
 from autobp.compiler.terms import CaptureError
 from autobp.compiler.trace.calls import as_type, draw, put
 from autobp.context import user_line
+from autobp.operation import COMPARISON, PREFIXES, SIGNS, Sign, of
 from autobp.owner import Owner, owner_of_frame
 from autobp.primitive import Primitive, Variable
-from autobp.rules import arithmetic, convolution, indexing, shape
+from autobp.rules import arithmetic, indexing
 from autobp.tensor import Tensor
 
 if TYPE_CHECKING:
     from autobp.compiler.trace.trace import Trace, View
 
-__all__ = ["TracedGenerator", "Tracer", "is_shape_static", "named", "tracers_in"]
+__all__ = ["TracedGenerator", "Tracer", "named", "tracers_in"]
 
 _METHODS = """
     sum mean prod var std max min cumsum cumprod argmax argmin argsort all any nonzero ravel
     squeeze swapaxes round take repeat trace diagonal argpartition searchsorted compress
 """.split()  # noqa: SIM905 (as a list it is 30 lines)
 
-#: Rules that assign into arrays, or ask for the arrays themselves.
-_WHOLE = {
-    indexing.scatter,
-    indexing.put,
-    arithmetic.sinc,
-    convolution.conv2d_,
-    convolution.conv2d_input,
-    convolution.conv2d_weight,
-    convolution.pool2d,
-    convolution.pool2d_input,
-    convolution.pool2d_weight,
-    convolution.max_pool2d_,
-    shape.pad_,
-}
-
-#: NumPy functions whose results have the same shape and dtype whatever the values are.
-_SHAPE_STATIC = {
-    getattr(np, name)
-    for name in """
-    sum mean prod var std max min amax amin cumsum cumprod argmax argmin argsort sort all any
-    ravel squeeze swapaxes clip round around take take_along_axis trace diagonal argpartition
-    partition reshape transpose moveaxis rollaxis expand_dims atleast_1d atleast_2d atleast_3d
-    broadcast_to broadcast_arrays concatenate stack vstack hstack dstack column_stack flip
-    fliplr flipud roll rot90 tril triu diag diagflat diff ptp median where isclose count_nonzero
-    zeros_like ones_like full_like empty_like copy nan_to_num dot vdot inner outer tensordot
-    einsum kron cross searchsorted digitize average logical_and matrix_transpose nansum nanmean
-    nanmax nanmin isin sinc real imag cumulative_sum cumulative_prod array
-    """.split()  # noqa: SIM905
-}
-_SHAPE_STATIC |= {np.linalg.norm, np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.cholesky}
-_SHAPE_STATIC |= {p.function for p in _WHOLE}
-
 _ASKS_SHAPE = (np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type)
 _ASSIGNS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
-
-
-def is_shape_static(function: Callable[..., Any], args: Sequence[Any]) -> bool:
-    """Whether the shape and dtype of a result are the same whatever the values are."""
-    if function in _SHAPE_STATIC:
-        return function is not np.where or len(args) > 1
-    if function is np.bincount:  # whose result is as long as what is counted asks for
-        return not isinstance(args[0], Tracer)
-    if function is operator.getitem:
-        index = args[1]
-        parts = index if isinstance(index, tuple) else (index,)
-        return not any(
-            (isinstance(p, slice | list) and any(True for _ in tracers_in(p)))
-            or (isinstance(p, Tracer) and p.dtype.kind == "b")
-            for p in parts
-        )
-    if isinstance(getattr(function, "__self__", None), np.ufunc):
-        return True
-    module = str(getattr(function, "__module__", None) or "")
-    return module in ("builtins", "_operator", "autobp.compiler.trace.calls", "autobp.compiler.trace.trace") or (
-        module.startswith("autobp.rules.")
-    )
 
 
 def _split(x: Any, indices_or_sections: Any, axis: int = 0, uneven: bool = False) -> list[Any]:
@@ -142,9 +89,10 @@ def named(function: Any) -> str:
 # ── the array ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
+def _infix(sign: Sign) -> tuple[Any, Any, Any]:
     """An operator's three methods. Python's own numbers stay Python's, but where Python would raise
     in a rule and NumPy has an inf or a nan, NumPy computes."""
+    ufunc, python = sign.ufunc, sign.python
 
     def compute(self: Tracer, x: Any, y: Any) -> Any:
         if not _operand(x) or not _operand(y):
@@ -154,9 +102,9 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
             return self.tracing.call(python, (x, y), {})
         if kinds <= {float, int, bool}:
             fades = ufunc is np.power and type(x) is float and 0 < x <= 1 and type(y.now) is int
-            if fades or ufunc in (np.add, np.subtract, np.multiply):
+            if fades or sign.total:
                 return self.tracing.call(python, (x, y), {})
-            if ufunc in _RAISING and owner_of_frame(sys._getframe(2)) is not Owner.AUTOBP:
+            if owner_of_frame(sys._getframe(2)) is not Owner.AUTOBP:
                 return self.tracing.call(python, (x, y), {})  # which raises for a 0, as it should
             return self.tracing.call(ufunc, (x, y), {}).canonical()
         if ufunc is np.power and isinstance(x, Tracer) and isinstance(y, int | float) and x.ndim:
@@ -175,9 +123,6 @@ def _infix(ufunc: np.ufunc, python: Callable[..., Any]) -> tuple[Any, Any, Any]:
     return forward, reflected, in_place
 
 
-_RAISING = (np.divide, np.floor_divide, np.remainder, np.power)  # of Python's numbers, at 0
-
-
 def _is_pythons(x: Any) -> bool:
     return type(x) in (float, int, bool)
 
@@ -186,7 +131,7 @@ def _operand(x: Any) -> bool:
     return isinstance(x, Tracer | np.ndarray | np.generic | float | int | list | tuple)
 
 
-def _comparison(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
+def _comparison(sign: Sign) -> Any:
     """Of Python's numbers the truth is Python's too: two of them add up to 2."""
 
     def compared(self: Tracer, other: Any) -> Any:
@@ -194,7 +139,7 @@ def _comparison(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
             return NotImplemented
         now = other.now if isinstance(other, Tracer) else other
         numbers = _is_pythons(self.now) and _is_pythons(now)
-        return self.tracing.call(python if numbers else ufunc, (self, other), {})
+        return self.tracing.call(sign.python if numbers else sign.ufunc, (self, other), {})
 
     return compared
 
@@ -259,7 +204,7 @@ class Tracer(Variable):
             return trace.call(operator.getitem, (*args, params["index"]), {})
         if primitive is arithmetic.astype:
             return trace.call(as_type, (*args, params["dtype"]), {})
-        if primitive in _WHOLE:
+        if primitive.facts.opaque:
             return trace.call(primitive.function, args, params)
         before = len(trace.steps), set(trace.effects), trace.refusal
         try:
@@ -364,8 +309,8 @@ class Tracer(Variable):
         if function in _ASKS_SHAPE:
             return function(*mapped(lambda c: c.now, tuple(args), Tracer), **kwargs)
         out = kwargs.get("out")
-        if type(out) is Tracer and function in _SHAPE_STATIC:
-            plain = {k: v for k, v in kwargs.items() if k != "out"}
+        plain = {k: v for k, v in kwargs.items() if k != "out"}
+        if type(out) is Tracer and of(function).is_static(tuple(args), plain):
             return out.become(self.tracing.call(function, args, plain), f"{named(function)}(out=…)")
         if function in _ASSIGNS or out is not None:
             raise _refused(self, f"{named(function)} writes into an array", "use np.where")
@@ -394,7 +339,7 @@ class Tracer(Variable):
             return value
         if self.static or _asked_by_library(self.tracing):
             if type(value) is bool and self.dtype.kind != "b":
-                return bool(self != 0)
+                return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
             return value
         way_out = "choose with np.where, or keep what decides out of the compiled function"
@@ -477,28 +422,7 @@ class Tracer(Variable):
 
     # ── operators ─────────────────────────────────────────────────────────────────────────────────
 
-    # fmt: off
-    __add__,      __radd__,      __iadd__      = _infix(np.add, operator.add)
-    __sub__,      __rsub__,      __isub__      = _infix(np.subtract, operator.sub)
-    __mul__,      __rmul__,      __imul__      = _infix(np.multiply, operator.mul)
-    __truediv__,  __rtruediv__,  __itruediv__  = _infix(np.divide, operator.truediv)
-    __floordiv__, __rfloordiv__, __ifloordiv__ = _infix(np.floor_divide, operator.floordiv)
-    __mod__,      __rmod__,      __imod__      = _infix(np.remainder, operator.mod)
-    __pow__,      __rpow__,      __ipow__      = _infix(np.power, operator.pow)
-    __matmul__,   __rmatmul__,   __imatmul__   = _infix(np.matmul, operator.matmul)
-    __and__,      __rand__,      __iand__      = _infix(np.bitwise_and, operator.and_)
-    __or__,       __ror__,       __ior__       = _infix(np.bitwise_or, operator.or_)
-    __xor__,      __rxor__,      __ixor__      = _infix(np.bitwise_xor, operator.xor)
-    __lshift__,   __rlshift__,   __ilshift__   = _infix(np.left_shift, operator.lshift)
-    __rshift__,   __rrshift__,   __irshift__   = _infix(np.right_shift, operator.rshift)
-
-    __neg__, __pos__ = _prefix(np.negative, operator.neg), _prefix(np.positive, operator.pos)
-    __abs__, __invert__ = _prefix(np.absolute, abs), _prefix(np.invert, operator.invert)
-
-    __eq__, __ne__ = _comparison(np.equal, operator.eq), _comparison(np.not_equal, operator.ne)
-    __lt__, __le__ = _comparison(np.less, operator.lt), _comparison(np.less_equal, operator.le)
-    __gt__, __ge__ = _comparison(np.greater, operator.gt), _comparison(np.greater_equal, operator.ge)
-    # fmt: on
+    __abs__ = _prefix(np.absolute, abs)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -625,6 +549,14 @@ class TracedGenerator(np.random.Generator):
         return method
 
 
+for _sign in SIGNS.values():
+    if _sign.binding == COMPARISON:
+        setattr(Tracer, f"__{_sign.method}__", _comparison(_sign))
+    else:
+        for _side, _operator in zip(("", "r", "i"), _infix(_sign), strict=True):
+            setattr(Tracer, f"__{_side}{_sign.method}__", _operator)
+for _sign in PREFIXES.values():
+    setattr(Tracer, f"__{_sign.method}__", _prefix(_sign.ufunc, _sign.python))
 for _name in _METHODS:
     setattr(Tracer, _name, _method(_name))
 
