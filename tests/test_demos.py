@@ -373,6 +373,16 @@ def test_forward_vs_reverse(quick):
     assert "Result: an epoch of MNIST takes" in text
 
 
+def test_engine(quick):
+    text, files = quick("engine")
+    assert float(after(text, "differ from those of autobp by ", " at most")) < 1e-14
+    assert "of x³ at 2: 6, by three" in text
+    assert "of x³ at 2: 12, forward over reverse" in text
+    outputs = [float(p) for p in re.findall(r"\d xor \d: +(\S+)", text)]
+    assert outputs == pytest.approx([0, 1, 1, 0], abs=0.02)
+    assert [f.name for f in files] == ["engine_loss.png"]
+
+
 def test_derivatives(quick):
     table = after(quick("derivatives")[0], "∂f/∂x\n")
     slopes = [float(line.split()[-1]) for line in table.splitlines()]
