@@ -1,7 +1,7 @@
-"""The engine from nothing: record once, sweep backwards, sweep forwards.
+"""The engine from nothing, in one file to read top to bottom.
 
-Run it with `python demos/engine.py`. It is best read from top to bottom; the package has the same
-parts, in the same order, in the files that the headings name.
+Run it with `python demos/engine.py`. Record once, sweep backwards for gradients or forwards for
+tangents. The package has the same parts, in the same order, in the files that the headings name.
 """
 
 import itertools

@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_demo_of_the_costs_with_what_was_measured(capsys, monkey
     monkeypatch.setattr("autobp.cost.sweep_inputs", lambda *_, **__: compare(np.sum, np.ones(3)))
     assert cli.main(["costs", "--quick"]) == 130
     said = capsys.readouterr().out
-    assert "interrupted: what has no numbers was not reached" in said
+    assert "interrupted: rows without numbers were not measured" in said
     assert "And of one number in" not in said
     assert cli.main(["costs", "--quick", "--json"]) == 130
     found = json.loads(capsys.readouterr().out)
