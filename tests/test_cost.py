@@ -106,7 +106,9 @@ def test_a_wrong_rule_shows_as_an_error() -> None:
     wrong = custom(np.sin, vjp=lambda g, y, x: g * np.cos(x) * 1.5)
     report = compare(lambda x: np.sum(wrong(x)), np.ones(3))
     assert report["central differences"].error == pytest.approx(1 / 3)
-    assert any("of unknown cost, counted as one call for each number: sin" in note for note in report.notes)
+    assert any(
+        "of unknown cost, counted as one call for each number: sin" in note for note in report.notes
+    )
 
 
 def test_nests_numbers_and_float32() -> None:
@@ -322,9 +324,7 @@ def test_table_and_text() -> None:
     assert max(map(len, text.splitlines())) <= 80
     for word in ("NumPy " + np.__version__, "BLAS", "thread", "Python", f"{os.cpu_count()} cores"):
         assert word.lower() in report.notes[-1].lower()
-    assert (
-        "f has 50 operations in a NumPy call" in text
-    )  # so that it is Python that is measured
+    assert "f has 50 operations in a NumPy call" in text  # so that it is Python that is measured
 
 
 def test_notes_say_what_is_not_theory() -> None:
