@@ -185,7 +185,7 @@ def fit(
         try:
             with shown:
                 if history.unsaved:
-                    shown.say(_not_to_the_bit(history.unsaved))
+                    shown.warn(_not_to_the_bit(history.unsaved))
                 step.review()
                 while run.epoch < epochs and not history.stopped:
                     if patience is not None and run.epoch - best >= patience:
@@ -219,7 +219,7 @@ def fit(
                         new = state.save(checkpoint, history, run.best, step.kept)
                         if new:
                             history.unsaved += new
-                            shown.say(_unsaved(new))
+                            shown.warn(_unsaved(new))
         except KeyboardInterrupt:
             if in_a_task():  # then it is the whole sweep that is to end
                 raise
