@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,6 +29,8 @@ __all__ = [
     "project",
     "push",
     "as_numpy_scalars",
+    "is_finite",
+    "made_nonfinite",
     "nonfinite_kind",
     "zeros",
 ]
@@ -132,7 +134,7 @@ def evaluate(
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
         value = as_value(value)
     if context.anomaly:
-        kind = nonfinite_kind(value, values)
+        kind = made_nonfinite(value, values)
         if kind:
             raise FloatingPointError(
                 f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
@@ -154,12 +156,31 @@ def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | 
     return value if type(value) is float else None
 
 
-def nonfinite_kind(result: Array, given: Sequence[Array]) -> str | None:
-    """Whether an operation made a nan or an inf from numbers that were all finite, and which."""
-    result, given = constant(result), [constant(v) for v in given]
-    if np.all(np.isfinite(result)) or not all(np.all(np.isfinite(v)) for v in given):
+def is_finite(value: Any) -> bool:
+    """Whether a value holds no NaN and no infinity. The caller ignores warnings of an overflow: that
+    the squares have a finite sum is quickly computed, and usually enough."""
+    if type(value) is np.ndarray and value.itemsize >= 4 and math.isfinite(np.vdot(value, value)):
+        return True
+    return nonfinite_kind(value) is None
+
+
+def nonfinite_kind(value: Any) -> Literal["nan", "inf"] | None:
+    """What a value holds that is not finite."""
+    if type(value) is float and math.isfinite(value):
         return None
-    return "nan" if np.any(np.isnan(result)) else "inf"
+    value = np.asarray(constant(value))
+    if value.dtype.kind != "f" or not value.size:
+        return None
+    least, most = np.min(value), np.max(value)
+    if math.isfinite(least) and math.isfinite(most):
+        return None
+    return "nan" if math.isnan(least) else "inf"
+
+
+def made_nonfinite(result: Array, given: Sequence[Array]) -> Literal["nan", "inf"] | None:
+    """What an operation made that is not finite, of numbers that were all finite."""
+    kind = nonfinite_kind(result)
+    return kind if kind and not any(map(nonfinite_kind, given)) else None
 
 
 def push(
@@ -175,7 +196,7 @@ def push(
         return None
     t = _pushed(primitive, tangents, out, values, params)
     if t is not None and current().anomaly:
-        kind = nonfinite_kind(t, [*(s for s in tangents if s is not None), *values])
+        kind = made_nonfinite(t, [*(s for s in tangents if s is not None), *values])
         if kind:
             raise FloatingPointError(
                 f"{primitive.name} made the first {kind} (forward, in the tangent), at {line()}"

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import ON_FLOATS, as_value, evaluate, on_float, operand
+from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain, replaced
@@ -32,7 +32,6 @@ __all__ = ["Tensor"]
 _new = object.__new__
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
-_PLAIN = (np.ndarray, float)
 
 CONSTANT = -1  # the level of what is not differentiated
 
@@ -82,49 +81,16 @@ def leaf(value: Any, level: int, kind: Any = None) -> Any:
     return node(value, None, None, None, _NONE, level, current(), kind)
 
 
-def _settled(value: Any, like: Any) -> Any:
-    """The result of an operation as a tensor keeps it, if that is plain to see; else None."""
-    kind = type(value)
-    if kind is np.ndarray:
-        return value if value.ndim and value.dtype is like.dtype else None
-    return float(value) if kind is float or kind is np.float64 else None
-
-
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two methods of an operator."""
-    return _operator(primitive), _operator(primitive, reflected=True)
-
-
-def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
-    """What is plainly of one level, two numbers or an array and another, is computed and recorded in
-    one go, since programs spend much of their time here; `apply` does the rest, and raises what there
-    is to raise."""
-    function = primitive.function
-    compute = ON_FLOATS.get(primitive)
 
     def operator_(self: Tensor, other: Any) -> Any:
-        x, y, level, context = self.value, other, self.level, current()
-        if level >= context.threshold and not context.anomaly and type(self) is Tensor:
-            if type(other) is Tensor and other.level == level:
-                y = other.value
-            elif type(other) is int:
-                y = other = float(other)
-            value = None
-            try:
-                if type(x) is float:
-                    if type(y) is float and compute is not None:
-                        value = compute(y, x) if reflected else compute(x, y)
-                elif type(x) is np.ndarray and type(y) in _PLAIN:
-                    value = _settled(function(y, x) if reflected else function(x, y), x)
-            except (ArithmeticError, ValueError):
-                pass
-            if value is not None:
-                if reflected:
-                    return node(value, primitive, other, self, _NONE, level, context)
-                return node(value, primitive, self, other, _NONE, level, context)
-        return self.apply(primitive, (other, self) if reflected else (self, other), _NONE)
+        return self.apply(primitive, (self, other), _NONE)
 
-    return operator_
+    def reflected(self: Tensor, other: Any) -> Any:
+        return self.apply(primitive, (other, self), _NONE)
+
+    return operator_, reflected
 
 
 def _prefix(primitive: Primitive) -> Callable[..., Any]:
@@ -227,23 +193,9 @@ class Tensor(Variable):
         """Run an operation at the highest level among its arguments."""
         context = current()
         top = self
-        if len(args) == 1:
-            x, level = self.value, self.level
-            if level >= context.threshold and not context.anomaly and type(self) is Tensor:
-                value = None
-                if type(x) is float:
-                    value = on_float(primitive, x, params)
-                elif type(x) is np.ndarray:
-                    try:
-                        value = _settled(primitive.function(x, **params), x)
-                    except ValueError:
-                        pass
-                if value is not None:
-                    return node(value, primitive, self, None, params, level, context)
-        else:
-            for a in args:
-                if isinstance(a, Tensor) and a.level > top.level:
-                    top = a
+        for a in args:
+            if isinstance(a, Tensor) and a.level > top.level:
+                top = a
         if top.level < context.threshold or top.level == CONSTANT:
             values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
@@ -431,8 +383,6 @@ class Tensor(Variable):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:
-            if inputs[-1] is self and ufunc in _REFLECTED:
-                return _REFLECTED[ufunc](self, inputs[0])
             return NUMPY[ufunc](*inputs)
         return called_ufunc(ufunc, method, inputs, kwargs)
 
@@ -616,16 +566,6 @@ class Tensor(Variable):
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
-
-
-# An array comes first: Python asks the array, which asks the tensor.
-_REFLECTED: dict[np.ufunc, Callable[[Tensor, Any], Any]] = {
-    np.add: Tensor.__radd__,
-    np.subtract: Tensor.__rsub__,
-    np.multiply: Tensor.__rmul__,
-    np.divide: Tensor.__rtruediv__,
-    np.matmul: Tensor.__rmatmul__,
-}
 
 
 class Hook:
