@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.calculus import is_finite, nonfinite_kind
 from autobp.context import no_grad
 from autobp.data.batching import aligned, batches
 from autobp.data.points import Seed
@@ -18,7 +19,7 @@ from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count, flag
 from autobp.primitive import constant
 from autobp.table import short
-from autobp.train.diverged import DivergedError, is_finite, nonfinite_kind
+from autobp.train.diverged import DivergedError
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of, highest
 from autobp.train.progress import Progress
