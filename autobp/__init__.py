@@ -1,8 +1,34 @@
-"""autobp: see and trust derivatives.
+"""autobp: autograd for NumPy whose every gradient you can watch, check, and read as code.
 
-Write NumPy on Tensors; the program is recorded as a graph, and everything else reads it.
+Write NumPy on Tensors. The program is recorded as a graph, and everything else works on that graph:
+gradients traverse it backwards, tangents forwards, and pictures show it.
+
+    >>> import numpy as np
+    >>> import autobp
+    >>> x = autobp.Tensor([1.0, 2.0])
+    >>> loss = np.sum(np.tanh(x) ** 2)
+    >>> loss.backward()
+    >>> x.grad
+    array([0.63970001, 0.13621869])
+
+What is here serves any program. These modules are public too, and are imported when first used:
+
+    nn        models: layers, losses, metrics
+    optim     optimizers and schedules
+    data      data sets, and how to split and batch them
+    train     the training loop, checkpoints, searches
+    drawing   pictures (`drawing.plots` has curves and decision regions)
+    cost      what the ways to take a derivative cost, counted and measured
+    verify    the checks that every rule of differentiation passes
+
+All others are parts of the engine. To read that, begin with `primitive`, then `rules.arithmetic`,
+`context`, `tensor`, `dag`, `reverse` and `forward`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from autobp import fast_paths
 from autobp.check import GradientError, check_gradients
 from autobp.compiler import CaptureError, compile
 from autobp.context import detect_anomaly, no_grad, scope
@@ -18,6 +44,17 @@ from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from autobp import cost as cost
+    from autobp import data as data
+    from autobp import drawing as drawing
+    from autobp import nn as nn
+    from autobp import optim as optim
+    from autobp import train as train
+    from autobp import verify as verify
+
+fast_paths.install()
 
 __version__ = "0.1.0"
 
@@ -56,3 +93,17 @@ __all__ = [
     "GradientError",
     "CaptureError",
 ]
+
+_MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "verify")
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        """A public module, imported when it is first asked for."""
+        if name in _MODULES:
+            return import_module(f"autobp.{name}")
+        raise AttributeError(f"module 'autobp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES, "__version__"])

@@ -1,7 +1,7 @@
-"""Running a primitive: its value, the push of tangents through it, and what both modes share.
+"""Running a primitive: its value, the tangent of its result, and what both modes share.
 
-Here, and in no rule, are broadcasting undone, dtypes restored, and numbers told from arrays. What
-is handed over as a Tensor stays one, and is recorded by the derivative that it belongs to.
+Broadcasting is undone here, dtypes are restored here, and floats are told from arrays here, so that
+no rule has to. A value that is a Tensor belongs to a derivative further out, which records it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,19 +29,21 @@ __all__ = [
     "project",
     "push",
     "as_numpy_scalars",
+    "is_finite",
+    "made_nonfinite",
     "nonfinite_kind",
     "zeros",
 ]
 
-# Derivatives take and give back the same megabytes over and over. The allocator of Linux returns them
-# to the system each time, and page faults then cost as much as the arithmetic, until it has seen one
-# large block freed; from then on it keeps up to twice that for reuse. This block is never touched.
+# Derivatives allocate and free the same megabytes again and again. Linux's allocator returns each to
+# the system, and page faults then cost as much as the arithmetic. Once it has seen one large block
+# freed, it keeps up to twice that size for reuse. This is that block; it is never touched.
 np.empty(31 << 20, np.uint8)
 
 _BLAS = (np.dtype(np.float64), np.dtype(np.float32))
 _FEW = 4096
 
-#: What Python itself computes on floats, several times faster than NumPy.
+#: The functions that compute on Python's floats, several times faster than NumPy's.
 ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
     ops.add: operator.add,
     ops.subtract: operator.sub,
@@ -60,10 +62,10 @@ ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
 
 
 def as_value(data: Any, dtype: Any = None) -> Any:
-    """The form in which a tensor keeps a value: a Python float, a NumPy scalar, or an ndarray.
+    """The canonical form of a tensor's value: a Python float, a NumPy scalar, or an ndarray.
 
-    A 0-d float64 is a Python float, which is faster than a NumPy scalar and, as a plain number
-    should, does not turn float32 arrays into float64.
+    A 0-d float64 becomes a Python float. That is faster than a NumPy scalar, and weak: it does not
+    turn float32 arrays into float64.
     """
     if type(data) is np.ndarray and dtype is None and data.dtype.kind == "f":
         return data if data.ndim else as_value(data[()])
@@ -89,7 +91,7 @@ def as_value(data: Any, dtype: Any = None) -> Any:
 
 
 def operand(a: Any) -> Any:
-    """A constant argument in the form that is recorded: a number or an ndarray of numbers."""
+    """A constant argument in the form that is recorded: a number, or an ndarray of numbers."""
     kind = type(a)
     if isinstance(a, Variable):
         return a
@@ -97,9 +99,7 @@ def operand(a: Any) -> Any:
         return a
     array = np.asarray(a)
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"a Tensor does not combine with {a!r:.50} of {kind}; numbers and arrays do"
-        )
+        raise TypeError(f"a Tensor combines with numbers and arrays, not with {a!r:.50} of {kind}")
     return array if array.ndim else float(array) if array.dtype == np.float64 else array[()]
 
 
@@ -110,9 +110,9 @@ def evaluate(
     params: dict[str, Any],
     context: Context,
 ) -> Any:
-    """Compute the value of an operation; `args` are what its values are called in messages."""
+    """The value of an operation. Messages call the values by the `args` they are those of."""
     for v in values:
-        if isinstance(v, Variable):  # of a derivative further out, which records it too
+        if isinstance(v, Variable):  # of a derivative further out, which records this too
             v.on_operands(args)
             result = v.apply(primitive, values, params)
             return result if result.requires_grad else result.value
@@ -132,7 +132,7 @@ def evaluate(
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
         value = as_value(value)
     if context.anomaly:
-        kind = nonfinite_kind(value, values)
+        kind = made_nonfinite(value, values)
         if kind:
             raise FloatingPointError(
                 f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
@@ -142,8 +142,8 @@ def evaluate(
 
 
 def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | None:
-    """What Python's own function gives for a number; None if there is none, or if it raises or
-    leaves the real numbers, as (−8.0) ** ⅓ does, where NumPy has an inf or a nan."""
+    """The value of Python's own function of a float. None if there is no such function, or if it
+    raises or leaves the real numbers, as (−8.0) ** ⅓ does: NumPy gives an inf or a nan there."""
     compute = ON_FLOATS.get(primitive)
     if compute is None:
         return None
@@ -154,12 +154,34 @@ def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | 
     return value if type(value) is float else None
 
 
-def nonfinite_kind(result: Array, given: Sequence[Array]) -> str | None:
-    """Whether an operation made a nan or an inf from numbers that were all finite, and which."""
-    result, given = constant(result), [constant(v) for v in given]
-    if np.all(np.isfinite(result)) or not all(np.all(np.isfinite(v)) for v in given):
+def is_finite(value: Any) -> bool:
+    """Whether a value holds no NaN and no infinity.
+
+    If the sum of the squares is finite, so are the numbers, and that sum is quickly computed. It may
+    overflow, with a warning that the caller switches off.
+    """
+    if type(value) is np.ndarray and value.itemsize >= 4 and math.isfinite(np.vdot(value, value)):
+        return True
+    return nonfinite_kind(value) is None
+
+
+def nonfinite_kind(value: Any) -> Literal["nan", "inf"] | None:
+    """The kind of number in a value that is not finite; None if all are."""
+    if type(value) is float and math.isfinite(value):
         return None
-    return "nan" if np.any(np.isnan(result)) else "inf"
+    value = np.asarray(constant(value))
+    if value.dtype.kind != "f" or not value.size:
+        return None
+    least, most = np.min(value), np.max(value)
+    if math.isfinite(least) and math.isfinite(most):
+        return None
+    return "nan" if math.isnan(least) else "inf"
+
+
+def made_nonfinite(result: Array, given: Sequence[Array]) -> Literal["nan", "inf"] | None:
+    """The kind of non-finite number that an operation made of numbers that were all finite."""
+    kind = nonfinite_kind(result)
+    return kind if kind and not any(map(nonfinite_kind, given)) else None
 
 
 def push(
@@ -170,12 +192,12 @@ def push(
     params: dict[str, Any],
     line: Callable[[], str] = user_line,
 ) -> Array | None:
-    """The tangent of a result, in its shape and dtype, from those of the arguments; None is zero."""
+    """The tangent of a result, in its shape and dtype, from those of the arguments. None is zero."""
     if all(t is None for t in tangents):
         return None
     t = _pushed(primitive, tangents, out, values, params)
     if t is not None and current().anomaly:
-        kind = nonfinite_kind(t, [*(s for s in tangents if s is not None), *values])
+        kind = made_nonfinite(t, [*(s for s in tangents if s is not None), *values])
         if kind:
             raise FloatingPointError(
                 f"{primitive.name} made the first {kind} (forward, in the tangent), at {line()}"
@@ -202,7 +224,7 @@ def _pushed(
 
 
 def zeros(value: Array) -> Array:
-    """Zero in the form of a value; what holds no floating-point numbers has float64 zeros."""
+    """Zeros in the form of a value; float64 zeros if it holds no floating-point numbers."""
     if not hasattr(value, "dtype"):
         return np.zeros(np.shape(value))[()] if np.shape(value) else 0.0
     dtype = value.dtype if value.dtype.kind == "f" else np.float64
@@ -210,21 +232,23 @@ def zeros(value: Array) -> Array:
 
 
 def as_numpy_scalars(*values: Any) -> list[Any]:
-    """Floats as NumPy scalars, which have a shape, and which NumPy divides by 0.
+    """The same values with NumPy scalars in place of floats: they have a shape, and dividing one by
+    0 gives an inf.
 
-    Rules about shapes are always given these; elementwise rules, where Python's floats raise.
+    Rules that are not elementwise always get these. Elementwise rules get Python's floats, and these
+    only if they raised on the floats.
     """
     return [np.float64(v) if type(v) is float else v for v in values]
 
 
 def project(c: Array, primal: Array) -> Array:
-    """A cotangent (or a tangent) in its primal's shape and dtype: what broadcasting spread is
-    summed, what an operation promoted is cast back."""
+    """A cotangent (or a tangent) in the shape and dtype of its primal value: summed over axes that
+    were broadcast, and cast back if the operation promoted the dtype."""
     shape = () if type(primal) is float else primal.shape
     have = np.shape(c) if type(c) is not np.ndarray else c.shape
     if have != shape:
         extra = len(have) - len(shape)
-        if extra > 0:  # axes that broadcasting put in front
+        if extra > 0:  # axes that broadcasting added in front
             c = _added_up(c, extra)
             have = have[extra:]
         if have != shape:
@@ -238,8 +262,8 @@ def project(c: Array, primal: Array) -> Array:
 
 
 def _added_up(c: Array, axes: int) -> Array:
-    """The sum over the first axes, where it can be by a product with ones: BLAS adds up rows several
-    times as fast as NumPy's sum does."""
+    """The sum over the first axes. Where possible it is a product with ones: BLAS adds up rows several
+    times as fast as NumPy's sum."""
     if type(c) is np.ndarray and axes < c.ndim and c.dtype in _BLAS and c.flags.c_contiguous:
         rest = c.shape[axes:]
         rows = c if c.ndim == 2 else c.reshape(math.prod(c.shape[:axes]), math.prod(rest))
@@ -252,20 +276,20 @@ def _added_up(c: Array, axes: int) -> Array:
 
 @lru_cache(maxsize=64)
 def _ones(n: int, dtype: Any) -> np.ndarray:
-    """Making few of them takes twice as long as adding up by them."""
+    """Cached, since making a few ones takes twice as long as the product with them."""
     return np.ones(n, dtype)
 
 
 def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
-    """Undo the broadcasting of axes of length 1; broadcast what a rule left smaller."""
+    """Sum over axes of length 1 that were broadcast; broadcast what a rule left smaller."""
     if (
         not isinstance(c, Variable)
         and isinstance(c, float | np.floating)
         and math.prod(shape) < 10_000
     ):
-        whole = np.empty(shape, type(c))  # for a small array faster than a view of one number
-        whole.fill(c)
-        return whole
+        filled = np.empty(shape, type(c))  # for a small array faster than a view of one number
+        filled.fill(c)
+        return filled
     before = len(shape) - len(have)
     axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
     if axes:

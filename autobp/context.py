@@ -1,11 +1,11 @@
-"""What a thread records: the clock that orders events, `no_grad`, `scope`, `detect_anomaly`.
+"""The state of recording: the clock that orders events, `no_grad`, `scope`, `detect_anomaly`.
 
-The state is one value in a `ContextVar`. Every thread starts with the default. A `with` block puts a
-value on top of it that knows the one below, and takes it away again whatever happens inside; nothing
-here is shared, so nothing can leak from one thread, or from one exception, into another.
+The state is one `Context` in a `ContextVar`, and every thread starts with the default. A `with` block
+puts a new context on top, linked to the one below, and removes it at the end, whatever happened
+inside. Nothing is shared, so nothing leaks from one thread, or out of an exception, into another.
 
-Blocks that generators hold open may end in any order, or in another thread: one that is not on top is
-taken out from under the others.
+Generators may hold blocks open, so that blocks end in any order, or in another thread. A block that
+is not on top is then removed from under the others.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: A logical clock. A tensor keeps the time of its birth, and since arguments are born before their
-#: results, sorting by birth is a topological order. A derivative's level is the time it began, so
-#: inner derivatives have the higher level and no two of them, on any threads, have the same.
+#: A logical clock. A tensor keeps the time of its birth. Arguments are born before their results, so
+#: sorting by birth gives a topological order. The level of a derivative is the time it began: inner
+#: derivatives have higher levels, and no two derivatives, on any threads, have the same.
 clock = itertools.count(1).__next__
 
 
 class Context:
-    """The state within a block. It is not changed while the block is open; afterwards, where another
-    thread still has it, it is that of the block around it."""
+    """The state inside a block. It does not change while the block is open. If another thread still
+    has it when the block ends, it becomes the state around the block."""
 
     __slots__ = ("anomaly", "block", "lines", "outer", "scope", "threshold")
 
@@ -57,19 +57,19 @@ class Context:
         outer: Context | None = None,
         block: _Block | None = None,
     ) -> None:
-        self.threshold = threshold  # levels below it are not recorded
+        self.threshold = threshold  # operations at lower levels are not recorded
         self.scope = scope
         self.anomaly = anomaly
         self.lines = lines  # tensors remember the user's line that made them
         self.outer = outer
-        self.block = block  # that made it
+        self.block = block  # the block that made it; None if that has ended
 
 
 _context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (not changed)
 current = _context.get
 
-#: Told of each tensor whose bare value is asked for, and of comparisons; nobody listens but while a
-#: program is recorded that is to serve other values.
+#: Is told of each tensor whose primal value is read, and of comparisons. The compiler listens while it
+#: traces a function, since a program that serves other values must not depend on these.
 value_listener: ContextVar[Any] = ContextVar("value_listener", default=None)
 
 #: The trace that records this function, if one does. Sweeps and optimizers tell it what they do.
@@ -90,14 +90,15 @@ def updates(function: F) -> F:
 
 
 class _Block(contextlib.ContextDecorator):
-    """A `with` block that changes the state, also as a decorator of functions and generators."""
+    """A `with` block that changes the state. It also decorates functions and generators."""
 
     __slots__ = ("_state",)
 
-    _state: Context  # that it made when it was last entered
+    _state: Context  # the one it made when it was last entered
 
     def within(self, outer: Context, before: Context | None = None) -> Context:
-        """The state in the block: anew, or as `before`, when a block around it has ended first."""
+        """The state inside the block: a new one, or, if a block around it has ended first, that of
+        `before` over another one."""
         raise NotImplementedError
 
     def __enter__(self) -> None:
@@ -128,7 +129,7 @@ class _Block(contextlib.ContextDecorator):
                 if context.block is not None:
                     state = context.block.within(state, context)
             _context.set(state)
-        # Where else it is known, in the thread or the asyncio task that has begun it, it ends too.
+        # It also ends in the thread or asyncio task that began it.
         _end(found or self._state)
 
     def __call__(self, function: Any) -> Any:
@@ -137,7 +138,7 @@ class _Block(contextlib.ContextDecorator):
 
         @wraps(function)
         def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            """Each step is a block of its own: what is between two steps is the caller's."""
+            """Each step is a block of its own, since what runs between two steps is the caller's."""
             steps = function(*args, **kwargs)
             advance: Any = steps.send
             given: Any = None
@@ -162,7 +163,7 @@ class _Block(contextlib.ContextDecorator):
         return generator
 
     def _recreate_cm(self) -> _Block:
-        """What each call of a decorated function enters: one of its own, since calls nest."""
+        """A block for each call of a decorated function, since calls nest."""
         return type(self)()
 
     def __repr__(self) -> str:
@@ -186,8 +187,8 @@ def _end(context: Context) -> None:
 class no_grad(_Block):
     """Compute without recording: results are constants.
 
-    Derivatives that begin inside the block (`grad` and its kin) still work; those that began
-    outside see what is computed here as constant, in forward and reverse mode alike.
+    Derivatives that begin inside the block (`grad`, `jvp`, …) still work. To those that began
+    outside, what is computed inside is a constant, in forward mode and in reverse mode.
 
     >>> from autobp import Tensor, no_grad
     >>> x = Tensor(3.0)
@@ -233,8 +234,8 @@ class scope(_Block):
 class detect_anomaly(_Block):
     """Stop at the first operation that makes a NaN or an infinity, forward or backward.
 
-    The error names the operation and the line of your code that called it. Numbers that were not
-    finite when they came in are not held against the operation that received them.
+    The error names the operation and the line of your code that called it. An operation that was
+    given a NaN or an infinity is not blamed for its result.
 
     >>> import numpy as np
     >>> from autobp import Tensor, detect_anomaly
@@ -251,7 +252,7 @@ class detect_anomaly(_Block):
 
 
 class lines(_Block):
-    """Remember of each operation the line of the user's code that called it, and nothing else."""
+    """Record for each operation the line of the user's code that called it."""
 
     __slots__ = ()
 

@@ -266,7 +266,7 @@ class Graph:
 
     def draw(self, **options: Any) -> Picture:
         """A picture of it; see `autobp.drawing` for the options."""
-        from autobp.drawing import draw  # late: a reader, which the graph does not know
+        from autobp.drawing.api import draw  # late: a reader, which the graph does not know
 
         return draw(self, **options)
 

@@ -1,45 +1,73 @@
-"""Reverse mode: sweep the graph backwards, carrying cotangents from results to inputs."""
+"""Reverse mode: sweep the graph backwards, carrying cotangents from results to inputs.
+
+`sweep` is the one backward traversal of the package. Gradients are what it returns; pictures and
+the player give it a `SweepRecord` to fill in; the cost study runs it on values that are recorded.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.calculus import as_numpy_scalars, as_value, nonfinite_kind, project, zeros
+from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project, zeros
 from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
-from autobp.primitive import Array, Primitive, Together, constant, same
+from autobp.primitive import Array, Rule, Together, constant
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
-__all__ = ["backward", "grad", "sweep", "value_and_grad", "vjp"]
-
-_PLAIN = (float, np.ndarray)
+__all__ = ["SweepRecord", "backward", "grad", "sweep", "value_and_grad", "vjp"]
 
 
-def sweep(seeds: dict[Tensor, Array], order: Sequence[Tensor]) -> dict[Tensor, Array]:
+@dataclass
+class SweepRecord:
+    """Every step of a sweep, for those who show it: the cotangent of each tensor that was reached,
+    and what each use of a tensor, an operation and a slot, contributed to one."""
+
+    value: Callable[[Any], Array] = constant  # what the rules compute with in place of a tensor
+    cotangents: dict[Tensor, Array] = field(default_factory=dict)
+    contributions: dict[tuple[Tensor, int], Array] = field(default_factory=dict)
+
+
+#: Set by `fast_paths`: handles a common step of the sweep faster, or returns False.
+shortcut: Callable[..., bool] | None = None
+
+
+def sweep(
+    seeds: dict[Tensor, Array], order: Sequence[Tensor], kept: SweepRecord | None = None
+) -> dict[Tensor, Array]:
     """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
-    `order` of recording, backwards. A cotangent is forgotten as soon as it has been handed on."""
+    `order` of recording, backwards. A cotangent is dropped as soon as it has been passed on.
+
+    With a record to be `kept`, everything stays there. Such a sweep is run to show the graph: it
+    calls no hooks, and detect_anomaly() does not stop it.
+    """
     trace = tracing.get()
-    return _sweep(seeds, order) if trace is None else trace.sweep(_sweep, seeds, order)
+    if trace is None or kept is not None:
+        return _sweep(seeds, order, None, kept)
+    return trace.sweep(_sweep, seeds, order)
 
 
 def _sweep(
     seeds: dict[Tensor, Array],
     order: Sequence[Tensor],
-    reached: Callable[[Tensor, Array], None] | None = None,
+    reached: Callable[[Tensor, Array], None] | None,
+    kept: SweepRecord | None = None,
 ) -> dict[Tensor, Array]:
     """The sweep. A trace is told which node was `reached`, and with which cotangent."""
     level = next((y.level for y in seeds), CONSTANT)
-    watched = current().anomaly
-    is_plain = not watched and reached is None
+    watched = kept is None and current().anomaly
+    if kept is not None:
+        reached = kept.cotangents.__setitem__
+    fast = None if watched or reached is not None else shortcut
     cotangents = dict(seeds)
-    owned: set[Tensor] = set()
+    owned: set[Tensor] = set()  # those whose cotangent is a buffer of our own
     found: dict[Tensor, Array] = {}
 
     for node in reversed(order):
@@ -50,50 +78,70 @@ def _sweep(
             continue
         if reached is not None:
             reached(node, g)
-        if node.hooks:
+        if node.hooks and kept is None:
             g = _hooked(node, g)
         if primitive is None:
             found[node] = g
             continue
-        if is_plain and _written_out(primitive, node, g, cotangents, owned):
+        if fast is not None and fast(primitive, node, g, cotangents, owned):
             continue
 
-        value, params, values = node.value, node.params, node.operand_values()
-        if not primitive.diagonal:
-            g, value, *values = as_numpy_scalars(g, value, *values)
-        together = isinstance(primitive.reverse, Together)
-        each = (
-            primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
-        )
-        for a, rule in zip(node.args, each):
-            if rule is None or not isinstance(a, Tensor) or a.level != level:
-                continue
-            if together:
-                c = rule  # the cotangent itself
-            else:
-                try:
-                    c = rule(g, value, *values, **params)
-                except ArithmeticError:
-                    c = rule(*as_numpy_scalars(g, value, *values), **params)
-                if c is None:
-                    continue
+        if kept is None:
+            value, values = node.value, node.operand_values()
+        else:
+            value, values = kept.value(node), [kept.value(a) for a in node.args]
+        for slot, a, c in contributions(node, level, g, value, values):
+            if watched or kept is not None:
+                c = project(c, a.value)  # which may overflow
             if watched:
-                c = project(c, a.value)  # of which an inf may come too
-                _watch(c, (g, *values), primitive, node, a)
-            _add(c, a, g, cotangents, owned)
+                _watch(c, (g, *values), node, a)
+            if kept is not None:
+                kept.contributions[node, slot] = c
+            accumulate(c, a, g, cotangents, owned)
 
-    if cotangents:  # what came to a tensor younger than the operation that has it as an argument
+    if cotangents:  # of a tensor younger than the operation that has it as an argument
         raise replaced(next(iter(cotangents)))
     return found
 
 
-def _add(
+def contributions(
+    node: Tensor, level: int, g: Array, value: Array, values: Sequence[Array]
+) -> Iterator[tuple[int, Tensor, Array]]:
+    """What the rules of one operation make of the cotangent of its result: for each argument that
+    is differentiated, its slot, the argument itself, and its share."""
+    primitive, params = node.primitive, node.params
+    assert primitive is not None
+    if not primitive.diagonal:
+        g, value, *values = as_numpy_scalars(g, value, *values)
+    together = isinstance(primitive.reverse, Together)
+    each = primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
+    for slot, (a, rule) in enumerate(zip(node.args, each)):
+        if rule is None or not isinstance(a, Tensor) or a.level != level:
+            continue
+        if together:
+            yield slot, a, rule  # the cotangent itself
+            continue
+        c = _carried(rule, g, value, values, params)
+        if c is not None:
+            yield slot, a, c
+
+
+def _carried(
+    rule: Rule, g: Array, value: Array, values: Sequence[Array], params: dict[str, Any]
+) -> Array | None:
+    try:
+        return rule(g, value, *values, **params)
+    except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
+        return rule(*as_numpy_scalars(g, value, *values), **params)
+
+
+def accumulate(
     c: Array, a: Tensor, g: Array, cotangents: dict[Tensor, Array], owned: set[Tensor]
 ) -> None:
     """Add to the cotangent of a tensor what a rule made of g.
 
-    The first to arrive is borrowed, since a rule may hand one array to several arguments; its sum
-    with a second is a buffer of our own, into which others are added."""
+    The first to arrive is borrowed, since a rule may give one array to several arguments. Its sum
+    with the second is a buffer of our own, and the others are added to that in place."""
     v = a.value
     arrays = type(c) is np.ndarray is type(v)
     if not arrays or c.shape != v.shape or c.dtype is not v.dtype:
@@ -111,72 +159,6 @@ def _add(
             owned.add(a)
 
 
-def _written_out(
-    primitive: Primitive,
-    node: Tensor,
-    g: Array,
-    cotangents: dict[Tensor, Array],
-    owned: set[Tensor],
-) -> bool:
-    """A step of the sweep for one argument or two that are plain floats or arrays: the same without
-    lists and loops, since sweeps spend their time here. False: it was not such a step, and nothing
-    was done."""
-    x, y, z, level = node.first, node.second, node.value, node.level
-    rules, params = primitive.reverse, node.params
-    u = x.value if isinstance(x, Tensor) and x.level == level else x
-    if type(u) not in _PLAIN:
-        x = u = constant_value(x, node)
-        if type(u) not in _PLAIN:
-            return False
-    if y is not None:
-        v = y.value if isinstance(y, Tensor) and y.level == level else y
-        if type(v) not in _PLAIN:
-            y = v = constant_value(y, node)
-        if type(v) not in _PLAIN or params:
-            return False
-    if not primitive.diagonal:
-        if type(u) is float or (y is not None and type(v) is float):
-            return False
-        if type(z) is float:
-            g, z = as_numpy_scalars(g, z)
-    c = d = None
-    try:
-        along_x = rules[0]
-        if y is None:
-            if along_x is same:
-                c = g
-            elif along_x is not None:
-                c = along_x(g, z, u, **params) if params else along_x(g, z, u)
-        else:
-            along_y = rules[1]
-            if u is not x and along_x is not None:
-                c = g if along_x is same else along_x(g, z, u, v)
-            if v is not y and along_y is not None:
-                d = g if along_y is same else along_y(g, z, u, v)
-    except ArithmeticError:  # a division by 0, of which NumPy makes an inf or a nan
-        return False
-    if c is not None:
-        if type(c) is float is type(u):
-            before = cotangents.get(x)
-            cotangents[x] = c if before is None else before + c
-        else:
-            _add(c, x, g, cotangents, owned)
-    if d is not None:
-        if type(d) is float is type(v):
-            before = cotangents.get(y)
-            cotangents[y] = d if before is None else before + d
-        else:
-            _add(d, y, g, cotangents, owned)
-    return True
-
-
-def constant_value(a: Any, node: Tensor) -> Any:
-    """The value of an argument that is a constant tensor, unless it was replaced since."""
-    if isinstance(a, Tensor) and a.level == CONSTANT and a.born < node.born:
-        return a.value
-    return a
-
-
 def _hooked(node: Tensor, g: Array) -> Array:
     for hook in node.hooks:
         changed = hook.call(g)
@@ -189,15 +171,15 @@ def _hooked(node: Tensor, g: Array) -> Array:
     return g
 
 
-def _watch(c: Array, given: Sequence[Array], primitive: Primitive, node: Tensor, a: Tensor) -> None:
+def _watch(c: Array, given: Sequence[Array], node: Tensor, a: Tensor) -> None:
     """The backward half of detect_anomaly."""
-    kind = nonfinite_kind(c, given)
-    if kind:
+    kind = made_nonfinite(c, given)
+    if kind and node.primitive is not None:
         places = [f"at {node.line}"] if node.line else []
         places += [f"in scope {node.scope!r}"] if node.scope else []
         where = " ".join(places) or "recorded outside detect_anomaly()"
         raise FloatingPointError(
-            f"{primitive.name} made the first {kind} (backward), {where},"
+            f"{node.primitive.name} made the first {kind} (backward), {where},"
             f" in the gradient of {label(a)}"
         )
 

@@ -1,13 +1,16 @@
 """Tensor: a number or an array that remembers how it was made.
 
-The tensors behind a result form a directed acyclic graph whose edges are the `args` of each, in
-order and with repeats, so that `x * x` has two. The graph is plain data: there are no closures and
-no cycles in it, and it is gone when its last result is.
+The tensors behind a result form a directed acyclic graph. Its edges are the `args` of each tensor,
+in order and with repeats, so `x * x` has two. The graph is plain data without closures or cycles, and
+its memory is freed with its last result.
 
-A tensor has a level. What you make yourself is at level 0, a constant (`requires_grad=False`) is
-below all, and every derivative (`grad`, `jvp`, …) opens a level of its own above those around it.
-An operation happens at the highest level among its arguments; to that level all others are
-constants, and the value it computes with is theirs. That is how derivatives nest.
+A tensor has a level. Tensors you make yourself are at level 0, constants (`requires_grad=False`) are
+below all others, and every derivative (`grad`, `jvp`, …) opens a level of its own above those around
+it. An operation is recorded at the highest level among its arguments. Arguments of that level enter
+with their values; those of lower levels are constants to it and enter as they are, so that the
+computation of the value is recorded at their level in turn. That is how derivatives nest.
+
+Here is the general code. `fast_paths` puts quicker methods with the same results in front of it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.calculus import ON_FLOATS, as_value, evaluate, on_float, operand
+from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain, replaced
@@ -32,9 +35,8 @@ __all__ = ["Tensor"]
 _new = object.__new__
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
-_PLAIN = (np.ndarray, float)
 
-CONSTANT = -1  # the level of what is not differentiated
+CONSTANT = -1  # the level of tensors that are not differentiated
 
 
 def node(
@@ -47,7 +49,7 @@ def node(
     context: Context,
     kind: Any = None,
 ) -> Any:
-    """A tensor, made without the checks of the constructor."""
+    """Make a tensor without the checks of the constructor."""
     t = _new(kind or Tensor)
     t.value = value
     t.grad = None
@@ -65,7 +67,7 @@ def node(
 
 
 def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
-    """The arguments of an operation as they are remembered, and what it computes with."""
+    """The arguments of an operation as they are recorded, and the values that it computes with."""
     kept, values = [], []
     for a in args:
         if isinstance(a, Tensor):
@@ -78,53 +80,20 @@ def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
 
 
 def leaf(value: Any, level: int, kind: Any = None) -> Any:
-    """A variable that nothing was computed for."""
+    """Make a variable at a level."""
     return node(value, None, None, None, _NONE, level, current(), kind)
 
 
-def _settled(value: Any, like: Any) -> Any:
-    """The result of an operation as a tensor keeps it, if that is plain to see; else None."""
-    kind = type(value)
-    if kind is np.ndarray:
-        return value if value.ndim and value.dtype is like.dtype else None
-    return float(value) if kind is float or kind is np.float64 else None
-
-
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The two methods of an operator."""
-    return _operator(primitive), _operator(primitive, reflected=True)
-
-
-def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
-    """What is plainly of one level, two numbers or an array and another, is computed and recorded in
-    one go, since programs spend much of their time here; `apply` does the rest, and raises what there
-    is to raise."""
-    function = primitive.function
-    compute = ON_FLOATS.get(primitive)
+    """The two methods of a binary operator."""
 
     def operator_(self: Tensor, other: Any) -> Any:
-        x, y, level, context = self.value, other, self.level, current()
-        if level >= context.threshold and not context.anomaly and type(self) is Tensor:
-            if type(other) is Tensor and other.level == level:
-                y = other.value
-            elif type(other) is int:
-                y = other = float(other)
-            value = None
-            try:
-                if type(x) is float:
-                    if type(y) is float and compute is not None:
-                        value = compute(y, x) if reflected else compute(x, y)
-                elif type(x) is np.ndarray and type(y) in _PLAIN:
-                    value = _settled(function(y, x) if reflected else function(x, y), x)
-            except (ArithmeticError, ValueError):
-                pass
-            if value is not None:
-                if reflected:
-                    return node(value, primitive, other, self, _NONE, level, context)
-                return node(value, primitive, self, other, _NONE, level, context)
-        return self.apply(primitive, (other, self) if reflected else (self, other), _NONE)
+        return self.apply(primitive, (self, other), _NONE)
 
-    return operator_
+    def reflected(self: Tensor, other: Any) -> Any:
+        return self.apply(primitive, (other, self), _NONE)
+
+    return operator_, reflected
 
 
 def _prefix(primitive: Primitive) -> Callable[..., Any]:
@@ -135,7 +104,7 @@ def _prefix(primitive: Primitive) -> Callable[..., Any]:
 
 
 def _comparison(compare: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Callable[..., Any]:
-    """Comparisons give plain truth values, and NumPy's at that: of Python's, ~True is −2."""
+    """Comparisons give plain truth values, of NumPy's type: with Python's, ~True is −2."""
 
     def compared(self: Tensor, other: Any) -> Any:
         listener = value_listener.get()
@@ -158,9 +127,9 @@ def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Te
 
 
 class Tensor(Variable):
-    """A float or an array of floats that derivatives can be taken of.
+    """A float, or an array of floats, that you can differentiate by.
 
-    Write NumPy: operators, NumPy's functions and ndarray's methods all record what they do.
+    Write NumPy: operators, NumPy's functions and ndarray's methods are all recorded.
 
     >>> import numpy as np
     >>> from autobp import Tensor
@@ -189,7 +158,7 @@ class Tensor(Variable):
     )
 
     value: Any  # a float, a NumPy scalar or an ndarray; within nested derivatives a Tensor
-    grad: Any  # what backward() brought, of the value's shape and dtype; None before
+    grad: Any  # the gradient that backward() added, in the value's shape and dtype; None before
     primitive: Primitive | None  # the operation that made it; None for a leaf
     first: Any  # the first argument; None for a leaf; all of them in a tuple if there are many
     second: Any  # the second argument, if there are two
@@ -227,23 +196,9 @@ class Tensor(Variable):
         """Run an operation at the highest level among its arguments."""
         context = current()
         top = self
-        if len(args) == 1:
-            x, level = self.value, self.level
-            if level >= context.threshold and not context.anomaly and type(self) is Tensor:
-                value = None
-                if type(x) is float:
-                    value = on_float(primitive, x, params)
-                elif type(x) is np.ndarray:
-                    try:
-                        value = _settled(primitive.function(x, **params), x)
-                    except ValueError:
-                        pass
-                if value is not None:
-                    return node(value, primitive, self, None, params, level, context)
-        else:
-            for a in args:
-                if isinstance(a, Tensor) and a.level > top.level:
-                    top = a
+        for a in args:
+            if isinstance(a, Tensor) and a.level > top.level:
+                top = a
         if top.level < context.threshold or top.level == CONSTANT:
             values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
@@ -253,7 +208,7 @@ class Tensor(Variable):
     def record(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
     ) -> Tensor:
-        """Run an operation at this tensor's level and remember it."""
+        """Run an operation at this tensor's level and record it."""
         kept, values = operands(args, self.level)
         value = evaluate(primitive, kept, values, params, context)
         if len(kept) == 2:
@@ -263,8 +218,8 @@ class Tensor(Variable):
         return node(value, primitive, first, second, params, self.level, context)
 
     def operand_values(self) -> list[Any]:
-        """What the arguments are to the operation that made this: the values of what belongs to its
-        level or is constant, and what belongs to a derivative further out as it is."""
+        """The arguments as the operation that made this computed with them: the values of tensors of
+        its level and of constants; tensors of derivatives further out as they are."""
         level, values = self.level, []
         for a in self.args:
             if isinstance(a, Tensor):
@@ -275,7 +230,7 @@ class Tensor(Variable):
         return values
 
     def primal_value(self) -> Any:
-        """The number or array at the bottom, whatever derivatives are being taken."""
+        """The number or array at the bottom, below all derivatives that are being taken."""
         listener = value_listener.get()
         if listener is not None:
             listener.read(self)
@@ -286,10 +241,10 @@ class Tensor(Variable):
 
     @property
     def args(self) -> tuple[Any, ...]:
-        """What it was computed from, in order and with repeats.
+        """The arguments of the operation that made it, in order and with repeats.
 
-        Most operations have one or two arguments. Those are kept in slots and not in a tuple, which
-        halves the work that the garbage collector has with large graphs.
+        One or two arguments, which most operations have, are kept in slots instead of a tuple: this
+        halves the work of the garbage collector on large graphs.
         """
         first, second = self.first, self.second
         if second is not None:
@@ -302,16 +257,16 @@ class Tensor(Variable):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether it is differentiated. `w.requires_grad = False` freezes a parameter, for the results
-        that are computed from then on."""
+        """Whether it is differentiated. `w.requires_grad = False` freezes a parameter: results that
+        are computed later treat it as a constant."""
         return self.level != CONSTANT
 
     @requires_grad.setter
     def requires_grad(self, needed: bool) -> None:
         if not self.is_leaf or self.level > 0:
             raise RuntimeError(
-                f"requires_grad of {label(self)} cannot be set: it was computed, or a derivative by it"
-                " is under way; .detach() gives a constant"
+                f"cannot set requires_grad of {label(self)}: it is the result of an operation, or a"
+                " derivative by it is being taken; .detach() gives a constant"
             )
         self.level = 0 if needed else CONSTANT
         self.born = clock()  # as when the data is replaced: what was computed before is stale
@@ -322,10 +277,11 @@ class Tensor(Variable):
 
     @property
     def data(self) -> Any:
-        """The bare value itself, not a copy. Assign to it to update a parameter.
+        """The value itself, not a copy. Assign to it to update a parameter.
 
-        What was computed from the old value can no longer be differentiated, and says so. It cannot
-        when single elements were written to, as by `w.data[0] = 1`: assign `w.data = w.data` then.
+        Results that were computed from the old value can no longer be differentiated; trying raises
+        an error. Writing to single elements, as in `w.data[0] = 1`, goes unnoticed: follow it by
+        `w.data = w.data`.
 
         >>> from autobp import Tensor
         >>> w = Tensor(3.0, name="w")
@@ -341,12 +297,12 @@ class Tensor(Variable):
     def data(self, data: Any) -> None:
         if isinstance(self.value, Tensor):
             raise TypeError(
-                "the value of a Tensor cannot be replaced inside grad, jvp and the like"
+                "cannot replace the value of a Tensor inside grad, jvp and other derivatives"
             )
         if self.primitive is not None:
             raise TypeError(
-                f"the data of {label(self)} was computed and cannot be replaced; detach() gives a"
-                " Tensor of its own"
+                f"cannot replace the data of {label(self)}: it is the result of an operation;"
+                " .detach() gives a Tensor of its own"
             )
         old = self.value
         if data is old:  # changed in place
@@ -360,10 +316,10 @@ class Tensor(Variable):
         if type(value) is not type(old) or self.dtype != np.result_type(value):
             value = as_value(value, self.dtype)
         self.value = value
-        self.born = clock()  # younger now than what was computed from it: that is how it is noticed
+        self.born = clock()  # now younger than its results, which is how a sweep notices
 
     def numpy(self) -> np.ndarray:
-        """A copy of the value as an ndarray, which is not differentiated."""
+        """A copy of the value as a plain ndarray."""
         return np.array(self.primal_value())
 
     def item(self) -> float:
@@ -407,23 +363,23 @@ class Tensor(Variable):
 
         A result with more than one element needs a cotangent of its shape, the `gradient`.
 
-        Several threads may do so at once: no addition is lost, though their order, and so the last
-        bits of the sums, may change. Set gradients to None, take a step, or call a compiled
-        function that adds to them, while no other thread does.
+        Several threads may call this at once: no addition is lost, but their order, and so the last
+        bits of the sums, may vary. Reset gradients, take a step, or call a compiled function that
+        adds to them only while no other thread does.
         """
-        from autobp.reverse import backward  # late: a reader, which the engine does not know
+        from autobp.reverse import backward  # late: reverse mode reads tensors
 
         backward(self, gradient)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
-        """Call `hook(gradient)` when a backward sweep has this tensor's whole gradient. If it
-        returns something, that takes the gradient's place. `remove()` of what is returned ends it.
+        """Call `hook(gradient)` when a backward sweep has this tensor's complete gradient. If the hook
+        returns something, that replaces the gradient. The handle's `remove()` takes the hook away.
         """
         self.hooks = (*self.hooks, Hook(hook))
         return HookHandle(self, self.hooks[-1])
 
     def retain_grad(self) -> None:
-        """Keep the gradient of an intermediate result in `.grad`, that of the latest sweep."""
+        """Store the gradient of an intermediate result in `.grad` at each backward sweep."""
         if not self.is_leaf and RETAIN not in self.hooks:
             self.hooks = (*self.hooks, RETAIN)
 
@@ -431,8 +387,6 @@ class Tensor(Variable):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:
-            if inputs[-1] is self and ufunc in _REFLECTED:
-                return _REFLECTED[ufunc](self, inputs[0])
             return NUMPY[ufunc](*inputs)
         return called_ufunc(ufunc, method, inputs, kwargs)
 
@@ -487,17 +441,17 @@ class Tensor(Variable):
 
     @property
     def at(self) -> indexing.At:
-        """`t.at[i].set(v)` and `t.at[i].add(v)`: what writing to t[i] would give, as a new tensor."""
+        """`t.at[i].set(v)` and `t.at[i].add(v)`: a new tensor with t[i] replaced or increased."""
         return indexing.At(self)
 
     def __len__(self) -> int:
         if not self.ndim:
-            raise TypeError("a Tensor without dimensions has no len()")
+            raise TypeError("a 0-d Tensor has no len()")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
-            raise TypeError("a Tensor without dimensions cannot be iterated over")
+            raise TypeError("cannot iterate over a 0-d Tensor")
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, item: Any) -> bool:
@@ -534,11 +488,11 @@ class Tensor(Variable):
         return ops.positive(self)
 
     def astype(self, dtype: Any) -> Tensor:
-        """The same numbers in another floating-point type; the gradient comes back in this one."""
+        """The same numbers in another floating-point type. The gradient comes back in this one."""
         if np.dtype(dtype).kind != "f":
             raise TypeError(
                 f"astype({np.dtype(dtype)}) would cut {label(self)} off from its derivative;"
-                f" if that is meant, use .numpy().astype({np.dtype(dtype)})"
+                f" if you mean that, use .numpy().astype({np.dtype(dtype)})"
             )
         return ops.astype(self, dtype=np.dtype(dtype))
 
@@ -580,8 +534,8 @@ class Tensor(Variable):
     # ── copies and text ───────────────────────────────────────────────────────────────────────────
 
     def __reduce__(self) -> Any:
-        """Pickled and deep-copied, a leaf is kept exactly and a result becomes a constant: what it
-        was computed from stays behind, however much that is."""
+        """A pickled or deep-copied leaf is kept exactly. A result becomes a constant: the graph behind
+        it, however large, is not copied."""
         if self.level > 0:
             raise not_plain(self, "a copy", "its .detach()")
         return _rebuild, (
@@ -618,18 +572,8 @@ class Tensor(Variable):
         return format(self.item(), spec) if spec else repr(self)
 
 
-# An array comes first: Python asks the array, which asks the tensor.
-_REFLECTED: dict[np.ufunc, Callable[[Tensor, Any], Any]] = {
-    np.add: Tensor.__radd__,
-    np.subtract: Tensor.__rsub__,
-    np.multiply: Tensor.__rmul__,
-    np.divide: Tensor.__rtruediv__,
-    np.matmul: Tensor.__rmatmul__,
-}
-
-
 class Hook:
-    """What is called with a tensor's gradient. It knows nothing of the tensor, which knows it."""
+    """A function to call with a tensor's gradient. The tensor refers to it, not it to the tensor."""
 
     __slots__ = ("call",)
 
@@ -638,7 +582,7 @@ class Hook:
 
 
 class HookHandle:
-    """The other end of a hook, by which it can be removed."""
+    """The handle by which a hook is removed."""
 
     __slots__ = ("_hook", "_tensor")
 
@@ -650,5 +594,5 @@ class HookHandle:
         self._tensor.hooks = tuple(h for h in self._tensor.hooks if h is not self._hook)
 
 
-#: The hook of retain_grad: a sweep that meets it stores the gradient.
+#: The hook of retain_grad: a sweep that finds it stores the gradient.
 RETAIN = Hook(lambda gradient: None)

@@ -148,15 +148,20 @@ class Page:
         return self.driver.get_log("browser")
 
 
-@pytest.fixture(scope="module")
-def browser():
+def started():
+    """The browser, which whoever starts it has to quit."""
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in FLAGS.split():
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    driver = started()
     yield driver
     driver.quit()
 

@@ -27,6 +27,18 @@ settings.register_profile(
 settings.load_profile("autobp")
 
 
+def pytest_addoption(parser):
+    help = "run without the hand-written fast paths of the engine"
+    parser.addoption("--plain-engine", action="store_true", help=help)
+
+
+def pytest_configure(config):
+    if config.getoption("--plain-engine"):
+        from autobp import fast_paths
+
+        fast_paths.remove()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """How many `-n auto` are: four at most. By then the longest of the files takes as long as the

@@ -235,6 +235,82 @@ def spawned():
 
 
 @model_case
+class seeds_that_spawn(Base):
+    def __init__(self):
+        super().__init__()
+        self.seeds = np.random.SeedSequence(4)
+
+    def factor(self):
+        return 1 + self.seeds.spawn(1)[0].generate_state(1)[0] / 2**33
+
+
+class CountingRandom(random.Random):
+    calls = 0
+
+    def factor(self):
+        self.calls += 1
+        return self.random() + self.calls
+
+
+class CountingGenerator(np.random.Generator):
+    calls = 0
+
+    def factor(self):
+        self.calls += 1
+        return self.random() + self.calls
+
+
+class CountingArray(np.ndarray):
+    calls = 0
+
+    def factor(self):
+        self.calls += 1
+        self[0] += self.calls
+        return float(self[0])
+
+
+@model_case
+class subclasses_with_attributes(Base):
+    def __init__(self):
+        super().__init__()
+        self.all = [
+            CountingRandom(1),
+            CountingGenerator(np.random.PCG64(1)),
+            np.zeros(2).view(CountingArray),
+        ]
+
+    def factor(self):
+        return 1 + 0.01 * sum(x.factor() for x in self.all)
+
+
+@model_case
+class a_mask(Base):
+    def __init__(self):
+        super().__init__()
+        self.numbers, self.calls = np.ma.array(np.arange(40.0)), 0
+
+    def factor(self):
+        self.numbers[self.calls] = np.ma.masked
+        self.calls += 1
+        return 1 + 0.001 * float(self.numbers.sum())
+
+
+@case
+def a_parameter_that_a_callback_makes():
+    model = Base()
+    model.extra = 1.0
+    model.factor = lambda: model.extra
+    optimizer = Adam(model.parameters(), 0.05)
+
+    def add(run):
+        if run.epoch == 2:
+            model.extra = Tensor(1.0)
+            optimizer.add_param_group({"params": [model.extra], "lr": 0.02})
+
+    return model, nn.mse, optimizer, {"callbacks": [add]}
+
+
+@model_case
 class a_bare_bit_generator(Base):
     def __init__(self):
         super().__init__()

@@ -43,7 +43,7 @@ def test_what_is_here(capsys):
     assert rows["autobp"][2] == autobp.__version__
     assert " ".join(rows["Python"][3:]) == sys.executable
     assert {"graphviz", "tqdm", "dot", "matplotlib", "safetensors", "threadpoolctl"} < {*rows}
-    assert out.splitlines()[-1].startswith("All is well; optional, and not here: ")
+    assert out.splitlines()[-1].startswith("All requirements work. Optional, missing: ")
 
 
 def test_what_is_missing_and_the_command_for_it(states, monkeypatch):
@@ -78,9 +78,9 @@ def test_a_required_package_that_is_missing(states, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     code, found, said = states()
     assert (code, found["tqdm"]) == (1, "missing")
-    assert "To repair what is required:" in said["advice"][0]
+    assert "To repair the requirements:" in said["advice"][0]
     assert cli.main(["doctor"]) == 1
-    assert capsys.readouterr().out.endswith("Not well: tqdm\n")
+    assert capsys.readouterr().out.endswith("Broken: tqdm\n")
 
 
 def test_an_old_numpy(states, monkeypatch):
@@ -97,7 +97,7 @@ def test_gradients_that_are_wrong(states, monkeypatch):
     monkeypatch.setattr(autobp, "check_gradients", wrong)
     code, found, said = states()
     assert (code, found["autobp"]) == (1, "broken")
-    assert "a first gradient failed: gradients DISAGREE" in str(said["findings"])
+    assert "a test gradient failed: gradients DISAGREE" in str(said["findings"])
 
 
 def test_a_dot_that_does_not_run(states, monkeypatch, tmp_path):
@@ -133,4 +133,4 @@ def test_data(states, monkeypatch, tmp_path, capsys):
     code, found, _ = states()
     assert (code, found["mnist"]) == (0, "broken")
     assert cli.main(["doctor"]) == 0
-    assert "What is required is well; optional, and missing or broken: " in capsys.readouterr().out
+    assert "All requirements work. Optional, missing or broken: " in capsys.readouterr().out

@@ -109,9 +109,9 @@ def test_as_text_with_files(capsys, tmp_path):
     lines = out.splitlines()
     assert lines[:4] == [
         "Data: two half moons",
-        "Samples: 320 to learn from, 80 to test on; seed 0",
+        "Samples: 320 for training, 80 for testing; seed 0",
         "Network: 2-16-2, tanh",
-        "Training: adam, rate 0.02, 3 epochs of batches of 32",
+        "Training: adam, rate 0.02, 3 epochs, batches of 32",
     ]
     assert re.fullmatch(r"Result after 3 epochs, \d+\.\d s", lines[4])
     assert re.fullmatch(r"  training  accuracy \d+\.\d\d%, loss 0\.\d+", lines[5])
@@ -161,7 +161,7 @@ def test_wrong_options(argv, said, capsys):
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        (["--save", "w.txt"], 2, "--save w.txt: the name ends in .npz or .safetensors"),
+        (["--save", "w.txt"], 2, "--save w.txt: the name must end in .npz or .safetensors"),
         (["--save", "file/w.npz"], 1, "file is not a folder"),
         (["--save", "folder.npz"], 1, "--save folder.npz: this is a folder"),
         (["--out", "file"], 1, "file is not a folder"),
@@ -204,7 +204,7 @@ def test_a_training_that_diverges(capsys):
     assert cli.main(["train", *argv]) == 1
     said = (
         r"autobp train: in epoch 1, batch \d+, the loss is nan: linear in scope 'mlp/linear\d' made"
-        r" the first (inf|nan); a smaller --lr than 1e\+300 may help\n"
+        r" the first (inf|nan); try an --lr below 1e\+300\n"
     )
     assert re.fullmatch(said, capsys.readouterr().err)
 

@@ -1486,7 +1486,7 @@ def test_inputs_are_never_changed_and_results_never_shared(options):
     for _ in range(25):
         steps = [
             (
-                str(rng.choice(["unary", "binary", "as_numpy_scalars"])),
+                str(rng.choice(["unary", "binary", "shaped"])),
                 *map(int, rng.integers(0, 100, 3)),
             )
             for _ in range(rng.integers(3, 10))

@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_demo_of_the_costs_with_what_was_measured(capsys, monkey
     monkeypatch.setattr("autobp.cost.sweep_inputs", lambda *_, **__: compare(np.sum, np.ones(3)))
     assert cli.main(["costs", "--quick"]) == 130
     said = capsys.readouterr().out
-    assert "interrupted: what has no numbers was not reached" in said
+    assert "interrupted: rows without numbers were not measured" in said
     assert "And of one number in" not in said
     assert cli.main(["costs", "--quick", "--json"]) == 130
     found = json.loads(capsys.readouterr().out)
@@ -371,6 +371,16 @@ def test_forward_vs_reverse(quick):
     assert reverse[-1] > 10 * reverse[0]  # it keeps the tape
     assert forward[-1] < 2 * forward[0]
     assert "Result: an epoch of MNIST takes" in text
+
+
+def test_engine(quick):
+    text, files = quick("engine")
+    assert float(after(text, "differ from those of autobp by ", " at most")) < 1e-14
+    assert "of x³ at 2: 6, by three" in text
+    assert "of x³ at 2: 12, forward over reverse" in text
+    outputs = [float(p) for p in re.findall(r"\d xor \d: +(\S+)", text)]
+    assert outputs == pytest.approx([0, 1, 1, 0], abs=0.02)
+    assert [f.name for f in files] == ["engine_loss.png"]
 
 
 def test_derivatives(quick):

@@ -67,7 +67,7 @@ def test_errors_of_numpys_own_kinds_stay_what_they_are():
         (lambda: x.mean(where=[True]), "np.mean(where=…) has no rule"),
         (lambda: np.exp(x, out=np.ones((3, 4))), "np.exp(out=…) has no rule of differentiation: a Tensor is not written into an array"),
         (lambda: np.fft.ifft(x), "or give it a rule with autobp.custom_rules"),
-        (lambda: x.astype(int), "astype(int64) would cut 'x' off from its derivative; if that is meant, use .numpy().astype(int64)"),
+        (lambda: x.astype(int), "astype(int64) would cut 'x' off from its derivative; if you mean that, use .numpy().astype(int64)"),
         (lambda: x[x], "a Tensor holds floating-point numbers and cannot be an index"),
     ],
 )  # fmt: skip

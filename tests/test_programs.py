@@ -37,7 +37,7 @@ def programs(draw, sizes):
     """A list of steps; each names operations and which earlier results it works on."""
     return [
         (
-            draw(st.sampled_from(["unary", "binary", "as_numpy_scalars"])),
+            draw(st.sampled_from(["unary", "binary", "shaped"])),
             draw(st.integers(0, 99)),
             draw(st.integers(0, 99)),
             draw(st.integers(0, 99)),

@@ -104,7 +104,7 @@ def test_what_is_said_in_passing_exists():
     assert len(ours) >= 4
     assert set(ours) <= commands
     demos = {span.split()[2] for span in spans if re.match(r"autobp demo \w", span)}
-    rows = README[README.index("## Demos") : README.index("## Beside")]
+    rows = README[README.index("## Demos") : README.index("## Comparison")]
     demos |= set(re.findall(r"\| `(\w+)`", rows))
     assert demos == set(cli.demo.demos())
     assert {int(span.split()[1]) for span in spans if span.startswith("--only ")} <= set(SECTIONS)

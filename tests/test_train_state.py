@@ -1,12 +1,24 @@
 """What a checkpoint holds: all that a training depends on, wherever it is."""
 
+import array
 import collections
+import contextlib
+import ctypes
+import functools
+import hashlib
+import io
 import itertools
 import math
+import operator
 import os
+import queue
 import random
+import sqlite3
 import subprocess
 import sys
+import tempfile
+import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -83,6 +95,99 @@ def test_what_does_not_change_is_not_named(tmp_path, capsys):
 
     assert trained(Odd(), checkpoint=tmp_path / "run.npz", progress=True).unsaved == []
     assert "cannot" not in capsys.readouterr().err
+
+
+def draws(rng):
+    while True:
+        yield float(rng.random())
+
+
+class Key:
+    pass
+
+
+def counted_in(box):
+    """A function that caches, and whose results depend on when it was called."""
+    return functools.lru_cache(lambda x: box.append(x) or len(box))
+
+
+def hashed(h):
+    h.update(b"x")
+    return h.digest()[0]
+
+
+KEY = Key()
+
+#: An object with a state that no file can hold, and how it is used in each step.
+LOST = {
+    "a hash object": (hashlib.sha256, hashed),
+    "a view of memory": (
+        lambda: memoryview(bytearray(4)),
+        lambda m: operator.setitem(m, 0, m[0] + 1) or m[0],
+    ),
+    "a weak dictionary": (
+        weakref.WeakKeyDictionary,
+        lambda w: w.update({KEY: w.get(KEY, 0) + 1}) or w[KEY],
+    ),
+    "locals of a thread": (
+        threading.local,
+        lambda t: setattr(t, "n", getattr(t, "n", 0) + 1) or t.n,
+    ),
+    "a queue": (queue.Queue, lambda q: q.put(1) or q.qsize()),
+    "a simple queue": (queue.SimpleQueue, lambda q: q.put(1) or q.qsize()),
+    "a stack of contexts": (
+        contextlib.ExitStack,
+        lambda e: e.callback(int) and len(e._exit_callbacks),
+    ),
+    "a generator that draws": (lambda: draws(np.random.default_rng(0)), next),
+    "__next__ of a generator": (lambda: draws(np.random.default_rng(0)).__next__, lambda f: f()),
+    "__next__ of a counter": (lambda: itertools.count().__next__, lambda f: f()),
+    "a cache": (lambda: counted_in([]), lambda f: f(random.getrandbits(60))),
+    "a text in memory": (io.StringIO, lambda f: f.write("x") and f.tell()),
+    "a file": (
+        functools.partial(tempfile.TemporaryFile, "w+"),
+        lambda f: f.write("x") and f.tell(),
+    ),
+    "an array of Python": (lambda: array.array("d", [0.0]), lambda a: a.append(1.0) or len(a)),
+    "an array of C": (
+        lambda: (ctypes.c_double * 2)(),
+        lambda a: operator.setitem(a, 0, a[0] + 1) or a[0],
+    ),
+    "a database": (
+        lambda: sqlite3.connect(":memory:"),
+        lambda d: len(d.execute("select 1").fetchall()),
+    ),
+    "a chain of dicts": (
+        lambda: collections.ChainMap({"n": 0}),
+        lambda c: operator.setitem(c, "n", c["n"] + 1) or c["n"],
+    ),
+}
+
+
+class Holding(stateful.Base):
+    def __init__(self, make, use):
+        super().__init__()
+        self.thing, self.use = make(), use
+
+    def factor(self):
+        return 1 + 0.01 * float(self.use(self.thing) or 0)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("what", LOST)
+def test_no_state_is_lost_in_silence(what, tmp_path):
+    """With a bar, without one, and after the first file alone."""
+    path = tmp_path / "run.npz"
+    with pytest.warns(UserWarning, match="a checkpoint cannot hold model.thing, of a kind that"):
+        history = trained(Holding(*LOST[what]), checkpoint=path)
+    assert history.unsaved == ["model.thing"]
+    with pytest.warns(UserWarning, match="resumed without model.thing, .* not bit for bit"):
+        trained(Holding(*LOST[what]), epochs=4, checkpoint=path, resume=True)
+    path.unlink()
+    assert trained(Holding(*LOST[what]), epochs=1, checkpoint=path).unsaved == []
+    with pytest.warns(UserWarning, match="resumed without model.thing, .* not bit for bit"):
+        history = trained(Holding(*LOST[what]), epochs=2, checkpoint=path, resume=True)
+    assert history.unsaved == ["model.thing"]
 
 
 def test_a_log_of_a_callback_is_not_demanded(tmp_path):

@@ -1,8 +1,10 @@
-"""The command line: `autobp`, or `python -m autobp`. Each command is a module of its own, with
-`add`, which declares it, and `run`, which does it and returns the exit code. One that takes a list of
-arguments calls it `several`; a default `hint` is what it adds where an argument is none of its own.
+"""The command line: `autobp`, or `python -m autobp`.
 
-    console   what all of them share
+Each command is a module: `add` declares it, and `run` runs it and returns the exit code. A command that
+takes a list of arguments names it `several`. A default `hint` is added to the error for an unknown
+argument.
+
+    console   what all commands share
 """
 
 from __future__ import annotations
@@ -24,12 +26,11 @@ COMMANDS = (tour, demo, draw, train, costs, check, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit code: 0, 1 for what went wrong, 2 for wrong use, 130 after
-    Ctrl-C."""
+    """Run a command and return its exit code: 0, 1 after an error, 2 for wrong use, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="autobp",
-        description="See and trust derivatives.",
-        epilog="autobp COMMAND --help has the options of a command, and examples.",
+        description="Autograd for NumPy whose every gradient you can watch, check, and read as code.",
+        epilog="autobp COMMAND --help shows the options of a command, and examples.",
     )
     parser.add_argument("--version", action="version", version=f"autobp {autobp.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # of `autobp demo | head`
+    except BrokenPipeError:  # as in `autobp demo | head`
         _abandon_stdout()
     except Failure as failure:
         tell(failure)
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MissingExtra as error:
         tell(error)
     except ValueError as error:
-        from autobp.data import DataError  # late: with it come the modules of the network
+        from autobp.data import DataError  # late: it imports the modules for downloads
 
         if not isinstance(error, DataError):
             raise
@@ -90,6 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _abandon_stdout() -> None:
-    """What is left to be written when Python ends goes nowhere."""
+    """Discard what Python would still write to stdout when it ends."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

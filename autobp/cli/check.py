@@ -1,4 +1,4 @@
-"""`autobp check`: the rules of all primitives, held against numbers."""
+"""`autobp check`: compare the rules of all primitives with numerical derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "run"]
 
-#: The columns of the table, and the checks of `autobp.verify` whose errors they show.
+#: The columns of the table, each with the checks of `autobp.verify` whose errors it shows.
 _COLUMNS = {
     "forward": ("tangents",),
     "reverse": ("cotangents", "adjoints"),
@@ -25,20 +25,20 @@ _COLUMNS = {
     "float32": ("single",),
 }
 _LEGEND = """\
-The largest relative error of each, over all samples of a primitive's arguments:
-  forward       Ju against numerical derivatives: the complex step where the
-                function is analytic, central differences elsewhere
+Each column shows the largest relative error over all samples of a primitive:
+  forward       Ju against numerical derivatives: by the complex step where the
+                function is analytic, by central differences elsewhere
   reverse       ⟨Jᵀv, u⟩ against numerical derivatives and ⟨v, Ju⟩
-  second order  all four ways of putting the modes together, likewise
-  kinks         the derivative where it is a convention, against that
+  second order  all four nestings of the modes against numerical derivatives
+  kinks         the derivative at a kink against the convention
   float32       value and derivatives against float64
-ok also says that each argument has its rules, that values are NumPy's, and that
-a rule gives the same on numbers, arrays and Tensors and changes none of them."""
+ok also means that every argument has its rules, that values equal NumPy's, and
+that rules give the same on numbers, arrays and Tensors and change none of them."""
 
 
 @dataclass
 class Verdict:
-    """What became of the checks of one primitive."""
+    """The results of the checks of one primitive."""
 
     name: str
     samples: int
@@ -56,11 +56,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "check",
         run,
         "check the gradients of all primitives",
-        "Check the rules of all primitives, or of some: forward mode, reverse mode and\n"
-        "second order, against numerical derivatives and each other. About 10 seconds.",
+        "Check the rules of all primitives, or of some, in forward mode, reverse mode and\n"
+        "second order, against numerical derivatives and each other. Takes 10 seconds.",
         ["autobp check", "autobp check tanh matmul"],
     )
-    parser.add_argument("several", nargs="*", metavar="NAME", help="of primitives; without, all")
+    parser.add_argument("several", nargs="*", metavar="NAME", help="a primitive (default: all)")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
 
 
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
     for name in options.several:
         if name not in PRIMITIVES:
-            meant = suggestion(name, PRIMITIVES) or "; `autobp check` goes through all"
+            meant = suggestion(name, PRIMITIVES) or "; `autobp check` checks all of them"
             raise Failure(f"there is no primitive {name!r}{meant}", 2)
     names = list(dict.fromkeys(options.several)) or sorted(RECORDS)
     start = time.perf_counter()
@@ -115,7 +115,7 @@ def _checked(primitive: Primitive, record: Record) -> Verdict:
             verdict.errors[name] = None if name == "kinks" and not record.kinks else error
         except AssertionError as wrong:
             verdict.failures[name] = str(wrong)
-        except Exception as wrong:  # a rule that raises is wrong too
+        except Exception as wrong:  # a rule that raises an error is wrong too
             verdict.failures[name] = f"{type(wrong).__name__}: {wrong}"
     return verdict
 
@@ -142,7 +142,7 @@ def _said(
     many = f"{len(done)} primitive{'s' * (len(done) != 1)}"
     checked = f"{many} checked at {sum(v.samples for v in done):,} samples in {seconds:.1f} s"
     if interrupted:
-        checked = f"interrupted: {len(done)} of {n} checked, so far"
+        checked = f"interrupted: {len(done)} of {n} checked"
     if failed:
         return f"{checked}: {paint(f'{len(failed)} FAILED', 'red')}: {', '.join(failed)}"
     return f"{checked}: {paint('all right', 'green')}"

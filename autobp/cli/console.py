@@ -1,4 +1,4 @@
-"""Console: what all commands share. How they are declared and fail, and how they print."""
+"""What all commands share: how they are declared, how they fail, and how they print."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = [
     "suggestion",
 ]
 
-Commands = argparse._SubParsersAction  # what `add` of each command is given
+Commands = argparse._SubParsersAction  # the argument of each command's `add`
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33"}
 
-#: What stands for the characters of the library in encodings that do not have them.
+#: Replacements for the characters that an encoding lacks.
 _PLAIN = {
     **dict(zip("−–—×÷·─│├└∂√≤≥µ⟨⟩", "---x/*-|||dv<>u<>")),
     **{"…": "...", "→": "->", "ᵀ": ".T", "Σ": "sum", "σ": "sigmoid", "‖": "||", "±": "+-"},
@@ -43,11 +43,11 @@ _POWER = re.compile("[⁻⁰¹²³⁴-⁹]+")
 
 
 class Failure(Exception):
-    """What ends a command and is told to the user, who can do something about it."""
+    """An error that ends a command with a message, because the user can do something about it."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
-        self.code = code  # 1, or 2 for wrong use
+        self.code = code  # the exit code: 1, or 2 for wrong use
 
 
 def command(
@@ -58,8 +58,8 @@ def command(
     description: str = "",
     examples: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """Declare a command: `about` stands in the list of all, `description` and `examples` in its own
-    help. Its options are for the caller to add."""
+    """Declare a command, to which the caller adds options. `about` is shown in the list of commands,
+    `description` and `examples` in the help of this one."""
     parser = commands.add_parser(
         name,
         help=about,
@@ -75,7 +75,7 @@ def command(
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What was meant, perhaps, as the end of a message.
+    """The known name closest to a misspelt one, as the end of a message; "" if none is close.
 
     >>> suggestion("tnah", ["tanh", "sin"]), suggestion("fnord", ["tanh", "sin"])
     ("; did you mean 'tanh'?", '')
@@ -85,7 +85,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def named(known: Iterable[str]) -> Callable[[str], str]:
-    """The type of an option that is one of some names."""
+    """The type of an option that takes one of several names."""
     names = list(known)
 
     def name(text: str) -> str:
@@ -99,7 +99,7 @@ def named(known: Iterable[str]) -> Callable[[str], str]:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number."""
+    """The type of an option that takes a whole number."""
 
     def whole(text: str) -> int:
         if text.isdecimal() and int(text) >= least:
@@ -110,7 +110,8 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def folder(path: Path) -> Path:
-    """A folder that can be written to, made if it is not there: to be known before the work."""
+    """Create a folder if it is missing, and check that files can be written to it. Commands call this
+    before their work begins."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=path).close()
@@ -125,7 +126,7 @@ def folder(path: Path) -> Path:
 
 
 def prepare() -> None:
-    """Let the streams write what their encoding lacks in plain characters, and never fail."""
+    """Let stdout and stderr replace characters that their encoding lacks, instead of failing."""
     codecs.register_error("autobp", _in_plain_characters)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -141,9 +142,8 @@ def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
 
 
 def paint(text: str, colour: str) -> str:
-    """Text for stdout in "green", "red" or "yellow", where that is a terminal that has colours.
-
-    What it says is never in the colour alone."""
+    """Text in "green", "red" or "yellow" if stdout is a terminal with colours. The text must make
+    sense without its colour."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or sys.stdout is None or not sys.stdout.isatty():
         return text
@@ -151,13 +151,13 @@ def paint(text: str, colour: str) -> str:
 
 
 def say(text: str) -> None:
-    """Something that is no result, to stderr, if there is one."""
+    """Print to stderr, if there is one, what is not part of the result."""
     if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
 
 def as_json(found: Any) -> str:
-    """JSON as all programs read it: what is not finite is null.
+    """Standard JSON, in which NaN and infinity are null.
 
     >>> print(as_json({"loss": float("nan"), "file": None}))
     {

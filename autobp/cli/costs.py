@@ -1,4 +1,4 @@
-"""`autobp costs`: what each way to differentiate costs. It is a demo with a command of its own."""
+"""`autobp costs`: measure what each mode costs. It runs the demo `forward_vs_reverse`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "costs",
         run,
         "measure what forward mode, reverse mode and differences cost",
-        "Count and measure what differences, forward mode and reverse mode cost: many\n"
-        "numbers in and one out, one in and many out, a network's update, and memory.",
+        "Count and measure what differences, forward mode and reverse mode cost, for many\n"
+        "inputs, for many outputs, for one update of a network, and in memory.",
         ["autobp costs --quick", "autobp costs --out pictures"],
     )
     option = parser.add_argument
-    option("--seed", type=at_least(0), default=0, help="of all that is random (0)")
-    option("--quick", action="store_true", help="much shorter: small sizes alone")
-    option("--out", type=Path, metavar="FOLDER", help="draw a picture into it")
-    option("--json", action="store_true", help="all numbers as one JSON object; tables to stderr")
+    option("--seed", type=at_least(0), default=0, help="random seed (0)")
+    option("--quick", action="store_true", help="only small sizes: much shorter")
+    option("--out", type=Path, metavar="FOLDER", help="save a picture there")
+    option("--json", action="store_true", help="print one JSON object; tables go to stderr")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`autobp demo`: the demos, listed or run."""
+"""`autobp demo`: list the demos, or run one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "demo",
         run,
         "list the demos, or run one",
-        "List the demos, or run one; autobp demo NAME --help has its options.",
+        "List the demos, or run one. autobp demo NAME --help shows its options.",
         ["autobp demo", "autobp demo spiral --out pictures"],
     )
-    parser.add_argument("name", nargs="?", help="which to run; without it they are listed")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the demo")
+    parser.add_argument("name", nargs="?", help="the demo to run; without it, list all")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the demo")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_demo(name: str, options: Sequence[str]) -> Any:
-    """Run a demo with its own options, and return what it found, if it tells."""
+    """Run a demo with its own options, and return what its `main` returns."""
     found = demos()
     if name not in found:
         raise Failure(
@@ -62,7 +62,7 @@ def run_demo(name: str, options: Sequence[str]) -> Any:
 
 
 def demos() -> dict[str, Path]:
-    """The demos by name: those of the checkout that the package is in, or else its own.
+    """The demos by name: those beside the package in a checkout, or else those installed with it.
 
     >>> from autobp.cli.demo import demos
     >>> "xor" in demos()
@@ -76,6 +76,6 @@ def demos() -> dict[str, Path]:
 
 
 def _about(path: Path) -> str:
-    """The first line of what a demo says of itself."""
+    """The first line of a demo's docstring."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]

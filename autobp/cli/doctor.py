@@ -1,4 +1,4 @@
-"""`autobp doctor`: what is here, what is missing, and how to get it."""
+"""`autobp doctor`: list what is installed, what is missing, and how to install it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 @dataclass
 class Finding:
-    """What was found of one thing."""
+    """The state of one thing that autobp needs or can use."""
 
     name: str
     state: str  # "ok", "missing" or "broken"
     version: str
-    about: str  # what it is for, where it is, or what is wrong
+    about: str  # its purpose, its place, or what is wrong
     required: bool = False
-    extra: str | None = None  # of autobp, which brings it
+    extra: str | None = None  # the extra of autobp that installs it
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -44,12 +44,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "doctor",
         run,
-        "say what is installed, and what to install",
-        "Look at Python, NumPy and its BLAS, Graphviz, the extras and the data, and say\n"
-        "what is missing, what that is for, and how to get it.",
+        "list what is installed, and what to install",
+        "Examine Python, NumPy and its BLAS, Graphviz, the extras and the data. List what\n"
+        "is missing, what it is for, and how to install it.",
         ["autobp doctor", "autobp doctor --json"],
     )
-    parser.add_argument("--json", action="store_true", help="the findings as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,13 +70,13 @@ def run(options: argparse.Namespace) -> int:
     optional = [f for f in findings if not f.required and f.state != "ok"]
     absent = [f.name for f in optional]
     if broken:
-        print(f"{paint('Not well', 'red')}: {', '.join(broken)}")
+        print(f"{paint('Broken', 'red')}: {', '.join(broken)}")
     elif any(f.state == "broken" for f in optional):
-        print(f"What is required is well; optional, and missing or broken: {', '.join(absent)}")
+        print(f"All requirements work. Optional, missing or broken: {', '.join(absent)}")
     elif absent:
-        print(f"{paint('All is well', 'green')}; optional, and not here: {', '.join(absent)}")
+        print(f"{paint('All requirements work', 'green')}. Optional, missing: {', '.join(absent)}")
     else:
-        print(f"{paint('All is well', 'green')}, and nothing is missing")
+        print(f"{paint('Everything works', 'green')}, and nothing is missing")
     return 1 if broken else 0
 
 
@@ -97,12 +97,12 @@ def _required() -> Iterator[Finding]:
 
 
 def _engine() -> Finding:
-    """autobp itself, by a gradient that is known."""
+    """autobp itself, which must compute a known gradient."""
     folder = str(Path(autobp.__file__).parent)
     try:
         autobp.check_gradients(lambda x: np.sum(np.tanh(x) ** 2), np.array([0.5, -1.0]))
     except Exception as error:
-        wrong = f"a first gradient failed: {error}"
+        wrong = f"a test gradient failed: {error}"
         return Finding("autobp", "broken", autobp.__version__, wrong, required=True)
     return Finding("autobp", "ok", autobp.__version__, folder, required=True)
 
@@ -122,13 +122,13 @@ def _package(module: str, about: str, **more: Any) -> Finding:
         if error.name == module:
             return Finding(name, "missing", "", about, **more)
         return Finding(name, "broken", "", str(error), **more)
-    except Exception as error:  # whatever an installation that is damaged may raise
+    except Exception as error:  # a damaged installation may raise anything
         return Finding(name, "broken", "", f"{type(error).__name__}: {error}", **more)
     return Finding(name, "ok", _version(name) or "", about, **more)
 
 
 def _version(package: str) -> str | None:
-    """Of a package that was installed, not only found, as one is in a clone."""
+    """The version of an installed package; None for one that is only on the path, as in a clone."""
     from importlib.metadata import PackageNotFoundError, version  # late: slow to import
 
     try:
@@ -163,7 +163,7 @@ def _data() -> Iterator[Finding]:
             yield Finding(name, "broken", "", str(error))
             continue
         if folder is None:
-            yield Finding(name, "missing", "", "downloaded when it is first used")
+            yield Finding(name, "missing", "", "downloaded at its first use")
         else:
             yield Finding(name, "ok", "", str(folder))
 
@@ -179,19 +179,19 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
     extras = [
         f.extra
         for f in findings
-        if f.extra and f.state != "ok" and not (f.extra == "wasm" and drawn)  # dot does its work
+        if f.extra and f.state != "ok" and not (f.extra == "wasm" and drawn)  # dot replaces it
     ]
     packages = [f.name for f in findings if f.required and f.state != "ok"]
     if any(name not in ("Python", "autobp") for name in packages):
-        yield f"To repair what is required:\n  {_pip([], '--force-reinstall')}"
+        yield f"To repair the requirements:\n  {_pip([], '--force-reinstall')}"
     if extras:
-        yield f"To install the extras that are missing:\n  {_pip(list(dict.fromkeys(extras)))}"
+        yield f"To install the missing extras:\n  {_pip(list(dict.fromkeys(extras)))}"
     if not drawn:
         yield f"To install Graphviz:\n  {INSTALL}"
 
 
 def _pip(extras: Sequence[str], *options: str) -> str:
-    """The command for this Python and this autobp, be it installed or a clone."""
+    """The pip command for this Python and this autobp, installed or in a clone."""
     what = "autobp" if _version("autobp") else str(Path(autobp.__file__).parents[1])
     what += f"[{','.join(extras)}]" if extras else ""
     return shlex.join([sys.executable, "-m", "pip", "install", *options, what])

@@ -1,7 +1,7 @@
-"""Expressions: a little of Python's syntax, read and computed without ever being run as code.
+"""Expressions: a small part of Python's syntax, parsed and computed without executing it as code.
 
-What is not on the list of what may be there is refused, with its place in the text. Sizes, depths
-and lengths have limits, so that no text takes long or takes the machine down.
+Only listed constructs are allowed. Anything else raises an error that shows its place in the text.
+Sizes, depths and lengths have limits, so that no text takes long or exhausts the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["CONSTANTS", "FUNCTIONS", "Expression"]
 _LONGEST = 10_000  # characters
 _DEEPEST = 200  # levels of nesting
 _LARGEST = 4096  # numbers in one value
-_MOST = 1 << 24  # what an operation may have to go through
+_MOST = 1 << 24  # elements that one operation may combine
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
@@ -43,7 +43,7 @@ _SIGNS: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: op
 
 class Function(NamedTuple):
     call: Callable[..., Any]
-    arguments: tuple[int, int]  # at least and at most
+    arguments: tuple[int, int]  # the least and the largest number of them
     keywords: tuple[str, ...] = ()
 
 
@@ -102,7 +102,7 @@ _REFUSED = {
 }
 
 
-_STAR = "a product needs a *"
+_STAR = "a product needs a * sign"
 # A number before a name or a bracket, a bracket before either of them, or two names.
 _FACTORS = re.compile(
     r"(?<![\w.])(\d[\d_]*\.?\d*) ?([^\W\d]\w*|\()|(\)) ?([\w(])|([^\W\d]\w*) ([^\W\d]\w*)"
@@ -110,10 +110,10 @@ _FACTORS = re.compile(
 
 
 def _product(text: str) -> tuple[str, int, int] | None:
-    """Where a text that Python cannot read has a product without a sign, and how to write it.
+    """A message for a product without a sign, which Python cannot parse, and its place.
 
     >>> _product("1 + 2x")
-    ('a product needs a *: write 2*x', 4, 6)
+    ('a product needs a * sign: write 2*x', 4, 6)
     """
     for found in _FACTORS.finditer(text):
         one, other = (part for part in found.groups() if part)
@@ -125,7 +125,7 @@ def _product(text: str) -> tuple[str, int, int] | None:
 
 
 class Expression:
-    """An expression that was read: what it needs values for, and what it is with them.
+    """A parsed expression: `names` are its variables, and `value` computes it from theirs.
 
     >>> from autobp import Tensor
     >>> found = Expression("sum(w * [1, 2]) ** 2")
@@ -135,7 +135,7 @@ class Expression:
     Tensor(121.0, from power_by)
     >>> Expression("w.__class__")
     Traceback (most recent call last):
-    autobp.cli.console.Failure: an attribute cannot stand in an expression
+    autobp.cli.console.Failure: an attribute is not allowed in an expression
       w.__class__
       ^^^^^^^^^^^
     """
@@ -161,18 +161,18 @@ class Expression:
         except (RecursionError, MemoryError):
             raise self._too_deep() from None
         except ValueError as error:  # null bytes
-            raise Failure(f"this is no expression: {error}", 2) from None
+            raise Failure(f"this is not an expression: {error}", 2) from None
         self.names = tuple(dict.fromkeys(self._checked()))
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """What it comes to: a Tensor, if one of the values is one and is needed."""
+        """Its value: a Tensor if it depends on one."""
         with np.errstate(all="ignore"):
             return self._value(self.tree, {**CONSTANTS, **values})
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
     def _checked(self) -> list[str]:
-        """The names of variables, in order; Failure at the first part that may not be there."""
+        """The names of its variables, in order. Raises Failure at the first part that is not allowed."""
         names: list[tuple[int, str]] = []
         stack: list[tuple[ast.AST, int]] = [(self.tree, 1)]
         while stack:
@@ -189,7 +189,7 @@ class Expression:
                 parts = [*node.elts]
             elif isinstance(node, ast.BinOp):
                 if type(node.op) not in _OPERATORS:
-                    hint = "; a power is **" if isinstance(node.op, ast.BitXor) else ""
+                    hint = "; write ** for a power" if isinstance(node.op, ast.BitXor) else ""
                     raise self._at(node, f"the operators are + - * / @ **{hint}", 2)
                 parts = [node.left, node.right]
             elif isinstance(node, ast.UnaryOp) and type(node.op) in _SIGNS:
@@ -208,7 +208,7 @@ class Expression:
 
     def _check_number(self, node: ast.Constant) -> None:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise self._at(node, "numbers, names and lists of them can stand in an expression", 2)
+            raise self._at(node, "an expression may contain numbers, names and lists of them", 2)
         try:
             finite = math.isfinite(float(node.value))
         except OverflowError:
@@ -220,7 +220,7 @@ class Expression:
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             name = node.func.attr
             if node.func.value.id in ("np", "numpy", "math", "autobp", "nn") and name in FUNCTIONS:
-                raise self._at(node.func, f"functions have bare names here: {name}", 2)
+                raise self._at(node.func, f"write functions without a prefix: {name}", 2)
         if isinstance(node.func, ast.Constant | ast.BinOp | ast.UnaryOp | ast.Call):
             factor, rest = (ast.get_source_segment(self.text, part) for part in (node.func, node))
             missing = f"{_STAR}: write {factor}*{(rest or '').removeprefix(factor or '')}"
@@ -230,7 +230,9 @@ class Expression:
         name = node.func.id
         if name not in FUNCTIONS:
             meant = suggestion(name, FUNCTIONS)
-            meant = meant or f"; a product is {name}*(…), and `autobp draw --help` lists functions"
+            meant = (
+                meant or f"; write a product as {name}*(…); `autobp draw --help` lists functions"
+            )
             raise self._at(node.func, f"there is no function {name!r}{meant}", 2)
         function = FUNCTIONS[name]
         least, most = function.arguments
@@ -251,7 +253,7 @@ class Expression:
             found = None
         several = found if isinstance(found, tuple) else (found,)
         if not all(isinstance(i, int) for i in several):
-            raise self._at(node, "a whole number can stand here, several (0, 1), or True", 2)
+            raise self._at(node, "write a whole number here, several as (0, 1), or True", 2)
         return found
 
     # ── computing ─────────────────────────────────────────────────────────────────────────────────
@@ -269,7 +271,7 @@ class Expression:
         if isinstance(node, ast.BinOp):
             x, y = self._value(node.left, values), self._value(node.right, values)
             if isinstance(node.op, ast.Pow) and isinstance(x, int):
-                x = float(x)  # whole numbers have powers of any length
+                x = float(x)  # powers of whole numbers have no limit in length
             return self._computed(node, _OPERATORS[type(node.op)], [x, y])
         assert isinstance(node, ast.Call)
         assert isinstance(node.func, ast.Name)
@@ -280,19 +282,19 @@ class Expression:
     def _computed(
         self, node: ast.expr, call: Callable[..., Any], args: list[Any], options: Any = None
     ) -> Any:
-        """One step, of values that are small enough to one that is."""
+        """Compute one operation, unless its arguments or its result are too large."""
         shapes = {np.shape(a) for a in args} - {()}
         if len(shapes) > 1 and math.prod(np.size(a) for a in args) > _MOST:
-            raise self._at(node, "this is too much to compute", 1)
+            raise self._at(node, "this operation is too large to compute", 1)
         try:
             found = call(*args, **(options or {}))
         except (ArithmeticError, ValueError, TypeError, IndexError) as error:
             said = "the number is too large" if isinstance(error, OverflowError) else error
             raise self._at(node, f"this cannot be computed: {said}", 1) from None
         if isinstance(found, complex):
-            raise self._at(node, "this is no real number", 1)
+            raise self._at(node, "this is not a real number", 1)
         if np.size(found) > _LARGEST:
-            raise self._at(node, f"more than {_LARGEST:,} numbers are too many to be looked at", 1)
+            raise self._at(node, f"a value may have at most {_LARGEST:,} numbers", 1)
         return found
 
     # ── failing ───────────────────────────────────────────────────────────────────────────────────
@@ -300,13 +302,13 @@ class Expression:
     def _refused(self, node: ast.AST) -> Failure:
         what = "an attribute" if isinstance(node, ast.Attribute) else None
         what = what or _REFUSED.get(type(node), "this")
-        return self._at(node, f"{what} cannot stand in an expression", 2)
+        return self._at(node, f"{what} is not allowed in an expression", 2)
 
     def _too_deep(self) -> Failure:
-        return Failure(f"an expression is nested at most {_DEEPEST} levels deep", 2)
+        return Failure(f"an expression may be nested at most {_DEEPEST} levels deep", 2)
 
     def _at(self, node: Any, message: str, code: int) -> Failure:
-        """What is wrong with a part of the text. Python's offsets are in bytes."""
+        """An error about a node of the syntax tree. Python gives its offsets in bytes."""
         start, end = (
             len(self.text.encode()[:offset].decode(errors="replace"))
             for offset in (node.col_offset, node.end_col_offset)
@@ -314,7 +316,7 @@ class Expression:
         return self._failure(message, start, end, code)
 
     def _failure(self, message: str, start: int, end: int, code: int) -> Failure:
-        """With the part of the text that it is about, and marks below."""
+        """An error that shows a part of the text with marks below it."""
         text = "".join(c if c.isprintable() else "?" for c in self.text)
         first = max(0, min(start - 20, len(text) - 70))
         shown = text[first : first + 70]
@@ -325,11 +327,11 @@ class Expression:
 
 
 def _stacked(*parts: Any) -> Any:
-    """A list as an array, or as a Tensor if there are Tensors in it."""
+    """A list as an array, or as a Tensor if it contains Tensors."""
     if not parts:
-        raise ValueError("a list with nothing in it")
+        raise ValueError("the list is empty")
     if len({np.shape(part) for part in parts}) > 1:
-        raise ValueError("a list with parts of different shapes")
+        raise ValueError("the parts of the list have different shapes")
     if any(isinstance(part, Tensor) for part in parts):
         return np.stack(parts)
     return np.array(parts, float)

@@ -1,4 +1,4 @@
-"""Guide: what leads through the tour, section after section."""
+"""The sections of `autobp tour`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDTH = 79
 SIZES = (2, 4, 8, 1)
 
 
-# ── what is looked at, as programs of the user's own ──────────────────────────────────────────────
+# ── the programs that it runs, as a user would write them ─────────────────────────────────────────
 
 NETWORK = '''\
 """A network with two hidden layers, and its loss."""
@@ -77,7 +77,7 @@ loss = error**2
 
 
 def initial() -> dict[str, Tensor]:
-    """The weights to begin with."""
+    """The initial weights."""
     rng = np.random.default_rng(0)
     params = {}
     for i, (m, n) in enumerate(pairwise(SIZES), 1):
@@ -86,11 +86,11 @@ def initial() -> dict[str, Tensor]:
     return params
 
 
-# ── the way ───────────────────────────────────────────────────────────────────────────────────────
+# ── the sections ──────────────────────────────────────────────────────────────────────────────────
 
 
 class Guide:
-    """Each section prints what it finds, and may leave files."""
+    """Each section prints its results and may write files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -114,26 +114,26 @@ class Guide:
         n = len(self.x)
         size = sum(p.size for p in self.params.values())
         self.say(
-            f"{n} points of two classes, which no straight line separates, and a network of two hidden"
-            f" layers, {'-'.join(map(str, SIZES))}. It is written in NumPy; its {size} weights are"
-            " Tensors, which remember what is done with them."
+            f"The data are {n} points of two classes, which no straight line separates. The network,"
+            f" {'-'.join(map(str, SIZES))}, has two hidden layers. It is written in NumPy. Its {size}"
+            " weights are Tensors, which record each operation on them."
         )
         program = self.program(NETWORK, "network.py", "the network and its loss")
         self.network, self.loss = program["network"], program["mean_squared_error"]
         self.show(NETWORK[NETWORK.index("def network") :])
         epochs = 400
-        self.say(f"Adam, a kind of gradient descent, takes {epochs} steps.")
+        self.say(f"Adam, a variant of gradient descent, takes {epochs} steps.")
         history = trained(
             lambda x: self.network(self.params, x), (self.x, self.y), loss=nn.mse,
             optimizer=Adam(self.params.values(), lr=0.03), epochs=epochs, batch_size=n,
         )  # fmt: skip
         right = round(n * nn.accuracy(self.network(self.params, self.x), self.y))
         self.say(
-            f"The loss went from {history['loss'][0]:.4f} to {history['loss'][-1]:.6f}, and {right} of"
-            f" {n} points are right."
+            f"The loss fell from {history['loss'][0]:.4f} to {history['loss'][-1]:.6f}. The network"
+            f" classifies {right} of {n} points correctly."
         )
         if not self.plots:
-            self.say("Pictures of trainings need matplotlib: pip install 'autobp[plot]'")
+            self.say("Plots of the training need matplotlib: pip install 'autobp[plot]'")
             return
         from autobp.drawing import plots
 
@@ -145,15 +145,15 @@ class Guide:
         curve.set_yscale("log")
         plots.regions(
             lambda p: self.network(self.params, p).numpy()[:, 0] > 0.5, self.x, labels, plane,
-            title="what the network says",
+            title="the network's predictions",
         )  # fmt: skip
-        self.keep(figure, "xor.png", "its loss, and what it says where")
+        self.keep(figure, "xor.png", "its loss and its predictions")
 
     def check(self) -> None:
         self.section("Are the gradients right?")
         self.say(
-            "Central differences tell: they move each weight a little up and down, and look at nothing"
-            " but the loss. At the weights that the network began with:"
+            "Central differences can tell: they move each weight a little up and down and use only the"
+            " loss. At the initial weights:"
         )
         values = {name: p.numpy() for name, p in initial().items()}
         report = autobp.check_gradients(self.of_weights, values)
@@ -163,24 +163,24 @@ class Guide:
         steepest = max(np.max(np.abs(g)) for g in found.values())
         self.say(
             f"{report.compared} derivatives by forward and reverse mode agree with them. The largest"
-            f" difference in the gradient is {largest:.1e}; its largest number is {steepest:.2g}."
+            f" number in the gradient is {steepest:.2g}, the largest difference {largest:.1e}."
         )
 
     def look(self) -> None:
         self.section("The graph of a loss")
         self.say(
-            "What a Tensor remembers is a graph. One neuron is enough to see how a loss is computed,"
+            "The recorded operations form a graph. One neuron is enough to see how a loss is computed"
             " and how its gradient comes back, one rule at a time:"
         )
-        with lines():  # for the player, which shows them
+        with lines():  # the player shows them
             names = self.program(NEURON, "neuron.py", "a neuron and its loss")
         self.show(NEURON[NEURON.index("w1") :])
         self.show(autobp.graph(names["loss"]).text(names))
         there = [format for format in formats() if format != "pdf"]
         if not there:
-            self.say("Pictures of graphs need Graphviz: pip install 'autobp[wasm]'. DOT is saved.")
+            self.say("Graphs need Graphviz: pip install 'autobp[wasm]'. DOT text is saved instead.")
         elif "png" not in there:
-            self.say("Graphs as PNG need Graphviz itself, your system's package graphviz.")
+            self.say("Graphs as PNG need Graphviz itself: your system's package graphviz.")
         whole = self.loss(initial(), self.x, self.y)
         for picture, stem in (
             (autobp.draw(names["loss"], names=names), "neuron"),
@@ -189,15 +189,15 @@ class Guide:
             for suffix in there or ["dot"]:
                 self.keep(picture, f"{stem}.{suffix}", f"the graph of the loss of the {stem}")
         played = autobp.play(names["loss"], names=names)
-        self.keep(played, "neuron.html", "the neuron, played step by step in a browser")
+        self.keep(played, "neuron.html", "the neuron, step by step, for a browser")
 
     def derive(self) -> None:
         self.section("The backward pass, as a program")
         self.say(
-            "compile(value_and_grad(mean_squared_error)) writes the derivative of the network's loss"
-            " down as plain NumPy, which reads as one derives it by hand. After the forward pass it"
-            " goes on as follows. A third argument is where the result is put, c0 is"
-            f" 2/{len(self.x)}, c1 a row of ones."
+            "compile(value_and_grad(mean_squared_error)) turns the derivative of the network's loss"
+            " into plain NumPy calls, as one would write them by hand. This is its backward pass. The"
+            f" last argument of a call is where the result is put, c0 is 2/{len(self.x)}, and c1 is a"
+            " row of ones."
         )
         self.step = autobp.compile(autobp.value_and_grad(self.loss))
         self.step(self.values(), self.x, self.y)
@@ -213,10 +213,10 @@ class Guide:
             raise KeyboardInterrupt
         n = sum(np.size(v) for v in values.values())
         self.say(
-            f"There are other ways to the same {n} derivatives. Differences evaluate the loss again"
-            " and again, forward mode goes once for each weight, reverse mode once in all."
-            " Counted on the graph, and measured here and now; × is how many times one evaluation"
-            " that is:"
+            f"There are three ways to compute these {n} derivatives. Central differences evaluate the"
+            " loss twice for each weight. Forward mode takes one pass for each weight. Reverse mode"
+            " takes one sweep for all of them. Operations are counted on the graph, times are measured"
+            " now, and × gives each as a multiple of one evaluation:"
         )
         once = timed(lambda: self.step(values, self.x, self.y))
         one = report.rows[0].seconds or once
@@ -234,8 +234,8 @@ class Guide:
         x, x_test = (np.reshape(images, (len(images), -1)) for images in (x, x_test))
         model = nn.MLP([x.shape[1], 32, 10], activation="relu", rng=0)
         self.say(
-            f"The same with {x.shape[1]}-32-10 and cross-entropy, on {len(x):,} digits of 8×8 pixels;"
-            f" {len(x_test)} more are for the test."
+            f"A {x.shape[1]}-32-10 network with cross-entropy learns from {len(x):,} digits of 8×8"
+            f" pixels. {len(x_test)} others test it."
         )
         history = trained(
             model, (x, y), loss=nn.cross_entropy, optimizer=Adam(model.parameters(), lr=0.003),
@@ -244,8 +244,8 @@ class Guide:
         found = np.argmax(model(x_test).numpy(), axis=1)
         wrong = np.nonzero(found != y_test)[0]
         self.say(
-            f"Of the test {1 - len(wrong) / len(y_test):.1%} are right"
-            f" ({history['accuracy'][-1]:.1%} of what it learned from)."
+            f"It reads {1 - len(wrong) / len(y_test):.1%} of the test digits correctly, and"
+            f" {history['accuracy'][-1]:.1%} of those that it learned from."
         )
         if not self.plots:
             return
@@ -255,7 +255,7 @@ class Guide:
         for ax, what in ((left, "loss"), (right, "accuracy")):
             lines = {"training": history[what], "test": history[f"val_{what}"]}
             plots.curves(lines, ax, xlabel="epoch", ylabel=what)
-        self.keep(figure, "digits.png", "loss and accuracy, epoch by epoch")
+        self.keep(figure, "digits.png", "loss and accuracy in each epoch")
         shown = wrong[:8]
         figure, axes = plots.figure(2, 4)
         figure.set_size_inches(6, 3.6)
@@ -267,7 +267,7 @@ class Guide:
         self.keep(figure, "misread.png", "digits that it misreads")
 
     def written(self) -> None:
-        """The files that there are."""
+        """List the files."""
         if not self.files:
             print("\nNo files were written.")
             return
@@ -279,21 +279,21 @@ class Guide:
     def next(self) -> None:
         program = called()
         print(
-            f"\nTo go on:\n\n"
-            f"  Open {self.folder / 'neuron.html'} in a browser, and step through the chain rule.\n"
+            f"\nWhat to do next:\n\n"
+            f"  Open {self.folder / 'neuron.html'} in a browser and step through the chain rule.\n"
             f"  Draw an expression of your own:\n"
             f'      {program} draw "tanh(a*b + c)" a=2 b=-3 c=1\n'
-            f"  Run one of {len(demos())} demos, each on a subject of its own:\n"
+            f"  Run one of the {len(demos())} demos:\n"
             f"      {program} demo"
         )
 
-    # ── how it is said ────────────────────────────────────────────────────────────────────────────
+    # ── helpers ───────────────────────────────────────────────────────────────────────────────────
 
     def of_weights(self, params: dict[str, Array]) -> Array:
         return self.loss(params, self.x, self.y)
 
     def values(self) -> dict[str, np.ndarray]:
-        """The weights as they are now, as plain arrays."""
+        """The present weights as plain arrays."""
         return {name: p.numpy() for name, p in self.params.items()}
 
     def section(self, title: str) -> None:
@@ -308,7 +308,7 @@ class Guide:
         print(f"{textwrap.indent(textwrap.dedent(text).strip(chr(10)), '    ')}\n", flush=True)
 
     def program(self, text: str, name: str, about: str) -> dict[str, Any]:
-        """Write a program down, run it from there, and return its names."""
+        """Save a program, run it, and return its global names."""
         self.write(name, about, lambda path: path.write_text(text, encoding="utf-8"))
         names = {"__name__": name.removesuffix(".py")}
         exec(compile(text, str(self.folder / name), "exec"), names)
@@ -318,7 +318,7 @@ class Guide:
         """Save a figure, a picture, a page or a compiled program."""
         try:
             self.write(name, about, what.savefig if hasattr(what, "savefig") else what.save)
-        except (RuntimeError, LayoutTimeout) as error:  # of a Graphviz that does not do its work
+        except (RuntimeError, LayoutTimeout) as error:  # Graphviz is broken
             self.say(f"{name} is missing: {error}")
 
     def write(self, name: str, about: str, save: Callable[[Path], object]) -> None:
@@ -328,7 +328,7 @@ class Guide:
 
 
 def called() -> str:
-    """What to type for this command line: not everybody has activated the environment."""
+    """The command to type: the environment may not be activated."""
     if which("autobp"):
         return "autobp"
     if Path(sys.argv[0]).stem == "autobp":
@@ -337,7 +337,7 @@ def called() -> str:
 
 
 def trained(*args: Any, **options: Any) -> History:
-    """fit, but Ctrl-C ends the tour as well."""
+    """`fit`, except that Ctrl-C also ends the tour."""
     history = fit(*args, **options)
     if history.interrupted:
         raise KeyboardInterrupt
@@ -345,7 +345,7 @@ def trained(*args: Any, **options: Any) -> History:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Seconds: the median of some turns."""
+    """The median time of a call in seconds."""
     timer = timeit.Timer(call)
     number, _ = timer.autorange()
     return median(timer.repeat(5, number)) / number

@@ -1,4 +1,4 @@
-"""`autobp tour`: from a first network to its derivative as a program, in one go."""
+"""`autobp tour`: show what the package can do, on a first network."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "tour",
         run,
-        "see what there is: train, check, draw, compile, measure",
-        "Train a small network, check its gradients, look at the graph of a loss, read\n"
-        "the backward pass as a program, measure what derivatives cost, and learn digits.",
+        "show it all: train, check, draw, compile, measure",
+        "Train a small network, check its gradients, draw and play a graph, print the\n"
+        "backward pass as a program, measure what derivatives cost, and learn digits.",
         ["autobp tour", "autobp tour --out pictures"],
     )
-    help = f"where pictures and pages go ({FOLDER})"
+    help = f"folder for pictures and pages ({FOLDER})"
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help=help)
 
 
 def run(options: argparse.Namespace) -> int:
     out = folder(options.out)
-    from autobp.cli.guide import Guide  # late: it brings most of the package
+    from autobp.cli.guide import Guide  # late: it imports most of the package
 
     guide = Guide(out)
     try:
         guide.tour()
-    finally:  # after Ctrl-C and on a full disk too
+    finally:  # also after Ctrl-C and on a full disk
         guide.written()
     guide.next()
     return 0

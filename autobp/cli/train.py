@@ -1,4 +1,4 @@
-"""`autobp train`: a network on one of the sets of data."""
+"""`autobp train`: train a network on one of the data sets."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned, and how unless the options say otherwise; the rate is that of Adam."""
+    """A data set, and the default options for it. `lr` is the learning rate for Adam."""
 
     about: str
-    data: Callable[[int], tuple[Pair, Pair | None]]  # to learn from, and to test on
+    data: Callable[[int], tuple[Pair, Pair | None]]  # training and test set, from a seed
     hidden: tuple[int, ...]
     activation: str
     lr: float
@@ -75,7 +75,7 @@ _TASKS = {
 
 _ACTIVATIONS = ("relu", "leaky_relu", "gelu", "softplus", "tanh", "sigmoid", "identity")
 
-#: Each optimizer's class, its options, and its rate as a multiple of Adam's.
+#: The class of each optimizer, its options, and its learning rate as a multiple of Adam's.
 _OPTIMIZERS: dict[str, tuple[str, dict[str, Any], float]] = {
     "sgd": ("SGD", {}, 50),
     "momentum": ("SGD", {"momentum": 0.9}, 10),
@@ -93,9 +93,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "train",
         run,
         "train a network on points in the plane or on digits",
-        "Train a network on a set of data and say how well it does:\n"
+        "Train a network on a data set and report its accuracy:\n"
         + "\n".join(f"  {name:7} {task.about}" for name, task in _TASKS.items())
-        + "\nWhat the options leave open is chosen for the data, and printed.",
+        + "\nOmitted options get defaults suited to the data, which are printed.",
         [
             "autobp train moons --out pictures",
             "autobp train spiral --hidden 8,16 --optimizer momentum --epochs 300",
@@ -104,9 +104,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     option = parser.add_argument
     option("data", type=named(_TASKS), metavar="DATA", help=", ".join(_TASKS))
-    option(
-        "--hidden", type=_sizes, metavar="N,N…", help="sizes of the hidden layers; none for none"
-    )
+    option("--hidden", type=_sizes, metavar="N,N…", help="sizes of the hidden layers, or none")
     activations = ", ".join(_ACTIVATIONS)
     option("--activation", type=named(_ACTIVATIONS), metavar="NAME", help=activations)
     optimizers = ", ".join(_OPTIMIZERS)
@@ -115,12 +113,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help=f"{optimizers} (adam)",
     )  # fmt: skip
     option("--lr", type=_rate, metavar="RATE", help="learning rate")
-    option("--epochs", type=at_least(1), metavar="N", help="how often to go through the data")
-    option("--batch-size", type=at_least(1), metavar="N", help="samples to a step")
-    option("--seed", type=at_least(0), default=0, metavar="N", help="of all that is random (0)")
-    option("--out", type=Path, metavar="FOLDER", help="draw curves, and regions of points, into it")
-    option("--save", type=Path, metavar="FILE", help=".npz or .safetensors: keep the weights")
-    option("--json", action="store_true", help="the result as one JSON object")
+    option("--epochs", type=at_least(1), metavar="N", help="passes over the data")
+    option("--batch-size", type=at_least(1), metavar="N", help="samples in a step")
+    option("--seed", type=at_least(0), default=0, metavar="N", help="random seed (0)")
+    option("--out", type=Path, metavar="FOLDER", help="save plots of curves and regions there")
+    option("--save", type=Path, metavar="FILE", help=".npz or .safetensors: save the weights")
+    option("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -142,13 +140,13 @@ def run(options: argparse.Namespace) -> int:
     model = nn.MLP(sizes, activation, rng=options.seed).astype(X.dtype)
     optimizer = getattr(optim, kind)(model.parameters(), lr=lr, **settings)
     if not options.json:
-        tested = f", {len(test[1]):,} to test on" if test else ""
+        tested = f", {len(test[1]):,} for testing" if test else ""
         network = "-".join(map(str, sizes)) + (f", {activation}" if hidden else "")
         print(f"Data: {task.about}")
-        print(f"Samples: {len(y):,} to learn from{tested}; seed {options.seed}")
+        print(f"Samples: {len(y):,} for training{tested}; seed {options.seed}")
         print(f"Network: {network}")
         print(
-            f"Training: {options.optimizer}, rate {lr:g}, {_many(epochs)} of batches of {batch_size}"
+            f"Training: {options.optimizer}, rate {lr:g}, {_many(epochs)}, batches of {batch_size}"
         )
         sys.stdout.flush()
     try:
@@ -157,7 +155,7 @@ def run(options: argparse.Namespace) -> int:
             metrics={"accuracy": nn.accuracy}, rng=options.seed,
         )  # fmt: skip
     except DivergedError as error:
-        raise Failure(f"{error.where}; a smaller --lr than {lr:g} may help") from None
+        raise Failure(f"{error.where}; try an --lr below {lr:g}") from None
 
     parts = {"training": train} | ({"test": test} if test else {})
     accuracy = {"accuracy": nn.accuracy}
@@ -205,12 +203,12 @@ def _rate(text: str) -> float:
 
 
 def _check_files(out: Path | None, save: Path | None) -> None:
-    """What cannot be written is to be known before the training."""
+    """Check before the training that files can be written."""
     if out:
         needed("matplotlib", "--out", "plot")
         folder(out)
     if save and save.suffix not in (".npz", ".safetensors"):
-        raise Failure(f"--save {save}: the name ends in .npz or .safetensors", 2)
+        raise Failure(f"--save {save}: the name must end in .npz or .safetensors", 2)
     if save:
         if save.is_dir():
             raise Failure(f"--save {save}: this is a folder")

@@ -1,4 +1,4 @@
-"""What derivatives cost: for a function of your own, each way to take them, counted and measured.
+"""What derivatives cost: count and measure each way to differentiate a function of your own.
 
     >>> import numpy as np
     >>> from autobp.cost import compare
@@ -6,8 +6,8 @@
     >>> [row.sweeps for row in report.rows if row.method != "one evaluation of f"]
     ['100 evaluations', '51 evaluations', '50 evaluations with tangents', '1 recording, 50 forward', '1 recording, 1 backward']
 
-`print(report)` shows the table, `report.plot()` the picture, `report.to_csv(path)` keeps the numbers.
-`sweep_inputs` and `sweep_outputs` do this at many sizes and draw the curves.
+`print(report)` shows the table, `report.plot()` draws it, `report.to_csv(path)` saves the numbers.
+`sweep_inputs` and `sweep_outputs` do this for many sizes and draw the curves.
 """
 
 from autobp.cost.comparison import compare

@@ -1,4 +1,4 @@
-"""compare: all ways to differentiate one function, counted and measured."""
+"""compare: count and measure all ways to differentiate one function."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ __all__ = ["compare"]
 def compare(
     function: Callable[..., Any], *args: Any, order: int = 1, full: bool = False, seed: int = 0
 ) -> Report:
-    """What each way of differentiating a function costs, with respect to all of its arguments.
+    """Compare what each way of differentiating a function costs, by all of its arguments.
 
-    Operations and bytes are counted on the graph; time and memory are measured. Where all sweeps
-    would take long, a random sample of the directions is measured and scaled up, and the report
-    says so; `full=True` runs all of them. Ctrl-C ends it early with what was measured till then.
-    With `order=2` it is the Hessian of a function that returns a number, and its product with a
-    vector.
+    Operations and bytes are counted on the graph; time and memory are measured. If all sweeps would
+    take too long, a random sample of the directions is timed and scaled up, and the report says so;
+    `full=True` runs all of them. Ctrl-C ends it early and returns what was measured until then.
+    `order=2` compares Hessians, and Hessian-vector products, of a function that returns a number.
 
     >>> import numpy as np
     >>> from autobp.cost import compare
@@ -38,7 +37,7 @@ def compare(
     True
     """
     if order not in (1, 2):
-        raise ValueError(f"order is 1 or 2, not {order!r}")
+        raise ValueError(f"order must be 1 or 2, not {order!r}")
     if not callable(function):
         raise TypeError(
             f"compare takes a function and its arguments, not {type(function).__name__}"
@@ -49,7 +48,7 @@ def compare(
     rows = tuple(map(_row, found))
     notes = [*_notes(problem, rows, order), machine()]
     if interrupted:
-        notes.insert(0, "interrupted: what has no numbers was not reached")
+        notes.insert(0, "interrupted: rows without numbers were not measured")
     n, m = problem.inputs.size, problem.outputs.size
     what = "all first derivatives" if order == 1 else "all second derivatives"
     return Report(f"f: {n:,} → {m:,}: {what}", rows, tuple(notes), interrupted)
@@ -63,41 +62,41 @@ def _row(m: Measured) -> Row:
 
 
 _PRODUCTS = (linalg.matmul, linalg.einsum, neural.linear_, convolution.conv2d_)
-_SMALL = 1000  # operations in a call, below which the call itself takes longer
+_SMALL = 1000  # operations in a call; below that, the call itself takes longer
 _CACHED = 1_000_000  # bytes
 
 
 def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
-    """How to read the numbers, and what in them is not theory."""
+    """How to read the numbers, and where times differ from theory."""
     operations, f = problem.graph.evaluation.operations, rows[0].counts
     notes = [
-        "counted on the graph: × multiplications and divisions; + additions, subtractions and"
-        " comparisons; exp … calls of exp, log, sqrt and the like, each one operation; × f as a"
+        "counted on the graph: × are multiplications and divisions; + are additions, subtractions and"
+        " comparisons; exp … are calls of exp, log, sqrt and the like, one operation each; × f is a"
         " multiple of one evaluation",
-        "memory, beside the arguments and in one sweep: alive, the bytes of the numbers needed at"
-        " the same time, counted; peak, measured, with the sweep's direction and Python's own objects",
-        "time: medians in one process, warmed up; what is a sample is scaled up to all directions",
-        f"error: the worst, relative to the greatest derivative, against {_reference(order)}",
+        "memory of one sweep, without the arguments: alive counts the bytes of the numbers needed at"
+        " the same time; peak is measured, and includes the sweep's direction and Python's objects",
+        "time: medians in one process after a warm-up; a sample is scaled up to all directions",
+        f"error: the largest, relative to the largest derivative, against {_reference(order)}",
     ]
     if order == 2:
         notes.insert(0, _products(rows))
     if f.flops < _SMALL * f.calls:
         notes.append(
-            f"not theory: operations in a call of NumPy, in f: {f.flops / f.calls:,.0f}; with so few"
-            " the time is mostly that of the calls, and its ratios are Python's"
+            f"beyond theory: f has {f.flops / f.calls:,.0f} operations in a NumPy call; with so few,"
+            " the calls themselves take most of the time"
         )
     if any(t.primitive in _PRODUCTS for t in operations):
         notes.append(
-            "not theory: BLAS does products of matrices many times faster than other operations"
-            " are done, and maybe on several threads: the same count takes less time there"
+            "beyond theory: BLAS computes matrix products many times faster than NumPy computes other"
+            " operations, possibly on several threads"
         )
     if max(row.alive for row in rows) > _CACHED:
         notes.append(
-            f"not theory: {size(max(row.alive for row in rows))} may be more than the processor's"
-            " caches hold; fetching from memory takes time that no count shows"
+            f"beyond theory: {size(max(row.alive for row in rows))} may exceed the processor's caches;"
+            " no count shows the time of memory accesses"
         )
     if names := unknown(operations):
-        notes.append(f"counted as one call for each number, its cost unknown: {', '.join(names)}")
+        notes.append(f"of unknown cost, counted as one call for each number: {', '.join(names)}")
     return notes
 
 
@@ -107,7 +106,7 @@ def _reference(order: int) -> str:
 
 def _products(rows: tuple[Row, ...]) -> str:
     _, gradient, product, *_ = rows
-    said = f"a Hessian-vector product takes {product.counts.flops / gradient.counts.flops:.1f} gradients"
+    said = f"a Hessian-vector product costs {product.counts.flops / gradient.counts.flops:.1f} gradients"
     if gradient.seconds and product.seconds:
         return f"{said} by count, {product.seconds / gradient.seconds:.1f} by time"
     return f"{said} by count"

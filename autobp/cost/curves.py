@@ -1,4 +1,4 @@
-"""Curves: what each way of differentiating costs as the number of inputs, or of outputs, grows."""
+"""Curves: the cost of each way of differentiating as the number of inputs, or of outputs, grows."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FORWARD, REVERSE = "forward, recorded", "reverse"
 
 @dataclass(frozen=True)
 class Curves:
-    """What `sweep_inputs` and `sweep_outputs` found: a report for each size.
+    """The result of `sweep_inputs` and `sweep_outputs`: a report for each size.
 
-    Costs are multiples of one evaluation of the function at that size. The counted ones predict the
-    time: operations, and at a price that stands in `autobp.counts`, exponentials and the like, calls
-    of NumPy, and Python's visits to operations in a sweep.
+    Costs are multiples of one evaluation of the function at that size. The counted costs predict the
+    time: they add up operations and, at the prices of `autobp.counts`, exponentials and the like,
+    calls of NumPy, and Python's visits to operations in a sweep.
     """
 
     what: str  # "inputs" or "outputs"
@@ -42,15 +42,15 @@ class Curves:
         return tuple(row.method for row in self.reports[0].rows[1:])
 
     def measured(self, method: str) -> np.ndarray:
-        """The time at each size, in evaluations."""
+        """The measured time at each size, in evaluations."""
         return np.array([report.ratio(method) for report in self.reports], float)
 
     def counted(self, method: str) -> np.ndarray:
-        """The prediction for each size, in evaluations."""
+        """The predicted time at each size, in evaluations."""
         return np.array([r[method].counts.work / r.rows[0].counts.work for r in self.reports])
 
     def slope(self, method: str) -> float:
-        """The power of the size that the measured times grow with, fitted on logarithmic axes."""
+        """The power of the size with which the measured times grow, fitted on logarithmic axes."""
         return self._fitted(self.measured(method))
 
     def _fitted(self, costs: np.ndarray) -> float:
@@ -58,12 +58,12 @@ class Curves:
 
     @property
     def crossing(self) -> float | None:
-        """The size at which forward and reverse mode took the same time; None if at none."""
+        """The size at which forward and reverse mode took the same time; None if there is none."""
         return self._crossing(self.measured)
 
     @property
     def predicted_crossing(self) -> float | None:
-        """The size at which they should by what was counted."""
+        """The same by the counted costs."""
         return self._crossing(self.counted)
 
     def _crossing(self, costs: Callable[[str], np.ndarray]) -> float | None:
@@ -75,8 +75,8 @@ class Curves:
         return None
 
     def table(self) -> str:
-        """Measured and counted costs, in evaluations of the function: a line for each of the two at
-        every size, and of the power of the size that they grow with."""
+        """Measured and counted costs at every size, in evaluations of the function, and the power of
+        the size with which they grow."""
         above, _, below = zip(*(method.rpartition(" ") for method in self.methods))
         lines = [["", "", *above], [self.what, "", *below]]
         both = [[costs(m) for m in self.methods] for costs in (self.measured, self.counted)]
@@ -90,25 +90,25 @@ class Curves:
         return f"In evaluations of f:\n\n{aligned(lines, left=2, ruled=2)}"
 
     def __repr__(self) -> str:
-        end = "Interrupted: larger sizes were not reached.\n" if self.interrupted else ""
-        slope = f"slope: the power of the number of {self.what} that a cost grows with."
+        end = "Interrupted: larger sizes were not measured.\n" if self.interrupted else ""
+        slope = f"slope: the power of the number of {self.what} with which a cost grows."
         said = [fill(text, WIDTH) for text in (slope, self._said(), self.reports[-1].notes[-1])]
         return "\n".join([f"{self.table()}\n", said[0], f"{end}{said[1]}", said[2]])
 
     def _said(self) -> str:
         return (
             f"Forward and reverse mode cross at {self._crossed(self.crossing, self.measured)};"
-            + (f" counted, at {self._crossed(self.predicted_crossing, self.counted)}.")
+            + (f" by count, at {self._crossed(self.predicted_crossing, self.counted)}.")
         )
 
     def _crossed(self, where: float | None, costs: Callable[[str], np.ndarray]) -> str:
         if where is not None:
             return f"{where:.2g} {self.what}"
         cheaper = "forward" if costs(FORWARD)[-1] < costs(REVERSE)[-1] else "reverse"
-        return f"none of these sizes ({cheaper} is the cheaper at each)"
+        return f"none of these sizes ({cheaper} mode is cheaper at each)"
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """All numbers, a line for each size and method: into a file, or without one as text."""
+        """All numbers, a line for each size and method. Returned as text if there is no path."""
         head = f"{self.what},method,seconds,seconds_ratio,flops,flops_ratio,predicted_ratio"
         lines: list[Sequence[Any]] = [head.split(",")]
         for n, r in zip(self.sizes, self.reports):
@@ -119,13 +119,13 @@ class Curves:
         return written(lines, path)
 
     def plot(self, axes: Any = None) -> Any:
-        """A matplotlib figure, or one more panel of yours: points are measured, lines counted."""
+        """Draw a matplotlib figure, or on the given axes: measured points, counted lines."""
         if axes is None:
             pyplot = needed("matplotlib.pyplot", "plot()", "plot")
             _, axes = pyplot.subplots(figsize=(6.4, 5.2), layout="constrained")
         for i, (method, dashes, width) in enumerate(zip(self.methods, _DASHES, _WIDTHS)):
             colour = COLOURS[method]
-            # where lines coincide, the one below is seen beside and between the one upon it
+            # lower lines are wider and solid, so that they show under the lines above them
             axes.plot(
                 self.sizes, self.counted(method), color=colour, linewidth=width, linestyle=dashes
             )
@@ -175,8 +175,8 @@ def sweep_inputs(
 ) -> Curves:
     """Compare the ways of differentiating at growing numbers of inputs.
 
-    `make_f(size)` returns the function, which is then taken at a vector of so many random numbers,
-    or a tuple of it and its arguments.
+    `make_f(size)` returns the function, or a tuple of it and its arguments. Without arguments, the
+    function is evaluated at a vector of `size` random numbers.
 
     >>> import numpy as np
     >>> from autobp.cost import sweep_inputs
@@ -194,8 +194,8 @@ def sweep_outputs(
 ) -> Curves:
     """Compare the ways of differentiating at growing numbers of outputs.
 
-    `make_f(size)` returns the function, which is then taken at one random number, or a tuple of it
-    and its arguments.
+    `make_f(size)` returns the function, or a tuple of it and its arguments. Without arguments, the
+    function is evaluated at one random number.
     """
     return _swept("outputs", make_f, sizes, lambda rng, n: rng.standard_normal(), full, seed)
 
@@ -213,14 +213,16 @@ def _swept(
     except (TypeError, ValueError):
         whole = []
     if len(whole) < 2 or sorted({*whole}) != whole or whole[0] < 1 or whole != list(sizes):
-        raise ValueError(f"sizes are two whole numbers or more, from 1 up and growing, not {sizes}")
+        raise ValueError(
+            f"sizes must be two or more increasing whole numbers from 1 up, not {sizes}"
+        )
     reports: list[Report] = []
     for n in whole:
         made = make_f(n)
         function, *args = made if isinstance(made, tuple) else (made,)
         if not callable(function):
             raise TypeError(
-                f"make_f({n}) returned {type(made).__name__}; it is to return a function, or a tuple"
+                f"make_f({n}) returned {type(made).__name__}; it must return a function, or a tuple"
                 " of a function and its arguments"
             )
         args = args or [point(np.random.default_rng(seed), n)]

@@ -1,4 +1,4 @@
-"""How long the steps of a method take, how much memory, and how right they are."""
+"""Measure the time, the memory and the error of the steps of a method."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from autobp.cost.methods import Method, flat
 __all__ = ["Measured", "measure"]
 
 ROUNDS = 5
-TURN = 0.01  # seconds that a method has the stopwatch for in a round, if it needs no longer
-LONG = 1.0  # seconds after which it has had enough rounds
-PATIENCE = 0.5  # seconds: steps that take longer, all together, are measured on a sample
+TURN = 0.01  # seconds for which a method repeats its steps in a round
+LONG = 1.0  # seconds after which a method takes part in no further round
+PATIENCE = 0.5  # seconds: if all steps together take longer, a sample of them is measured
 SAMPLE = 64
 
 
 @dataclass
 class Measured:
-    """What was measured of a method. What was not reached is None."""
+    """The measurements of a method. None: not measured."""
 
     method: Method
     sample: Sequence[int] = ()
     starts: list[float] = field(default_factory=list)  # seconds, one for each run
-    steps: list[list[float]] = field(default_factory=list)  # for each run, those of its steps
+    steps: list[list[float]] = field(default_factory=list)  # seconds of each step, for each run
     spent: float = 0.0
     peak: int | None = None  # bytes
     error: float | None = None
 
     @property
     def done(self) -> int:
-        """How many of the sample were measured."""
+        """How many steps of the sample were measured."""
         return len(self.steps[0]) if self.steps else 0
 
     @property
     def seconds(self) -> float | None:
-        """For all steps. The median is each step's own: that of their sum would have in it what
-        the machine did meanwhile in some other step of every run."""
+        """For all steps. It uses the median of each step: in every run, some step is slow because the
+        machine does something else, so a median of the sums would be too large."""
         if not self.done:
             return None
         each = float(np.mean(np.median(self.steps, axis=0)))
         return median(self.starts) + each * self.method.steps
 
     def prepare(self, full: bool, rng: np.random.Generator) -> None:
-        """Warm up, take the memory, and choose the steps that are measured."""
+        """Warm up, measure the memory, and choose the steps to time."""
         method = self.method
         with _memory() as peak:
             state = method.start()
@@ -67,7 +67,7 @@ class Measured:
             self.sample = np.sort(rng.choice(method.steps, size, replace=False)).tolist()
 
     def run(self, look: Callable[[int, Any], None]) -> None:
-        """Take all chosen steps once. Of a first run that is interrupted, what was done counts."""
+        """Run all chosen steps once. If the first run is interrupted, its finished steps count."""
         began = perf_counter()
         state = self.method.start()
         once = perf_counter() - began
@@ -86,7 +86,7 @@ class Measured:
 
 
 class _Reference:
-    """The rows that the reference found, and how far the columns of others are from them."""
+    """The rows that the reference computed, against which the columns of others are checked."""
 
     def __init__(self) -> None:
         self.rows: dict[int, np.ndarray] = {}
@@ -117,11 +117,11 @@ class _Reference:
 def measure(
     methods: Sequence[Method], full: bool, rng: np.random.Generator
 ) -> tuple[list[Measured], bool]:
-    """Measure all methods, which take turns, so that whatever else the machine does slows all of
-    them alike. Whether this was interrupted comes second."""
+    """Measure all methods, and return whether this was interrupted too. The methods take turns, so
+    that other work on the machine slows all of them alike."""
     found = [Measured(method) for method in methods]
-    turns = sorted(found, key=lambda m: not m.method.reference)  # what others are compared with
-    gc.collect()  # what others left behind is not to be paid for here
+    turns = sorted(found, key=lambda m: not m.method.reference)  # the reference first
+    gc.collect()  # so that no measurement pays for earlier garbage
     try:
         for m in turns:
             m.prepare(full, rng)
@@ -158,7 +158,7 @@ def _first(turns: Sequence[Measured]) -> None:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar, on a terminal."""
+    """A progress bar, on a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda name: None
         return
@@ -175,7 +175,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _memory() -> Iterator[Callable[[], int]]:
-    """What tells the most memory that was in use at one time since the beginning, in bytes."""
+    """Gives a function that returns the peak of memory use since the beginning, in bytes."""
     ours = not tracemalloc.is_tracing()
     if ours:
         tracemalloc.start()

@@ -1,4 +1,4 @@
-"""The ways to differentiate that are compared, each as the steps it consists of."""
+"""The methods of differentiation that are compared, each as a start and a number of steps."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = ["Method", "Problem", "first_order", "flat", "second_order"]
 
 @dataclass(frozen=True)
 class Method:
-    """A way to find all partial derivatives: what is done once, and steps that are all alike.
+    """A way to compute all partial derivatives: a start, and steps that are all alike.
 
-    A step finds those by one input, a column of their matrix; only the steps of the reference find
-    a row. What is here for comparison alone finds nothing.
+    A step computes the derivatives by one input, a column of the Jacobian. Only a step of the
+    reference computes a row. Methods that are timed only for comparison return None.
     """
 
     name: str
@@ -38,32 +38,32 @@ class Method:
     steps: int
     counts: Counts  # of all steps together
     alive: int  # bytes
-    step: Callable[[Any, int], Any]  # of what `start` returned, and which step it is
+    step: Callable[[Any, int], Any]  # takes the result of `start` and the number of the step
     start: Callable[[], Any] = lambda: None
     reference: bool = False
 
 
 class Problem:
-    """A function at a point: its inputs and its outputs, all numbers in one row."""
+    """A function at a point, with its inputs and its outputs numbered element by element."""
 
     def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
         self.function = function
-        self.args = transformed(_owned, tuple(args))  # ours, since differences are taken in place
+        self.args = transformed(_owned, tuple(args))  # copies: differences change them in place
         self.argnums = tuple(range(len(args)))
         self.inputs = _Row([x for _, x in leaves(self.args)])
         self.graph = Sweeps(function, self.args)
         self.outputs = _Row([constant(y) for y in self.graph.record.values])
         if not self.inputs.size or not self.outputs.size:
             raise ValueError(
-                f"a function of {self.inputs.size} numbers that returns {self.outputs.size}"
-                " has no derivatives to compare the cost of"
+                f"compare needs inputs and outputs; this function takes {self.inputs.size} numbers and"
+                f" returns {self.outputs.size}"
             )
 
     def run(self) -> Any:
         return self.function(*self.args)
 
     def moved(self, i: int) -> tuple[Any, Callable[[Any], np.ndarray]]:
-        """Input i, and what runs the function with another in its place."""
+        """Input i, and a function that evaluates with another number in its place."""
         k, place = self.inputs.find(i)
         x = self.inputs.values[k]
         if np.ndim(x) == 0:
@@ -80,27 +80,27 @@ class Problem:
         return before, run
 
     def filled(self, others: dict[int, Any]) -> Any:
-        """The arguments with other leaves."""
+        """The arguments with some leaves replaced."""
         return refilled(self.args, (others.get(k, x) for k, x in enumerate(self.inputs.values)))
 
     def direction(self, i: int) -> Any:
-        """The tangents of the arguments that move along input i."""
+        """The tangents of the arguments for input i: 1 there, 0 elsewhere."""
         k, unit = self.inputs.unit(i)
         return refilled(
             self.args, (unit if j == k else _zeros(x) for j, x in enumerate(self.inputs.values))
         )
 
     def forward(self) -> Counts:
-        """The operations of a sweep from each of the inputs."""
+        """The operations of the forward sweeps from all inputs."""
         return self.inputs.total(lambda k: self.graph.forward([k]).counts)
 
     def reverse(self) -> Counts:
-        """The operations of a sweep to each of the outputs."""
+        """The operations of the reverse sweeps from all outputs."""
         return self.outputs.total(lambda k: self.graph.reverse([k]).counts)
 
 
 class _Row:
-    """Numbers and arrays, their elements numbered through."""
+    """Numbers and arrays whose elements are numbered as one row."""
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
@@ -109,12 +109,12 @@ class _Row:
         self._starts = [0, *accumulate(self.sizes)]
 
     def find(self, i: int) -> tuple[int, int]:
-        """Which value element i is in, and its place there."""
+        """Which value holds element i, and its place there."""
         k = bisect_right(self._starts, i) - 1
         return k, i - self._starts[k]
 
     def unit(self, i: int) -> tuple[int, Any]:
-        """Which value element i is in, and the direction in which it alone changes."""
+        """Which value holds element i, and the direction in which that element alone changes."""
         k, place = self.find(i)
         unit = np.zeros(np.shape(self.values[k]), _dtype(self.values[k]))
         unit.flat[place] = 1
@@ -138,7 +138,7 @@ def _owned(x: Any) -> Any:
 
 
 def _dtype(x: Any) -> Any:
-    """Of derivatives by it: a function may well return truth values, too."""
+    """The dtype of derivatives by it; for values that are not floating point, float64."""
     dtype = np.result_type(x)
     return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
@@ -209,18 +209,18 @@ def _over_forward(p: Problem, start: None, i: int) -> Any:
 
 
 def _with_gradient(p: Problem, cotangent: Any, *args: Any) -> Any:
-    """The value and the gradient. Operations on the cotangent are recorded where it is a Tensor."""
+    """The value and the gradient. If the cotangent is a Tensor, operations on it are recorded."""
     value, pullback = vjp(p.function, *args)
     return value, pullback(cotangent)
 
 
 def _differences(p: Problem, sides: int, once: Counts) -> Counts:
-    """Of the arithmetic around the evaluations, too."""
+    """The evaluations, and the arithmetic around them."""
     n, m = p.inputs.size, p.outputs.size
     return once * sides * n + Counts(multiplications=m, additions=m + sides) * n
 
 
-# ── what is compared ──────────────────────────────────────────────────────────────────────────────
+# ── the methods ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _sweeps(number: int, what: str, recording: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The report: what each way of differentiating costs, counted and measured, and on what machine."""
+"""Report: the cost of each way of differentiating, counted and measured, and the machine it ran on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autobp.table import aligned
 
 __all__ = ["COLOURS", "Report", "Row", "blas", "machine"]
 
-#: Of each way in all pictures.
+#: The colour of each method in all plots.
 COLOURS = {
     "one evaluation of f": "#999999",
     "central differences": ORANGE,
@@ -39,14 +39,14 @@ MARKERS = {
     "reverse": "o",
 }
 
-WIDTH = 79  # of prose; a table may be as wide as a terminal
-#: What is set in relation to one evaluation.
+WIDTH = 79  # of prose; tables may be wider
+#: The figures that are given as multiples of one evaluation.
 RATIOS = ("flops", "alive", "seconds", "peak")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one way of differentiating costs. What was not measured is None."""
+    """The cost of one way of differentiating. None: not measured."""
 
     method: str
     sweeps: str
@@ -54,15 +54,15 @@ class Row:
     alive: int  # bytes, counted
     seconds: float | None
     peak: int | None  # bytes, measured
-    error: float | None  # the worst, relative to the greatest derivative
-    measured: int  # of so many
+    error: float | None  # the largest, relative to the largest derivative
+    measured: int  # how many directions were measured
     directions: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `compare` found. Its text is the table; `rows` are the numbers, the first of them those
-    of one evaluation of the function, which the ratios are to."""
+    """The result of `compare`. Its text is the table. `rows` are the numbers; the first row is one
+    evaluation of the function, to which all ratios refer."""
 
     title: str
     rows: tuple[Row, ...]
@@ -76,12 +76,12 @@ class Report:
         raise KeyError(f"{method!r} is not one of {', '.join(r.method for r in self.rows)}")
 
     def ratio(self, method: str, what: str = "seconds") -> float | None:
-        """How many times that of one evaluation: of "flops", "alive", "seconds" or "peak"."""
+        """The "flops", "alive", "seconds" or "peak" of a method as a multiple of one evaluation."""
         mine, one = (_number(row, what) for row in (self[method], self.rows[0]))
         return None if mine is None or not one else mine / one
 
     def table(self) -> str:
-        """What each way is, counted and measured, a line for each."""
+        """Three tables, with a line for each method: its sweeps, counted costs, measured costs."""
         return f"{self._ways()}\n\n{self._counted()}\n\n{self._measured()}"
 
     def _ways(self) -> str:
@@ -114,7 +114,7 @@ class Report:
         return "\n\n".join([self.title, self.table(), "\n".join(notes)])
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """All numbers, in bytes and seconds: into a file, or without one as text."""
+        """All numbers, in bytes and seconds. Returned as text if there is no path."""
         head = ["method", "sweeps", "multiplications", "additions", "transcendental"]
         head += [name for what in RATIOS for name in (what, f"{what}_ratio")]
         lines: list[list[Any]] = [[*head, "error", "measured", "directions"]]
@@ -127,8 +127,8 @@ class Report:
         return written(lines, path)
 
     def plot(self) -> Any:
-        """A matplotlib figure: operations, time and memory of each way, as multiples of those of
-        one evaluation. Save it with `.savefig(path)`."""
+        """Draw operations, time and memory of each method, as multiples of one evaluation, with
+        matplotlib. Save the figure with `.savefig(path)`."""
         pyplot = needed("matplotlib.pyplot", "plot()", "plot")
         rows = self.rows[1:]
         figure, panels = pyplot.subplots(
@@ -164,12 +164,12 @@ class Report:
 
 def _number(row: Row, what: str) -> float | None:
     if what not in RATIOS:
-        raise ValueError(f"ratios are of {', '.join(RATIOS)}, not of {what!r}")
+        raise ValueError(f"there are ratios of {', '.join(RATIOS)}, not of {what!r}")
     return row.counts.flops if what == "flops" else getattr(row, what)
 
 
 def _scope(row: Row) -> str:
-    """In so many words, whether all was measured."""
+    """How many of the directions were measured, in words."""
     if row.measured == row.directions:
         return f"all {row.directions:,} directions" if row.directions > 1 else "1 direction"
     return f"{row.measured:,} of {row.directions:,} directions"
@@ -179,7 +179,7 @@ def _scope(row: Row) -> str:
 
 
 def quantity(n: float) -> str:
-    """A number of things in three or four places."""
+    """A count with three or four digits and a unit prefix."""
     for unit, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e4)):
         if n >= scale:
             return _places(n / (1e3 if unit == "k" else scale)) + unit
@@ -221,11 +221,11 @@ def written(lines: Sequence[Sequence[Any]], path: str | os.PathLike[str] | None)
     return None
 
 
-# ── what it was run on ────────────────────────────────────────────────────────────────────────────
+# ── the machine ───────────────────────────────────────────────────────────────────────────────────
 
 
 def machine() -> str:
-    """What measured times depend on besides the function."""
+    """The machine and the libraries that measured times depend on."""
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores;"
         f" Python {platform.python_version()}, NumPy {np.__version__}, BLAS {blas()}"
@@ -233,7 +233,7 @@ def machine() -> str:
 
 
 def blas() -> str:
-    """What multiplies matrices, and with how many threads."""
+    """The BLAS library that NumPy uses, and its number of threads."""
     found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{found.get('name', 'unknown')} {found.get('version', '')}, {_threads()}"
 
@@ -244,6 +244,6 @@ def _threads() -> str:
     except ModuleNotFoundError:
         names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         given = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
-        return ", ".join(given) or "threads: its default (threadpoolctl would tell)"
+        return ", ".join(given) or "default number of threads (threadpoolctl shows it)"
     counts = [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
     return ", ".join(f"{n} thread{'s'[: n > 1]}" for n in counts)

@@ -21,9 +21,10 @@ import numpy as np
 from autobp.calculus import as_numpy_scalars, project, zeros
 from autobp.dag import Graph
 from autobp.primitive import Array, constant
+from autobp.reverse import SweepRecord, sweep
 from autobp.tensor import Tensor
 
-__all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "cotangents", "diagram", "local"]
+__all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "diagram", "local", "swept"]
 
 #: What is saved is a result of the forward pass, in the program of the backward pass.
 Kind = Literal["parameter", "input", "constant", "saved", "result"]
@@ -199,52 +200,35 @@ def _differentiate(
     (result,) = graph.outputs
     seed = project(np.ones(result.shape), constant(result))
     order = [t for t in graph.nodes if t.level == level]
-    with np.errstate(all="ignore"):
-        gradients, shares, error = cotangents(order, result, seed, constant)
+    record, error = swept(order, result, seed, constant)
     if error is not None:
         found.notes.append(f"gradients end where a rule failed: {error}")
     for t in order:
         node = found.nodes[position[id(t)]]
-        node.gradient = gradients.get(t)
+        node.gradient = record.cotangents.get(t)
         if node.gradient is None and error is None:
             node.gradient = zeros(node.value)
     found.uses = [
-        use._replace(contribution=shares.get((found.nodes[use.target].tensor, use.slot)))
+        use._replace(contribution=record.contributions.get((made, use.slot)))
         for use in found.uses
+        if (made := found.nodes[use.target].tensor) is not None
     ]
 
 
-def cotangents(
+def swept(
     order: Sequence[Tensor], result: Tensor, seed: Array, value: Callable[[Any], Array]
-) -> tuple[dict[Tensor, Array], dict[tuple[Tensor | None, int], Array], str | None]:
-    """A backward sweep that keeps everything: the cotangent of each tensor, and the share of it that
-    each use, a tensor and a slot, hands back. `value` says what the rules are to compute with. If
-    one raises, the sweep ends, with what there is and the error as a line of text."""
-    gradients: dict[Tensor, Array] = {result: seed}
-    shares: dict[tuple[Tensor | None, int], Array] = {}
-    for t in reversed(order):
-        g, primitive = gradients.get(t), t.primitive
-        if g is None or primitive is None:
-            continue
-        out, args = value(t), [value(a) for a in t.args]
-        if not primitive.diagonal:
-            g, out, *args = as_numpy_scalars(g, out, *args)
-        for slot, (a, rule) in enumerate(zip(t.args, primitive.reverse)):
-            if rule is None or not isinstance(a, Tensor) or a.level != t.level:
-                continue
-            try:
-                try:
-                    c = rule(g, out, *args, **t.params)
-                except ArithmeticError:
-                    c = rule(*as_numpy_scalars(g, out, *args), **t.params)
-                if c is None:
-                    continue
-                c = project(c, value(a))
-            except Exception as error:  # of a rule of the user's own, perhaps
-                return gradients, shares, f"{primitive.name}: {type(error).__name__}: {error}"
-            shares[t, slot] = c
-            gradients[a] = gradients[a] + c if a in gradients else c
-    return gradients, shares, None
+) -> tuple[SweepRecord, str | None]:
+    """A backward sweep from one result, with every step kept. `value` gives what the rules compute
+    with. If a rule raises, the record ends there, and the error comes with it as a line of text."""
+    record = SweepRecord(value)
+    try:
+        with np.errstate(all="ignore"):
+            sweep({result: seed}, order, record)
+    except Exception as error:  # of a rule of the user's own, perhaps
+        failed = next(reversed(record.cotangents)).primitive
+        assert failed is not None
+        return record, f"{failed.name}: {type(error).__name__}: {error}"
+    return record, None
 
 
 def local(found: Diagram, use: Use) -> Any | None:

@@ -3,16 +3,16 @@ that are zero throughout; a `.grad` that is not the gradient of what is drawn; d
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autobp.calculus import nonfinite_kind
 from autobp.drawing.diagram import Diagram, Node
 from autobp.drawing.literal import few
 from autobp.primitive import constant
 
-__all__ = ["Mark", "marks", "nonfinite_kind"]
+__all__ = ["Mark", "marks"]
 
 
 class Mark(NamedTuple):
@@ -38,7 +38,7 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
 
     first = True
     for node in diagram.nodes:
-        bad = nonfinite_kind(node.value)
+        bad = _nonfinite(node.value)
         if bad:
             add(node, "nonfinite", f"first {bad}" if first else bad, False, first)
             first = False
@@ -52,7 +52,7 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
         g = node.gradient
         if g is None:
             continue
-        bad = nonfinite_kind(g)
+        bad = _nonfinite(g)
         if bad:
             add(
                 node,
@@ -71,18 +71,14 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
     return found
 
 
-def nonfinite_kind(value: Any) -> str | None:
-    """What is not a number in a value, and how much of it."""
-    if value is None or (type(value) is float and math.isfinite(value)):
+def _nonfinite(value: Any) -> str | None:
+    """What is not finite in a value, and how much of it."""
+    kind = nonfinite_kind(value)
+    if kind is None:
         return None
-    array = np.asarray(value)
-    if array.dtype.kind != "f":
-        return None
-    for what, bad in (("NaN", np.isnan), ("inf", np.isinf)):
-        count = int(np.count_nonzero(bad(array)))
-        if count:
-            return what if array.size == 1 else f"{what}: {count:,} of {array.size:,}"
-    return None
+    what, bad = ("NaN", np.isnan) if kind == "nan" else ("inf", np.isinf)
+    size = np.size(value)
+    return what if size == 1 else f"{what}: {np.count_nonzero(bad(value)):,} of {size:,}"
 
 
 def _same(given: Any, g: Any) -> bool:

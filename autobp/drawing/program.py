@@ -13,7 +13,7 @@ import numpy as np
 
 from autobp.context import clock
 from autobp.dag import Graph, ancestors
-from autobp.drawing.diagram import Diagram, Kind, Naming, cotangents, diagram
+from autobp.drawing.diagram import Diagram, Kind, Naming, diagram, swept
 from autobp.primitive import constant
 from autobp.tensor import Tensor, leaf
 
@@ -50,9 +50,9 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     seed = leaf(constant(np.ones_like(result.primal_value())[()]), level)
     seed.name = f"∂{called(result)}"
     order = [t for t in graph.nodes if t.level == result.level]
-    with np.errstate(all="ignore"):
-        gradients, shares, error = cotangents(order, result, seed, stand_in)
-    _scopes(shares, {seed, *stands.values()})
+    record, error = swept(order, result, seed, stand_in)
+    gradients = record.cotangents
+    _scopes(record.contributions, {seed, *stands.values()})
     leaves = [t for t in order if t.is_leaf]
     for t in (*leaves, *reversed(order)):
         g = gradients.get(t)
@@ -74,13 +74,13 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     return program
 
 
-def _scopes(shares: Mapping[tuple[Tensor | None, int], Any], placed: set[Tensor]) -> None:
+def _scopes(shares: Mapping[tuple[Tensor, int], Any], placed: set[Tensor]) -> None:
     """What the rules of an operation recorded belongs to the scope of that operation."""
     for (t, _), share in shares.items():
         stack = [share]
         while stack:
             made = stack.pop()
-            if isinstance(made, Tensor) and made not in placed and t is not None:
+            if isinstance(made, Tensor) and made not in placed:
                 placed.add(made)
                 made.scope = t.scope
                 stack += made.args

@@ -242,9 +242,9 @@ def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     rows = np.sort(np.reshape(last, (*last.shape[: a.ndim - len(axes)], -1)), axis=-1)
     n = rows.shape[-1]
     result = mean(rows[..., (n - 1) // 2 : n // 2 + 1], -1)
-    nonfinite_kind = np.isnan(rows[..., -1]) if n else False  # sorting puts a nan last
-    if np.any(nonfinite_kind):
-        result = np.where(nonfinite_kind, np.nan, result)
+    has_nan = np.isnan(rows[..., -1]) if n else False  # sorting puts a nan last
+    if np.any(has_nan):
+        result = np.where(has_nan, np.nan, result)
     return np.reshape(result, shape) if keepdims else result
 
 

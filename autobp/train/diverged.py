@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from autobp.calculus import nonfinite_kind
 from autobp.context import detect_anomaly
 from autobp.tensor import Tensor
 
-__all__ = ["DivergedError", "of_gradient", "is_finite", "of_loss", "nonfinite_kind"]
+__all__ = ["DivergedError", "of_gradient", "of_loss"]
 
 
 class DivergedError(FloatingPointError):
@@ -20,25 +18,6 @@ class DivergedError(FloatingPointError):
 
     where: str = ""
     history: Any = None
-
-
-def is_finite(value: Any) -> bool:
-    """Whether there are numbers only. That their squares have a finite sum is seen at once; warnings
-    of an overflow are the caller's to switch off."""
-    if type(value) is np.ndarray and value.itemsize >= 4 and math.isfinite(np.vdot(value, value)):
-        return True
-    return not nonfinite_kind(value)
-
-
-def nonfinite_kind(value: Any) -> str | None:
-    """Whether there is a nan or an inf in it, and which."""
-    value = np.asarray(value)
-    if value.dtype.kind != "f" or not value.size:
-        return None
-    least, most = np.min(value), np.max(value)
-    if math.isfinite(least) and math.isfinite(most):
-        return None
-    return "nan" if math.isnan(least) else "inf"
 
 
 def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:

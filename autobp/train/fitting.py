@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.calculus import is_finite, nonfinite_kind
 from autobp.context import no_grad, updates
 from autobp.data.batching import aligned, batches
 from autobp.data.points import Seed
@@ -18,7 +19,7 @@ from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count, flag
 from autobp.primitive import constant
 from autobp.table import short
-from autobp.train.diverged import DivergedError, is_finite, nonfinite_kind
+from autobp.train.diverged import DivergedError
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of, highest
 from autobp.train.progress import Progress
@@ -186,7 +187,7 @@ def fit(
         try:
             with shown:
                 if history.unsaved:
-                    shown.say(_not_to_the_bit(history.unsaved))
+                    shown.warn(_not_to_the_bit(history.unsaved))
                 step.review()
                 while run.epoch < epochs and not history.stopped:
                     if patience is not None and run.epoch - best >= patience:
@@ -220,7 +221,7 @@ def fit(
                         new = state.save(checkpoint, history, run.best, step.kept)
                         if new:
                             history.unsaved += new
-                            shown.say(_unsaved(new))
+                            shown.warn(_unsaved(new))
         except KeyboardInterrupt:
             if in_a_task():  # then it is the whole sweep that is to end
                 raise

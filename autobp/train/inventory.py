@@ -13,13 +13,10 @@ import functools
 import hashlib
 import json
 import operator
-import pickle
 import random
-import re
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +31,7 @@ from autobp.compiler.trace.free_variables import (
 )
 from autobp.compiler.trace.search import reachable
 from autobp.tensor import Tensor
+from autobp.train.fingerprint import UNSEEN, fingerprint
 
 __all__ = ["Inventory", "Saved"]
 
@@ -42,6 +40,7 @@ Record = list[Any]
 _ATOMS = (bool, int, float, str, type(None))
 _SMALL = 1 << 20  # bytes of an array that is saved even if it is not known to have changed
 _GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+_DRAWN = (*_GENERATORS, np.random.SeedSequence)
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np.sum))
 _PLACES = ("cell", "attribute", "class", "context", "defaults")
 _LOST = object()  # what the file does not hold: what is there stays
@@ -59,6 +58,8 @@ class Saved:
     records: dict[str, Record] = field(default_factory=dict)
     #: What could not be recorded, with a text that changes when it does.
     unknown: dict[str, str] = field(default_factory=dict)
+    #: Names in the records of objects that the training has made, by their ids.
+    made: dict[int, str] = field(default_factory=dict)
 
 
 class Inventory:
@@ -97,6 +98,8 @@ class Inventory:
         self.unrecorded = {id(vars(x)): self._hidden[id(x)] for x, _ in hidden}
         self._names: dict[int, str] = {}
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
+        #: By the names in the records, objects that the training had made and that `put` has made anew.
+        self.remade: dict[str, Any] = {}
         self._begun: dict[str, str] = {}  # digests of what is saved only if it has changed
         stages = self._reachable()
         for found in stages:
@@ -136,12 +139,13 @@ class Inventory:
             if is_kind(v.value, np.ndarray):
                 known(v.value, v.name if v.live else f"{v.name} ({v.where})")
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, str]:
         """Note what there is now: of constants around the training, a record has those alone that
-        differ from it."""
+        differ from it. Returns the fingerprints of what cannot be recorded."""
         taking = _Taking(self, everything=True)
         taking.take(self._reachable())
         self._begun = {name: _digest(taking.records[name]) for name in taking.watched}
+        return taking.unknown
 
     def name_of(self, x: Any) -> str | None:
         """The name of an object that was there when the training began."""
@@ -159,13 +163,18 @@ class Inventory:
         are forgotten before the next step."""
         taking = _Taking(self, everything, without, zeroed)
         taking.take(self._reachable())
-        return Saved(taking.records, taking.unknown)
+        return Saved(
+            taking.records, taking.unknown, {i: name for i, (name, _) in taking.fresh.items()}
+        )
 
     def put(self, records: Mapping[str, Record], check_only: bool = False) -> list[str]:
         """Put back what was recorded, and return the names of what has no place here. If something
         does not fit, nothing is changed."""
         putting = _Putting(self, records)
-        return putting.missing if check_only else putting.put()
+        if check_only:
+            return putting.missing
+        self.remade = {name: x for name, x in putting.made.items() if name.startswith("new ")}
+        return putting.put()
 
     # what the two halves ask
 
@@ -275,7 +284,7 @@ class _Taking:
     def lose(self, path: str, x: Any) -> list[Any]:
         """What cannot be recorded is noted, if the training depends on it."""
         if self.core:
-            self.unknown.setdefault(path, _fingerprint(x))
+            self.unknown.setdefault(path, fingerprint(x))
         return ["lost"]
 
     # ── places ────────────────────────────────────────────────────────────────────────────────────
@@ -300,9 +309,9 @@ class _Taking:
         self.keep(name, ["place", kind, owner, v.key, form, self.core], v.live)
 
     def opaque(self, x: Any, path: str, live: bool) -> None:
-        if is_kind(x, (np.random.BitGenerator, bytearray)):
+        if is_kind(x, (np.random.BitGenerator, np.random.SeedSequence, bytearray)):
             self.todo.append((x, path, live))
-        elif not is_kind(x, np.random.SeedSequence):
+        else:
             self.lose(path, x)
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────
@@ -328,7 +337,7 @@ class _Taking:
             if x.dtype.hasobject:
                 self.lose(path, x)
                 return
-            kind, content = "array", [np.array(x, copy=True, order="K")]
+            kind, content = "array", [np.array(x.view(np.ndarray), copy=True, order="K")]
             always = always or x.nbytes <= _SMALL
         elif is_kind(x, Tensor):
             if not is_kind(x.value, (float, np.ndarray, np.generic)):
@@ -340,17 +349,11 @@ class _Taking:
             kind, content = "tensor", [value, x.requires_grad, grad, hooks, x.is_leaf]
         elif is_kind(x, random.SystemRandom):  # which has no state
             return
-        elif is_kind(x, _GENERATORS):
+        elif is_kind(x, _DRAWN):
             kind, content, always = "generator", [_class_name(type(x)), *_drawn(x)], True
         elif is_kind(x, dict):
             kept_elsewhere = self.inventory.unrecorded.get(id(x), ())
-            entries = [
-                [k, ["lost"]]
-                if type(k) is str and k in kept_elsewhere
-                else [self.form(k, path, live), self.form(v, _entry_path(path, k), live)]
-                for k, v in list(x.items())
-            ]
-            kind, content = "dict", [entries]
+            kind, content = "dict", [self.entries(x, path, live, kept_elsewhere)]
         elif is_kind(x, set):
             kind, content = "set", [_sorted([self.form(v, path, live) for v in x])]
         elif is_kind(x, bytearray):
@@ -368,6 +371,19 @@ class _Taking:
         elif new and is_kind(x, collections.defaultdict):
             head[1] = self.form(x.default_factory, path, live)
         self.keep(name, [*head, self.core, *content], always)
+        if is_kind(x, (np.ndarray, *_DRAWN)) and getattr(x, "__dict__", None):  # of a subclass
+            entries = self.entries(vars(x), f"{path}.__dict__", live)
+            self.keep(f"{name}.__dict__", ["attributes", "", "", self.core, name, entries], always)
+
+    def entries(
+        self, x: dict[Any, Any], path: str, live: bool, lost: Collection[str] = ()
+    ) -> list[list[Any]]:
+        return [
+            [k, ["lost"]]
+            if type(k) is str and k in lost
+            else [self.form(k, path, live), self.form(v, _entry_path(path, k), live)]
+            for k, v in list(x.items())
+        ]
 
     # ── values ────────────────────────────────────────────────────────────────────────────────────
 
@@ -379,6 +395,8 @@ class _Taking:
         if self.inventory.name_of(x) is not None:
             if is_kind(x, Tensor | np.ndarray):
                 self.todo.append((x, path, live))
+            elif _remembers(x):
+                self.lose(path, x)
             return self.reference(x, path)
         if kind is complex:
             return ["complex", x.real, x.imag]
@@ -412,8 +430,8 @@ class _Taking:
         if is_kind(x, functools.partial):
             parts = [self.form(p, path, live) for p in (x.func, tuple(x.args), dict(x.keywords))]
             return ["partial", *parts]
-        if is_kind(x, (*_GENERATORS, Tensor, np.ndarray, *_MUTABLE)):
-            plain = not is_kind(x, np.ndarray) or not x.dtype.hasobject
+        if is_kind(x, (*_DRAWN, Tensor, np.ndarray, *_MUTABLE)):
+            plain = not x.dtype.hasobject if is_kind(x, np.ndarray) else _can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
         if _class_name(kind) in self.inventory.classes() and _is_plain_object(x):
             self.todo.append((x, path, live))
@@ -441,8 +459,26 @@ def _drawn(x: Any) -> list[Any]:
         return [x.getstate(), 0]
     if is_kind(x, np.random.RandomState):
         return [x.get_state(legacy=False), 0]
+    if is_kind(x, np.random.SeedSequence):
+        return [x.state, x.n_children_spawned]
     bits = x if is_kind(x, np.random.BitGenerator) else x.bit_generator
     return [bits.state, getattr(bits.seed_seq, "n_children_spawned", 0)]
+
+
+def _remembers(x: Any) -> bool:
+    """Whether a function, which is known by its name, has a state: it caches, or it is the
+    `__next__` of an iterator."""
+    bound = is_kind(x, (types.BuiltinFunctionType, types.MethodWrapperType))
+    return hasattr(x, "cache_info") or (bound and hasattr(type(x.__self__), "__next__"))
+
+
+def _can_be_made(x: Any) -> bool:
+    """Whether one like it could be made anew, if it is a generator: of a subclass, it could not."""
+    kind = type(x)
+    return not is_kind(x, _DRAWN) or kind in (
+        random.Random,
+        getattr(np.random, kind.__name__, None),
+    )
 
 
 def _is_plain_object(x: Any) -> bool:
@@ -483,28 +519,6 @@ def _named(module: Any, name: str) -> Any:
         return GONE
 
 
-def _fingerprint(x: Any) -> str:
-    """A text that changes when an object does, as far as that can be seen."""
-    if is_kind(x, types.GeneratorType):
-        frame = x.gi_frame
-        return "ended" if frame is None else f"{frame.f_lasti} {_address(repr(frame.f_locals))}"
-    if is_kind(x, (types.FunctionType, types.MethodType, functools.partial)):
-        return f"{id(x)}"
-    with suppress(Exception):
-        import warnings  # of itertools, whose pickles are deprecated
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return hashlib.sha256(pickle.dumps(x)).hexdigest()
-    with suppress(Exception):
-        return _address(repr(x))
-    return ""
-
-
-def _address(text: str) -> str:
-    return re.sub(r"0x[0-9a-f]+", "", text)
-
-
 # ── putting back ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -519,11 +533,13 @@ class _Putting:
         self.missing: list[str] = []
         self.writes: list[Callable[[], object]] = []
         for name, record in records.items():
-            if record[0] != "place":
+            if record[0] not in ("place", "attributes"):
                 self.made[name] = self.target(name, record)
         for name, record in records.items():
             if record[0] == "object" and self.made[name] is not GONE and record[4] is not None:
                 self.made[record[4][1]] = vars(self.made[name])
+            elif record[0] == "attributes":
+                self.made[name] = getattr(self.made.get(record[4], GONE), "__dict__", GONE)
         for name, record in records.items():
             try:
                 self.plan(name, record)
@@ -601,8 +617,8 @@ class _Putting:
             self.writes.append(lambda: _redraw(x, content[1], content[2]))
         elif kind == "bytearray":
             self.writes.append(lambda: operator.setitem(x, slice(None), bytes.fromhex(content[0])))
-        elif kind == "dict":
-            entries = [(self.value(k), self.value(v)) for k, v in content[0]]
+        elif kind in ("dict", "attributes"):
+            entries = [(self.value(k), self.value(v)) for k, v in content[-1]]
             self.writes.append(lambda: _write_dict(x, entries))
         elif kind != "object":
             values = [self.value(form) for form in content[0]]
@@ -712,6 +728,10 @@ def _generator(class_name: str, state: Any) -> Any:
         return random.Random()
     if class_name == _class_name(np.random.RandomState):
         return np.random.RandomState()
+    if class_name == _class_name(np.random.SeedSequence):
+        return np.random.SeedSequence(
+            **{k: v for k, v in state.items() if k != "n_children_spawned"}
+        )
     bits = getattr(np.random, state["bit_generator"])()
     return bits if class_name == _class_name(type(bits)) else np.random.Generator(bits)
 
@@ -723,16 +743,19 @@ def _redraw(x: Any, state: Any, spawned: int) -> None:
     if is_kind(x, np.random.RandomState):
         x.set_state(state)
         return
-    bits = x if is_kind(x, np.random.BitGenerator) else x.bit_generator
-    bits.state = state
-    more = spawned - getattr(bits.seed_seq, "n_children_spawned", spawned)
+    seeds = x
+    if not is_kind(x, np.random.SeedSequence):
+        bits = x if is_kind(x, np.random.BitGenerator) else x.bit_generator
+        bits.state, seeds = state, bits.seed_seq
+    more = spawned - getattr(seeds, "n_children_spawned", spawned)
     if more > 0:
-        bits.seed_seq.spawn(more)
+        seeds.spawn(more)
 
 
 def _write_array(x: np.ndarray, value: np.ndarray) -> None:
-    if x.size and x.tobytes() != value.tobytes():
-        np.copyto(x, value)
+    plain = x.view(np.ndarray)  # for whoever masks it, the numbers under the mask too
+    if plain.tobytes() != value.tobytes():
+        np.copyto(plain, value)
 
 
 def _write_dict(x: dict[Any, Any], entries: list[tuple[Any, Any]]) -> None:
@@ -760,5 +783,5 @@ def _write_items(x: Any, values: list[Any]) -> None:
 
 
 def unsaved(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    """What could not be recorded and has changed between two records."""
-    return (name for name, text in now.items() if before.get(name, "") != text)
+    """What could not be recorded and has changed between two records, or may have."""
+    return (name for name, text in now.items() if text == UNSEEN or before.get(name) != text)

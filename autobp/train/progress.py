@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -59,6 +60,13 @@ class Progress:
         elif self.shown:
             self._line()
             print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """The same for what must not be missed: a warning where no progress is shown."""
+        if self.shown:
+            self.say(text)
+        else:
+            warnings.warn(text, stacklevel=3)
 
     def _beside_bar(self, text: str, spare: int) -> None:
         """Set a text of parts with two spaces between. Where there are few columns there is no bar,

@@ -60,8 +60,9 @@ class State:
             raise ValueError("fit: the optimizer has none of the model's parameters")
         needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
         self.inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
-        if saves:
-            self.inventory.begin()
+        #: Fingerprints of what cannot be saved: from the beginning, or from the first file if it was
+        #: made later.
+        self._first = self.inventory.begin() if saves else {}
         self._of_model = dict(named)
         if hasattr(model, "named_buffers"):
             self._of_model |= dict(model.named_buffers())
@@ -85,8 +86,9 @@ class State:
         self.names = {p: p.name or f"parameter {i}" for i, p in enumerate(self.params)}
         self.names |= {p: name for name, p in self.beside.items() if p in self.names and not p.name}
         self.names |= {p: name for name, p in named}
-        self._first: dict[str, str] | None = None  # what could not be saved the first time
+        self._saves = 0  # files that were written
         self.unsaved: list[str] = []  # names of what could not be saved, and has changed
+        self._told = 0  # how many of them were returned by `save`
 
     @property
     def params(self) -> list[Tensor]:
@@ -144,17 +146,17 @@ class State:
         step: dict[str, Any],
     ) -> list[str]:
         """Write all of it, with what the `step` needs to know when it goes on. Returns the names of
-        what cannot be written and has changed since the first file, each once."""
+        what cannot be written and has changed, each once, from the second file on."""
         kept = {*map(id, self._of_model.values()), *map(id, self.beside.values())}
         forgets = type(self.optimizer).zero_grad is Optimizer.zero_grad
         zeroed = [id(p) for p in self.params] if forgets else []
         taken = self.inventory.take(without=kept, zeroed=zeroed)
-        new: list[str] = []
-        if self._first is None:
-            self._first = taken.unknown
-        else:
-            new = [name for name in unsaved(self._first, taken.unknown) if name not in self.unsaved]
-            self.unsaved += new
+        self._saves += 1
+        if self._saves == 1:
+            self._first = taken.unknown | self._first
+        self.unsaved += [n for n in unsaved(self._first, taken.unknown) if n not in self.unsaved]
+        new = self.unsaved[self._told :] if self._saves > 1 else []
+        self._told += len(new)
         save_checkpoint(
             path,
             {
@@ -162,7 +164,7 @@ class State:
                 "model": self.weights(),
                 "best": best,
                 "optimizer": self.optimizer.state_dict(),
-                "groups": self._groups(),
+                "groups": self._groups(taken.made),
                 "schedule": None if self.schedule is None else type(self.schedule).__qualname__,
                 "rng": {"shuffling": self.rng.bit_generator.state},
                 "generators": list(self.inventory.generators),
@@ -189,6 +191,7 @@ class State:
             self.rng.bit_generator.state = saved["rng"]["shuffling"]
             history = saved["history"]
             self.unsaved = list(saved["unsaved"])
+            self._told = len(self.unsaved)
             resumed = Resumed(
                 history["rows"],
                 history["stopped"],
@@ -255,14 +258,18 @@ class State:
     # ── groups of parameters ──────────────────────────────────────────────────────────────────────
 
     def _keys(self) -> dict[str, Tensor]:
-        return self.inventory.tensors | self._of_model | self.beside
+        remade = {k: t for k, t in self.inventory.remade.items() if isinstance(t, Tensor)}
+        return self.inventory.tensors | self._of_model | self.beside | remade
 
-    def _groups(self) -> list[list[str | None]]:
+    def _groups(self, made: Mapping[int, str]) -> list[list[str | None]]:
         keys = {p: name for name, p in self._keys().items()}
-        return [[keys.get(p) for p in group["params"]] for group in self.optimizer.param_groups]
+        return [
+            [keys.get(p) or made.get(id(p)) for p in group["params"]]
+            for group in self.optimizer.param_groups
+        ]
 
     def _add_groups(self, groups: list[list[str | None]], saved: Any) -> None:
-        """Those that a callback added, if their parameters are known."""
+        """Those that a callback added, if their parameters are known or were made anew."""
         keys, have = self._keys(), len(self.optimizer.param_groups)
         for names, group in zip(groups[have:], saved["param_groups"][have:], strict=True):
             if not all(name in keys for name in names):

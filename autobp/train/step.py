@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from autobp.calculus import is_finite
 from autobp.compiler import CaptureError, Compiled
 from autobp.compiler.terms import DifferenceError, Settings
 from autobp.nn import BatchNorm1d, BatchNorm2d
 from autobp.optim import clip_grad_norm
 from autobp.primitive import constant
 from autobp.tensor import Tensor
-from autobp.train.diverged import DivergedError, is_finite, of_gradient, of_loss
+from autobp.train.diverged import DivergedError, of_gradient, of_loss
 from autobp.train.history import Compilation
 from autobp.train.state import State
 from autobp.train.survey import Survey

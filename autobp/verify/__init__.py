@@ -1,7 +1,8 @@
-"""Verify: every rule of every primitive held against numbers, by `autobp check` and by the tests.
+"""Verify: compare every rule of every primitive with numerical derivatives. `autobp check` and the tests
+use it.
 
 samples   arguments for every primitive, and the conventions at kinks
-checks    what has to hold there
+checks    what must hold at those samples
 
 >>> import numpy as np
 >>> from autobp.primitive import elementwise

@@ -1,9 +1,9 @@
-"""Checks of one primitive's rules on its samples: each raises AssertionError where a rule is wrong,
-and returns the largest error otherwise.
+"""Checks of one primitive's rules on its samples. Each check returns the largest error, or raises
+AssertionError if a rule is wrong.
 
-The derivative that rules are held against is numerical: by the complex step where the function is
-analytic, which is exact to rounding, and by central differences elsewhere. Between the modes the
-adjoint test ⟨v, Ju⟩ = ⟨Jᵀv, u⟩ decides, which holds at kinks too, and is exact to rounding as well.
+Rules are compared with numerical derivatives: by the complex step where the function is analytic, which
+is exact up to rounding, and by central differences elsewhere. The two modes are compared by the adjoint
+test ⟨v, Ju⟩ = ⟨Jᵀv, u⟩, which is also exact up to rounding, and holds at kinks too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from autobp.reverse import vjp
 from autobp.tensor import Tensor
 from autobp.verify.samples import Record, Sample, draw, generator
 
-EXACT = 1e-12  # what differs by rounding alone
-DIFFERENCE = 1e-8  # of a function, by central differences
+EXACT = 1e-12  # a difference by rounding alone
+DIFFERENCE = 1e-8  # the error of central differences
 SINGLE = 1e-4  # float32 against float64
 
 Function = Callable[..., Any]
@@ -37,8 +37,8 @@ def plain(x: Any) -> np.ndarray:
 
 
 def close(found: Any, expected: Any, rtol: float, what: str) -> float:
-    """Equal shapes, and elements equal relative to the greatest; inf and nan are to be the same.
-    Returns the largest error, relative likewise."""
+    """Demand equal shapes and equal elements, up to `rtol` of the largest; inf and nan must be equal.
+    Returns the largest relative error."""
     found, expected = plain(found), plain(expected)
     if found.shape != expected.shape:
         raise AssertionError(f"{what}: shape {found.shape}, not {expected.shape}")
@@ -55,7 +55,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def adjoint(v: Any, ju: Any, jtv: Sequence[Any], u: Sequence[Any], rtol: float, what: str) -> float:
-    """⟨v, Ju⟩ = ⟨Jᵀv, u⟩. Returns by how much it is not, relative to the products in it."""
+    """Demand ⟨v, Ju⟩ = ⟨Jᵀv, u⟩. Returns the difference, relative to the sum of the products."""
     left = [plain(a) * plain(b) for a, b in zip(v, ju, strict=True)]
     right = [plain(a) * plain(b) for a, b in zip(jtv, u, strict=True)]
     forward, reverse = (sum(float(np.sum(p)) for p in parts) for parts in (left, right))
@@ -74,7 +74,7 @@ def adjoint(v: Any, ju: Any, jtv: Sequence[Any], u: Sequence[Any], rtol: float, 
 
 
 def variables(sample: Sample) -> list[int]:
-    """The arguments that can be varied: those of floating point."""
+    """The arguments that derivatives are taken by: those of floating point."""
     return [i for i, a in enumerate(sample.args) if np.asarray(a).dtype.kind == "f"]
 
 
@@ -84,7 +84,7 @@ def subsets(sample: Sample) -> list[tuple[int, ...]]:
 
 
 def bound(primitive: Function, sample: Sample, chosen: Sequence[int]) -> Function:
-    """The function of some arguments alone, the others held."""
+    """The function of some of the arguments, with the others fixed."""
 
     def function(*xs: Any) -> Any:
         args = list(sample.args)
@@ -100,19 +100,19 @@ def picked(sample: Sample, chosen: Sequence[int]) -> list[Any]:
 
 
 def directions(rng: np.random.Generator, like: Sequence[Any], symmetric: bool = False) -> list[Any]:
-    """A random direction for each. None of its components is small, so that none goes unseen."""
+    """A random direction for each. No component is small, so that an error in any of them shows."""
     found = [draw(rng, np.shape(x), ((-1.5, -0.5), (0.5, 1.5))) for x in like]
     return [(u + u.mT) / 2 for u in found] if symmetric else found
 
 
 def complex_step(function: Function, xs: Sequence[Any], u: Sequence[Any]) -> Any:
-    """Im f(x + ihu) / h: no difference is taken, so h can be as small as one likes."""
+    """Im f(x + ihu) / h: it has no cancellation, so h can be arbitrarily small."""
     h = 1e-20
     return np.imag(function(*(x + 1j * h * d for x, d in zip(xs, u, strict=True)))) / h
 
 
 def difference(function: Function, xs: Sequence[Any], u: Sequence[Any]) -> list[np.ndarray]:
-    """Central differences at two distances, which together leave an error of order h⁴."""
+    """Central differences with two step sizes, combined to an error of order h⁴."""
     h = 1e-3
 
     def at(step: float) -> list[np.ndarray]:
@@ -128,14 +128,14 @@ def difference(function: Function, xs: Sequence[Any], u: Sequence[Any]) -> list[
 def numerical(
     function: Function, record: Record, xs: Sequence[Any], u: Sequence[Any]
 ) -> tuple[Any, float]:
-    """A directional derivative, and how exact it is."""
+    """A directional derivative, and its accuracy."""
     if record.analytic:
         return complex_step(function, xs, u), EXACT
     return difference(function, xs, u)[0], DIFFERENCE
 
 
 def places(primitive: Primitive, record: Record, kinks: bool) -> Iterator[tuple[Sample, Any, str]]:
-    """The samples, each with random numbers of its own and with words for messages."""
+    """The samples, each with a random generator and a description for messages."""
     rng = generator(primitive.name + " directions")
     for s in (*record.samples, *(record.kinks if kinks else ())):
         shapes = ", ".join(str(np.shape(a)) for a in s.args)
@@ -149,7 +149,7 @@ Check = Callable[[Primitive, Record], float]
 
 
 def measured(errors: Callable[[Primitive, Record], Iterator[float]]) -> Check:
-    """A check that returns the largest of the errors that it goes through."""
+    """Make a check from a generator of errors: it returns the largest."""
 
     @wraps(errors)
     def check(primitive: Primitive, record: Record) -> float:
@@ -159,7 +159,7 @@ def measured(errors: Callable[[Primitive, Record], Iterator[float]]) -> Check:
 
 
 def check_complete(primitive: Primitive, record: Record) -> float:
-    """There is a rule for each argument in each mode; None only where the derivative is zero."""
+    """Every argument has a rule in each mode. A rule is None only if the derivative is zero."""
     takes_tangents = type(primitive).push is not Primitive.push  # linear: the function itself
     for s, rng, what in places(primitive, record, kinks=False):
         for mode in ("forward", "reverse"):
@@ -186,7 +186,7 @@ def check_complete(primitive: Primitive, record: Record) -> float:
 
 @measured
 def check_tangents(primitive: Primitive, record: Record) -> Iterator[float]:
-    """Tangents are numerical derivatives, for every subset of the arguments."""
+    """Tangents equal numerical derivatives, for every subset of the arguments."""
     for s, rng, what in places(primitive, record, kinks=False):
         for chosen in subsets(s):
             x = picked(s, chosen)
@@ -198,7 +198,7 @@ def check_tangents(primitive: Primitive, record: Record) -> Iterator[float]:
 
 @measured
 def check_cotangents(primitive: Primitive, record: Record) -> Iterator[float]:
-    """So are cotangents, along a random direction."""
+    """Cotangents equal numerical derivatives along a random direction."""
     for s, rng, what in places(primitive, record, kinks=False):
         for chosen in subsets(s):
             x = picked(s, chosen)
@@ -233,7 +233,7 @@ def check_adjoints(primitive: Primitive, record: Record) -> Iterator[float]:
 
 @measured
 def check_kinks(primitive: Primitive, record: Record) -> Iterator[float]:
-    """Where the derivative is a convention, it is the one that the record states."""
+    """The derivative at a kink is the convention that the record states."""
     for s in record.kinks:
         chosen = variables(s)
         y, pullback = vjp(bound(primitive, s, chosen), *picked(s, chosen))
@@ -253,10 +253,10 @@ def check_kinks(primitive: Primitive, record: Record) -> Iterator[float]:
 
 @measured
 def check_second_order(primitive: Primitive, record: Record) -> Iterator[float]:
-    """The derivatives of the derivatives, by both modes of both modes.
+    """Second derivatives are right, in both modes of both modes.
 
-    A derivative is taken as a function of the point and of its own tangents or cotangents, so that
-    rules are differentiated by everything they are given.
+    A derivative is differentiated as a function of the point and of its tangents or cotangents, so
+    that rules are differentiated by all of their arguments.
     """
     for s, rng, what in places(primitive, record, kinks=False):
         chosen = variables(s)
@@ -286,7 +286,7 @@ def check_second_order(primitive: Primitive, record: Record) -> Iterator[float]:
 
 @measured
 def check_values(primitive: Primitive, record: Record) -> Iterator[float]:
-    """The value is NumPy's, computed another way, and a Tensor has the same."""
+    """The value equals NumPy's, computed in another way, also on Tensors and floats."""
     for s, _, what in places(primitive, record, kinks=False):
         value = primitive.function(*s.args, **s.params)
         tensors = (Tensor(a) if i in variables(s) else a for i, a in enumerate(s.args))
@@ -300,7 +300,7 @@ def check_values(primitive: Primitive, record: Record) -> Iterator[float]:
 
 
 def rules(primitive: Primitive, sample: Sample) -> Iterator[tuple[str, Any]]:
-    """The rules that are there for the arguments of a sample."""
+    """The rules for the arguments of a sample."""
     for mode in ("forward", "reverse"):
         row = getattr(primitive, mode)
         for i in variables(sample):
@@ -310,7 +310,7 @@ def rules(primitive: Primitive, sample: Sample) -> Iterator[tuple[str, Any]]:
 
 @measured
 def check_forms(primitive: Primitive, record: Record) -> Iterator[float]:
-    """A rule gives the same on arrays, on Tensors and on Python floats, and changes none of them."""
+    """A rule gives the same on arrays, Tensors and Python floats, and changes none of them."""
     for s, rng, what in places(primitive, record, kinks=True):
         slots = variables(s)
         floats = [np.float64(a) if np.ndim(a) == 0 else a for a in s.args]
@@ -323,7 +323,7 @@ def check_forms(primitive: Primitive, record: Record) -> Iterator[float]:
             found = rule(t, out, *args, **s.params)
             untouched = all(map(_same_bits, given[0], (t, out, *args)))
             if not untouched or repr(given[1]) != repr(s.params):
-                raise AssertionError(f"{what}: {name} changes what it is given")
+                raise AssertionError(f"{what}: {name} changes its arguments")
             wrapped = [Tensor(a) if i in slots else a for i, a in enumerate(args)]
             on_tensors = rule(Tensor(t), Tensor(out), *wrapped, **s.params)
             yield close(on_tensors, found, EXACT, f"{what}: {name} on Tensors against arrays")
@@ -331,7 +331,7 @@ def check_forms(primitive: Primitive, record: Record) -> Iterator[float]:
                 numbers = [a if np.asarray(a).dtype == bool else float(a) for a in (t, out, *args)]
                 try:
                     on_floats = rule(*numbers, **s.params)
-                except ArithmeticError:  # the engine goes over to NumPy where Python raises
+                except ArithmeticError:  # where Python raises, the engine uses NumPy
                     continue
                 yield close(on_floats, found, EXACT, f"{what}: {name} on floats against arrays")
 
@@ -342,7 +342,7 @@ def _same_bits(a: Any, b: Any) -> bool:
 
 @measured
 def check_single(primitive: Primitive, record: Record) -> Iterator[float]:
-    """float32 stays float32, alone and beside float64, and is as good as float32 can be."""
+    """float32 stays float32, alone and mixed with float64, and is accurate to float32."""
     for s, rng, what in places(primitive, record, kinks=True):
         slots = variables(s)
         function = bound(primitive, s, slots)
@@ -373,7 +373,7 @@ def check_single(primitive: Primitive, record: Record) -> Iterator[float]:
                     )
 
 
-#: In the order in which a wrong rule is found soonest.
+#: Ordered so that a wrong rule is found soonest.
 CHECKS: tuple[Check, ...] = (
     check_complete,
     check_tangents,
@@ -388,7 +388,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def check_primitive(primitive: Primitive, record: Record) -> None:
-    """All the checks of one primitive. Infinities on the way are not held against it."""
+    """Run all checks of one primitive, without NumPy's warnings about infinities."""
     with np.errstate(all="ignore"):
         for check in CHECKS:
             check(primitive, record)

@@ -1,8 +1,8 @@
-"""Sample arguments for every primitive: what the checks of the rules run on.
+"""Sample arguments for every primitive, on which the checks of the rules run.
 
-`samples` are points where the function is smooth; values, derivatives of both orders and both modes
-are checked there against numerical ones. `kinks` are points where it is not, or where arithmetic
-needs care (0, infinity, ties): there the derivative is a convention, and each states what it is.
+At `samples` the function is smooth: values, and derivatives of both orders and both modes, are compared
+with numerical ones. At `kinks` it is not, or arithmetic needs care (0, infinity, ties): there the
+derivative is a convention, and each kink states it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Intervals = Sequence[tuple[float, float]]
 class Sample:
     args: tuple[Any, ...]
     params: dict[str, Any] = field(default_factory=dict)
-    #: At a kink: what a cotangent of ones brings to each argument that has derivatives.
+    #: At a kink: the cotangent of each differentiable argument, from a cotangent of ones.
     gradients: tuple[Any, ...] | None = None
-    #: At a kink: that the second derivative is 0.
+    #: At a kink: whether the second derivative is 0.
     flat: bool = False
 
 
@@ -55,7 +55,7 @@ DIVISORS: Intervals = ((2.0, 2.4),)
 
 
 def generator(name: str) -> np.random.Generator:
-    """The same numbers for one name in every run, whatever else there is."""
+    """A random generator that gives the same numbers for a name in every run."""
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
@@ -257,7 +257,7 @@ ANYWHERE: Intervals = ((-2.0, 2.0),)
 
 def _elementwise() -> dict[str, Record]:
     def step(name: str, *at: float) -> Record:
-        """Constant between its steps, and taken to be so on them."""
+        """A step function, whose derivative is 0, by convention also on the steps."""
         return pointwise(name, FRACTIONS, kinks=[kink(x, to=[0.0]) for x in at])
 
     def smooth(name: str, r: Intervals = ANYWHERE, **others: Any) -> Record:
@@ -440,7 +440,7 @@ def _reductions() -> dict[str, Record]:
         return {"axis": axis, "keepdims": keepdims}
 
     def distinct(name: str) -> list[Sample]:
-        """Values far enough apart that no step of a difference makes them change places."""
+        """Values so far apart that the step of a difference does not change their order."""
         rng = generator(name + " apart")
         samples = []
         for s in reductions(name, AXES):
@@ -638,7 +638,7 @@ def _shapes() -> dict[str, Record]:
 
 
 def _indices() -> list[tuple[Shape, Any]]:
-    """Shapes, and the ways to index them: basic, by arrays of integers with repeats, by masks."""
+    """Shapes with indices: basic, by arrays of integers with repeats, by masks."""
     i = np.array
     return [
         ((4,), 2),
@@ -673,7 +673,7 @@ def _indices() -> list[tuple[Shape, Any]]:
 
 
 def _scattered(x: Any, index: Any, shape: Shape) -> np.ndarray:
-    """One element at a time, at the places that an array of positions has at the index."""
+    """Add one element at a time, at the places that an index selects from an array of positions."""
     z = np.zeros(shape)
     places = np.arange(z.size).reshape(shape)[index]
     for place, value in zip(np.ravel(places), np.ravel(np.broadcast_to(x, places.shape))):
@@ -764,7 +764,7 @@ def _linalg() -> dict[str, Record]:
         return x @ x.mT + np.eye(shape[-1])
 
     def swapped(x: np.ndarray) -> np.ndarray:
-        """Rows exchanged: a determinant of the other sign."""
+        """Exchange two rows, which changes the sign of the determinant."""
         return x[..., [1, 0, *range(2, x.shape[-2])], :]
 
     def products(*samples: tuple[str, Sequence[Shape]]) -> tuple[Sample, ...]:
@@ -912,7 +912,7 @@ def _neural() -> dict[str, Record]:
 
 
 def _convolved(x: Any, w: Any, stride: Any, dilation: Any) -> np.ndarray:
-    """By einsum over views of windows, of which every second, or third, is taken."""
+    """A convolution by einsum over views of the windows, with stride and dilation by slices."""
     span = [d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation)]
     views = np.lib.stride_tricks.sliding_window_view(x, span, axis=(2, 3))
     views = views[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
@@ -958,7 +958,7 @@ def _convolutions() -> dict[str, Record]:
             pooled.append(Sample((apart,), {"size": size, "stride": stride}))
 
     def windows(x: Any, size: Any, **step: Any) -> np.ndarray:
-        """By kernels that are 1 at one place and 0 elsewhere."""
+        """Windows by a convolution with kernels that are 1 at one place and 0 elsewhere."""
         units = np.eye(int(np.prod(size))).reshape(-1, 1, *size)
         n, c = x.shape[:2]
         y = _convolved(x.reshape(n * c, 1, *x.shape[2:]), units, **step)

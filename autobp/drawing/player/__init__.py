@@ -1,5 +1,6 @@
 """The player: forward, the seed, and backward one contribution at a time, in a page of its own.
 
+api       `play`, which imports all the others when it is called
 sweeps    all tangents of a recording, and what a derivative costs
 plan      which pictures there are
 cells     arrays, for heat maps and the numbers on them
@@ -12,37 +13,6 @@ page      the file of HTML, with player.html, player.css and the parts of its sc
 player    the object that users get
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-from autobp.tensor import Tensor
-
-if TYPE_CHECKING:
-    from autobp.drawing.player.player import Player
+from autobp.drawing.player.api import play
 
 __all__ = ["play"]
-
-
-def play(
-    loss: Tensor | Callable[..., Any], *args: Any, names: Mapping[str, Any] | None = None
-) -> Player:
-    """Play the program behind a result, step by step: how it was computed, and how its gradient
-    comes back; and forward mode beside it.
-
-    Give it the result, or a function and its arguments: then it also knows the lines of your code.
-    What it returns shows itself in a notebook, and `.save("x.html")` writes a page that needs
-    nothing but a browser. No tensor is changed, and no hook is called. `names=locals()` gives
-    tensors without names those of your variables.
-
-    >>> import numpy as np
-    >>> from autobp import Tensor, play
-    >>> x = Tensor([1.0, 2.0], name="x")
-    >>> play(np.sum(x**2))
-    <Player of 2 operations and 1 input: .save("player.html") writes it>
-    >>> _ = play(lambda a, b: np.tanh(a * b), 2.0, -0.3).save("x.html")   # doctest: +SKIP
-    """
-    from autobp.drawing.player.player import player
-
-    return player(loss, args, names)

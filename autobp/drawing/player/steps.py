@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.drawing import diagram as drawn
-from autobp.drawing.diagram import Diagram, Use
+from autobp.drawing.diagram import Diagram, Use, local
 from autobp.drawing.dot import Style, _lines, _plain
 from autobp.drawing.formula import FEW, Term, brief, operation, quantity, rule
 from autobp.drawing.literal import shown
@@ -283,7 +282,7 @@ class Script:
         node, source = self.diagram.nodes[use.target], self.diagram.nodes[use.source]
         g, slope = node.gradient, None
         if np.size(node.value) == np.size(source.value) == 1:
-            slope = drawn.local(self.diagram, use)
+            slope = local(self.diagram, use)
         arrow = Arrow(self.place[use.source], self.place[use.target], use=use.place)
         arrow.term = brief(use.contribution)
         if slope is not None:
@@ -470,7 +469,7 @@ class Script:
         t = self._tensor(use.target)
         assert t.primitive is not None
         if t.size == np.size(found[use.source]) == 1:
-            slope = drawn.local(self.diagram, use)
+            slope = local(self.diagram, use)
             if slope is not None:
                 return f"{quantity(slope).within()} × {quantity(found[use.source]).within()}"
         moved = Term(f"d{self.names[use.source]}")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autobp.calculus import as_numpy_scalars, push, zeros
+from autobp.calculus import as_numpy_scalars, zeros
 from autobp.context import clock
 from autobp.dag import ancestors
+from autobp.forward import sweep
 from autobp.primitive import Array, Each, constant, same
 from autobp.tensor import Tensor, leaf
 
@@ -22,17 +23,9 @@ def tangents(order: Sequence[Tensor], start: dict[Tensor, Array]) -> dict[Tensor
     >>> list(tangents([y := x * x], {x: 1.0}).values())
     [1.0, 6.0]
     """
-    found = dict(start)
     with np.errstate(all="ignore"):
-        for t in order:
-            incoming = [found.get(a) if isinstance(a, Tensor) else None for a in t.args]
-            if t.primitive is None or all(i is None for i in incoming):
-                continue
-            values = [constant(a) for a in t.args]
-            tangent = push(t.primitive, incoming, constant(t), values, t.params)
-            if tangent is not None:
-                found[t] = tangent
-    return found
+        found = sweep([(t, []) for t in order], dict(start))
+    return {t: constant(tangent) for t, tangent in found.items() if tangent is not None}
 
 
 def multiplications(t: Tensor, slot: int) -> int:

@@ -464,8 +464,8 @@ def test_a_function_is_run_with_names_and_lines():
     line = inspect.getsourcelines(f)[1]
     items = data_of(play(f, 2.0, -0.3).page)["items"]
     assert [item[0] for item in items] == ["a", "b", "t2", "t3"]
-    assert items[2][5] == f"test_player.py:{line + 1}  s = a * b"
-    assert items[3][5] == f"test_player.py:{line + 2}  return np.tanh(s)"
+    assert items[2][5] == f"test_drawing_player.py:{line + 1}  s = a * b"
+    assert items[3][5] == f"test_drawing_player.py:{line + 2}  return np.tanh(s)"
 
 
 def test_lines_are_kept_inside_scopes():

@@ -10,7 +10,7 @@ from autobp import Tensor, nn, play
 from tests.browser import needs_browser
 from tests.drawing import classifier
 from tests.drawing import neuron as scalar_neuron
-from tests.test_player import deep, recurrent
+from tests.test_drawing_player import deep, recurrent
 
 pytestmark = needs_browser
 

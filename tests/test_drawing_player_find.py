@@ -6,7 +6,7 @@ import pytest
 from autobp import Tensor, graph, play, relu, scope
 from tests.browser import needs_browser
 from tests.drawing import neuron as scalar_neuron
-from tests.test_player import deep, lived_in, recurrent
+from tests.test_drawing_player import deep, lived_in, recurrent
 
 pytestmark = needs_browser
 

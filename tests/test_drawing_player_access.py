@@ -8,8 +8,8 @@ import pytest
 from autobp import play
 from tests.browser import needs_browser
 from tests.drawing import neuron as scalar_neuron
-from tests.test_player import deep, recurrent
-from tests.test_player_stage import network
+from tests.test_drawing_player import deep, recurrent
+from tests.test_drawing_player_stage import network
 
 pytestmark = needs_browser
 

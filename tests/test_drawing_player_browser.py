@@ -2,8 +2,10 @@
 
 import functools
 import http.server
+import io
 import threading
 
+import matplotlib.image
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +16,11 @@ from autobp.drawing import layout
 from autobp.drawing.dot import _lines
 from autobp.drawing.formula import brief
 from autobp.drawing.player.cells import pictured
+from tests import player_picture
 from tests.browser import needs_browser
 from tests.drawing import classifier
 from tests.drawing import neuron as scalar_neuron
-from tests.test_player import example, samples
+from tests.test_drawing_player import example, samples
 
 pytestmark = needs_browser
 
@@ -598,3 +601,18 @@ def test_what_a_screen_reader_hears(small):
     )
     assert unnamed == []
     assert small("return document.querySelectorAll('main, h1').length") == 2
+
+
+def test_the_picture_in_the_readme_is_of_the_page_as_it_is(page, tmp_path):
+    """Fonts and rounding differ between machines, so what is compared is blocks of 16 by 16."""
+
+    def blocks(png):
+        image = matplotlib.image.imread(io.BytesIO(png))[..., :3].mean(axis=2)
+        assert image.shape == (640, 1280)
+        return image.reshape(40, 16, 80, 16).mean(axis=(1, 3))
+
+    off = np.abs(
+        blocks(player_picture.taken(page, tmp_path)) - blocks(player_picture.PICTURE.read_bytes())
+    )
+    assert np.mean(off) < 0.01, "take it anew: python -m tests.player_picture"
+    assert page.text("sentence") == "grad of w: 0.6351 + 0.2983 × 2 = 1.232"

@@ -1,0 +1,119 @@
+"""The fast paths change no bit, and the engine is right without them."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autobp import Tensor, fast_paths, grad, graph, reverse
+from autobp.primitive import constant
+from autobp.rules import PRIMITIVES
+from autobp.verify.samples import RECORDS
+from tests.test_programs import arguments, programs, run
+
+
+@contextmanager
+def plain_engine():
+    fast_paths.remove()
+    try:
+        yield
+    finally:
+        fast_paths.install()
+
+
+def bits(value):
+    value = np.asarray(constant(value))
+    return value.dtype, value.shape, value.tobytes()
+
+
+def everything(result):
+    """The bits of all that was computed, and of all gradients."""
+    recorded = graph(result)
+    result.backward()
+    return [bits(t) for t in recorded] + [bits(t.grad) for t in recorded.inputs]
+
+
+def both_ways(function, *args):
+    fast = everything(function(*map(Tensor, args)))
+    with plain_engine():
+        plain = everything(function(*map(Tensor, args)))
+    return fast, plain
+
+
+@given(programs(st.integers(4, 16)), st.integers(0, 2**32 - 1))
+@settings(max_examples=200)
+def test_random_programs_have_the_same_bits(program, seed):
+    fast, plain = both_ways(lambda *xs: run(program, *xs), *arguments(seed))
+    assert fast == plain
+
+
+# fmt: off
+ON_NUMBERS = {
+    "sum":        lambda x, y: x + y + 2 + x,
+    "difference": lambda x, y: 3 - x - y - 1.5,
+    "product":    lambda x, y: x * y * 2 * x,
+    "quotient":   lambda x, y: x / y / 3 + 1 / x,
+    "rounded":    lambda x, y: (x // y) * x + (7 % x) * y + x % 2,
+    "power":      lambda x, y: x**3 + x**0.5 + y**-1,
+    "functions":  lambda x, y: np.tanh(x) * np.exp(-y) + np.log(x) * np.sin(y) - np.cos(x) * np.sqrt(y),
+    "of zero":    lambda x, y: x / (y - y) + np.log(x - x),
+    "constant":   lambda x, y: x * Tensor(2.0, requires_grad=False) + y,
+    "one way":    lambda x, y: np.multiply(2.0, x) + np.float64(3.0) * y,
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("function", ON_NUMBERS.values(), ids=ON_NUMBERS)
+@pytest.mark.parametrize(
+    "args", [(0.7, 1.3), (np.array([0.7, 2.0]), 1.3), (np.float32(0.7), np.ones((2, 1)))]
+)
+def test_operators_have_the_same_bits(function, args):
+    with np.errstate(all="ignore"):
+        fast, plain = both_ways(lambda x, y: np.sum(function(x, y)), *args)
+    assert fast == plain
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_primitive_has_the_same_bits(name):
+    primitive = PRIMITIVES[name]
+    for sample in RECORDS[name].samples:
+        chosen = [i for i, a in enumerate(sample.args) if np.asarray(a).dtype.kind == "f"]
+
+        def function(*xs, sample=sample, chosen=chosen):
+            args = list(sample.args)
+            for i, x in zip(chosen, xs):
+                args[i] = x
+            return np.sum(primitive(*args, **sample.params) * 1.5)
+
+        with np.errstate(all="ignore"):
+            fast, plain = both_ways(function, *(sample.args[i] for i in chosen))
+        assert fast == plain
+
+
+def installed():
+    return [
+        m for m, f in vars(Tensor).items() if getattr(f, "__module__", "") == fast_paths.__name__
+    ]
+
+
+def test_the_switch_takes_out_every_fast_path():
+    methods = installed()
+    assert {"__mul__", "__rsub__", "apply", "__array_ufunc__"} <= set(methods)
+    assert reverse.shortcut is not None
+    with plain_engine():
+        assert installed() == []
+        assert reverse.shortcut is None
+        assert grad(lambda x: x * x * 3.0)(2.0) == 12.0
+    assert installed() == methods
+
+
+def test_the_core_of_the_suite_passes_without_them():
+    core = ["test_tensor", "test_derivatives", "test_dag", "test_context", "test_kinks"]
+    files = [f"tests/{name}.py" for name in core]
+    command = [sys.executable, "-m", "pytest", "--plain-engine", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
