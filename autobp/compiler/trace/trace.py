@@ -25,7 +25,7 @@ from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.calls import draw, guarded
 from autobp.compiler.trace.effects import check_call
 from autobp.compiler.trace.search import Executed
-from autobp.compiler.trace.tracer import TracedGenerator, Tracer, named, tracers_in
+from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, named, tracers_in
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
@@ -49,22 +49,6 @@ _ASKING = {
 class ManyNumbers(BaseException):
     """A function computes more single numbers than are to be traced one by one. No user's
     `except Exception` is to stop it."""
-
-
-class Call(NamedTuple):
-    """What is called, on tracers and plain values."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    params: dict[str, Any]
-
-
-class View(NamedTuple):
-    """How a tracer that is a view of another looks again, once that was changed in place."""
-
-    base: Tracer
-    version: int  # of the base, when it was last looked at
-    call: Call
 
 
 class Phase(NamedTuple):

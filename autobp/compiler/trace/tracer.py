@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,9 @@ from autobp.primitive import Primitive, Variable
 from autobp.rules import arithmetic, indexing
 from autobp.tensor import Tensor
 
-if TYPE_CHECKING:
-    from autobp.compiler.trace.trace import Trace, View
+__all__ = ["Call", "TracedGenerator", "Tracer", "View", "named", "tracers_in"]
 
-__all__ = ["TracedGenerator", "Tracer", "named", "tracers_in"]
+Trace = Any  # see trace.py, which stands on this
 
 _METHODS = """
     sum mean prod var std max min cumsum cumprod argmax argmin argsort all any nonzero ravel
@@ -165,6 +164,22 @@ def _method(name: str) -> Any:
 
     method.__name__ = name
     return method
+
+
+class Call(NamedTuple):
+    """What is called, on tracers and plain values."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    params: dict[str, Any]
+
+
+class View(NamedTuple):
+    """How a tracer that is a view of another looks again, once that was changed in place."""
+
+    base: Tracer
+    version: int  # of the base, when it was last looked at
+    call: Call
 
 
 class Tracer(Variable):
