@@ -26,9 +26,8 @@ class Owner(Enum):
     PYTHON = "python"
     USER = "user"  # the demos too, wherever they are installed
 
-    @property
-    def is_library(self) -> bool:
-        return self is Owner.AUTOBP or self is Owner.NUMPY
+    def __init__(self, name: str) -> None:
+        self.is_library = name in ("autobp", "numpy")
 
 
 def _folder(file: str | None, *inside: str) -> str:

@@ -58,7 +58,18 @@ Known = Callable[[Any], str]  # gives an object a name, by which expressions spe
 Places = set[tuple[int, Any]]  # ids of owners, and keys
 
 
-# ── kinds of places ───────────────────────────────────────────────────────────────────────────────
+# ── kinds ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Kind(NamedTuple):
+    """What is known of one kind of free variables."""
+
+    read: Callable[[Any, Any], Any] | None = None  # what the owner has at a key
+    write: Callable[[Any, Any, Any], None] | None = None
+    text: str = ""  # the place as an expression
+    takes_tracer: bool = False  # a tracer can stand there while a function is traced
+    is_listed: bool = False  # among the constants: it says something beside those that it holds
+    test: Callable[[FreeVariable, Places, Known], list[str]] | None = None
 
 
 def _entry(owner: Any, key: Any) -> Any:
@@ -72,31 +83,16 @@ def _set_entry(owner: Any, key: Any, value: Any) -> None:
         owner[key] = value
 
 
-def _entry_text(owner: str, v: FreeVariable, known: Known) -> str:
-    key = _key(v.key, known)
-    return f"{owner}.get({key})" if isinstance(v.owner, dict) else f"{owner}[{key}]"
-
-
-def _set_cell(owner: Any, key: Any, value: Any) -> None:
-    owner.cell_contents = value
-
-
 def _attribute(owner: Any, key: Any) -> Any:
     return getattr(owner, key, GONE)
 
 
-def _set_attribute(owner: Any, key: Any, value: Any) -> None:
-    if value is GONE:
-        delattr(owner, key)
-    else:
-        object.__setattr__(owner, key, value)
+def _class_attribute(owner: Any, key: Any) -> Any:
+    return vars(owner).get(key, GONE)
 
 
-def _set_class_attribute(owner: Any, key: Any, value: Any) -> None:
-    if value is GONE:
-        delattr(owner, key)
-    else:
-        setattr(owner, key, value)
+def _set_cell(owner: Any, key: Any, value: Any) -> None:
+    owner.cell_contents = value
 
 
 def _place_test(v: FreeVariable, skipped: Places, known: Known) -> list[str]:
@@ -146,45 +142,26 @@ def _contents_test(v: FreeVariable, skipped: Places, known: Known) -> list[str]:
     return tests
 
 
-class Kind(NamedTuple):
-    """What is known of one kind of free variables."""
-
-    read: Callable[[Any, Any], Any] | None = None  # what the owner has at a key
-    write: Callable[[Any, Any, Any], None] | None = None
-    text: Callable[[str, FreeVariable, Known], str] | None = None  # the place as an expression
-    test: Callable[[FreeVariable, Places, Known], list[str]] | None = None
-    takes_tracer: bool = False  # a tracer can stand there while a function is traced
-    is_listed: bool = False  # among the constants: it says something beside those that it holds
-
-
-_DOT = lambda owner, v, known: f"{owner}.{v.key}"
-_VARS = lambda owner, v, known: f"vars({owner}).get({v.key!r})"
-_CELL = lambda owner, v, known: f"{owner}.cell_contents"
-_CONTEXT = lambda owner, v, known: f"{owner}.get({known(GONE)})"
-_IN_CELL = lambda owner, key: owner.cell_contents
-_IN_CLASS = lambda owner, key: vars(owner).get(key, GONE)
-_IN_CONTEXT = lambda owner, key: owner.get(GONE)
-
 # fmt: off
 KINDS = {
-    # places                   read         write                 text         test          tracer  listed
-    "entry":       Kind(_entry,      _set_entry,           _entry_text, _place_test,    True,  True),  # of a dict, a list
-    "attribute":   Kind(_attribute,  _set_attribute,       _DOT,        _place_test,    True,  True),
-    "class":       Kind(_IN_CLASS,   _set_class_attribute, _VARS,       _place_test,    False, True),  # attribute of one
-    "cell":        Kind(_IN_CELL,    _set_cell,            _CELL,       _place_test,    False, True),
-    "context":     Kind(_IN_CONTEXT, None,                 _CONTEXT,    _place_test,    False, True),  # a ContextVar
-    "defaults":    Kind(_attribute,  _set_attribute,       _DOT,        _place_test,    False, False),  # all of a function
-    # what is tested as a part of something else
-    "fixed":       Kind(is_listed=True),  # an element of a tuple or a set
-    "default":     Kind(is_listed=True),  # one of a function
-    "opaque":      Kind(is_listed=True),  # an object that cannot be looked into
-    "optimizer":   Kind(),
+    # places                 read                             write               text                          tracer listed
+    "entry":     Kind(_entry,                          _set_entry,         "{owner}.get({key})",         True,  True,  _place_test),  # of a dict, a list
+    "attribute": Kind(_attribute,                      object.__setattr__, "{owner}.{attribute}",        True,  True,  _place_test),
+    "class":     Kind(_class_attribute,                setattr,            "vars({owner}).get({key})",   False, True,  _place_test),  # attribute of one
+    "cell":      Kind(lambda cell, _: cell.cell_contents, _set_cell,       "{owner}.cell_contents",      False, True,  _place_test),
+    "context":   Kind(lambda var, _: var.get(GONE),    None,               "{owner}.get({gone})",        False, True,  _place_test),  # a ContextVar
+    "defaults":  Kind(_attribute,                      object.__setattr__, "{owner}.{attribute}",        False, False, _place_test),  # of a function
     # what is tested as a whole
-    "contents":    Kind(test=_contents_test),  # of a nest; the value is a list of keys and one of values
+    "contents":    Kind(test=_contents_test),  # of a nest: a list of keys and one of values
     "equal":       Kind(test=_equality_test),  # an object that is compared with its copy
     "environment": Kind(test=_equality_test, is_listed=True),
     "type":        Kind(test=_type_test),  # the class of an object
     "methods":     Kind(test=_methods_test),  # of a class, that may be replaced
+    # what has no test of its own
+    "fixed":       Kind(is_listed=True),  # an element of a tuple or a set
+    "default":     Kind(is_listed=True),  # one of a function
+    "opaque":      Kind(is_listed=True),  # an object that cannot be looked into
+    "optimizer":   Kind(),
 }
 # fmt: on
 
@@ -219,7 +196,10 @@ class FreeVariable:
         """Put something there."""
         write = KINDS[self.kind].write
         assert write is not None
-        write(self.owner, self.key, value)
+        if value is GONE and self.kind != "entry":
+            delattr(self.owner, self.key)
+        else:
+            write(self.owner, self.key, value)
 
     @property
     def is_writable(self) -> bool:
@@ -342,9 +322,11 @@ def _tests(variables: Iterable[FreeVariable], skipped: Places, known: Known) -> 
 
 def place_of(v: FreeVariable, known: Known) -> str:
     """A variable as an expression."""
-    text = KINDS[v.kind].text
-    assert text is not None
-    return text(known(v.owner), v, known)
+    owner, text = known(v.owner), KINDS[v.kind].text
+    if v.kind == "entry" and not isinstance(v.owner, dict):
+        text = "{owner}[{key}]"
+    gone = known(GONE) if v.kind == "context" else None
+    return text.format(owner=owner, key=_key(v.key, known), attribute=v.key, gone=gone)
 
 
 def _test(place: str, value: Any, known: Known) -> str:

@@ -6,13 +6,13 @@ are known; its values are those of the call that is traced, and only the trace l
 
 from __future__ import annotations
 
-import functools
+import inspect
 import math
 import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -34,38 +34,33 @@ Trace = Any  # see trace.py, which stands on this
 
 _METHODS = """
     sum mean prod var std max min cumsum cumprod argmax argmin argsort all any nonzero ravel
-    squeeze swapaxes round take repeat trace diagonal argpartition searchsorted compress
+    squeeze swapaxes round take repeat trace diagonal argpartition searchsorted compress conj
+    conjugate
 """.split()  # noqa: SIM905 (as a list it is 30 lines)
 
-_ASKS_SHAPE = (np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type)
+#: What the call that is traced can answer for all others.
+_ASKS_FORM = (
+    np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type,
+    np.may_share_memory, np.shares_memory,
+)  # fmt: skip
 _ASSIGNS = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 
 
-def _split(x: Any, indices_or_sections: Any, axis: int = 0, uneven: bool = False) -> list[Any]:
+def _split(function: Any, x: Any, indices_or_sections: Any, axis: Any = 0) -> list[Any]:
     """What np.split gives, by slices, so that what is done to a part is done to the whole."""
-    axis, parts = operator.index(axis), indices_or_sections
-    size = x.shape[axis]
-    if isinstance(parts, int | np.integer):
-        count = operator.index(parts)
-        if count <= 0:
-            raise ValueError("number sections must be larger than 0.")
-        if size % count and not uneven:
-            raise ValueError("array split does not result in an equal division")
-        sizes = [size // count + (i < size % count) for i in range(count)]
-        ends = [sum(sizes[:i]) for i in range(1, count)]
-    else:
-        ends = [operator.index(i) for i in parts]
+    axis = operator.index(axis)
+    plain = mapped(operator.index, indices_or_sections, Tracer)
     before = (slice(None),) * (axis % x.ndim)
-    edges = [0, *ends, size]
-    return [x[(*before, slice(a, b))] for a, b in pairwise(edges)]
+    parts = function(np.arange(x.shape[axis]), plain)
+    return [x[(*before, slice(p[0], p[-1] + 1) if p.size else slice(0))] for p in parts]
 
 
 _SPLITS: dict[Any, Callable[..., Any]] = {
-    np.split: _split,
-    np.array_split: functools.partial(_split, uneven=True),
-    np.vsplit: lambda x, parts: _split(x, parts, 0),
-    np.hsplit: lambda x, parts: _split(x, parts, 1 if x.ndim > 1 else 0),
-    np.dsplit: lambda x, parts: _split(x, parts, 2),
+    np.split: partial(_split, np.split),
+    np.array_split: partial(_split, np.array_split),
+    np.vsplit: partial(_split, np.split, axis=0),
+    np.hsplit: lambda x, parts: _split(np.split, x, parts, 1 if x.ndim > 1 else 0),
+    np.dsplit: partial(_split, np.split, axis=2),
 }
 
 
@@ -85,7 +80,7 @@ def named(function: Any) -> str:
     return ".".join(["np", *module[1:], name]) if module[0] == "numpy" else name
 
 
-# ── the array ─────────────────────────────────────────────────────────────────────────────────────
+# ── its operators and methods ─────────────────────────────────────────────────────────────────────
 
 
 def _infix(sign: Sign) -> tuple[Any, Any, Any]:
@@ -157,13 +152,14 @@ def _method(name: str) -> Any:
     def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
             raise _refused(self, f"{name}(out=…) writes into an array", "leave out= away")
-        if name == "compress":
-            args = (args[0], self, *args[1:])
-            return self.tracing.call(function, args, kwargs)
-        return self.tracing.call(function, (self, *args), kwargs)
+        args = (args[0], self, *args[1:]) if name == "compress" else (self, *args)
+        return self.tracing.call(function, args, kwargs)
 
     method.__name__ = name
     return method
+
+
+# ── the array ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class Call(NamedTuple):
@@ -226,7 +222,7 @@ class Tracer(Variable):
             result = primitive.function(*args, **params)
             if trace.refusal is before[2]:
                 return result
-        except CaptureError:  # of a function that a user gave rules to: it runs as a whole
+        except CaptureError:  # of a function that a user gave rules to: it is one call
             pass
         del trace.steps[before[0] :]
         trace.effects, trace.refusal = before[1:]
@@ -321,8 +317,8 @@ class Tracer(Variable):
     ) -> Any:
         if any(issubclass(t, Tensor) for t in types):
             return NotImplemented
-        if function in _ASKS_SHAPE:
-            return function(*mapped(lambda c: c.now, tuple(args), Tracer), **kwargs)
+        if function in _ASKS_FORM:
+            return function(*mapped(lambda t: t.now, tuple(args), Tracer), **kwargs)
         out = kwargs.get("out")
         plain = {k: v for k, v in kwargs.items() if k != "out"}
         if type(out) is Tracer and of(function).is_static(tuple(args), plain):
@@ -333,8 +329,6 @@ class Tracer(Variable):
             return self._text(function)
         if function in _SPLITS:
             return _SPLITS[function](*args, **kwargs)
-        if function is np.may_share_memory or function is np.shares_memory:
-            return function(*mapped(lambda c: c.now, tuple(args), Tracer), **kwargs)
         return self.tracing.call(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -383,11 +377,8 @@ class Tracer(Variable):
 
     def tolist(self) -> Any:
         now = self.current().now
-        return self._shown(
-            now.tolist() if hasattr(now, "tolist") else now,
-            "its numbers were asked for",
-            "use NumPy",
-        )
+        numbers = now.tolist() if hasattr(now, "tolist") else now
+        return self._shown(numbers, "its numbers were asked for", "use NumPy")
 
     def _text(self, text: Callable[[Any], str]) -> str:
         now = self.current().now
@@ -481,21 +472,10 @@ class Tracer(Variable):
     def nbytes(self) -> int:
         return self.size * self.itemsize
 
-    @property
-    def T(self) -> Any:
-        return self.tracing.call(np.transpose, (self,), {})
-
-    @property
-    def mT(self) -> Any:
-        return self.tracing.call(np.matrix_transpose, (self,), {})
-
-    @property
-    def real(self) -> Any:
-        return self.tracing.call(np.real, (self,), {})
-
-    @property
-    def imag(self) -> Any:
-        return self.tracing.call(np.imag, (self,), {})
+    T = property(lambda self: self.tracing.call(np.transpose, (self,), {}))
+    mT = property(lambda self: self.tracing.call(np.matrix_transpose, (self,), {}))
+    real = property(lambda self: self.tracing.call(np.real, (self,), {}))
+    imag = property(lambda self: self.tracing.call(np.imag, (self,), {}))
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
         size = shape[0] if len(shape) == 1 else shape
@@ -520,11 +500,6 @@ class Tracer(Variable):
 
     def dot(self, other: Any) -> Any:
         return np.dot(self, other)
-
-    def conj(self) -> Any:
-        return np.conjugate(self)
-
-    conjugate = conj
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self.now)
@@ -589,7 +564,7 @@ def _index(index: Any) -> Any:
 
 
 #: Where code lies that asks for whoever called it.
-_DOORS = (Tensor.__bool__.__code__.co_filename, os.path.dirname(os.path.dirname(__file__)))
+_DOORS = (inspect.getfile(Tensor), os.path.dirname(os.path.dirname(__file__)))
 
 
 def _asked_by_library(trace: Trace) -> bool:
