@@ -85,6 +85,12 @@ class Step:
         return self.function if isinstance(self.function, Loop) else None
 
     @property
+    def is_loop_result(self) -> bool:
+        """Whether a step takes one of the results of a loop."""
+        x = self.args[0] if self.function is operator.getitem else None
+        return isinstance(x, Step) and x.loop is not None
+
+    @property
     def operation(self) -> Operation:
         """What is known of the function that is called."""
         return of(self.function)
@@ -290,7 +296,7 @@ def _check_form(step: Step, where: str) -> None:
         shape = np.broadcast_shapes(*(form_of(x)[0] for x in step.args))
         if function.nout == 1 and shape != step.shape:
             raise ValueError(f"{where} makes a result of shape {shape}")
-    if function is operator.getitem and isinstance(step.args[0], Step) and step.args[0].loop:
+    if step.is_loop_result:
         results, j = _results_of(step.args[0].loop), step.args[1]
         if not 0 <= j < len(results):
             raise ValueError(f"{where} takes result {j} of {len(results)}")
