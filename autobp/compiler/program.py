@@ -52,7 +52,8 @@ class Step:
         self.operands = [*steps_in(self.args), *steps_in(self.params)]
 
     def __repr__(self) -> str:
-        what = getattr(self.function, "__name__", "constant" if self.is_constant else "argument")
+        kind = "constant" if self.is_constant else "loop" if self.loop else "argument"
+        what = getattr(self.function, "__name__", kind)
         return f"<step {self.name or what}: {self.kind.__name__} of shape {self.shape}>"
 
     @property
@@ -279,6 +280,11 @@ def check(program: Program) -> None:
     for c in program.constants():
         if form_of(c) != (c.constant.shape, c.constant.dtype, np.ndarray):
             raise ValueError(f"{c} has not the form of the array that it holds")
+    bodies: set[int] = set()
+    for body in list(program.nested())[1:]:
+        if id(body) in bodies:
+            raise ValueError("a loop has the body of another step: each needs one of its own")
+        bodies.add(id(body))
     if missing := program.effects - set(program.steps):
         raise ValueError(f"{missing.pop()} is among the effects, and not among the steps")
 
