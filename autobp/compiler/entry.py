@@ -20,7 +20,6 @@ from autobp.compiler.comparison import Checked, Snapshot, check_same, copied, mo
 from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import planned
 from autobp.compiler.passes.algebra import optimized, own_results
-from autobp.compiler.passes.joined import joined
 from autobp.compiler.program import Program, Step, steps_in
 from autobp.compiler.terms import (
     CaptureError,
@@ -760,7 +759,7 @@ class Entry(Checked):
         }
         replaced = {held.steps[0] for held in arguments.tensors.values()}
         replaced |= {entry.step for entry in arguments.live}
-        better = joined(optimized(program), settings.reuse)
+        better = optimized(program)
         self.program = own_results(better, program, replaced)
         self.plan = planned(self.program, given, _updated(self.program, arguments), settings.reuse)
         self.name = name if name.isidentifier() else "program"
@@ -946,7 +945,7 @@ class Entry(Checked):
 
     def _checker(self, used: set[Step]) -> Callable[..., bool]:
         tests = list(self.arguments.tests)
-        given = {p.argument for p in self.plan.places.values() if p.argument is not None}
+        given = {p.argument for p in self.plan.buffers.values() if p.argument is not None}
         arrays = {w: s for s, w in self.arguments.bindings if s in used and s.is_array}
         if given and len(arrays) > 1:  # what is overwritten is in no other array
             over = [i for i, s in enumerate(arrays.values()) if s in given]

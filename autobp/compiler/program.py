@@ -52,7 +52,8 @@ class Step:
         self.operands = [*steps_in(self.args), *steps_in(self.params)]
 
     def __repr__(self) -> str:
-        what = getattr(self.function, "__name__", "constant" if self.is_constant else "argument")
+        kind = "constant" if self.is_constant else "loop" if self.loop else "argument"
+        what = getattr(self.function, "__name__", kind)
         return f"<step {self.name or what}: {self.kind.__name__} of shape {self.shape}>"
 
     @property
@@ -83,6 +84,12 @@ class Step:
     def loop(self) -> Loop | None:
         """What a step with a body calls."""
         return self.function if isinstance(self.function, Loop) else None
+
+    @property
+    def is_loop_result(self) -> bool:
+        """Whether a step takes one of the results of a loop."""
+        x = self.args[0] if self.function is operator.getitem else None
+        return isinstance(x, Step) and x.loop is not None
 
     @property
     def operation(self) -> Operation:
@@ -273,6 +280,11 @@ def check(program: Program) -> None:
     for c in program.constants():
         if form_of(c) != (c.constant.shape, c.constant.dtype, np.ndarray):
             raise ValueError(f"{c} has not the form of the array that it holds")
+    bodies: set[int] = set()
+    for body in list(program.nested())[1:]:
+        if id(body) in bodies:
+            raise ValueError("a loop has the body of another step: each needs one of its own")
+        bodies.add(id(body))
     if missing := program.effects - set(program.steps):
         raise ValueError(f"{missing.pop()} is among the effects, and not among the steps")
 
@@ -290,7 +302,7 @@ def _check_form(step: Step, where: str) -> None:
         shape = np.broadcast_shapes(*(form_of(x)[0] for x in step.args))
         if function.nout == 1 and shape != step.shape:
             raise ValueError(f"{where} makes a result of shape {shape}")
-    if function is operator.getitem and isinstance(step.args[0], Step) and step.args[0].loop:
+    if step.is_loop_result:
         results, j = _results_of(step.args[0].loop), step.args[1]
         if not 0 <= j < len(results):
             raise ValueError(f"{where} takes result {j} of {len(results)}")

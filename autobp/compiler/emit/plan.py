@@ -1,8 +1,12 @@
 """Plan: where each result is put, so that a program allocates once and works in place.
 
-Every array that a program makes on the way gets a place in one arena, which is allocated with the
-program; places are given away again when what is in them was used for the last time. Elementwise
-work is done in the place of an operand that nobody needs any more.
+Every array that a program makes on the way gets a buffer in one arena, which is allocated with the
+program. A buffer is used again when what is in it was used for the last time, and elementwise work is
+done in the buffer of an operand that nobody needs any more.
+
+A loop has buffers that live as long as it does: its stacked results, in whose rows the iterations put
+what they add, and its carried arrays. An iteration computes the next value of those in place, or in a
+spare buffer; then the buffers change their roles.
 """
 
 from __future__ import annotations
@@ -11,39 +15,61 @@ import operator
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from autobp.compiler.passes.images import LAST
-from autobp.compiler.passes.joined import side_by_side
-from autobp.compiler.passes.rewrite import calls
-from autobp.compiler.program import Program, Step, used_by
+from autobp.compiler.emit.liveness import Liveness
+from autobp.compiler.program import Loop, Program, Step, form_of, used_by
 
-__all__ = ["Place", "Plan", "planned"]
+__all__ = ["Buffer", "Home", "LoopPlan", "Plan", "planned"]
 
 ALIGNED = 64  # bytes, a line of the cache
 LET_GO = 1 << 16  # bytes: smaller arrays stay until the program ends
 
 
+class Home(Enum):
+    """Whose the memory of a buffer is."""
+
+    ARENA = auto()
+    NUMPY = auto()  # which makes a new array at each call
+    ARGUMENT = auto()  # the caller's, who gives it away
+    ROW = auto()  # a row of a stacked result
+
+
 @dataclass(eq=False)
-class Place:
+class Buffer:
     """Memory that one array after the other is in."""
 
     nbytes: int
-    first: int  # the steps between which it is needed
+    first: int  # its live range
     last: int
-    kind: str  # arena: of the program. own: made by NumPy. argument: the caller's, given away.
-    argument: Step | None = None
-    start: int = 0
+    home: Home = Home.ARENA
+    argument: Step | None = None  # that is given away
+    start: int = 0  # in the arena
+    form: Any = None  # of all arrays that are in it, if they have one
+
+
+@dataclass
+class LoopPlan:
+    """Buffers that live as long as a loop."""
+
+    stacks: list[Buffer]
+    copied: set[Step] = field(default_factory=set)  # carried arguments that begin as copies
+    copies: set[int] = field(default_factory=set)  # carried values that an iteration copies
+    rows: dict[Buffer, int] = field(default_factory=dict)  # and the stacks that they are rows of
+    spares: dict[Buffer, Step] = field(default_factory=dict)  # and the argument that is spare next
 
 
 @dataclass
 class Plan:
-    places: dict[Step, Place] = field(default_factory=dict)
-    in_place: set[Step] = field(default_factory=set)  # steps done in the place of an operand
+    buffers: dict[Step, Buffer] = field(default_factory=dict)
+    in_place: set[Step] = field(default_factory=set)  # steps done in the buffer of an operand
     images: set[Step] = field(default_factory=set)  # steps whose channels are last in memory
-    done: dict[Step, list[Step]] = field(default_factory=dict)  # what nobody needs after a step
+    freed: dict[Step, list[Step]] = field(default_factory=dict)  # what nobody needs after a step
+    loops: dict[Step, LoopPlan] = field(default_factory=dict)
     size: int = 0  # of the arena
     peak: int = 0  # the most that is held at once, results included
 
@@ -54,162 +80,240 @@ def planned(
     updated: Mapping[Step, Step] | None = None,
     reuse: bool = False,
 ) -> Plan:
-    """Places for the steps of a program. Arguments that are given away may be overwritten, and so
-    may those that are `updated`, by the results that are to take their place; results are put in the
-    room only if they may be overwritten by the next call."""
-    steps, results = program.steps, set(program.results)
-    given = set(given)
-    roots = _roots(program)
-    last: dict[Step, int] = {}
-    for i, step in enumerate(steps):
-        for s in step.operands:
-            for root in roots.get(s, (s,)):
-                last[root] = i
-    for s in results:
-        for root in roots.get(s, (s,)):
-            last[root] = len(steps)
-    checks = max((i for i, s in enumerate(steps) if s in program.effects), default=-1)
+    """Buffers for the steps of a program. Arguments that are given away may be overwritten, and so may
+    those that are `updated`, by the results that are to take their place; results are put in the arena
+    only if they may be overwritten by the next call."""
+    planner = _Planner(program, set(given))
+    planner.overwrite(program, updated or {})
+    planner.plan_steps(program, _Results(set() if reuse else set(program.results), set()))
+    planner.lay_out()
+    return planner.plan
 
-    over = _written_over(program, updated or {}, last, checks)
 
-    used = used_by(program)
-    plan = Plan(images=_images(program))
-    places: list[Place] = []
-    within: dict[Step, tuple[Place, int]] = {}  # what lies side by side with others, and where
-    at = {step: i for i, step in enumerate(steps)}
-    for i, step in enumerate(steps):
-        if step.function is side_by_side:
-            first, end = min(at[s] for s in step.args), max(last.get(s, i) for s in step.args)
-            whole = Place(step.nbytes, first, end, "arena")
-            places.append(whole)
-            start = 0
+@dataclass
+class _Results:
+    """What a program returns that must not stay in its arena. Of the body of a loop, `carried` are
+    those to be computed in a spare buffer, and `rows` those in a row of a stacked result."""
+
+    outside: set[Step]
+    carried: set[Step]
+    rows: set[Step] = field(default_factory=set)
+    span: tuple[int, int] = (0, 0)  # the live range of what is carried
+
+
+class _Planner:
+    def __init__(self, program: Program, given: set[Step]) -> None:
+        self.live = Liveness(program)
+        self.plan = Plan()
+        self.buffers: list[Buffer] = []
+        self.carried: set[Buffer] = set()  # what loops carry is in them
+        self.given = given
+        # Until the last check has passed, nothing of the caller's is overwritten.
+        self.checked = max((self.live.end[s] for s in program.effects), default=-1)
+
+    def new_buffer(self, nbytes: int, first: int, last: int, **about: Any) -> Buffer:
+        self.buffers.append(Buffer(nbytes, first, last, **about))
+        return self.buffers[-1]
+
+    # ── the steps ─────────────────────────────────────────────────────────────────────────────────
+
+    def plan_steps(self, program: Program, results: _Results) -> None:
+        self.plan.images |= _images(program)
+        users = used_by(program)
+        for step in program.steps:
+            first, last = self.live.begin[step], self.live.last(step)
+            if step.loop:
+                self.plan_loop(step, step.loop)
+            elif not self.live.is_owner(step):
+                if _is_copy(step, self.plan.images):
+                    self.new_buffer(step.nbytes, first, self.live.length, home=Home.NUMPY)
+            elif step.kind is tuple:
+                parts = (s for s in users.get(step, []) if s.function is operator.getitem)
+                nbytes = sum(s.nbytes for s in parts)
+                self.plan.buffers[step] = self.new_buffer(nbytes, first, last, home=Home.NUMPY)
+            elif step.is_array and step not in self.plan.buffers:
+                buffer = self.buffer_for(step, results)
+                if buffer is not None:
+                    buffer.last = max(buffer.last, last)
+                    self.plan.buffers[step] = buffer
+        self.free(program)
+
+    def buffer_for(self, step: Step, results: _Results) -> Buffer | None:
+        """The buffer of an operand; else a new one, if the result is new memory."""
+        if step.is_elementwise:
             for s in step.args:
-                within[s] = whole, start
-                start += s.nbytes
-    for i, step in enumerate(steps):
-        if roots.get(step, (step,)) != (step,):
-            if _is_copy(step, plan.images):
-                places.append(Place(step.nbytes, i, len(steps), "own"))
-            continue
-        end = last.get(step, i)
-        if step.kind is tuple:
-            parts = (s for s in used.get(step, []) if s.function is operator.getitem)
-            plan.places[step] = Place(sum(s.nbytes for s in parts), i, end, "own")
-            places.append(plan.places[step])
-        if not step.is_array:
-            continue
-        place = over.get(step)
-        if place is not None:
-            plan.in_place.add(step)
-        elif step.is_elementwise:
-            for s in step.args:
-                if not _same_form(s, step) or last.get(s) != i or roots.get(s, (s,)) != (s,):
-                    continue
-                if s in plan.places and s not in within and plan.places[s].kind != "argument":
-                    place = plan.places[s]
-                    break
-                if s in given and i > checks and step in results:
-                    place = Place(step.nbytes, i, end, "argument", s)
-                    break
-            if place is not None:
-                plan.in_place.add(step)
-                place.last = end
-                if step in results and place.kind == "arena" and not reuse:
-                    place.kind = "own"
-            elif reuse or step not in results:
-                below = _reshaped(step)
-                free = below in plan.places and below not in within and last[below] == i
-                if free and plan.places[below].kind == "arena":
-                    place = plan.places[below]
-                    place.last = end
-        if step in within:
-            place = Place(step.nbytes, i, end, "arena")
-        elif place is None and step.is_fresh:
-            takes = step.takes_out and (step.is_elementwise or plan.images.isdisjoint(step.args))
-            kind = "arena" if takes and (reuse or step not in results) else "own"
-            place = Place(step.nbytes, i, end, kind)
-            places.append(place)
-        if place is not None:
-            plan.places[step] = place
-    plan.done = _done(plan, steps, roots)
-    _settle(plan, places, len(steps))
-    for step, (whole, start) in within.items():
-        plan.places[step].start = whole.start + start
-    return plan
+                buffer = self.dying(s, step, results)
+                if buffer is not None:
+                    self.plan.in_place.add(step)
+                    self.return_in(buffer, step, results)
+                    return buffer
+            buffer = self.reshaped(step)
+            if buffer is not None and step not in results.outside:
+                buffer.form = None
+                return buffer
+        if not step.is_fresh:
+            return None
+        strided = not step.is_elementwise and not self.plan.images.isdisjoint(step.operands)
+        home = Home.ARENA if step.takes_out and not strided else Home.NUMPY
+        first = self.live.begin[step]
+        buffer = self.new_buffer(step.nbytes, first, first, home=home, form=form_of(step))
+        self.return_in(buffer, step, results)
+        return buffer
 
+    def dying(self, operand: Any, step: Step, results: _Results) -> Buffer | None:
+        """The buffer of an operand that is needed no longer, and has the form of the result."""
+        if not _is_alike(operand, step) or not self.live.dies(operand, step):
+            return None
+        buffer = self.plan.buffers.get(operand)
+        if buffer is not None:
+            return buffer if buffer.home is not Home.ARGUMENT else None
+        now = self.live.end[step]
+        if operand in self.given and now > self.checked and step in results.outside:
+            return Buffer(step.nbytes, now, now, Home.ARGUMENT, operand)
+        return None
 
-def _written_over(
-    program: Program, updated: Mapping[Step, Step], last: Mapping[Step, int], checks: int
-) -> dict[Step, Place]:
-    """The steps that are done in the place of an argument: those that lead, one in the place of the
-    other, from its last use to the result that replaces it."""
-    at = {step: i for i, step in enumerate(program.steps)}
-    found: dict[Step, Place] = {}
-    for result, argument in updated.items():
-        after: dict[Step, Step] = {}
-        todo = [result]
-        while todo:
-            step = todo.pop()
-            if not step.is_elementwise or not _same_form(argument, step) or at[step] <= checks:
+    def reshaped(self, step: Step) -> Buffer | None:
+        """The buffer of an array that dies with this step, which is called with another shape of it."""
+        view = next((s for s in step.args if _is_alike(s, step) and s.function is np.reshape), None)
+        if view is None:
+            return None
+        array: Any = view.args[0]
+        buffer = self.plan.buffers.get(array)
+        if buffer is None or buffer.home is not Home.ARENA or buffer in self.carried:
+            return None
+        return buffer if self.live.last_use.get(array) == self.live.end[step] else None
+
+    def return_in(self, buffer: Buffer, step: Step, results: _Results) -> None:
+        """Where a step makes a result, its buffer becomes one that lives on."""
+        if step not in results.outside or buffer.home is not Home.ARENA or buffer in self.carried:
+            return
+        alike = buffer.form == form_of(step)
+        if step in results.carried and alike:
+            buffer.first, buffer.last = results.span
+        elif step in results.rows and alike:
+            buffer.home = Home.ROW
+        else:
+            buffer.home = Home.NUMPY
+
+    def free(self, program: Program) -> None:
+        """Tell after which step the large arrays that NumPy made are needed no longer, nor their views."""
+        at = {self.live.end[step]: step for step in program.steps}
+        for step in program.steps:
+            buffer = self.plan.buffers.get(step)
+            if buffer is None or buffer.home is not Home.NUMPY or buffer.nbytes < LET_GO:
                 continue
-            if argument in step.args and last.get(argument) == at[step]:
-                place = Place(argument.nbytes, at[step], len(at), "argument", argument)
-                while step is not result:
-                    found[step] = place
-                    step = after[step]
-                found[result] = place
-                break
-            for s in step.args:
-                if s in at and last.get(s) == at[step]:
-                    after[s] = step
-                    todo.append(s)
-    return found
+            if buffer.last in at:
+                done = [step, *self.live.views.get(step, ())]
+                self.plan.freed.setdefault(at[buffer.last], []).extend(done)
+
+    # ── loops ─────────────────────────────────────────────────────────────────────────────────────
+
+    def plan_loop(self, step: Step, loop: Loop) -> None:
+        """Buffers for what a loop carries and stacks, and for the steps of its body."""
+        span = self.live.begin[step], self.live.last(step)
+        arguments = loop.body.arguments[: len(step.args[0])]
+        becomes, rows = loop.body.returns
+        buffers, plan = self.plan.buffers, LoopPlan([])
+        plan.stacks += (self.new_buffer(loop.count * row.nbytes, *span) for row in rows)
+        for argument, start in zip(arguments, step.args[0], strict=True):
+            if argument.is_array:
+                buffer = self.taken_over(start, step)
+                if buffer is None:
+                    buffer = self.new_buffer(argument.nbytes, *span, form=form_of(argument))
+                    plan.copied.add(argument)
+                buffer.last = span[1]
+                self.carried.add(buffer)
+                buffers[argument] = buffer
+        arrays = [s for s in becomes if isinstance(s, Step) and s.is_array]
+        made = {s for s in arrays if s in self.live.begin and s.is_fresh}
+        self.plan_steps(
+            loop.body, _Results(set(loop.body.results), made, set(rows) - {*becomes}, span)
+        )
+        for j, s in enumerate(becomes):
+            own = s in made or s in arguments
+            if s in arrays and (s in becomes[:j] or not own):
+                plan.copies.add(j)
+        for j, row in enumerate(rows):
+            if row in buffers and buffers[row].home is Home.ROW:
+                plan.rows.setdefault(buffers[row], j)
+        kept = {buffers.get(s) for s in arrays}
+        free = [a for a in arguments if a.is_array and buffers[a] not in kept]
+        for s in dict.fromkeys(s for s in arrays if s in made):
+            buffer = buffers[s]
+            if buffer.home is Home.NUMPY:
+                buffer.first, buffer.last = span
+            elif buffer not in self.carried:
+                plan.spares[buffer] = next(a for a in free if form_of(a) == form_of(s))
+                free.remove(plan.spares[buffer])
+        self.carried.update(plan.spares)
+        self.plan.loops[step] = plan
+
+    def taken_over(self, start: Any, step: Step) -> Buffer | None:
+        """The buffer of the array that a loop begins with, if nothing else needs that."""
+        buffer = self.plan.buffers.get(start) if isinstance(start, Step) else None
+        if buffer is None or buffer.home is not Home.ARENA or buffer in self.carried:
+            return None
+        uses = sum(start in self.live.owners(s) for s in step.operands)
+        alone = uses == 1 and self.live.dies(start, step) and buffer.form == form_of(start)
+        return buffer if alone else None
+
+    # ── arguments that are overwritten ────────────────────────────────────────────────────────────
+
+    def overwrite(self, program: Program, updated: Mapping[Step, Step]) -> None:
+        """Find the steps that are done in the memory of an argument: those that lead, one in the buffer
+        of the other, from its last use to the result that replaces it."""
+        for result, argument in updated.items():
+            after: dict[Step, Step] = {}
+            todo = [result]
+            while todo:
+                step = todo.pop()
+                now = self.live.end.get(step, -1)
+                if now <= self.checked or not step.is_elementwise or not _is_alike(argument, step):
+                    continue
+                if argument in step.args and self.live.last_use.get(argument) == now:
+                    buffer = Buffer(argument.nbytes, now, now, Home.ARGUMENT, argument)
+                    chain = [step]
+                    while chain[-1] is not result:
+                        chain.append(after[chain[-1]])
+                    self.plan.in_place.update(chain)
+                    self.plan.buffers.update(dict.fromkeys(chain, buffer))
+                    break
+                for s in step.args:
+                    if isinstance(s, Step) and self.live.last_use.get(s) == now:
+                        after[s] = step
+                        todo.append(s)
+
+    # ── the arena ─────────────────────────────────────────────────────────────────────────────────
+
+    def lay_out(self) -> None:
+        """Give each buffer of the arena its start: the lowest at which nothing else is alive."""
+        laid: list[Buffer] = []  # from the lowest
+        arena = (b for b in self.buffers if b.home is Home.ARENA)
+        for buffer in sorted(arena, key=lambda b: -b.nbytes):
+            for other in laid:
+                end = other.start + other.nbytes
+                together = buffer.first <= other.last and other.first <= buffer.last
+                if together and other.start < buffer.start + buffer.nbytes and buffer.start < end:
+                    buffer.start = -(-end // ALIGNED) * ALIGNED
+            insort(laid, buffer, key=lambda b: b.start)
+        self.plan.size = max((b.start + b.nbytes for b in laid), default=0)
+        changes = [0] * (self.live.length + 2)  # of what NumPy holds
+        for buffer in self.buffers:
+            if buffer.home is Home.NUMPY:
+                changes[buffer.first] += buffer.nbytes
+                changes[buffer.last + 1] -= buffer.nbytes
+        self.plan.peak = self.plan.size + max(accumulate(changes))
 
 
-def _reshaped(step: Step) -> Any:
-    """What an operand that has the form of the result is another shape of, if there is one."""
-    alike = (s for s in step.args if _same_form(s, step) and s.function is np.reshape)
-    return next((s.args[0] for s in alike), None)
-
-
-def _same_form(s: Any, step: Step) -> bool:
+def _is_alike(s: Any, step: Step) -> bool:
     return isinstance(s, Step) and s.is_array and (s.shape, s.dtype) == (step.shape, step.dtype)
 
 
 def _is_copy(step: Step, images: set[Step]) -> bool:
     """Whether what could be a view is most likely none: an array that is turned and then reshaped."""
     x: Any = step.args[0] if step.function is np.reshape else None
-    turned = calls(x, np.transpose) and len(x.args) == 2
-    return x in images or (turned and not (x.args[0] in images and x.args[1] == LAST))
-
-
-def _done(
-    plan: Plan, steps: list[Step], roots: Mapping[Step, tuple[Step, ...]]
-) -> dict[Step, list[Step]]:
-    """For a step the large arrays that NumPy made and that are needed no longer, with their views."""
-    owners: dict[Place, list[Step]] = {}
-    for step, place in plan.places.items():
-        if place.kind == "own" and place.nbytes >= LET_GO and place.last < len(steps):
-            owners.setdefault(place, []).append(step)
-    views: dict[Step, list[Step]] = {}
-    for view, of in roots.items():
-        if len(of) == 1 and view is not of[0]:
-            views.setdefault(of[0], []).append(view)
-    done: dict[Step, list[Step]] = {}
-    for place, own in owners.items():
-        for step in own:
-            done.setdefault(steps[place.last], []).extend([step, *views.get(step, [])])
-    return done
-
-
-def _roots(program: Program) -> dict[Step, tuple[Step, ...]]:
-    """For a view, and for what may be one, the arrays whose memory it shares."""
-    roots: dict[Step, tuple[Step, ...]] = {}
-    for step in program.steps:
-        if (step.kind is tuple or step.is_array) and not step.is_fresh:
-            owners = [r for s in step.operands for r in roots.get(s, (s,))]
-            roots[step] = tuple(dict.fromkeys(owners)) or (step,)
-    return roots
+    turned = isinstance(x, Step) and x.function is np.transpose and len(x.args) == 2
+    return x in images or (turned and x.args[0] not in images)
 
 
 def _images(program: Program) -> set[Step]:
@@ -222,24 +326,3 @@ def _images(program: Program) -> set[Step]:
         if step.operation.channels == "last" or pooled or alike:
             images.add(step)
     return images
-
-
-def _settle(plan: Plan, places: list[Place], end: int) -> None:
-    """Give each place its start: the lowest at which nothing else is while it is needed."""
-    canonical: list[Place] = []  # from the lowest
-    for place in sorted((p for p in places if p.kind == "arena"), key=lambda p: -p.nbytes):
-        start = 0
-        for other in canonical:
-            together = place.first <= other.last and other.first <= place.last
-            if (
-                together
-                and start < other.start + other.nbytes
-                and other.start < start + place.nbytes
-            ):
-                start = -(-(other.start + other.nbytes) // ALIGNED) * ALIGNED
-        place.start = start
-        insort(canonical, place, key=lambda p: p.start)
-    plan.size = max((p.start + p.nbytes for p in canonical), default=0)
-    own = [p for p in places if p.kind == "own"]
-    held = (sum(p.nbytes for p in own if p.first <= i <= p.last) for i in range(end + 1))
-    plan.peak = plan.size + max(held, default=0)

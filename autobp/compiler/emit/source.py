@@ -3,147 +3,192 @@
 from __future__ import annotations
 
 import builtins
-import keyword
 import operator
-import re
-import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.fft  # which NumPy loads when it is asked for: not while a function is traced
+import numpy.lib.stride_tricks
 
-from autobp.compiler.emit.plan import Plan
+from autobp.compiler.emit.literals import literal
+from autobp.compiler.emit.names import Names
+from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.algebra import SMALL
-from autobp.compiler.passes.joined import part, side_by_side
-from autobp.compiler.program import Program, Step
-from autobp.compiler.trace.calls import as_type, draw, guarded, put
+from autobp.compiler.program import Loop, Program, Step
+from autobp.compiler.trace.calls import as_type, draw, guarded
 from autobp.operation import COMPARISON, SIGNS
 
-__all__ = ["Writer", "literal"]
+__all__ = ["Printer"]
 
 _WORDS = {0.0: "zero", 1.0: "one", 2.0: "two", 0.5: "half"}
 
-_PLACED = (side_by_side, part)  # which are no calls
+Section = tuple[str | None, str]  # the scope and the phase of a step
 
 
-class Writer:
-    """The text of one program, and the names in it."""
+class Printer:
+    """The text of one program, and the names in it, some of which are `given`."""
 
     def __init__(
-        self, program: Program, plan: Plan, signature: Iterable[str], reserved: Iterable[str]
+        self, program: Program, plan: Plan, given: Mapping[Step, str], taken: Iterable[str]
     ) -> None:
         self.program = program
         self.plan = plan
+        self.names = dict(given)
+        names = Names({"np", "Changed", "place", "arena", *taken})
+        self.free, self.taken = names.free, names.taken
         self.arenas: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
-        self.inline: set[Step] = set()  # written where they are used
-        self.signature = list(signature)  # the parameters of the function that is written
-        self.names: dict[Step, str] = {}
-        self.taken = {"np", "Changed", "place", "arena", *reserved, *dir(builtins), *self.signature}
-        self.last: dict[str, int] = {}  # the number of the latest of each name
         self.helpers: dict[Any, str] = {}
+        self.targets: dict[Buffer, str] = {}  # buffers of loops, which change their places
+        self.stacks: dict[Step, list[str]] = {}  # of loops
+        self.indices: dict[Step, str] = {}  # of loops, that count their iterations
+
+        programs = list(program.nested())
+        steps = [step for p in programs for step in p.steps]
+        used = _used(program)
+        for argument in program.arguments:
+            if argument in used and argument not in self.names:
+                self.names[argument] = self.free(argument.name or "x")
+        for constant in program.constants():
+            word = _WORDS.get(float(constant.constant)) if constant.shape == () else None
+            self.names[constant] = self.free(word or "c", numbered=word is None)
+        for step in steps:
+            self.name_helper(step)
+        whole = {s for p in programs for s in p.results}
+        whole |= {s for step in steps if step.loop for s in step.operands}
+        self.inline = {s for s in steps if _is_turn(s)} - whole  # written where they are used
+        self.assigned = dict(self.assignments(steps))  # and the operand that becomes the result
+        self.after = {a: step for step, a in self.assigned.items()}
+        self.name_steps(program)
 
     # ── names ─────────────────────────────────────────────────────────────────────────────────────
 
-    def name_all(self) -> None:
-        program = self.program
-        used = {s for step in program.steps for s in step.operands}.union(program.results)
-        for step in program.arguments:
-            if step not in self.names and step in used:
-                self.names[step] = self.free(step.name or "x")
-        for step in program.constants():
-            word = _WORDS.get(float(step.constant)) if step.shape == () else None
-            self.names[step] = self.free(word or "c", numbered=word is None)
-        for step in program.steps:
-            if _is_helper(step.function):
-                self.helper(step.function)
-        self.inline = {s for s in program.steps if _is_turn(s)} - set(program.results)
-        self.after = self.successors()
-        self.written_in = set(self.after.values())
-        for argument in used.intersection(program.arguments):
-            step = argument
-            while step in self.after:
-                step = self.after[step]
-                self.names[step] = self.names[argument]
-        for step in program.steps:
-            if step in self.names or step in self.inline or step.function in _PLACED:
-                continue
-            chain = [step]  # what is in one place, from `a = …` over `a += b` to the last
-            while chain[-1] in self.after:
-                chain.append(self.after[chain[-1]])
-            names = [s.name for s in chain if s.name and s.name.isidentifier()]
-            name = self.free(names[-1]) if names else self.free("t", numbered=True)
-            self.names.update(dict.fromkeys(chain, name))
-        for step in program.steps:
-            place = self.plan.places.get(step)
-            if place is not None and place.kind == "arena" and step not in self.plan.in_place:
-                self.arena_of(place.start, step)
-        for step in program.steps:
-            if step.function in _PLACED:
-                start = step.args[1] if step.function is part else 0
-                self.names[step] = self.arena_of(self.plan.places[step.args[0]].start + start, step)
+    def assignments(self, steps: Iterable[Step]) -> Iterator[tuple[Step, Step]]:
+        """The steps that are written as `a += b`, with a."""
+        for step in steps:
+            sign = SIGNS.get(step.operation.sign)
+            assigns = sign is not None and sign.binding != COMPARISON and len(step.args) == 2
+            if assigns and step in self.plan.in_place and self.is_place(step.args[0], step):
+                yield step, step.args[0]
 
-    def arena_of(self, start: int, step: Step) -> str:
+    def is_place(self, operand: Any, step: Step) -> bool:
+        """Whether a step is done in the memory of an operand."""
+        buffer = self.plan.buffers[step]
+        return isinstance(operand, Step) and (
+            self.plan.buffers.get(operand) is buffer or operand is buffer.argument
+        )
+
+    def name_steps(self, program: Program) -> None:
+        for argument in program.arguments:
+            if argument in self.names:
+                self.names.update(dict.fromkeys(self.chain(argument), self.names[argument]))
+        for step in program.steps:
+            if step.loop:
+                self.name_loop(step, step.loop)
+            elif step.is_loop_result:
+                self.names[step] = self.result_name(step)
+            elif step not in self.names and step not in self.inline:
+                chain = self.chain(step)
+                names = [s.name for s in chain if s.name and s.name.isidentifier()]
+                name = self.free(names[-1]) if names else self.free("t", numbered=True)
+                self.names.update(dict.fromkeys(chain, name))
+
+    def chain(self, step: Step) -> list[Step]:
+        """What has one name, from `a = …` over `a += b` to the last."""
+        chain = [step]
+        while chain[-1] in self.after:
+            chain.append(self.after[chain[-1]])
+        return chain
+
+    def name_helper(self, step: Step) -> None:
+        """Name a function that neither NumPy nor Python has."""
+        function: Any = step.function
+        if function in _SPELLED or function in self.helpers or function is guarded or step.loop:
+            return
+        if step.operation.sign or _public_name(function) is not None:
+            return
+        name = getattr(function, "__name__", "helper")
+        name = name if name.isidentifier() else "helper"
+        while name in self.taken:
+            name += "_"
+        self.helpers[function] = name
+        self.taken.add(name)
+
+    def name_loop(self, step: Step, loop: Loop) -> None:
+        carried, sequences, invariants = step.args
+        used = _used(loop.body).union(loop.body.arguments[: len(carried)])
+        given = (*carried, *sequences, *invariants)
+        for i, (argument, x) in enumerate(zip(loop.body.arguments, given, strict=True)):
+            if i >= len(carried) + len(sequences):
+                self.names[argument] = self.text(x)
+            elif argument in used:
+                self.names[argument] = self.free(argument.name or "t", numbered=not argument.name)
+        _, rows = loop.body.returns
+        self.stacks[step] = [
+            self.free(f"{row.name}s" if row.name else "rows", numbered=not row.name) for row in rows
+        ]
+        self.indices[step] = self.free("i") if rows else "_"
+        plan = self.plan.loops[step]
+        for buffer, j in plan.rows.items():
+            self.targets[buffer] = f"{self.stacks[step][j]}[{self.indices[step]}]"
+        for buffer in plan.spares:
+            self.targets[buffer] = self.free("spare", numbered=True)
+        self.name_steps(loop.body)
+
+    def result_name(self, step: Step) -> str:
+        """The name of a result of a loop: that of a variable of the loop."""
+        loop, j = step.args
+        carried = len(loop.args[0])
+        if j < carried:
+            return self.names[loop.loop.body.arguments[j]]
+        return self.stacks[loop][j - carried]
+
+    # ── memory ────────────────────────────────────────────────────────────────────────────────────
+
+    def arena_of(self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, image: bool) -> str:
         """The name of the part of the arena that a result is in."""
-        form = (start, step.shape, step.dtype, step in self.plan.images)
+        form = (buffer.start, shape, dtype, image)
         if form not in self.arenas:
             self.arenas[form] = self.free("arena", numbered=True)
         return self.arenas[form]
 
-    def successors(self) -> dict[Step, Step]:
-        """For a step the one that is written as `a += b` in its place."""
-        found: dict[Step, Step] = {}
-        for step in self.program.steps:
-            sign = SIGNS.get(step.operation.sign)
-            assigns = sign is not None and sign.binding != COMPARISON and len(step.args) == 2
-            if step in self.plan.in_place and assigns:
-                a, place = step.args[0], self.plan.places[step]
-                if isinstance(a, Step) and (
-                    self.plan.places.get(a) is place or a is place.argument
-                ):
-                    found[a] = step
-        return found
-
-    def free(self, name: str, numbered: bool = False) -> str:
-        name = re.sub(r"\W", "_", name)
-        if not name or name[0].isdigit() or keyword.iskeyword(name):
-            name = f"_{name}"
-        chosen = f"{name}0" if numbered else name
-        while chosen in self.taken:
-            self.last[name] = self.last.get(name, 0) + 1
-            chosen = f"{name}{self.last[name]}"
-        self.taken.add(chosen)
-        return chosen
-
-    def helper(self, function: Any) -> str:
-        if function not in self.helpers:
-            name = getattr(function, "__name__", "helper")
-            name = name if name.isidentifier() else "helper"
-            while name in self.taken:
-                name += "_"
-            self.helpers[function] = name
-            self.taken.add(name)
-        return self.helpers[function]
+    def target(self, step: Step) -> str:
+        """The array that a step is told to put its result in, if it is."""
+        buffer = self.plan.buffers.get(step)
+        if buffer is None:
+            return ""
+        if step in self.plan.in_place:
+            alike = (s for s in step.args if self.is_place(s, step))
+            form = step.shape, step.dtype
+            return next(self.names[s] for s in alike if (s.shape, s.dtype) == form)
+        if buffer in self.targets:
+            return self.targets[buffer]
+        if buffer.home is not Home.ARENA:
+            return ""
+        return self.arena_of(buffer, step.shape, step.dtype, step in self.plan.images)
 
     def arena(self) -> list[str]:
-        """The memory that the program works in."""
+        """The memory that the lines work in."""
         if not self.arenas:
             return []
         lines = [f"arena = np.empty({self.plan.size + 64}, np.uint8)"]
         lines.append("arena = arena[-arena.__array_interface__['data'][0] % 64 :]")
-        for (start, shape, dtype, images), name in self.arenas.items():
-            inside = tuple(shape[i] for i in (0, 2, 3, 1)) if images else shape
-            turned = ".transpose(0, 3, 1, 2)" if images else ""
+        for (start, shape, dtype, image), name in self.arenas.items():
+            inside = tuple(shape[i] for i in (0, 2, 3, 1)) if image else shape
+            turned = ".transpose(0, 3, 1, 2)" if image else ""
             lines.append(f"{name} = place({start}, {inside!r}, {literal(dtype)}){turned}")
         return lines
 
     # ── lines ─────────────────────────────────────────────────────────────────────────────────────
 
-    def body(self) -> list[str]:
+    def lines(self) -> list[str]:
+        return self.block(self.program, None)
+
+    def block(self, program: Program, section: Section | None) -> list[str]:
+        """The lines of a program. A comment says where a section begins."""
         lines: list[str] = []
-        section: tuple[str | None, str] | None = None
         errors: tuple[tuple[str, str], ...] = ()
-        for step in self.program.steps:
+        for step in program.steps:
             if step in self.inline:
                 continue
             here = (step.scope, step.phase)
@@ -157,33 +202,23 @@ class Writer:
                     given = ", ".join(f"{k}={v!r}" for k, v in errors)
                     lines.append(f"with np.errstate({given}):")
             indent = "    " if errors else ""
-            lines += [indent + line for line in self.lines(step)]
-            done = [s for s in self.plan.done.get(step, []) if s not in self.inline]
+            lines += [indent + line for line in self.statement(step)]
+            done = [self.names[s] for s in self.plan.freed.get(step, ()) if s not in self.inline]
             if done:
-                lines.append(f"{indent}del {', '.join(dict.fromkeys(self.names[s] for s in done))}")
+                lines.append(f"{indent}del {', '.join(dict.fromkeys(done))}")
         return lines
 
-    def lines(self, step: Step) -> list[str]:
+    def statement(self, step: Step) -> list[str]:
         if step.function is guarded:
             return self.guard(step)
-        if step.function in _PLACED:
+        if step.loop:
+            return self.loop(step, step.loop)
+        if step.is_loop_result:
             return []
-        name, place = self.names[step], self.plan.places.get(step)
-        if place is None or (place.kind == "own" and step not in self.plan.in_place):
-            return [f"{name} = {self.call(step)}"]
-        if step not in self.plan.in_place:
-            arena = self.arenas[place.start, step.shape, step.dtype, step in self.plan.images]
-            return [f"{name} = {self.call(step, arena)}"]
-        if step in self.written_in:
+        name = self.names[step]
+        if step in self.assigned:
             return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
-        inside = next(
-            s
-            for s in step.args
-            if isinstance(s, Step)
-            and (self.plan.places.get(s) is place or s is place.argument)
-            and (s.shape, s.dtype) == (step.shape, step.dtype)
-        )
-        return [f"{name} = {self.call(step, self.names[inside])}"]
+        return [f"{name} = {self.call(step, self.target(step))}"]
 
     def guard(self, step: Step) -> list[str]:
         guarded_step, expected = step.args
@@ -203,6 +238,48 @@ class Writer:
             said = f"{name} was {expected}"
         return [f"if {test}:", f'    raise Changed("{said}")']
 
+    def loop(self, step: Step, loop: Loop) -> list[str]:
+        """What a loop begins with, and its iterations."""
+        plan, index, stacks = self.plan.loops[step], self.indices[step], self.stacks[step]
+        carried, sequences, _ = step.args
+        becomes, rows = loop.body.returns
+        arguments = loop.body.arguments
+        lines = []
+        for argument, start in zip(arguments, carried, strict=False):
+            name, begin = self.names[argument], self.text(start)
+            if argument in plan.copied:
+                buffer = self.plan.buffers[argument]
+                lines.append(
+                    f"{name} = {self.arena_of(buffer, argument.shape, argument.dtype, False)}"
+                )
+                lines.append(f"{name}[...] = {begin}")
+            else:
+                lines.append(f"{name} = {begin}")
+        for buffer, next_spare in plan.spares.items():
+            arena = self.arena_of(buffer, next_spare.shape, next_spare.dtype, False)
+            lines.append(f"{self.targets[buffer]} = {arena}")
+        for stack, row, buffer in zip(stacks, rows, plan.stacks, strict=True):
+            arena = self.arena_of(buffer, (loop.count, *row.shape), row.dtype, False)
+            lines.append(f"{stack} = {arena}")
+
+        elements = arguments[len(carried) : len(carried) + len(sequences)]
+        names = [self.names.get(argument, "_") for argument in elements]
+        lines.append(_for_line(index, names, [self.text(s) for s in sequences], loop.count))
+        body = self.block(loop.body, (step.scope, step.phase))
+        for j, (stack, row) in enumerate(zip(stacks, rows, strict=True)):
+            place = self.plan.buffers.get(row)
+            if place is None or plan.rows.get(place) != j:
+                body.append(f"{stack}[{index}] = {self.text(row)}")
+        moves = []  # all at once: the names for the next iteration, and what they are then
+        for j, (argument, s) in enumerate(zip(arguments, becomes, strict=False)):
+            text = f"np.copy({self.text(s)})" if j in plan.copies else self.text(s)
+            moves.append((self.names[argument], text))
+        moves += [(self.targets[b], self.names[a]) for b, a in plan.spares.items()]
+        moves = [(name, text) for name, text in moves if name != text]
+        if moves:
+            body.append(f"{', '.join(n for n, _ in moves)} = {', '.join(t for _, t in moves)}")
+        return [*lines, *(f"    {line}" for line in body or ["pass"])]
+
     # ── expressions ───────────────────────────────────────────────────────────────────────────────
 
     def call(self, step: Step, out: str = "") -> str:
@@ -210,41 +287,30 @@ class Writer:
         if out:
             if function is np.matmul and not params and all(a.ndim <= 2 for a in args):
                 function = np.dot  # the same, with less ado
-            given = [self.text(a) for a in args]
-            given += [f"{k}={self.text(a)}" for k, a in params.items()]
-            given.append(f"out={out}")
-            if step.size <= SMALL and not params and function not in (np.maximum, np.minimum):
-                given[-1] = out  # by position, which is as fast as calls get
-            return f"{self.function(function)}({', '.join(given)})"
-        if function is operator.getitem:
-            return f"{self.text(args[0])}[{self.index(args[1])}]"
-        numpys = not isinstance(function, np.ufunc) or not all(map(_is_pythons, args))
-        sign = step.operation.sign
-        if sign and not params and numpys:
-            operands = [self.operand(a) for a in args]
-            return sign + operands[0] if len(args) == 1 else f"{operands[0]} {sign} {operands[1]}"
-        if function is np.transpose and len(args) == 1 and not params:
-            return f"{self.text(args[0])}.T"
-        if function is np.matrix_transpose:
-            x = args[0]
-            return f"{self.text(x)}.{'T' if x.ndim == 2 else 'mT'}"
-        if function is as_type:
-            x, dtype = args
-            if step.is_array:
-                return f"{self.text(x)}.astype({literal(dtype)})"
-            return f"{literal(dtype)}({self.text(x)})"
-        callee = self.function(function)
-        if function is draw:
-            callee, args = f"{self.text(args[0])}.{args[1]}", args[2:]
-        given = [self.text(a) for a in args] + [
-            f"{k}={self.text(a)}" for k, a in params.items() if a is not np._NoValue
-        ]
-        return f"{callee}({', '.join(given)})"
+            by_place = step.size <= SMALL and not params  # which is as fast as calls get
+            by_place = by_place and function not in (np.maximum, np.minimum)
+            return self.called(function, args, params, out if by_place else f"out={out}")
+        spelled = _SPELLED.get(function)
+        text = spelled(self, step) if spelled else None
+        return text or self.signed(step) or self.called(function, args, params)
 
-    def function(self, function: Any) -> str:
-        if _is_helper(function):
-            return self.helper(function)
-        return _numpy_name(function)
+    def called(
+        self, function: Any, args: Iterable[Any], params: Mapping[str, Any], *out: str
+    ) -> str:
+        given = [self.text(a) for a in args]
+        given += [f"{k}={self.text(a)}" for k, a in params.items() if a is not np._NoValue]
+        name = self.helpers.get(function) or _public_name(function)
+        return f"{name}({', '.join((*given, *out))})"
+
+    def signed(self, step: Step) -> str | None:
+        """A call that Python has a sign for. NumPy's functions of numbers of Python's alone have none:
+        where they give an inf or a nan, Python's operators raise."""
+        sign = step.operation.sign
+        python = isinstance(step.function, np.ufunc) and all(map(_is_pythons, step.args))
+        if not sign or step.params or python:
+            return None
+        operands = [self.operand(a) for a in step.args]
+        return sign + operands[0] if len(operands) == 1 else f" {sign} ".join(operands)
 
     def operand(self, nest: Any) -> str:
         text = self.text(nest)
@@ -275,9 +341,24 @@ class Writer:
         return self.text(index)
 
 
+def _used(program: Program) -> set[Step]:
+    return {s for step in program.steps for s in step.operands}.union(program.results)
+
+
+def _for_line(index: str, names: list[str], sequences: list[str], count: int) -> str:
+    """The first line of a loop that goes through sequences, and counts where that is needed."""
+    if not sequences:
+        return f"for {index} in range({count}):"
+    element, elements = ", ".join(names), ", ".join(sequences)
+    if len(sequences) > 1:
+        elements = f"zip({elements})"
+    if index == "_":
+        return f"for {element} in {elements}:"
+    element = f"({element})" if len(names) > 1 else element
+    return f"for {index}, {element} in enumerate({elements}):"
+
+
 def _is_pythons(x: Any) -> bool:
-    """Whether an operand is a number of Python's, whose operators raise where NumPy's functions have
-    an inf or a nan."""
     return x.kind in (float, int, bool) if isinstance(x, Step) else isinstance(x, float | int)
 
 
@@ -286,51 +367,58 @@ def _is_turn(step: Step) -> bool:
     return turn or step.function is np.matrix_transpose
 
 
-def literal(value: Any) -> str:
-    """A plain value as text that makes it again, exactly."""
-    if value is Ellipsis:
-        return "..."
-    if isinstance(value, np.dtype):
-        name = value.type.__name__
-        return f"np.{name}" if np.dtype(value.type) == value else f"np.dtype({value.str!r})"
-    if isinstance(value, type):
-        module = value.__module__
-        return f"np.{value.__name__}" if module == "numpy" else value.__name__
-    if isinstance(value, np.bool_):
-        return f"np.{value!r}".replace("np.np.", "np.")
-    if isinstance(value, np.generic):
-        return f"np.{type(value).__name__}({literal(value.item())})"
-    if isinstance(value, float):
-        if value != value:
-            return "np.nan"
-        if value in (np.inf, -np.inf):
-            return "np.inf" if value > 0 else "-np.inf"
-    return repr(value)
+# ── how NumPy's source spells a call that is not written as one ───────────────────────────────────
 
 
-# ── functions ─────────────────────────────────────────────────────────────────────────────────────
+def _getitem(printer: Printer, step: Step) -> str:
+    x, index = step.args
+    return f"{printer.text(x)}[{printer.index(index)}]"
 
 
-def _is_helper(function: Any) -> bool:
-    """Whether a function is neither Python's nor NumPy's, so that its own text must come along."""
-    if function is None or function in (guarded, as_type, draw, float, *_PLACED):
-        return False
-    if function is put:
-        return True
-    if isinstance(function, np.ufunc | types.BuiltinFunctionType):
-        return False
-    module = getattr(function, "__module__", None) or ""
-    return module.partition(".")[0] not in ("numpy", "builtins", "_operator", "")
+def _transpose(printer: Printer, step: Step) -> str | None:
+    return f"{printer.text(step.args[0])}.T" if _is_turn(step) else None
 
 
-def _numpy_name(function: Any) -> str:
+def _matrix_transpose(printer: Printer, step: Step) -> str:
+    x = step.args[0]
+    return f"{printer.text(x)}.{'T' if x.ndim == 2 else 'mT'}"
+
+
+def _as_type(printer: Printer, step: Step) -> str:
+    x, dtype = printer.text(step.args[0]), literal(step.args[1])
+    return f"{x}.astype({dtype})" if step.is_array else f"{dtype}({x})"
+
+
+def _draw(printer: Printer, step: Step) -> str:
+    rng, method, *args = step.args
+    given = [printer.text(a) for a in args]
+    given += [f"{k}={printer.text(a)}" for k, a in step.params.items()]
+    return f"{printer.text(rng)}.{method}({', '.join(given)})"
+
+
+_SPELLED: dict[Any, Callable[[Printer, Step], str | None]] = {
+    operator.getitem: _getitem,
+    np.transpose: _transpose,
+    np.matrix_transpose: _matrix_transpose,
+    as_type: _as_type,
+    draw: _draw,
+}
+
+_SPACES = (
+    ("np.", np),
+    ("np.linalg.", np.linalg),
+    ("np.fft.", np.fft),
+    ("np.lib.stride_tricks.", np.lib.stride_tricks),
+    ("", builtins),
+)
+
+
+def _public_name(function: Any) -> str | None:
+    """The name of a function of NumPy's or Python's. Others are helpers, which come along."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
-        return f"{_numpy_name(owner)}.{function.__name__}"
-    name = function.__name__
-    for prefix, module in (("np", np), ("np.linalg", np.linalg), ("np.fft", np.fft)):
-        if getattr(module, name, None) is function:
-            return f"{prefix}.{name}"
-    if getattr(builtins, name, None) is function:
-        return name
-    return f"{function.__module__.replace('numpy', 'np', 1)}.{name}"
+        return f"{_public_name(owner)}.{function.__name__}"
+    name = getattr(function, "__name__", "")
+    spaces = (prefix for prefix, space in _SPACES if getattr(space, name, None) is function)
+    prefix = next(spaces, None)
+    return None if prefix is None else f"{prefix}{name}"

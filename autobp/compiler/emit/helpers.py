@@ -1,0 +1,91 @@
+"""Helpers: the texts of functions that a program calls and NumPy does not have."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.emit.literals import literal
+
+__all__ = ["helper_sources"]
+
+_IMPORTED = {"numpy", *sys.stdlib_module_names}  # packages that are there without autobp
+
+
+def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[set[str], list[str]]:
+    """The imports and the texts of helpers, by the names they have in a program, and of all that they
+    call."""
+    imports: set[str] = set()
+    texts: dict[Any, str] = {}
+    chosen = {inspect.unwrap(function): name for function, name in functions.items()}
+
+    def add(function: Any, name: str) -> str:
+        function = inspect.unwrap(function)
+        name = chosen.setdefault(function, name if name != program else f"{name}_")
+        if function in texts:
+            return name
+        texts[function] = ""
+        source, definition = _definition(function, name)
+        names = {definition.name: name}  # in this text, and what they become
+        for other in dict.fromkeys(node.id for node in _names_in(definition)):
+            value = function.__globals__.get(other)
+            home = (getattr(value, "__module__", None) or "").lstrip("_")
+            if isinstance(value, types.ModuleType) and value is not np:
+                imports.add(f"import {value.__name__}")
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                texts.setdefault(other, f"{other} = {literal(value)}")
+            elif home.partition(".")[0] in _IMPORTED:
+                imports.add(f"from {home} import {other}")
+            elif isinstance(value, types.FunctionType):
+                names[other] = add(value, other)
+        del texts[function]
+        texts[function] = _renamed(source, definition, names)
+        return name
+
+    for function, name in functions.items():
+        add(function, name)
+    return imports, list(texts.values())
+
+
+def _definition(function: Any, name: str) -> tuple[str, ast.FunctionDef]:
+    """The text of a function, and the text as a tree."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        raise ValueError(
+            f"the text of {name} cannot be had, so the program cannot be saved"
+        ) from None
+    try:
+        definition = ast.parse(source).body[0]
+    except SyntaxError:  # it is indented, or a piece of an expression
+        definition = None
+    if not isinstance(definition, ast.FunctionDef):
+        raise ValueError(
+            f"{name} is not written as a function of its own, so the program cannot be saved"
+        )
+    return source, definition
+
+
+def _names_in(definition: ast.FunctionDef) -> list[ast.Name]:
+    """The names that a function uses when it runs, in order."""
+    defaults = [*definition.args.defaults, *filter(None, definition.args.kw_defaults)]
+    nodes = (node for part in (*defaults, *definition.body) for node in ast.walk(part))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    return sorted(names, key=lambda node: (node.lineno, node.col_offset))
+
+
+def _renamed(source: str, definition: ast.FunctionDef, names: Mapping[str, str]) -> str:
+    """The text of a function with other names, and without decorators."""
+    lines = source.encode().splitlines()  # trees count in bytes
+    found = [(node.lineno, node.col_offset, node.id) for node in _names_in(definition)]
+    found.append((definition.lineno, len("def "), definition.name))
+    for row, start, name in sorted(found, reverse=True):
+        line, new = lines[row - 1], names.get(name, name).encode()
+        lines[row - 1] = line[:start] + new + line[start + len(name.encode()) :]
+    return b"\n".join(lines[definition.lineno - 1 :]).decode()
