@@ -1,5 +1,6 @@
 """The trace: what sweeps and optimizers tell it, and who may ask for a value."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -149,3 +150,36 @@ def test_a_layer_and_clipping_may():
     assert len(compiled.programs) == 1
     with pytest.raises(FloatingPointError, match="gradient"):
         compiled(np.array([np.nan, 1.0]))
+
+
+MODULE = """
+from autobp import CaptureError, compile
+
+def f(x):
+    print(x.shape)
+    return x + 1
+
+try:
+    compile(f)(1.0)
+    refused = ""
+except CaptureError as error:
+    refused = str(error)
+"""
+
+
+def test_effects_are_refused_while_a_module_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "compiles_on_import.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "the call of print at" in importlib.import_module("compiles_on_import").refused
+
+
+def test_a_traced_function_may_import(tmp_path, monkeypatch):
+    (tmp_path / "says_so.py").write_text("print('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def f(x):
+        import says_so  # noqa: F401
+
+        return x + 1
+
+    assert compile(f)(1.0) == 2.0

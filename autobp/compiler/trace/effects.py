@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextvars
 import dis
 import importlib
+import linecache
 import operator
+import os
 import random
 import re
 import threading
+import traceback
 from collections.abc import Collection, Iterable
 from types import FrameType, ModuleType
 from typing import Any
@@ -50,14 +53,14 @@ _ASKING = {  # refused to the user alone: Python's own modules ask all the time
     ("sys", "getrecursionlimit"),
     ("sys", "_getframe"),
 }
-#: Python's own modules that read the files of programs, to run or to show them.
-_READERS = (
-    "importlib",
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-    "linecache",
-    "traceback",
-)
+#: Python's own modules that read programs, to import or to show them, by their variables.
+_READERS = {
+    id(vars(module))
+    for module in (
+        importlib, importlib._bootstrap, importlib._bootstrap_external, linecache, traceback,
+    )
+}  # fmt: skip
+_COMPILER = os.path.dirname(os.path.dirname(__file__))
 
 
 def check_call(frame: FrameType, function: Any) -> None:
@@ -84,13 +87,14 @@ def check_call(frame: FrameType, function: Any) -> None:
 
 
 def _is_reading(frame: FrameType) -> bool:
-    """Whether Python reads a program: it imports a module, which happens once anyway, or shows it."""
-    if frame.f_globals.get("__name__", "").partition(".")[0] in _READERS:
-        return True
+    """Whether the function that is traced imports a module, which happens once anyway, or shows lines
+    of a program."""
     here: FrameType | None = frame
-    while here is not None and here.f_globals is not vars(importlib._bootstrap):
+    while here is not None and not here.f_code.co_filename.startswith(_COMPILER):
+        if id(here.f_globals) in _READERS:
+            return True
         here = here.f_back
-    return here is not None
+    return False
 
 
 def _line(frame: FrameType) -> str:

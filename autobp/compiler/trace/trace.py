@@ -149,7 +149,7 @@ class Trace:
         self._record(step)
         if len(self.steps) > self.calls:
             raise self.refuse(
-                f"compile was to trace {self.calls} calls at most, which are not enough"
+                f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
             )
         if not step.shape:
             self.most -= 1
