@@ -202,7 +202,7 @@ def _differentiate(
     order = [t for t in graph.nodes if t.level == level]
     record, error = swept(order, result, seed, constant)
     if error is not None:
-        found.notes.append(f"gradients end where a rule failed: {error}")
+        found.notes.append(f"gradients stop where a rule failed: {error}")
     for t in order:
         node = found.nodes[position[id(t)]]
         node.gradient = record.cotangents.get(t)
