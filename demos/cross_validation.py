@@ -34,8 +34,8 @@ def main():
         ", images\n  shifted by up to a pixel, anew in each batch" if demo.data == "mnist" else ""
     )
     print(
-        f"{x[0].size}-256-10, softmax and cross entropy, {FOLDS} folds. Each fold keeps the weights of its\n"
-        "best epoch. The best of the three models is tested once.\n\n"
+        f"{x[0].size}-256-10, softmax and cross entropy, {FOLDS} folds. Each fold keeps the weights of\n"
+        "its best epoch. The best of the three models is tested once.\n\n"
         f"{RUNS[0]}: rate {RATE}, batches of {size:,}, {demo.epochs} epochs. The gradient at the output\n"
         "  is y − t, not divided by the batch size; biases move by its mean.\n"
         f"{RUNS[1]}: the same with the gradient of the mean, (y − t)/{size:,}.\n"

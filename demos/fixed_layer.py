@@ -38,8 +38,8 @@ def main():
                 f"  {name:14} steps up to {largest:.1e} converge; saved at a scale of {scale:.4f}"
             )
     print(
-        f"The step is {STEP}, on the sum over {len(X):,} images. It is too large for both layers as\n"
-        f"trained. Scaling a layer by s scales the largest step by 1/s². For the saved\n"
+        f"The step is {STEP}, on the sum over {len(X):,} images. It is too large for both layers\n"
+        f"as trained. Scaling a layer by s scales the largest step by 1/s². For the saved\n"
         f"layers, {STEP} is {PART:g} of the largest step."
     )
 

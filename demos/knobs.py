@@ -165,8 +165,8 @@ class Bench:
             networks, X[orders], y[orders], optimizer, self.demo.epochs, "tanh, shuffled"
         )
         print(
-            "tanh at rate 1 zigzags on XOR, and rounding decides for how long: with the points\n"
-            f"in {SEEDS} other orders, seed {self.demo.seed} as programmed takes {shuffled.first.min():,.0f} to"
+            "tanh at rate 1 zigzags on XOR, and rounding decides for how long: with the\n"
+            f"points in {SEEDS} other orders, seed {self.demo.seed} as programmed takes {shuffled.first.min():,.0f} to"
             f" {shuffled.first.max():,.0f} epochs."
         )
 

@@ -136,8 +136,8 @@ def main():
         "2-4-8-1, rate 1, all points at once, mean squared error. Weights are uniform in\n"
         f"[0, 1), and the generator is seeded anew for each layer, with {which}.\n\n"
         "Let g be the gradient at the output of a layer. As programmed, its weights move\n"
-        "by rate · inputᵀ·g, and its biases by rate · the mean of g over the n samples, so\n"
-        "biases have a rate of their own:\n"
+        "by rate · inputᵀ·g, and its biases by rate · the mean of g over the n samples.\n"
+        "So biases have a rate of their own:\n"
         '  SGD([{"params": weights, "lr": rate}, {"params": biases, "lr": rate / n}])\n'
         "By calculus the gradient of a bias is the sum of g, which is n times larger:\n"
         '  SGD([{"params": weights, "lr": rate}, {"params": biases, "lr": rate}])\n'

@@ -298,7 +298,7 @@ def test_softmax_regression(quick):
     text, _ = quick("softmax_regression")
     assert float(after(text, "loss      ", "\n")) == pytest.approx(2.0863049636282662, abs=1e-12)
     expected = [0.30213245, -1.75779321, 1.69566076, 0.5254108, -2.19194012, 2.22652932]
-    assert numbers(after(text, "gradient  ", "less")) == pytest.approx(expected, abs=1e-8)
+    assert numbers(after(text, "gradient  ", "minus")) == pytest.approx(expected, abs=1e-8)
     assert float(after(text, "2·reg·W: ", " at most")) < 1e-12
     assert "max|grad| < 1e-6: plain more than 200, momentum 0.5 133, momentum 0.9 more" in text
     assert re.search(

@@ -55,17 +55,22 @@ def test_the_page_is_the_picture_and_nothing_else(tmp_path):
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"g\.gif: the name of a picture must end in \.svg, \.png, \.pdf"):
+    with pytest.raises(
+        ValueError, match=r"g\.gif: the name of a picture must end in \.svg, \.png, \.pdf"
+    ):
         draw(neuron()).save(tmp_path / "g.gif")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_options_are_checked():
     for option, message in [
-        ({"view": "tree"}, "view is 'textbook' or 'operations' or 'backward program', not 'tree'"),
-        ({"passes": "all"}, "passes is 'forward' or 'backward' or 'both', not 'all'"),
-        ({"direction": "lr"}, "direction is 'LR' or 'TB' or 'RL' or 'BT', not 'lr'"),
-        ({"theme": "blue"}, "theme is 'light' or 'dark', not 'blue'"),
+        (
+            {"view": "tree"},
+            "view must be 'textbook' or 'operations' or 'backward program', not 'tree'",
+        ),
+        ({"passes": "all"}, "passes must be 'forward' or 'backward' or 'both', not 'all'"),
+        ({"direction": "lr"}, "direction must be 'LR' or 'TB' or 'RL' or 'BT', not 'lr'"),
+        ({"theme": "blue"}, "theme must be 'light' or 'dark', not 'blue'"),
         ({"size": "poster"}, "size must be 'slide' or 'page' or 'screen', not 'poster'"),
         (
             {"size": (100,)},
@@ -348,12 +353,16 @@ def test_a_pdf_has_the_size_that_was_asked_for(tmp_path):
         ({"depth": "a"}, TypeError, "depth must be a whole number or None, not 'a'"),
         ({"depth": 1.5}, TypeError, "depth must be a whole number or None, not 1.5"),
         ({"depth": True}, TypeError, "depth must be a whole number or None, not True"),
-        ({"depth": -1}, ValueError, "depth=-1: the number of open levels of scopes must be 0 or more"),
+        (
+            {"depth": -1},
+            ValueError,
+            "depth=-1: the number of open levels of scopes must be 0 or more",
+        ),
         ({"limit": "a"}, TypeError, "limit must be a whole number or None, not 'a'"),
         ({"expand": 12}, TypeError, "expand must be a name or a list of names, .* 12"),
         ({"expand": None}, TypeError, "expand must be a name or a list .* not None"),
         ({"expand": [3]}, TypeError, r"expand must be a name or a list .* not \[3\]"),
-        ({"view": ["textbook"]}, ValueError, r"view is 'textbook' or .* not \['textbook'\]"),
+        ({"view": ["textbook"]}, ValueError, r"view must be 'textbook' or .* not \['textbook'\]"),
     ],
 )
 def test_options_of_a_wrong_kind_are_told_of(options, kind, told):

@@ -531,13 +531,17 @@ def test_nothing_of_the_users_changes():
             "play() takes a Tensor, or a function and its arguments, not float",
         ),
         (lambda: play(Tensor(1.0) * 2, 1.0), TypeError, "play() of a result takes no arguments"),
-        (lambda: play(Tensor([1.0, 2.0]) * 2), ValueError, "play() of a result of shape (2,)"),
+        (
+            lambda: play(Tensor([1.0, 2.0]) * 2),
+            ValueError,
+            "play() needs a scalar; this result has shape (2,)",
+        ),
         (lambda: play(Tensor(1.0).detach()), ValueError, "play(): the result is a constant"),
         (lambda: play(lambda x: 3.0, 1.0), ValueError, "play(): the result is a constant"),
         (
             lambda: play(Tensor(1.0) * 2).save("x.svg"),
             ValueError,
-            "x.svg: a player is saved as .html",
+            "x.svg: the name of a player must end in .html",
         ),
     ],
 )
