@@ -1,7 +1,7 @@
-"""Formulas: operations, and the rules behind their derivatives, as a person would write them.
+"""Formulas: operations and the rules of their derivatives, as a person would write them.
 
-A rule is NumPy code, and runs on Tensors like any other. So its formula is not kept beside it, where
-it could disagree, but read off a recording of it.
+A rule is NumPy code and runs on Tensors, so its formula is taken from a recording of it. A formula
+that was written beside the rule could disagree with it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ OURS = frozenset(
     for p in vars(module).values()
     if isinstance(p, Primitive)
 )
-FEW = 4  # numbers that are written out where there are no more
-_LONG = 160  # characters of a formula, beyond which it says nothing to anybody
+FEW = 4  # up to so many numbers are written out
+_LONG = 160  # characters beyond which a formula is left out
 
 _ATOM, _SIGN, _PRODUCT, _SUM = 4, 3, 2, 1
 _INFIX = {
@@ -45,13 +45,13 @@ _RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 class Term(NamedTuple):
-    """A piece of a formula, and how tightly it holds together."""
+    """A part of a formula, and how tightly its operator binds."""
 
     text: str
     binding: int = _ATOM
 
     def within(self, binding: int = _PRODUCT, first: bool = False) -> str:
-        """As an operand: in parentheses where it would fall apart, or begins with a sign."""
+        """As an operand: in parentheses if its operator binds less tightly or it begins with a sign."""
         loose = self.binding < binding or (self.text.startswith("−") and not first)
         return f"({self.text})" if loose else self.text
 
@@ -90,7 +90,7 @@ def operation(
     params: Mapping[str, Any],
     named: Mapping[str, str] = MappingProxyType({}),
 ) -> Term:
-    """One operation on terms. Of its parameters, those that are `named` are written by name.
+    """One operation on terms. Parameters in `named` are written by name.
 
     >>> from autobp.rules.arithmetic import multiply, power_by
     >>> operation(multiply, [Term("1.5"), quantity(-0.7)], {}).text
@@ -138,7 +138,7 @@ def _infix(name: str, a: Term, b: Term) -> Term:
 
 
 def _reduced(name: str, args: Sequence[Term]) -> Term | None:
-    """What rules say as a person would: nothing is multiplied by 1, and x × x is x²."""
+    """The same formula in the simplest form: without factors of 1, and with x² for x × x."""
     if name == "multiply":
         for one, other in (args, args[::-1]):
             if one.text == "1":
@@ -227,7 +227,7 @@ def rule(
 
 
 def _matmul(t: Tensor, slot: int, args: Sequence[Term], g: Term) -> Term:
-    """The transposes of a product, which its rule states by reshaping where vectors take part."""
+    """The transposed rules of a matrix product, without the reshaping that they need for vectors."""
     a, b = args
     left, right = map(np.ndim, map(constant, t.args))
     if left == right == 1:

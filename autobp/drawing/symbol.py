@@ -1,4 +1,4 @@
-"""Operations as labels: short, with the numbers that they were given."""
+"""Operations as short labels, with their constant arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHORT = 8  # characters of a name that can stand in a label
 
 
 def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
-    """The operation that made a variable, as a label of the edge in one slot, or of it as a whole.
+    """The operation that made a variable as a label: of the edge in one slot, or of a node.
 
     >>> from autobp import Tensor, graph
     >>> from autobp.drawing.diagram import diagram

@@ -29,10 +29,10 @@ def tangents(order: Sequence[Tensor], start: dict[Tensor, Array]) -> dict[Tensor
 
 
 def multiplications(t: Tensor, slot: int) -> int:
-    """How many multiplications carry a derivative through one use of one argument, in either mode.
+    """How many multiplications carry a derivative along one use, in either mode.
 
-    One for each element of an elementwise operation; none where derivatives are only passed on,
-    added or moved about. The rest is counted on the rule itself.
+    An elementwise operation takes one for each element. An operation that only passes derivatives on,
+    adds or moves them, takes none. For all others they are counted on the rule itself.
 
     >>> a, b = Tensor(np.ones((2, 3))), Tensor(np.ones((3, 4)))
     >>> multiplications(a @ b, 0), multiplications(a + a, 0), multiplications(np.tanh(a), 0)
