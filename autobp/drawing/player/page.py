@@ -166,20 +166,8 @@ def _data(script: Script, views: Views, health: Sequence[Layer]) -> dict[str, An
 
 
 def _item(i: Item, home: int | None) -> list[Any]:
-    return [
-        i.name,
-        i.kind,
-        i.shape,
-        i.value,
-        i.formula,
-        i.line,
-        i.gradient,
-        i.operation,
-        home,
-        i.value_map,
-        i.gradient_map,
-        i.marks,
-    ]
+    known = [i.name, i.kind, i.shape, i.value, i.formula, i.line, i.gradient, i.operation]
+    return [*known, home, i.value_map, i.gradient_map, i.marks]
 
 
 def _step(script: Script, step: Step, last: str = "") -> list[Any]:
