@@ -219,9 +219,7 @@ def test_any_piece_opens_by_its_name(scoped, name):
 
 def test_an_unknown_piece_is_an_error_that_lists_those_there_are():
     d = diagram(graph(recurrence(30)))
-    said = (
-        r"not a scope of this graph \(did you mean 'step 3.*'step 1', 'step 2'.*'step 30', 30 in all"
-    )
+    said = r"not a scope of this graph \(did you mean 'step 3.*'step 1', 'step 2'.*'step 30', 30 in all"
     with pytest.raises(ValueError, match=said):
         fold(d, expand=["step 31"])
 

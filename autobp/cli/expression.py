@@ -56,7 +56,8 @@ def _functions() -> Iterator[tuple[str, Function]]:
         yield name, Function(getattr(np, name), (1, 1))
     for name in ("relu", "sigmoid", "softplus"):
         yield name, Function(getattr(autobp, name), (1, 1))
-    for name in "maximum minimum arctan2 hypot logaddexp dot matmul inner outer vdot".split():
+    pairs = "maximum minimum arctan2 hypot logaddexp dot matmul inner outer vdot"
+    for name in pairs.split():
         yield name, Function(getattr(np, name), (2, 2))
     yield "clip", Function(np.clip, (3, 3))
     for name in ("sum", "mean", "prod", "max", "min", "var", "std"):
