@@ -126,7 +126,7 @@ def evaluate(
     except ValueError as error:
         if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
             raise
-        raise explained(error, primitive.name, args, params) from error
+        raise explained(error, primitive, args, params) from error
     if isinstance(value, Variable):
         raise TypeError(f"{primitive.name}: a parameter is a Tensor; Tensors are given by position")
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
