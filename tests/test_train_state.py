@@ -144,7 +144,10 @@ LOST = {
     "__next__ of a counter": (lambda: itertools.count().__next__, lambda f: f()),
     "a cache": (lambda: counted_in([]), lambda f: f(random.getrandbits(60))),
     "a text in memory": (io.StringIO, lambda f: f.write("x") and f.tell()),
-    "a file": (functools.partial(tempfile.TemporaryFile, "w+"), lambda f: f.write("x") and f.tell()),
+    "a file": (
+        functools.partial(tempfile.TemporaryFile, "w+"),
+        lambda f: f.write("x") and f.tell(),
+    ),
     "an array of Python": (lambda: array.array("d", [0.0]), lambda a: a.append(1.0) or len(a)),
     "an array of C": (
         lambda: (ctypes.c_double * 2)(),
