@@ -363,7 +363,7 @@ def check_python(function: Any, facts: Operation, params: list[dict[str, Any]], 
                     continue
                 with np.errstate(all="ignore"):
                     expected = float(function(*map(np.float64, args), **given))
-                same = found == expected or (math.isnan(found) and math.isnan(expected))
+                same = repr(found) == repr(expected)
                 if not same and not facts.sign:
                     same = abs(found - expected) <= np.spacing(abs(expected))
                 assert same, f"{args}, {given}: {found!r}, not {expected!r}"

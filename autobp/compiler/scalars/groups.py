@@ -267,7 +267,7 @@ def _numbered(
                 raise Ungrouped
             continue
         a, b = t.first, t.second
-        if type(t.value) is not float or not primitive.diagonal:
+        if type(t.value) is not float or primitive.form != "elementwise":
             moved = [np.asarray(get(x, -1) if isinstance(x, Tensor) else -1) for x in t.args]
             if any(x.dtype.kind != "i" or (x.size and x.min() < 0) for x in moved):
                 raise Ungrouped
