@@ -245,7 +245,7 @@ def local(found: Diagram, use: Use) -> Any | None:
     if t is None or t.primitive is None:
         return None
     one = np.size(out) == 1
-    if not t.primitive.diagonal and not one:
+    if t.primitive.form != "elementwise" and not one:
         return None
     form = source.value if one else out
     rule = t.primitive.reverse[use.slot]

@@ -35,7 +35,7 @@ from autobp.drawing.literal import breadth, few, number, quoted, record, shown
 from autobp.drawing.maps import LINES, Behind, heats, pictured
 from autobp.drawing.marks import Mark, marks
 from autobp.drawing.piece import leaving, varying, written
-from autobp.drawing.symbol import ORDERED, symbol
+from autobp.drawing.symbol import ordered, symbol
 from autobp.drawing.theme import FONT, LIGHT, Paint, Theme
 
 __all__ = [
@@ -436,8 +436,8 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
         far = " minlen=2" if inside[source] != inside[target] and not leaf and scene.roomy else ""
         text = symbol(scene.diagram, node, use.slot) if single and scene.roomy else ""
         if operations:
-            ordered = text and node.operation in ORDERED and None not in node.operands
-            text = ("left", "right")[use.slot] if ordered else ""
+            sided = text and ordered(node) and None not in node.operands
+            text = ("left", "right")[use.slot] if sided else ""
             target = f"o{use.target}" if target[0] == "n" else target
         if len(link.uses) > 1 and scene.roomy:
             text = f"{len(link.uses):,} uses"

@@ -241,7 +241,12 @@ def _loose(
         assert node.tensor.primitive is not None
         weights = [o for o in node.operands if o in weighty]
         weighty.difference_update(weights)
-        grows = group and node.tensor.primitive.diagonal and not weights and not node.output
+        grows = (
+            group
+            and node.tensor.primitive.form == "elementwise"
+            and not weights
+            and not node.output
+        )
         if grows and np.ndim(node.value) and group[-1] in node.operands:
             group.append(i)
             continue

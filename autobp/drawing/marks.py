@@ -11,6 +11,8 @@ from autobp.calculus import nonfinite_kind
 from autobp.drawing.diagram import Diagram, Node
 from autobp.drawing.literal import few
 from autobp.primitive import constant
+from autobp.rules.arithmetic import maximum
+from autobp.rules.neural import relu_
 
 __all__ = ["Mark", "marks"]
 
@@ -87,9 +89,9 @@ def _same(given: Any, g: Any) -> bool:
 
 def _dead(node: Node) -> str | None:
     """Units of a ReLU layer that are 0 for a whole batch: columns, or channels of images."""
-    if node.operation == "relu":
-        pass
-    elif node.operation != "maximum" or not any(type(a) is float and a == 0 for a in node.args):
+    primitive = None if node.tensor is None else node.tensor.primitive
+    with_zero = any(type(a) is float and a == 0 for a in node.args)
+    if primitive is not relu_ and not (primitive is maximum and with_zero):
         return None
     value = node.value
     if np.ndim(value) < 2 or not np.size(value):

@@ -473,7 +473,7 @@ class Script:
             if slope is not None:
                 return f"{quantity(slope).within()} × {quantity(found[use.source]).within()}"
         moved = Term(f"d{self.names[use.source]}")
-        if t.primitive.forward is None:  # linear: the operation itself
+        if t.primitive.form == "linear":  # then it is the operation itself
             given = [moved if k == use.slot else Term("0") for k in range(len(t.args))]
             return operation(t.primitive, given, t.params).text
         return self._product(use, moved, "forward")

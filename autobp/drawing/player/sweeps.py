@@ -10,7 +10,7 @@ from autobp.calculus import as_numpy_scalars, zeros
 from autobp.context import clock
 from autobp.dag import ancestors
 from autobp.forward import sweep
-from autobp.primitive import Array, Each, constant, same
+from autobp.primitive import Array, constant, same
 from autobp.tensor import Tensor, leaf
 
 __all__ = ["multiplications", "tangents"]
@@ -41,9 +41,9 @@ def multiplications(t: Tensor, slot: int) -> int:
     primitive = t.primitive
     assert primitive is not None
     rule = primitive.reverse[slot]
-    if rule is same or primitive.name == "negative" or (primitive.name == "subtract" and slot):
+    if rule is same or primitive.facts.sign == "-":
         return 0
-    if primitive.diagonal:
+    if primitive.form == "elementwise":
         return t.size
     level = clock()
     out, *values = as_numpy_scalars(constant(t), *(constant(a) for a in t.args))
@@ -60,9 +60,9 @@ def multiplications(t: Tensor, slot: int) -> int:
 def _products(t: Tensor) -> int:
     if t.primitive is None:
         return 0
-    if t.primitive.name in ("multiply", "divide"):
+    if t.primitive.facts.sign in ("*", "/"):
         return t.size
-    if not isinstance(t.primitive.forward, Each):
+    if t.primitive.form != "bilinear":
         return 0
     # bilinear: of ones, it adds up to as many as it makes products
     ones = [np.ones(np.shape(constant(a))) for a in t.args]
