@@ -7,7 +7,6 @@ no rule has to. A value that is a Tensor belongs to a derivative further out, wh
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,10 +17,8 @@ from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
 from autobp.primitive import Array, Primitive, Variable, constant
 from autobp.rules import arithmetic as ops
-from autobp.rules import neural
 
 __all__ = [
-    "ON_FLOATS",
     "as_value",
     "evaluate",
     "on_float",
@@ -42,23 +39,6 @@ np.empty(31 << 20, np.uint8)
 
 _BLAS = (np.dtype(np.float64), np.dtype(np.float32))
 _FEW = 4096
-
-#: The functions that compute on Python's floats, several times faster than NumPy's.
-ON_FLOATS: dict[Primitive, Callable[..., Any]] = {
-    ops.add: operator.add,
-    ops.subtract: operator.sub,
-    ops.multiply: operator.mul,
-    ops.divide: operator.truediv,
-    ops.negative: operator.neg,
-    ops.power_by: operator.pow,
-    ops.exp: math.exp,
-    ops.log: math.log,
-    ops.sin: math.sin,
-    ops.cos: math.cos,
-    ops.tanh: math.tanh,
-    ops.sqrt: math.sqrt,
-    neural.relu_: lambda x: 0.0 if x <= 0 else x,
-}
 
 
 def as_value(data: Any, dtype: Any = None) -> Any:
@@ -126,7 +106,7 @@ def evaluate(
     except ValueError as error:
         if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
             raise
-        raise explained(error, primitive.name, args, params) from error
+        raise explained(error, primitive, args, params) from error
     if isinstance(value, Variable):
         raise TypeError(f"{primitive.name}: a parameter is a Tensor; Tensors are given by position")
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
@@ -144,7 +124,7 @@ def evaluate(
 def on_float(primitive: Primitive, x: float, params: dict[str, Any]) -> float | None:
     """The value of Python's own function of a float. None if there is no such function, or if it
     raises or leaves the real numbers, as (−8.0) ** ⅓ does: NumPy gives an inf or a nan there."""
-    compute = ON_FLOATS.get(primitive)
+    compute = primitive.facts.python
     if compute is None:
         return None
     try:
@@ -212,7 +192,7 @@ def _pushed(
     values: Sequence[Array],
     params: dict[str, Any],
 ) -> Array | None:
-    if primitive.diagonal:
+    if primitive.form == "elementwise":
         try:
             t = primitive.push(tangents, out, values, params)
             return None if t is None else project(t, out)

@@ -9,18 +9,8 @@ import numpy as np
 
 from autobp.errors import no_rule
 from autobp.primitive import NUMPY, Primitive
-from autobp.rules import neural, reduction
 
 __all__ = ["called", "called_ufunc", "method"]
-
-# fmt: off
-_UFUNC_METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
-    (np.add,       "reduce"): reduction.sum,  (np.add,      "accumulate"): reduction.cumsum,
-    (np.multiply,  "reduce"): reduction.prod, (np.multiply, "accumulate"): reduction.cumprod,
-    (np.maximum,   "reduce"): reduction.max,  (np.minimum,  "reduce"):     reduction.min,
-    (np.logaddexp, "reduce"): neural.logsumexp,
-}
-# fmt: on
 
 _TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
 
@@ -48,13 +38,13 @@ def called_ufunc(
     if method == "outer" and ufunc in NUMPY and not kwargs:
         x, y = inputs
         return NUMPY[ufunc](np.reshape(x, (*np.shape(x), *(1,) * np.ndim(y))), y)
-    twin = _UFUNC_METHODS.get((ufunc, method))
-    if twin is None:
+    function = getattr(ufunc, method)
+    if function not in NUMPY:
         raise no_rule(ufunc, method=method)
     x, axis = (*inputs, kwargs.pop("axis", 0))[:2]  # a ufunc's methods begin at axis 0
     if kwargs.keys() - {"keepdims"}:
         raise no_rule(ufunc, kwargs, method)
-    return _fitted(twin, getattr(ufunc, method), (x, axis), kwargs)
+    return _fitted(NUMPY[function], function, (x, axis), kwargs)
 
 
 def method(function: Callable[..., Any]) -> Callable[..., Any]:

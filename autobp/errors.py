@@ -97,16 +97,17 @@ def replaced(a: Any) -> RuntimeError:
 
 
 def explained(
-    error: ValueError, name: str, args: Sequence[Any], params: Mapping[str, Any]
+    error: ValueError, primitive: Any, args: Sequence[Any], params: Mapping[str, Any]
 ) -> ValueError:
     """A shape error in full: the operation, each argument with its shape, and what disagrees."""
     listed = [*map(_described, args[:6])]
     listed += [f"{len(args) - 6} more"] if len(args) > 6 else []
-    said = f"{name}: {' and '.join(listed)}"
+    said = f"{primitive.name}: {' and '.join(listed)}"
     shapes = [np.shape(a) for a in args]
-    clash = _matmul_clash(shapes) if name == "matmul" else None
-    if clash is None and not params and len(shapes) > 1 and name != "concatenate":
-        clash = _broadcast_clash([s[:-2] for s in shapes] if name == "matmul" else shapes)
+    product = primitive.facts.sign == "@"
+    clash = _matmul_clash(shapes) if product else None
+    if clash is None and not params and len(shapes) > 1:
+        clash = _broadcast_clash([s[:-2] for s in shapes] if product else shapes)
     if clash is None:
         given = "".join(f", {k}={v!r}" for k, v in params.items())
         return ValueError(f"{said}{given}: {error}")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
-from autobp.calculus import ON_FLOATS, as_numpy_scalars, on_float
+from autobp.calculus import as_numpy_scalars, on_float
 from autobp.context import current
 from autobp.primitive import NUMPY, Array, Primitive, same
 from autobp.reverse import accumulate
@@ -61,7 +61,7 @@ def _as_kept(value: Any, like: Any) -> Any:
 
 def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
     function = primitive.function
-    compute = ON_FLOATS.get(primitive)
+    compute = primitive.facts.python
 
     def operator_(self: Tensor, other: Any) -> Any:
         x, y, level, context = self.value, other, self.level, current()
@@ -138,7 +138,7 @@ def _step(
             y = v = _constant_value(y, node)
         if type(v) not in _PLAIN or params:
             return False
-    if not primitive.diagonal:
+    if primitive.form != "elementwise":
         if type(u) is float or (y is not None and type(v) is float):
             return False
         if type(z) is float:

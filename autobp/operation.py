@@ -128,11 +128,6 @@ class Operation:
         """Whether the result of a call shares no memory with an argument."""
         return self.fresh(*args, **params) if callable(self.fresh) else self.fresh
 
-    @property
-    def commutes(self) -> bool:
-        """Whether the order of two operands does not matter."""
-        return self.sign in SIGNS and SIGNS[self.sign].commutes
-
 
 _UNKNOWN = Operation()
 _STATIC_FORMS = ("elementwise", "linear", "bilinear")  # whose results have one shape by definition

@@ -153,7 +153,7 @@ class Together(Each):
 class Primitive:
     """An operation that is run as a whole and differentiated by rule."""
 
-    __slots__ = ("diagonal", "facts", "forward", "function", "name", "reverse")
+    __slots__ = ("facts", "form", "forward", "function", "name", "reverse")
 
     def __init__(
         self,
@@ -168,19 +168,15 @@ class Primitive:
         self.function = function
         self.forward = forward  # one rule for each argument, carrying tangents
         self.reverse = reverse  # one rule for each argument, carrying cotangents
-        self.diagonal = form == "elementwise"  # the forward rules are the reverse rules
         numpy = facts.get("numpy", function)
         self.facts: Operation = row(numpy, form, **facts)
+        self.form = form
         register(numpy, self.facts)
         if function is not numpy:
             register(function, replace(self.facts, out=False))
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
-
-    @property
-    def form(self) -> str:
-        return self.facts.form
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         for a in args:

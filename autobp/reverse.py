@@ -111,7 +111,7 @@ def contributions(
     is differentiated, its slot, the argument itself, and its share."""
     primitive, params = node.primitive, node.params
     assert primitive is not None
-    if not primitive.diagonal:
+    if primitive.form != "elementwise":
         g, value, *values = as_numpy_scalars(g, value, *values)
     together = isinstance(primitive.reverse, Together)
     each = primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse

@@ -16,7 +16,6 @@ Here is the general code. `fast_paths` puts quicker methods with the same result
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain, replaced
+from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Primitive, Variable, constant
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg, shape
@@ -103,8 +103,9 @@ def _prefix(primitive: Primitive) -> Callable[..., Any]:
     return operator_
 
 
-def _comparison(compare: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Callable[..., Any]:
+def _comparison(text: str) -> Callable[..., Any]:
     """Comparisons give plain truth values, of NumPy's type: with Python's, ~True is −2."""
+    compare, ufunc = SIGNS[text].python, SIGNS[text].ufunc
 
     def compared(self: Tensor, other: Any) -> Any:
         listener = value_listener.get()
@@ -414,9 +415,9 @@ class Tensor(Variable):
     __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
     __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)
 
-    __eq__, __ne__ = _comparison(operator.eq, np.equal), _comparison(operator.ne, np.not_equal)
-    __lt__, __le__ = _comparison(operator.lt, np.less), _comparison(operator.le, np.less_equal)
-    __gt__, __ge__ = _comparison(operator.gt, np.greater), _comparison(operator.ge, np.greater_equal)
+    __eq__, __ne__ = _comparison("=="), _comparison("!=")
+    __lt__, __le__ = _comparison("<"), _comparison("<=")
+    __gt__, __ge__ = _comparison(">"), _comparison(">=")
     # fmt: on
 
     def __pow__(self, other: Any) -> Tensor:

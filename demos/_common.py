@@ -1,4 +1,4 @@
-"""What the demos share: their options, their data, and a last line with the result."""
+"""What the demos share: their options, their data, and their last line, the result."""
 
 import argparse
 import sys
@@ -11,28 +11,28 @@ from autobp.data import DataError, digits, mnist
 from autobp.extras import MissingExtra, needed
 
 DIGITS = (
-    "Data: the small digits that come with autobp, 8×8 pixels. MNIST is much harder:\n"
-    "these numbers say nothing about it; --data mnist takes MNIST itself."
+    "Data: the small digits that come with autobp, 8×8 pixels. MNIST is much harder,\n"
+    "so these numbers say nothing about it. --data mnist uses MNIST."
 )
 
 
 class Demo:
     """A demo that is run from the command line.
 
-    `epochs` is how many there are unless --epochs says otherwise, and with --quick; None where
-    nothing is trained. `images` demos take --data, and `plots` demos draw with matplotlib. `seed` is
-    the one that is used unless --seed says otherwise.
+    `epochs`, `quick` and `seed` are the defaults of --epochs, of --epochs with --quick, and of --seed;
+    `epochs` is None if nothing is trained. `images` demos take --data, and `plots` demos draw with
+    matplotlib.
     """
 
     def __init__(self, about, epochs=None, quick=None, images=False, plots=True, seed=0):
-        prepare()  # what it is piped into may have no letter ∂
+        prepare()  # the encoding of a pipe may lack the letter ∂
         parser = argparse.ArgumentParser(description=about.partition("\n")[0])
         option = parser.add_argument
-        trains = f"how long to train ({epochs})" if epochs else "of no effect: nothing is trained"
-        option("--seed", type=at_least(0), default=seed, help=f"of all that is random ({seed})")
+        trains = f"epochs of training ({epochs})" if epochs else "no effect: nothing is trained"
+        option("--seed", type=at_least(0), default=seed, help=f"random seed ({seed})")
         option("--epochs", type=at_least(1), metavar="N", help=trains)
-        option("--quick", action="store_true", help="much shorter: to see that it runs")
-        option("--out", type=Path, metavar="FOLDER", help="draw pictures into it")
+        option("--quick", action="store_true", help="much shorter, to see that it runs")
+        option("--out", type=Path, metavar="FOLDER", help="save pictures there")
         if images:
             sets = ("digits", "mnist")
             option("--data", choices=sets, default=sets[0], help="the small digits, or MNIST")
@@ -42,7 +42,7 @@ class Demo:
         self.data = options.data if images else None
         self.files = []
         if self.out:
-            try:  # rather than fail when all is done
+            try:  # now, rather than at the end
                 if plots:
                     needed("matplotlib", "--out", "plot")
                 folder(self.out)
@@ -50,18 +50,18 @@ class Demo:
                 sys.exit(f"{parser.prog}: {error}")
 
     def images(self):
-        """`(x, y, x_test, y_test)`, pixels from 0 to 1 in float32; says which set it is."""
+        """`(x, y, x_test, y_test)`, pixels from 0 to 1 in float32. Prints which data set it is."""
         try:
             images = mnist(scale=True) if self.data == "mnist" else digits(scale=True)
         except DataError as error:
             sys.exit(str(error))
         print("Data: MNIST." if self.data == "mnist" else DIGITS)
         x, y, x_test, y_test = images
-        print(f"{len(x):,} images to learn from, {len(x_test):,} to test on.\n")
+        print(f"{len(x):,} images for training, {len(x_test):,} for testing.\n")
         return x, y, x_test, y_test
 
     def save(self, picture, name):
-        """Keep a picture, a Figure of matplotlib or a drawn graph, in the folder of --out."""
+        """Save a matplotlib Figure or a drawn graph in the folder of --out."""
         path = self.out / name
         if hasattr(picture, "savefig"):
             picture.savefig(path)
@@ -70,7 +70,7 @@ class Demo:
         self.files.append(path)
 
     def done(self, result):
-        """The last line."""
+        """Print the last line."""
         on = {"mnist": " on MNIST", "digits": " on the small digits", None: ""}[self.data]
         written = f"Written: {', '.join(map(str, self.files))}."
         print(f"\nResult{on}: {result}. {written if self.files else 'No pictures: see --out.'}")
@@ -82,8 +82,8 @@ def rows(x):
 
 
 def compared(derivatives, other="textbook"):
-    """A table of derivatives, `{name: (formula, the library's, the other's)}`: of each its first
-    number, by either way, and the largest difference between the two. Returns the largest of all."""
+    """Print a table of derivatives, `{name: (formula, the library's, the other's)}`: the first number
+    of each, and the largest difference between the two. Returns the largest difference of all."""
     print(f"  {'':8}{'formula':28}{'shape':>9}{'library':>13}{other:>13}{'differ':>7}")
     worst = 0.0
     for name, (formula, library, theirs) in derivatives.items():
@@ -96,16 +96,15 @@ def compared(derivatives, other="textbook"):
 
 
 def finished(found):
-    """What was found, unless Ctrl-C cut it short, which `fit` and `compare` survive: a demo does
-    not go on to results from less than it says."""
+    """Return a result of `fit` or `compare`, or end the demo if Ctrl-C cut it short: a demo must not
+    report results from fewer epochs than it names."""
     if found.interrupted:
         raise KeyboardInterrupt
     return found
 
 
 def watched(epochs, say):
-    """range(epochs); about ten times on the way, and at the end, what `say(epoch)` returns goes to
-    stderr."""
+    """range(epochs), which prints `say(epoch)` to stderr about ten times."""
     for epoch in range(epochs):
         yield epoch
         if (epoch + 1) % max(1, epochs // 10) == 0:

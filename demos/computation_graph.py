@@ -1,4 +1,4 @@
-"""Variables as nodes, operations as edges, derivatives back.
+"""The computation graph: variables are nodes, operations are edges.
 
 Run it with `python demos/computation_graph.py`.
 """
@@ -24,26 +24,26 @@ def main():
     for name, variable in {"p1": p1, "p2": p2, "z": z, "y": y, "loss": loss}.items():
         variable.name = name
 
-    print("Forward: each variable keeps its value, and what it was made of.")
+    print("Forward: each variable keeps its value, its operation and its arguments.")
     print(indented(graph(loss)))
 
     for variable in (p1, p2, z, y):
         variable.retain_grad()
     loss.backward()
-    print("\nBackward: each keeps the derivative of the loss by it.")
+    print("\nBackward: each variable gets the derivative of the loss by it.")
     for variable in (y, z, p1, p2, b, w1, w2):
         print(f"  ∂loss/∂{variable.name:3} {variable.grad:12.8f}")
     by_hand = 2 * (y.item() - 1) * y.item() * (1 - y.item()) * x2.item()
     print(f"  by hand, ∂loss/∂w2 = 2(y − 1)·y(1 − y)·x2 = {by_hand:.8f}")
 
-    print("\nA node can hold others: a whole layer is one variable, used in one operation.")
+    print("\nA node can be an array: a whole layer is one variable, made by one operation.")
     W = Tensor(np.array([[0.5, -0.5], [0.25, 1.0]]), name="W")
     X = Tensor(np.array([1.0, -2.0]), name="X", requires_grad=False)
     hidden = np.tanh(X @ W)
     hidden.name = "hidden"
     again = np.sum(hidden * hidden)
     print(indented(graph(again)))
-    print("  hidden is used twice: two edges, and its derivative is the sum of both.")
+    print("  hidden is used twice: it has two edges, and its derivative is their sum.")
 
     if demo.out:
         demo.save(draw(loss), "computation_graph.svg")

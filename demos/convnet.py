@@ -55,7 +55,7 @@ def main():
 
 
 def prepared(part):
-    """Images of 28×28 with an axis of channels, brought from 0…1 to −1…1; labels as they are."""
+    """Images as 28×28 with a channel axis, scaled from 0…1 to −1…1. Labels are returned unchanged."""
     if part.ndim == 1:
         return part
     if part.shape[1:] == (8, 8):

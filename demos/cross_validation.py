@@ -1,4 +1,4 @@
-"""One hidden layer of 256, in 3-fold cross validation.
+"""One hidden layer of 256 units in 3-fold cross validation.
 
 Run it with `python demos/cross_validation.py`, on MNIST with `--data mnist`.
 """
@@ -20,7 +20,7 @@ RUNS = ("as programmed", "on the mean", "trained well")
 
 
 def network(features, rng):
-    """sigmoid(X·W1 + B1)·W2 + B2, weights from N(0, 1/n_in); the softmax is in the loss."""
+    """sigmoid(X·W1 + B1)·W2 + B2 with weights from N(0, 1/n_in). The softmax is in the loss."""
     model = nn.MLP([features, 256, 10], "sigmoid", init=nn.xavier(fan_out=False), rng=rng)
     return model.astype(np.float32)
 
@@ -31,13 +31,13 @@ def main():
     size = 2000 if demo.data == "mnist" else 240
     epochs = dict.fromkeys(RUNS, demo.epochs) | {"trained well": -(-2 * demo.epochs // 5)}
     moved = (
-        ", images\n  moved by up to a pixel, each batch another way" if demo.data == "mnist" else ""
+        ", images\n  shifted by up to a pixel, anew in each batch" if demo.data == "mnist" else ""
     )
     print(
-        f"{x[0].size}-256-10, softmax and cross entropy, {FOLDS} folds. Of each the weights of its best\n"
-        "epoch are kept, and the best of the three is tested, once.\n\n"
+        f"{x[0].size}-256-10, softmax and cross entropy, {FOLDS} folds. Each fold keeps the weights of\n"
+        "its best epoch. The best of the three models is tested once.\n\n"
         f"{RUNS[0]}: rate {RATE}, batches of {size:,}, {demo.epochs} epochs. The gradient at the output\n"
-        "  is y − t, not divided by the size of the batch; biases move by its mean.\n"
+        "  is y − t, not divided by the batch size; biases move by its mean.\n"
         f"{RUNS[1]}: the same with the gradient of the mean, (y − t)/{size:,}.\n"
         f"{RUNS[2]}: Adam, batches of {size // 10}, {epochs[RUNS[2]]} epochs, a rate that falls to 0{moved}.\n"
     )
@@ -58,14 +58,14 @@ def main():
 
 @dataclass
 class Found:
-    """What came of the folds, and of the test of the best of them."""
+    """The results of the folds, and of the test of the best model."""
 
     histories: list
     validation: list
     test: dict
-    weights: float  # the mean size of those of the last layer
-    sure: float  # the mean probability of what the model says where it is wrong
-    cut: float  # the test loss if no probability counted as less than LEAST
+    weights: float  # the mean absolute weight of the last layer
+    sure: float  # the mean probability of the model's wrong answers
+    cut: float  # the test loss with probabilities clipped at LEAST
 
 
 def cross_validated(name, x, y, x_test, y_test, size, epochs, demo):
@@ -75,7 +75,7 @@ def cross_validated(name, x, y, x_test, y_test, size, epochs, demo):
     for i, (train, held) in enumerate(k_folds(len(x), FOLDS, rng=rng)):
         model = network(x[0].size, rng)
         if name == "trained well":
-            most = x.shape[1] // 28  # a pixel of the small digits is a stroke
+            most = x.shape[1] // 28  # in the small digits, a pixel is as wide as a stroke
             data, seen = Moved(x[train], most, rng), rows
             optimizer, batch = Adam(model.parameters(), lr=1e-2), size // 10
             schedule = CosineAnnealingLR(optimizer, epochs)
@@ -112,8 +112,8 @@ def cross_validated(name, x, y, x_test, y_test, size, epochs, demo):
 
 
 def groups(model, name, size):
-    """Of the mean over a batch the gradient is one `size`-th of the sum that the weights are moved
-    by as programmed; the biases are moved by the mean."""
+    """The groups of an optimizer. As programmed, weights move by the sum over the batch, which is
+    `size` times the gradient of the mean; biases move by the mean."""
     layers = [model[0], model[2]]
     rate = RATE * size if name == "as programmed" else RATE
     return [
@@ -123,8 +123,8 @@ def groups(model, name, size):
 
 
 class Moved:
-    """Images that are moved, all of a batch alike, when they are taken out: by up to `most` pixels,
-    across and up, what leaves on one side coming back on the other."""
+    """Images that are shifted at random when they are indexed, all of a batch alike: by up to `most`
+    pixels in each direction, around the edges."""
 
     def __init__(self, images, most, rng):
         self.images, self.most, self.rng = images, most, rng
@@ -139,7 +139,7 @@ class Moved:
 
 
 def explain(found, size):
-    """Why the curves of what was programmed have saw teeth."""
+    """Explain the saw teeth in the curves of the run as programmed."""
     programmed, mean = found["as programmed"], found["on the mean"]
     print(
         f"Why saw teeth? A step of {RATE} on the sum over {size:,} images is one of {RATE * size:g} on their\n"

@@ -1,4 +1,4 @@
-"""The same derivative by every road.
+"""One derivative, computed in five ways.
 
 Run it with `python demos/derivatives.py`.
 """
@@ -26,7 +26,7 @@ def main():
 
     z.backward()
     u, v = np.array(a), np.array(b)
-    roads = {
+    ways = {
         "by hand: cos(x)·y + 2x": by_hand,
         "reverse, on Tensors: z.backward()": x.grad,
         "reverse, of a function: grad(f)": grad(f)(a, b),
@@ -34,17 +34,17 @@ def main():
         "central differences": numerical_gradient(lambda: f(u, v), [u, v])[0],
     }
     print("∂f/∂x")
-    for road, slope in roads.items():
-        print(f"  {road:36}{float(slope):.10f}")
+    for way, slope in ways.items():
+        print(f"  {way:36}{float(slope):.10f}")
 
     second = hessian(lambda p: f(p[0], p[1]))(np.array([a, b]))
     print(f"\nall second derivatives, forward over reverse\n{second.round(6)}")
-    print("\nboth modes, first and second order, against differences:")
+    print("\nboth modes, first and second order, against central differences:")
     print(check_gradients(f, a, b, order=2))
 
     if demo.out:
         demo.save(draw(z), "derivatives.svg")
-    demo.done(f"∂f/∂x = {by_hand:.10f} by each of {len(roads)} roads")
+    demo.done(f"∂f/∂x = {by_hand:.10f} in each of {len(ways)} ways")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One trained layer on top of a fixed one, from a file.
+"""Train one layer on top of a fixed layer from a file.
 
 Run it with `python demos/fixed_layer.py`, on MNIST with `--data mnist`.
 """
@@ -14,7 +14,7 @@ from autobp.optim import SGD, Adam
 from autobp.train import fit
 
 UNITS, STEP = 128, 0.05
-PART = 0.5  # layers are scaled until STEP is this part of the largest step that converges
+PART = 0.5  # layers are scaled so that STEP is this part of the largest step that converges
 
 
 def main():
@@ -24,7 +24,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         layers = {}
-        print(f"First layers, {X.shape[1]}×{UNITS}, trained once, saved, and never changed again:")
+        print(f"First layers, {X.shape[1]}×{UNITS}, trained once, saved, and then fixed:")
         for name, made in (("ordinary", ordinary_layer), ("in ten groups", grouped_layer)):
             layer = made(X, y, demo)
             largest = largest_step(X, layer)
@@ -38,9 +38,9 @@ def main():
                 f"  {name:14} steps up to {largest:.1e} converge; saved at a scale of {scale:.4f}"
             )
     print(
-        f"The step is {STEP}, on the sum over {len(X):,} images: too large for both as they were\n"
-        f"trained. Scaling a layer by s scales the largest step by 1/s²: as the layers are\n"
-        f"saved, {STEP} is {PART:g} of it."
+        f"The step is {STEP}, on the sum over {len(X):,} images. It is too large for both layers\n"
+        f"as trained. Scaling a layer by s scales the largest step by 1/s². For the saved\n"
+        f"layers, {STEP} is {PART:g} of the largest step."
     )
 
     print("\nA2 = sigmoid(relu(X·W1)·W2), Σ(D − A2)², and its gradient:")
@@ -81,12 +81,12 @@ def hidden(X, W1):
 
 
 def second_layer(seed):
-    """Standard normal noise."""
+    """A second layer of standard normal numbers."""
     return Tensor(np.random.default_rng(seed).standard_normal((UNITS, 10)), dtype=np.float32)
 
 
 def descend(A1, D, y, name, demo):
-    """Train a second layer on the fixed first one: its accuracy after each iteration."""
+    """Train a second layer on the fixed first one. Returns the accuracy after each iteration."""
     W2 = second_layer(demo.seed)
     optimizer, accuracies = SGD([W2], lr=STEP), []
     for _ in watched(demo.epochs, lambda i: f"{name}: accuracy {accuracies[-1]:.4f}"):
@@ -98,32 +98,32 @@ def descend(A1, D, y, name, demo):
 
 
 def ordinary_layer(X, y, demo):
-    """The first layer of a network of both."""
+    """The first layer of a network that was trained as a whole."""
     model = nn.MLP([X.shape[1], UNITS, 10], bias=False, rng=demo.seed).astype(np.float32)
     return trained(model, model, X, y, demo)
 
 
 def grouped_layer(X, y, demo):
-    """A layer in ten groups of units, one for each digit, whose sums are its scores."""
+    """A layer with ten groups of units, one for each digit. The sum of a group is the digit's score."""
     layer = nn.Linear(X.shape[1], UNITS, bias=False, rng=demo.seed).astype(np.float32)
     group = nn.one_hot(np.arange(UNITS) % 10).astype(np.float32)
     return trained(lambda x: relu(layer(x)) @ group, layer, X, y, demo)
 
 
 def trained(model, module, X, y, demo):
-    """Train a model, and return the first weight in the module, as (in, out)."""
+    """Train a model, and return the first weight of the module, as (in, out)."""
     finished(fit(
         model, (X, y), nn.cross_entropy, Adam(module.parameters(), lr=1e-3),
         1 if len(X) > 10_000 or demo.quick else 20,
         batch_size=100, metrics={"accuracy": nn.accuracy}, rng=demo.seed,
-        compile=True,  # a model that is a function compiles when it is asked to
+        compile=True,  # a model that is a function is compiled only on request
     ))  # fmt: skip
     return next(iter(module.parameters())).numpy().T
 
 
 def largest_step(X, W1):
-    """About the largest step with which descent converges: 2 over the largest curvature of the loss
-    where outputs of ½ fit, which is an eighth of that of Σ(A1·W2)²/2."""
+    """Approximately the largest step with which descent converges: 2 divided by the largest curvature of
+    the loss. Near outputs of ½ that curvature is an eighth of that of Σ(A1·W2)²/2."""
     A1 = hidden(X, W1)
     return 16 / np.linalg.eigvalsh(A1.T @ A1)[-1]
 

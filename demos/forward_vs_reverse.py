@@ -1,9 +1,8 @@
-"""What differences, forward and reverse mode cost, measured.
+"""Measure what differences, forward mode and reverse mode cost.
 
-One update of a 784-100-10 network takes 2 × 79,510 evaluations by central differences, 79,510 sweeps
-by forward mode, and by reverse mode one evaluation and one sweep back. With one input and many
-outputs it is the other way round. What reverse mode pays with is memory: it keeps all that was
-computed, until it is back.
+One update of a 784-100-10 network takes 2 × 79,510 evaluations by central differences, 79,510 sweeps by
+forward mode, and one evaluation and one sweep by reverse mode. With one input and many outputs, forward
+mode is the cheaper one. Reverse mode needs more memory: it keeps all results until its sweep is done.
 
 Run it with `python demos/forward_vs_reverse.py`, with `--out FOLDER` for the picture.
 """
@@ -23,7 +22,7 @@ FORWARD, REVERSE = "forward, online", "reverse"
 
 
 def images(batch, rng):
-    """A batch of MNIST, or of random pixels, which take as long."""
+    """A batch of MNIST, or of random pixels, which take the same time."""
     if os.environ.get("AUTOBP_DATA"):
         try:
             x, y, *_ = mnist()
@@ -31,7 +30,7 @@ def images(batch, rng):
         except DataError as error:
             print(error)
     pixels, labels = rng.random((batch, 784)), rng.integers(0, 10, batch)
-    return pixels, labels, "random pixels, since AUTOBP_DATA names no folder with MNIST"
+    return pixels, labels, "random pixels, because AUTOBP_DATA names no folder with MNIST"
 
 
 def network(x, y):
@@ -54,7 +53,7 @@ def one_to_many(n):
 
 
 def deep(steps):
-    """One number in, one out, and so many steps between, of a thousand numbers each."""
+    """A function from a number to a number in many steps of a thousand numbers each."""
 
     def f(t):
         x = t * np.ones(1000)
@@ -66,7 +65,7 @@ def deep(steps):
 
 
 def shown(report, found, name):
-    """Print a report and add it to what was found, also of what was done before Ctrl-C."""
+    """Print a report and add it to the results, even if Ctrl-C cut it short."""
     print(report)
     found[name] = asdict(report)
     return finished(report)
@@ -114,7 +113,7 @@ def main():
     try:
         measure(Demo(__doc__), found)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(found) from None  # `autobp costs --json` has a use for it
+        raise KeyboardInterrupt(found) from None  # `autobp costs --json` prints it
     return found
 
 
@@ -126,7 +125,7 @@ def measure(demo, found):
 
     print("All derivatives of n numbers in, one out:\n")
     inputs = shown(sweep_inputs(many_to_one, sizes, seed=demo.seed), found, "inputs")
-    print("\nAnd of one number in, n out:\n")
+    print("\nAll derivatives of one number in, n out:\n")
     outputs = shown(sweep_outputs(one_to_many, sizes, seed=demo.seed), found, "outputs")
 
     x, y, source = images(batch, rng)
@@ -135,7 +134,7 @@ def measure(demo, found):
     parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
     update = shown(compare(network(x, y), *parameters, seed=demo.seed), found, "update")
 
-    print("\nPeak memory, measured, of a derivative through many steps of 8 kB each:\n")
+    print("\nPeak memory, measured, for a derivative through many steps of 8 kB each:\n")
     print(f"{'steps':>7}{FORWARD:>20}{REVERSE:>15}")
     memory = {FORWARD: [], REVERSE: []}
     for steps in depths:

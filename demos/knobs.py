@@ -1,4 +1,4 @@
-"""Rate, units, optimizer, activation: what each changes.
+"""What learning rate, units, optimizer and activation change.
 
 Run it with `python demos/knobs.py`.
 """
@@ -21,7 +21,7 @@ def identity(x):
 
 @dataclass(frozen=True)
 class Setting:
-    """How the networks of one row are made and trained."""
+    """How the networks of one row are built and trained."""
 
     sizes: tuple[int, ...] = SIZES
     hidden: Callable = sigmoid
@@ -36,7 +36,8 @@ RELU = {"hidden": relu, "output": relu}
 SMALL, LARGE = (2, 2, 4, 1), (2, 8, 16, 1)
 ENDS = {**TANH, "rate": 0.03, "to_the_end": True}
 
-#: By knob and name. What a name does not say is as in "rate 1"; its last number is the rate.
+#: By knob and name. Options that a name does not mention are those of "rate 1". The last number of a
+#: name is the learning rate.
 KNOBS = {
     "learning_rate": {
         "rate 0.5": Setting(rate=0.5),
@@ -78,9 +79,9 @@ def main():
     n = len(bench.seeds)
     print(
         "2-4-8-1, σ at every layer, rate 1, unless a row says otherwise. Both updates\n"
-        "begin with the same weights; `python demos/xor.py` shows what tells them apart.\n"
-        f"Seed {demo.seed}: the first epoch at which all points are right, or how many are at\n"
-        f"the end, after {demo.epochs:,} epochs. Of {n}: how many of the seeds from {demo.seed} get there.\n"
+        "start from the same weights; `python demos/xor.py` shows how they differ.\n"
+        f"Seed {demo.seed}: the first epoch at which all points are right, or how many are right\n"
+        f"after {demo.epochs:,} epochs. Of {n}: how many of the seeds from {demo.seed} get all right.\n"
     )
     bench.head()
     for knob, settings in KNOBS.items():
@@ -91,11 +92,11 @@ def main():
     bench.notes()
     bench.judge()
     held = " and ".join(f"{count} {update}" for update, count in bench.held.items())
-    demo.done(f"of {bench.judged} claims, seed {demo.seed} bears out {held}")
+    demo.done(f"of {bench.judged} claims, seed {demo.seed} confirms {held}")
 
 
 class Bench:
-    """Trains what it is given, prints what came of it, judges the claims, and draws the pictures."""
+    """Trains the networks, prints the results, judges the claims, and draws the pictures."""
 
     def __init__(self, demo):
         self.demo = demo
@@ -122,7 +123,7 @@ class Bench:
         print(f"  {name:20}{cells}")
 
     def trained(self, data, setting, update, groups, name, epochs=None):
-        if setting.optimizer is Adagrad:  # which divides a factor of the gradients away again
+        if setting.optimizer is Adagrad:  # in which a factor of the gradients cancels
             if update == "by calculus":
                 return self.runs[data, "as programmed"][name]
             groups = by_calculus
@@ -139,10 +140,10 @@ class Bench:
             print(f"  {name:20}" + "".join(f"{loss:14.1e}" for loss in losses))
 
     def notes(self):
-        """What the table does not tell."""
+        """Print what the table does not show."""
         print(
-            "Adagrad moves by quotients in which a factor of the gradient cancels: by either\n"
-            "update it does the same."
+            "Adagrad moves by quotients in which a factor of the gradient cancels, so both\n"
+            "updates are the same."
         )
         right = self.runs["XOR", "as programmed"]["(2, 4)"].right[0]
         near = np.flatnonzero(right == 19)
@@ -164,13 +165,13 @@ class Bench:
             networks, X[orders], y[orders], optimizer, self.demo.epochs, "tanh, shuffled"
         )
         print(
-            "tanh at rate 1 zigzags on XOR, and rounding decides how long: with its points in\n"
-            f"{SEEDS} other orders, seed {self.demo.seed} as programmed takes {shuffled.first.min():,.0f} to"
+            "tanh at rate 1 zigzags on XOR, and rounding decides for how long: with the\n"
+            f"points in {SEEDS} other orders, seed {self.demo.seed} as programmed takes {shuffled.first.min():,.0f} to"
             f" {shuffled.first.max():,.0f} epochs."
         )
 
     def judge(self):
-        """Of each claim, with which of the seeds it holds."""
+        """Print for each claim with how many of the seeds it holds."""
         self.held = dict.fromkeys(UPDATES, 0)
         self.judged = 0
         print(f"\n  {'does it hold?':44}" + "".join(f"{update:>17}" for update in UPDATES))
@@ -201,7 +202,7 @@ class Bench:
                     "hidden_units",
                     "no_activation",
                     "activations",
-                ):  # what the rows are to be held to
+                ):  # the row to compare with
                     lines[base] = runs["rate 1"].losses
                 plots.curves(lines, ax, title=f"{data} {update}{several}")
                 ax.set(xscale="log", yscale="log")
@@ -214,12 +215,12 @@ class Bench:
 
 
 def in_order(*names):
-    """Each has all points right at an earlier epoch than the next; never is the latest."""
+    """Each has all points right at an earlier epoch than the next. Never counts as the latest."""
     return lambda runs: np.all([runs[a].first < runs[b].first for a, b in pairwise(names)], axis=0)
 
 
 def lowest(*names):
-    """Each has a lower loss at the end than the next."""
+    """Each ends with a lower loss than the next."""
     return lambda runs: np.all(
         [runs[a].losses[:, -1] < runs[b].losses[:, -1] for a, b in pairwise(names)], axis=0
     )

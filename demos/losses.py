@@ -21,12 +21,12 @@ from autobp.nn import (
 def main():
     demo = Demo(__doc__)
 
-    print("Cross entropy: the mean of −log of the probability given to the true class.")
+    print("Cross entropy: the mean of −log of the probability of the true class.")
     F, y = np.array([[0.2, 0.5, 0.3], [0.2, 0.6, 0.2]]), [2, 1]
     show("labels [2, 1]", nll(np.log(F), y))
     show("the same, one-hot", nll(np.log(F), one_hot(y)))
 
-    print("\nSoftmax and cross entropy, from scores of any size (whole numbers too).")
+    print("\nSoftmax and cross entropy from scores (whole numbers are accepted).")
     Z = np.array([[2, 25, 13], [54, 3, 11]])
     show("Z = [[2, 25, 13], [54, 3, 11]]", cross_entropy(Z, y))
     of_scores = grad(lambda Z: cross_entropy(Z, y))(Z)
@@ -46,7 +46,7 @@ def main():
     layers = [np.ones((2, 4)), np.ones((4, 3))]
     show("λΣ‖W‖² of a 2-4-3 network of ones, λ = 0.01", l2_penalty(layers, 0.01))
 
-    print("\nThe gradient at the output, by the library and by the textbook's formula.")
+    print("\nThe gradient at the output, from the library and from the textbook's formula.")
     rng = np.random.default_rng(demo.seed)
     z, t = rng.normal(size=(6, 1)), rng.integers(0, 2, (6, 1))
     Z, Y = rng.normal(size=(6, 3)), one_hot(rng.integers(0, 3, 6), 3)
@@ -56,7 +56,7 @@ def main():
             grad(lambda z: binary_cross_entropy(sigmoid(z), t))(z),
             (f - t) / m,
         ),
-        "the same, from scores at once": (
+        "the same, computed from scores": (
             grad(lambda z: binary_cross_entropy_with_logits(z, t))(z),
             (f - t) / m,
         ),
@@ -77,7 +77,7 @@ def main():
 
 
 def picture():
-    """What a score costs, and how hard it is pulled, where the truth is 1."""
+    """The loss and its derivative as functions of a score whose target is 1."""
     from autobp.drawing import plots
 
     z = np.linspace(-6, 6, 121)

@@ -1,4 +1,4 @@
-"""500 images all at once, fifty at a time, one by one.
+"""Mini-batches of 500, 50 and 1 on 500 images.
 
 Run it with `python demos/minibatches.py`, on MNIST with `--data mnist`.
 """
@@ -16,7 +16,7 @@ def main():
     x, y, x_test, y_test = demo.images()
     x, x_test = rows(x), rows(x_test)
     chosen = np.random.default_rng(demo.seed).choice(len(x), 500, replace=False)
-    print(f"Softmax regression on {len(chosen)} of them, chosen at random; step 0.02.\n")
+    print(f"Softmax regression on {len(chosen)} random images, step 0.02.\n")
 
     histories, tests = {}, {}
     for size, name in {500: "all 500 at once", 50: "50 at a time", 1: "one by one"}.items():

@@ -10,7 +10,7 @@ from autobp import jvp, nn, no_grad
 
 
 def first_of_softmax(z):
-    """The first output of softmax(z, 0), the other score being 0."""
+    """The first output of softmax(z, 0)."""
     return nn.softmax(np.stack([z, np.zeros(len(z))], axis=1))[:, 0]
 
 
@@ -30,7 +30,7 @@ NEURONS = {
 def main():
     demo = Demo(__doc__)
 
-    print("A neuron weighs its inputs, adds a bias, and applies an activation to the sum.")
+    print("A neuron multiplies inputs by weights, adds a bias, and applies an activation.")
     both = nn.Neuron(2, activation=nn.Step(threshold=1.5), rng=demo.seed)
     both.load_state_dict({"w1": 1.0, "w2": 1.0, "b": 0.0})
     with no_grad():
@@ -38,8 +38,8 @@ def main():
     print("  A perceptron with weights 1, 1 and threshold 1.5 computes AND:")
     print("   ", ", ".join(f"{a:.0f} and {b:.0f} → {out:.0f}" for (a, b), out in table.items()))
 
-    print("\nActivations and their slopes, in forward mode, at z = −2, 0 and 2, and how far")
-    print("from −4 to 4 the slopes are off their formulas at most:")
+    print("\nActivations and their slopes by forward mode at z = −2, 0 and 2, and the largest")
+    print("difference of the slopes from their formulas between −4 and 4:")
     print(f"  {'':25}{'activation':>24}  {'slope':>21}{'off':>6}")
     z = np.linspace(-4, 4, 401)
     some, curves = np.array([-2.0, 0.0, 2.0]), {}
@@ -59,7 +59,7 @@ def main():
         for ax in axes[1]:
             ax.set_xlabel("z")
         demo.save(figure, "neurons.png")
-    demo.done(f"{len(NEURONS)} neurons, every slope that of its formula")
+    demo.done(f"{len(NEURONS)} neurons, every slope equal to its formula")
 
 
 def numbers(array, width):

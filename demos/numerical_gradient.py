@@ -1,4 +1,4 @@
-"""A network trained by nothing but central differences.
+"""Train a network by central differences alone.
 
 Run it with `python demos/numerical_gradient.py`.
 """
@@ -27,8 +27,8 @@ def main():
             loss().backward()
             numerical = numerical_gradient(loss, parameters, eps=1e-6)
             off = max(np.max(np.abs(p.grad - g)) for p, g in zip(parameters, numerical))
-            print(f"A 2-8-1 network on XOR: {count} parameters, a function of no arguments.")
-            print(f"  (f(w + 1e-6) − f(w − 1e-6)) / 2e-6 for each: {2 * count} forward passes")
+            print(f"A 2-8-1 network on XOR with {count} parameters.")
+            print(f"  (f(w + 1e-6) − f(w − 1e-6)) / 2e-6 for each takes {2 * count} forward passes")
             print(f"  largest difference from one backward pass: {off:.0e}\n")
         runs[way] = gradient_descent(
             loss, parameters, lr=1.0, steps=demo.epochs, epsilon=1e-6,
@@ -37,7 +37,7 @@ def main():
         right = nn.accuracy(model(X), y)
         print(f"{way:20} loss {runs[way].losses[-1]:.8f}, accuracy {right:.1%}")
     apart = max(abs(a - b) for a, b in zip(*(run.losses for run in runs.values())))
-    print(f"The two losses are never further apart than {apart:.0e}.")
+    print(f"The two losses never differ by more than {apart:.0e}.")
 
     if demo.out:
         from autobp.drawing import plots

@@ -1,4 +1,4 @@
-"""Softmax regression, and descent that knows when to stop.
+"""Softmax regression by gradient descent with a stopping rule.
 
 Run it with `python demos/softmax_regression.py`.
 """
@@ -23,16 +23,16 @@ def loss(W):
 def main():
     demo = Demo(__doc__, epochs=1000, quick=200)
 
-    print("Scores X·W, mean cross entropy, and 0.2·ΣW² on top.")
+    print("Scores X·W, and the loss: mean cross entropy plus 0.2·ΣW².")
     value, gradient = value_and_grad(loss)(START)
     by_hand = X.T @ (softmax(X @ START) - one_hot(y, 3)) / len(X) + 2 * REG * START
     print(f"  loss      {value!r}")
     print(f"  gradient  {str(gradient).replace(chr(10), chr(10) + ' ' * 12)}")
-    print(f"  less Xᵀ(F − Y)/m + 2·reg·W: {np.max(np.abs(gradient - by_hand)):.0e} at most")
+    print(f"  minus Xᵀ(F − Y)/m + 2·reg·W: {np.max(np.abs(gradient - by_hand)):.0e} at most")
     check_gradients(loss, START)  # raises where they differ
     print("  forward mode, reverse mode and central differences agree")
 
-    print("\nGradient descent at rate 0.1, until no element of the gradient is 1e-6 or more.")
+    print("\nGradient descent at rate 0.1, until every element of the gradient is below 1e-6.")
     runs = {}
     for name, momentum in {"plain": 0.0, "momentum 0.5": 0.5, "momentum 0.9": 0.9}.items():
         W = Tensor(START)

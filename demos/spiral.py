@@ -1,4 +1,4 @@
-"""Three arms of a spiral: what hidden layers buy.
+"""Three arms of a spiral, with and without hidden layers.
 
 Run it with `python demos/spiral.py`.
 """
@@ -31,7 +31,7 @@ def main():
         steps=demo.epochs,
     )
     flat = nn.accuracy(data @ W, y)
-    print(f"Softmax regression, {demo.epochs} iterations of step 1.0, reg = 1e-3:")
+    print(f"Softmax regression, {demo.epochs} iterations with step 1.0, reg = 1e-3:")
     print(f"  loss {descent.losses[0]:.4f} → {descent.losses[-1]:.4f}, accuracy {flat:.1%}")
     print(f"  weights, biases in the last row\n{W.numpy().round(4)}\n")
 

@@ -1,4 +1,4 @@
-"""Is a third layer worth it? Which rate for which batch?
+"""Two layers against three; rates against batch sizes.
 
 Run it with `python demos/three_layers.py`, on MNIST with `--data mnist`.
 """
@@ -27,7 +27,7 @@ def main():
     networks = {"two layers": [features, 128, 10], "three layers": [features, 128, 64, 10]}
     seeds = range(demo.seed, demo.seed + (1 if demo.quick else 5))
     sizes = (32, 128, 512) if demo.data == "mnist" else (4, 16, 64)
-    print(f"\n{len(train[0]):,} images to learn from, {len(held[0]):,} to validate.")
+    print(f"\n{len(train[0]):,} images for training, {len(held[0]):,} for validation.")
     print(f"Two layers against three, rate 0.1, batches of {sizes[1]}:")
     runs = {
         name: [trained(widths, train, held, 0.1, sizes[1], demo.epochs, seed) for seed in seeds]
@@ -42,7 +42,7 @@ def main():
     print(f"  the third layer is better with {wins} of {len(seeds)} seeds, by {spread(gains)}")
 
     epochs = -(-demo.epochs // 2)
-    print(f"\nThree layers, rate by batch size: validation accuracy after {epochs} epochs.")
+    print(f"\nThree layers: validation accuracy after {epochs} epochs by rate and batch size.")
     print("  rate \\ batch" + "".join(f"{size:>9}" for size in sizes))
     table = {}
     for rate in RATES:
@@ -63,13 +63,13 @@ def main():
 
 
 def spread(accuracies):
-    """The mean, and where there are several seeds the standard deviation."""
+    """The mean, and the standard deviation if there are several seeds."""
     mean = f"{np.mean(accuracies):.4f}"
     return f"{mean} ± {np.std(accuracies, ddof=1):.4f}" if len(accuracies) > 1 else mean
 
 
 def last_layer(x, y, seed):
-    """What the backward pass begins with, at the scores."""
+    """Compare the gradient at the scores, with which the backward pass begins."""
     model = nn.MLP([x.shape[1], 128, 64, 10], rng=seed)
     scores, target = model(x[:100]), nn.one_hot(y[:100], 10)
     scores.retain_grad()
@@ -79,7 +79,7 @@ def last_layer(x, y, seed):
 
 
 def trained(sizes, train, held, rate, size, epochs, seed):
-    """The validation accuracy after each epoch; 0.1, as by guessing, where all numbers overflow."""
+    """The validation accuracy after each epoch. If the numbers overflow it is 0.1, as by guessing."""
     model = nn.MLP(sizes, rng=seed).astype(np.float32)
     try:
         history = finished(fit(
@@ -101,7 +101,7 @@ def layers_picture(runs):
 
 
 def table_picture(table, sizes):
-    """On the left the table, on the right how each rate fares with one size of batch."""
+    """The table on the left, and the curves of all rates at one batch size on the right."""
     from autobp.drawing import plots
 
     figure, (left, right) = plots.figure(1, 2)

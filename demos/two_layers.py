@@ -15,7 +15,7 @@ REG = 1e-3
 
 
 def weights():
-    """As the textbook draws them."""
+    """The weights of the textbook."""
     np.random.seed(2)
     W1, W2 = np.random.randn(2, 4) * 0.01, np.random.randn(4, 3) * 0.01
     parameters = {"W1": W1, "b1": np.zeros(4), "W2": W2, "b2": np.zeros(3)}
@@ -23,7 +23,7 @@ def weights():
 
 
 def forward(p, X):
-    """Every variable on the way from X to the scores."""
+    """Every variable between X and the scores."""
     Z1 = X @ p["W1"] + p["b1"]
     A1 = np.tanh(Z1)
     Z2 = A1 @ p["W2"] + p["b2"]
@@ -46,7 +46,7 @@ def main():
     print("  Z2 =", str(stages["Z2"].numpy()).replace("\n", "\n      "))
     print(f"  loss with reg = {REG:g}: {loss.item()!r}\n")
 
-    print("Backward, the whole batch at once:")
+    print("Backward, for the whole batch at once:")
     A1, Z2, W1, W2 = (t.numpy() for t in (stages["A1"], stages["Z2"], p["W1"], p["W2"]))
     dZ2 = (softmax(Z2) - one_hot(y)) / len(X)
     dA1 = dZ2 @ W2.T
@@ -63,7 +63,7 @@ def main():
     }
     worst = compared(derivatives)
 
-    print("\nBackward, one sample after the other, the gradients added up:")
+    print("\nBackward, one sample after another, with the gradients added up:")
     one = weights()
     for sample, label in zip(X, y):
         (cross_entropy(forward(one, sample)["Z2"], label) / len(X)).backward()

@@ -1,4 +1,4 @@
-"""Two hidden layers on XOR, and the chain rule by layers.
+"""Two hidden layers on XOR, and the chain rule layer by layer.
 
 Run it with `python demos/xor.py`.
 """
@@ -18,8 +18,8 @@ SIZES = (2, 4, 8, 1)
 
 
 class Networks(nn.Module):
-    """Networks trained side by side, one for each seed: their weights are stacked along a first
-    axis, over which everything broadcasts. X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3)."""
+    """Networks trained in parallel, one for each seed. Their weights are stacked along a first axis,
+    over which all operations broadcast. X → σ(X·W1 + b1) → σ(·W2 + b2) → σ(·W3 + b3)."""
 
     def __init__(self, sizes, seeds, hidden=sigmoid, output=sigmoid):
         shapes = list(pairwise(sizes))
@@ -36,14 +36,14 @@ class Networks(nn.Module):
 
 
 def drawn(shape, seed):
-    """Uniform in [0, 1), as by `np.random.seed(seed)` and `np.random.rand`. Each layer seeds its
-    generator afresh, so that all layers of a network begin with the same numbers."""
+    """Uniform in [0, 1), as by `np.random.seed(seed)` and `np.random.rand`. The generator is seeded
+    anew for each layer, so all layers of a network begin with the same numbers."""
     return np.random.RandomState(seed).rand(*shape)
 
 
 def as_programmed(networks, rate, n):
-    """The groups of an optimizer: a weight moves by rate · inputᵀ·g, and a bias by rate · the mean
-    over the n samples of g, so that biases learn n times slower than weights."""
+    """The groups of an optimizer: weights move by rate · inputᵀ·g, biases by rate · the mean of g over
+    the n samples, so biases learn n times slower."""
     return [
         {"params": networks.weights, "lr": rate},
         {"params": networks.biases, "lr": rate / n},  # the one line that makes the difference
@@ -62,7 +62,7 @@ UPDATES = {"as programmed": as_programmed, "by calculus": by_calculus}
 
 
 def datasets():
-    """The points of both sets, in the order in which the coursework has them."""
+    """The points of both sets, in the order of the coursework."""
     points = np.random.RandomState(1).rand(100, 2)
     X, y = xor()
     order = np.lexsort((y, X[:, 0]))
@@ -74,16 +74,16 @@ def datasets():
 
 @dataclass
 class Training:
-    """How networks fared. Epochs are counted from 0, and an epoch's numbers are those before its
-    update."""
+    """The course of a training. Epochs are counted from 0; the numbers of an epoch are those before
+    its update."""
 
     losses: np.ndarray  # of shape (networks, epochs), the mean squared error
-    right: np.ndarray  # how many points are
+    right: np.ndarray  # the number of points that are classified correctly
     points: int
 
     @property
     def first(self):
-        """The first epoch at which a network has all points right; infinite if there is none."""
+        """The first epoch at which each network has all points right; infinite if there is none."""
         full = self.right == self.points
         return np.where(full.any(axis=1), full.argmax(axis=1), np.inf)
 
@@ -93,9 +93,8 @@ class Training:
 
 
 def train(networks, X, y, optimizer, epochs, name, to_the_end=False):
-    """Descend the mean squared error over all points. Unless it goes `to_the_end`, a run ends at
-    twice the epoch by which every network has had all points right. It also ends if all gradients
-    are 0."""
+    """Minimize the mean squared error over all points. A run ends at twice the epoch by which every
+    network has had all points right, unless it goes `to_the_end`, or if all gradients are 0."""
     n = np.shape(y)[-1]
 
     @compile
@@ -135,12 +134,12 @@ def main():
     sets = datasets()
     print(
         "2-4-8-1, rate 1, all points at once, mean squared error. Weights are uniform in\n"
-        f"[0, 1), and every layer seeds its generator afresh, with {which}.\n\n"
-        "As programmed, with g the gradient at the output of a layer, its weights move by\n"
-        "rate · inputᵀ·g, and its biases by rate · the mean of g over the n samples. That\n"
-        "is a rate of their own:\n"
+        f"[0, 1), and the generator is seeded anew for each layer, with {which}.\n\n"
+        "Let g be the gradient at the output of a layer. As programmed, its weights move\n"
+        "by rate · inputᵀ·g, and its biases by rate · the mean of g over the n samples.\n"
+        "So biases have a rate of their own:\n"
         '  SGD([{"params": weights, "lr": rate}, {"params": biases, "lr": rate / n}])\n'
-        "By calculus the gradient of a bias is the sum of g, n times as much:\n"
+        "By calculus the gradient of a bias is the sum of g, which is n times larger:\n"
         '  SGD([{"params": weights, "lr": rate}, {"params": biases, "lr": rate}])\n'
     )
     trained, networks = {}, {}
@@ -190,7 +189,7 @@ def main():
 
 
 def missed_points(networks, X, y, update, seed):
-    """Say where the first of the networks is wrong, if it is."""
+    """Print the points at which the first network is wrong."""
     wrong = (networks(X)[0].numpy() > 0.5) != y
     if wrong.any():
         places = " ".join(f"({a:g}, {b:g})" for a, b in X[wrong])
@@ -198,8 +197,8 @@ def missed_points(networks, X, y, update, seed):
 
 
 def chain_rule(X, labels, seed):
-    """Every stage of the backward pass of one network, beside the textbook's formula: the largest
-    difference, and a picture of the graph."""
+    """Compare every stage of the backward pass of one network with the textbook's formula. Returns the
+    largest difference, and a picture of the graph."""
     network = Networks(SIZES, [seed])
     W1, W2, W3, b1, b2, b3 = (Tensor(p.numpy()[0]) for p in [*network.weights, *network.biases])
     X1 = X @ W1 + b1
@@ -215,11 +214,11 @@ def chain_rule(X, labels, seed):
     loss.backward()
 
     def slope(X):
-        """σ′ as the library has it: the tangent that a tangent of ones becomes."""
+        """σ′ by the library: the tangent of σ for a tangent of ones."""
         return jvp(sigmoid, (X.numpy(),), (np.ones(X.shape),))[1]
 
     def layer(W, b, Z):
-        """What a layer's Jacobian is, of one of the points."""
+        """A layer's Jacobian at the first point."""
         return jacobian(lambda z: (z @ W.numpy() + b.numpy())[0])(Z.numpy()[0])
 
     p, z1, z2, w2, w3 = (t.numpy() for t in (y, Z1, Z2, W2, W3))
@@ -229,7 +228,7 @@ def chain_rule(X, labels, seed):
     g2 = g_z2 * z2 * (1 - z2)
     g_z1 = g2 @ w2.T
     g1 = g_z1 * z1 * (1 - z1)
-    print("\nThe chain rule on the graph of the loss with one seed, from the output back:")
+    print("\nThe chain rule on the graph of the loss for one seed, from the output back:")
     worst = compared(
         {
             "∂L/∂y": ("2(y − D)/n", y.grad, g_out),
@@ -255,7 +254,7 @@ def chain_rule(X, labels, seed):
 
 
 def curves_picture(trained):
-    """Loss and accuracy of the first seed, and the losses of the others behind them."""
+    """Loss and accuracy of the first seed, with the losses of the others in pale colours."""
     from autobp.drawing import plots
 
     figure, axes = plots.figure(2, 2, sharex=True, sharey="row")

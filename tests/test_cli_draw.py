@@ -250,7 +250,7 @@ def test_a_result_that_is_no_number(tmp_path, capsys):
     assert json.loads(out)["gradients"] is None
     assert "gradients need a scalar; this result has shape (2,). Use sum(…)" in err
     assert cli.main(["draw", "2*a", "a=[1,2]", "-o", str(tmp_path / "p.html")]) == 1
-    assert "play() of a result of shape (2,)" in capsys.readouterr().err
+    assert "play() needs a scalar; this result has shape (2,)" in capsys.readouterr().err
 
 
 def test_values_may_stand_anywhere(tmp_path, capsys):

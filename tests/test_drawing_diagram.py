@@ -148,7 +148,7 @@ def test_a_rule_that_raises_ends_the_sweep_and_no_more():
     x = Tensor(1.0, name="x")
     d = diagram(graph(f(x) * 2))
     assert [n.gradient for n in d.nodes] == [None, 2.0, 1.0]
-    assert d.notes == ["gradients end where a rule failed: sin: KeyError: 'oh'"]
+    assert d.notes == ["gradients stop where a rule failed: sin: KeyError: 'oh'"]
 
 
 def test_names_come_from_tensors_then_from_variables():

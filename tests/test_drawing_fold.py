@@ -59,7 +59,7 @@ def test_depth_and_expand():
     assert titles(fold(d, depth=0)) == ["layer1", "layer2", "loss"]
     assert fold(d, depth=0).drawn == 4  # and the array that comes in
     assert titles(fold(d, expand=["layer2"])) == ["layer1", "loss"]
-    with pytest.raises(ValueError, match=r"expand='x' is no scope.* 'layer1', 'layer2', 'loss'"):
+    with pytest.raises(ValueError, match=r"expand='x' is not a scope.* 'layer1', 'layer2', 'loss'"):
         fold(d, expand=["x"])
 
 
@@ -219,9 +219,7 @@ def test_any_piece_opens_by_its_name(scoped, name):
 
 def test_an_unknown_piece_is_an_error_that_lists_those_there_are():
     d = diagram(graph(recurrence(30)))
-    said = (
-        r"no scope of this graph \(did you mean 'step 3.*'step 1', 'step 2'.*'step 30', 30 in all"
-    )
+    said = r"not a scope of this graph \(did you mean 'step 3.*'step 1', 'step 2'.*'step 30', 30 in all"
     with pytest.raises(ValueError, match=said):
         fold(d, expand=["step 31"])
 

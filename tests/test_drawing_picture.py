@@ -55,28 +55,33 @@ def test_the_page_is_the_picture_and_nothing_else(tmp_path):
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"g\.gif: a picture is saved as \.svg, \.png, \.pdf"):
+    with pytest.raises(
+        ValueError, match=r"g\.gif: the name of a picture must end in \.svg, \.png, \.pdf"
+    ):
         draw(neuron()).save(tmp_path / "g.gif")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_options_are_checked():
     for option, message in [
-        ({"view": "tree"}, "view is 'textbook' or 'operations' or 'backward program', not 'tree'"),
-        ({"passes": "all"}, "passes is 'forward' or 'backward' or 'both', not 'all'"),
-        ({"direction": "lr"}, "direction is 'LR' or 'TB' or 'RL' or 'BT', not 'lr'"),
-        ({"theme": "blue"}, "theme is 'light' or 'dark', not 'blue'"),
-        ({"size": "poster"}, "size is 'slide' or 'page' or 'screen', not 'poster'"),
+        (
+            {"view": "tree"},
+            "view must be 'textbook' or 'operations' or 'backward program', not 'tree'",
+        ),
+        ({"passes": "all"}, "passes must be 'forward' or 'backward' or 'both', not 'all'"),
+        ({"direction": "lr"}, "direction must be 'LR' or 'TB' or 'RL' or 'BT', not 'lr'"),
+        ({"theme": "blue"}, "theme must be 'light' or 'dark', not 'blue'"),
+        ({"size": "poster"}, "size must be 'slide' or 'page' or 'screen', not 'poster'"),
         (
             {"size": (100,)},
-            "size is 'slide', 'page', 'screen' or (width, height) in pixels, not (100,)",
+            "size must be 'slide', 'page', 'screen' or (width, height) in pixels, not (100,)",
         ),
         (
             {"size": (0, 9)},
-            "size is 'slide', 'page', 'screen' or (width, height) in pixels, not (0, 9)",
+            "size must be 'slide', 'page', 'screen' or (width, height) in pixels, not (0, 9)",
         ),
-        ({"limit": 1}, "limit=1: a picture needs room for 10 nodes at least"),
-        ({"expand": "no"}, "expand='no' is no scope of this graph; there are none"),
+        ({"limit": 1}, "limit=1: the limit must be at least 10 nodes"),
+        ({"expand": "no"}, "expand='no' is not a scope of this graph; there are none"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):
             draw(neuron(), **option)
@@ -285,7 +290,7 @@ def test_dpi_is_for_png(tmp_path):
     drawn = draw(neuron())
     with pytest.raises(ValueError, match=r"g\.svg: dpi= is for PNG; SVG has no pixels"):
         drawn.save(tmp_path / "g.svg", dpi=300)
-    with pytest.raises(ValueError, match=r"dpi=0: it is a number from 1 to 2400"):
+    with pytest.raises(ValueError, match=r"dpi=0: it must be a number from 1 to 2400"):
         drawn.save(tmp_path / "g.png", dpi=0)
 
 
@@ -345,15 +350,19 @@ def test_a_pdf_has_the_size_that_was_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"depth": "a"}, TypeError, "depth is a whole number or None, not 'a'"),
-        ({"depth": 1.5}, TypeError, "depth is a whole number or None, not 1.5"),
-        ({"depth": True}, TypeError, "depth is a whole number or None, not True"),
-        ({"depth": -1}, ValueError, "depth=-1: it is how many levels of scopes are open"),
-        ({"limit": "a"}, TypeError, "limit is a whole number or None, not 'a'"),
-        ({"expand": 12}, TypeError, "expand is the name of what to open or a list of names, .* 12"),
-        ({"expand": None}, TypeError, "expand is the name of what to open .* not None"),
-        ({"expand": [3]}, TypeError, r"expand is the name of what to open .* not \[3\]"),
-        ({"view": ["textbook"]}, ValueError, r"view is 'textbook' or .* not \['textbook'\]"),
+        ({"depth": "a"}, TypeError, "depth must be a whole number or None, not 'a'"),
+        ({"depth": 1.5}, TypeError, "depth must be a whole number or None, not 1.5"),
+        ({"depth": True}, TypeError, "depth must be a whole number or None, not True"),
+        (
+            {"depth": -1},
+            ValueError,
+            "depth=-1: the number of open levels of scopes must be 0 or more",
+        ),
+        ({"limit": "a"}, TypeError, "limit must be a whole number or None, not 'a'"),
+        ({"expand": 12}, TypeError, "expand must be a name or a list of names, .* 12"),
+        ({"expand": None}, TypeError, "expand must be a name or a list .* not None"),
+        ({"expand": [3]}, TypeError, r"expand must be a name or a list .* not \[3\]"),
+        ({"view": ["textbook"]}, ValueError, r"view must be 'textbook' or .* not \['textbook'\]"),
     ],
 )
 def test_options_of_a_wrong_kind_are_told_of(options, kind, told):
@@ -364,7 +373,7 @@ def test_options_of_a_wrong_kind_are_told_of(options, kind, told):
 
 @pytest.mark.parametrize("dpi", ["x", True, [96]])
 def test_a_resolution_that_is_no_number_is_told_of(tmp_path, dpi):
-    with pytest.raises(TypeError, match=r"dpi is a number from 1 to 2400, .* not"):
+    with pytest.raises(TypeError, match=r"dpi must be a number from 1 to 2400, .* not"):
         draw(neuron()).save(tmp_path / "g.png", dpi=dpi)
 
 

@@ -22,9 +22,11 @@ from autobp.drawing.player.cells import ALPHABET, Cells, pictured
 from autobp.drawing.player.plan import plan
 from autobp.drawing.player.steps import STYLE, Script
 from autobp.drawing.player.sweeps import multiplications, tangents
+from autobp.drawing.player.words import WORDS
 from autobp.rules import PRIMITIVES
 from autobp.verify.samples import RECORDS
 from tests.drawing import classifier, needs_dot, neuron
+from tests.test_package import ROOT
 
 
 def script(loss):
@@ -222,7 +224,7 @@ def test_forward_mode_along_each_number():
         "tangent of t5: sum(dt4) = 0.01963",
     ]
     assert steps[2].why == "dt2 is the tangent of t2: [0, 1]"
-    assert steps[-1].why.endswith("one of the numbers that reverse mode finds all at once")
+    assert steps[-1].why.endswith("reverse mode computes all such derivatives in one sweep")
 
 
 def test_forward_mode_of_numbers_writes_the_chain_rule():
@@ -529,13 +531,17 @@ def test_nothing_of_the_users_changes():
             "play() takes a Tensor, or a function and its arguments, not float",
         ),
         (lambda: play(Tensor(1.0) * 2, 1.0), TypeError, "play() of a result takes no arguments"),
-        (lambda: play(Tensor([1.0, 2.0]) * 2), ValueError, "play() of a result of shape (2,)"),
+        (
+            lambda: play(Tensor([1.0, 2.0]) * 2),
+            ValueError,
+            "play() needs a scalar; this result has shape (2,)",
+        ),
         (lambda: play(Tensor(1.0).detach()), ValueError, "play(): the result is a constant"),
         (lambda: play(lambda x: 3.0, 1.0), ValueError, "play(): the result is a constant"),
         (
             lambda: play(Tensor(1.0) * 2).save("x.svg"),
             ValueError,
-            "x.svg: a player is saved as .html",
+            "x.svg: the name of a player must end in .html",
         ),
     ],
 )
@@ -636,7 +642,7 @@ def test_a_rule_that_fails_in_forward_mode_is_noted():
     f = custom(lambda x: x * 2, vjp=lambda g, y, x: g * 2, jvp=failing, name="double")
     made = script(f(Tensor(1.0, name="x")) * 3.0)
     assert made.passes == []
-    assert made.notes == ["forward mode ends where a rule failed: 'no such slope'"]
+    assert made.notes == ["forward mode stops where a rule failed: 'no such slope'"]
 
 
 def test_a_player_keeps_what_it_was_made_of():
@@ -660,3 +666,43 @@ def test_a_page_opens_with_a_picture_that_can_be_read():
     assert pictures.views[0].title == "at a glance"
     wide, high = map(float, re.search(r'viewBox="0\.?0* 0\.?0* ([\d.]+) ([\d.]+)"', pictures.pictures[0]).groups())  # fmt: skip
     assert min(1290 / (wide * 4 / 3), 350 / (high * 4 / 3)) * 10 * 4 / 3 >= 9
+
+
+# ── the texts of the page ─────────────────────────────────────────────────────────────────────────
+
+PLAYER = ROOT / "autobp/drawing/player"
+
+
+def sources(pattern):
+    return {path.name: path.read_text(encoding="utf-8") for path in PLAYER.glob(pattern)}
+
+
+def test_every_text_of_the_table_is_used_and_every_one_that_is_used_is_there():
+    code = "\n".join([*sources("[!w]*.py").values(), *sources("script/*.js").values()])
+    html = sources("player.html")["player.html"]
+    used = set(re.findall(r"""(?:said|word|WORDS)[(\[]["'](\w+)["']""", code))
+    used |= set(re.findall(r"\$w_(\w+)", html))
+    assert used - set(WORDS) == set()
+    parts = set(re.findall(r"""["'`](\w+?)_?["'`$]""", code))  # of keys that are put together
+    assert {
+        k for k in set(WORDS) - used if k not in parts and k.split("_")[0] not in parts
+    } == set()
+
+
+def test_no_text_of_the_page_stands_outside_the_table():
+    html = sources("player.html")["player.html"]
+    shown = re.sub(r"<(meta|style|script)\b.*", "", html)
+    texts = re.findall(r">([^<]+)<", shown)
+    texts += re.findall(r'(?:aria-label|title|placeholder)="([^"]*)"', shown)
+    assert len(texts) > 50
+    assert [t for t in texts if re.search(r"[A-Za-z]{2}", re.sub(r"\$\w+", "", t))] == []
+    marks = {
+        "values vanishing",
+        "values exploding",
+    }  # kinds of marks, by which texts are recognized
+    for name, code in sources("script/*.js").items():
+        code = re.sub(r"//.*", "", code)
+        code = re.sub(r"class(?:Name)?: [\"'`][^\"'`]*[\"'`]", "", code)
+        literals = re.findall(r'"([^"\n]*)"', code)
+        prose = [t for t in literals if re.search(r"^[A-Z][a-z]+[ .]|\b[a-z]{2,} [a-z]{2,}\b", t)]
+        assert set(prose) <= marks, name

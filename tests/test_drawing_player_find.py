@@ -70,7 +70,7 @@ def test_the_slash_searches_by_name_and_by_operation(layers):
     layers.press("\ue012")  # the keys are the page's again
     assert layers.at == before - 1
     layers.press("/", "nothing of that name")
-    assert layers(OPTIONS) == ["Nothing is called that"]
+    assert layers(OPTIONS) == ["Nothing has this name"]
     layers.press(ESCAPE)
     assert layers("return document.getElementById('hits').hidden")
     layers.press("/", "layer15", DOWN, DOWN, ENTER)

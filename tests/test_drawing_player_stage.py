@@ -315,7 +315,7 @@ def test_both_bars_have_one_scale_and_the_ratio_is_written(page, tmp_path):
 def test_the_ratio_may_be_the_other_way_round(page, tmp_path):
     x = Tensor(0.5, name="x")
     page.open(play(np.tanh(np.tanh(x))), tmp_path / "x.html")
-    assert page.text("ratio") == "Both modes need the same."
+    assert page.text("ratio") == "Both modes need the same number."
 
 
 def test_a_gradient_has_one_form(page, tmp_path):

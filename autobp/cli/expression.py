@@ -7,10 +7,11 @@ Sizes, depths and lengths have limits, so that no text takes long or exhausts th
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from keyword import iskeyword
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import numpy as np
 import autobp
 from autobp.cli.console import Failure, suggestion
 from autobp.drawing.literal import columns
+from autobp.primitive import NUMPY
 from autobp.tensor import Tensor
 
 __all__ = ["CONSTANTS", "FUNCTIONS", "Expression"]
@@ -47,42 +49,27 @@ class Function(NamedTuple):
     keywords: tuple[str, ...] = ()
 
 
-def _functions() -> Iterator[tuple[str, Function]]:
-    numpy = (
-        "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log"
-        " log2 log10 log1p sqrt cbrt square reciprocal abs sign transpose trace"
-    )
-    for name in numpy.split():
-        yield name, Function(getattr(np, name), (1, 1))
-    for name in ("relu", "sigmoid", "softplus"):
-        yield name, Function(getattr(autobp, name), (1, 1))
-    for name in [
-        "maximum",
-        "minimum",
-        "arctan2",
-        "hypot",
-        "logaddexp",
-        "dot",
-        "matmul",
-        "inner",
-        "outer",
-        "vdot",
-    ]:
-        yield name, Function(getattr(np, name), (2, 2))
-    yield "clip", Function(np.clip, (3, 3))
-    for name in ("sum", "mean", "prod", "max", "min", "var", "std"):
-        yield name, Function(getattr(np, name), (1, 1), ("axis", "keepdims"))
-    yield "cumsum", Function(np.cumsum, (1, 1), ("axis",))
-    for name in ("softmax", "log_softmax"):
-        yield name, Function(getattr(autobp, name), (1, 1), ("axis",))
-    yield "logsumexp", Function(autobp.logsumexp, (1, 1), ("axis", "keepdims"))
-    yield "norm", Function(np.linalg.norm, (1, 1), ("axis", "keepdims"))
-    for name in ("det", "inv"):
-        yield name, Function(getattr(np.linalg, name), (1, 1))
-    yield "solve", Function(np.linalg.solve, (2, 2))
+def _function(call: Callable[..., Any]) -> Function:
+    """The arguments that a function accepts here: those without a default, and axes by name."""
+    if isinstance(call, np.ufunc):
+        return Function(call, (call.nin, call.nin))
+    parameters = inspect.signature(NUMPY.get(call, call)).parameters
+    needed = sum(p.default is p.empty for p in parameters.values())
+    names = tuple(name for name in ("axis", "keepdims") if name in parameters)
+    return Function(call, (needed, needed), names)
 
 
-FUNCTIONS = dict(_functions())
+FUNCTIONS = {
+    name: _function(getattr(module, name))
+    for module, names in {
+        np: "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log"
+        " log2 log10 log1p sqrt cbrt square reciprocal abs sign transpose trace maximum minimum arctan2"
+        " hypot logaddexp dot matmul inner outer vdot sum mean prod max min var std cumsum",
+        autobp: "relu sigmoid softplus softmax log_softmax logsumexp",
+        np.linalg: "norm det inv solve",
+    }.items()
+    for name in names.split()
+} | {"clip": Function(np.clip, (3, 3))}
 
 _REFUSED = {
     ast.Lambda: "a lambda",

@@ -11,7 +11,6 @@ from autobp.cost.measuring import Measured, measure
 from autobp.cost.methods import Problem, first_order, second_order
 from autobp.cost.report import Report, Row, machine, size
 from autobp.counts import unknown
-from autobp.rules import convolution, linalg, neural
 
 __all__ = ["compare"]
 
@@ -61,7 +60,6 @@ def _row(m: Measured) -> Row:
     )
 
 
-_PRODUCTS = (linalg.matmul, linalg.einsum, neural.linear_, convolution.conv2d_)
 _SMALL = 1000  # operations in a call; below that, the call itself takes longer
 _CACHED = 1_000_000  # bytes
 
@@ -85,7 +83,7 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
             f"beyond theory: f has {f.flops / f.calls:,.0f} operations in a NumPy call; with so few,"
             " the calls themselves take most of the time"
         )
-    if any(t.primitive in _PRODUCTS for t in operations):
+    if any(t.primitive is not None and t.primitive.facts.blas for t in operations):
         notes.append(
             "beyond theory: BLAS computes matrix products many times faster than NumPy computes other"
             " operations, possibly on several threads"

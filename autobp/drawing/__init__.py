@@ -1,28 +1,28 @@
-"""Graphs drawn: pictures by Graphviz, and text.
+"""Drawing graphs: pictures by Graphviz, and text.
 
-api       `draw`, which imports all the others when it is called
-diagram   what there is to show: values, names, gradients of a sweep of its own
+api       `draw`, which imports the other modules when it is called
+diagram   the data of a drawing: values, names, and gradients of a sweep of its own
 program   the diagram of the backward pass itself
-repeats   what repeats in a sequence
-wiring    where pieces of the program work on the same weights and numbers
-blocks    scopes, and pieces of the program that repeat, as a tree
-fold      what is drawn and what is inside a box
-piece     a piece of the program in a few lines
-marks     what deserves a second look
-health    how large values and gradients are, layer by layer
-literal   numbers and names as text, and through DOT's strings
+repeats   repeated pieces of a sequence
+wiring    which pieces have the same weights and numbers as arguments
+blocks    scopes and repeated pieces as a tree
+fold      what is drawn, and what is inside a closed box
+piece     a piece of the program as a few equations
+marks     suspicious variables: NaN, dead units, zero gradients
+health    the size of values and gradients in each layer
+literal   numbers and names as text, and escaped for DOT
 symbol    operations as labels
 formula   operations and the rules of their derivatives as formulas
 theme     the colours
 heat      arrays as small pictures
-maps      these in the nodes of a drawing
-dot       the diagram written in Graphviz's language
-layout    Graphviz, under a time limit
+maps      those pictures in the nodes of a drawing
+dot       the diagram as DOT text
+layout    Graphviz, with a time limit
 rows      a drawing cut into rows
 fit       a drawing for a slide, a page or a screen
 picture   the object that users get
 text      the graph for a terminal
-plots     curves and decision regions, by matplotlib
+plots     curves and decision regions by matplotlib
 """
 
 from importlib import import_module

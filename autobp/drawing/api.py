@@ -31,39 +31,39 @@ def draw(
     names: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> Picture:
-    """Draw the graph behind a result: how it was computed, and how its gradient comes back.
+    """Draw the graph behind a result: its computation, and how its gradient comes back.
 
-    The `view` "textbook" has a node for each variable and an edge for each use of one, labelled with
-    the operation; "operations" puts round nodes for the operations between them; and "backward
-    program" draws what reverse mode itself computes. Gradients are those of the result, from a
-    sweep of the picture's own: no tensor is changed, no hook is called.
+    In the `view` "textbook", variables are nodes and each use of one is an edge, labelled with the
+    operation. "operations" has round nodes for the operations too. "backward program" draws what
+    reverse mode itself computes. Gradients are those of the result, from a separate sweep: no tensor
+    is changed, no hook is called.
 
-    Results have rounded corners; the variables that you differentiate by have square ones.
-    Parameters, which belong to a scope, have a thick border, constants a dashed one, and the result
-    that is drawn a thick one in green. In the backward program, what is saved of the forward pass is
-    rounded and dashed, "t1, forward". What is not finite is yellow, the first of it with a thick
-    border; what has a gradient of zero, or dead units, has a border in purple.
+    Results have rounded corners; the variables that you differentiate by have square ones. Parameters,
+    which belong to a scope, have a thick border, constants a dashed one, and the drawn result a thick
+    green one. In the backward program, saved values of the forward pass are rounded and dashed,
+    "t1, forward". Values that are not finite are yellow, the first of them with a thick border. Zero
+    gradients and dead units have a purple border.
 
-    Arrays are small pictures: blue below zero, orange above, white at zero; the scale is below them,
-    and the numbers appear at the pointer. Images are shown as they are.
+    Arrays are small pictures: blue below zero, orange above, white at zero. The scale is below them,
+    and the pointer shows the numbers. Images are shown as they are.
 
-    `passes` are "forward" (solid edges), "backward" (dashed) or "both". `values`, `gradients`,
-    `shapes`, `dtypes` and the local `derivatives` on edges can be shown or not; None shows dtypes
-    other than float64, and derivatives where there are few edges. `direction` is that of the page,
-    "LR" (the default), "TB", "RL" or "BT".
+    `passes` is "forward" (solid edges), "backward" (dashed) or "both". `values`, `gradients`,
+    `shapes`, `dtypes` and the local `derivatives` on edges can be switched on and off. None shows
+    dtypes other than float64, and derivatives if there are few edges. `direction` is "LR" (the
+    default), "TB", "RL" or "BT".
 
-    Scopes are drawn as boxes, and as many of them are closed as it takes for at most `limit` nodes
-    (200) to be drawn. What repeats, such as the layers of a deep network or the steps of a loop, is
-    one box, "× 30". `depth` says how many levels are open instead, and `expand` names what to open:
-    a scope ("layer150", "encoder/attention"), the twelfth run through one ("cell 12"), or a step of
-    a loop without scopes ("step 12"). A step with other weights than the
-    rest share, or with an odd number, is no part of it; a number that is another in each step is
-    named, and a line says how it varies. A variable whose uses are far apart has small copies there.
-    `names=locals()` gives tensors without names those of your variables.
+    Scopes are boxes, which close until at most `limit` nodes (200) are drawn. Repeats, such as the
+    layers of a deep network or the steps of a loop, are one box, "× 30". `depth` is how many levels are
+    open instead. `expand` names what to open: a scope ("layer150", "encoder/attention"), the twelfth
+    run through one ("cell 12"), or a step of a loop without scopes ("step 12"). A step with an
+    exceptional weight or number is not part of a repeat. A number that differs in each step has a name,
+    and a line tells how it varies. A variable whose uses are far apart has small copies there.
+    `names=locals()` gives tensors the names of your variables.
 
-    `size` is what the picture is for: a "slide" of 1920 × 1080 pixels, a "page" of paper, a "screen",
-    or (width, height) in pixels. Direction, folding and detail are then chosen, and the picture is
-    cut into rows, so that letters are at least 12 pixels high; a warning says if they cannot be.
+    `size` is where the picture will be shown: a "slide" of 1920 × 1080 pixels, a "page" of paper, a
+    "screen", or (width, height) in pixels. Direction, folding and detail are then chosen, and the
+    picture is cut into rows, so that letters are at least 12 pixels high. If they cannot be, a warning
+    says so.
 
     >>> from autobp import Tensor, draw
     >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")

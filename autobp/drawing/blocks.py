@@ -1,8 +1,8 @@
-"""Blocks: the operations of a diagram as a tree of scopes, in which repeated pieces are gathered.
+"""Blocks: the operations of a diagram as a tree of scopes, in which repeated pieces are grouped.
 
-Each run through a scope is a box of its own, a stretch of the evaluation order, so that no box
-depends on what comes after it. A stretch of equal boxes or operations is a roll: a box whose items
-are its pieces. Every box has a name, by which `expand` opens it.
+Each run through a scope is a box: a contiguous part of the evaluation order, so that no box depends on
+later ones. A sequence of equal boxes or operations is a roll: a box whose items are the pieces. Every
+box has a name, by which `expand` opens it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from autobp.drawing.wiring import Wiring
 
 __all__ = ["Blocks", "Box", "Copy", "blocks", "first_node", "matched", "scope_parts", "titled"]
 
-_DEEPEST = 30  # scopes within scopes; what is deeper is as if in the thirtieth
+_DEEPEST = 30  # nested scopes; deeper ones count as part of the thirtieth
 _NAMED = 12  # names that an error lists
 
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """A variable drawn once more, near to some of its uses."""
+    """A second drawing of a variable, near some of its uses."""
 
     id: str
     node: int
@@ -38,7 +38,7 @@ class Copy:
 
 @dataclass(slots=True, eq=False)
 class Box:
-    """A group of variables: open, it is drawn around what it holds; closed, in its place."""
+    """A group of variables. An open box is drawn around its items, a closed box instead of them."""
 
     id: str
     title: str
@@ -46,11 +46,11 @@ class Box:
     depth: int
     parent: Box | None = None
     closed: bool = False
-    items: list[Box | int] = field(default_factory=list)  # what it holds; numbers are nodes
-    name: str = ""  # by which `expand` opens it; "": it cannot be opened
-    times: int = 1  # a roll has so many pieces, which are its items
-    copies: list[Copy] = field(default_factory=list)  # drawn in it besides
-    sorted: bool = True  # its items are drawn in evaluation order, and else as they are listed
+    items: list[Box | int] = field(default_factory=list)  # boxes, and nodes by number
+    name: str = ""  # the name for `expand`; "": it cannot be opened
+    times: int = 1  # the number of pieces of a roll, which are its items
+    copies: list[Copy] = field(default_factory=list)  # also drawn in it
+    sorted: bool = True  # whether items are drawn in evaluation order or as listed
 
     @property
     def roll(self) -> bool:
@@ -58,11 +58,11 @@ class Box:
 
     @property
     def pieces(self) -> list[Box]:
-        """Of a roll, what it stands for."""
+        """The pieces of a roll."""
         return [item for item in self.items if isinstance(item, Box)] if self.roll else []
 
     def all_nodes(self) -> Iterator[int]:
-        """Every node inside, however deep."""
+        """Every node inside, at any depth."""
         stack: list[Box | int] = [self]
         while stack:
             item = stack.pop()
@@ -77,12 +77,12 @@ class Blocks:
     """The tree, with all its boxes by name."""
 
     root: Box
-    # by name, by the path of a scope that was run through often, and by a title that no other has
+    # by name, by the path of a scope that was entered several times, and by unique title
     named: dict[str, list[Box]]
     piece: dict[int, tuple[Box, int]]  # of each result in a roll: the outermost one, which piece
 
     def chosen(self, names: Iterable[str]) -> set[Box]:
-        """The boxes of these names, and all around them."""
+        """The boxes of these names, and all boxes around them."""
         found = set()
         for name in names:
             if name not in self.named:
@@ -101,11 +101,11 @@ class Blocks:
         listed = ", ".join(map(repr, there[:_NAMED])) or "none"
         if len(there) > _NAMED:
             listed += f", … {there[-1]!r}, {len(there):,} in all"
-        return f"expand={name!r} is no scope of this graph{meant}; there are {listed}"
+        return f"expand={name!r} is not a scope of this graph{meant}; there are {listed}"
 
 
 def blocks(diagram: Diagram, shapes: bool = True) -> Blocks:
-    """The tree of a diagram. Pieces that differ in `shapes` alone are told apart or not.
+    """The tree of a diagram. `shapes` says whether pieces that differ only in shapes are different.
 
     >>> import numpy as np
     >>> from autobp import Tensor, graph
@@ -157,7 +157,7 @@ def _nodes(item: Box | int) -> Iterable[int]:
 
 def _every(root: Box) -> list[Box]:
     found = [item for item in root.items if isinstance(item, Box)]
-    for box in found:  # which grows
+    for box in found:  # the list grows meanwhile
         found += [item for item in box.items if isinstance(item, Box)]
     return found
 
@@ -170,8 +170,8 @@ def _rolled_in(box: Box) -> bool:
 
 
 def _nested(diagram: Diagram) -> tuple[Box, list[Box]]:
-    """The results in a tree of boxes, one for each run through a scope; and these, outer before
-    inner."""
+    """The results as a tree of boxes, one for each run through a scope. Returns these boxes too, outer
+    before inner."""
     root = Box("c", "", "", 0)
     chain = [root]
     made: list[Box] = []
@@ -204,7 +204,7 @@ def _nested(diagram: Diagram) -> tuple[Box, list[Box]]:
 
 
 class _Rolls:
-    """Gathers what repeats, box by box."""
+    """Groups repeated pieces, box by box."""
 
     def __init__(self, diagram: Diagram, shapes: bool) -> None:
         self.nodes = diagram.nodes
@@ -215,7 +215,7 @@ class _Rolls:
         self.wiring = Wiring(diagram)
         self.last = np.full(len(diagram.nodes), -1)  # the last use of each variable
         for use in diagram.uses:
-            self.last[use.source] = use.target  # which grow
+            self.last[use.source] = use.target  # targets come in increasing order
 
     def gather(self, root: Box, boxes: Sequence[Box]) -> None:
         for box in reversed(boxes):  # inner before outer
@@ -270,7 +270,7 @@ class _Rolls:
         return fresh
 
     def _crossing(self, items: Sequence[Box | int]) -> list[int]:
-        """After each item, how many values computed up to it are still needed."""
+        """For each item, how many values computed up to it are needed afterwards."""
         ends = [max(_nodes(item)) for item in items]
         places = np.repeat(np.arange(len(items)), [len(list(_nodes(item))) for item in items])
         inside = np.fromiter((i for item in items for i in _nodes(item)), int)
@@ -301,7 +301,7 @@ class _Rolls:
 
 
 def _rolled(parent: Box, pieces: Sequence[Box]) -> Box:
-    """A box for some pieces that follow one another."""
+    """A box for consecutive pieces."""
     first = next(pieces[0].all_nodes())
     roll = Box(f"f{first}", titled(pieces), None, parent.depth, parent, items=[*pieces])
     roll.times = len(pieces)
@@ -311,7 +311,7 @@ def _rolled(parent: Box, pieces: Sequence[Box]) -> Box:
 
 
 def titled(pieces: Sequence[Box]) -> str:
-    """A name for pieces that follow one another.
+    """A name for consecutive pieces.
 
     >>> titled([Box("", f"layer{k}", f"net/layer{k}", 2) for k in range(200)])
     'layer0 … 199'
@@ -327,8 +327,8 @@ def titled(pieces: Sequence[Box]) -> str:
 
 
 def matched(diagram: Diagram, one: Box, other: Box) -> dict[int, int]:
-    """For each variable that a piece of a roll computes or uses, the one that has its place in
-    another piece, so that a picture of the first can be written over with the numbers of the other.
+    """For each variable that a piece of a roll computes or uses, the corresponding variable of another
+    piece, so that the numbers of one piece can be written into the picture of the other.
     """
     pairs: dict[int, int] = {}
     for i, j in zip(_made(diagram, one), _made(diagram, other), strict=True):

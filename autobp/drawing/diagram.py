@@ -1,13 +1,13 @@
-"""Diagram: what there is to show of a graph, as plain data, before anything is drawn.
+"""Diagram: the data of a drawing, before anything is drawn.
 
-A diagram holds bare values (the user's own arrays, which it only reads), names, and the result of a
-backward sweep of its own. Tensors are not touched by it: no `.grad` is set, no hook is called, and
-nothing is recorded on the levels of the program.
+A diagram holds primal values (the user's own arrays, which it only reads), names, and the result of a
+separate backward sweep. It changes no Tensor: no `.grad` is set, no hook is called, and nothing is
+recorded on the levels of the program.
 
-The player takes from here the variables in evaluation order (`nodes`, which `n12` in a picture is
-an index into), the uses (`uses`, `e7`), and each use's share of the gradient (`Use.contribution`).
-Those that arrive at one node, added in the order of the backward sweep (uses of later results
-first, and of one result by slot), give its gradient.
+The player uses the variables in evaluation order (`nodes`; `n12` in a picture is an index into them),
+their uses (`uses`, `e7`), and the contribution of each use to the gradient (`Use.contribution`). The
+contributions to a node, added in the order of the backward sweep (uses by later results first, by one
+result in the order of slots), give its gradient.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Node:
     scope: str | None = None
     output: bool = False
     stale: bool = False  # its data was replaced after it was used
-    gradient: Any = None  # None: not computed; in the value's form otherwise
-    operands: tuple[int | None, ...] = ()  # the nodes of the arguments; None: a number in place
+    gradient: Any = None  # in the form of the value; None: not computed
+    operands: tuple[int | None, ...] = ()  # the nodes of the arguments; None: a number
 
     @property
     def id(self) -> str:
@@ -85,8 +85,8 @@ class Diagram:
 
     nodes: list[Node]
     uses: list[Use]
-    notes: list[str] = field(default_factory=list)  # what a reader should be told, one line each
-    groups: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `blocks` found in it
+    notes: list[str] = field(default_factory=list)  # messages for the reader, one line each
+    groups: dict[Any, Any] = field(default_factory=dict, repr=False)  # the results of `blocks`
 
     @property
     def outputs(self) -> list[Node]:
@@ -96,7 +96,7 @@ class Diagram:
 def diagram(
     graph: Graph, names: Mapping[str, Any] | None = None, gradients: bool = True
 ) -> Diagram:
-    """What there is to show of a graph. Gradients are those of its one output, if that is a number.
+    """The diagram of a graph. It has gradients if the graph has one output, which is a number.
 
     >>> from autobp import Tensor, graph
     >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")
@@ -142,7 +142,7 @@ def diagram(
 
 
 def _replaced(graph: Graph, level: int) -> set[Tensor]:
-    """The leaves whose data was assigned to after a result was computed from it."""
+    """The leaves whose data was replaced after a result was computed from it."""
     return {
         a
         for t in graph.nodes
@@ -153,7 +153,7 @@ def _replaced(graph: Graph, level: int) -> set[Tensor]:
 
 
 class Naming:
-    """A name for everything: its own, else that of the user's variable, else its place."""
+    """A name for each node: its own, or that of the user's variable, or its number."""
 
     def __init__(self, graph: Graph, given: Mapping[str, Any]) -> None:
         self._given: dict[int, str] = {}
@@ -176,7 +176,7 @@ class Naming:
 
 
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What one variable of the user's names: itself, or what is directly in a list or dict."""
+    """The things that a variable of the user names: its value, or the items of a list or dict."""
     if isinstance(thing, Tensor | np.ndarray):
         yield "", thing
     elif isinstance(thing, list | tuple | dict) and len(thing) <= 1000:
@@ -202,7 +202,7 @@ def _differentiate(
     order = [t for t in graph.nodes if t.level == level]
     record, error = swept(order, result, seed, constant)
     if error is not None:
-        found.notes.append(f"gradients end where a rule failed: {error}")
+        found.notes.append(f"gradients stop where a rule failed: {error}")
     for t in order:
         node = found.nodes[position[id(t)]]
         node.gradient = record.cotangents.get(t)
@@ -232,8 +232,8 @@ def swept(
 
 
 def local(found: Diagram, use: Use) -> Any | None:
-    """The local derivative along a use, where that is a number or an array that says it all: of an
-    elementwise operation, and of any whose result is a single number. None elsewhere.
+    """The local derivative along a use, if a number or an array describes it completely: for an
+    elementwise operation, and for any operation whose result is a single number. Otherwise None.
 
     >>> from autobp import Tensor, graph
     >>> d = diagram(graph(np.tanh(Tensor(0.5)) * 3.0))
@@ -245,7 +245,7 @@ def local(found: Diagram, use: Use) -> Any | None:
     if t is None or t.primitive is None:
         return None
     one = np.size(out) == 1
-    if not t.primitive.diagonal and not one:
+    if t.primitive.form != "elementwise" and not one:
         return None
     form = source.value if one else out
     rule = t.primitive.reverse[use.slot]

@@ -6,15 +6,15 @@ Everything that is drawn has an id, which Graphviz hands on to the SVG as `<g id
     e7    a use, forward; the first of them where a link      b7    the same, backward
           stands for many                                    r12   from an operation to its result
     c3    a scope, open or folded                            s12   the same, backward
-    f40   a folded run, or what repeats rolled into one, by the first node in it
+    f40   a folded run or a rolled repeat, by the first node in it
     p40   one piece of what repeats, open or folded         k7    a variable drawn once more, where
                                                                   the use e7 of it begins
 
-The text depends on the diagram alone, so that it is the same whenever the program is. Labels are
-plain strings and records, never HTML, and there is no attribute that could hold a link.
+The text depends on the diagram alone: equal programs give equal texts. Labels are plain strings and
+records, never HTML, and no attribute can hold a link.
 
-The player writes its views with `statements`, and finds the lines of a label again as `<text>` elements,
-in the order of `label_of`.
+The player writes its views with `statements`. The lines of a label become `<text>` elements in the order
+of `label_of`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from autobp.drawing.literal import breadth, few, number, quoted, record, shown
 from autobp.drawing.maps import LINES, Behind, heats, pictured
 from autobp.drawing.marks import Mark, marks
 from autobp.drawing.piece import leaving, varying, written
-from autobp.drawing.symbol import ORDERED, symbol
+from autobp.drawing.symbol import ordered, symbol
 from autobp.drawing.theme import FONT, LIGHT, Paint, Theme
 
 __all__ = [
@@ -50,8 +50,8 @@ __all__ = [
     "statements",
 ]
 
-_LABELLED = 400  # up to here, operations stand on the edges: labels cost much of the layout's time
-_FEW_EDGES = 40  # up to here, local derivatives stand on the edges
+_LABELLED = 400  # edges up to which they are labelled: labels slow the layout down
+_FEW_EDGES = 40  # edges up to which they show local derivatives
 _LONGEST = 24  # characters of a formula on an edge
 _SIZE = 11  # of the text, in points
 _STRING = 16_000  # characters that Graphviz reads in one piece
@@ -70,7 +70,7 @@ Detail = Literal["full", "compact", "short", "names"]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What is shown, and how."""
+    """The options of a drawing."""
 
     view: View = "textbook"
     passes: Passes = "both"
@@ -92,7 +92,7 @@ class Style:
 
 
 def dot(diagram: Diagram, folded: Fold, style: Style, behind: Behind | None = None) -> str:
-    """The DOT text of a folded diagram, or that of a second layout with pictures `behind` it."""
+    """The DOT text of a folded diagram, or of a second layout with pictures `behind` it."""
     lines = statements(diagram, folded, style, behind)
     return "digraph {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
 
@@ -106,7 +106,7 @@ def statements(
 
 
 def labels(diagram: Diagram, folded: Fold, style: Style) -> dict[str, list[tuple[str, ...]]]:
-    """The labels of the nodes that are drawn, if there may be pictures in them."""
+    """The labels of the drawn nodes, if they may hold pictures."""
     if not style.heat:
         return {}
     with np.errstate(all="ignore"):
@@ -123,7 +123,7 @@ class _Scene(NamedTuple):
     roomy: bool  # there is place for labels on the edges, which double the ranks of the layout
 
     def of(self, node: Node) -> list[Mark]:
-        """The marks of a node, as far as what they speak of is shown."""
+        """The marks of a node that concern something shown."""
         return [m for m in self.marks.get(node.index, ()) if self.gradients or not m.backward]
 
 
@@ -212,7 +212,7 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
 
 
 def _copy(copy: Copy, style: Style, scene: _Scene) -> str:
-    """A variable once more: its name, and what its uses here add to its gradient."""
+    """A copy of a variable: its name, and the contribution of its uses here to its gradient."""
     node = scene.diagram.nodes[copy.node]
     lines = [f"{shown(node.name)} ({copy.note})"]
     added = [c for use in copy.uses if (c := scene.diagram.uses[use].contribution) is not None]
@@ -229,13 +229,13 @@ def _copy(copy: Copy, style: Style, scene: _Scene) -> str:
 
 
 def _plain(mark: Mark, node: Node) -> bool:
-    """Whether the numbers say it themselves."""
+    """Whether the numbers already show it."""
     small = np.size(node.value) <= _SMALL and not mark.first
     return mark.kind == "zero" or (mark.kind == "nonfinite" and small)
 
 
 def label_of(node: Node, style: Style) -> list[tuple[str, ...]]:
-    """What is written on a variable: its name and form, its value, its gradient, each in lines."""
+    """The lines on a variable: its name and shape, its value, its gradient."""
     title = shown(node.name) + (", forward" if node.kind == "saved" else "")
     if style.shapes and np.ndim(node.value):
         title += f" {np.shape(node.value)}"
@@ -275,7 +275,7 @@ def _short(node: Node, style: Style) -> list[tuple[str, ...]]:
 
 
 def _scale(value: Any) -> str:
-    """How large numbers are."""
+    """The scale of numbers."""
     array = np.asarray(value)
     if array.min() == array.max():
         return f"all {number(array.flat[0])}"
@@ -284,7 +284,7 @@ def _scale(value: Any) -> str:
 
 
 def _room(value: Any, found: Heat, word: str = "") -> tuple[str, ...]:
-    """The numbers that a picture will take the place of, and its scale."""
+    """The numbers that a picture replaces, and its scale."""
     return (*_summary(np.asarray(value)), f"{word}{found.scale_text}")
 
 
@@ -294,12 +294,12 @@ def _summary(array: np.ndarray) -> tuple[str, ...]:
         return ("nothing finite",)
     low, mean, high = np.min(finite), np.mean(finite), np.max(finite)
     if abs(mean) < 1e-12 * max(abs(low), abs(high)):
-        mean = 0.0  # but for rounding
+        mean = 0.0  # up to rounding
     return (f"min {number(low)}", f"mean {number(mean)}", f"max {number(high)}")
 
 
 def _lines(value: Any) -> tuple[str, ...]:
-    """A few numbers themselves, of more what there is to say of them all."""
+    """A few numbers themselves, or a summary of many."""
     array = np.asarray(value)
     if array.size == 1:
         return (number(array.flat[0]),) if array.ndim != 1 else (few(array),)
@@ -315,7 +315,7 @@ def _lines(value: Any) -> tuple[str, ...]:
 
 
 def _box(box: Box, style: Style, scene: _Scene) -> str:
-    """A closed box: its title, what is in it, and what of it deserves a look."""
+    """A closed box: its title, its contents, and its marks."""
     nodes = [scene.diagram.nodes[i] for i in box.all_nodes()]
     kinds: Counter[str] = Counter(n.kind for n in nodes)
     parts = Counter(n.operation for n in nodes if n.operation)
@@ -359,7 +359,7 @@ def _box(box: Box, style: Style, scene: _Scene) -> str:
 
 
 def _only_roll(box: Box) -> Box | None:
-    """The roll that a scope consists of, as one does that is entered in every step of a loop."""
+    """The roll that is the only item of a scope, as in one that each step of a loop enters."""
     inside = [item for item in box.items if isinstance(item, Box)]
     results = [item for item in box.items if isinstance(item, int)]
     return inside[0] if len(inside) == 1 and inside[0].roll and not results else None
@@ -371,7 +371,7 @@ def _common(parts: Counter[str]) -> list[str]:
 
 
 def _pieces(box: Box, style: Style, scene: _Scene) -> Iterator[str]:
-    """Of a roll: what one piece does, and what comes out of the first and the last of them."""
+    """A roll: the equations of one piece, and the results of the first and the last piece."""
     diagram = scene.diagram
     pieces = [[*piece.all_nodes()] for piece in box.pieces]
     ends = [leaving(diagram, piece) for piece in (pieces[0], pieces[-1])]
@@ -401,7 +401,7 @@ def _begins(diagram: Diagram, pieces: list[list[int]]) -> bool:
 
 
 def _contents(roll: Box, piece: list[int], diagram: Diagram) -> Iterator[str]:
-    """The scopes in each piece of a roll, or how many operations of which kind."""
+    """The scopes in each piece of a roll, or its operations counted by kind."""
     parts = Counter(name for i in piece if (name := diagram.nodes[i].operation))
     yield f"each {_count(parts.total(), 'operation')}:"
     items = roll.items[0].items if isinstance(roll.items[0], Box) else []
@@ -436,8 +436,8 @@ def _edges(folded: Fold, style: Style, scene: _Scene) -> Iterator[str]:
         far = " minlen=2" if inside[source] != inside[target] and not leaf and scene.roomy else ""
         text = symbol(scene.diagram, node, use.slot) if single and scene.roomy else ""
         if operations:
-            ordered = text and node.operation in ORDERED and None not in node.operands
-            text = ("left", "right")[use.slot] if ordered else ""
+            sided = text and ordered(node) and None not in node.operands
+            text = ("left", "right")[use.slot] if sided else ""
             target = f"o{use.target}" if target[0] == "n" else target
         if len(link.uses) > 1 and scene.roomy:
             text = f"{len(link.uses):,} uses"
@@ -469,8 +469,8 @@ def _edge(
 
 
 def _back(source: str, target: str, id: str, text: str, theme: Theme, more: str = "") -> str:
-    """An edge from a result back to where it came from. It is written forward, so that the layout
-    is the same, and has its head at the other end."""
+    """An edge from a result back to its argument. It is written as a forward edge with its head at the
+    other end, so that the layout is the same."""
     more = f" dir=back style=dashed{more}"
     return _edge(source, target, id, text, theme.backward, theme.backward_ink, more)
 
@@ -489,7 +489,7 @@ def _derivative(diagram: Diagram, use: Use) -> str:
 
 
 def _formula(diagram: Diagram, use: Use) -> str:
-    """What becomes of the gradient along a use where the derivative is no array of a handy size."""
+    """The gradient that a use passes on, as a formula, if the derivative is not a small array."""
     node = diagram.nodes[use.target]
     if node.tensor is None or use.contribution is None:
         return ""

@@ -1,7 +1,7 @@
-"""Fitting: a drawing for a slide, a page or a screen, with letters that can be read there.
+"""Fitting: a drawing for a slide, a page or a screen, with readable letters.
 
-Graphviz says how large a drawing is; what it takes to fit is tried from the most telling on: across
-the page or down it, cut into rows, with less in each node, and folded further.
+Graphviz tells how large a drawing is. These are tried, from the most detailed on: across the page or
+down it, cut into rows, with less in each node, and folded further.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from autobp.drawing.rows import in_rows
 __all__ = ["LETTERS", "SIZES", "Fitted", "Size", "fitted", "measured"]
 
 Size = Literal["slide", "page", "screen"]
-#: In pixels of which 96 are an inch: a projector's, A4 between margins, a notebook's window.
+#: In pixels, 96 per inch: a projector, A4 without margins, a notebook's window.
 SIZES: dict[str, tuple[float, float]] = {
     "slide": (1920, 1080),
     "page": (640, 960),
     "screen": (1280, 720),
 }
-LETTERS = 12  # pixels that letters are high, at least
-_LARGEST = 1.5  # times the natural size that a small drawing grows to
-_LIMITS = (LIMIT, CALM, 25, 15, 10)  # nodes that are drawn at most: tried in turn
-_CROWDED = 160  # nodes that are laid out to see whether they fit
-_TIGHTER = 0.7  # times the room of a drawing is what it takes in rows, at least
-_LESS = 0.28  # times the room of a drawing is what it takes with the least in each node
+LETTERS = 12  # the least height of letters in pixels
+_LARGEST = 1.5  # how far a small drawing is enlarged
+_LIMITS = (LIMIT, CALM, 25, 15, 10)  # limits of nodes, tried in turn
+_CROWDED = 160  # nodes beyond which a layout is not even tried
+_TIGHTER = 0.7  # rows take at least this part of the area of a drawing
+_LESS = 0.28  # with the least in each node, it takes this part of its area
 _ROWS = 8
-_LOWER = 0.3  # times the height of the whole is that of a row, at least
-_SECONDS = 3.0  # of each layout
-_PATIENCE = 8.0  # seconds after which the best so far has to do
+_LOWER = 0.3  # a row has at least this part of the height of the whole
+_SECONDS = 3.0  # for each layout
+_PATIENCE = 8.0  # seconds after which the best layout so far is used
 
 
 class Fitted(NamedTuple):
-    """A drawing that fits, or the one that is nearest to it."""
+    """A drawing that fits, or the one that comes nearest."""
 
     folded: Fold
     style: Style
@@ -58,7 +58,7 @@ def fitted(
     limit: int | None,
     direction: Direction | None,
 ) -> Fitted:
-    """Choose what is drawn and how. What is given (a depth, a limit, a direction) is kept."""
+    """Choose folding, detail and direction. Options that the user gave are kept."""
     best: Fitted | None = None
     end = monotonic() + _PATIENCE
     folds = list(_folds(diagram, depth, expand, limit))
@@ -74,9 +74,9 @@ def fitted(
                 if monotonic() > end:
                     return best
             if folded is not folds[-1] and area * _LESS > 1:
-                break  # nor would it with less in each node
+                break  # it would not fit with less in each node either
     if best is None:
-        raise LayoutTimeout(f"no layout of this graph took less than {_SECONDS:g} s")
+        raise LayoutTimeout(f"every layout of this graph took longer than {_SECONDS:g} s")
     return best
 
 
@@ -116,7 +116,7 @@ def _layouts(
         yield found
         wide, high, _ = measured(svg)
         if found.area * _TIGHTER > 1:
-            return  # the other way it would not either
+            return  # the other direction would not fit either
         if way in ("LR", "RL"):
             yield from _wrapped(diagram, folded, turned, size, svg)
         if high * size[0] < wide * size[1] and not upright:
@@ -126,7 +126,7 @@ def _layouts(
 def _wrapped(
     diagram: Diagram, folded: Fold, style: Style, size: tuple[float, float], svg: str
 ) -> Iterator[Fitted]:
-    """In the number of rows that should make it as wide as the size is, and in more of them."""
+    """Cut it into the number of rows that should make it as wide as the size, and into more."""
     wide, high, smallest = measured(svg)
     room = smallest / LETTERS
     first = max(2, round(wide / (size[0] * room)))
@@ -169,7 +169,7 @@ def measured(svg: str) -> tuple[float, float, float]:
 
 
 def _places(svg: str) -> dict[str, float]:
-    """How far to the right each node is."""
+    """The distance of each node from the left."""
     found = {}
     for name, body in re.findall(r'<g id="(\w+)" class="node">\n?(.*?)</g>', svg, re.DOTALL):
         xs = [float(x) for x in re.findall(r' x="(-?[\d.]+)"', body)]

@@ -1,16 +1,15 @@
-"""Folding: which variables are drawn, and which are inside a box that stands for many.
+"""Folding: which variables are drawn, and which are inside a closed box.
 
-Three things fold. Scopes do, each run through one being a group of its own, so that a folded picture
-has no circles. A piece of the program that repeats becomes one box, "× 30". And where many other
-operations follow one another, all but the first and the last of them do. All groups are stretches
-of the evaluation order, with the leaves that only they use.
+Three kinds of groups fold. Scopes: each run through a scope is a group, so that a folded picture has no
+cycles. Repeats: a piece of the program that repeats becomes one box, "× 30". Runs: of many other
+consecutive operations, all but the first and the last become one box. All groups are contiguous in the
+evaluation order, and include the leaves that only they use.
 
-What is used in places far apart is drawn in each of them, once as itself and else as a small copy,
-since edges across the whole picture say little and cost Graphviz much time.
+A variable whose uses are far apart is drawn at each of them, once as itself and otherwise as a small
+copy. Edges across the whole picture would tell little and slow Graphviz down.
 
-The player folds the same diagram in several ways: `home` of a fold says what stands for a variable,
-a `Link` is an edge, whose source is a copy at times, and what `rolls` stand for opens by the `name`
-of each of its `pieces`.
+The player folds the same diagram in several ways. `home` of a fold tells which id stands for a
+variable. A `Link` is an edge; its source may be a copy. The pieces of `rolls` open by their `name`.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ from autobp.drawing.diagram import Diagram, Use
 
 __all__ = ["CALM", "LIMIT", "Box", "Copy", "Fold", "Link", "drawn", "fold", "tree_of"]
 
-LIMIT = 200  # how many nodes a picture has at most, unless it is asked for more
-_WELCOME = 80  # how many of its nodes are better in their scopes
-CALM = 40  # up to here, repeats are drawn one by one
-# How many operations are left at each end of a folded run: tried in turn. Zero: runs are what is
-# between rolls, with a few at the beginning and the end.
+LIMIT = 200  # the default limit of nodes in a picture
+_WELCOME = 80  # nodes up to which scopes stay open
+CALM = 40  # nodes up to which repeats are drawn one by one
+# How many operations are left at each end of a folded run: tried in turn. With zero, a run is
+# everything between rolls, except a few operations at the beginning and the end.
 _ENDS = (None, 0, 6, 2)
 _SEEN = 60  # operations of a chosen box that are drawn one by one
 _BETWEEN = 5  # operations between rolls that are folded
-_LEFT = (3, 6)  # at the beginning and at the end
-_TINY = 4  # nodes that say little of a program,
-_LONG = 12  # if one of them stands for pieces of so many operations
-_SMALLER = 0.6  # of a picture, if it is to be worth to roll
-_CROWD = 6  # how many leaves that are used alike are drawn each, where there are too many
+_LEFT = (3, 6)  # operations left at the beginning and at the end
+_TINY = 4  # a picture of so few nodes tells little
+_LONG = 12  # if one of them is a roll with pieces of so many operations
+_SMALLER = 0.6  # rolling must make a picture smaller than this fraction
+_CROWD = 6  # leaves used alike that are drawn one by one in a crowded picture
 _SHARED = 12  # leaves used by many pieces of a roll that are drawn beside it
-_NEAR = 3  # ranks of the layout, from the first use of a leaf to the last, without a copy
-_FAR = 4  # ranks from which on there are copies
+_NEAR = 3  # ranks between the first and the last use of a leaf that need no copy
+_FAR = 4  # ranks beyond which a use gets a copy
 
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """What is drawn as one edge: a use, or all the uses between two ends one of which is a box."""
+    """An edge as it is drawn: a use, or all uses between two ends of which one is a box."""
 
     source: str
     target: str
@@ -59,7 +58,7 @@ class Link:
 
 @dataclass(slots=True, eq=False)
 class Fold:
-    """A diagram as it is drawn: a tree of boxes, the home of each node, and the links."""
+    """A diagram as it is drawn: a tree of boxes, the id that stands for each node, and the links."""
 
     root: Box
     home: list[str]  # of each node: its own id, or that of the closed box which stands for it
@@ -76,7 +75,7 @@ class Fold:
         return [box for box in self.boxes() if box.closed and box.roll]
 
     def boxes(self) -> Iterator[Box]:
-        """All boxes that are drawn, outer before inner, but for the root."""
+        """All boxes that are drawn, outer before inner, except the root."""
         stack = [self.root]
         while stack:
             box = stack.pop()
@@ -95,10 +94,10 @@ def fold(
 ) -> Fold:
     """Decide what is drawn.
 
-    With a `depth`, that many levels of scopes are open; those in `expand`, and all around them, are
-    open besides. Without either, as many levels as fit the limit are. What repeats is rolled into
-    one box if that makes a large picture much smaller, or if `roll` says so; `expand` opens one
-    piece of it. If what is open still does not fit, runs of operations fold.
+    `depth` is how many levels of scopes are open. The scopes in `expand`, and all scopes around them,
+    are open too. Without either, as many levels are open as fit the limit. Repeats are rolled into one
+    box if that makes a large picture much smaller, or if `roll` says so; `expand` opens one piece. If
+    the result still exceeds the limit, runs of operations fold.
 
     >>> from autobp import Tensor, graph
     >>> from autobp.drawing.diagram import diagram
@@ -149,7 +148,7 @@ def fold(
 def _shown(
     diagram: Diagram, tree: Blocks, depth: int, ends: int | None, limit: int
 ) -> _Drawing | None:
-    """A picture that is little but a roll of long pieces, with the first of them open."""
+    """The same picture with the first piece open, if it is little more than a roll of long pieces."""
     for item in tree.root.items:
         if isinstance(item, Box) and item.roll:
             piece = item.items[0]
@@ -160,7 +159,7 @@ def _shown(
 
 
 def _run(items: Sequence[Box | int], operations: int) -> str:
-    """A title for what follows one another: the scopes and steps in it, if there are any."""
+    """A title for a run of items: its scopes and steps, if it has any."""
     inside = [item for item in items if isinstance(item, Box)]
     if not inside:
         return f"{operations:,} operations"
@@ -172,8 +171,8 @@ def _deepest(diagram: Diagram) -> int:
 
 
 def tree_of(diagram: Diagram) -> Blocks:
-    """The tree of blocks in which pieces have the same shapes, or the one in which they need not, if
-    that makes the picture of a large program much smaller."""
+    """The tree of blocks in which equal pieces have equal shapes, or the one in which shapes may differ
+    if that makes the picture of a large program much smaller."""
     if "chosen" not in diagram.groups:
         drawn: list[tuple[int, Blocks]] = []
         for shapes in (True, False):
@@ -189,12 +188,12 @@ def tree_of(diagram: Diagram) -> Blocks:
 
 
 def drawn(diagram: Diagram, tree: Blocks, opened: set[Box], rolled: bool) -> Fold:
-    """A tree of boxes as it is drawn, with some of its boxes open and all others closed."""
+    """Fold a tree of boxes, with some of its boxes open and all others closed."""
     return _Drawing(diagram, tree, -1, opened, rolled, None, 2 * len(diagram.nodes)).fold()
 
 
 class _Drawing:
-    """The tree of boxes as it is drawn, and what stands for what."""
+    """Builds the tree of boxes that is drawn, and the map from nodes to ids."""
 
     def __init__(
         self,
@@ -208,7 +207,7 @@ class _Drawing:
     ) -> None:
         self.diagram, self.tree, self.limit = diagram, tree, limit
         self.folded: Fold | None = None
-        self.shown: set[Box] = set()  # what was chosen, which no run hides
+        self.shown: set[Box] = set()  # boxes chosen by the user, which no run hides
         self.depth, self.chosen, self.rolled, self.ends = depth, chosen, rolled, ends
         self.holder: list[Box | None] = [None] * len(diagram.nodes)  # the box that it is drawn in
         self.homes: list[Box | None] = [None] * len(diagram.nodes)  # the closed box around it
@@ -219,7 +218,7 @@ class _Drawing:
         self._fill(self.root, tree.root.items)
         if ends is not None:
             waiting = [self.root]
-            for box in waiting:  # which grows
+            for box in waiting:  # the list grows meanwhile
                 if box in self.shown and len(box.items) <= _SEEN:
                     pass
                 elif ends:
@@ -231,7 +230,7 @@ class _Drawing:
 
     @cached_property
     def drawn(self) -> int:
-        """How many nodes are drawn; without the copies if there are too many as it is."""
+        """How many nodes are drawn. Copies are not counted if there are too many nodes already."""
         alone = len({i if box is None else box for i, box in enumerate(self.homes)})
         return alone if alone > self.limit else self.fold().drawn
 
@@ -293,7 +292,7 @@ class _Drawing:
             self.holder[i], self.homes[i] = box, closed
 
     def _fold_run(self, box: Box, ends: int) -> None:
-        """Put all but the ends of what runs in a box into one closed box."""
+        """Put a run of operations in a box, except its ends, into one closed box."""
         items, box.items = box.items, []
         first, middle, last = items[:ends], items[ends:-ends], items[-ends:]
         if len(middle) < ends:
@@ -308,7 +307,7 @@ class _Drawing:
         box.items += last
 
     def _fold_between(self, box: Box) -> None:
-        """Put what is between rolls into closed boxes."""
+        """Put the operations between rolls into closed boxes."""
         items, box.items = box.items, []
         runs = [(plain, [*run]) for plain, run in groupby(items, lambda i: isinstance(i, int))]
         for k, (plain, run) in enumerate(runs):
@@ -323,7 +322,7 @@ class _Drawing:
 
     def _close_run(self, box: Box, items: Sequence[Box | int]) -> None:
         if len(items) == 1 and isinstance(items[0], Box) and items[0].closed:
-            box.items += items  # which says more of itself
+            box.items += items  # the item itself tells more
             return
         inside = [
             i for item in items for i in ([item] if isinstance(item, int) else item.all_nodes())
@@ -333,8 +332,8 @@ class _Drawing:
     # ── the leaves ────────────────────────────────────────────────────────────────────────────────
 
     def _place_leaves(self, limit: int) -> None:
-        """Put each leaf where it is used: inside a box if only that uses it, inside a scope if it is
-        of one, and else outside all boxes."""
+        """Put each leaf where it is used: inside a box if only that box uses it, inside its scope if it
+        belongs to one, and otherwise outside all boxes."""
         shared: dict[Box, list[int]] = defaultdict(list)  # leaves that many pieces of a roll use
         loose: dict[tuple[Box, str, frozenset[int]], list[int]] = {}
         for node in self.diagram.nodes:
@@ -367,8 +366,8 @@ class _Drawing:
         return box
 
     def _of_one_piece(self, leaf: int) -> bool:
-        """Whether a leaf belongs to one piece of a roll, as others belong to the other pieces; what
-        enters the first piece alone does not, nor what several use."""
+        """Whether a leaf belongs to one piece of a roll, as others belong to the other pieces. A leaf
+        that only the first piece uses does not, nor does one that several use."""
         pieces = {self.tree.piece[t][1] for t in self.users[leaf] if t in self.tree.piece}
         if len(pieces) != 1:
             return False
@@ -388,7 +387,7 @@ class _Drawing:
     def _bundle(
         self, loose: dict[tuple[Box, str, frozenset[int]], list[int]], limit: int, many: set[int]
     ) -> None:
-        """Draw leaves, or a box for those that are used alike where there are too many."""
+        """Draw leaves, or a box for leaves that are used alike if there are too many."""
         crowded = self.ends is not None and sum(map(len, loose.values())) > limit // 2
         for (box, kind, _), leaves in loose.items():
             if (crowded or many.issuperset(leaves)) and len(leaves) > _CROWD:
@@ -403,8 +402,8 @@ class _Drawing:
     # ── the copies ────────────────────────────────────────────────────────────────────────────────
 
     def _copied(self, links: Sequence[Link]) -> list[Copy]:
-        """Draw what is used in places far apart once more in each of them: leaves, and results that
-        are used in many. The edges to there begin at the copies."""
+        """Draw copies of variables whose uses are far apart: leaves, and results with many uses. The
+        edges to those uses begin at the copies."""
         rank = _ranks(links)
         starting: dict[str, list[Link]] = defaultdict(list)
         for link in links:
@@ -436,7 +435,7 @@ class _Drawing:
         return copies
 
     def _settle(self, links: Sequence[Link]) -> None:
-        """A leaf of a scope is where it is drawn as itself, near to its first uses."""
+        """Draw the leaf of a scope itself near its first uses."""
         targets: dict[int, list[int]] = defaultdict(list)
         for link in links:
             if link.source[0] == "n":
@@ -457,7 +456,7 @@ def _like(piece: Box) -> Box:
 
 
 def _ranks(links: Sequence[Link]) -> dict[str, int]:
-    """Of all that is drawn, how many edges the longest way to an end has."""
+    """For each drawn id, the number of edges on the longest path from it to an end."""
     into: dict[str, list[str]] = defaultdict(list)
     left: dict[str, int] = defaultdict(int)
     rank: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""Formulas: operations, and the rules behind their derivatives, as a person would write them.
+"""Formulas: operations and the rules of their derivatives, as a person would write them.
 
-A rule is NumPy code, and runs on Tensors like any other. So its formula is not kept beside it, where
-it could disagree, but read off a recording of it.
+A rule is NumPy code and runs on Tensors, so its formula is taken from a recording of it. A formula
+that was written beside the rule could disagree with it.
 """
 
 from __future__ import annotations
@@ -16,42 +16,28 @@ from autobp.calculus import as_numpy_scalars
 from autobp.context import clock
 from autobp.dag import _constant, ancestors
 from autobp.drawing.literal import few, number
+from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS, SUM
 from autobp.primitive import Primitive, constant, same
-from autobp.rules import arithmetic, convolution, indexing, linalg, neural, reduction, shape
-from autobp.rules.arithmetic import where
+from autobp.rules import arithmetic, indexing, linalg, shape
 from autobp.tensor import Tensor, leaf
 
-__all__ = ["FEW", "OURS", "Term", "brief", "operation", "quantity", "rule"]
+__all__ = ["FEW", "TYPESET", "Term", "brief", "operation", "quantity", "raised", "rule"]
 
-#: Operations whose names mean what they say. A user's own may have any name.
-OURS = frozenset(
-    p
-    for module in (arithmetic, convolution, indexing, linalg, neural, reduction, shape)
-    for p in vars(module).values()
-    if isinstance(p, Primitive)
-)
-FEW = 4  # numbers that are written out where there are no more
-_LONG = 160  # characters of a formula, beyond which it says nothing to anybody
+FEW = 4  # up to so many numbers are written out
+_LONG = 160  # characters beyond which a formula is left out
 
-_ATOM, _SIGN, _PRODUCT, _SUM = 4, 3, 2, 1
-_INFIX = {
-    "add": (" + ", _SUM),
-    "subtract": (" − ", _SUM),
-    "multiply": (" × ", _PRODUCT),
-    "divide": (" / ", _PRODUCT),
-    "matmul": (" @ ", _PRODUCT),
-}
+TYPESET = {"-": "−", "*": "×"}  # signs of Python as a person writes them
 _RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 class Term(NamedTuple):
-    """A piece of a formula, and how tightly it holds together."""
+    """A part of a formula, and how tightly its operator binds."""
 
     text: str
-    binding: int = _ATOM
+    binding: int = ATOM
 
-    def within(self, binding: int = _PRODUCT, first: bool = False) -> str:
-        """As an operand: in parentheses where it would fall apart, or begins with a sign."""
+    def within(self, binding: int = PRODUCT, first: bool = False) -> str:
+        """As an operand: in parentheses if its operator binds less tightly or it begins with a sign."""
         loose = self.binding < binding or (self.text.startswith("−") and not first)
         return f"({self.text})" if loose else self.text
 
@@ -81,7 +67,7 @@ def quantity(value: Any) -> Term:
     text = brief(value)
     if text in ("1", "−1") and abs(constant(value)) != 1:  # else the formula would leave it out
         text = repr(float(constant(value))).replace("-", "−")
-    return Term(text, _SIGN if text.startswith("−") else _ATOM)
+    return Term(text, PREFIX if text.startswith("−") else ATOM)
 
 
 def operation(
@@ -90,7 +76,7 @@ def operation(
     params: Mapping[str, Any],
     named: Mapping[str, str] = MappingProxyType({}),
 ) -> Term:
-    """One operation on terms. Of its parameters, those that are `named` are written by name.
+    """One operation on terms. Parameters in `named` are written by name.
 
     >>> from autobp.rules.arithmetic import multiply, power_by
     >>> operation(multiply, [Term("1.5"), quantity(-0.7)], {}).text
@@ -98,27 +84,25 @@ def operation(
     >>> operation(power_by, [Term("a + b", 1)], {"n": 2}).text
     '(a + b)²'
     """
-    name = primitive.name if primitive in OURS else ""
-    if name in _INFIX and len(args) == 2:
-        return _infix(name, *args)
-    if name == "negative":
+    sign = primitive.facts.sign
+    if sign and len(args) == 2:
+        return _infix(sign, *args)
+    if sign == "-":
         return _negative(args[0])
-    if name == "power_by" and "n" in named:
-        return Term(f"{args[0].within(_ATOM)}^{named['n']}")
-    if name == "power_by":
+    if primitive is arithmetic.power_by and "n" in named:
+        return Term(f"{args[0].within(ATOM)}^{named['n']}")
+    if primitive is arithmetic.power_by:
         return _power(args[0], params["n"])
-    if name == "power":
-        return Term(f"{args[0].within(_ATOM)} ** {args[1].within(_ATOM)}", _PRODUCT)
-    if name == "transpose" and not named and params["axes"] in (None, (1, 0)):
+    if primitive is shape.transpose_ and not named and params["axes"] in (None, (1, 0)):
         return _transposed(args[0])
-    if name == "getitem":
+    if primitive is indexing.getitem:
         index = named.get("index") or _index(params["index"])
-        return Term(f"{args[0].within(_ATOM)}[{index}]")
-    if name == "scatter" and not named:
+        return Term(f"{args[0].within(ATOM)}[{index}]")
+    if primitive is indexing.scatter and not named:
         place = f"zeros({params['shape']}) with {args[0].text} at [{_index(params['index'])}]"
-        return Term(place, _SUM)
-    if name in ("reshape", "broadcast_to") and not named:
-        return Term(f"{name}({args[0].text}, {params['shape']})")
+        return Term(place, SUM)
+    if primitive in (shape.reshape_, shape.broadcast_to_) and not named:
+        return Term(f"{primitive.name}({args[0].text}, {params['shape']})")
     given = [
         f"{k}={named.get(k) or _constant(v)}"
         for k, v in params.items()
@@ -131,41 +115,43 @@ def _index(index: Any) -> str:
     return ", ".join(map(_constant, index)) if isinstance(index, tuple) else _constant(index)
 
 
-def _infix(name: str, a: Term, b: Term) -> Term:
-    sign, binding = _INFIX[name]
-    right = binding + (name in ("subtract", "divide", "matmul"))
-    return Term(f"{a.within(binding, first=True)}{sign}{b.within(right)}", binding)
+def _infix(sign: str, a: Term, b: Term) -> Term:
+    binding, commutes = SIGNS[sign].binding, SIGNS[sign].commutes
+    left = a.within(binding + (sign == "**"), first=True)
+    return Term(f"{left} {TYPESET.get(sign, sign)} {b.within(binding + (not commutes))}", binding)
 
 
-def _reduced(name: str, args: Sequence[Term]) -> Term | None:
-    """What rules say as a person would: nothing is multiplied by 1, and x × x is x²."""
-    if name == "multiply":
+def _reduced(sign: str, args: Sequence[Term]) -> Term | None:
+    """The same formula in the simplest form: without factors of 1, and with x² for x × x."""
+    if sign == "*":
         for one, other in (args, args[::-1]):
             if one.text == "1":
                 return other
             if one.text == "−1":
                 return _negative(other)
-        if args[0] == args[1] and args[0].binding >= _SIGN:
+        if args[0] == args[1] and args[0].binding >= PREFIX:
             return _power(args[0], 2)
-    return args[0] if name == "divide" and args[1].text == "1" else None
+    return args[0] if sign == "/" and args[1].text == "1" else None
 
 
 def _negative(a: Term) -> Term:
-    if a.binding == _SIGN and a.text.startswith("−"):
+    if a.binding == PREFIX and a.text.startswith("−"):
         return Term(a.text[1:])
-    return Term(f"−{a.within()}", _SIGN if a.binding == _ATOM else _PRODUCT)
+    return Term(f"−{a.within()}", PREFIX if a.binding == ATOM else PRODUCT)
 
 
 def _power(a: Term, n: Any) -> Term:
-    if n == 1:
-        return a
+    return a if n == 1 else Term(f"{a.within(ATOM)}{raised(n)}")
+
+
+def raised(n: Any) -> str:
+    """An exponent."""
     text = number(n)
-    raised = text.translate(_RAISED) if text.lstrip("−").isdigit() else f"^{text}"
-    return Term(f"{a.within(_ATOM)}{raised}")
+    return text.translate(_RAISED) if text.lstrip("−").isdigit() else f"^{text}"
 
 
 def _transposed(a: Term) -> Term:
-    return Term(f"{a.within(_ATOM)}ᵀ")
+    return Term(f"{a.within(ATOM)}ᵀ")
 
 
 def rule(
@@ -213,12 +199,12 @@ def rule(
         if node.primitive is None:
             continue
         given = [terms[a] if isinstance(a, Tensor) else quantity(a) for a in node.args]
-        if node.primitive is where and np.ndim(node.args[0]) == 0:
+        if node.primitive is arithmetic.where and np.ndim(node.args[0]) == 0:
             terms[node] = given[1] if node.args[0] else given[2]
         elif node.primitive is shape.reshape_ and np.shape(node.args[0]) == node.shape:
             terms[node] = given[0]  # rules need it for other shapes
         else:
-            terms[node] = _reduced(node.primitive.name, given) or operation(
+            terms[node] = _reduced(node.primitive.facts.sign, given) or operation(
                 node.primitive, given, node.params
             )
         if len(terms[node].text) > _LONG:
@@ -227,15 +213,15 @@ def rule(
 
 
 def _matmul(t: Tensor, slot: int, args: Sequence[Term], g: Term) -> Term:
-    """The transposes of a product, which its rule states by reshaping where vectors take part."""
+    """The transposed rules of a matrix product, without the reshaping that they need for vectors."""
     a, b = args
     left, right = map(np.ndim, map(constant, t.args))
     if left == right == 1:
-        return _infix("multiply", g, args[1 - slot])
+        return _infix("*", g, args[1 - slot])
     if slot == 0:
         if right == 1:
             return Term(f"outer({g.text}, {b.text})")
-        return _infix("matmul", b, g) if left == 1 else _infix("matmul", g, _transposed(b))
+        return _infix("@", b, g) if left == 1 else _infix("@", g, _transposed(b))
     if left == 1:
         return Term(f"outer({a.text}, {g.text})")
-    return _infix("matmul", _transposed(a), g)
+    return _infix("@", _transposed(a), g)

@@ -1,8 +1,8 @@
-"""Health: how large values and gradients are in each layer, from the input to the loss.
+"""Health: the size of values and gradients in each layer, from the input to the loss.
 
-A layer is a scope, each run through one by itself. Operations outside of scopes are grouped: a piece
-that repeats is a layer, else one begins with each weight and ends before what is not elementwise.
-What is measured of a layer are its results: those that are used outside of it.
+A layer is one run through a scope. Operations outside of scopes are grouped: a repeated piece is a
+layer; otherwise a layer begins with each weight and ends before the next operation that is not
+elementwise. The results of a layer that are used outside of it are measured.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from autobp.table import aligned
 
 __all__ = ["Health", "Layer", "health", "measured"]
 
-_FAR = 1e4  # how many times the gradient at the last layer is vanishing or exploding
+_FAR = 1e4  # the ratio to the last layer's gradient that counts as vanishing or exploding
 _MOST = 60  # lines of a table
 _NAMES = 24  # names along an axis
 
 
 class Layer(NamedTuple):
-    """One layer in numbers: root mean squares, of all results of the layer together."""
+    """The numbers of one layer: root mean squares over all its results together."""
 
     name: str  # as `expand` of a picture takes it, if it is a scope or a step
     shape: tuple[int, ...]  # of the last result
@@ -42,7 +42,7 @@ class Layer(NamedTuple):
 
 
 class Health(Sequence[Layer]):
-    """A table of layers, which prints itself and plots itself.
+    """A table of layers that can be printed and plotted.
 
     >>> import numpy as np
     >>> from autobp import Tensor, graph, scope
@@ -90,7 +90,7 @@ class Health(Sequence[Layer]):
         return "\n".join([*lines, *self.summary(), *self.notes])
 
     def summary(self) -> list[str]:
-        """Which layers have which mark, in a line for each."""
+        """A line for each mark, with the layers that have it."""
         found: dict[str, list[str]] = defaultdict(list)
         for layer in self.layers:
             for mark in layer.marks:
@@ -101,9 +101,9 @@ class Health(Sequence[Layer]):
         ]
 
     def plot(self, axes: Any = None) -> Any:
-        """A matplotlib figure, or one more panel of yours: root mean squares on a logarithmic axis,
-        with the marks. Save it with `.savefig(path)`."""
-        from autobp.drawing import plots  # late: what is not plotted needs none of it
+        """Plot root mean squares on a logarithmic axis, with the marks, in a new matplotlib figure or
+        on the given axes. Save the figure with `.savefig(path)`."""
+        from autobp.drawing import plots  # late: only plots need matplotlib
 
         if axes is None:
             _, axes = plots.figure()
@@ -153,7 +153,7 @@ def health(graph: Graph, names: Mapping[str, Any] | None = None) -> Health:
 
 
 def measured(found: Diagram) -> list[Layer]:
-    """The layers of a diagram, in the order in which they are done."""
+    """The layers of a diagram, in the order of evaluation."""
     users = _users(found)
     groups = [_Group(name, inside) for name, inside in _groups(found)]
     for group in groups:
@@ -183,7 +183,7 @@ def _users(found: Diagram) -> list[list[int]]:
 
 
 def _groups(found: Diagram) -> Iterator[tuple[str, list[int]]]:
-    """Names and results of the layers, with the scopes that are in others before those."""
+    """Names and results of the layers, inner scopes before outer ones."""
     tree = blocks(found)
     weighty = {
         n.index for n in found.nodes if n.kind in ("parameter", "input") and np.ndim(n.value) > 1
@@ -207,7 +207,7 @@ def _groups(found: Diagram) -> Iterator[tuple[str, list[int]]]:
         yield from _loose(found, loose, weighty)
 
     def within(box: Box) -> Iterator[tuple[str, list[int]]]:
-        """The scopes in a scope, whose own operations are its."""
+        """The scopes inside a scope, whose own operations belong to that scope."""
         for item in box.items:
             if isinstance(item, Box):
                 if item.path is not None:
@@ -232,7 +232,7 @@ def _has_scopes(box: Box) -> bool:
 def _loose(
     found: Diagram, results: Sequence[int], weighty: set[int]
 ) -> Iterator[tuple[str, list[int]]]:
-    """Operations outside of scopes, in groups: elementwise ones go with what is before them."""
+    """Operations outside of scopes in groups. An elementwise operation joins the group before it."""
     name = ""
     group: list[int] = []
     for i in results:
@@ -241,7 +241,12 @@ def _loose(
         assert node.tensor.primitive is not None
         weights = [o for o in node.operands if o in weighty]
         weighty.difference_update(weights)
-        grows = group and node.tensor.primitive.diagonal and not weights and not node.output
+        grows = (
+            group
+            and node.tensor.primitive.form == "elementwise"
+            and not weights
+            and not node.output
+        )
         if grows and np.ndim(node.value) and group[-1] in node.operands:
             group.append(i)
             continue
@@ -292,7 +297,7 @@ def _layers(found: Diagram, groups: Sequence[_Group]) -> list[Layer]:
 
 
 def _rms(values: Sequence[Any]) -> float | None:
-    """The root mean square of all numbers, whatever their size; None of none."""
+    """The root mean square of all numbers, without overflow; None if there are none."""
     arrays = [np.ravel(v).astype(float) for v in values if v is not None]
     if not arrays or len(arrays) < len(values):
         return None
@@ -318,8 +323,8 @@ def _said(found: Iterable[Mark]) -> tuple[str, ...]:
 
 
 def _compared(layers: Sequence[Layer]) -> list[Layer]:
-    """With marks for what is small or large: gradients beside those of the last layer with weights,
-    values beside those of the first layer, of those whose results are no single numbers."""
+    """Mark what is small or large: gradients compared with the last layer with weights, values compared
+    with the first layer. Layers whose results are single numbers are left out."""
     wide = [layer for layer in layers if layer.shape] or [*layers]
     weighted = [layer for layer in wide if layer.weights is not None]
     if len(weighted) < 2:  # a recurrence, whose weights are first used in its first step

@@ -1,11 +1,11 @@
-"""Heat: arrays as small pictures, one cell for each number or for a few neighbours.
+"""Heat: arrays as small pictures, with one cell for each number or for a few neighbours.
 
-Cells are blue below zero, orange above, and white at zero and only there, so that a column of zeros
-among small numbers can be seen. The scale is the greatest magnitude. Where there are more numbers
-than cells, a cell shows the one of greatest magnitude. What is not finite is yellow or black.
-Pictures of things, such as digits, are shown as they are, grey or in colour.
+Cells are blue below zero, orange above, and white only at zero, so that a column of zeros among small
+numbers can be seen. The scale is the largest absolute value. If there are more numbers than cells, a
+cell shows the number of largest absolute value. NaN is yellow and infinity is black. Images, such as
+digits, are shown as they are, grey or in colour.
 
-Pictures and player take their cells from `heat`, and both know its letters by `PALETTE`.
+Pictures and player take their cells from `heat`. `PALETTE` gives the colours of its letters.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from autobp.drawing.literal import number
 __all__ = ["PALETTE", "Heat", "heat", "images", "paths", "runs"]
 
 _STEPS = 12  # of colour on either side of zero
-_FEW = 4  # numbers that are better written out,
-_TABLE = 9  # and of a table that is no wider than that
+_FEW = 4  # numbers that are written out
+_TABLE = 9  # numbers of a table that are written out if no row is longer than that
 _ACROSS = 4  # pictures side by side
 _SIDES = range(8, 513)  # pixels of a picture
 _PIXELS = 32  # of a side that are shown
-_FLAT = 16  # pixels at least of one whose rows were joined into one
+_FLAT = 16  # the least number of pixels of a flattened image
 
 _LOW, _HIGH, _GREY = "abcdefghijkl", "ABCDEFGHIJKL", "0123456789"
 _ZERO, _NAN, _INF = ".", "?", "!"
@@ -43,7 +43,7 @@ def _mixed(end: str, part: float) -> str:
 def _palette() -> dict[str, str]:
     found = {_ZERO: "#FFFFFF", _NAN: YELLOW, _INF: BLACK}
     for k in range(_STEPS):
-        part = 0.14 + 0.86 * k / (_STEPS - 1)  # the first step can be told from white
+        part = 0.14 + 0.86 * k / (_STEPS - 1)  # the first step differs visibly from white
         found[_LOW[k]], found[_HIGH[k]] = _mixed(BLUE, part), _mixed(VERMILION, part)
     for k, letter in enumerate(_GREY):
         found[letter] = _mixed(BLACK, 1 - k / 9)
@@ -55,13 +55,13 @@ PALETTE = _palette()
 
 
 class Heat(NamedTuple):
-    """The cells of a picture: rows of letters of PALETTE, or in a picture with colours, of three
-    hexadecimal digits for each."""
+    """The cells of a picture: rows of letters of PALETTE; in a colour picture, of three hexadecimal
+    digits each."""
 
     rows: tuple[str, ...]
-    scale: float  # the greatest magnitude
+    scale: float  # the largest absolute value
     said: str  # the numbers in words
-    kind: str = "signed"  # or grey, or colour: a picture of something
+    kind: str = "signed"  # or, for images, grey or colour
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,15 +70,15 @@ class Heat(NamedTuple):
 
     @property
     def scale_text(self) -> str:
-        """What the strongest colour stands for."""
+        """The value of the strongest colour."""
         return f"±{number(self.scale)}" if self.kind == "signed" else f"0 … {number(self.scale)}"
 
 
 def heat(value: Any, across: int = 32, down: int = 24, like: Any = None) -> Heat | None:
-    """An array as cells, at most so many; None of a few numbers, or of what are no floats.
+    """An array as at most `cells` cells; None for a few numbers, or for numbers that are not floats.
 
-    With `like`, an array that `images` says to be of pictures, the value is laid out as these are,
-    and if it is `like` itself it is shown as they are.
+    If `like` is an array of images, the value is laid out like them. If it is `like` itself, it is
+    shown as images.
 
     >>> found = heat([[0.0, 1.0, -2.0, 0.01, 0.0]] * 2)
     >>> found.rows, found.scale_text
@@ -104,8 +104,8 @@ def heat(value: Any, across: int = 32, down: int = 24, like: Any = None) -> Heat
 
 
 def images(value: Any) -> np.ndarray | None:
-    """An array as pictures of shape (n, height, width, channels), if that is what its shape and its
-    numbers look like: one channel or three, none of them negative.
+    """An array as images of shape (n, height, width, channels), if its shape and its numbers suggest
+    that: one channel or three, and no negative numbers.
 
     >>> rng = np.random.default_rng(0)
     >>> images(rng.random((5, 784))).shape, images(rng.random((5, 3, 32, 32))).shape
@@ -119,7 +119,7 @@ def images(value: Any) -> np.ndarray | None:
 
 
 def _layout(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
-    """What makes pictures of arrays of this shape, if this one is of pictures."""
+    """A function that makes images of arrays of this shape; None if this one holds no images."""
     shape = array.shape
     if not array.size or array.dtype.kind not in "fiu" or not array.min() >= 0:
         return None
@@ -147,13 +147,13 @@ def _sides(height: int, width: int) -> bool:
 
 
 def _tiled(pictures: np.ndarray) -> np.ndarray:
-    """The first pictures side by side."""
+    """The first images side by side."""
     few = pictures[:_ACROSS]
     return np.concatenate(list(few), axis=1)
 
 
 def _picture(tiled: np.ndarray, scale: float, array: np.ndarray) -> Heat:
-    """Grey levels, or colours, from 0 to the greatest."""
+    """Grey levels, or colours, from 0 to the largest number."""
     part = tiled / scale if scale else tiled * 0.0
     stride = -(-max(tiled.shape[0], tiled.shape[1] / _ACROSS) // _PIXELS)
     part = part[:: int(stride), :: int(stride)]
@@ -167,8 +167,8 @@ def _picture(tiled: np.ndarray, scale: float, array: np.ndarray) -> Heat:
 
 
 def _plane(array: np.ndarray) -> np.ndarray:
-    """An array in rows and columns. Of images in a network, the channels of the first are side by
-    side; kernels stand in a row for each output."""
+    """An array in rows and columns. The channels of the first image of a batch stand side by side; the
+    kernels of each output stand in a row."""
     if array.ndim < 2:
         return array.reshape(1, -1)
     if array.ndim != 4:
@@ -183,7 +183,7 @@ def _plane(array: np.ndarray) -> np.ndarray:
 
 
 def _pooled(plane: np.ndarray, across: int, down: int) -> np.ndarray:
-    """So many cells at most, each the number of greatest magnitude among its own."""
+    """At most `cells` cells, each the number of largest absolute value in its block."""
     for axis, most in ((0, down), (1, across)):
         n = plane.shape[axis]
         if n > most:
@@ -223,8 +223,8 @@ def _said(array: np.ndarray, finite: np.ndarray, plane: tuple[int, ...]) -> str:
 
 
 def paths(found: Heat) -> Iterator[tuple[str, str]]:
-    """Each colour of a picture with its cells as an SVG path, of which a cell is one by one large
-    and the first has its corner at 0, 0.
+    """Each colour of a picture with its cells as an SVG path. A cell has the size 1 × 1, and the first
+    cell has its corner at 0, 0.
 
     >>> list(paths(heat([[0.0] * 5 + [1.0] * 5])))
     [('#FFFFFF', 'M0 0h5v1h-5z'), ('#D55E00', 'M5 0h5v1h-5z')]
@@ -237,7 +237,7 @@ def paths(found: Heat) -> Iterator[tuple[str, str]]:
 
 
 def runs(found: Heat) -> Iterator[tuple[str, int, int, int]]:
-    """Equal neighbours in each row: their colour, where the first is, and how many they are."""
+    """Runs of equal cells in each row: their colour, place and length."""
     wide = 3 if found.kind == "colour" else 1
     for y, row in enumerate(found.rows):
         x = 0

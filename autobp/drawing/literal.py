@@ -1,8 +1,8 @@
-"""Text as it is meant to be read: numbers in few digits, and names that stay names.
+"""Text for labels: numbers in few digits, and names escaped.
 
-A name in a picture passes four borders: `shown` makes it one short line of characters that XML and
-fonts can take, and `quoted` and `record` carry it through DOT's strings, Graphviz's entities and the
-characters with a meaning in record labels. The last border, HTML, belongs to whoever writes HTML.
+A name in a picture passes four layers. `shown` makes it one short line of characters that XML and fonts
+can take. `quoted` and `record` escape it for DOT strings, for Graphviz's entities, and for the special
+characters of record labels. Code that writes HTML escapes it for HTML.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def _nested(x: Any) -> str:
 
 
 def shown(text: str, limit: int = 40) -> str:
-    """A name on one line, shortened; what cannot be seen, or would turn the text around, is written
-    out as Python writes it.
+    """A name on one line, shortened. Invisible characters, and those that reverse the text, are written
+    as Python's escapes.
 
     >>> shown("a\\nb"), shown("x" * 5000, limit=10), shown("変数 <b>")
     ('a\\\\nb', 'xxxxxxxxx…', '変数 <b>')
@@ -66,7 +66,7 @@ def _plain(c: str) -> bool:
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes, of which wide characters have two each.
+    """How many columns of a terminal a text takes; wide characters take two.
 
     >>> columns("変数 x"), columns("x")
     (6, 1)
@@ -75,8 +75,8 @@ def columns(text: str) -> int:
 
 
 def breadth(text: str) -> float:
-    """How many ems a text with wide characters takes, which not all builds of Graphviz know; 0 if it
-    has none.
+    """How many ems a text with wide characters takes, because not all builds of Graphviz know their
+    width; 0 if it has none.
 
     >>> breadth("変数 x"), breadth("x")
     (3.2, 0)
@@ -95,8 +95,8 @@ def quoted(*lines: str) -> str:
 
 
 def record(*fields: tuple[str, ...], across: bool) -> str:
-    """Fields of lines as the label of a record, one below the other. In pictures that run `across`
-    the page that is a record's own direction; in others it has to be turned.
+    """Fields of lines as a record label, one below another. In pictures that run `across` the page
+    this is a record's own direction; in others it is turned by braces.
 
     >>> print(record(("a|b",), ("{x}", "y z"), across=True))
     "a\\|b|\\{x\\}\\ny\\ z"

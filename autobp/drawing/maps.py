@@ -1,9 +1,9 @@
 """Maps: arrays as pictures in the nodes of a drawing.
 
-Graphviz lays out the numbers that a picture stands for, so that there is room for it, and knows
-nothing of pictures. In SVG they are put in the place of these numbers. For PNG and PDF the graph is
-laid out twice: the second time without the numbers and fillings, upon a background of both, which
-Graphviz draws as it draws polygons.
+Graphviz lays out numbers that take the room of a picture; it knows nothing of pictures. In SVG, the
+pictures then replace these numbers. For PNG and PDF the graph is laid out twice: the second time
+without the numbers and fillings, on a background of pictures and fillings that Graphviz draws as
+polygons.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from autobp.drawing.theme import Theme
 
 __all__ = ["Behind", "LINES", "behind", "heats", "inserted", "pictured"]
 
-LINES = 3  # of text, whose room a picture takes
+LINES = 3  # lines of text that a picture replaces
 _MARGIN = 6.0  # points between a picture and the sides of its node
 _ROUND = 5.0  # of corners
 _NODE = re.compile(r'<g id="(n\d+)" class="node">\n?(.*?)</g>', re.DOTALL)
@@ -39,15 +39,15 @@ class Rect(NamedTuple):
 
 
 class Behind(NamedTuple):
-    """What a second layout needs to know: the nodes with pictures and how large they are, in inches,
-    and what is to be drawn behind everything."""
+    """The input of a second layout: the nodes with pictures and their sizes in inches, and the drawing
+    behind everything."""
 
     sizes: Mapping[str, tuple[float, float]]
     background: str
 
 
 def heats(node: Node, gradient: bool) -> Heat | None:
-    """The picture of a variable, or of its gradient, if that is better than a few words."""
+    """The picture of a variable or of its gradient; None if text is better."""
     value = node.gradient if gradient else node.value
     if value is None or np.size(value) < 2 or np.all(value == np.ravel(value)[0]):
         return None
@@ -56,12 +56,12 @@ def heats(node: Node, gradient: bool) -> Heat | None:
 
 
 def pictured(lines: tuple[str, ...]) -> bool:
-    """Whether the lines of a label are the room of a picture."""
+    """Whether the lines of a label stand for a picture."""
     return len(lines) == LINES + 1 and lines[0].startswith("min ")
 
 
 def inserted(svg: str, diagram: Diagram, fields: Mapping[str, list[tuple[str, ...]]]) -> str:
-    """An SVG with the pictures in it. `fields` are the labels of the nodes that have some."""
+    """An SVG with the pictures put into it. `fields` are the labels of the nodes that have pictures."""
 
     def replaced(found: re.Match[str]) -> str:
         name, body = found[1], found[2]
@@ -79,7 +79,7 @@ def inserted(svg: str, diagram: Diagram, fields: Mapping[str, list[tuple[str, ..
 def _places(
     name: str, body: str, diagram: Diagram, fields: list[tuple[str, ...]]
 ) -> Iterator[tuple[Heat, Rect, list[str]]]:
-    """The pictures of a node, where they are, and the texts in their place."""
+    """The pictures of a node, their places, and the texts that they replace."""
     node, around = diagram.nodes[int(name[1:])], _outline(body)
     texts = _TEXT.findall(body)
     done = 0
@@ -106,7 +106,7 @@ def _outline(body: str) -> Rect:
 
 
 def _fitting(found: Heat, rect: Rect) -> Rect:
-    """The cells of pictures of things are squares."""
+    """The cells of images are squares."""
     if found.kind == "signed":
         return rect
     across, down = found.size
@@ -134,8 +134,8 @@ def _drawn(found: Heat, rect: Rect) -> str:
 def behind(
     svg: str, diagram: Diagram, fields: Mapping[str, list[tuple[str, ...]]], theme: Theme
 ) -> Behind:
-    """The pictures, and the fillings of boxes and of the nodes with pictures, for a second layout
-    that is like the one of the SVG."""
+    """The pictures, and the fillings of boxes and of nodes with pictures, for a second layout equal to
+    that of the SVG."""
     sizes: dict[str, tuple[float, float]] = {}
     drawn: list[str] = []
     for found in _CLUSTER.finditer(svg):
@@ -157,7 +157,7 @@ def behind(
 
 
 def _rounded(rect: Rect, fill: str) -> str:
-    """A filled box, whose corners are inside rounded ones."""
+    """A filled box that stays inside rounded corners."""
     left, top, right, bottom = rect
     x, y = (
         (left, left + _ROUND, right - _ROUND, right),

@@ -1,5 +1,5 @@
-"""What deserves a second look: NaN and inf, and the first of them; units that are dead; gradients
-that are zero throughout; a `.grad` that is not the gradient of what is drawn; data replaced since."""
+"""Marks of suspicious variables: NaN and inf, and the first of them; dead units; gradients that are all
+zero; a `.grad` that is not the gradient of what is drawn; data that was replaced since."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from autobp.calculus import nonfinite_kind
 from autobp.drawing.diagram import Diagram, Node
 from autobp.drawing.literal import few
 from autobp.primitive import constant
+from autobp.rules.arithmetic import maximum
+from autobp.rules.neural import relu_
 
 __all__ = ["Mark", "marks"]
 
@@ -23,7 +25,7 @@ class Mark(NamedTuple):
 
 
 def marks(diagram: Diagram) -> dict[int, list[Mark]]:
-    """The marks of every node that has any, by its place.
+    """The marks of every node that has any, by its index.
 
     >>> from autobp import Tensor, graph, relu
     >>> from autobp.drawing.diagram import diagram
@@ -72,7 +74,7 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
 
 
 def _nonfinite(value: Any) -> str | None:
-    """What is not finite in a value, and how much of it."""
+    """The kind and the number of nonfinite elements of a value."""
     kind = nonfinite_kind(value)
     if kind is None:
         return None
@@ -86,10 +88,10 @@ def _same(given: Any, g: Any) -> bool:
 
 
 def _dead(node: Node) -> str | None:
-    """Units of a ReLU layer that are 0 for a whole batch: columns, or the channels of images."""
-    if node.operation == "relu":
-        pass
-    elif node.operation != "maximum" or not any(type(a) is float and a == 0 for a in node.args):
+    """Units of a ReLU layer that are 0 for a whole batch: columns, or channels of images."""
+    primitive = None if node.tensor is None else node.tensor.primitive
+    with_zero = any(type(a) is float and a == 0 for a in node.args)
+    if primitive is not relu_ and not (primitive is maximum and with_zero):
         return None
     value = node.value
     if np.ndim(value) < 2 or not np.size(value):

@@ -1,4 +1,4 @@
-"""Picture: a graph drawn, which shows itself in a notebook and saves itself in a file."""
+"""Picture: a drawn graph that notebooks show and that can be saved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "picture", "tidy"]
 
 _SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
-_NOTEBOOK = (1280.0, 1600.0)  # pixels of a cell, and what is seen without scrolling far
+_NOTEBOOK = (1280.0, 1600.0)  # pixels: the width of a cell, and a height without much scrolling
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -67,9 +67,9 @@ def picture(
         raise TypeError("draw() takes the result of a computation, or several")
     limit, depth = _count("limit", limit), _count("depth", depth)
     if limit is not None and limit < 10:
-        raise ValueError(f"limit={limit}: a picture needs room for 10 nodes at least")
+        raise ValueError(f"limit={limit}: the limit must be at least 10 nodes")
     if depth is not None and depth < 0:
-        raise ValueError(f"depth={depth}: it is how many levels of scopes are open, 0 or more")
+        raise ValueError(f"depth={depth}: the number of open levels of scopes must be 0 or more")
     one = results[0] if len(results) == 1 else None
     graph = one if isinstance(one, Graph) else Graph(results)  # type: ignore[arg-type]
     program = view == "backward program"
@@ -91,7 +91,7 @@ def picture(
 
 
 def _count(option: str, given: Any) -> int | None:
-    """A whole number, such as NumPy's too."""
+    """A whole number of Python's or NumPy's."""
     if given is None:
         return None
     try:
@@ -99,7 +99,7 @@ def _count(option: str, given: Any) -> int | None:
             raise TypeError
         return index(given)
     except TypeError:
-        raise TypeError(f"{option} is a whole number or None, not {given!r}") from None
+        raise TypeError(f"{option} must be a whole number or None, not {given!r}") from None
 
 
 def _names(expand: Any) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _names(expand: Any) -> tuple[str, ...]:
         if all(isinstance(name, str) for name in names):
             return names
     raise TypeError(
-        f"expand is the name of what to open or a list of names, such as ['step 12'], not {expand!r}"
+        f"expand must be a name or a list of names, such as ['step 12'], not {expand!r}"
     )
 
 
@@ -127,19 +127,19 @@ def _pixels(size: Any) -> tuple[float, float] | None:
         wide = high = 0.0
     if not (0 < wide < inf and 0 < high < inf):
         names = ", ".join(map(repr, SIZES))
-        raise ValueError(f"size is {names} or (width, height) in pixels, not {size!r}")
+        raise ValueError(f"size must be {names} or (width, height) in pixels, not {size!r}")
     return wide, high
 
 
 def _one_of(option: str, given: Any, allowed: tuple[str, ...]) -> None:
     if not isinstance(given, str) or given not in allowed:
-        raise ValueError(f"{option} is {' or '.join(map(repr, allowed))}, not {given!r}")
+        raise ValueError(f"{option} must be {' or '.join(map(repr, allowed))}, not {given!r}")
 
 
 class Picture:
-    """A graph as it was when it was drawn. See `draw`.
+    """A drawing of a graph; later changes of the graph do not change it. See `draw`.
 
-    `source` is its text in Graphviz's language, DOT.
+    `source` is its DOT text, Graphviz's language.
     """
 
     source: str
@@ -199,30 +199,32 @@ class Picture:
 
     @property
     def graphviz(self) -> Digraph:
-        """The same as a `graphviz.Digraph`, to go on with."""
-        import graphviz  # late: what is not drawn needs none of it
+        """The drawing as a `graphviz.Digraph`, for changes of your own."""
+        import graphviz  # late: only drawing needs it
 
         return graphviz.Digraph(body=self.source.splitlines(keepends=True)[1:-1])
 
     def save(self, path: str | PathLike[str], *, dpi: float | None = None) -> Path:
-        """Write the picture as SVG, PNG, PDF, DOT or HTML, by the suffix of the file's name. Returns
-        the path of what was written, which is another one if Graphviz is missing, and says so.
+        """Write the picture as SVG, PNG, PDF, DOT or HTML, by the suffix of the file's name, and return
+        the path. If Graphviz is missing, it writes DOT text, warns, and returns that path.
 
-        A PNG for which no `size` was chosen is fitted to a slide if it is larger than that. Its
-        `dpi`, 96 if it is not given, says how many pixels an inch of it has: 192 makes twice as many.
+        A PNG without a `size` is fitted to a slide if it is larger than that. `dpi` is the number of
+        pixels per inch, 96 by default.
         """
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix not in _SUFFIXES:
-            raise ValueError(f"{path.name}: a picture is saved as {', '.join(_SUFFIXES)}")
+            raise ValueError(
+                f"{path.name}: the name of a picture must end in {', '.join(_SUFFIXES)}"
+            )
         if dpi is not None and (
             isinstance(dpi, bool) or not isinstance(dpi, int | float | np.integer | np.floating)
         ):
-            raise TypeError(f"dpi is a number from 1 to 2400, such as 96 or 300, not {dpi!r}")
+            raise TypeError(f"dpi must be a number from 1 to 2400, such as 96 or 300, not {dpi!r}")
         if dpi is not None and suffix != ".png":
             raise ValueError(f"{path.name}: dpi= is for PNG; {suffix[1:].upper()} has no pixels")
         if dpi is not None and not 0 < dpi <= 2400:
-            raise ValueError(f"dpi={dpi!r}: it is a number from 1 to 2400, such as 96 or 300")
+            raise ValueError(f"dpi={dpi!r}: it must be a number from 1 to 2400, such as 96 or 300")
         try:
             if suffix == ".dot":
                 content = self.source.encode()
@@ -236,7 +238,7 @@ class Picture:
         return path
 
     def _rendered(self, format: str, dpi: float = 96.0) -> bytes:
-        """The picture in a format, folded further as often as its layout takes too long."""
+        """The picture in a format. While its layout takes too long, it is folded further."""
         if format == "html":
             svg = self._rendered("svg").decode()
             return _PAGE.format(svg=svg, page=self.style.theme.page).encode()
@@ -270,7 +272,7 @@ class Picture:
         return self._upon_pictures(svg, format, dpi)
 
     def _sized(self, svg: str) -> str:
-        """With the width and height that were asked for."""
+        """The SVG with the width and height that were asked for."""
         if self.size is None:
             return svg
         wide, high, _ = measured(svg)
@@ -278,7 +280,7 @@ class Picture:
         return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', sides, svg, count=1)
 
     def _upon_pictures(self, svg: str, format: str, dpi: float) -> bytes:
-        """The layout that gave this SVG once more, with the pictures behind it."""
+        """Repeat the layout of this SVG with the pictures behind it."""
         fields = labels(self.diagram, self.folded, self.style)
         text = self.source
         if fields:
@@ -287,7 +289,7 @@ class Picture:
         return render(text, format, self.seconds, (72 if format == "pdf" else dpi) * self.scale)
 
     def _for(self, size: tuple[float, float]) -> Picture:
-        """The same fitted to a size, or larger than that if it could not be read."""
+        """The drawing fitted to a size, or larger if it could not be read there."""
         other = Picture(self.diagram, self.style, self.depth, self.expand, self.limit)
         other.size, other.direction, other.seconds = size, self.direction, self.seconds
         found = other._fitted(size)
@@ -304,8 +306,8 @@ class Picture:
     def _repr_mimebundle_(
         self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """What a notebook shows: SVG, or PNG if that is what it asks for. What is much wider than its
-        cells is fitted to them. Never an exception: what is wrong is then the text."""
+        """What a notebook shows: SVG, or PNG if it asks for that. A drawing much wider than a cell is
+        fitted to it. It never raises an exception: an error is shown as text."""
         kinds = {"text/plain", "image/svg+xml", "image/png"}.difference(exclude or ())
         if include:
             kinds.intersection_update(include)
@@ -323,7 +325,7 @@ class Picture:
 
 
 def tidy(svg: str) -> str:
-    """Graphviz's SVG as it can stand in a page: without prolog and comments, and without titles,
-    which browsers would show as `n12` at the pointer."""
+    """Graphviz's SVG for a page: without prolog and comments, and without titles, which browsers would
+    show as `n12` at the pointer."""
     svg = svg[svg.index("<svg") :]
     return re.sub(r"<!--.*?-->\n?|<title>.*?</title>\n?", "", svg, flags=re.DOTALL)

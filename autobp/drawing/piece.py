@@ -22,15 +22,15 @@ _LONGEST = 64  # characters of a line
 
 
 def leaving(diagram: Diagram, inside: Sequence[int]) -> list[int]:
-    """The results of a piece that are used outside it, or are what the whole program computes."""
+    """The results of a piece that are used outside it, or are outputs of the program."""
     there, out = set(inside), {i for i in inside if diagram.nodes[i].output}
     out |= {u.source for u in diagram.uses if u.source in there and u.target not in there}
     return sorted(i for i in out if diagram.nodes[i].kind == "result")
 
 
 def varying(diagram: Diagram, pieces: Sequence[Sequence[int]]) -> dict[tuple[int, int | str], str]:
-    """The numbers that are not the same in all pieces of a roll, by the operation of the first piece
-    and the argument or parameter: how they vary.
+    """How the numbers vary that differ between the pieces of a roll, by the operation of the first
+    piece and the argument or parameter.
 
     >>> from autobp import Tensor, graph
     >>> from autobp.drawing.diagram import diagram
@@ -68,9 +68,9 @@ def written(
     out: Sequence[int],
     varied: Mapping[tuple[int, int | str], str] = MappingProxyType({}),
 ) -> list[str]:
-    """The equations of a piece, of which `out` are the results that leave it; [] if it takes more
-    than a few lines. What is used once is written where it is used; a number that is `varied` has a
-    name, and a line that says how.
+    """The equations of a piece whose results `out` leave it; [] if they take more than a few lines. A
+    result that is used once is written into its use. A `varied` number has a name, and a line that
+    tells how it varies.
 
     >>> import numpy as np
     >>> from autobp import Tensor, graph
@@ -114,7 +114,7 @@ def written(
 def _letters(
     diagram: Diagram, inside: Sequence[int], varied: Mapping[tuple[int, int | str], str]
 ) -> dict[tuple[int, int | str], str]:
-    """A name for each number that varies, which no variable of the piece has."""
+    """A name for each varying number that no variable of the piece has."""
     taken = {
         diagram.nodes[o].name for i in inside for o in diagram.nodes[i].operands if o is not None
     }

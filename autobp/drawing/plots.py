@@ -1,7 +1,7 @@
 """Curves and decision regions with matplotlib, for people with any kind of colour vision.
 
-Colour is never alone in telling things apart: curves differ in their dashes too, and points in their
-markers. Legends stand above the axes, where they hide nothing.
+Curves differ in colour and dashes, points in colour and markers. Legends stand above the axes, where
+they hide nothing.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from autobp.extras import needed
 
 __all__ = ["COLOURS", "curves", "figure", "regions"]
 
-#: Those that show best on white first.
+#: In order of contrast with white.
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 4)))
 _MARKERS = "os^DvP*"
 
 
 def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-    """A matplotlib Figure, and its axes: one, or an array of them if there are several. The options
-    are those of `Figure.subplots`. It belongs to no window, and is gone when it is no longer used.
+    """A matplotlib Figure, and its axes: one, or an array of several. The options are those of
+    `Figure.subplots`. The figure has no window and is freed when it is no longer referenced.
 
     >>> from autobp.drawing import plots
     >>> figure, (left, right) = plots.figure(1, 2, sharey=True)
@@ -47,8 +47,8 @@ def curves(
     title: str = "",
     legend: bool = True,
 ) -> Any:
-    """Draw a curve for each name, over 1, 2, … or over `x`. Of several runs, an array of shape
-    (runs, points), the median is drawn, and the range in which the middle half of them is.
+    """Draw a curve for each name, over 1, 2, … or over `x`. For several runs, an array of shape
+    (runs, points), it draws the median and the range of the middle half.
 
     Returns the axes.
     """
@@ -84,9 +84,9 @@ def curves(
 
 
 def regions(classify: Callable[[np.ndarray], Any], X: Any, y: Any, ax: Any, title: str = "") -> Any:
-    """Fill the plane with the colours of the classes that a classifier, a function from points of
-    shape (n, 2) to n labels, gives to each place, and put the points X with their labels y upon it. The legend above has the
-    classes by marker and colour; their regions are lighter.
+    """Fill the plane with the colours of a classifier's regions, and draw the points X with labels y on
+    it. A classifier is a function from points of shape (n, 2) to n labels. The legend shows the classes
+    by marker and colour; their regions are lighter.
 
     >>> import numpy as np
     >>> from autobp.data import moons
@@ -108,7 +108,7 @@ def regions(classify: Callable[[np.ndarray], Any], X: Any, y: Any, ax: Any, titl
     found = np.asarray(classify(np.stack([across.ravel(), up.ravel()], axis=1))).astype(int)
     classes = int(max(found.max(), y.max())) + 1
     if classes > len(COLOURS):
-        raise ValueError(f"regions: {classes} classes are too many to be told apart")
+        raise ValueError(f"regions: {classes} classes are too many to distinguish")
     ax.contourf(
         across, up, found.reshape(across.shape), levels=np.arange(classes + 1) - 0.5,
         colors=COLOURS[:classes], alpha=0.25,

@@ -1,7 +1,7 @@
-"""The backward pass as a program: the rules of reverse mode recorded while they run.
+"""The backward pass as a program: the rules of reverse mode, recorded while they run.
 
-Rules are NumPy code, and NumPy code on Tensors is recorded. So the sweep is run once more, on
-Tensors that stand for the values of the forward pass, and what it records is drawn like anything.
+Rules are NumPy code, and NumPy code on Tensors is recorded. So the sweep runs once more, on Tensors that
+stand for the values of the forward pass, and its recording is drawn like any graph.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["backward_program"]
 
 
 def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Diagram:
-    """The diagram of what the backward pass of a graph computes, from the seed to the gradients of
-    its inputs. The results of the forward pass that it needs are saved values, constants to it.
+    """The diagram of the backward pass of a graph, from the seed to the gradients of the inputs. The
+    results of the forward pass that it uses are saved values, which are constants for it.
 
     >>> import numpy as np
     >>> from autobp import Tensor, graph

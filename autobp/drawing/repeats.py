@@ -1,8 +1,8 @@
-"""Repeats: stretches of a program that are the same piece several times in a row.
+"""Repeats: parts of a program that are the same piece several times in a row.
 
-A loop leaves such a stretch: the steps of a recurrent network, the layers of a deep one. Two pieces
-are the same if they consist of the same operations on arrays of the same shapes; whether they are
-also wired alike, with the same weights and numbers, is for the caller to say.
+A loop leaves such a part: the steps of a recurrent network, the layers of a deep one. Two pieces are
+equal if they consist of the same operations on arrays of the same shapes. Whether they are also wired
+alike, with the same weights and numbers, the caller decides.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import numpy as np
 __all__ = ["WORTH", "Alike", "Repeat", "repeats"]
 
 _LONGEST = 2000  # items of a piece
-_CUTS = 64  # repeats that are cut, after which only their parts are looked at
-_PAIR = 4  # times what others save is what two pieces have to save, which may hold shorter ones
-WORTH = 6  # operations that are saved at least
+_CUTS = 64  # cut repeats, after which only their parts are examined
+_PAIR = (
+    4  # a repeat of only two pieces must save so many times more, since it may hold shorter ones
+)
+WORTH = 6  # a repeat must save so many operations
 
 
 class Repeat(NamedTuple):
@@ -34,7 +36,7 @@ class Repeat(NamedTuple):
         return self.start + self.period * self.times
 
 
-#: Given a repeat of equal tokens, the parts of it whose pieces are alike in everything else too.
+#: From a repeat of equal tokens, the parts of it whose pieces are equal in all else too.
 Alike = Callable[[Repeat], list[Repeat]]
 
 
@@ -44,10 +46,10 @@ def repeats(
     crossing: Sequence[int] | None = None,
     alike: Alike = lambda repeat: [repeat],
 ) -> list[Repeat]:
-    """The repeats in a sequence, in order: those first that save the most operations, of which each
-    item has so many as its weight. `crossing` says how many values are needed after each item that
-    were computed up to it: pieces begin where there are few of them. `alike` cuts a repeat where its
-    pieces differ in what their tokens do not say.
+    """The repeats in a sequence, in order. Repeats that save more operations take precedence; the
+    weight of an item is its number of operations. `crossing` gives for each item how many values
+    computed up to it are needed later; pieces begin where these are few. `alike` cuts a repeat where
+    its pieces differ in something that their tokens do not tell.
 
     >>> repeats([7, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 3], [1] * 12)
     [Repeat(start=1, period=2, times=5)]
@@ -102,7 +104,7 @@ def _scanned(
         if parts == [repeat]:
             taken[repeat.start : repeat.stop] = True
             found.append(repeat)
-        else:  # which save less, so that another repeat may save more
+        else:  # the parts save less, so another repeat may save more
             for smaller in parts:
                 consider(smaller, cut=True)
             cuts += not cut
@@ -110,7 +112,7 @@ def _scanned(
 
 
 def _free(taken: np.ndarray, repeat: Repeat) -> list[Repeat]:
-    """The parts of a repeat that are not in others."""
+    """The parts of a repeat that do not overlap others."""
     start, period, times = repeat
     used = taken[start : repeat.stop].reshape(times, period).any(axis=1)
     edges = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(int)))
@@ -122,7 +124,7 @@ def _free(taken: np.ndarray, repeat: Repeat) -> list[Repeat]:
 
 
 def _phase(alive: np.ndarray, first: int, period: int, times: int, slack: int) -> int:
-    """Where the first piece begins: with the fewest values between pieces."""
+    """Where the first piece begins, so that the fewest values pass between pieces."""
     if not slack:
         return first
     starts = range(first, first + min(slack, period - 1) + 1)

@@ -1,7 +1,7 @@
-"""Rows: a drawing that runs across the page, cut into rows that stand one below the other.
+"""Rows: a wide drawing, cut into rows that stand one below another.
 
-What crosses a cut is drawn again, as a small copy, at the beginning of the row in which it is used.
-So nothing joins the rows, and Graphviz lays out each of them from the left.
+A variable that crosses a cut is drawn again, as a small copy, at the beginning of the row that uses it.
+So no edge joins two rows, and Graphviz lays out each row from the left.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from autobp.drawing.fold import Fold, Link
 
 __all__ = ["in_rows"]
 
-_SLACK = 0.3  # of a row's length, in which its end may be chosen
+_SLACK = 0.3  # the part of a row's length within which its end may move
 
 
 def in_rows(folded: Fold, diagram: Diagram, place: Mapping[str, float], rows: int) -> Fold:
-    """The same fold in so many rows. `place` says how far to the right each drawn thing was in one
-    row, by its id."""
+    """The same fold in a number of rows. `place` gives, for each drawn id, its distance from the left
+    in one single row."""
     return _Cutting(folded, diagram, place, rows).fold()
 
 
@@ -46,7 +46,7 @@ class _Cutting:
                 self.row[link.source] = min(row, self.row.get(link.source, row))
 
     def _cuts(self, rows: int) -> list[float]:
-        """Where the rows end: where few edges and few boxes are cut."""
+        """Where the rows end: at cuts through few edges and few boxes."""
         xs = sorted(set(self.place.values()))
         if len(xs) < rows:
             return []
@@ -123,7 +123,7 @@ class _Cutting:
         return Fold(root, self.folded.home, links, copies)
 
     def _joined(self, part: Callable[[Box, int], Box]) -> tuple[list[Link], list[Copy]]:
-        """The links, those that would lead to another row from a copy there."""
+        """The links. A link that would lead to another row begins at a copy in that row."""
         copies: dict[tuple[str, int, int], Copy] = {}
         links = []
         for link in self.folded.links:

@@ -1,4 +1,4 @@
-"""Operations as labels: short, with the numbers that they were given."""
+"""Operations as short labels, with their constant arguments."""
 
 from __future__ import annotations
 
@@ -7,27 +7,20 @@ from typing import Any
 import numpy as np
 
 from autobp.drawing.diagram import Diagram, Node
-from autobp.drawing.formula import OURS
-from autobp.drawing.literal import few, number, shown
+from autobp.drawing.formula import TYPESET, raised
+from autobp.drawing.literal import few, shown
+from autobp.operation import SIGNS
+from autobp.rules.arithmetic import power_by
+from autobp.rules.indexing import getitem
 
-__all__ = ["ORDERED", "symbol"]
+__all__ = ["ordered", "symbol"]
 
-_INFIX = {
-    "add": "+",
-    "subtract": "−",
-    "multiply": "×",
-    "divide": "÷",
-    "matmul": "@",
-    "power": "^",
-    "remainder": "mod",
-}
-ORDERED = {"subtract", "divide", "matmul", "power", "remainder"}  # a − b is not b − a
-_RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_TYPESET = TYPESET | {"/": "÷", "**": "^", "%": "mod"}
 _SHORT = 8  # characters of a name that can stand in a label
 
 
 def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
-    """The operation that made a variable, as a label of the edge in one slot, or of it as a whole.
+    """The operation that made a variable as a label: of the edge in one slot, or of a node.
 
     >>> from autobp import Tensor, graph
     >>> from autobp.drawing.diagram import diagram
@@ -37,18 +30,17 @@ def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
     ['1 − a', 't2²', 't3 ÷', '÷ b', '× 3']
     """
     assert node.tensor is not None
-    name = node.operation if node.tensor.primitive in OURS else None
+    primitive = node.tensor.primitive
     terms = [
         _name(diagram.nodes[i].name) if i is not None else _number(a)
         for i, a in zip(node.operands, node.args)
     ]
-    if name == "power_by":
-        n = number(node.params["n"])
-        return terms[0] + (n.translate(_RAISED) if n.lstrip("−").isdigit() else f"^{n}")
-    if name == "getitem":
+    if primitive is power_by:
+        return terms[0] + raised(node.params["n"])
+    if primitive is getitem:
         return shown(f"{terms[0]}[{_index(node.params['index'])}]", 24)
-    if name is not None and name in _INFIX and len(terms) == 2:
-        return _infix(name, terms, [i is not None for i in node.operands], slot)
+    if primitive is not None and primitive.facts.sign and len(terms) == 2:
+        return _infix(primitive.facts.sign, terms, [i is not None for i in node.operands], slot)
     given = [
         str(v) if k in ("shape", "axes") else f"{k} {v}"
         for k, v in node.params.items()
@@ -57,15 +49,22 @@ def symbol(diagram: Diagram, node: Node, slot: int | None = None) -> str:
     return shown(" ".join([node.operation or "", *given]), 24)
 
 
-def _infix(name: str, terms: list[str], variable: list[bool], slot: int | None) -> str:
-    sign = _INFIX[name]
+def ordered(node: Node) -> bool:
+    """Whether an operation is one of two operands in an order: a − b is not b − a."""
+    primitive = node.tensor.primitive if node.tensor is not None else None
+    sign = primitive.facts.sign if primitive is not None and len(node.operands) == 2 else ""
+    return sign in SIGNS and not SIGNS[sign].commutes
+
+
+def _infix(sign: str, terms: list[str], variable: list[bool], slot: int | None) -> str:
+    text, commutes = _TYPESET.get(sign, sign), SIGNS[sign].commutes
     if not all(variable):
         if variable[0]:
-            return f"{sign} {terms[1]}"
-        return f"{terms[0]} {sign} {terms[1]}" if name in ORDERED else f"{sign} {terms[0]}"
-    if slot is None or name not in ORDERED:
-        return sign
-    return f"{sign} {terms[1]}" if slot else f"{terms[0]} {sign}"
+            return f"{text} {terms[1]}"
+        return f"{text} {terms[0]}" if commutes else f"{terms[0]} {text} {terms[1]}"
+    if slot is None or commutes:
+        return text
+    return f"{text} {terms[1]}" if slot else f"{terms[0]} {text}"
 
 
 def _name(name: str) -> str:

@@ -1,5 +1,5 @@
-"""A graph as text for a terminal: a tree of what the result is made of, and the program as
-equations with their numbers, forward and then backward."""
+"""A graph as text for a terminal: the tree of its operations, and the program as equations with their
+numbers, forward and then backward."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["text"]
 _DEEPEST = 16  # levels of the tree
 _MOST = 60  # lines of each part
 _WIDEST = 60  # columns before the numbers
-_FEW = 2  # numbers that are written out in the tree, whose lines have two lots of them
+_FEW = 2  # numbers that are written out in the tree, where a line has a value and a gradient
 
 
 def text(graph: Graph, names: Mapping[str, Any] | None = None) -> str:
@@ -31,11 +31,11 @@ def text(graph: Graph, names: Mapping[str, Any] | None = None) -> str:
     return "\n\n".join([*found.notes, *("\n".join(_aligned(part)) for part in parts if part)])
 
 
-Line = tuple[str, ...]  # what, and its numbers
+Line = tuple[str, ...]  # a text, and its numbers
 
 
 def _unique(found: Diagram) -> list[str]:
-    """A name for each node that no other has."""
+    """A unique name for each node."""
     taken: set[str] = set()
     names = []
     for node in found.nodes:
@@ -50,7 +50,7 @@ def _unique(found: Diagram) -> list[str]:
 
 
 def _aligned(lines: list[Line]) -> list[str]:
-    """Each part of a line below the same part of the others."""
+    """Align the parts of all lines in columns."""
     longest = max(map(len, lines))
     widths = [
         min(max((columns(line[i]) for line in lines if len(line) > i), default=0), _WIDEST)
@@ -64,8 +64,8 @@ def _aligned(lines: list[Line]) -> list[str]:
 
 
 def _tree(found: Diagram, called: list[str]) -> list[Line]:
-    """The outputs with what they were computed from below them. What was there before is named
-    again and not repeated."""
+    """The outputs, with the arguments of each below it. A variable that was shown before is named but
+    not repeated."""
     marked = marks(found)
     lines: list[Line] = []
     seen: set[int] = set()
@@ -153,7 +153,7 @@ def _backward(found: Diagram, called: list[str]) -> list[Line]:
 
 
 def _ends(items: list[Any]) -> Iterator[Any]:
-    """All of a short list; of a long one the ends, with None between."""
+    """A short list; or the ends of a long one, with None between them."""
     if len(items) <= _MOST:
         yield from items
     else:

@@ -1,7 +1,7 @@
 """The colours of drawn graphs, light and dark.
 
-Colour is never alone in saying something. Kinds of variable differ in border and corners too, the
-backward pass is dashed and runs the other way, and warnings are words.
+No meaning depends on colour alone. Kinds of variables differ in border and corners too, the backward
+pass is dashed and runs the other way, and warnings are words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Paint(NamedTuple):
 
 
 class Theme(NamedTuple):
-    """What is painted how. The player writes the same names as CSS variables."""
+    """The colours of each kind of thing. The player uses the same names as CSS variables."""
 
     page: str
     ink: str
@@ -30,7 +30,7 @@ class Theme(NamedTuple):
     backward: str
     backward_ink: str  # text in the colour of the backward pass, dark enough to read
     warning: Paint  # NaN and inf
-    marked: str  # the border of what is dead or has no gradient
+    marked: str  # the border of nodes that are dead or have no gradient
     warning_ink: str
     parameter: Paint
     input: Paint

@@ -1,9 +1,8 @@
-"""Wiring: where pieces of a program, which consist of the same operations, are alike in what these
-work on.
+"""Wiring: which pieces of equal operations are also equal in their arguments.
 
-Pieces are alike if each takes the same from the one before it, and if whatever else comes into them
-is the same in all, a weight or a number, or another in nearly all, as the weights of layers are. So
-two chains that follow one another are not one, nor is a step that squares alike to one that cubes.
+Pieces are alike if each takes the same from the one before it, and if every other argument is either
+the same in all of them, a weight or a number, or different in nearly all, as the weights of layers are.
+So two chains in a row are not one loop, and a step that squares differs from one that cubes.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from autobp.drawing.diagram import Diagram
 
 __all__ = ["Wiring", "alikeness"]
 
-_MANY = 10  # pieces of which it can be told whether a number varies or is odd in one of them
+_MANY = 10  # pieces that are enough to tell a varying number from an exception
 
 
 class Wiring:
-    """What each operation of a diagram works on: a slot for each argument and each parameter."""
+    """The arguments and parameters of each operation of a diagram, one slot each."""
 
     def __init__(self, diagram: Diagram) -> None:
         known: dict[Any, int] = {}
@@ -52,8 +51,8 @@ class Wiring:
         self.number = np.asarray(number, bool)
 
     def alike(self, node: int, start: int, size: int, times: int) -> list[tuple[int, int]]:
-        """Which of so many pieces of `size` results, the first of which begins `start` results after
-        a node, are alike: where each such part begins, and how many pieces it has."""
+        """Which of `times` pieces of `size` results, beginning `start` results after a node, are alike:
+        the beginning of each such part, and its number of pieces."""
         base = int(self.place[node]) + start
         low, high = self.first[base], self.first[base + size * times]
         source = self.source[low:high].reshape(times, -1)
@@ -91,7 +90,7 @@ class Wiring:
         return [] if periodic else parts
 
     def _varying(self, low: int, high: int, key: Any, differs: Any) -> Any:
-        """Which slots have something else in each piece: leaves of its own, or other numbers."""
+        """Which slots differ in each piece: they hold leaves of its own, or other numbers."""
         times = len(key)
         few = times < _MANY  # where one that is odd is much of it
         most = (4 if few else 3) * differs.sum(axis=0) > (3 if few else 1) * (times - 1)
@@ -112,13 +111,13 @@ class Wiring:
 
 
 def _periodic(column: np.ndarray) -> bool:
-    """Whether the same come again in the same order, so that the pieces are parts of longer ones."""
+    """Whether the same values recur in the same order, so that the pieces are parts of longer ones."""
     again = np.flatnonzero(column[2 : len(column) // 2 + 1] == column[0]) + 2
     return any(bool((column[q:] == column[:-q]).all()) for q in again)
 
 
 def alikeness(value: Any) -> Any:
-    """Something that is equal and hashable for equal arguments and parameters.
+    """A hashable key that is equal for equal arguments and parameters.
 
     >>> alikeness(2.0) == alikeness(2), alikeness(slice(1)) == alikeness(slice(2))
     (True, False)

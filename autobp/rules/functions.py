@@ -56,7 +56,7 @@ NUMPY[np.ndim] = lambda a: a.ndim
 
 # fmt: off
 operation(  # of one shape, and fresh
-    np.array, np.copy, np.clip, np.sort, np.concatenate, np.stack, np.tensordot,
+    np.copy, np.clip, np.sort, np.concatenate, np.stack, np.tensordot,
     np.mean, np.var, np.std, np.cumsum, np.cumprod, np.argmax, np.argmin, np.argsort,
     static=True, fresh=True)
 operation(  # of one shape, and maybe a view
@@ -70,6 +70,10 @@ operation(  # of one shape, and maybe a view
     np.vdot, np.inner, np.outer, np.einsum, np.kron, np.cross, np.linalg.norm,
     abs, float,
     static=True)
+operation(  # as long as their values ask for, or more than one result
+    np.nonzero, np.flatnonzero, np.argwhere, np.repeat, np.compress, np.extract, np.unique,
+    np.linalg.slogdet)
+operation(np.array,    static=True, fresh=lambda x, *_, copy=True, **__: copy is True)
 operation(np.sum,      static=True, fresh=True, reduces=np.add)
 operation(np.prod,     static=True, fresh=True, reduces=np.multiply)
 operation(np.max,      static=True, fresh=True, reduces=np.maximum)

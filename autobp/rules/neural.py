@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autobp.operation import PLUS, each
-from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general
+from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
@@ -233,6 +233,7 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
     return log_softmax_(floating(x), axis=axis)
 
 
+@implements(np.logaddexp.reduce)
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log Σ eˣ, a smooth maximum.
 

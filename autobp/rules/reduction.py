@@ -130,7 +130,7 @@ def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
-@implements(np.sum)
+@implements(np.sum, np.add.reduce)
 def sum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return sum_(a, axis=axis, keepdims=keepdims)
 
@@ -142,17 +142,17 @@ def mean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return mean_(a, axis=axis, keepdims=keepdims)
 
 
-@implements(np.prod)
+@implements(np.prod, np.multiply.reduce)
 def prod(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return prod_(a, axis=axis, keepdims=keepdims)
 
 
-@implements(np.max, np.amax)
+@implements(np.max, np.amax, np.maximum.reduce)
 def max(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return max_(a, axis=axis, keepdims=keepdims)
 
 
-@implements(np.min, np.amin)
+@implements(np.min, np.amin, np.minimum.reduce)
 def min(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return min_(a, axis=axis, keepdims=keepdims)
 
@@ -162,13 +162,13 @@ def ptp(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims)
 
 
-@implements(np.cumsum)
+@implements(np.cumsum, np.add.accumulate)
 def cumsum(a: Array, axis: int | None = None) -> Array:
     a, axis = along(a, axis)
     return cumsum_(a, axis=axis)
 
 
-@implements(np.cumprod)
+@implements(np.cumprod, np.multiply.accumulate)
 def cumprod(a: Array, axis: int | None = None) -> Array:
     a, axis = along(a, axis)
     return cumprod_(a, axis=axis)

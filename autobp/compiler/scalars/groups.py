@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.scalars.masks import LOGICAL, Mask
+from autobp.operation import MOVE
 from autobp.primitive import Array, Primitive, linear
-from autobp.rules import arithmetic, reduction
+from autobp.rules import arithmetic, costs, reduction
 from autobp.tensor import Tensor
 
 __all__ = ["Groups", "Ungrouped", "grouped"]
@@ -28,16 +29,20 @@ Indices = Any  # an array of whole numbers
 # fmt: off
 gather: Primitive = linear(
     lambda x, at: np.take(x, at),
-    lambda g, z, x, at: totals(np.reshape(g, -1), at=np.ravel(at), size=x.shape[0]), name="gather")
+    lambda g, z, x, at: totals(np.reshape(g, -1), at=np.ravel(at), size=x.shape[0]),
+    name="gather", cost=MOVE)
 totals: Primitive = linear(
     lambda x, at, size: np.bincount(at, weights=x, minlength=size),
-    lambda g, z, x, at, size: gather(g, at=at), name="totals")
+    lambda g, z, x, at, size: gather(g, at=at),
+    name="totals", cost=costs.reduction((0, 1, 0), (0, 0, 0)))
 segments: Primitive = linear(
     lambda x, starts, lengths: np.add.reduceat(x, starts),
-    lambda g, z, x, starts, lengths: repeated(g, starts=starts, lengths=lengths), name="segments")
+    lambda g, z, x, starts, lengths: repeated(g, starts=starts, lengths=lengths),
+    name="segments", cost=costs.reduction((0, 1, 0), (0, -1, 0)))
 repeated: Primitive = linear(
     lambda x, starts, lengths: np.repeat(x, lengths),
-    lambda g, z, x, starts, lengths: segments(g, starts=starts, lengths=lengths), name="repeated")
+    lambda g, z, x, starts, lengths: segments(g, starts=starts, lengths=lengths),
+    name="repeated", cost=MOVE)
 # fmt: on
 
 FEW = 16  # numbers: groups are split by where their operands come from if that leaves more in each
@@ -262,7 +267,7 @@ def _numbered(
                 raise Ungrouped
             continue
         a, b = t.first, t.second
-        if type(t.value) is not float or not primitive.diagonal:
+        if type(t.value) is not float or primitive.form != "elementwise":
             moved = [np.asarray(get(x, -1) if isinstance(x, Tensor) else -1) for x in t.args]
             if any(x.dtype.kind != "i" or (x.size and x.min() < 0) for x in moved):
                 raise Ungrouped

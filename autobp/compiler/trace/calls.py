@@ -28,6 +28,7 @@ def draw(rng: np.random.Generator, method: str, *args: Any, **kwargs: Any) -> An
     return getattr(rng, method)(*args, **kwargs)
 
 
+@operation(static=True)
 def guarded(value: Any, expected: Any) -> Any:
     """A guard: the program was traced with this value, or with this shape and dtype."""
     raise NotImplementedError

@@ -1,15 +1,15 @@
-"""The player: forward, the seed, and backward one contribution at a time, in a page of its own.
+"""The player: a page that plays a program: forward, the seed, then backward by contributions.
 
 api       `play`, which imports all the others when it is called
-sweeps    all tangents of a recording, and what a derivative costs
-plan      which pictures there are
-cells     arrays, for heat maps and the numbers on them
-steps     the script: what happens, as data
-frames    one box with its neighbours as a diagram of its own
-shared    pictures that boxes share which are built alike
-views     the pictures, and where in them is what the steps speak of
+sweeps    all tangents of a recording, and the cost of a derivative
+plan      which pictures the page has
+cells     arrays, for heat maps and their numbers
+steps     the script: the steps as data
+frames    one box with its neighbours as a separate diagram
+shared    one picture for all boxes of equal structure
+views     the pictures, and the place of each step's items in them
 words     every text of the page
-page      the file of HTML, with player.html, player.css and the parts of its script
+page      the HTML file, with player.html, player.css and the parts of its script
 player    the object that users get
 """
 

@@ -16,13 +16,13 @@ __all__ = ["play"]
 def play(
     loss: Tensor | Callable[..., Any], *args: Any, names: Mapping[str, Any] | None = None
 ) -> Player:
-    """Play the program behind a result, step by step: how it was computed, and how its gradient
-    comes back; and forward mode beside it.
+    """Play the program behind a result step by step: its computation, then its gradient in reverse
+    mode, or its tangents in forward mode.
 
-    Give it the result, or a function and its arguments: then it also knows the lines of your code.
-    What it returns shows itself in a notebook, and `.save("x.html")` writes a page that needs
-    nothing but a browser. No tensor is changed, and no hook is called. `names=locals()` gives
-    tensors without names those of your variables.
+    Pass the result, or a function and its arguments; with a function, the page shows the lines of your
+    code too. A notebook displays the returned player. `.save("x.html")` writes a page for any browser.
+    No tensor is changed, and no hook is called. `names=locals()` gives tensors the names of your
+    variables.
 
     >>> import numpy as np
     >>> from autobp import Tensor, play

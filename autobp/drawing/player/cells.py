@@ -1,8 +1,8 @@
-"""Cells: arrays as a page holds them, for its heat maps and for the numbers that stand on them.
+"""Cells: how a page stores arrays, for its heat maps and their numbers.
 
-Each number takes three characters, which hold its sign, four digits and an exponent. Of a large
-array a cell stands for a block, and holds what is largest in size in it, so that nothing that
-stands out is lost. How large is a matter of how many arrays a page has.
+Each number takes three characters for its sign, four digits and an exponent. A cell of a large array
+stands for a block and holds its number of largest absolute value, so that extremes are not lost. The
+size of blocks depends on how many arrays a page has.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["ALPHABET", "Cells", "pictured"]
 #: The characters of numbers, none of which needs escaping in JSON or in HTML.
 ALPHABET = "".join(c for c in map(chr, range(33, 127)) if c not in "\"\\<>&'")
 _TOTAL = 40_000  # cells of a page
-_MOST, _GOOD, _LEAST = 1024, 64, 12  # cells of a map; of several thousands there may be fewer
+_MOST, _GOOD, _LEAST = 1024, 64, 12  # cells of a map; fewer if there are thousands of maps
 _MANTISSAS = 9000  # 1000 … 9999
-_DECADES = 36  # below the largest, beyond which a number is as good as 0
+_DECADES = 36  # numbers smaller than the largest by more decades count as 0
 
 
 def pictured(value: Any) -> bool:
-    """Whether an array has too many numbers to be written out, and they differ."""
+    """Whether an array has too many numbers to write out, and they are not all equal."""
     array = np.asarray(value)
     if array.size <= 4 or (array.ndim == 2 and array.size <= 9 and array.shape[1] <= 4):
         return False
@@ -51,8 +51,8 @@ class Cells:
         self._known: dict[object, int] = {}
 
     def add(self, value: Any, image: bool = False, least: bool = False) -> int | None:
-        """The number of the map of an array; None if there is none. `image`: it may be one, as data
-        that a program is given. `least`: it is one of very many, and has few cells."""
+        """The number of the map of an array; None if there is none. `image`: the array may hold images,
+        because it is input data. `least`: it is one of very many, and gets few cells."""
         if not pictured(value):
             return None
         array = np.asarray(value)
@@ -86,8 +86,8 @@ class Cells:
 
 
 def _form(array: Array, image: bool) -> tuple[str, Array]:
-    """What an array shows, and the array in the form (…, rows, columns), or for colours
-    (…, 3, rows, columns)."""
+    """The form of an array ("cells", "grey" or "rgb"), and the array as (…, rows, columns), or as
+    (…, 3, rows, columns) for colours."""
     pictures = images(array) if image else None
     if pictures is None:
         return "cells", array.reshape((1,) * (2 - array.ndim) + array.shape)
@@ -96,7 +96,7 @@ def _form(array: Array, image: bool) -> tuple[str, Array]:
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> tuple[int, int]:
-    """How many rows and columns a cell stands for. Columns, which are units, are kept longer."""
+    """How many rows and columns a cell stands for. Columns are units, so they are merged last."""
     tall = wide = 1
     while -(-shape[0] // tall) * -(-shape[1] // wide) > most:
         if -(-shape[0] // tall) > 1 and 2 * -(-shape[0] // tall) >= -(-shape[1] // wide):
@@ -107,7 +107,7 @@ def _blocks(shape: tuple[int, ...], most: int) -> tuple[int, int]:
 
 
 def _pooled(tiles: Array, tall: int, wide: int, extremes: bool) -> Array:
-    """Of each block what is largest in size, or the mean."""
+    """The number of largest absolute value in each block, or the mean."""
     if tall == wide == 1:
         return tiles
     height, width = tiles.shape[-2:]
@@ -125,8 +125,8 @@ def _pooled(tiles: Array, tall: int, wide: int, extremes: bool) -> Array:
 def _encoded(values: Array) -> tuple[int, str]:
     """The largest decimal exponent, and the numbers as characters.
 
-    A code is 0 for 0, 1 to 3 for NaN, inf and −inf, and else 4 plus decades below the largest,
-    sign and mantissa.
+    A code is 0 for 0, and 1 to 3 for NaN, inf and −inf. Other codes are 4 plus the number of decades
+    below the largest, the sign and the mantissa.
     """
     finite = np.isfinite(values)
     size = np.where(finite, np.abs(values), 0.0)

@@ -1,4 +1,4 @@
-"""Frame: one box with its neighbours as a diagram of its own, to be drawn by itself."""
+"""Frame: one box with its neighbours as a separate diagram."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from autobp.drawing.fold import Fold, drawn
 __all__ = ["Frame", "Framing"]
 
 _OPEN = 20  # operations of a box that is shown with its inner boxes open
-_NEIGHBOURS = 8  # variables around a box that are drawn on either side of it
+_NEIGHBOURS = 8  # variables drawn on either side of a box
 
 
 @dataclass
 class Frame:
-    """A box, which is `c0`, and around it where its arguments come from and its results go. Nodes,
-    uses and boxes are counted anew, so that boxes which are built alike have frames that are."""
+    """A box, `c0`, with the variables that its arguments come from and that its results go to. Nodes,
+    uses and boxes are numbered anew, so that boxes of equal structure have equal frames."""
 
     diagram: Diagram
     fold: Fold
-    nodes: list[int]  # of each node of this diagram, the one of the whole program
-    uses: list[int]  # likewise
+    nodes: list[int]  # for each node of this diagram, its number in the whole program
+    uses: list[int]  # the same for uses
     outside: set[int]  # the neighbours among its nodes
     boxes: dict[str, Box] = field(
         default_factory=dict
@@ -32,7 +32,7 @@ class Frame:
 
 
 class Framing:
-    """Makes frames of the boxes of a diagram. What is `hidden` in parts is no neighbour."""
+    """Makes frames of the boxes of a diagram. Variables `hidden` in parts are not neighbours."""
 
     def __init__(self, diagram: Diagram, hidden: Iterable[int] = ()) -> None:
         self.nodes = diagram.nodes
@@ -53,7 +53,7 @@ class Framing:
         near = [i for i in before if i not in self.hidden][-_NEIGHBOURS:]
         far = [i for i in after if i not in within and i not in self.hidden][:_NEIGHBOURS]
         shown = {*inside, *leaves, *near, *far}
-        # what some are computed from is not drawn, but it is in their labels
+        # the operands of neighbours are not drawn, but labels name them
         behind = {o for i in shown for o in self.nodes[i].operands if o is not None} - shown
         order = sorted(shown | behind)
         place = {i: k for k, i in enumerate(order)}
@@ -88,7 +88,7 @@ class Framing:
 
 
 def _copied(box: Box, place: dict[int, int], boxes: dict[str, Box]) -> Box:
-    """A box of the tree in the numbers of a frame."""
+    """A box of the tree, numbered as in a frame."""
     copy = Box(f"c{len(boxes)}", box.title, box.path or "", box.depth, times=box.times)
     if box.path is None and boxes:
         copy.path = None

@@ -1,8 +1,8 @@
-"""The page: one file of HTML that holds everything, asks for nothing, and runs no code but ours.
+"""The page: one HTML file that contains everything, loads nothing, and runs only its own script.
 
-A Content-Security-Policy allows exactly one script and one style sheet, by their hashes. All that
-comes from the user's program goes in as text: escaped in HTML, and in JSON in a way that cannot end
-the element around it. The script writes it by `textContent` alone.
+A Content-Security-Policy allows exactly one script and one style sheet, by their hashes. Texts from the
+user's program are escaped in HTML, and in JSON so that they cannot end the element around it. The
+script writes them only by `textContent`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = ["page"]
 
 
 _SCRIPTS = ("data", "maps", "stage", "find", "strip", "player")
-_LARGE = 250_000  # characters of data, which is compressed from there on
+_LARGE = 250_000  # characters of data beyond which it is compressed
 
 
 def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") -> str:
-    """The whole page as text. Without views, there is a `note` in their place."""
+    """The whole page as text. Without views, it shows the `note` instead."""
     code, style = _code(), _style()
     output = script.diagram.nodes[script.output]
     everything = WORDS["one_derivative"]
@@ -82,7 +82,7 @@ def _style() -> str:
 
 
 def _colours(theme: Theme) -> str:
-    """A theme of the pictures as variables of the style sheet."""
+    """A theme of the pictures as CSS variables."""
     said = []
     for name, value in theme._asdict().items():
         name = name.replace("_", "-")
@@ -121,7 +121,7 @@ def _detail(views: Views) -> str:
 
 
 def _key(script: Script, views: Views) -> str:
-    """What the borders and colours mean, of those that occur."""
+    """The key of borders and colours, for the kinds that occur."""
     there = {item.kind for item in script.items} | {"output"}
     if any(view.titles for view in views.views):
         there.add("folded")
@@ -166,20 +166,8 @@ def _data(script: Script, views: Views, health: Sequence[Layer]) -> dict[str, An
 
 
 def _item(i: Item, home: int | None) -> list[Any]:
-    return [
-        i.name,
-        i.kind,
-        i.shape,
-        i.value,
-        i.formula,
-        i.line,
-        i.gradient,
-        i.operation,
-        home,
-        i.value_map,
-        i.gradient_map,
-        i.marks,
-    ]
+    known = [i.name, i.kind, i.shape, i.value, i.formula, i.line, i.gradient, i.operation]
+    return [*known, home, i.value_map, i.gradient_map, i.marks]
 
 
 def _step(script: Script, step: Step, last: str = "") -> list[Any]:
@@ -188,8 +176,8 @@ def _step(script: Script, step: Step, last: str = "") -> list[Any]:
 
 
 def _found(item: Item, place: int, text: str, map: int | None, last: str) -> list[Any]:
-    """What is seen after a step; of what stands there at the end, which is its value or its gradient,
-    the item alone."""
+    """The text that an item shows after a step. If it is the final one, its value or its gradient, only
+    the item."""
     known = {"value": (item.value, item.value_map), "gradient": (item.gradient, item.gradient_map)}
     return [place] if known.get(last) == (text, map) else [place, text, map]
 
@@ -222,7 +210,7 @@ def _health(script: Script, views: Views, layer: Layer) -> list[Any]:
 
 
 def _runs(numbers: Sequence[int]) -> list[int]:
-    """Numbers as stretches: of each the first, and how many."""
+    """Numbers as runs: the first number of each run, and its length."""
     found: list[int] = []
     for n in sorted(numbers):
         if found and n == found[-2] + found[-1]:

@@ -1,7 +1,7 @@
-"""Plan: which pictures a page has, and what in a program too large for that is taken together.
+"""Plan: which pictures a page has, and which parts of a very large program have none.
 
-Of the whole program there are a few pictures, with more and more levels of scopes open. Each box,
-which is a scope or one piece of what repeats, has one of its own.
+There are a few pictures of the whole program, with more and more levels of scopes open. Each box, a
+scope or one piece of a repeat, has a picture of its own.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from autobp.drawing.player.words import WORDS
 
 __all__ = ["Layer", "Part", "Plan", "plan"]
 
-_LARGE = 4000  # operations of a program, each of which has a place in a picture
-_PARTS = 300  # parts, about, that the rest of a larger program is in
-_STRETCH = 40  # operations in a row without a box, beyond which they are in boxes
-_SOME = 20  # of so many
+_LARGE = 4000  # operations up to which each has a place in a picture
+_PARTS = 300  # approximate number of parts for the rest of a larger program
+_STRETCH = 40  # operations in a row without a box; longer runs are put into boxes
+_SOME = 20  # operations of such a box
 _WHOLE = 5  # pictures of the whole program
-_MOST = 150  # nodes of the second and further ones
+_MOST = 150  # nodes of these pictures, except the first
 
 
 class Part(NamedTuple):
-    """Variables that no picture shows by themselves."""
+    """Variables that no picture shows one by one."""
 
     key: str
     title: str
@@ -45,21 +45,21 @@ class Layer(NamedTuple):
 
 @dataclass
 class Plan:
-    """Which pictures there are, before any of them is drawn."""
+    """The pictures of a page, before any of them is drawn."""
 
     whole: list[tuple[str, Fold]]  # by title, the least detailed first
     layers: list[Layer]  # outer before inner
-    parts: dict[int, Part]  # of each variable that is not seen by itself, what it is in
+    parts: dict[int, Part]  # for each variable that no picture shows, its part
 
     @property
     def still(self) -> Fold:
-        """What a picture that does not move shows: as much as can be taken in at a glance."""
+        """The fold for a still picture: as much as can be grasped at a glance."""
         calm = [folded for _, folded in self.whole if folded.drawn <= CALM]
         return calm[-1] if calm else self.whole[0][1]
 
 
 def plan(diagram: Diagram) -> Plan:
-    """What a page of this diagram has.
+    """Plan the page of a diagram.
 
     >>> from autobp import Tensor, graph, scope
     >>> from autobp.drawing.diagram import diagram
@@ -103,7 +103,7 @@ def _whole(diagram: Diagram) -> list[tuple[str, Fold]]:
 
 
 def _runs(diagram: Diagram, folded: Fold) -> bool:
-    """Whether it took folding runs of operations to make a picture small."""
+    """Whether runs of operations were folded to make a picture small."""
     return any(
         box.closed and box.path is None and not box.roll and _operations(diagram, box)
         for box in folded.boxes()
@@ -115,8 +115,8 @@ def _operations(diagram: Diagram, box: Box) -> bool:
 
 
 def _stretched(box: Box, seen: set[int]) -> Box:
-    """A copy of a tree with boxes for long stretches of operations, unless a picture of the whole
-    program shows all of them."""
+    """A copy of a tree with boxes for long runs of operations, unless a picture of the whole program
+    shows all of them."""
     items = [item if isinstance(item, int) else _stretched(item, seen) for item in box.items]
     alone = [item for item in items if isinstance(item, int)]
     if len(alone) > _STRETCH and not (box.parent is None and seen.issuperset(alone)):
@@ -150,7 +150,7 @@ def _in_stretches(items: Iterable[Box | int], depth: int) -> Iterator[Box | int]
 
 
 def _coarse(box: Box) -> Box:
-    """A copy in which what a box holds, if it is much, is in boxes of some of it."""
+    """A copy of a box whose items, if they are many, are grouped into boxes."""
     some = -(-len(box.items) // _PARTS)
     if some == 1:
         return _copy(box, [_coarse(i) if isinstance(i, Box) else i for i in box.items])
@@ -170,7 +170,7 @@ def _group(items: list[Box | int], depth: int) -> Box:
 
 
 def _choose(made: Plan, root: Box, room: int, seen: set[int]) -> None:
-    """Give boxes their pictures while there is room, and put what remains into parts."""
+    """Give boxes their pictures while there is room, and put the remaining variables into parts."""
     waiting: list[tuple[Box, str, int, int | None]] = [(root, "", 0, None)]
     while waiting:
         box, path, depth, parent = waiting.pop()
@@ -193,7 +193,7 @@ def _choose(made: Plan, root: Box, room: int, seen: set[int]) -> None:
 
 
 def _leaves(made: Plan, diagram: Diagram, seen: set[int]) -> None:
-    """Leaves that one part alone uses are in it."""
+    """Put leaves that only one part uses into that part."""
     users: dict[int, set[Part | None]] = defaultdict(set)
     for use in diagram.uses:
         users[use.source].add(made.parts.get(use.target))

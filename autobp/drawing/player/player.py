@@ -1,4 +1,4 @@
-"""Player: a program that plays itself, in a notebook or in a file."""
+"""Player: the page that plays a program, for a notebook or a file."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from autobp.tree import leaves, refilled
 
 __all__ = ["Player", "player"]
 
-_HEIGHT = 860  # pixels of a notebook
-_HEAVY = 2_000_000  # characters, with which a notebook had better not be loaded
+_HEIGHT = 860  # pixels in a notebook
+_HEAVY = 2_000_000  # characters beyond which a page is not put into a notebook
 
 
 def player(
@@ -53,8 +53,7 @@ def player(
         )
     if result.size != 1:
         raise ValueError(
-            f"play() of a result of shape {result.shape}: a gradient is that of a number; take a sum"
-            " or a mean"
+            f"play() needs a scalar; this result has shape {result.shape}; take a sum or a mean"
         )
     program = diagram(Graph([result]), names)
     for node in program.nodes:
@@ -64,7 +63,7 @@ def player(
 
 
 def _run(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Record a function of arguments that are named as it names them, with the user's lines."""
+    """Record a function with the user's lines. Its arguments have the names of its parameters."""
     given = [
         refilled(
             arg,
@@ -77,7 +76,7 @@ def _run(function: Callable[..., Any], args: Sequence[Any]) -> Any:
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[str]:
-    """What a function calls its arguments, by position."""
+    """The names of a function's parameters, by position."""
     try:
         found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # one of NumPy's own
@@ -94,9 +93,9 @@ def _parameters(function: Callable[..., Any]) -> Iterator[str]:
 
 
 class Player:
-    """A program as it was when it was taken to be played. See `play`.
+    """A program that is played; later changes of its tensors do not change it. See `play`.
 
-    `page` is the text of what `save` writes.
+    `page` is the text that `save` writes.
     """
 
     page: str
@@ -125,18 +124,18 @@ class Player:
         )
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the page, one file of HTML that needs no network and nothing beside it."""
+        """Write the page: one HTML file that needs no network and no other file."""
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"{path.name}: a player is saved as .html")
+            raise ValueError(f"{path.name}: the name of a player must end in .html")
         path.write_bytes(self.page.encode())
         return path
 
     def _repr_mimebundle_(
         self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """What a notebook shows: the page in a frame that can reach nothing, and before it a picture
-        for notebooks that are not trusted, where there are no frames. Never an exception."""
+        """What a notebook shows: the page in a frame without access to anything else, and a picture for
+        notebooks that are not trusted, which show no frames. It never raises an exception."""
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         try:
             summary = (

@@ -1,8 +1,7 @@
-"""Shared: pictures that are laid out once for all boxes that are built alike.
+"""Shared: one picture for all boxes of equal structure, laid out once.
 
-What boxes are built like is read off their texts in Graphviz's language, in which the variables are
-as good as empty: what is written on these, the page knows. The one picture has room for the longest
-labels that there are.
+Boxes are compared by their DOT texts, in which variables have no numbers; the page writes these itself.
+The shared picture has room for the longest labels of all boxes.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from autobp.drawing.player.steps import STYLE, Script
 
 __all__ = ["alike", "differing", "drawn_nodes", "light", "merged", "widest"]
 
-_INSIDE = replace(STYLE, derivatives=False)  # whose numbers differ from box to box
+_INSIDE = replace(STYLE, derivatives=False)  # local derivatives differ from box to box
 
 
 def drawn_nodes(box: Box) -> Iterator[int]:
-    """The nodes in a box that are drawn by themselves."""
+    """The nodes in a box that are not inside a closed box."""
     for item in box.items:
         if isinstance(item, int):
             yield item
@@ -35,7 +34,7 @@ def drawn_nodes(box: Box) -> Iterator[int]:
 
 
 def light(frame: Frame, folded: Fold) -> str:
-    """The text of a frame, with nothing but names on the variables."""
+    """The DOT text of a frame, with only names on the variables."""
     there = set(drawn_nodes(frame.fold.root))
     nodes = [
         replace(n, value=0.0, gradient=None) if n.index in there else n for n in frame.diagram.nodes
@@ -44,7 +43,7 @@ def light(frame: Frame, folded: Fold) -> str:
 
 
 def alike(script: Script, frames: Sequence[Frame], texts: Sequence[str]) -> list[list[int]]:
-    """Which frames are the same but for what stands in their labels, and for colours."""
+    """Groups of frames that are equal except for labels and colours."""
     groups: dict[object, list[int]] = defaultdict(list)
     for k, (frame, text) in enumerate(zip(frames, texts, strict=True)):
         lines = tuple(
@@ -55,7 +54,7 @@ def alike(script: Script, frames: Sequence[Frame], texts: Sequence[str]) -> list
 
 
 def _lines_of(script: Script, i: int) -> tuple[int, int, int]:
-    """How many lines there are on a variable: of its value, of its gradient, and marks."""
+    """The number of lines on a variable for its value, for its gradient, and for marks."""
     node, item = script.diagram.nodes[i], script.items[script.place[i]]
     value = 0 if pictured(node.value) else 1 + item.value.count("\n")
     gradient = script.widest[i]
@@ -69,8 +68,7 @@ def _lines_of(script: Script, i: int) -> tuple[int, int, int]:
 
 
 def widest(script: Script, frames: Sequence[Frame], folded: Fold) -> str:
-    """The text of the first of some frames that are alike, with the longest names and numbers that
-    any of them has."""
+    """The DOT text of the first of several equal frames, with the longest names and numbers of all."""
     nodes = list(frames[0].diagram.nodes)
     for k in drawn_nodes(frames[0].fold.root):
         forms = [(frame.nodes[k], frame.diagram.nodes[k]) for frame in frames]
@@ -98,7 +96,7 @@ def _bare(line: str) -> str:
 
 
 def _parted(label: str) -> tuple[list[str], list[str]]:
-    """The lines of a label, and what stands between them."""
+    """The lines of a label, and the separators between them."""
     lines, breaks = [""], []
     for token in re.findall(r"\\.|[^\\]", label):
         if token in ("|", "\\n"):
@@ -110,8 +108,8 @@ def _parted(label: str) -> tuple[list[str], list[str]]:
 
 
 def merged(texts: Sequence[str], nodes: str) -> str:
-    """Texts that are alike as one, each line of a label being the longest that there is. `nodes` has
-    the lines of the variables."""
+    """Merge equal texts: each line of a label is the longest of all. `nodes` has the lines of the
+    variables."""
     own = {found[1]: line for line in nodes.splitlines() if (found := _LABEL.search(line))}
     made = []
     for lines in zip(*(text.splitlines() for text in texts), strict=True):
@@ -130,8 +128,8 @@ def merged(texts: Sequence[str], nodes: str) -> str:
 
 
 def differing(group: Sequence[int], texts: Sequence[str]) -> dict[int, dict[str, list[str]]]:
-    """Of each of some texts that are alike the labels that differ, but for those of variables,
-    which the page knows."""
+    """For each of several equal texts, the labels that differ, except those of variables, which the
+    page writes itself."""
     said: dict[int, dict[str, list[str]]] = {k: {} for k in group}
     for lines in zip(*(texts[k].splitlines() for k in group), strict=True):
         if len(set(lines)) == 1:

@@ -1,7 +1,7 @@
-"""Script: what the player plays, as data: each operation, then the seed, then each contribution.
+"""Script: the steps of the player as data: each operation, then the seed, then each contribution.
 
-Nothing here knows of pages. A program too large to be shown whole comes in parts: what is in one is
-never seen by itself, and operations of a part that ran without interruption are one step.
+This module knows nothing of pages. A program too large to be shown completely has parts. Variables in a
+part are not shown one by one, and consecutive operations of a part are one step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from autobp.tensor import Tensor
 
 __all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step", "text_of"]
 
-#: How the pictures of a player are labelled, and hence what a step writes into them.
+#: The style of a player's pictures, which decides what a step writes into them.
 STYLE = Style(view="textbook", passes="both", heat=True)
 
 # Of forward mode, with one pass for each number, a page holds so many steps, and so much is computed.
@@ -41,11 +41,11 @@ _WORK = 100_000
 
 @dataclass
 class Item:
-    """A variable or a part, in words."""
+    """A variable or a part, as text."""
 
     name: str
     kind: str  # parameter, input, constant, result; or part
-    value: str = ""  # as the picture has it
+    value: str = ""  # as in the picture
     shape: str = ""
     formula: list[str] = field(default_factory=list)  # on names, and on numbers if they are few
     line: str = ""  # of the user's code
@@ -59,13 +59,13 @@ class Item:
 
 @dataclass
 class Arrow:
-    """One use of one item by another, with what came back through it."""
+    """One use of an item by another, with its contribution to the gradient."""
 
     source: int
     target: int
     product: str = ""  # upstream × local, or a formula
-    term: str = ""  # what that comes to
-    use: int = 0  # in the diagram; of many at once the first
+    term: str = ""  # its value
+    use: int = 0  # in the diagram; the first one if there are several
 
 
 Found = tuple[int, str, int | None]  # an item, what is written on it, and its map
@@ -73,10 +73,10 @@ Found = tuple[int, str, int | None]  # an item, what is written on it, and its m
 
 @dataclass
 class Step:
-    """One thing that happens: what is said of it, and which items show which text after it."""
+    """One step: its text, and the texts that items show after it."""
 
     item: int
-    says: str  # up to the number that is found, which can so be hidden
+    says: str  # up to the resulting number, which can be hidden
     result: str
     why: str = ""
     arrows: list[int] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Step:
 
 @dataclass
 class Pass:
-    """Forward mode: the tangents of everything along one number of one input."""
+    """One pass of forward mode: all tangents along one number of one input."""
 
     name: str
     item: int
@@ -151,7 +151,7 @@ class Script:
         return t
 
     def _leaving(self) -> dict[Part, list[int]]:
-        """Of each part, the variables in it that are used outside."""
+        """For each part, its variables that are used outside."""
         found: dict[Part, dict[int, None]] = defaultdict(dict)
         for use in self.diagram.uses:
             part = self.parts.get(use.source)
@@ -217,7 +217,7 @@ class Script:
         ]
 
     def _written(self, i: int) -> list[str]:
-        """The operation on names, and on numbers if they are few."""
+        """The operation as a formula on names, and on numbers if they are few."""
         t = self._tensor(i)
         assert t.primitive is not None
         written = [operation(t.primitive, self._terms(i), t.params).text]
@@ -310,7 +310,7 @@ class Script:
         )
 
     def _slope(self, use: Use, value: str) -> str:
-        """∂target/∂source as a formula, the same with numbers in it, and what that comes to."""
+        """∂target/∂source as a formula, the same with numbers, and its value."""
         t = self._tensor(use.target)
         names = rule(t, use.slot, Term(self.names[use.target]), self._terms(use.target))
         numbers = rule(t, use.slot, quantity(constant(t)), [quantity(constant(a)) for a in t.args])
@@ -319,7 +319,7 @@ class Script:
         return " = ".join([ratio, *dict.fromkeys([*written, value])])
 
     def _product(self, use: Use, carried: Term, mode: str) -> str:
-        """What becomes of a cotangent, g, or of a tangent along a use, as a formula."""
+        """The cotangent g, or the tangent, that a use passes on, as a formula."""
         t, size = self._tensor(use.target), np.size(self.diagram.nodes[use.source].value)
         assert t.primitive is not None
         form = rule(
@@ -335,7 +335,7 @@ class Script:
     def _part_returned(
         self, step: Step, uses: Sequence[Use], sums: Mapping[int, Array], after: Mapping[int, Array]
     ) -> None:
-        """What a part hands back, all at once."""
+        """All contributions of a part, as one step."""
         step.says = said("part_returned", name=self.items[step.item].name, n=len(uses))
         step.count = sum(self.counts[use.place] for use in uses)
         first = {use.source: use.place for use in reversed(uses)}
@@ -350,8 +350,8 @@ class Script:
             step.result = brief(after[i])
 
     def _shown(self, i: int, g: Array, least: bool = False) -> list[Found]:
-        """Where a gradient or tangent is seen: on the variable, or on the part of which that is the
-        one result."""
+        """Where a gradient or tangent is shown: on the variable, or on the part whose only result it
+        is."""
         part = self.parts.get(i)
         if part is not None:
             return [(self.place[i], brief(g), None)] if self.results.get(part) == [i] else []
@@ -365,7 +365,7 @@ class Script:
         return [(self.place[i], text, self.cells.add(g, least=least))]
 
     def _join(self) -> None:
-        """Arrows for what nothing came back along: from constants, mostly."""
+        """Arrows for uses without a contribution, mostly those of constants."""
         joined = {(a.source, a.target) for a in self.arrows}
         for use in self.diagram.uses:
             ends = self.place[use.source], self.place[use.target]
@@ -376,7 +376,7 @@ class Script:
     # ── forward mode ──────────────────────────────────────────────────────────────────────────────
 
     def _carries(self, use: Use) -> bool:
-        """Whether derivatives go along a use at all."""
+        """Whether a derivative passes along a use."""
         source, primitive = (
             self.diagram.nodes[use.source].tensor,
             self._tensor(use.target).primitive,
@@ -389,7 +389,7 @@ class Script:
         return multiplications(self._tensor(use.target), use.slot)
 
     def _passes(self) -> Iterator[Pass]:
-        """As many as there is room for, and one at least, unless that is too long."""
+        """As many passes as there is room for, and at least one unless it is too long."""
         steps, work, longest = _STEPS, _WORK, 0
         if len(self.forward) > _LONGEST:
             return
@@ -455,7 +455,7 @@ class Script:
         return step
 
     def _chain(self, uses: Sequence[Use], found: Mapping[int, Array]) -> str:
-        """The chain rule with names, or what the tangents in a formula are."""
+        """The chain rule with names, or the tangents in a formula."""
         of = self.names[uses[0].target]
         names = [self.names[u.source] for u in uses]
         if all(np.size(found[i]) == 1 for u in uses for i in (u.source, u.target)):
@@ -465,7 +465,7 @@ class Script:
         return "; ".join(dict.fromkeys(told))
 
     def _tangent(self, use: Use, found: Mapping[int, Array]) -> str:
-        """What one argument adds to a tangent."""
+        """The contribution of one argument to a tangent."""
         t = self._tensor(use.target)
         assert t.primitive is not None
         if t.size == np.size(found[use.source]) == 1:
@@ -473,7 +473,7 @@ class Script:
             if slope is not None:
                 return f"{quantity(slope).within()} × {quantity(found[use.source]).within()}"
         moved = Term(f"d{self.names[use.source]}")
-        if t.primitive.forward is None:  # linear: the operation itself
+        if t.primitive.form == "linear":  # then it is the operation itself
             given = [moved if k == use.slot else Term("0") for k in range(len(t.args))]
             return operation(t.primitive, given, t.params).text
         return self._product(use, moved, "forward")
@@ -496,8 +496,7 @@ class Script:
 
 
 def text_of(value: Any) -> str:
-    """What is written on a variable of its value, or of a gradient of it: the numbers, or of what
-    has a map their range."""
+    """The text of a value or of a gradient on a variable: its numbers, or their range if it has a map."""
     if pictured(value):
         return brief(value).partition(" ")[2]
     return "\n".join(_lines(value))
@@ -509,7 +508,7 @@ def _extent(shown: tuple[Any, str]) -> tuple[int, int]:
 
 
 def _code(line: str | None) -> str:
-    """Where in the user's code, and what it says there."""
+    """The user's file and line, and the code there."""
     if line is None:
         return ""
     path, _, row = line.rpartition(":")

@@ -10,7 +10,7 @@ from autobp.calculus import as_numpy_scalars, zeros
 from autobp.context import clock
 from autobp.dag import ancestors
 from autobp.forward import sweep
-from autobp.primitive import Array, Each, constant, same
+from autobp.primitive import Array, constant, same
 from autobp.tensor import Tensor, leaf
 
 __all__ = ["multiplications", "tangents"]
@@ -29,10 +29,10 @@ def tangents(order: Sequence[Tensor], start: dict[Tensor, Array]) -> dict[Tensor
 
 
 def multiplications(t: Tensor, slot: int) -> int:
-    """How many multiplications carry a derivative through one use of one argument, in either mode.
+    """How many multiplications carry a derivative along one use, in either mode.
 
-    One for each element of an elementwise operation; none where derivatives are only passed on,
-    added or moved about. The rest is counted on the rule itself.
+    An elementwise operation takes one for each element. An operation that only passes derivatives on,
+    adds or moves them, takes none. For all others they are counted on the rule itself.
 
     >>> a, b = Tensor(np.ones((2, 3))), Tensor(np.ones((3, 4)))
     >>> multiplications(a @ b, 0), multiplications(a + a, 0), multiplications(np.tanh(a), 0)
@@ -41,9 +41,9 @@ def multiplications(t: Tensor, slot: int) -> int:
     primitive = t.primitive
     assert primitive is not None
     rule = primitive.reverse[slot]
-    if rule is same or primitive.name == "negative" or (primitive.name == "subtract" and slot):
+    if rule is same or primitive.facts.sign == "-":
         return 0
-    if primitive.diagonal:
+    if primitive.form == "elementwise":
         return t.size
     level = clock()
     out, *values = as_numpy_scalars(constant(t), *(constant(a) for a in t.args))
@@ -60,9 +60,9 @@ def multiplications(t: Tensor, slot: int) -> int:
 def _products(t: Tensor) -> int:
     if t.primitive is None:
         return 0
-    if t.primitive.name in ("multiply", "divide"):
+    if t.primitive.facts.sign in ("*", "/"):
         return t.size
-    if not isinstance(t.primitive.forward, Each):
+    if t.primitive.form != "bilinear":
         return 0
     # bilinear: of ones, it adds up to as many as it makes products
     ones = [np.ones(np.shape(constant(a))) for a in t.args]

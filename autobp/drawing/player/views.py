@@ -1,8 +1,7 @@
-"""View: a picture, and where in it is what the steps speak of.
+"""View: a picture, and the place of each step's items in it.
 
-All pictures are laid out beforehand, so that the page needs no layout of its own. Boxes that are
-built alike share one picture, into which the page writes the names and numbers of the box that is
-looked at.
+All pictures are laid out in advance, so that the page needs no layout. Boxes of equal structure share
+one picture; the page writes the names and numbers of the current box into it.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ from autobp.drawing.rows import in_rows
 
 __all__ = ["View", "Views", "views"]
 
-_STAGE = 1290, 350  # pixels of a laptop's
-_READABLE = 11  # pixels of letters
-_LEAST = 9  # with which a page opens
-_WORTH = 1.3  # times larger letters are worth another picture
-_GLANCES = (25, 15, 10)  # nodes of it: tried in turn
+_STAGE = 1290, 350  # pixels of the stage on a laptop
+_READABLE = 11  # the height of readable letters in pixels
+_LEAST = 9  # the least height of letters in the first picture
+_WORTH = 1.3  # another picture is added if its letters are larger by this factor
+_GLANCES = (25, 15, 10)  # its limits of nodes, tried in turn
 _ASPECT = 3.5
-_FEW = 6  # pictures of boxes, where each takes long
-_ALONE = 40_000  # characters of a text that is drawn by itself
+_FEW = 6  # pictures of boxes, if each takes long
+_ALONE = 40_000  # characters of DOT text beyond which a picture gets its own process
 _SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass
 class View:
-    """What a picture shows of which items."""
+    """A picture, and the items that its ids stand for."""
 
     title: str
     path: str
@@ -63,7 +62,7 @@ class View:
 
 @dataclass
 class Views:
-    """All views, those of the whole program first, and the pictures that they share."""
+    """All views, those of the whole program first, and their pictures."""
 
     pictures: list[str]
     views: list[View]
@@ -73,8 +72,8 @@ class Views:
 
 
 def views(script: Script, plan: Plan) -> Views:
-    """The pictures, but for those that Graphviz fails to draw, unless that is all. Labels get room
-    for the widest number that a step will write into them."""
+    """Draw the pictures. A picture that Graphviz fails to draw is left out; if all fail, the error is
+    raised. Labels have room for the widest number that a step writes into them."""
     diagram = script.diagram
     nodes = [replace(n, gradient=script.widest[n.index]) for n in diagram.nodes]
     roomy = Diagram(nodes, diagram.uses, diagram.notes)
@@ -147,8 +146,8 @@ def views(script: Script, plan: Plan) -> Views:
 
 
 def _overview(diagram: Diagram, drawn: Sequence[bytes | Exception]) -> tuple[Fold, bytes] | None:
-    """A picture of the whole program folded until its letters can be read on a laptop, if they can
-    be in none of those that are drawn; or the one in which they are largest."""
+    """A picture of the whole program that is folded until its letters can be read on a laptop, or as
+    large as possible. None if one of the drawn pictures can already be read."""
     best: tuple[Fold, bytes] | None = None
     largest = max(_height(svg) for svg in drawn if isinstance(svg, bytes))
     if largest >= _LEAST:
@@ -173,7 +172,7 @@ def _wrap(
     shared: Sequence[Sequence[int]],
     texts: list[str],
 ) -> None:
-    """Draw again, in rows, what is too wide for letters that can be read."""
+    """Draw pictures that are too wide to be read again in rows."""
     folds: dict[int, list[Fold]] = {}
     again: dict[int, list[str]] = {}
     written: dict[int, str] = {}
@@ -212,17 +211,17 @@ def _wrap(
 
 
 def _height(svg: bytes) -> float:
-    """How many pixels letters are high on the stage of a laptop."""
+    """The height of letters on the stage of a laptop, in pixels."""
     wide, high, letters = measured(svg.decode())
     return letters * min(_STAGE[0] / wide, _STAGE[1] / high, 1.0)
 
 
 def _rendered(texts: Sequence[str]) -> list[bytes | Exception]:
-    """Pictures, or why there is none. Small ones are drawn by one process together."""
+    """Each picture, or the exception that prevented it. One process draws all small pictures."""
     large = [k for k, text in enumerate(texts) if len(text) > _ALONE or "png" not in formats()]
     small = [k for k in range(len(texts)) if k not in large]
     found: dict[int, bytes | Exception] = {}
-    with ThreadPoolExecutor() as pool:  # Graphviz is a process, or lets go of the interpreter
+    with ThreadPoolExecutor() as pool:  # Graphviz is a process, or releases the interpreter's lock
         together = pool.submit(render, "".join(texts[k] for k in small), "svg") if small else None
         alone = {k: pool.submit(render, texts[k], "svg") for k in large}
         if together is not None:
@@ -237,7 +236,7 @@ def _rendered(texts: Sequence[str]) -> list[bytes | Exception]:
 
 
 def _places(script: Script, folded: Fold) -> tuple[dict[str, list[int]], dict[int, int]]:
-    """Where the items and arrows are in a picture of the whole program."""
+    """The items and arrows of each id in a picture of the whole program."""
     groups: dict[str, dict[int, None]] = defaultdict(dict)
     for place, id in zip(script.place, folded.home, strict=True):
         groups[id][place] = None
@@ -248,7 +247,7 @@ def _places(script: Script, folded: Fold) -> tuple[dict[str, list[int]], dict[in
 
 
 def _inner(script: Script, frame: Frame) -> tuple[dict[str, list[int]], dict[int, int]]:
-    """Where they are in the picture of a box."""
+    """The same for the picture of a box."""
     groups: dict[str, dict[int, None]] = defaultdict(dict)
     drawn = {f"n{i}" for i in drawn_nodes(frame.fold.root)}
     for node, id in zip(frame.nodes, frame.fold.home, strict=True):
@@ -264,7 +263,7 @@ def _inner(script: Script, frame: Frame) -> tuple[dict[str, list[int]], dict[int
 def _shares(
     script: Script, folded: Fold, uses: Sequence[int] | None = None
 ) -> dict[str, list[int]]:
-    """Of each copy the arrows that begin there."""
+    """The arrows that begin at each copy."""
     found = {}
     for copy in folded.copies:
         mine = copy.uses if uses is None else [uses[use] for use in copy.uses]
@@ -277,7 +276,7 @@ def _arrows(script: Script, edge: dict[int, int]) -> dict[int, int]:
 
 
 class _Opening:
-    """Finds out, for the boxes of a picture, in which views they are open."""
+    """Finds the views in which the boxes of a picture are open."""
 
     def __init__(self, plan: Plan, number: dict[int, int]) -> None:
         self.view = {plan.layers[k].box.id: n for k, n in number.items()}
@@ -311,7 +310,7 @@ class _Opening:
 
 
 def _settle(made: Views) -> None:
-    """Of each item, the innermost picture that shows it, or the first one of the whole program, or
+    """Find for each item the innermost picture that shows it, or the first one of the whole program, or
     any in which it stands beside a box."""
     whole = sum(view.up is None for view in made.views)
     inner = range(whole, len(made.views))
@@ -329,8 +328,8 @@ _KEPT = {"class", "points", "d", "cx", "cy", "rx", "ry", "x", "y", "text-anchor"
 
 
 def _slim(svg: bytes, diagram: Diagram) -> str:
-    """Graphviz's picture with what the page's style sheet knows better left out, and with the lines
-    of each label told apart. Ids become data, since a page holds many pictures of one thing."""
+    """Graphviz's SVG without the attributes that the page's style sheet sets, and with a class on each
+    line of a label. Ids become data attributes, because several pictures may contain the same id."""
     root = ElementTree.fromstring(svg)
     (graph,) = root
     for e in root.iter():

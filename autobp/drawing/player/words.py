@@ -1,7 +1,7 @@
-"""Every text of the page that does not come from the program itself, in one table.
+"""Every text of the page that does not come from the user's program, in one table.
 
-Words with {braces} are filled in by the page's script, those with a plural have two forms that are
-told apart by "|".
+Names in {braces} are replaced, here or by the page's script. A text with a plural has two forms, which
+"|" separates.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ WORDS = {
     "along": "along",
     "along_label": "the input to differentiate by",
     "predict": "Predict",
-    "predict_title": "hide each number until you ask for it",
+    "predict_title": "hide each number until you reveal it",
     "theme": "Light / dark",
     "no_script": "A script in this file plays the steps. It needs no network.",
     # the graph
     "graph": "The program as a graph",
     "find": "Find a layer, variable or operation (key /)",
     "find_label": "Find a layer, a variable or an operation",
-    "found_none": "Nothing is called that",
+    "found_none": "Nothing has this name",
     "found_more": "… and {n} more",
     "detail": "show",
     "smaller": "Zoom out",
@@ -64,9 +64,9 @@ WORDS = {
     "step_of": "step {at} of {of}",
     "pass_of": ", pass {n}",
     "no_passes": "This program is too long to be played in forward mode.",
-    "start_reverse": "The inputs have values. Next: one operation after another.",
-    "start_tangent": "All inputs have values. Next: vary one of them.",
-    "predict_next": "What number comes next?",
+    "start_reverse": "The inputs have values. Next, compute one operation after another.",
+    "start_tangent": "All inputs have values. Next, vary one of them.",
+    "predict_next": "Which number comes next?",
     # the controls
     "controls": "Controls",
     "first": "First",
@@ -89,12 +89,12 @@ WORDS = {
     "ratio_reverse": "Reverse mode needs {n} × less.",
     "ratio_forward": "Forward mode needs {n} × less.",
     "ratio_none": "Only forward mode multiplies.",
-    "ratio_equal": "Both modes need the same.",
+    "ratio_equal": "Both modes need the same number.",
     "of_multiplications": "{n} of {of} multiplication|{n} of {of} multiplications",
     "of_sweeps": "{n} of {of} sweep done",
     "of_passes": "{n} of {of} pass done|{n} of {of} passes done",
     "counted": "Counts multiplications by local derivatives, element by element. A derivative that is"
-    " passed on unchanged costs nothing. Both bars have one scale.",
+    " passed on unchanged costs nothing. Both bars have the same scale.",
     "held": "This page plays {n} of the {of} passes.",
     # the panel
     "details": "Details",
@@ -117,11 +117,10 @@ WORDS = {
     "open": "Open {name}",
     "open_one": "Open one of {n}",
     "more": "… and {n} more",
-    "and_more": "{n} more",
     "map": "{what}, {shape}, from {low} to {high}",
     "map_scale": "0 is white; the strongest colour is ±{n}",
     "map_grey": "black is {low}, white is {high}",
-    "map_part": "Each cell is the largest in size of a block of {block}.",
+    "map_part": "Each cell is the number of largest absolute value in a block of {block}.",
     "map_mean": "Each cell is the mean of a block of {block}.",
     "map_first": "The first {n} of {of} are shown.",
     "map_hint": "Point at a cell for its number.",
@@ -150,9 +149,9 @@ WORDS = {
     "rule_of": "the rule of {name}, of {of}",
     "for_each": "{formula} for each of {n} elements",
     "sum_of": "the sum of {formula}",
-    "varies": "this number varies, and all other inputs stay where they are",
-    "that_is": ". That is ∂{of}/∂{by}, one of the numbers that reverse mode finds all at once",
-    "forward_ends": "forward mode ends where a rule failed: {error}",
+    "varies": "this number varies, all other inputs are fixed",
+    "that_is": ". That is ∂{of}/∂{by}; reverse mode computes all such derivatives in one sweep",
+    "forward_ends": "forward mode stops where a rule failed: {error}",
     "part_computed": "{name}, {n} operation:|{name}, {n} operations:",
     "part_returned": "{name}, backwards along {n} edge:|{name}, backwards along {n} edges:",
     "part_tangents": "tangents of {name}, {n} operation:|tangents of {name}, {n} operations:",
@@ -168,7 +167,7 @@ WORDS = {
 
 
 def said(key: str, **given: Any) -> str:
-    """A text with what stands in braces filled in; of two forms the one for `n` things.
+    """A text with the names in braces replaced, in its form for `n` things.
 
     >>> said("of_results", n=1), said("of_results", n=2000)
     ('1 result', '2,000 results')
