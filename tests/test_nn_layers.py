@@ -657,9 +657,9 @@ REFUSED = {
     "no activation is called 'rely'; there are identity, step, sigmoid, tanh, relu, leaky_relu,"
     " gelu, softplus, softmax, log_softmax":
         lambda: nn.MLP([3, 2, 1], "rely"),
-    "3 is no module and no function":
+    "3 is neither a module nor a function":
         lambda: nn.Sequential(3),
-    "[Tanh()] is no module and no function; write Sequential(*layers)":
+    "[Tanh()] is neither a module nor a function; write Sequential(*layers)":
         lambda: nn.Sequential([nn.Tanh()]),
     "gelu: approximate is \"none\" or \"tanh\", not 'fast'":
         lambda: nn.gelu([1.0], "fast"),

@@ -428,7 +428,7 @@ def test_repr():
     ]  # fmt: skip
     assert list(map(repr, kinds)) == [
         "Step(threshold=0.5)", "Softmax(axis=-1)", "LogSoftmax(axis=0)", "GELU(approximate='tanh')",
-        "GELU()", "Dropout(p=0.2)", "LayerNorm((3,), eps=1e-05)",
+        "GELU(approximate='none')", "Dropout(p=0.2)", "LayerNorm((3,), eps=1e-05)",
         "AvgPool2d(kernel_size=2, stride=1)", "Identity()", "Activation(sin)",
     ]  # fmt: skip
 
