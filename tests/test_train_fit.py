@@ -687,7 +687,7 @@ def test_silence_is_silence(monkeypatch):
             "there is no folder .*no that a checkpoint can be wri",
         ),
         ({"epochs": 0}, ValueError, "fit: epochs must be at least 1, not 0"),
-        ({"epochs": 1.5}, TypeError, "fit: epochs must be a whole number, not 1.5"),
+        ({"epochs": 1.5}, TypeError, "fit: epochs must be an integer, not 1.5"),
         ({"batch_size": 0}, ValueError, "fit: batch_size must be at least 1, not 0"),
         ({"patience": 0}, ValueError, "fit: patience must be at least 1, not 0"),
         ({"resume": True}, ValueError, "fit: resume=True needs checkpoint=, the file to go on fro"),
