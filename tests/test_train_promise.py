@@ -793,10 +793,10 @@ def test_a_difference_ends_the_programs_with_a_line(monkeypatch, capsys):
     assert (compiled.first, compiled.last) == (4, 15)
     said = [line for line in capsys.readouterr().err.splitlines() if "from here on" in line]
     assert len(said) == 1
-    assert said[0] == f"step 16: from here on the code itself runs, no program. {compiled.why}"
+    assert said[0] == f"step 16: from here on, steps run uncompiled. {compiled.why}"
     theirs = trained_on_halves(changed_behind_its_back(monkeypatch), False, progress=False)
     assert_alike(ours, theirs)
-    assert repr(compiled) == f"steps 4 to 15 ran as programs, none after them: {compiled.why}"
+    assert repr(compiled) == f"steps 4 to 15 were compiled, later ones were not: {compiled.why}"
 
 
 def test_a_difference_is_an_error_where_programs_are_asked_for(monkeypatch):

@@ -493,7 +493,7 @@ def test_trials_say_what_they_do_not_have():
         trials.best("loss")
     words = Trials([{"x": 1, "loss": "?"}, {"x": 2, "loss": 3.0}, {"x": 3, "failed": "no"}], ["x"])
     assert words.best()["x"] == 2
-    with pytest.raises(ValueError, match="is a high 'a' good or a low one"):
+    with pytest.raises(ValueError, match="is a high or a low 'a' better"):
         trials.best("a")
     failed = quiet(fragile, {"x": [2]})
     with pytest.raises(

@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.context import updates
 from autobp.optim.optimizer import listed, titled
-from autobp.optim.option import number
+from autobp.optim.option import not_negative
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
@@ -36,9 +36,7 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     entries = [params] if isinstance(params, Tensor) else listed(params, "clip_grad_norm")
     if any(isinstance(p, Tensor) and isinstance(p.grad, Variable) for p in entries):
         return _clip_traced(entries, max_norm)
-    bound = number("clip_grad_norm: max_norm", max_norm)
-    if bound < 0:
-        raise ValueError(f"clip_grad_norm: max_norm must be 0 or above, not {max_norm}")
+    bound = not_negative("clip_grad_norm: max_norm", max_norm)
     norms: dict[str, float] = {}
     for i, p in enumerate(entries):
         if not isinstance(p, Tensor):

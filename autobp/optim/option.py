@@ -18,6 +18,7 @@ __all__ = [
     "count",
     "flag",
     "fraction",
+    "not_negative",
     "number",
     "option",
     "pair_of_fractions",
@@ -62,6 +63,14 @@ def number(name: str, value: Any, needed: str = "a number") -> float:
     if math.isnan(value):
         raise ValueError(f"{name} must be {needed}, not nan")
     return float(value)
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A number that may be infinite."""
+    x = number(name, value)
+    if x < 0:
+        raise ValueError(f"{name} must be 0 or above, not {value}")
+    return x
 
 
 def at_least_zero(name: str, value: Any) -> float:

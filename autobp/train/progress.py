@@ -66,7 +66,7 @@ class Progress:
         if self.shown:
             self.say(text)
         else:
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=5)  # of the call of fit
 
     def _beside_bar(self, text: str, spare: int) -> None:
         """Set a text of parts with two spaces between. Where there are few columns there is no bar,

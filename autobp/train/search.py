@@ -20,8 +20,8 @@ from autobp import table
 from autobp.data.folds import k_folds
 from autobp.data.points import Seed
 from autobp.train.executors import Outcome, outcomes
-from autobp.train.fitting import pair
 from autobp.train.history import History, best_of
+from autobp.train.options import pair
 from autobp.train.progress import Progress
 
 __all__ = ["Trials", "cross_validate", "sweep"]
