@@ -205,7 +205,7 @@ def test_another_sets_files_are_never_taken_for_this_ones(place):
     assert same(fashion_mnist(), place.arrays["fashion-mnist"])  # the flat folder was passed over
     place.fill(place.given / "fashion-mnist", place.arrays["mnist"])
     with pytest.raises(
-        DataError, match="train-images-idx3-ubyte.gz is a file of MNIST, not Fashion"
+        DataError, match="train-images-idx3-ubyte.gz is a file of MNIST, not of Fashion"
     ):
         fashion_mnist()
 
@@ -227,7 +227,7 @@ def changed(change):
     [
         (lambda a: a.__setitem__(1, a[1][:4]), "train-images-idx3-ubyte.gz holds 5 images, but {}train-labels-idx1-ubyte.gz holds 4 labels"),
         (lambda a: a.__setitem__(2, a[2][:1]), "t10k-images-idx3-ubyte.gz holds 1 images, but {}t10k-labels-idx1-ubyte.gz holds 2 labels"),
-        (lambda a: a[1].__setitem__(3, 10), "train-labels-idx1-ubyte.gz has the label 10 at place 3, where 0…9 were expected"),
+        (lambda a: a[1].__setitem__(3, 10), "train-labels-idx1-ubyte.gz has the label 10 at index 3; labels are 0 to 9"),
         (lambda a: a.__setitem__(0, a[0].reshape(5, 14, 56)), "train-images-idx3-ubyte.gz holds an array of shape (5, 14, 56), not images of 28×28"),
         (lambda a: a.__setitem__(3, a[3].reshape(2, 1)), "t10k-labels-idx1-ubyte.gz holds an array of shape (2, 1), not labels"),
         (lambda a: a.__setitem__(2, np.zeros((11, 28, 28), np.uint8)), "t10k-images-idx3-ubyte.gz has a wrong header: it claims 8,624 items in 3 dimensions (allowed are 1 to 7,840)"),
@@ -247,7 +247,7 @@ def test_a_changed_pixel_is_noticed_where_the_original_is_known(place):
     content[1000] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match="is damaged, or another set's: it has the length of MNIST's"
+        DataError, match="is damaged, or belongs to another data set: it has the size of MNIST's"
     ):
         mnist()
 
@@ -255,7 +255,7 @@ def test_a_changed_pixel_is_noticed_where_the_original_is_known(place):
 def test_a_missing_file_is_named(place):
     place.fill(place.given, place.arrays["mnist"])
     (place.given / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz is missing beside train-images"):
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz is missing; train-images"):
         mnist()
 
 

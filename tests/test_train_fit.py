@@ -663,7 +663,11 @@ def test_silence_is_silence(monkeypatch):
         ({"data": X}, TypeError, r"data must be a pair \(X, y\), not ndarray"),
         ({"data": (X, Y, Y)}, TypeError, r"data must be a pair \(X, y\), not tuple of 3"),
         ({"data": digits()}, TypeError, r"data must be a pair \(X, y\), not Images of 4"),
-        ({"data": (X, Y[1:])}, ValueError, "data: arrays must have equally many samples, not 60 and 59"),
+        (
+            {"data": (X, Y[1:])},
+            ValueError,
+            "data: arrays must have equally many samples, not 60 and 59",
+        ),
         ({"data": (X[:0], Y[:0])}, ValueError, "data has no samples"),
         ({"validation": X}, TypeError, r"validation must be a pair \(X, y\), not ndarray"),
         ({"validation": (X[:0], Y[:0])}, ValueError, "validation has no samples"),

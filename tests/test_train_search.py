@@ -642,9 +642,7 @@ def test_dask_gives_the_same(client):
 
 @pytest.mark.parametrize("executor", [5, "processes", ProcessPoolExecutor, object()])
 def test_what_is_no_executor_is_refused(executor):
-    text = (
-        r": executor must be an executor of concurrent.futures, such as ProcessPoolExecutor\(4\), or None, not "
-    )
+    text = r": executor must be an executor of concurrent.futures, such as ProcessPoolExecutor\(4\), or None, not "
     with pytest.raises(TypeError, match=f"^sweep{text}"):
         sweep(fragile, {"x": [1]}, executor=executor, progress=False)
     with pytest.raises(TypeError, match=f"^cross_validate{text}"):

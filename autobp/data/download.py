@@ -260,8 +260,8 @@ def _progress(name: str, host: str, have: int, size: int) -> Iterator[Callable[[
 def _partial_file(target: Path) -> Path:
     """A partial file for this process alone. It takes over an abandoned one if there is any; the
     rename ensures that only one process does."""
-    mine = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
-    for left in sorted(target.parent.glob(f"{target.name}*.partial")):
+    mine = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    for left in sorted(target.parent.glob(f"{target.name}*.part")):
         try:
             if left == _resumable(target) or time.time() - left.stat().st_mtime > _ABANDONED:
                 os.rename(left, mine)
@@ -273,7 +273,7 @@ def _partial_file(target: Path) -> Path:
 
 
 def _resumable(target: Path) -> Path:
-    return target.with_name(f"{target.name}.partial")
+    return target.with_name(f"{target.name}.part")
 
 
 def _save_for_later(partial: Path, target: Path) -> None:
