@@ -881,6 +881,8 @@ def _the_rate_of_dropout_by_epoch():
     return model, None, callback
 
 
+@pytest.mark.filterwarnings("ignore:a checkpoint cannot hold a hook of model")
+@pytest.mark.filterwarnings("ignore:resumed without a hook of model")
 @pytest.mark.parametrize("at_epoch", [1, 2, 3, 4])
 def test_resuming_gives_the_same_bits_wherever_the_programs_ended(tmp_path, at_epoch):
     run = with_callback(_a_hook_that_only_looks)

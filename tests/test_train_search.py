@@ -196,7 +196,7 @@ def test_what_a_run_may_return():
     assert quiet(lambda x, rng: [1], {"x": [1]}).rows[0]["failed"] == (
         "TypeError: a run must return a number, a dict of numbers or a History; what it returned is [1]"
     )
-    assert quiet(lambda x, rng: None, {"x": [1]}).rows[0]["failed"].endswith("it returned nothing")
+    assert quiet(lambda x, rng: None, {"x": [1]}).rows[0]["failed"].endswith("it returned None")
     assert "its 'a' is array" in quiet(lambda x, rng: {"a": np.ones(3)}, {"x": [1]}).errors[0]
 
 
@@ -413,7 +413,7 @@ def test_wrong_arguments(function, grid, error, text):
 
 
 def test_what_cannot_be_sent_says_so(forked):
-    text = r"^the function or its arguments cannot be sent to another process \(.*\); define functions defined at the"
+    text = r"^the function or its arguments cannot be sent to another process \(.*\); define functions at the"
     with pytest.raises(TypeError, match=text):
         quiet(lambda x, rng: x, {"x": [1, 2]}, executor=forked)
     with pytest.raises(TypeError, match=text):
