@@ -31,6 +31,7 @@ from autobp import (
     conv2d,
     grad,
     hessian,
+    hvp,
     log_softmax,
     max_pool2d,
     nn,
@@ -196,6 +197,74 @@ def curvature() -> Problem:
     return lambda w: hessian(regression(x, y))(w), (np.zeros(20),)
 
 
+def product() -> Problem:
+    """The product of that Hessian with a vector."""
+    x, y = RNG.standard_normal((500, 20)), np.sign(RNG.standard_normal(500))
+    return lambda w, v: hvp(regression(x, y), (w,), (v,)), (np.zeros(20), np.ones(20))
+
+
+def squares() -> Problem:
+    """Least squares."""
+    x, y = RNG.standard_normal((200, 10)), RNG.standard_normal(200)
+    loss = lambda ps, x, y: np.mean((x @ ps[0] - y) ** 2) + 0.1 * np.mean(ps[0] ** 2)
+    return descent(loss, [np.zeros(10)], x, y)
+
+
+def autoencoder() -> Problem:
+    """128 to 32 numbers and back, on 64 rows."""
+    ps = weights((32, 128), (32,), (128, 32), (128,))
+    loss = lambda ps, x: np.mean((np.tanh(x @ ps[0].T + ps[1]) @ ps[2].T + ps[3] - x) ** 2)
+    return descent(loss, ps, RNG.standard_normal((64, 128), dtype=np.float32))
+
+
+def gru() -> Problem:
+    """10 steps, 8 wide, on 16 rows."""
+    width, shape = 8, (16, 8)
+    ps = weights((width, 3 * width), (width, 3 * width), dtype=float)
+
+    def loss(ps: Any, xs: Any) -> Any:
+        h = np.zeros(shape)
+        for x in xs:
+            (az, ar, an), (bz, br, bn) = (
+                [a[:, k * width : (k + 1) * width] for k in range(3)]
+                for a in (x @ ps[0], h @ ps[1])
+            )
+            z = sigmoid(az + bz)
+            h = (1 - z) * np.tanh(an + sigmoid(ar + br) * bn) + z * h
+        return np.mean(h**2)
+
+    return descent(loss, ps, RNG.standard_normal((10, *shape)))
+
+
+def covariance() -> Problem:
+    """The likelihood of a normal distribution, by a matrix that whitens."""
+    x = RNG.standard_normal((300, 6))
+
+    def loss(low: Any) -> Any:
+        d = np.linalg.solve(low, (x - x.mean(0)).T)
+        return np.sum(d * d) + 600 * np.log(np.abs(np.linalg.det(low)))
+
+    return value_and_grad(loss), (np.eye(6) + 0.1,)
+
+
+def kalman() -> Problem:
+    """A Kalman filter over 10 steps."""
+    move = np.eye(4) + 0.1 * RNG.standard_normal((4, 4))
+    see, seen = RNG.standard_normal((2, 4)), RNG.standard_normal((10, 2))
+
+    def loss(q: Any) -> Any:
+        x, p, total = np.zeros(4), np.eye(4), 0.0
+        for z in seen:
+            x, p = move @ x, move @ p @ move.T + q[0] ** 2 * np.eye(4)
+            s = see @ p @ see.T + q[1] ** 2 * np.eye(2)
+            gain, error = np.linalg.solve(s, see @ p).T, z - see @ x
+            total = total + error @ np.linalg.solve(s, error) + np.log(np.linalg.det(s))
+            x, p = x + gain @ error, p - gain @ see @ p
+        return total
+
+    return value_and_grad(loss), (np.array([0.3, 0.5]),)
+
+
 def rosenbrock() -> Problem:
     f = lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     return value_and_grad(f), (RNG.standard_normal(1000),)
@@ -271,6 +340,12 @@ PROGRAMS: dict[str, Callable[[], Problem]] = {
     "LSTM": lstm,
     "logistic": logistic,
     "Hessian": curvature,
+    "HVP": product,
+    "least squares": squares,
+    "autoencoder": autoencoder,
+    "GRU": gru,
+    "covariance": covariance,
+    "Kalman": kalman,
     "Rosenbrock": rosenbrock,
     "norm, GELU": normed_gelu,
     "embeddings": embeddings,
@@ -310,11 +385,13 @@ def measured(problem: Problem, seconds: float) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in programs}
     gc.disable()
     end = perf_counter() + seconds
+    names = list(programs)
     while perf_counter() < end:
-        for name, program in programs.items():
+        names.append(names.pop(0))  # so that none always follows the same other
+        for name in names:
             start = clock()
             for _ in range(repeats):
-                program(*args)
+                programs[name](*args)
             times[name].append((clock() - start) / repeats)
     gc.enable()
     whole = times.pop("all")
