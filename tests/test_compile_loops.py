@@ -9,7 +9,7 @@ import pytest
 from autobp.compiler.emit import plan as planning
 from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import Home, planned
-from autobp.compiler.passes import algebra as passes
+from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Loop, Program, Step, check, evaluated
 from autobp.compiler.terms import Changed
 from autobp.compiler.trace.tracer import draw, guarded
@@ -101,9 +101,9 @@ def holds(build, python, *args):
     expected = python(*args)
     same(evaluated(program, *args), expected)
     texts = []
-    for candidate in (program, passes.optimized(program)):
+    for candidate in (program, optimized(program)):
         check(candidate)
-        candidate = passes.own_results(candidate, program)
+        candidate = owned_results(candidate, program)
         check(candidate)
         for reuse in (False, True):
             made = printed(candidate, reuse=reuse)
@@ -260,7 +260,7 @@ def test_sequences_of_numbers_and_of_several_arrays():
     last = Step(operator.getitem, (step, 0), {}, (4,), P.dtype, np.ndarray)
     program = Program([x, a, b], [step, last], (last,))
     check(program)
-    made = printed(passes.own_results(program, program))
+    made = printed(owned_results(program, program))
     expected = P + 1 * 0.5 * Q + 2 * 0.25 * A[0] + 3 * 2.0 * Q
     same(made.run(P, Q, A[0]), (expected,))
     same(evaluated(program, P, Q, A[0]), (expected,))
@@ -354,7 +354,7 @@ def test_guards_draws_and_errors_within_a_loop():
     last = Step(operator.getitem, (step, 0), {}, (4,), P.dtype, np.ndarray)
     program = Program([x, rng], [step, last], (last,), {step})
     check(program)
-    made = printed(passes.own_results(program, program))
+    made = printed(owned_results(program, program))
     expected, generator = P, np.random.default_rng(3)
     for _ in range(3):
         with np.errstate(invalid="ignore"):
@@ -367,7 +367,7 @@ def test_guards_draws_and_errors_within_a_loop():
     part = last.with_(args=(never.steps[0], 0))
     never = Program([x, rng], [never.steps[0], part], (part,), {never.steps[0]})
     with pytest.raises(Changed, match="was True"):
-        printed(passes.own_results(never, never)).run(P, generator)
+        printed(owned_results(never, never)).run(P, generator)
 
 
 def test_many_random_loops():
@@ -486,7 +486,7 @@ def test_arguments_that_are_given_away_are_overwritten_after_the_loop():
     last, stack = chain(builder, x, rows)
     new = builder.call(np.subtract, x, builder.call(np.multiply, last, 0.1))
     program = builder.program((new, stack))
-    owned = passes.own_results(program, program)
+    owned = owned_results(program, program)
     expected = evaluated(program, P, X)
     for made in (printed(owned, given=[x]), printed(owned, updated={new: x})):
         for _ in range(2):
@@ -499,7 +499,7 @@ def test_arguments_that_are_given_away_are_overwritten_after_the_loop():
     new = early.call(np.multiply, x, 0.1)
     last, _ = chain(early, x, rows)  # which begins with x as it was
     program = early.program((new, early.call(np.tanh, last)))
-    made = printed(passes.own_results(program, program), given=[x])
+    made = printed(owned_results(program, program), given=[x])
     same(made.run(P.copy(), X), evaluated(program, P, X))
 
 

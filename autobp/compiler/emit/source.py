@@ -14,7 +14,7 @@ import numpy.lib.stride_tricks
 from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
 from autobp.compiler.emit.plan import Buffer, Home, Plan
-from autobp.compiler.passes.algebra import SMALL
+from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
 from autobp.compiler.trace.tracer import as_type, draw, guarded
 from autobp.operation import COMPARISON, SIGNS
