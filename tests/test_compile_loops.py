@@ -577,9 +577,7 @@ def test_loops_fit_their_bodies():
         r"carries .* of shape \(6, 4\)>, then .* as .* of shape \(4,\)", args=((rows,), (rows,), ())
     )
     number = builder.call(operator.mul, 2.0, 3.0)
-    refused(
-        "goes 6 times through <step mul: float", args=((x,), (number,), ()), before=[number]
-    )
+    refused("goes 6 times through <step mul: float", args=((x,), (number,), ()), before=[number])
     refused(r"goes 6 times through \(1.0, .* each is .*ndarray", args=((x,), ((1.0,) * 6,), ()))
     refused("has an invariant of another form", args=((x,), (), (rows,)))
     refused("stacks 1.0, which is no result", body=body.with_(returns=((h,), (1.0,))))
