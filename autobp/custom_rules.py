@@ -30,6 +30,9 @@ def custom(
     Rules written with NumPy's functions can be differentiated again. One of the two is enough: both
     are linear in `t`, and each is the other's transpose.
 
+    Other facts about the function are keywords (see `autobp.operation.Operation`). Without them,
+    `compile` assumes that the shape of a result depends on values and that a result may be a view.
+
     >>> import numpy as np
     >>> from autobp import custom, grad, jvp
     >>> clipped = custom(lambda x: np.sin(x), vjp=lambda g, y, x: np.clip(g, -1, 1) * np.cos(x))

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from autobp import compile, grad, nn, optim
+from autobp.compiler.emit.source import _SPELLED, _public_name
 from autobp.compiler.passes import algebra
 from autobp.compiler.program import Step
 from autobp.compiler.trace import tracer
@@ -521,6 +522,40 @@ def test_operators_are_fresh_and_static(function: Any) -> None:
     check_static(function, of(function), calls)
     assert of(function).fresh
     assert calls
+
+
+# ── how NumPy's source spells them ────────────────────────────────────────────────────────────────
+
+
+def test_the_printer_has_a_name_for_every_function_of_numpys_and_pythons() -> None:
+    named = [f for f in _known if f not in _OPERATORS and f not in _SPELLED]
+    assert len(named) > 100
+    for f in named:
+        assert eval(str(_public_name(f)), {"np": np}) == f
+
+
+SPELLED = {
+    operator.getitem: (lambda x: x[1:, 0] * 1.0, "[1:, 0]"),
+    np.transpose: (lambda x: x.T[0] + x[:, 1], ".T"),
+    np.matrix_transpose: (lambda x: np.stack([x, x]).mT[0] * 1.0, ".mT"),
+    tracer.as_type: (lambda x: x.astype(np.float32) * x, ".astype(np.float32)"),
+    tracer.draw: (lambda x, rng=None: rng.normal(x), "rng.normal("),
+}
+
+
+def test_every_other_spelling_has_a_sample() -> None:
+    assert set(SPELLED) == set(_SPELLED)
+
+
+@pytest.mark.parametrize("function", SPELLED)
+def test_what_is_spelled_otherwise_computes_the_same(function: Any) -> None:
+    f, text = SPELLED[function]
+    named = [{"rng": np.random.default_rng(0)} if function is tracer.draw else {} for _ in range(3)]
+    compiled = compile(f, check=0)
+    expected = f(M, **named[0])
+    for given in named[1:]:
+        assert np.array_equal(compiled(M, **given), expected)
+    assert text in compiled.source
 
 
 # ── the checks are checked ────────────────────────────────────────────────────────────────────────
