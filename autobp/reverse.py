@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project,
 from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
-from autobp.primitive import Array, Rule, Together, constant
+from autobp.primitive import Array, Together, constant
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -90,7 +90,24 @@ def _sweep(
             value, values = node.value, node.operand_values()
         else:
             value, values = kept.value(node), [kept.value(a) for a in node.args]
-        for slot, a, c in contributions(node, level, g, value, values):
+        if primitive.form != "elementwise":
+            g, value, *values = as_numpy_scalars(g, value, *values)
+        together, params = isinstance(primitive.reverse, Together), node.params
+        each = (
+            primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
+        )
+        for slot, (a, rule) in enumerate(zip(node.args, each)):
+            if rule is None or not isinstance(a, Tensor) or a.level != level:
+                continue
+            if together:
+                c = rule  # the cotangent itself
+            else:
+                try:
+                    c = rule(g, value, *values, **params)
+                except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
+                    c = rule(*as_numpy_scalars(g, value, *values), **params)
+                if c is None:
+                    continue
             if watched or kept is not None:
                 c = project(c, a.value)  # which may overflow
             if watched:
@@ -102,37 +119,6 @@ def _sweep(
     if cotangents:  # of a tensor younger than the operation that has it as an argument
         raise replaced(next(iter(cotangents)))
     return found
-
-
-def contributions(
-    node: Tensor, level: int, g: Array, value: Array, values: Sequence[Array]
-) -> Iterator[tuple[int, Tensor, Array]]:
-    """What the rules of one operation make of the cotangent of its result: for each argument that
-    is differentiated, its slot, the argument itself, and its share."""
-    primitive, params = node.primitive, node.params
-    assert primitive is not None
-    if primitive.form != "elementwise":
-        g, value, *values = as_numpy_scalars(g, value, *values)
-    together = isinstance(primitive.reverse, Together)
-    each = primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
-    for slot, (a, rule) in enumerate(zip(node.args, each)):
-        if rule is None or not isinstance(a, Tensor) or a.level != level:
-            continue
-        if together:
-            yield slot, a, rule  # the cotangent itself
-            continue
-        c = _carried(rule, g, value, values, params)
-        if c is not None:
-            yield slot, a, c
-
-
-def _carried(
-    rule: Rule, g: Array, value: Array, values: Sequence[Array], params: dict[str, Any]
-) -> Array | None:
-    try:
-        return rule(g, value, *values, **params)
-    except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
-        return rule(*as_numpy_scalars(g, value, *values), **params)
 
 
 def accumulate(
