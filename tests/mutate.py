@@ -75,7 +75,9 @@ def rules(primitive: Primitive) -> Iterator[tuple[str, Any, Callable[[Any], Any]
     """Each rule with a name for it, and how to put another in its place."""
 
     def put(row: str, value: Any) -> AbstractContextManager[None]:
-        return replaced(primitive, {"forward", "reverse"} if primitive.form == "elementwise" else {row}, value)
+        return replaced(
+            primitive, {"forward", "reverse"} if primitive.form == "elementwise" else {row}, value
+        )
 
     for row, held in rows(primitive).items():
         if isinstance(held, Each):
