@@ -148,7 +148,6 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 R = np.random.default_rng(0)
 X, M, IMAGE = R.standard_normal((2, 3)), R.standard_normal((3, 3)), R.standard_normal((2, 3, 6, 6))
 HALF = R.standard_normal((2, 3, 3, 3))
-KERNEL = R.standard_normal((2, 3, 2, 2))
 
 #: General calls, of which at least one is understood by most functions.
 GENERAL: list[Callable[[Any], Any]] = [
@@ -565,7 +564,6 @@ WRONG = Operation(static=True, fresh=True, out=True, moves=True, form="elementwi
         (check_fresh, np.einsum),
         (check_fresh, np.broadcast_to),
         (check_fresh, np.array),
-        (check_fresh, convolution.windows),
         (check_fresh, PRIMITIVES["max_pool2d"].function),
         (check_static, np.nonzero),
         (check_static, np.unique),
