@@ -357,8 +357,9 @@ def _is_pythons(x: Any) -> bool:
 
 
 def _is_turn(step: Step) -> bool:
+    """Whether a step is written as the attribute `.T` or `.mT`, which a Python number has not."""
     turn = step.function is np.transpose and len(step.args) == 1 and not step.params
-    return turn or step.function is np.matrix_transpose
+    return (turn and not _is_pythons(step.args[0])) or step.function is np.matrix_transpose
 
 
 # ── how NumPy's source spells a call that is not written as one ───────────────────────────────────
