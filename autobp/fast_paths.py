@@ -83,7 +83,7 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                 if reflected:
                     return node(value, primitive, other, self, _NONE, level, context)
                 return node(value, primitive, self, other, _NONE, level, context)
-        return self.apply(primitive, (other, self) if reflected else (self, other), _NONE)
+        return _general_apply(self, primitive, (other, self) if reflected else (self, other), _NONE)
 
     return operator_
 

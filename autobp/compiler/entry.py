@@ -19,7 +19,7 @@ import numpy as np
 from autobp.compiler.comparison import Checked, Snapshot, check_same, copied, moved
 from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import planned
-from autobp.compiler.passes.algebra import optimized, own_results
+from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Program, Step, steps_in
 from autobp.compiler.terms import (
     CaptureError,
@@ -758,8 +758,7 @@ class Entry(Checked):
         }
         replaced = {held.steps[0] for held in arguments.tensors.values()}
         replaced |= {entry.step for entry in arguments.live}
-        better = optimized(program)
-        self.program = own_results(better, program, replaced)
+        self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, given, _updated(self.program, arguments), settings.reuse)
         self.name = name if name.isidentifier() else "program"
         self.parameters = parameters
