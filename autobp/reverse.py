@@ -6,7 +6,6 @@ the player give it a `SweepRecord` to fill in; the cost study runs it on values 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project,
 from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
+from autobp.locks import fork_safe
 from autobp.primitive import Array, Together, constant
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
@@ -193,16 +193,7 @@ def backward(result: Tensor, gradient: Any = None) -> None:
 
 
 #: Threads that share leaves add to their gradients one after the other, each for its whole sweep.
-_adding = threading.Lock()
-
-
-def _begin_anew() -> None:
-    global _adding
-    _adding = threading.Lock()  # in the parent, another thread may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+_adding = fork_safe(threading.Lock())
 
 
 def unit_cotangent(value: Array, who: str) -> Array:

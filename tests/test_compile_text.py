@@ -264,3 +264,11 @@ def test_names_do_not_clash():
     args = np.ones(2), np.ones(2) * 2, 3.0
     for _ in range(2):
         np.testing.assert_array_equal(compiled(*args), f(*args))
+
+
+def test_parameters_may_have_the_names_of_functions_of_python():
+    f = compile(lambda type, len, id: (type * 2.0, len[0] + id["a"]))
+    for x in (np.ones(2), np.zeros(2)):
+        doubled, total = f(x, [1.0], {"a": x})
+        np.testing.assert_array_equal([doubled, total], [2 * x, 1 + x])
+    assert len(f.programs) == 1

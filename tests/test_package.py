@@ -19,6 +19,7 @@ ROOT = PACKAGE.parent
 # Each module may import those before it. That is the architecture; a circle cannot be written down.
 LAYERS = [
     "context",
+    "locks",
     "errors",
     "extras",
     "table",

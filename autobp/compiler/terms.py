@@ -1,4 +1,4 @@
-"""Terms: on which a function is written down, and on which a program is run."""
+"""Terms: the settings of compile, and its errors."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class DifferenceError(CaptureError):
 
 
 class Changed(ValueError):
-    """The program was written down for other values, shapes or dtypes than those it met."""
+    """The program was made for other values, shapes or dtypes than those it met."""
 
 
 class StateNotReady(Exception):
-    """What an optimizer remembers, or what else is kept from a first call, was only made in this one:
-    the next one can be written down."""
+    """What an optimizer remembers, or what else later calls find, was only made in this call: the
+    next one can be traced."""
 
     def __init__(self, grown: str) -> None:
         self.grown = grown  # the line that made a new attribute, or a new entry of a dict
@@ -52,7 +52,7 @@ class StateNotReady(Exception):
 class Settings:
     donate: tuple[int, ...] = ()
     reuse: bool = False
-    most: float = math.inf  # calls that are written down
+    most: float = math.inf  # steps of a program
     check: float = 2  # replays with new values that are compared with the function
     keep_program: bool = False  # of what is compared, the program's results and changes count
 
