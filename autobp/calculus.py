@@ -108,7 +108,7 @@ def evaluate(
             raise
         raise explained(error, primitive, args, params) from error
     if isinstance(value, Variable):
-        raise TypeError(f"{primitive.name}: a parameter is a Tensor; Tensors are given by position")
+        raise TypeError(f"{primitive.name}: a parameter is a Tensor; pass Tensors by position")
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
         value = as_value(value)
     if context.anomaly:

@@ -76,7 +76,7 @@ class Counts:
         )
 
 
-# ── readings of a graph ───────────────────────────────────────────────────────────────────────────
+# ── what a recorded graph costs ──────────────────────────────────────────────────────────────────
 
 
 def counted(operations: Iterable[Tensor]) -> Counts:
@@ -164,7 +164,9 @@ class Program:
 
 
 class Sweeps:
-    """A function, recorded, and the programs of the sweeps over its graph, recorded as well.
+    """A recorded function, and recordings of what the sweeps over its graph compute.
+
+    The sweeps are those of `reverse` and `forward`, run on values that are recorded themselves.
 
     >>> import numpy as np
     >>> from autobp.counts import Sweeps
@@ -188,19 +190,19 @@ class Sweeps:
             values = (lifted(x, f"argument {i}{path}") for path, x in leaves(args[i]))
             outer[i] = refilled(args[i], [leaf(v, self._level) for v in values])
         self.record = record(function, outer, chosen)
-        #: What the function itself did.
+        #: What the function itself computes.
         self.evaluation = self._behind(self.record.values)
 
     def forward(self, inputs: Collection[int] | None = None) -> Program:
-        """A sweep that carries tangents of these inputs, or of all of them."""
+        """What a forward sweep with tangents of these inputs, or of all, computes."""
         tangents = self._seeds([x.value for x in self.record.inputs], inputs)
         with np.errstate(all="ignore"):
             found = pushed(self.record, in_order(self.record), tangents)
-        # asks each argument for a tangent and takes twice as long as a visit on the way back
+        # a visit asks each argument for a tangent, and takes twice as long as one of a reverse sweep
         return self._behind(found, self.evaluation.operations, visits=2)
 
     def reverse(self, outputs: Collection[int] | None = None) -> Program:
-        """A sweep that carries cotangents of these outputs, or of all of them."""
+        """What a reverse sweep with cotangents of these outputs, or of all, computes."""
         cotangents = self._seeds(self.record.values, outputs)
         with np.errstate(all="ignore"):
             found = pulled(self.record, self.record.order(), cotangents)
@@ -215,8 +217,8 @@ class Sweeps:
     def _behind(
         self, results: Iterable[Any], done: Collection[Tensor] = (), visits: int = 0
     ) -> Program:
-        """What the results come from, beyond what had been done before; and so many visits to each
-        of that."""
+        """The operations behind the results, except those `done` before, each of which the sweep
+        visits so many times."""
         mine = [y for y in results if isinstance(y, Tensor) and y.level == self._level]
         rest = set(ancestors(mine, self._level)).difference(done)
         operations = [t for t in rest if t.primitive is not None]

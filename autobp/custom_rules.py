@@ -1,4 +1,4 @@
-"""Functions of your own with rules of your own, in both modes from either."""
+"""custom: a function with derivative rules of your own. One rule gives both modes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ def custom(
     name: str | None = None,
     **facts: Any,
 ) -> Callable[..., Any]:
-    """Make a differentiable function of a NumPy function and its rules.
+    """Make a differentiable function from a NumPy function and its derivative rules.
 
-    A rule is `(t, out, *args, **params)`: `t` is the cotangent of the result for `vjp`, the tangent
-    of one argument for `jvp`; it returns what this contributes to the argument, or to the result.
-    With several arguments give a sequence of rules, one each, None where the derivative is zero.
-    Rules written with NumPy's functions can be differentiated again. One of the two is enough: both
-    are linear in `t`, and each is the other's transpose.
+    A rule is called as `rule(t, out, *args, **params)`. For `vjp`, `t` is the cotangent of the result,
+    and the rule returns the contribution to the argument's cotangent. For `jvp`, `t` is the tangent
+    of the argument, and the rule returns the contribution to the result's tangent. A function of
+    several arguments takes a sequence of rules, one for each, None where the derivative is zero.
+
+    One of `vjp` and `jvp` is enough, since each is the transpose of the other. Rules written in NumPy
+    can be differentiated again.
+
+    Other facts about the function are keywords (see `autobp.operation.Operation`). Without them,
+    `compile` assumes that the shape of a result depends on values and that a result may be a view.
 
     >>> import numpy as np
     >>> from autobp import custom, grad, jvp
@@ -64,12 +69,13 @@ def custom(
     def function(*args: Any, **params: Any) -> Any:
         if len(args) != len(backward):
             raise TypeError(
-                f"{primitive.name} has rules for {len(backward)} arguments and was given {len(args)};"
-                " give each argument a rule (None if its derivative is zero), and parameters by name"
+                f"{primitive.name} has rules for {len(backward)} arguments but was called with"
+                f" {len(args)}: give each argument a rule (None if its derivative is zero), and pass"
+                " parameters by name"
             )
         for k, v in params.items():
             if isinstance(v, Variable):
-                raise TypeError(f"{primitive.name}: {k} is a Tensor; Tensors are given by position")
+                raise TypeError(f"{primitive.name}: {k} is a Tensor; pass Tensors by position")
         return primitive(*args, **params)
 
     function.__name__, function.__doc__ = primitive.name, forward.__doc__
@@ -86,7 +92,7 @@ def _rules(given: Any) -> Sequence[Rule | None]:
 
 
 def _owned(rule: Rule | None, name: str) -> Rule | None:
-    """A rule whose result may be kept: a user's may return an array that it goes on using."""
+    """The rule with its result copied, since a user's rule may return an array that it reuses."""
     if rule is None:
         return None
 
@@ -99,7 +105,7 @@ def _owned(rule: Rule | None, name: str) -> Rule | None:
         if c.shape and not any(_fits(c.shape, s) for s in shapes):
             raise ValueError(
                 f"a rule of {name} returned shape {c.shape}, which fits neither the result's shape"
-                f" {shapes[0]} nor those of the arguments {shapes[1:]}"
+                f" {shapes[0]} nor the arguments' shapes {shapes[1:]}"
             )
         return c
 
@@ -114,8 +120,8 @@ def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
-    """The rule of the other mode. A rule is a linear map, between the argument in that slot and the
-    result; its transpose is a reverse sweep through the rule."""
+    """The rule of the other mode. A rule is a linear map between the argument in that slot and the
+    result. A reverse sweep through the rule gives its transpose."""
     if rule is None:
         return None
 

@@ -1,7 +1,8 @@
-"""Graph: the program that was recorded, as data.
+"""Graph: the recorded program, as data.
 
-What reads a recording starts here: reverse and forward sweeps take `ancestors`, the order in which
-the operations ran; `Graph` is that order with names, for people and for whatever draws it.
+Everything that works on a recording starts here. Reverse and forward sweeps take `ancestors`, the
+tensors in the order in which they were computed. `Graph` is that order with names, for people and
+for pictures.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _born = attrgetter("born")
 
 
 def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
-    """The outputs and all they were computed from at one level, in the order of their birth.
+    """The outputs and everything they were computed from at one level, in the order of birth.
 
-    Arguments are born before results, so that no sorting by depth and no recursion is needed.
+    Arguments are born before results, so this is a topological order, found without recursion.
     """
     seen = set(outputs)
     stack = list(seen)
@@ -39,7 +40,7 @@ def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
     while stack:
         t = stack.pop()
         order.append(t)
-        a, b = t.first, t.second  # twice the same text, since a loop costs half as much again
+        a, b = t.first, t.second  # the same text twice: a loop would take half as long again
         if isinstance(a, Tensor) and a.level == level and a not in seen:
             seen.add(a)
             stack.append(a)
@@ -55,27 +56,28 @@ def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
 
 
 class Recording(NamedTuple):
-    """A function run once on variables at a level of its own."""
+    """What running a function once, on variables at a level of its own, has recorded."""
 
     level: int
     inputs: list[Tensor]
     outputs: list[Tensor | None]  # None: does not depend on the inputs
     values: list[Any]  # of the outputs, as seen from outside the level
-    result: Any  # the nest that the function returned
+    result: Any  # what the function returned: a number, an array, or a nest of them
 
     def order(self) -> list[Tensor]:
-        """What the outputs were computed from, in the order in which that happened."""
+        """Everything the outputs were computed from, arguments before results."""
         return ancestors((y for y in self.outputs if y is not None), self.level)
 
     def refill(self, values: Iterable[Any]) -> Any:
+        """The nest that the function returned, with other values in it."""
         return refilled(self.result, values)
 
 
 def record(
     function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int], keep: bool = False
 ) -> Recording:
-    """Record a function of the chosen arguments, the others held as they are. What is to be kept
-    for later is recorded of copies, so that changes to the caller's arrays do not reach it."""
+    """Record a function of the chosen arguments; the others are passed as they are. With `keep`,
+    copies are recorded, so that later changes to the caller's arrays do not reach the recording."""
     level = clock()
     inputs: list[Tensor] = []
     filled = list(args)
@@ -92,7 +94,7 @@ def record(
 
 
 def lifted(x: Any, what: str) -> Any:
-    """An argument as the value of a variable: a Tensor under differentiation stays one."""
+    """An argument as the value of a variable. A Tensor that is being differentiated stays one."""
     if isinstance(x, Tensor):
         return x if CONSTANT != x.level >= current().threshold else x.primal_value()
     try:
@@ -102,21 +104,23 @@ def lifted(x: Any, what: str) -> Any:
 
 
 def copied(value: Any) -> Any:
-    """A value that nobody else holds."""
+    """The value in memory that nobody else holds."""
     return value.copy() if type(value) is np.ndarray else value
 
 
 def checked_cotangent(given: Any, value: Any, what: str) -> Any:
-    """A tangent or a cotangent that was handed in, checked against the value that it belongs to."""
+    """A tangent or cotangent from the user, checked against the value that it belongs to."""
     if not isinstance(given, Variable):
         given = np.array(as_value(given))[()]
     if np.shape(given) != np.shape(value):
-        raise ValueError(f"{what} has shape {np.shape(given)}, its value {np.shape(value)}")
+        raise ValueError(
+            f"{what} has shape {np.shape(given)}; its value has shape {np.shape(value)}"
+        )
     return project(given, as_value(value) if not isinstance(value, Tensor) else value)
 
 
 class Edge(NamedTuple):
-    """One use of one tensor: `x * x` has two edges, in slots 0 and 1."""
+    """One use of a tensor as an argument: `x * x` has two edges, in slots 0 and 1."""
 
     source: Tensor
     target: Tensor
@@ -153,7 +157,7 @@ class Graph:
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """The leaves that derivatives are taken of."""
+        """The leaves that are differentiated by."""
         return tuple(t for t in self.nodes if t.is_leaf and t.requires_grad)
 
     @property
@@ -190,7 +194,7 @@ class Graph:
         return self.equations(limit=60)
 
     def names(self) -> dict[Tensor, str]:
-        """A name for each tensor, its own where it has one that is not taken, else by position."""
+        """A name for each tensor: its own if no other has it, else one by position."""
         names: dict[Tensor, str] = {}
         taken: set[str] = set()
         for i, t in enumerate(self.nodes):
@@ -202,7 +206,7 @@ class Graph:
         return names
 
     def equations(self, limit: int | None = None) -> str:
-        """The program, one equation a line. With a limit, the middle of a long one is left out."""
+        """The program, one equation a line. With a limit, the middle of a long one is omitted."""
         shown = self.nodes
         if limit is not None and len(shown) > limit:
             shown = shown[: limit // 2] + shown[-(limit // 2) :]
@@ -216,8 +220,8 @@ class Graph:
         return "\n".join(lines)
 
     def text(self, names: Mapping[str, Any] | None = None) -> str:
-        """The graph for a terminal: a tree of what the result is made of, in which what is shared
-        appears once, and the equations with their numbers, forward and then backward.
+        """The graph for a terminal: the result as a tree of its arguments, with shared branches
+        shown once, and the equations with their numbers, forward and then backward.
 
         >>> from autobp import Tensor, graph
         >>> a, b = Tensor(2.0, name="a"), Tensor(3.0, name="b")
@@ -241,17 +245,17 @@ class Graph:
         ∂a += ∂t2 × b   3   → 4
         ∂b = ∂t2 × a    2
         """
-        from autobp.drawing.text import text  # late: a reader, which the graph does not know
+        from autobp.drawing.text import text  # late: pictures read graphs
 
         return text(self, names)
 
     def health(self, names: Mapping[str, Any] | None = None) -> Health:
-        """How large values and gradients are in each layer, from the input to the loss: a table that
+        """The size of values and gradients in each layer, from the input to the loss: a table that
         marks NaN, inf, dead units, and gradients that vanish or explode. `.plot()` draws it.
 
-        Numbers are root mean squares of all results of a layer that are used outside of it, and of
-        the weights that are used there first. A layer is a scope; operations outside of scopes are
-        grouped by the weights that they use.
+        Sizes are root mean squares: of the results of a layer that are used outside of it, and of the
+        weights that are first used in it. A layer is a scope. Operations outside of scopes are grouped
+        by the weights that they use.
 
         >>> import numpy as np
         >>> from autobp import Tensor, graph, scope
@@ -260,13 +264,13 @@ class Graph:
         >>> round(graph(np.sum(h)).health()["layer"].value, 6)
         0.211151
         """
-        from autobp.drawing.health import health  # late: a reader, which the graph does not know
+        from autobp.drawing.health import health  # late: pictures read graphs
 
         return health(self, names)
 
     def draw(self, **options: Any) -> Picture:
         """A picture of it; see `autobp.drawing` for the options."""
-        from autobp.drawing.api import draw  # late: a reader, which the graph does not know
+        from autobp.drawing.api import draw  # late: pictures read graphs
 
         return draw(self, **options)
 
@@ -295,7 +299,7 @@ def _constant(a: Any) -> str:
 
 
 def _summary(t: Tensor) -> str:
-    """A small value itself, a large one by shape."""
+    """A small value in full; the shape of a large one."""
     value = t.primal_value()
     dtype = "" if t.dtype == np.float64 else f" {t.dtype}"
     if t.size > 4 or t.ndim > 1:

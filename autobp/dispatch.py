@@ -1,4 +1,4 @@
-"""From a call of NumPy's, in any of the forms that NumPy allows, to ours."""
+"""Calls of NumPy functions on Tensors: find our function, and fit the arguments to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
 
 
 def called(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Call our twin of a NumPy function."""
+    """Call our counterpart of a NumPy function."""
     twin = NUMPY.get(function)
     if twin is None:
         raise no_rule(function)
@@ -26,7 +26,7 @@ def called(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 def called_ufunc(
     ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
-    """Call our twin of a ufunc, or of one of its methods: `np.add(x, y)`, `np.add.reduce(x)`."""
+    """Call our counterpart of a ufunc or of one of its methods: `np.add(x, y)`, `np.add.reduce(x)`."""
     kwargs = {
         k: v
         for k, v in kwargs.items()
@@ -48,7 +48,7 @@ def called_ufunc(
 
 
 def method(function: Callable[..., Any]) -> Callable[..., Any]:
-    """ndarray's method of the same name as a NumPy function."""
+    """The method of ndarray that is named like a NumPy function."""
     twin = NUMPY[function]
 
     def as_method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -60,7 +60,8 @@ def method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Call ours with arguments meant for theirs. What ours does not take must be at its default."""
+    """Call our function with arguments meant for NumPy's. Options that ours lacks must be at their
+    defaults."""
     if len(args) == 1 and not kwargs:  # nothing to fit
         return ours(*args)
     if isinstance(ours, Primitive):
@@ -69,7 +70,7 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
         return ours(*args)
     code = ours.__code__
     if len(args) > code.co_argcount and not code.co_flags & _TAKES_ARGS:
-        # By position, past one that ours does not have: np.sum has a dtype before its keepdims.
+        # By position, past an option that ours lacks: np.sum has dtype before keepdims.
         kwargs = {**dict(zip(_names(theirs), args)), **kwargs}
         args = ()
     if kwargs and not code.co_flags & _TAKES_KWARGS:

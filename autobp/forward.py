@@ -1,8 +1,9 @@
-"""Forward mode: tangents travel with the values, along with the program or over a recording.
+"""Forward mode: tangents travel with the values, either as the program runs or over a recording.
 
-`jvp` runs the program on dual numbers and records nothing, so that its memory is the program's own.
-`linearize` records the program once and sweeps over the recording, once for each direction. The
-rules are the same.
+`jvp` runs the program on dual numbers. It records nothing, so it needs little more memory than the
+program. `linearize` records the program once, and `sweep` traverses the recording once for each
+direction. It is the one forward traversal of the package; the player and the cost study use it too.
+Both ways apply the same rules.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def jvp(
 
 
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
-    """The value of a function and its derivative as a function of the direction: `jvp` for many
-    directions at the price of one recording.
+    """The value of a function, and its derivative as a function of the direction. The function runs
+    once, however many directions follow.
 
     >>> from autobp import linearize
     >>> y, derivative = linearize(lambda x, y: x * y, 2.0, 3.0)
@@ -90,7 +91,7 @@ Steps = list[tuple[Tensor, list[Tensor]]]
 
 
 def in_order(traced: Recording) -> Steps:
-    """The operations of a trace, each with the tensors that are not needed after it."""
+    """The operations of a recording, each with the tensors that are not needed after it."""
     order = traced.order()
     last = {a: t for t in order for a in t.args if isinstance(a, Tensor)}
     done: dict[Tensor, list[Tensor]] = {}
@@ -102,15 +103,15 @@ def in_order(traced: Recording) -> Steps:
 
 
 def pushed(traced: Recording, order: Steps, tangents: Sequence[Array | None]) -> list[Array]:
-    """The tangents of a trace's outputs from those of its inputs."""
+    """The tangents of a recording's outputs from those of its inputs."""
     known = sweep(order, dict(zip(traced.inputs, tangents, strict=True)))
     pairs = zip(traced.outputs, traced.values, strict=True)
     return [_dense(None if y is None else known.get(y), v) for y, v in pairs]
 
 
 def sweep(order: Steps, tangents: dict[Tensor, Array | None]) -> dict[Tensor, Array | None]:
-    """Push tangents through recorded operations, in the order in which those ran; a tangent is
-    forgotten as soon as nothing needs it any more."""
+    """Push tangents through recorded operations, in the order in which they ran. After each, the
+    tangents of the tensors listed with it are dropped."""
     for t, done in order:
         incoming = [tangents.get(a) if isinstance(a, Tensor) else None for a in t.args]
         line = lambda t=t: t.line or "a line recorded outside detect_anomaly()"
@@ -121,8 +122,8 @@ def sweep(order: Steps, tangents: dict[Tensor, Array | None]) -> dict[Tensor, Ar
 
 
 def _dense(tangent: Array | None, value: Array) -> Array:
-    """A tangent as users get it: zeros where there is none, a number where the value is one, and an
-    array of their own."""
+    """A tangent as users get it: zeros if there is none, a float if the value is one, and an array
+    that nobody else holds."""
     if tangent is None:
         return zeros(value)
     if type(tangent) is np.float64 and type(value) is float:
@@ -133,11 +134,12 @@ def _dense(tangent: Array | None, value: Array) -> Array:
 
 
 def _matched(primals: Any, tangents: Any, who: str) -> tuple[list[Any], list[Any]]:
-    """The leaves of the arguments, and those of the directions that go with them."""
+    """The leaves of the arguments, and the leaves of their directions."""
     for given, what in ((primals, "primals"), (tangents, "tangents")):
         if not isinstance(given, tuple | list):
             raise TypeError(
-                f"{who}: the {what} come in a tuple, one for each argument, not {type(given).__name__}"
+                f"{who}: the {what} must be a tuple with one entry per argument, not"
+                f" {type(given).__name__}"
             )
     values, directions = [], []
     for path, x, t in paired(tuple(primals), tuple(tangents), f"{who}: tangents"):

@@ -1,4 +1,4 @@
-"""Whole Jacobians, and second derivatives by putting the two modes together."""
+"""Jacobians, and second derivatives: forward mode over reverse mode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["hessian", "hvp", "jacobian"]
 
 Mode = Literal["auto", "forward", "reverse"]
 
-#: Counting takes a few sweeps itself. It is worth it where there are as many for each leaf.
+#: Counting takes a few sweeps itself. It pays where each leaf needs at least so many.
 MANY = 32
 
 
@@ -28,11 +28,13 @@ def jacobian(
 ) -> Callable[..., Any]:
     """The function that computes all the partial derivatives of `function`.
 
-    For a result of shape (m,) and an argument of shape (n,) they are an array of shape (m, n); for
-    nests, a nest of the result's form with nests of the argument's form in it. Forward mode takes a
-    sweep for each component of the argument, reverse mode one for each of the result. With
-    mode="auto" it is the cheaper: where either would take many sweeps what they cost is counted
-    (see `autobp.cost`), which runs the function once more; where one would take few, it is that one.
+    For a result of shape (m,) and an argument of shape (n,) the Jacobian has shape (m, n). For nested
+    arguments and results it is a nest in the form of the result, of nests in the form of the argument.
+
+    Forward mode takes one sweep for each component of the argument, reverse mode one for each
+    component of the result. mode="auto" takes the cheaper one. If both need many sweeps, it counts
+    what they cost (see `autobp.cost`), for which the function runs once more; otherwise it takes the
+    mode with fewer sweeps.
 
     >>> import numpy as np
     >>> from autobp import jacobian
@@ -41,7 +43,7 @@ def jacobian(
            [0., 4.]])
     """
     if mode not in ("auto", "forward", "reverse"):
-        raise ValueError(f"mode is 'auto', 'forward' or 'reverse', not {mode!r}")
+        raise ValueError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
     chosen = chosen_arguments(argnums)
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
@@ -62,8 +64,8 @@ def jacobian(
 def _forward_is_cheaper(
     traced: Recording, function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]
 ) -> bool:
-    """Whether a sweep for each component of the inputs is less work than one for each of the
-    outputs. A sweep from a small leaf may be a small part of one from all."""
+    """Whether one sweep for each component of the inputs is less work than one for each component of
+    the outputs. Each leaf is counted by itself: a sweep from one may be short."""
     ins, outs = ([math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values))
     if min(sum(ins), sum(outs)) < MANY * (len(ins) + len(outs)):
         return sum(ins) < sum(outs)
@@ -110,7 +112,7 @@ def _by_columns(traced: Recording) -> list[list[Array]]:
 
 
 def _units(value: Any) -> Any:
-    """The directions of the axes."""
+    """The unit arrays of a value's shape, one for each component."""
     shape, dtype = np.shape(value), getattr(value, "dtype", np.dtype(np.float64))
     if shape == ():
         yield 1.0 if dtype == np.float64 else dtype.type(1)
@@ -130,8 +132,8 @@ def _assembled(pieces: list[Array], shape: tuple[int, ...], axis: int) -> Array:
 
 
 def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """The function that computes all the second partial derivatives of `function`, which returns a
-    number: forward mode over reverse mode.
+    """The function that computes all second partial derivatives of `function`, which returns a number,
+    by forward mode over reverse mode.
 
     >>> import numpy as np
     >>> from autobp import hessian
@@ -144,9 +146,9 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
 
 
 def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product of the Hessian with a direction, at the cost of a few gradients.
+    """The product of the Hessian and a direction, at the cost of a few gradients.
 
-    The product has the form of the argument; with several arguments it is a tuple.
+    The product has the form of the argument. For several arguments it is a tuple.
 
     >>> import numpy as np
     >>> from autobp import hvp

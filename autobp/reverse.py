@@ -6,9 +6,8 @@ the player give it a `SweepRecord` to fill in; the cost study runs it on values 
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project,
 from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
-from autobp.primitive import Array, Rule, Together, constant
+from autobp.locks import fork_safe
+from autobp.primitive import Array, Together, constant
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -27,10 +27,10 @@ __all__ = ["SweepRecord", "backward", "grad", "sweep", "value_and_grad", "vjp"]
 
 @dataclass
 class SweepRecord:
-    """Every step of a sweep, for those who show it: the cotangent of each tensor that was reached,
-    and what each use of a tensor, an operation and a slot, contributed to one."""
+    """Every step of a sweep, to be shown: the cotangent of each tensor that was reached, and what
+    each use of a tensor (the operation and the slot) contributed to its cotangent."""
 
-    value: Callable[[Any], Array] = constant  # what the rules compute with in place of a tensor
+    value: Callable[[Any], Array] = constant  # of a tensor: what the rules compute with
     cotangents: dict[Tensor, Array] = field(default_factory=dict)
     contributions: dict[tuple[Tensor, int], Array] = field(default_factory=dict)
 
@@ -90,7 +90,24 @@ def _sweep(
             value, values = node.value, node.operand_values()
         else:
             value, values = kept.value(node), [kept.value(a) for a in node.args]
-        for slot, a, c in contributions(node, level, g, value, values):
+        if primitive.form != "elementwise":
+            g, value, *values = as_numpy_scalars(g, value, *values)
+        together, params = isinstance(primitive.reverse, Together), node.params
+        each = (
+            primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
+        )
+        for slot, (a, rule) in enumerate(zip(node.args, each)):
+            if rule is None or not isinstance(a, Tensor) or a.level != level:
+                continue
+            if together:
+                c = rule  # the cotangent itself
+            else:
+                try:
+                    c = rule(g, value, *values, **params)
+                except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
+                    c = rule(*as_numpy_scalars(g, value, *values), **params)
+                if c is None:
+                    continue
             if watched or kept is not None:
                 c = project(c, a.value)  # which may overflow
             if watched:
@@ -104,44 +121,13 @@ def _sweep(
     return found
 
 
-def contributions(
-    node: Tensor, level: int, g: Array, value: Array, values: Sequence[Array]
-) -> Iterator[tuple[int, Tensor, Array]]:
-    """What the rules of one operation make of the cotangent of its result: for each argument that
-    is differentiated, its slot, the argument itself, and its share."""
-    primitive, params = node.primitive, node.params
-    assert primitive is not None
-    if primitive.form != "elementwise":
-        g, value, *values = as_numpy_scalars(g, value, *values)
-    together = isinstance(primitive.reverse, Together)
-    each = primitive.reverse.rule(g, value, *values, **params) if together else primitive.reverse
-    for slot, (a, rule) in enumerate(zip(node.args, each)):
-        if rule is None or not isinstance(a, Tensor) or a.level != level:
-            continue
-        if together:
-            yield slot, a, rule  # the cotangent itself
-            continue
-        c = _carried(rule, g, value, values, params)
-        if c is not None:
-            yield slot, a, c
-
-
-def _carried(
-    rule: Rule, g: Array, value: Array, values: Sequence[Array], params: dict[str, Any]
-) -> Array | None:
-    try:
-        return rule(g, value, *values, **params)
-    except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
-        return rule(*as_numpy_scalars(g, value, *values), **params)
-
-
 def accumulate(
     c: Array, a: Tensor, g: Array, cotangents: dict[Tensor, Array], owned: set[Tensor]
 ) -> None:
     """Add to the cotangent of a tensor what a rule made of g.
 
-    The first to arrive is borrowed, since a rule may give one array to several arguments. Its sum
-    with the second is a buffer of our own, and the others are added to that in place."""
+    The first contribution is borrowed, not changed, since a rule may give one array to several
+    arguments. Its sum with the second is a buffer of our own; the others are added in place."""
     v = a.value
     arrays = type(c) is np.ndarray is type(v)
     if not arrays or c.shape != v.shape or c.dtype is not v.dtype:
@@ -160,6 +146,7 @@ def accumulate(
 
 
 def _hooked(node: Tensor, g: Array) -> Array:
+    """The cotangent after the hooks of a tensor."""
     for hook in node.hooks:
         changed = hook.call(g)
         if changed is not None:
@@ -184,7 +171,7 @@ def _watch(c: Array, given: Sequence[Array], node: Tensor, a: Tensor) -> None:
         )
 
 
-# ── from here on, what users call ─────────────────────────────────────────────────────────────────
+# ── what users call ───────────────────────────────────────────────────────────────────────────────
 
 
 def backward(result: Tensor, gradient: Any = None) -> None:
@@ -196,7 +183,7 @@ def backward(result: Tensor, gradient: Any = None) -> None:
         )
     value = result.value
     if gradient is not None:
-        seed = checked_cotangent(constant(gradient), value, "backward()")
+        seed = checked_cotangent(constant(gradient), value, "backward(): the gradient")
     else:
         seed = project(1.0, value) if result.size == 1 else unit_cotangent(value, "backward()")
     found = sweep({result: seed}, ancestors([result], result.level))
@@ -205,25 +192,16 @@ def backward(result: Tensor, gradient: Any = None) -> None:
             leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
-#: Threads add to the gradients of leaves that they share, each of them the whole of its sweep.
-_adding = threading.Lock()
-
-
-def _begin_anew() -> None:
-    global _adding
-    _adding = threading.Lock()  # that of the parent may have been held by another thread
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+#: Threads that share leaves add to their gradients one after the other, each for its whole sweep.
+_adding = fork_safe(threading.Lock())
 
 
 def unit_cotangent(value: Array, who: str) -> Array:
-    """The cotangent that gradients begin with: 1, of a number."""
+    """The cotangent that a gradient starts from: 1, for a result that is a single number."""
     if np.shape(value) != ():
         raise ValueError(
-            f"{who} of a result of shape {np.shape(value)}: a gradient is that of a number; take a"
-            " sum or a mean, give a cotangent (vjp, backward(gradient)), or ask for the jacobian"
+            f"{who} needs a scalar; this result has shape {np.shape(value)}: take a sum or a mean,"
+            " pass a cotangent (vjp, backward(gradient)), or use jacobian"
         )
     return project(1.0, as_value(value) if not isinstance(value, Tensor) else value)
 
@@ -231,7 +209,7 @@ def unit_cotangent(value: Array, who: str) -> Array:
 def pulled(
     traced: Recording, order: Sequence[Tensor], cotangents: Sequence[Array | None]
 ) -> list[Array]:
-    """The cotangents of a trace's inputs from those of its outputs."""
+    """The cotangents of a recording's inputs from those of its outputs."""
     seeds: dict[Tensor, Array] = {}
     for y, c in zip(traced.outputs, cotangents, strict=True):
         if y is not None and c is not None:
@@ -243,7 +221,8 @@ def pulled(
 def vjp(
     function: Callable[..., Any], *primals: Any
 ) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """The value of a function, and the linear map from cotangents of it to those of its arguments.
+    """The value of a function, and its pullback: the linear map from cotangents of the value to
+    cotangents of the arguments.
 
     >>> import numpy as np
     >>> from autobp import vjp
@@ -268,7 +247,7 @@ def vjp(
 def value_and_grad(
     function: Callable[..., Any], argnums: int | Sequence[int] = 0
 ) -> Callable[..., tuple[Any, Any]]:
-    """A function that returns the value of `function`, a number, and its gradient.
+    """The function that computes both the value of `function`, a number, and its gradient.
 
     >>> import numpy as np
     >>> from autobp import value_and_grad
@@ -282,7 +261,8 @@ def value_and_grad(
         traced = record(lambda *a: function(*a, **kwargs), args, where)
         if len(traced.values) != 1 or isinstance(traced.result, list | tuple | dict):
             raise TypeError(
-                f"grad takes functions that return a number, not {type(traced.result).__name__}"
+                f"grad takes a function that returns a number; this one returned a"
+                f" {type(traced.result).__name__}"
             )
         value = traced.values[0]
         gradients = pulled(traced, traced.order(), [unit_cotangent(value, "grad")])
@@ -293,7 +273,7 @@ def value_and_grad(
 
 
 class Recipe(NamedTuple):
-    """How a gradient was made, so that it can be made of another function."""
+    """How a gradient function was made, so that one can be made of another function."""
 
     derivative: Callable[..., Any]
     function: Callable[..., Any]
@@ -304,7 +284,7 @@ class Recipe(NamedTuple):
 def derived(
     derivative: Callable[..., Any], function: Callable[..., Any], title: str, argnums: Any = None
 ) -> Any:
-    """A derivative with a name that says of what, and with the arguments of that."""
+    """Name a derivative after its function, and let it show that one's signature."""
     if argnums is not None:
         derivative.recipe = Recipe(derivative, function, title, argnums)  # type: ignore[attr-defined]
     name = getattr(function, "__name__", "")
@@ -316,8 +296,8 @@ def derived(
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """The function that computes the gradient of `function`, which returns a number.
 
-    The gradient has the form of the argument: a number, an array, or a nest of them. Derivatives
-    nest: `grad(grad(f))`, `jvp` of `grad` and so on.
+    The gradient has the form of the argument: a number, an array, or nested lists, tuples and dicts
+    of them. Derivatives nest: `grad(grad(f))`, `jvp` of `grad`, and so on.
 
     >>> import numpy as np
     >>> from autobp import grad
@@ -333,7 +313,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
 
 
 def is_one(argnums: Any) -> bool:
-    """Whether one argument is meant, whose derivative then comes without a tuple around it."""
+    """Whether argnums is a single number: the derivative then comes without a tuple around it."""
     return isinstance(argnums, int | np.integer)
 
 
@@ -342,7 +322,7 @@ def chosen_arguments(argnums: Any) -> tuple[int, ...]:
 
 
 def positions(chosen: Sequence[int], args: Sequence[Any]) -> list[int]:
-    """The arguments to differentiate by, from 0, checked against those given."""
+    """The positions of the arguments to differentiate by, counted from 0 and checked."""
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"argnums={tuple(chosen)} names an argument twice")
     for i in chosen:

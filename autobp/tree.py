@@ -1,4 +1,4 @@
-"""Arguments that are nested lists, tuples and dicts: their leaves, and the same nest with others."""
+"""Nested lists, tuples and dicts as arguments: their leaves, and the same nest with other leaves."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 __all__ = ["leaves", "paired", "refilled", "transformed"]
 
 
-DEEPEST = 900  # levels of a nest
+DEEPEST = 900  # levels of nesting
 
 
 def _too_deep() -> ValueError:
     return ValueError(
-        "an argument is nested too deeply, or holds itself: lists, tuples and dicts may be nested a"
-        " few hundred levels deep"
+        "an argument is nested too deeply, or contains itself: lists, tuples and dicts may be nested"
+        " a few hundred levels deep"
     )
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves with their paths, from left to right. None holds no leaf.
+    """The leaves with their paths, from left to right. None counts as no leaf.
 
     >>> list(leaves({"W": 1.0, "b": [2.0, None]}))
     [("['W']", 1.0), ("['b'][0]", 2.0)]
@@ -61,7 +61,7 @@ def transformed(function: Callable[[Any], Any], tree: Any) -> Any:
 
 def _transformed(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
-        result = copy(tree)  # which keeps what a defaultdict has besides
+        result = copy(tree)  # keeps the default of a defaultdict
         branches = {}
         for key, branch in tree.items():
             branches[key] = _transformed(function, branch)
@@ -69,14 +69,14 @@ def _transformed(function: Callable[[Any], Any], tree: Any) -> Any:
         return result
     if isinstance(tree, list | tuple):
         twigs = []
-        for branch in tree:  # a comprehension would be a further frame
+        for branch in tree:  # a comprehension would add a frame to the recursion
             twigs.append(_transformed(function, branch))
         return type(tree)(*twigs) if hasattr(tree, "_fields") else type(tree)(twigs)
     return None if tree is None else function(tree)
 
 
 def paired(tree: Any, other: Any, what: str, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The leaves of a nest with those of another that must have its form, and their paths.
+    """The leaves of a nest together with those of another nest of the same form, and their paths.
 
     >>> list(paired({"a": 1, "b": 2}, {"b": 20, "a": 10}, "a tangent"))
     [("['a']", 1, 10), ("['b']", 2, 20)]
@@ -115,5 +115,5 @@ def _unlike(tree: Any, other: Any, what: str, path: str) -> ValueError:
         )
 
     return ValueError(
-        f"{what}{path} must have the form of its value, {form(tree)}, not {form(other)}"
+        f"{what}{path} must have the structure of its value, {form(tree)}, not {form(other)}"
     )

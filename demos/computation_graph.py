@@ -1,4 +1,4 @@
-"""The computation graph: variables are nodes, operations are edges.
+"""Variables as nodes, operations as edges, gradients back.
 
 Run it with `python demos/computation_graph.py`.
 """

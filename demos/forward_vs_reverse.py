@@ -1,4 +1,4 @@
-"""Measure what differences, forward mode and reverse mode cost.
+"""What differences, forward mode and reverse mode cost.
 
 One update of a 784-100-10 network takes 2 × 79,510 evaluations by central differences, 79,510 sweeps by
 forward mode, and one evaluation and one sweep by reverse mode. With one input and many outputs, forward

@@ -64,7 +64,7 @@ class Verdict:
 
 def rows(primitive: Primitive) -> dict[str, Any]:
     """The rows of rules by the names of their attributes. A diagonal Jacobian has one."""
-    if primitive.diagonal:
+    if primitive.form == "elementwise":
         return {"reverse": primitive.reverse}
     if primitive.forward is None:  # linear: the function is the forward rule
         return {"function": primitive.function, "reverse": primitive.reverse}
@@ -75,7 +75,9 @@ def rules(primitive: Primitive) -> Iterator[tuple[str, Any, Callable[[Any], Any]
     """Each rule with a name for it, and how to put another in its place."""
 
     def put(row: str, value: Any) -> AbstractContextManager[None]:
-        return replaced(primitive, {"forward", "reverse"} if primitive.diagonal else {row}, value)
+        return replaced(
+            primitive, {"forward", "reverse"} if primitive.form == "elementwise" else {row}, value
+        )
 
     for row, held in rows(primitive).items():
         if isinstance(held, Each):

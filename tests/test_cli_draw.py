@@ -243,7 +243,7 @@ def test_without_graphviz_dot_is_written_and_the_code_says_so(tmp_path, capsys, 
 def test_a_result_that_is_no_number(tmp_path, capsys):
     assert cli.main(["draw", "2*a", "a=[1,2]"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("no gradients: they are those of one number")
+    assert out.startswith("no gradients: they need one scalar result")
     assert not err
     assert cli.main(["draw", "2*a", "a=[1,2]", "--json"]) == 0
     out, err = capsys.readouterr()

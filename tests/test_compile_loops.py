@@ -9,7 +9,7 @@ import pytest
 from autobp.compiler.emit import plan as planning
 from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import Home, planned
-from autobp.compiler.passes import algebra as passes
+from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Loop, Program, Step, check, evaluated
 from autobp.compiler.terms import Changed
 from autobp.compiler.trace.calls import draw, guarded
@@ -101,9 +101,9 @@ def holds(build, python, *args):
     expected = python(*args)
     same(evaluated(program, *args), expected)
     texts = []
-    for candidate in (program, passes.optimized(program)):
+    for candidate in (program, optimized(program)):
         check(candidate)
-        candidate = passes.own_results(candidate, program)
+        candidate = owned_results(candidate, program)
         check(candidate)
         for reuse in (False, True):
             made = printed(candidate, reuse=reuse)
@@ -260,7 +260,7 @@ def test_sequences_of_numbers_and_of_several_arrays():
     last = Step(operator.getitem, (step, 0), {}, (4,), P.dtype, np.ndarray)
     program = Program([x, a, b], [step, last], (last,))
     check(program)
-    made = printed(passes.own_results(program, program))
+    made = printed(owned_results(program, program))
     expected = P + 1 * 0.5 * Q + 2 * 0.25 * A[0] + 3 * 2.0 * Q
     same(made.run(P, Q, A[0]), (expected,))
     same(evaluated(program, P, Q, A[0]), (expected,))
@@ -333,8 +333,7 @@ def test_loops_and_steps_around_them():
         y, _ = b.loop(body, 6, [y], [b.call(operator.getitem, stack, slice(None, None, -1))])
         return [y, b.call(np.add, stack, moved), b.call(np.transpose, moved)]
 
-    text = holds(build, python, P, X)
-    assert text.count("[...] =") == 1  # the first loop takes over the array that it begins with
+    holds(build, python, P, X)
 
 
 def test_guards_draws_and_errors_within_a_loop():
@@ -354,7 +353,7 @@ def test_guards_draws_and_errors_within_a_loop():
     last = Step(operator.getitem, (step, 0), {}, (4,), P.dtype, np.ndarray)
     program = Program([x, rng], [step, last], (last,), {step})
     check(program)
-    made = printed(passes.own_results(program, program))
+    made = printed(owned_results(program, program))
     expected, generator = P, np.random.default_rng(3)
     for _ in range(3):
         with np.errstate(invalid="ignore"):
@@ -367,7 +366,7 @@ def test_guards_draws_and_errors_within_a_loop():
     part = last.with_(args=(never.steps[0], 0))
     never = Program([x, rng], [never.steps[0], part], (part,), {never.steps[0]})
     with pytest.raises(Changed, match="was True"):
-        printed(passes.own_results(never, never)).run(P, generator)
+        printed(owned_results(never, never)).run(P, generator)
 
 
 def test_many_random_loops():
@@ -486,7 +485,7 @@ def test_arguments_that_are_given_away_are_overwritten_after_the_loop():
     last, stack = chain(builder, x, rows)
     new = builder.call(np.subtract, x, builder.call(np.multiply, last, 0.1))
     program = builder.program((new, stack))
-    owned = passes.own_results(program, program)
+    owned = owned_results(program, program)
     expected = evaluated(program, P, X)
     for made in (printed(owned, given=[x]), printed(owned, updated={new: x})):
         for _ in range(2):
@@ -499,7 +498,7 @@ def test_arguments_that_are_given_away_are_overwritten_after_the_loop():
     new = early.call(np.multiply, x, 0.1)
     last, _ = chain(early, x, rows)  # which begins with x as it was
     program = early.program((new, early.call(np.tanh, last)))
-    made = printed(passes.own_results(program, program), given=[x])
+    made = printed(owned_results(program, program), given=[x])
     same(made.run(P.copy(), X), evaluated(program, P, X))
 
 
@@ -525,15 +524,15 @@ def test_what_is_used_is_defined_before():
         ValueError, match=r"step 0, .*getitem.* uses <step .*>, which is not defined"
     ):
         check(Program(builder.arguments, builder.steps[1:], (last,)))
-    with pytest.raises(ValueError, match="step 3, .* is there twice"):
+    with pytest.raises(ValueError, match="step 3, .* calls nothing, or is there twice"):
         check(Program(builder.arguments, [*builder.steps, loop], (last,)))
     with pytest.raises(ValueError, match="the program returns .*, which is not defined"):
         check(Program(builder.arguments, [loop], (last,)))
-    with pytest.raises(ValueError, match="is among the arguments, and is none"):
+    with pytest.raises(ValueError, match="is among the arguments, and is none or"):
         check(Program([*builder.arguments, loop], builder.steps, (last,)))
-    with pytest.raises(ValueError, match="is two arguments"):
+    with pytest.raises(ValueError, match="among the arguments, and is none or is there twice"):
         check(Program(builder.arguments * 2, builder.steps, (last,)))
-    with pytest.raises(ValueError, match="calls nothing"):
+    with pytest.raises(ValueError, match="step 0, .* calls nothing"):
         check(Program([], builder.arguments, ()))
     with pytest.raises(ValueError, match="is among the effects, and not among the steps"):
         check(Program(builder.arguments, builder.steps, (last,), {builder.arguments[0]}))
@@ -550,9 +549,9 @@ def test_forms_are_those_of_the_calls():
         check(Program([x], [y.with_(shape=(4, 4))], ()))
     with pytest.raises(ValueError, match="is called with 3 arguments"):
         check(Program([x], [y.with_(args=(x, 1.0, 2.0))], ()))
-    with pytest.raises(ValueError, match="is an array without a dtype"):
+    with pytest.raises(ValueError, match="is an array and has no dtype"):
         check(Program([x], [y.with_(dtype=None)], ()))
-    with pytest.raises(ValueError, match="has a shape, and is no array"):
+    with pytest.raises(ValueError, match="has a shape and is no array"):
         check(Program([x], [y.with_(kind=float)], ()))
     constant = builder.constant(P).with_(shape=(3,))
     with pytest.raises(ValueError, match="has not the form of the array that it holds"):
@@ -570,27 +569,32 @@ def test_loops_fit_their_bodies():
 
     body = loop.loop.body
     (h,), (t,) = body.returns
-    refused("of 5 iterations goes through 6 elements", count=5)
-    refused("has a body of 2 arguments", args=((x,), (rows,), (x,)))
-    refused("carries 1 values and its body returns 2", body=body.with_(returns=((h, h), (t,))))
-    refused("carries .*, which changes its form", body=body.with_(returns=((1.0,), (t,))))
-    refused("carries .*, which changes its form", args=((rows,), (rows,), ()))
+    refused("goes 5 times through .* of which each is", count=5)
+    refused(r"has a body of 2 arguments for \(1, 1, 1\)", args=((x,), (rows,), (x,)))
+    refused(r"has a body of 2 arguments for \(1, 1, 0\)", body=body.with_(returns=((h, h), (t,))))
+    refused("carries .*, then 1.0, as", body=body.with_(returns=((1.0,), (t,))))
+    refused(
+        r"carries .* of shape \(6, 4\)>, then .* as .* of shape \(4,\)", args=((rows,), (rows,), ())
+    )
     number = builder.call(operator.mul, 2.0, 3.0)
-    refused("goes through .*, which has no rows", args=((x,), (number,), ()), before=[number])
-    refused("goes through elements of other forms", args=((x,), ((1.0,) * 6,), ()))
+    refused("goes 6 times through <step mul: float", args=((x,), (number,), ()), before=[number])
+    refused(r"goes 6 times through \(1.0, .* each is .*ndarray", args=((x,), ((1.0,) * 6,), ()))
     refused("has an invariant of another form", args=((x,), (), (rows,)))
     refused("stacks 1.0, which is no result", body=body.with_(returns=((h,), (1.0,))))
-    refused("in the body of step 0, .* uses .*, which", body=body.with_(steps=body.steps[1:]))
+    refused(
+        "step 0, .* has a body of which step 0, .* uses .*, which",
+        body=body.with_(steps=body.steps[1:]),
+    )
     refused("it makes a tuple, and has no params", kind=list)
     effects = body.with_(effects={body.steps[0]})
     refused("has a body with effects, and is not among the effects", body=effects)
     for wrong, message in (
-        (7, "takes result 7 of 2"),
-        (1, r"takes a result of the form \(\(6, 4\)"),
+        (7, r"takes result 7 of 2, of the form \[\]"),
+        (1, r"takes result 1 of 2, of the form \[\(\(6, 4\)"),
     ):
         part = results[0].with_(args=(loop, wrong))
         with pytest.raises(ValueError, match=message):
             check(Program(builder.arguments, [loop, part], ()))
     twin = loop.with_(args=loop.args)
-    with pytest.raises(ValueError, match="has the body of another step"):
+    with pytest.raises(ValueError, match="two loops have one body"):
         check(Program(builder.arguments, [loop, twin], ()))

@@ -37,7 +37,7 @@ def check(function, *inputs, grouped=True):
 def few(monkeypatch):
     """Small programs count as large ones."""
     monkeypatch.setattr(scalars, "MANY", 3)
-    monkeypatch.setattr("autobp.compiler.scalars.groups.NARROW", 0)
+    monkeypatch.setattr("autobp.compiler.scalars.grouping.NARROW", 0)
 
 
 # ── networks of single numbers ────────────────────────────────────────────────────────────────────
@@ -239,8 +239,8 @@ NUMBERS = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=4
 def test_random_programs(steps, inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scalars, "MANY", 3)
-        patch.setattr("autobp.compiler.scalars.groups.NARROW", 0)
-        patch.setattr("autobp.compiler.scalars.groups.FEW", 1 + len(steps) % 3)
+        patch.setattr("autobp.compiler.scalars.grouping.NARROW", 0)
+        patch.setattr("autobp.compiler.scalars.grouping.FEW", 1 + len(steps) % 3)
         check(value_and_grad(lambda xs: run(steps, xs)), *((xs,) for xs in inputs))
 
 
@@ -454,6 +454,16 @@ def test_tensors_around_the_function_and_changes_to_arguments():
 
     with pytest.raises(CaptureError, match=r"a draw from np\.random"):
         compile(draws)([1.0, 2.0])
+
+
+@pytest.mark.usefixtures("few")
+def test_calls_of_another_form_are_other_programs():
+    compiled = compile(lambda xs, **more: sum(x * y * x for x in xs for y in more.values()))
+    for xs, more in (([1.0, 2.0], {"a": 2.0}), ([1.0, 2.0], {"b": 3.0}), ((1.0, 2.0), {"a": 2.0})):
+        assert compiled(xs, **more) == 5.0 * sum(more.values())
+    assert len(compiled.programs) == 3
+    with pytest.raises(TypeError, match="'float' object is not iterable"):
+        compiled(1.0, a=2.0)
 
 
 @pytest.mark.usefixtures("few")

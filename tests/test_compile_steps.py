@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import warnings
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -217,8 +216,8 @@ def test_a_step_that_is_compiled_by_itself_leaves_the_gradients_alone():
 
 def test_optimizers_of_ones_own():
     class Signs(optim.Optimizer):
-        options: ClassVar = {"lr": optim.option.at_least_zero}
-        kept = ("seen",)
+        lr: float = optim.option.option(optim.option.at_least_zero, default=0.01)
+        state_names = ("seen",)
 
         def update(self, x, g, state, *, lr):
             state["seen"] = state.get("seen", 0) + 1

@@ -1,14 +1,17 @@
 """The text of compiled programs: it reads like what one derives by hand, and runs without autobp."""
 
+import math
 import subprocess
 import sys
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
 
 from autobp import Tensor, compile, conv2d, grad, jvp, max_pool2d, nn, relu, scope, value_and_grad
+from autobp.compiler.emit.helpers import helper_sources
 from autobp.compiler.emit.names import Names
-from autobp.compiler.passes import images
 from autobp.tree import leaves
 
 RNG = np.random.default_rng(0)
@@ -140,11 +143,10 @@ def test_saved_programs_need_numpy_alone(case, tmp_path):
         assert a.dtype == b.dtype
 
 
-def test_images_have_their_channels_last_in_the_room(monkeypatch):
-    monkeypatch.setattr(images, "KEPT", 0)
+def test_images_have_their_channels_last_in_the_room():
     compiled = compile(value_and_grad(convolutional))
     compiled(*IMAGES)
-    assert "(5, 3, 3, 3), np.bool).transpose(0, 3, 1, 2)\n" in compiled.source
+    assert "(5, 6, 6, 3), np.float64).transpose(0, 3, 1, 2)\n" in compiled.source
 
 
 def test_a_saved_training_step_takes_arrays_for_tensors(tmp_path):
@@ -179,6 +181,42 @@ def test_large_constants_are_saved_but_not_shown(tmp_path):
     assert "b85decode" in (tmp_path / "program.py").read_text()
 
 
+SCALE = 3
+
+
+def doubled(x, times=SCALE):
+    """Not doubled, but it says "doubled" and `scaled`."""
+    return x * times
+
+
+def scaled(given, /, *, by=SCALE):
+    é, inner = "é", lambda x: doubled(x)  # doubled
+    assert é
+    return reduce(add, [inner(given), np.sum(given) * by, math.pi, given.real])
+
+
+def test_helpers_bring_along_what_they_call():
+    """Names are changed where they are names, and nowhere else."""
+    imports, texts = helper_sources({scaled: "doubled"}, "program")
+    assert imports == {"import math", "from functools import reduce", "from operator import add"}
+    space = {"np": np}
+    exec("\n".join((*imports, *texts)), space)
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(space["doubled"](x), scaled(x))
+    np.testing.assert_array_equal(space["doubled_"](x), doubled(x))
+    text = "\n".join(texts)
+    assert '"""Not doubled, but it says "doubled" and `scaled`."""' in text
+    assert "def doubled(given, /, *, by=SCALE):\n" in text
+    assert '"é", lambda x: doubled_(x)  # doubled\n' in text
+
+
+def test_helpers_whose_text_cannot_be_had():
+    with pytest.raises(ValueError, match="the text of f cannot be had, so the program cannot be"):
+        helper_sources({len: "f"}, "program")
+    with pytest.raises(ValueError, match="f is not written as a function of its own"):
+        helper_sources({lambda x: x: "f"}, "program")
+
+
 def test_the_next_number_of_a_name_is_known():
     class Counted(set):
         asked = 0
@@ -205,3 +243,11 @@ def test_names_do_not_clash():
     args = np.ones(2), np.ones(2) * 2, 3.0
     for _ in range(2):
         np.testing.assert_array_equal(compiled(*args), f(*args))
+
+
+def test_parameters_may_have_the_names_of_functions_of_python():
+    f = compile(lambda type, len, id: (type * 2.0, len[0] + id["a"]))
+    for x in (np.ones(2), np.zeros(2)):
+        doubled, total = f(x, [1.0], {"a": x})
+        np.testing.assert_array_equal([doubled, total], [2 * x, 1 + x])
+    assert len(f.programs) == 1

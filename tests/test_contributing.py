@@ -3,7 +3,7 @@
 import re
 
 from autobp import reverse
-from autobp.compiler.passes import algebra
+from autobp.compiler.passes import pipeline
 from autobp.optim import Optimizer
 from autobp.rules import PRIMITIVES, arithmetic
 from autobp.tensor import Tensor
@@ -33,7 +33,7 @@ def test_what_it_says_in_passing_is_so():
     assert "The row `tanh`" in TEXT
     assert arithmetic.tanh is PRIMITIVES["tanh"]
     assert "`PASSES`" in TEXT
-    assert algebra.PASSES
+    assert pipeline.PASSES
     assert "Subclass `Optimizer`" in TEXT
     assert isinstance(Optimizer, type)
 

@@ -523,7 +523,7 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
         (lambda: compare(3, 4.0), TypeError, "^compare takes a function and its arguments, not int$"),
         (lambda: compare(lambda: 1.0), ValueError, "compare needs inputs and outputs; this function takes 0 numbers and returns 1"),
         (lambda: compare(lambda x: x[:0], np.ones(2)), ValueError, "this function takes 2 numbers and returns 0"),
-        (lambda: compare(lambda x: x, np.ones(2), order=2), ValueError, r"result of shape \(2,\): a gradient is that of a number"),
+        (lambda: compare(lambda x: x, np.ones(2), order=2), ValueError, r"grad needs a scalar; this result has shape \(2,\)"),
         (lambda: compare(sine, "x"), TypeError, "argument 0: a Tensor holds floating-point numbers"),
         (lambda: compare(sine, np.ones(2))["backward"], KeyError, "'backward' is not one of one evaluation of f, central"),
         (lambda: compare(sine, np.ones(2)).ratio("reverse", "calls"), ValueError, "there are ratios of flops, alive, seconds, peak, not of 'calls'"),

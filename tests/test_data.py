@@ -216,19 +216,19 @@ def test_rows_of_tables_are_taken_by_place():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: batches(np.ones(3), np.ones(4), size=2), ValueError, "arrays of 3 and 4 samples do not belong together"),
-        (lambda: batches(np.ones(3), 2, 1), TypeError, "2 is no array of samples"),
-        (lambda: batches(np.ones(3), np.ones(3), 0), ValueError, "size is the number of samples in a batch, at least 1, not 0"),
+        (lambda: batches(np.ones(3), np.ones(4), size=2), ValueError, "arrays must have equally many samples, not 3 and 4"),
+        (lambda: batches(np.ones(3), 2, 1), TypeError, "2 is not an array of samples"),
+        (lambda: batches(np.ones(3), np.ones(3), 0), ValueError, "size, the number of samples in a batch, must be at least 1, not 0"),
         (lambda: split(test=1), TypeError, "at least one array is needed"),
-        (lambda: split(np.ones(3), test=3), ValueError, "test=3 of 3 samples leaves one of the parts empty"),
-        (lambda: split(np.ones(3), test=0.1), ValueError, "test=0.1 of 3 samples leaves one of the parts empty"),
-        (lambda: split(np.ones(3), np.ones(2)), ValueError, "do not belong together"),
+        (lambda: split(np.ones(3), test=3), ValueError, "test=3 of 3 samples leaves one part empty"),
+        (lambda: split(np.ones(3), test=0.1), ValueError, "test=0.1 of 3 samples leaves one part empty"),
+        (lambda: split(np.ones(3), np.ones(2)), ValueError, "arrays must have equally many samples, not 3 and 2"),
         (lambda: k_folds(3, 4), ValueError, "3 samples cannot make 4 folds"),
         (lambda: k_folds(3, 1), ValueError, "3 samples cannot make 1 folds"),
         (lambda: k_folds(9, 3, stratified=True), ValueError, "stratified folds need labels, one for each sample, not 9"),
         (lambda: k_folds(np.eye(9), 3, stratified=True), ValueError, "not shape (9, 9)"),
-        (lambda: standardize(np.ones((0, 3))), ValueError, "standardize needs samples to learn from, not shape (0, 3)"),
-        (lambda: standardize(np.ones((4, 3)))(np.ones((4, 1))), ValueError, "samples of shape (1,) do not fit: the training part's have (3,)"),
+        (lambda: standardize(np.ones((0, 3))), ValueError, "standardize needs at least one sample, not shape (0, 3)"),
+        (lambda: standardize(np.ones((4, 3)))(np.ones((4, 1))), ValueError, "samples must have shape (3,), as in training, not (1,)"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said_at_once(call, error, text):

@@ -103,14 +103,14 @@ def test_read_idx_reads_both_forms(tmp_path, array, name):
         ("a", THREE[:-1], "is truncated: 2 of 3 bytes for its shape (3,)"),
         ("a", THREE + b"\0", "is too long: more than 3 bytes for its shape (3,)"),
         ("a", b"PK" + THREE, "is not an IDX file: it begins with 50 4b 00 00"),
-        ("a", zipped(THREE), "is not an IDX file: it begins with 1f 8b 08 00 (gzip: then with .gz)"),
+        ("a", zipped(THREE), "is not an IDX file: it begins with 1f 8b 08 00 (it is gzip: add .gz to its name)"),
         ("a", bytes([0, 0, 13, 1]) + THREE[4:], "holds items of type 0x0d, not unsigned bytes (0x08)"),
         ("a", bytes([0, 0, 8, 0]) + THREE[4:], "has a wrong header: it claims no dimensions"),
         ("a", bytes([0, 0, 8, 1, 0, 0, 0, 0]), "has a wrong header: it claims 0 items in 1 dimensions"),
         ("a", bytes([0, 0, 8, 1, 128, 0, 0, 0]) + b"a", "has a wrong header: it claims 2,147,483,648 items in 1 dimensions"),
         ("a", bytes([0, 0, 8, 40]) + b"\0\0\0\1" * 40 + b"a", "has a wrong header: it claims 1 items in 40 dimensions"),
         ("a.gz", b"", "is not gzip: it begins with nothing"),
-        ("a.gz", THREE, "is not gzip: it begins with 00 00 08 01 (uncompressed already? then without .gz)"),
+        ("a.gz", THREE, "is not gzip: it begins with 00 00 08 01 (it is uncompressed: remove .gz from its name)"),
         ("a.gz", b"<html>", "is not gzip: it begins with 3c 68 74 6d"),
         ("a.gz", zipped(THREE)[:-9], "is truncated: its compressed data has no end"),
         ("a.gz", zipped(THREE)[:-8] + bytes(8), "is damaged: CRC check failed"),
@@ -205,7 +205,7 @@ def test_another_sets_files_are_never_taken_for_this_ones(place):
     assert same(fashion_mnist(), place.arrays["fashion-mnist"])  # the flat folder was passed over
     place.fill(place.given / "fashion-mnist", place.arrays["mnist"])
     with pytest.raises(
-        DataError, match="train-images-idx3-ubyte.gz is a file of MNIST, not Fashion"
+        DataError, match="train-images-idx3-ubyte.gz is a file of MNIST, not of Fashion"
     ):
         fashion_mnist()
 
@@ -227,10 +227,10 @@ def changed(change):
     [
         (lambda a: a.__setitem__(1, a[1][:4]), "train-images-idx3-ubyte.gz holds 5 images, but {}train-labels-idx1-ubyte.gz holds 4 labels"),
         (lambda a: a.__setitem__(2, a[2][:1]), "t10k-images-idx3-ubyte.gz holds 1 images, but {}t10k-labels-idx1-ubyte.gz holds 2 labels"),
-        (lambda a: a[1].__setitem__(3, 10), "train-labels-idx1-ubyte.gz has the label 10 at place 3, where 0…9 were expected"),
+        (lambda a: a[1].__setitem__(3, 10), "train-labels-idx1-ubyte.gz has the label 10 at index 3; labels are 0 to 9"),
         (lambda a: a.__setitem__(0, a[0].reshape(5, 14, 56)), "train-images-idx3-ubyte.gz holds an array of shape (5, 14, 56), not images of 28×28"),
         (lambda a: a.__setitem__(3, a[3].reshape(2, 1)), "t10k-labels-idx1-ubyte.gz holds an array of shape (2, 1), not labels"),
-        (lambda a: a.__setitem__(2, np.zeros((11, 28, 28), np.uint8)), "t10k-images-idx3-ubyte.gz has a wrong header: it claims 8,624 items in 3 dimensions (1 to 7,840 are read)"),
+        (lambda a: a.__setitem__(2, np.zeros((11, 28, 28), np.uint8)), "t10k-images-idx3-ubyte.gz has a wrong header: it claims 8,624 items in 3 dimensions (allowed are 1 to 7,840)"),
     ],
 )  # fmt: skip
 def test_sets_that_do_not_hang_together(place, change, text):
@@ -247,7 +247,7 @@ def test_a_changed_pixel_is_noticed_where_the_original_is_known(place):
     content[1000] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match="is damaged, or another set's: it has the length of MNIST's"
+        DataError, match="is damaged, or belongs to another data set: it has the size of MNIST's"
     ):
         mnist()
 
@@ -255,7 +255,7 @@ def test_a_changed_pixel_is_noticed_where_the_original_is_known(place):
 def test_a_missing_file_is_named(place):
     place.fill(place.given, place.arrays["mnist"])
     (place.given / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz is missing beside train-images"):
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz is missing; train-images"):
         mnist()
 
 

@@ -124,6 +124,6 @@ def test_nests_are_deep_or_refused():
             lambda deep=deep: jvp(lambda x: innermost(x) ** 2, (deep,), (deep,)),
         ):
             with pytest.raises(
-                ValueError, match="an argument is nested too deeply, or holds itself"
+                ValueError, match="an argument is nested too deeply, or contains itself"
             ):
                 call()

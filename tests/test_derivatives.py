@@ -184,11 +184,12 @@ def test_nests_are_matched_by_key():
     _, pullback = vjp(lambda x: {"u": x, "v": 10 * x}, 1.0)
     assert pullback({"v": 1.0, "u": 0.0}) == (10.0,)
     with pytest.raises(
-        ValueError, match=r"must have the form of its value, a dict of \[\"'u'\", \"'v'\"\], not"
+        ValueError,
+        match=r"must have the structure of its value, a dict of \[\"'u'\", \"'v'\"\], not",
     ):
         pullback({"u": 1.0, "w": 1.0})
     with pytest.raises(
-        TypeError, match="jvp: the primals come in a tuple, one for each argument, not ndarray"
+        TypeError, match="jvp: the primals must be a tuple with one entry per argument, not ndarray"
     ):
         jvp(np.sin, np.ones(2), np.ones(2))
 
@@ -345,18 +346,18 @@ def test_exceptions_leave_nothing_behind():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: grad(lambda x: x * 2)(np.ones(3)), ValueError, r"grad of a result of shape \(3,\): a gradient is that of a number"),
-        (lambda: grad(lambda x: (x, x))(1.0), TypeError, "grad takes functions that return a number, not tuple"),
-        (lambda: grad(lambda x: None)(1.0), TypeError, "grad takes functions that return a number, not NoneType"),
+        (lambda: grad(lambda x: x * 2)(np.ones(3)), ValueError, r"grad needs a scalar; this result has shape \(3,\): take a sum or a mean"),
+        (lambda: grad(lambda x: (x, x))(1.0), TypeError, "grad takes a function that returns a number; this one returned a tuple"),
+        (lambda: grad(lambda x: None)(1.0), TypeError, "grad takes a function that returns a number; this one returned a NoneType"),
         (lambda: grad(lambda x: x)("a"), TypeError, r"argument 0: a Tensor holds floating-point numbers"),
         (lambda: grad(lambda p: p["w"])({"w": 1.0, "act": "relu"}), TypeError, r"argument 0\['act'\]: a Tensor holds"),
         (lambda: grad(lambda x: x)(1j), TypeError, "not complex128"),
-        (lambda: jvp(lambda x: x, (1.0,), (1.0, 2.0)), ValueError, r"jvp: tangents must have the form of its value, tuple of 1, not tuple of 2"),
-        (lambda: jvp(lambda x: x, (np.ones(2),), (np.ones(3),)), ValueError, r"jvp: tangents\[0\] has shape \(3,\), its value \(2,\)"),
-        (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\), its value \(2,\)"),
-        (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the form of its value, tuple of 2, not float"),
+        (lambda: jvp(lambda x: x, (1.0,), (1.0, 2.0)), ValueError, r"jvp: tangents must have the structure of its value, tuple of 1, not tuple of 2"),
+        (lambda: jvp(lambda x: x, (np.ones(2),), (np.ones(3),)), ValueError, r"jvp: tangents\[0\] has shape \(3,\); its value has shape \(2,\)"),
+        (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\); its value has shape \(2,\)"),
+        (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the structure of its value, tuple of 2, not float"),
         (lambda: grad(lambda x, y: x * y, (0, 0))(1.0, 2.0), ValueError, r"argnums=\(0, 0\) names an argument twice"),
-        (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode is 'auto', 'forward' or 'reverse', not 'both'"),
+        (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode must be 'auto', 'forward' or 'reverse', not 'both'"),
     ],
 )  # fmt: skip
 def test_refusals(call, error, text):
@@ -415,12 +416,12 @@ def test_custom_refusals():
     with pytest.raises(TypeError, match="needs a rule: vjp=, jvp= or both"):
         custom(np.sin)
     f = custom(np.multiply, vjp=lambda g, z, x, y: g * y)
-    with pytest.raises(TypeError, match="multiply has rules for 1 arguments and was given 2"):
+    with pytest.raises(TypeError, match="multiply has rules for 1 arguments but was called with 2"):
         f(Tensor(1.0), 2.0)
     with pytest.raises(TypeError, match="2 vjp rules and 1 jvp rules"):
         custom(np.multiply, vjp=(None, None), jvp=(None,))
     g = custom(lambda x, scale: x * scale, vjp=lambda g, y, x, scale: g * scale)
-    with pytest.raises(TypeError, match="scale is a Tensor; Tensors are given by position"):
+    with pytest.raises(TypeError, match="scale is a Tensor; pass Tensors by position"):
         g(1.0, scale=Tensor(2.0))
 
 

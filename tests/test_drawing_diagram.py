@@ -122,7 +122,7 @@ def test_a_gradient_that_was_not_computed_is_none_and_one_that_is_zero_is_zero()
     x, y = Tensor([1.0, 2.0], name="x"), Tensor(2.0, name="y")
     vector = diagram(graph(x * 2))
     assert all(n.gradient is None for n in vector.nodes)
-    assert vector.notes == ["no gradients: they are those of one number, such as a sum or a mean"]
+    assert vector.notes == ["no gradients: they need one scalar result, such as a sum or a mean"]
     d = diagram(graph(np.floor(y) * 1.0 + np.sum(x)))
     assert by_name(d)["y"].gradient == 0.0
     assert diagram(graph(y * 2, y * 3)).nodes[0].gradient is None

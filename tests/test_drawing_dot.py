@@ -208,8 +208,16 @@ def test_the_backward_program_computes_the_gradients():
     for leaf in graph(loss).inputs:
         np.testing.assert_allclose(values[f"∂{leaf.name}"], leaf.grad, rtol=1e-12)
     assert {box.title for box in picture.folded.boxes()} == {"layer1", "layer2", "loss"}
-    with pytest.raises(ValueError, match="draws how the gradient of one number is computed"):
+    with pytest.raises(ValueError, match="draws how the gradient of a scalar is computed"):
         draw(Tensor([1.0, 2.0]) * 2, view="backward program")
+
+
+def test_a_backward_program_is_not_drawn_of_data_that_was_replaced():
+    w = Tensor(3.0, name="w")
+    loss = w * w
+    w.data = 5.0
+    with pytest.raises(RuntimeError, match="the data of 'w' was replaced"):
+        draw(loss, view="backward program")
 
 
 # ── labels ────────────────────────────────────────────────────────────────────────────────────────

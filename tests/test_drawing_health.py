@@ -130,7 +130,7 @@ def test_single_numbers_have_a_row_each():
 def test_without_gradients_there_is_a_dash_and_the_reason():
     said = repr(graph(Tensor(np.ones((2, 3)), name="x") * 2).health())
     assert "—" in said
-    assert said.endswith("no gradients: they are those of one number, such as a sum or a mean")
+    assert said.endswith("no gradients: they need one scalar result, such as a sum or a mean")
 
 
 def test_a_long_table_is_cut_and_says_so():

@@ -78,7 +78,7 @@ def test_a_gradient_that_was_not_computed_is_a_dash():
     text = graph(relu(Tensor([1.0, 2.0], name="x"))).text()
     assert "grad —" in text
     assert "backward" not in text
-    assert text.startswith("no gradients: they are those of one number")
+    assert text.startswith("no gradients: they need one scalar result")
 
 
 def test_the_tree_sums_up_and_the_equations_say_it_all():

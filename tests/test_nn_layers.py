@@ -381,7 +381,7 @@ def test_a_damaged_npy_file_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros(2))
     for other in (b"", b"hello", data[:40], (tmp_path / "a.npz").read_bytes()):
         path.write_bytes(other)
-        with pytest.raises(ValueError, match=r"weights.npy is no .npy file, or it is damaged: "):
+        with pytest.raises(ValueError, match=r"weights.npy is not a .npy file, or it is damaged: "):
             nn.Linear(3, 2, init=nn.from_npy(path))
     with pytest.raises(FileNotFoundError):
         nn.Linear(3, 2, init=nn.from_npy(tmp_path / "missing.npy"))
@@ -613,16 +613,16 @@ REFUSED = {
         lambda: nn.Linear(4, 2)(1.0),
     "Linear: in_features must be at least 1, not 0":
         lambda: nn.Linear(0, 2),
-    "Linear: out_features must be a whole number, not 2.5":
+    "Linear: out_features must be an integer, not 2.5":
         lambda: nn.Linear(1, 2.5),
-    "init is an initializer such as nn.he(), not 'he'":
+    "init must be an initializer such as nn.he(), not 'he'":
         lambda: nn.Linear(2, 1, init="he"),
-    f"init is an initializer such as nn.he(), not {nn.he!r:.50}":
+    f"init must be an initializer such as nn.he(), not {nn.he!r:.50}":
         lambda: nn.Linear(2, 1, init=nn.he),
-    "init gave an array of shape (2, 1), not (1, 2)":
+    "init returned an array of shape (2, 1), not (1, 2)":
         lambda: nn.Linear(2, 1, init=lambda shape, rng: rng.normal(size=shape[::-1])),
-    "Conv2d 'conv' takes images of shape (samples, 1, height, width), not (5, 28, 28); images"
-    " without an axis of channels take it by x[:, None]":
+    "Conv2d 'conv' takes images of shape (samples, 1, height, width), not (5, 28, 28); x[:, None]"
+    " adds an axis for one channel":
         lambda: nn.Conv2d(1, 2, 3)(np.ones((5, 28, 28))),
     "Conv2d 'conv' takes images of shape (samples, 1, height, width), not (5, 3, 28, 28)":
         lambda: nn.Conv2d(1, 2, 3)(np.ones((5, 3, 28, 28))),
@@ -634,15 +634,15 @@ REFUSED = {
         lambda: nn.Conv2d(1, 2, 3, padding=(1, 2, 3)),
     "MaxPool2d: stride=0 is not a number, or two, of 1 or more":
         lambda: nn.MaxPool2d(2, 0),
-    "Dropout: p is a probability, from 0 to 1, not 1.5":
+    "Dropout: p must be a probability from 0 to 1, not 1.5":
         lambda: nn.Dropout(1.5),
     "BatchNorm1d 'batchnorm' takes an input of shape (samples, 3) or (samples, 3, length), not"
     " (5, 2)":
         lambda: nn.BatchNorm1d(3)(np.ones((5, 2))),
     "BatchNorm2d 'net/batchnorm' takes an input of shape (samples, 3, height, width), not (5, 3)":
         lambda: named(nn.Sequential(nn.BatchNorm2d(3)), "net")(np.ones((5, 3))),
-    "BatchNorm1d 'batchnorm': a single value in each channel has no variance to train with; use"
-    " larger batches, or eval()":
+    "BatchNorm1d 'batchnorm': a single value in each channel has no variance; use larger"
+    " batches, or eval()":
         lambda: nn.BatchNorm1d(3)(np.ones((1, 3))),
     "LayerNorm 'layernorm' takes an input whose last axes are (3,), not (3, 2)":
         lambda: nn.LayerNorm(3)(np.ones((3, 2))),
@@ -650,16 +650,16 @@ REFUSED = {
         lambda: nn.Neuron(2)([1.0, 2.0, 3.0]),
     "Neuron 'layer/n1' takes 2 numbers, not 1":
         lambda: nn.Layer(2, 3)([1.0]),
-    "MLP: sizes are a list of those of the input and of each layer, two or more, not [3]":
+    "MLP: sizes must be a list of the sizes of the input and of each layer, two or more, not [3]":
         lambda: nn.MLP([3]),
-    "MLP: sizes are a list of those of the input and of each layer, two or more, not 3":
+    "MLP: sizes must be a list of the sizes of the input and of each layer, two or more, not 3":
         lambda: nn.MLP(3, 2),
     "no activation is called 'rely'; there are identity, step, sigmoid, tanh, relu, leaky_relu,"
     " gelu, softplus, softmax, log_softmax":
         lambda: nn.MLP([3, 2, 1], "rely"),
-    "3 is no module and no function":
+    "3 is neither a module nor a function":
         lambda: nn.Sequential(3),
-    "[Tanh()] is no module and no function; write Sequential(*layers)":
+    "[Tanh()] is neither a module nor a function; write Sequential(*layers)":
         lambda: nn.Sequential([nn.Tanh()]),
     "gelu: approximate is \"none\" or \"tanh\", not 'fast'":
         lambda: nn.gelu([1.0], "fast"),

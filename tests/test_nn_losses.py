@@ -300,11 +300,11 @@ REFUSED = {
         lambda: nn.cross_entropy(ONES, [-1, 0]),
     "nll: the label is 5; with 3 classes labels are 0 to 2":
         lambda: nn.nll(np.ones(3), 5),
-    "cross_entropy: labels are whole numbers, not 0.5 at [1]":
+    "cross_entropy: labels must be integers, not 0.5 at [1]":
         lambda: nn.cross_entropy(ONES, [0, 0.5]),
-    "cross_entropy: labels are whole numbers, not nan at [0]":
+    "cross_entropy: labels must be integers, not nan at [0]":
         lambda: nn.cross_entropy(ONES, [np.nan, 0]),
-    "cross_entropy: labels are whole numbers, not <U3":
+    "cross_entropy: labels must be integers, not <U3":
         lambda: nn.cross_entropy(ONES, ["cat", "dog"]),
     "cross_entropy: scores of shape (2, 3) take labels of shape (2,) or probabilities of shape"
     " (2, 3), not a target of shape (2, 1)":
@@ -312,27 +312,27 @@ REFUSED = {
     "cross_entropy: scores of shape (2, 3) take labels of shape (2,) or probabilities of shape"
     " (2, 3), not a target of shape (3,)":
         lambda: nn.cross_entropy(ONES, [0, 1, 2]),
-    "cross_entropy: probabilities are 0 or more and sum to 1; those of the target at [1] sum to"
+    "cross_entropy: probabilities must be 0 or more and sum to 1; those of the target at [1] sum to"
     " 1.5, the least of them is 0.5":
         lambda: nn.cross_entropy(ONES, [[0, 1, 0], [0.5, 0.5, 0.5]]),
-    "cross_entropy: probabilities are 0 or more and sum to 1; those of the target at [0] sum to"
+    "cross_entropy: probabilities must be 0 or more and sum to 1; those of the target at [0] sum to"
     " 1, the least of them is -1":
         lambda: nn.cross_entropy(ONES, [[2, -1, 0], [0, 1, 0]]),
     "cross_entropy takes a score for each class, not a single number":
         lambda: nn.cross_entropy(1.0, 0),
-    "mse: predictions of shape (4, 1) and targets of shape (4,); they must be the same (reshape"
-    " one of them)":
+    "mse: predictions of shape (4, 1) and targets of shape (4,); the shapes must be equal"
+    " (reshape one of them)":
         lambda: nn.mse(np.ones((4, 1)), np.ones(4)),
-    "binary_cross_entropy: probabilities are from 0 to 1, not 1.5 at [1]; scores of any size go"
-    " to binary_cross_entropy_with_logits":
+    "binary_cross_entropy: probabilities must be from 0 to 1, not 1.5 at [1]; pass scores to"
+    " binary_cross_entropy_with_logits":
         lambda: nn.binary_cross_entropy([0.5, 1.5], [0, 1]),
-    "binary_cross_entropy_with_logits: targets are from 0 to 1, not -1 at [0]":
+    "binary_cross_entropy_with_logits: targets must be from 0 to 1, not -1 at [0]":
         lambda: nn.binary_cross_entropy_with_logits([0.5], [-1]),
-    "hinge: labels are -1 and 1 (of 0 and 1, 2*y - 1 makes them)":
+    "hinge: labels must be -1 or 1; for labels 0 and 1, pass 2*y - 1":
         lambda: nn.hinge([0.5, 1.5], [0, 1]),
     "huber: delta must be above 0, not 0":
         lambda: nn.huber([0.5], [0], delta=0),
-    'mse: reduction is "mean", "sum" or "none", not \'avg\'':
+    'mse: reduction must be "mean", "sum" or "none", not \'avg\'':
         lambda: nn.mse([0.5], [0], reduction="avg"),
     "one_hot: the label at [1] is 2; with 2 classes labels are 0 to 1":
         lambda: nn.one_hot([0, 2], 2),
@@ -340,10 +340,10 @@ REFUSED = {
         lambda: nn.accuracy([0, 1], [0, 1, 1]),
     "accuracy: there are no samples":
         lambda: nn.accuracy([], []),
-    "one number for each sample is a label or a probability, not -2.5; nn.sigmoid makes probabilities"
-    " of scores, and scores > 0 are labels":
+    "one number for each sample must be a label or a probability, not -2.5; pass nn.sigmoid(scores)"
+    " or scores > 0":
         lambda: nn.accuracy([[0.4], [-2.5]], [0, 1]),
-    "classes are of shape (n,), (n, 1) or (n, classes), not (2, 2, 2)":
+    "classes must have shape (n,), (n, 1) or (n, classes), not (2, 2, 2)":
         lambda: nn.accuracy(np.ones((2, 2, 2)), [0, 1]),
     "confusion_matrix: 1 predictions for 2 samples":
         lambda: nn.confusion_matrix([0], [0, 1]),

@@ -5,9 +5,9 @@ The numbers that things are compared with were printed by PyTorch 2.13 in float6
 """
 
 import copy
+import inspect
 import math
 import tracemalloc
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from autobp.optim import (
     clip_grad_norm,
     gradient_descent,
 )
+from autobp.optim.option import at_least_zero, fraction, option
 
 # ── one small problem, for NumPy and PyTorch alike ────────────────────────────────────────────────
 
@@ -439,7 +440,7 @@ W = Tensor([1.0, 2.0], name="W")
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
-        (lambda: SGD([]), ValueError, r"SGD got no parameters \(a generator that was read before"),
+        (lambda: SGD([]), ValueError, r"SGD got no parameters \(a generator can be read only"),
         (lambda: SGD([{"params": []}]), ValueError, "SGD: group 0 got no parameters"),
         (lambda: SGD(W), TypeError, r"SGD takes a list of Tensors, not one Tensor: write \[w\]"),
         (
@@ -476,12 +477,12 @@ W = Tensor([1.0, 2.0], name="W")
         (
             lambda: SGD([W, W]),
             ValueError,
-            r"parameter 1 \('W'\) of group 0 is there already, as parameter 0 of group 0",
+            r"parameter 1 \('W'\) of group 0 was already added, as parameter 0 of group 0",
         ),
         (
             lambda: SGD([{"params": [W]}, {"params": [Tensor(1.0), W]}]),
             ValueError,
-            r"parameter 1 \('W'\) of group 1 is there already, as parameter 0 of group 0",
+            r"parameter 1 \('W'\) of group 1 was already added, as parameter 0 of group 0",
         ),
         (
             lambda: SGD([W, {"params": [W]}]),
@@ -520,12 +521,60 @@ W = Tensor([1.0, 2.0], name="W")
             ValueError,
             r"Adam: betas\[1\] must be a number from 0 to below 1, not 1",
         ),
+        (
+            lambda: Adam([W], learning_rate=0.1),
+            TypeError,
+            "Adam: got an unexpected keyword argument 'learning_rate'; the options are lr, betas, eps,",
+        ),
+        (lambda: Adam([W], 0.1, (0.9, 0.99)), TypeError, "Adam: too many positional arguments"),
         (lambda: RMSprop([W], alpha=1.5), ValueError, "RMSprop: alpha must be a number from 0 to"),
     ],
 )
 def test_mistakes_in_making_one(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+def test_options_are_stated_once_and_make_the_constructor():
+    assert str(inspect.signature(SGD)) == (
+        "(params, lr=0.001, momentum=0.0, *, nesterov=False, weight_decay=0.0)"
+    )
+    assert str(inspect.signature(AdamW)) == (
+        "(params, lr=0.001, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01)"
+    )
+
+    class Halving(SGD):
+        """An option more, another default."""
+
+        lr: float = option(at_least_zero, default=0.5)
+        decay: float = option(fraction, default=0.5)
+
+        def update(self, x, g, state, *, decay, **options):
+            super().update(x, g, state, **options)
+            x *= decay
+
+    w = Tensor([3.0, 1.0])
+    optimizer = Halving([w], momentum=0.9)
+    w.grad = np.ones(2)
+    optimizer.step()
+    assert w.tolist() == [1.25, 0.25]
+    assert optimizer.state_dict()["param_groups"] == [
+        {"params": [0], "lr": 0.5, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0, "decay": 0.5}
+    ]  # fmt: skip
+    with pytest.raises(
+        ValueError, match="Halving: decay must be a number from 0 to below 1, not 1"
+    ):
+        Halving([w], decay=1)
+
+
+def test_an_option_is_an_entry_of_the_groups_and_no_attribute():
+    optimizer = SGD([W], lr=0.5)
+    text = r"SGD has 'lr' in each group of parameters: write optimizer.param_groups\[0\]\['lr'\]"
+    with pytest.raises(AttributeError, match=text):
+        optimizer.lr = 0.1
+    with pytest.raises(AttributeError, match=text):
+        optimizer.lr *= 0.1
+    assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_mistakes_in_a_step_leave_all_as_it_was():
@@ -571,9 +620,9 @@ def test_states_that_do_not_fit_are_refused():
         return saved
 
     for saved, text in [
-        ({}, "Adam.load_state_dict: not the state of an optimizer"),
-        (None, "not the state of an optimizer"),
-        (Adam(several).state_dict(), "the state has 2 groups of parameters, this optimizer has 1"),
+        ({}, r"Adam.load_state_dict takes what state_dict\(\) returns, a dict of 'state' and"),
+        (None, "takes what state_dict"),
+        (Adam(several).state_dict(), "the state has 2 parameter groups, this optimizer has 1"),
         (adam((2,)).state_dict(), "group 0 has 1 parameter in the state and 2 here"),
         (
             adam((2,), (4,)).state_dict(),
@@ -592,8 +641,11 @@ def test_states_that_do_not_fit_are_refused():
         ),
         (without(lambda s: s["state"][1], "exp_avg_sq"), "lacks 'exp_avg_sq' in the state"),
         (changed(step=-1), r"parameter 1 \('p1'\): step must be at least 0, not -1"),
-        (changed(step=0.5), "step must be a whole number, not 0.5"),
-        ({**before, "state": {2: {}}}, "the state is for a parameter 2 that is not there"),
+        (changed(step=0.5), "step must be an integer, not 0.5"),
+        (
+            {**before, "state": {2: {}}},
+            "the state has an entry for parameter 2, which does not exist",
+        ),
         (
             {**before, "param_groups": [{**before["param_groups"][0], "params": [1, 0]}]},
             "the parameters of group 0 are not numbered in order",
@@ -610,7 +662,7 @@ def test_states_that_do_not_fit_are_refused():
 
 def test_an_optimizer_without_an_update_says_so():
     class Empty(Optimizer):
-        options: ClassVar = {}
+        pass
 
     w = Tensor(1.0)
     w.grad = 1.0
@@ -667,7 +719,7 @@ def test_gradients_that_are_not_finite_are_named(bad):
 
 def test_a_length_that_overflows_is_an_error():
     a, b = gradients(1.0, np.full(4, 1e308))
-    text = r"the gradient of parameter 1 \('p1'\) is the longest of those whose length overflows"
+    text = r"the gradient of parameter 1 \('p1'\) is the largest of several, whose norm overflows"
     with pytest.raises(FloatingPointError, match=text):
         clip_grad_norm([a, b], 1.0)
     assert b.grad.tolist() == [1e308] * 4
@@ -680,7 +732,7 @@ def test_mistakes_in_clipping():
         clip_grad_norm([W], math.nan)
     with pytest.raises(ValueError, match="clip_grad_norm got no parameters"):
         clip_grad_norm([], 1)
-    with pytest.raises(TypeError, match="clip_grad_norm: parameter 1 is no Tensor: 2.0"):
+    with pytest.raises(TypeError, match="clip_grad_norm: parameter 1 is not a Tensor: 2.0"):
         clip_grad_norm([W, 2.0], 1)
 
 
@@ -750,13 +802,13 @@ def test_mistakes_with_schedules():
         (lambda: StepLR(W, 1), "StepLR takes an optimizer, not Tensor"),
         (lambda: ReduceLROnPlateau(W), "ReduceLROnPlateau takes an optimizer, not Tensor"),
         (lambda: StepLR(optimizer, 0), "StepLR: step_size must be at least 1, not 0"),
-        (lambda: StepLR(optimizer, 1.5), "StepLR: step_size must be a whole number, not 1.5"),
+        (lambda: StepLR(optimizer, 1.5), "StepLR: step_size must be an integer, not 1.5"),
         (lambda: CosineAnnealingLR(optimizer, 5, -1), "CosineAnnealingLR: eta_min must be"),
         (lambda: LinearLR(optimizer, math.nan), "LinearLR: start_factor must be .*, not nan"),
-        (lambda: ReduceLROnPlateau(optimizer, "low"), "mode is 'min' or 'max', not 'low'"),
+        (lambda: ReduceLROnPlateau(optimizer, "low"), "mode must be 'min' or 'max', not 'low'"),
         (
             lambda: ReduceLROnPlateau(optimizer, threshold_mode="no"),
-            "threshold_mode is 'rel' or 'abs', not 'no'",
+            "threshold_mode must be 'rel' or 'abs', not 'no'",
         ),
         (
             lambda: ReduceLROnPlateau(optimizer, factor=1.0),
@@ -764,15 +816,15 @@ def test_mistakes_with_schedules():
         ),
         (
             lambda: SequentialLR(optimizer, [StepLR(optimizer, 1)], [3]),
-            "1 schedules need 0 milestones between them, not 1",
+            "1 schedules need 0 milestones, not 1",
         ),
         (
             lambda: SequentialLR(optimizer, [StepLR(optimizer, 1)] * 3, [3, 3]),
-            r"the milestones \[3, 3\] do not increase",
+            r"milestones must increase, unlike \[3, 3\]",
         ),
         (
             lambda: SequentialLR(optimizer, [ReduceLROnPlateau(optimizer)], []),
-            "SequentialLR: schedule 0 is .*, which is no formula",
+            "SequentialLR: schedule 0 is .*, not a Schedule with a formula",
         ),
         (
             lambda: SequentialLR(optimizer, [StepLR(two_rates(), 1)], []),
@@ -855,7 +907,7 @@ def test_numerical_gradients_need_no_rules():
     assert result.converged
     assert x.data == pytest.approx(2, abs=1e-2)
     assert z.dtype == np.float32
-    with pytest.raises(TypeError, match="the loss was computed from none of the parameters"):
+    with pytest.raises(TypeError, match="the loss does not depend on the parameters"):
         gradient_descent(loss, [x, z])
 
 
@@ -896,12 +948,12 @@ def test_mistakes_in_descending():
     for call, text in [
         (
             lambda: gradient_descent(lambda: w * 2, [w]),
-            r"the loss must be a number, not shape \(2,\)",
+            r"the loss must be a single number, not an array of shape \(2,\)",
         ),
-        (lambda: gradient_descent(lambda: 1.0, [w]), "was computed from none of the parameters"),
+        (lambda: gradient_descent(lambda: 1.0, [w]), "does not depend on the parameters"),
         (
             lambda: gradient_descent(lambda: np.sum(w**2), [unused]),
-            "gradient_descent: the loss depends on none of the parameters",
+            "gradient_descent: the loss does not depend on the parameters",
         ),
         (lambda: gradient_descent(lambda: w @ w, []), "SGD got no parameters"),
         (

@@ -20,6 +20,7 @@ ROOT = PACKAGE.parent
 LAYERS = [
     "owner",
     "context",
+    "locks",
     "errors",
     "extras",
     "table",

@@ -326,9 +326,13 @@ def test_leaves_that_have_no_influence_get_zero_not_none():
 
 def test_backward_refuses_what_has_no_gradient():
     x = Tensor([1.0, 2.0], name="x")
-    with pytest.raises(ValueError, match=r"backward\(\) of a result of shape \(2,\).*take a sum"):
+    with pytest.raises(
+        ValueError, match=r"backward\(\) needs a scalar; this result has shape \(2,\): take a sum"
+    ):
         x.backward()
-    with pytest.raises(ValueError, match=r"cotangent.* has shape \(3,\), its value \(2,\)|\(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"backward\(\): the gradient has shape \(3,\); its value has shape \(2,\)"
+    ):
         (x * 2).backward(np.ones(3))
     with pytest.raises(RuntimeError, match="it is a constant"):
         Tensor(1.0, requires_grad=False).backward()

@@ -504,13 +504,13 @@ def test_bad_weights_are_refused(weights):
     data = weights.read_bytes()
     for length in range(0, len(data), 11):
         weights.write_bytes(data[:length])
-        with pytest.raises(CheckpointError, match="model.safetensors is no file of safetensors: "):
+        with pytest.raises(CheckpointError, match="model.safetensors is not a safetensors file: "):
             load_weights(weights)
     weights.write_bytes(b"PK\3\4" + data)
-    with pytest.raises(CheckpointError, match="model.safetensors is no file of safetensors: "):
+    with pytest.raises(CheckpointError, match="model.safetensors is not a safetensors file: "):
         load_weights(weights)
     weights.write_bytes((60).to_bytes(8, "little") + b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}     ' + b"ab")  # fmt: skip
-    with pytest.raises(CheckpointError, match="model.safetensors is no file of safetensors: "):
+    with pytest.raises(CheckpointError, match="model.safetensors is not a safetensors file: "):
         load_weights(weights)
 
 

@@ -23,15 +23,15 @@ def short(monkeypatch):
 
 
 @pytest.fixture
-def as_they_are(monkeypatch):
-    """The sizes of the batches that no program did."""
-    sizes, method = [], steps.Step._as_it_is
+def uncompiled(monkeypatch):
+    """The sizes of the batches that ran uncompiled."""
+    sizes, method = [], steps.Step._uncompiled
 
     def counted(self, xs, ys):
         sizes.append(len(xs))
         return method(self, xs, ys)
 
-    monkeypatch.setattr(steps.Step, "_as_it_is", counted)
+    monkeypatch.setattr(steps.Step, "_uncompiled", counted)
     return sizes
 
 
@@ -91,12 +91,12 @@ TRAININGS = {
 
 @pytest.mark.parametrize("compile", [True, None])
 @pytest.mark.parametrize("name", TRAININGS)
-def test_the_same_numbers_with_programs_and_without(name, compile, as_they_are):
+def test_the_same_numbers_with_programs_and_without(name, compile, uncompiled):
     options = dict(TRAININGS[name])
     layers, dtype = options.pop("layers", list), options.pop("dtype", np.float64)
     model, other = network(*layers(), dtype=dtype), network(*layers(), dtype=dtype)
     ours = trained(model, compile=compile, **options)
-    done = list(as_they_are)
+    done = list(uncompiled)
     theirs = trained(other, compile=False, **options)
     assert_alike(model, other, ours, theirs, 1e-10 if dtype is np.float64 else 1e-4)
     known = compile or "loss" not in options  # a loss of one's own takes compile=True
@@ -165,7 +165,7 @@ class Masked(nn.Module):
         return self.net(x * (1 - self.mask / 2))
 
 
-def test_what_callbacks_change_in_place_is_noticed(as_they_are):
+def test_what_callbacks_change_in_place_is_noticed(uncompiled):
     def prune(run):
         run.model.mask[run.epoch % 2] /= 2
 
@@ -174,7 +174,7 @@ def test_what_callbacks_change_in_place_is_noticed(as_they_are):
         trained(m, compile=c, callbacks=[prune]) for m, c in zip(models, (True, False), strict=True)
     ]
     assert_alike(*models, *found, 1e-10)
-    assert len(as_they_are) == 32
+    assert len(uncompiled) == 32
 
 
 class Counting(nn.Module):
@@ -201,7 +201,7 @@ class Printing(Counting):
 
 
 @pytest.mark.parametrize("kind", [Counting, Branching, Printing])
-def test_what_cannot_be_compiled_goes_on_as_it_is(kind, capsys):
+def test_what_cannot_be_compiled_goes_on_uncompiled(kind, capsys):
     model, other = kind(), kind()
     ours, said = trained(model), capsys.readouterr().out
     theirs = trained(other, compile=False)
@@ -252,31 +252,31 @@ def test_the_layer_that_made_a_nan_is_named_all_the_same(rectified):
     assert states[0] == states[1]
 
 
-def test_a_model_that_changes_all_the_time_goes_on_as_it_is(as_they_are):
+def test_a_model_that_changes_all_the_time_goes_on_uncompiled(uncompiled):
     def anneal(run):
         run.model[2].p *= 0.9
 
     models = [network(nn.Dropout(0.5, rng=2)) for _ in range(2)]
     options = {"callbacks": [anneal], "epochs": 5, "batch_size": 40}  # of which an epoch has 3
     ours = trained(models[0], **options)
-    assert len(as_they_are) == 15
+    assert len(uncompiled) == 15
     assert "after a change of the model" in ours[0].compiled.why
     assert_alike(*models, ours, trained(models[1], compile=False, **options), 1e-10)
 
 
-def test_programs_are_written_again_when_a_model_has_settled(as_they_are):
+def test_programs_are_written_again_when_a_model_has_settled(uncompiled):
     def anneal(run):
         run.model[2].p = 0.5 - 0.1 * min(run.epoch, 2)
 
     models = [network(nn.Dropout(0.5, rng=2)) for _ in range(2)]
     ours = trained(models[0], callbacks=[anneal], epochs=6, batch_size=20)  # an epoch has 6
-    assert len(as_they_are) == 3 * 3
-    assert repr(ours[0].compiled) == "27 of the steps 4 to 36 ran as programs"
+    assert len(uncompiled) == 3 * 3
+    assert repr(ours[0].compiled) == "27 of the steps 4 to 36 were compiled"
     theirs = trained(models[1], callbacks=[anneal], epochs=6, batch_size=20, compile=False)
     assert_alike(*models, ours, theirs, 1e-10)
 
 
-def test_a_model_that_changes_with_the_batches_goes_on_as_it_is():
+def test_a_model_that_changes_with_the_batches_goes_on_uncompiled():
     def metric_that_anneals(model):
         def metric(p, t):
             model[2].p *= 0.99
@@ -305,14 +305,14 @@ def test_a_model_that_changes_with_the_batches_goes_on_as_it_is():
         ),
         (
             {"data": (np.ma.array(X), Y)},
-            "X is no plain array of numbers but of the type MaskedArray",
+            "X is not a plain array of numbers, but of type MaskedArray",
         ),
     ],
 )
 def test_the_history_says_why_no_program_ran(options, why):
     history, _ = trained(network(), **options)
     assert history.compiled.why.startswith(why)
-    assert repr(history.compiled).startswith(f"no step ran as a program: {why}")
+    assert repr(history.compiled).startswith(f"no step was compiled: {why}")
 
 
 class Derived(nn.Tanh):
@@ -329,13 +329,13 @@ def altered(**attributes):
     ("model", "why"),
     [
         (lambda: Masked(), "model is of the class Masked, which is not one of autobp.nn"),
-        (lambda: network().forward, "the model, forward, is no module of autobp.nn"),
+        (lambda: network().forward, "the model, forward, is not a module of autobp.nn"),
         (lambda: network(Derived()), "model[2] is of the class Derived, which"),
-        (lambda: network(lambda x: 2 * x), "model[2].function is a function of your own"),
+        (lambda: network(lambda x: 2 * x), "model[2].function is your own function"),
         (lambda: altered(forward=np.tanh), "model[1] has a forward of its own"),
         (lambda: altered(extra=np.ones(2)), "model[1].extra is an array of float64"),
-        (lambda: altered(extra=[{1: object()}]), "model[1].extra[0][1] is of the type object"),
-        (lambda: altered(extra={(1, 2): 3}), "model[1].extra has a key of the type tuple"),
+        (lambda: altered(extra=[{1: object()}]), "model[1].extra[0][1] is of type object"),
+        (lambda: altered(extra={(1, 2): 3}), "model[1].extra has a key that is of type tuple"),
         (lambda: altered(extra=Tensor(1.0) * 2), "model[1].extra is the result of an operation"),
     ],
 )
@@ -344,25 +344,25 @@ def test_what_a_model_has_that_fit_does_not_know(model, why):
     params = getattr(model, "__self__", model).parameters()
     history = fit(model, (X, Y), nn.cross_entropy, optim.SGD(params), 2, 16, progress=False, rng=0)
     assert history.compiled.why.startswith(why), history.compiled.why
-    assert history.compiled.why.endswith(" (compile=True compiles it all the same)")
+    assert history.compiled.why.endswith(" (compile=True compiles it anyway)")
 
 
-def test_a_profiler_sees_the_model_and_a_long_program_is_not_written(as_they_are, monkeypatch):
+def test_a_profiler_sees_the_model_and_a_long_program_is_not_written(uncompiled, monkeypatch):
     profile = cProfile.Profile()
     profile.enable()
     trained(network(), epochs=2)
     profile.disable()
-    assert len(as_they_are) == 16
+    assert len(uncompiled) == 16
     monkeypatch.setattr(steps, "MOST_CALLS", 10)
     trained(network(), epochs=2)
-    assert len(as_they_are) == 32
+    assert len(uncompiled) == 32
     with pytest.raises(
         CaptureError, match="the program may have 10 calls at most, and at .* it has more"
     ):
         trained(network(), compile=True)
 
 
-def test_optimizers_that_cannot_be_compiled_step_as_they_are():
+def test_optimizers_that_cannot_be_compiled_step_uncompiled():
     class Loud(optim.SGD):
         def update(self, x, g, state, **options):
             warnings.warn("a step", stacklevel=1)
@@ -406,7 +406,7 @@ def test_resuming_gives_the_same_bits(tmp_path, at, compile):
             np.testing.assert_array_equal(same.state_dict()["state"][i][name], value)
 
 
-def test_a_model_of_many_single_numbers_goes_on_as_it_is(as_they_are):
+def test_a_model_of_many_single_numbers_goes_on_uncompiled(uncompiled):
     def run(compile):
         w = [Tensor(k / 50) for k in range(-50, 50)]
 
@@ -418,7 +418,7 @@ def test_a_model_of_many_single_numbers_goes_on_as_it_is(as_they_are):
         return fit(model, (X[:8], Y[:8].astype(float)), nn.mse, optimizer, **options)["loss"]
 
     assert run(None) == run(False)
-    assert len(as_they_are) == 10
+    assert len(uncompiled) == 10
     with pytest.raises(CaptureError, match="and there are more single numbers"):
         run(True)
 

@@ -38,10 +38,10 @@ def test_the_best_is_low_or_high_as_the_name_says():
     assert History(ROWS, "f", "max").best()["epoch"] == 2
     assert history.best("loss", "max")["epoch"] == 1
     with pytest.raises(
-        ValueError, match="is a high 'f' good or a low one\\? mode='max' or mode='min'"
+        ValueError, match="is a high or a low 'f' better\\? Pass mode='max' or mode='min'"
     ):
         history.best("f")
-    with pytest.raises(ValueError, match="mode is 'min' or 'max', not 'up'"):
+    with pytest.raises(ValueError, match="mode must be 'min' or 'max', not 'up'"):
         history.best("f", "up")
     with pytest.raises(ValueError, match="no row has a number for 'val_loss'"):
         History(ROWS[:1]).best("val_loss")
@@ -83,7 +83,7 @@ def test_plot(monkeypatch):
     assert train.get_ydata().tolist() == [3.0, 1.0, 2.0]
     assert train.get_xdata().tolist() == [1, 2, 3]
     pyplot.close("all")
-    with pytest.raises(ValueError, match="there is no epoch to plot"):
+    with pytest.raises(ValueError, match="there are no epochs to plot"):
         History().plot()
 
 

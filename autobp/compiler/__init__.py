@@ -1,4 +1,4 @@
-"""Compile: a function written down once as a plain NumPy program, to be read and to be fast."""
+"""Compile: a function is traced once, and from then on runs as a plain NumPy program."""
 
 from autobp.compiler.compiled import Compiled, compile
 from autobp.compiler.terms import CaptureError, DifferenceError

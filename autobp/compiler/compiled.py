@@ -1,4 +1,4 @@
-"""Compiled: a function, and the programs that were written down for its arguments so far."""
+"""Compiled: a function, and the programs that were made for its arguments so far."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from autobp.compiler.terms import (
     differentiated,
 )
 from autobp.context import current
+from autobp.locks import fork_safe
 from autobp.tree import leaves
 
 if TYPE_CHECKING:
@@ -32,17 +33,10 @@ __all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MOST = 64  # programs that a function keeps; the oldest makes room
+MOST = 64  # programs of one function; with one more, the oldest is dropped
 
 #: One thread traces at a time, since two might use the same Tensors.
-_tracing = threading.RLock()
-
-
-def _unlock() -> None:
-    """In a forked child the thread that traced is gone, and with it whoever would open the lock."""
-    global _tracing
-    _tracing = threading.RLock()
-
+_tracing = fork_safe(threading.RLock())
 
 #: Held while the compiler is imported, which a fork waits for: in the child nobody would end it.
 _importing = threading.RLock()
@@ -55,7 +49,6 @@ def _load() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
     os.register_at_fork(
         before=_importing.acquire,
         after_in_parent=_importing.release,
@@ -101,23 +94,23 @@ class Compiled(Generic[F]):
         return self if instance is None else types.MethodType(self, instance)
 
     def compare_next(self) -> None:
-        """Let the next call run the function beside the program, and compare."""
+        """Let the next call run the function too, and compare."""
         self._compares_next = True
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(differentiated(x) for _, x in leaves((args, kwargs))):
             return self.function(*args, **kwargs)
-        from autobp.compiler.scalars.numbers import compile_entry  # late: see _load
+        from autobp.compiler.call import Call  # late: see _load
+        from autobp.compiler.scalars.numbers import compile_entry
 
         entries = self._entries
         with _tracing:
-            is_mine = self._entries is entries  # else another thread wrote one meanwhile
+            is_mine = self._entries is entries  # else another thread has traced one meanwhile
             if is_mine:
                 try:
                     earlier = [entry.found for entry in entries]
-                    entry = compile_entry(
-                        self.function, self.__name__, args, kwargs, self.settings, earlier
-                    )
+                    call = Call(self.function, self.__name__, args, kwargs, self.settings)
+                    entry = compile_entry(call, earlier)
                 except StateNotReady as early:
                     self._check_growth(early.grown, args, kwargs)
                     return self.function(*args, **kwargs)
@@ -140,7 +133,7 @@ class Compiled(Generic[F]):
     def _explained(self, error: UnforeseenError, args: Any, kwargs: Any) -> Exception:
         """What is to be raised where tracing failed by an exception: that of the function, if it
         raises one by itself too."""
-        from autobp.compiler.comparison import Snapshot  # late: see _load
+        from autobp.compiler.snapshot import Snapshot  # late: see _load
         from autobp.compiler.trace.search import free_variables
 
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
@@ -153,7 +146,7 @@ class Compiled(Generic[F]):
         return error
 
     def _check_growth(self, grown: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """What a call keeps may be for the next one; but not if that keeps more."""
+        """A call may make what the next one finds, but not if that makes more."""
         if not grown:
             return
         form = repr([(path, getattr(x, "shape", type(x))) for path, x in leaves((args, kwargs))])
@@ -167,8 +160,8 @@ class Compiled(Generic[F]):
 
     @property
     def constants(self) -> tuple[Constant, ...]:
-        """What the programs have taken over from around the function, as it was when they were
-        written: what is neither an argument nor held by a module, an optimizer or an argument.
+        """What the programs have as constants: the values, when the function was traced, of what it
+        reads that is neither an argument nor held by a module, an optimizer or an argument.
 
         >>> from autobp import compile
         >>> settings = {"scale": 2.0}
@@ -186,7 +179,7 @@ class Compiled(Generic[F]):
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """The programs that were written so far, the latest first."""
+        """The programs that were made so far, the latest first."""
         return tuple(entry.program for entry in self._entries)
 
     @property

@@ -250,108 +250,87 @@ def form_of(x: Any) -> tuple[Any, ...]:
 
 def check(program: Program) -> None:
     """Raise an error that says what is wrong with a program, if something is."""
+    for problem in _problems(program):
+        raise ValueError(problem)
+
+
+def _problems(program: Program) -> Iterator[str]:
     defined: set[Step] = set()
     for argument in program.arguments:
-        if not argument.is_argument:
-            raise ValueError(f"{argument} is among the arguments, and is none")
-        if argument in defined:
-            raise ValueError(f"{argument} is two arguments")
+        if not argument.is_argument or argument in defined:
+            yield f"{argument} is among the arguments, and is none or is there twice"
         defined.add(argument)
     for i, step in enumerate(program.steps):
         where = f"step {i}, {step},"
-        if step.function is None:
-            raise ValueError(f"{where} calls nothing")
-        if step in defined:
-            raise ValueError(f"{where} is there twice")
+        if step.function is None or step in defined:
+            yield f"{where} calls nothing, or is there twice"
         if step.operands != [*steps_in(step.args), *steps_in(step.params)]:
-            raise ValueError(f"{where} has other operands than those that it is called with")
+            yield f"{where} has other operands than those that it is called with"
         for s in step.operands:
             if not s.is_constant and s not in defined:
-                raise ValueError(f"{where} uses {s}, which is not defined before it")
+                yield f"{where} uses {s}, which is not defined before it"
         defined.add(step)
-        _check_form(step, where)
-        if step.loop:
-            _check_loop(step, step.loop, where)
-            if step.loop.body.effects and step not in program.effects:
-                raise ValueError(f"{where} has a body with effects, and is not among the effects")
+        problems = _form_problems(step) if step.loop is None else _loop_problems(step, step.loop)
+        yield from (f"{where} {problem}" for problem in problems)
+        if step.loop and step.loop.body.effects and step not in program.effects:
+            yield f"{where} has a body with effects, and is not among the effects"
     for s in program.results:
         if not s.is_constant and s not in defined:
-            raise ValueError(f"the program returns {s}, which is not defined")
+            yield f"the program returns {s}, which is not defined"
     for c in program.constants():
         if form_of(c) != (c.constant.shape, c.constant.dtype, np.ndarray):
-            raise ValueError(f"{c} has not the form of the array that it holds")
-    bodies: set[int] = set()
-    for body in list(program.nested())[1:]:
-        if id(body) in bodies:
-            raise ValueError("a loop has the body of another step: each needs one of its own")
-        bodies.add(id(body))
+            yield f"{c} has not the form of the array that it holds"
     if missing := program.effects - set(program.steps):
-        raise ValueError(f"{missing.pop()} is among the effects, and not among the steps")
+        yield f"{missing.pop()} is among the effects, and not among the steps"
+    bodies = [id(p) for p in program.nested()]
+    if len({*bodies}) < len(bodies):
+        yield "two loops have one body: each needs one of its own"
 
 
-def _check_form(step: Step, where: str) -> None:
+def _form_problems(step: Step) -> Iterator[str]:
     """Whether the result has the form that the call gives it, where that is plain to see."""
-    function, form = step.function, form_of(step)
-    if step.is_array and step.dtype is None:
-        raise ValueError(f"{where} is an array without a dtype")
-    if step.shape and not step.is_array:
-        raise ValueError(f"{where} has a shape, and is no array")
+    function: Any = step.function
+    if (step.shape and not step.is_array) or (step.is_array and step.dtype is None):
+        yield "has a shape and is no array, or is an array and has no dtype"
     if isinstance(function, np.ufunc) and function.signature is None and not step.params:
         if len(step.args) != function.nin:
-            raise ValueError(f"{where} is called with {len(step.args)} arguments")
+            yield f"is called with {len(step.args)} arguments"
         shape = np.broadcast_shapes(*(form_of(x)[0] for x in step.args))
         if function.nout == 1 and shape != step.shape:
-            raise ValueError(f"{where} makes a result of shape {shape}")
+            yield f"makes a result of shape {shape}"
     if step.is_loop_result:
-        results, j = _results_of(step.args[0].loop), step.args[1]
-        if not 0 <= j < len(results):
-            raise ValueError(f"{where} takes result {j} of {len(results)}")
-        if form != results[j]:
-            raise ValueError(f"{where} takes a result of the form {results[j]}")
+        loop, j = step.args[0].loop, step.args[1]
+        carried, rows = loop.body.returns
+        forms = [*map(form_of, carried)]
+        forms += (((loop.count, *row.shape), row.dtype, np.ndarray) for row in rows)
+        if form_of(step) not in forms[j : j + 1]:
+            yield f"takes result {j} of {len(forms)}, of the form {forms[j : j + 1]}"
 
 
-def _results_of(loop: Loop) -> list[tuple[Any, ...]]:
-    """The forms of what a loop returns."""
-    carried, rows = loop.body.returns
-    stacked = [((loop.count, *row.shape), row.dtype, np.ndarray) for row in rows]
-    return [*map(form_of, carried), *stacked]
-
-
-def _check_loop(step: Step, loop: Loop, where: str) -> None:
-    body, arguments = loop.body, iter(loop.body.arguments)
-    try:
-        check(body)
-    except ValueError as error:
-        raise ValueError(f"in the body of {where} {error}") from None
+def _loop_problems(step: Step, loop: Loop) -> Iterator[str]:
+    for problem in _problems(loop.body):
+        yield f"has a body of which {problem}"
     carried, sequences, invariants = step.args
-    becomes, rows = body.returns
-    if len(body.arguments) != len(carried) + len(sequences) + len(invariants):
-        raise ValueError(f"{where} has a body of {len(body.arguments)} arguments")
-    if len(becomes) != len(carried):
-        raise ValueError(
-            f"{where} carries {len(carried)} values and its body returns {len(becomes)}"
-        )
+    becomes, rows = loop.body.returns
     if step.kind is not tuple or step.params:
-        raise ValueError(f"{where} is a loop: it makes a tuple, and has no params")
-    for first, argument, after in zip(carried, arguments, becomes):
-        if not form_of(first) == form_of(argument) == form_of(after):
-            said = f"{form_of(first)}, {form_of(argument)}, {form_of(after)}"
-            raise ValueError(f"{where} carries {argument}, which changes its form: {said}")
+        yield "is a loop: it makes a tuple, and has no params"
+    given = len(carried), len(sequences), len(invariants)
+    if sum(given) != len(loop.body.arguments) or len(becomes) != len(carried):
+        yield f"has a body of {len(loop.body.arguments)} arguments for {given}"
+    arguments = iter(loop.body.arguments)
+    for first, after, argument in zip(carried, becomes, arguments):
+        if not form_of(first) == form_of(after) == form_of(argument):
+            yield f"carries {first}, then {after}, as {argument}"
     for sequence, argument in zip(sequences, arguments):
-        if isinstance(sequence, Step):
-            if not sequence.shape or sequence.dtype is None:
-                raise ValueError(f"{where} goes through {sequence}, which has no rows")
-            length, *row = sequence.shape
-            forms = {(tuple(row), sequence.dtype, np.ndarray if row else sequence.dtype.type)}
-        else:
-            forms, length = {form_of(x) for x in sequence}, len(sequence)
-        if length != loop.count:
-            raise ValueError(f"{where} of {loop.count} iterations goes through {length} elements")
-        if forms - {form_of(argument)}:
-            raise ValueError(f"{where} goes through elements of other forms than {argument}")
+        forms: Any = [form_of(x) for x in sequence] if not isinstance(sequence, Step) else []
+        if isinstance(sequence, Step) and sequence.shape and sequence.dtype is not None:
+            n, *row = sequence.shape
+            forms = [(tuple(row), sequence.dtype, np.ndarray if row else sequence.dtype.type)] * n
+        if forms != [form_of(argument)] * loop.count:
+            yield f"goes {loop.count} times through {sequence}, of which each is {argument}"
     for x, argument in zip(invariants, arguments):
         if form_of(x) != form_of(argument):
-            raise ValueError(f"{where} has an invariant of another form than {argument}")
+            yield f"has an invariant of another form than {argument}"
     for row in rows:
         if not isinstance(row, Step) or row.dtype is None:
-            raise ValueError(f"{where} stacks {row!r}, which is no result of a step")
+            yield f"stacks {row!r}, which is no result of a step"

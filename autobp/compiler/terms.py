@@ -1,4 +1,4 @@
-"""Terms of compile: its errors and its settings."""
+"""Terms: the settings of compile, and its errors."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class DifferenceError(CaptureError):
 
 
 class Changed(ValueError):
-    """The program was traced with other values, shapes or dtypes than those it is given."""
+    """The program was made for other values, shapes or dtypes than those it met."""
 
 
 class StateNotReady(Exception):
-    """The call made what later calls find, as the averages of an optimizer. The next call can be
-    traced."""
+    """What an optimizer remembers, or what else later calls find, was only made in this call: the
+    next one can be traced."""
 
     def __init__(self, grown: str) -> None:
         self.grown = grown  # the line that made a new attribute, or a new entry of a dict
@@ -52,9 +52,9 @@ class StateNotReady(Exception):
 class Settings:
     donate: tuple[int, ...] = ()
     reuse: bool = False
-    most: float = math.inf  # calls in a program
+    most: float = math.inf  # steps of a program
     check: float = 2  # replays with new values that are compared with the function
-    keep_program: bool = False  # where the two are compared, the program's results count
+    keep_program: bool = False  # of what is compared, the program's results and changes count
 
 
 def differentiated(x: Any) -> bool:

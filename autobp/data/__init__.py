@@ -1,11 +1,11 @@
-"""Data to learn from: points in the plane, handwritten digits, and the ways to cut them up.
+"""Data sets (points in the plane, handwritten digits), batches, folds and standardization.
 
     >>> from autobp.data import batches, spiral
     >>> X, y = spiral()
     >>> [len(labels) for _, labels in batches(X, y, 128)]
     [128, 128, 44]
 
-Nothing here knows of Tensors: it is arrays that come out, and a model may do with them what it will.
+All functions return plain arrays. Nothing here depends on Tensors.
 """
 
 from autobp.data.batching import batches

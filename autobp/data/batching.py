@@ -1,4 +1,4 @@
-"""Batches: samples a few at a time."""
+"""Batches: a few samples at a time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import numpy as np
 
 from autobp.data.points import Seed
 
-__all__ = ["aligned", "batches", "parted"]
+__all__ = ["aligned", "batches", "selected"]
 
 
 def batches(
     X: Any, y: Any, size: int, shuffle: bool = False, rng: Seed = None
 ) -> Iterator[tuple[Any, Any]]:
-    """Go once through samples and what belongs to them, `size` at a time; the last batch is what is
-    left.
+    """Iterate once over samples and their targets, `size` at a time. The last batch can be smaller.
 
-    With `shuffle=True` the order is drawn from `rng`: hand the same Generator to each epoch, and the
-    epochs differ while the run as a whole is reproducible. (An integer gives one order, every time.)
+    With `shuffle=True`, `rng` draws the order. Pass the same Generator in each epoch: then epochs
+    differ, and the run is reproducible. (An integer gives the same order each time.)
 
     >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)
     >>> for xs, ys in batches(X, y, 2): print(xs.tolist(), ys)
@@ -32,34 +31,35 @@ def batches(
     """
     samples = aligned((X, y))
     if size < 1:
-        raise ValueError(f"size is the number of samples in a batch, at least 1, not {size}")
+        raise ValueError(f"size, the number of samples in a batch, must be at least 1, not {size}")
     n = len(samples[0])
     order = np.random.default_rng(rng).permutation(n) if shuffle else None
     starts = range(0, n, size)
     if order is None:
-        return (parted(samples, slice(i, i + size)) for i in starts)
-    return (parted(samples, order[i : i + size]) for i in starts)
+        return (selected(samples, slice(i, i + size)) for i in starts)
+    return (selected(samples, order[i : i + size]) for i in starts)
 
 
 def aligned(arrays: tuple[Any, ...]) -> list[Any]:
-    """Arrays of which each row is a sample, and all have as many."""
+    """The arguments as arrays, whose rows are samples, equally many in each."""
     if not arrays:
         raise TypeError("at least one array is needed")
-    # An index into a table, of pandas say, may mean labels or columns; into an array it means rows.
+    # Indexing a pandas table selects labels or columns; indexing an array selects rows.
     samples = [
         a if hasattr(a, "shape") and not hasattr(a, "to_numpy") else np.asarray(a) for a in arrays
     ]
     for given, a in zip(arrays, samples):
         if not a.shape:
-            raise TypeError(f"{given!r:.40} is no array of samples")
+            raise TypeError(f"{given!r:.40} is not an array of samples")
     counts = [len(a) for a in samples]
     if len(set(counts)) > 1:
         raise ValueError(
-            f"arrays of {' and '.join(map(str, counts))} samples do not belong together"
+            f"arrays must have equally many samples, not {' and '.join(map(str, counts))}"
         )
     return samples
 
 
-def parted(samples: list[Any], index: Any) -> Any:
-    parts = tuple(a[index] for a in samples)
-    return parts if len(parts) > 1 else parts[0]
+def selected(samples: list[Any], index: Any) -> Any:
+    """A tuple with the indexed samples of each array, or a single array if there is one."""
+    found = tuple(a[index] for a in samples)
+    return found if len(found) > 1 else found[0]

@@ -1,4 +1,4 @@
-"""Downloads of which every byte is known beforehand: whoever serves them, they are right or refused."""
+"""Downloads files whose size and hash are known. A file with other bytes is refused."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from autobp.files import sync_folder
 __all__ = ["download"]
 
 _BLOCK = 1 << 16
-_ABANDONED = 3600.0  # seconds after which a part that nobody adds to may be taken over
+_ABANDONED = 3600.0  # seconds without a write after which another process may use a partial file
 
 
-class _Unfit(Exception):
-    """A mirror did not give the file; the message says how."""
+class _MirrorError(Exception):
+    """A mirror failed to deliver the file; the message says why."""
 
 
 def download(
@@ -40,32 +40,32 @@ def download(
     timeout: float = 15.0,
     deadline: float = 600.0,
 ) -> None:
-    """Bring a file of known size and hash from the first mirror that has it.
+    """Download a file of known size and hash from the first mirror that has it.
 
-    The file takes its name only when it is whole, checked and on the disk. Until then it grows in a
-    part beside it, which the next mirror or the next attempt goes on from. ConnectionError says what
-    each mirror did wrong; DataError, that the disk does not take it.
+    The file gets its name only when it is complete, verified and on disk. Until then, its bytes are
+    in a partial file in the same folder, which the next mirror or the next attempt continues.
+    ConnectionError says what failed at each mirror, DataError why the file cannot be written.
 
-    A mirror may be silent for `timeout` seconds, and has `deadline` seconds for all that it sends.
+    A mirror may send nothing for `timeout` seconds, and has `deadline` seconds in total.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = _part(target)
+        partial = _partial_file(target)
         try:
-            _from_any(part, target.name, mirrors, size, sha256, timeout, deadline)
-            os.replace(part, target)
-            _kept(target).unlink(missing_ok=True)
+            _from_mirrors(partial, target.name, mirrors, size, sha256, timeout, deadline)
+            os.replace(partial, target)
+            _resumable(target).unlink(missing_ok=True)
             sync_folder(target.parent)
         finally:
-            _keep(part, target)
+            _save_for_later(partial, target)
     except ConnectionError:
         raise
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _from_any(
-    part: Path,
+def _from_mirrors(
+    partial: Path,
     name: str,
     mirrors: Sequence[str],
     size: int,
@@ -73,22 +73,22 @@ def _from_any(
     timeout: float,
     deadline: float,
 ) -> None:
-    said = []
+    errors = []
     for url in mirrors:
         try:
             with _Deadline(deadline) as clock:
-                return _complete(part, name, url, size, sha256, timeout, clock)
-        except _Unfit as error:
-            said.append(f"{urlsplit(url).netloc}: {error}")
-    raise ConnectionError("; ".join(said))
+                return _from_mirror(partial, name, url, size, sha256, timeout, clock)
+        except _MirrorError as error:
+            errors.append(f"{urlsplit(url).netloc}: {error}")
+    raise ConnectionError("; ".join(errors))
 
 
-def _complete(
-    part: Path, name: str, url: str, size: int, sha256: str, timeout: float, clock: _Deadline
+def _from_mirror(
+    partial: Path, name: str, url: str, size: int, sha256: str, timeout: float, clock: _Deadline
 ) -> None:
-    """Add to a part what it lacks. If the whole is wrong, that may be due to the mirror before: then
-    everything is asked for once more, from this one."""
-    with open(part, "a+b") as file:
+    """Complete a partial file. If the result has the wrong hash, an earlier mirror may have sent the
+    wrong bytes: then download all of it once more, from this mirror."""
+    with open(partial, "a+b") as file:
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256")
         have = file.tell()
@@ -103,7 +103,7 @@ def _complete(
             file.truncate(0)
             digest, have = hashlib.sha256(), 0
             if not resumed:
-                raise _Unfit("its file has another hash")
+                raise _MirrorError("its file has another hash")
 
 
 def _stream(
@@ -119,23 +119,23 @@ def _stream(
     headers = {"User-Agent": "autobp", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    with _mirrors_fault(clock):
+    with _mirror_errors(clock):
         reply = urlopen(Request(url, headers=headers), timeout=timeout)
     with reply:
         if reply.status == 206:
             if not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                raise _Unfit("it sends another range than it was asked for")
+                raise _MirrorError("it sends another range than requested")
         else:
             have = 0
         length = reply.headers.get("Content-Length")
         if length is not None and length.strip() != str(size - have):
-            raise _Unfit(f"its file has another length ({length:.20})")
+            raise _MirrorError(f"its file has another length ({length:.20})")
         if not have:
             file.truncate(0)
             digest = hashlib.sha256()
         with _progress(name, urlsplit(url).netloc, have, size) as advance:
             while True:
-                with _mirrors_fault(clock):
+                with _mirror_errors(clock):
                     block = reply.read1(_BLOCK)
                     clock.check()
                 if not block:
@@ -143,18 +143,18 @@ def _stream(
                 have += len(block)
                 if have > size:
                     file.truncate(0)
-                    raise _Unfit(f"its file is longer than {size:,} bytes")
+                    raise _MirrorError(f"its file is longer than {size:,} bytes")
                 file.write(block)
                 digest.update(block)
                 advance(len(block))
     if have < size:
-        raise _Unfit(f"it stopped after {have:,} of {size:,} bytes")
+        raise _MirrorError(f"it stopped after {have:,} of {size:,} bytes")
     return digest
 
 
 class _Deadline:
-    """The time that a mirror has for everything. A server that sends a byte now and then is never
-    silent for long: when the time is over, the connections that this thread has made are shut."""
+    """Limits the total time of a mirror, as a server that sends a byte now and then never times out.
+    At the deadline, all connections of this thread are shut down."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -165,7 +165,7 @@ class _Deadline:
 
     def check(self) -> None:
         if self.over:
-            raise _Unfit(f"too slow: it was not done after {self.seconds:g} seconds")
+            raise _MirrorError(f"too slow: it did not finish in {self.seconds:g} seconds")
 
     def _shut(self) -> None:
         self.over = True
@@ -183,12 +183,12 @@ class _Deadline:
         _deadline.reset(self.token)
 
 
-#: That of the download that this thread is in.
+#: The deadline of the download in this thread.
 _deadline: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
 
 
 class _Watched:
-    """A connection whose socket the deadline knows."""
+    """A connection that registers its socket with the deadline."""
 
     sock: Any
 
@@ -218,13 +218,13 @@ class _SecureHandler(HTTPSHandler):
 
 
 def urlopen(request: Request, timeout: float) -> Any:
-    """As urllib's, of connections that are watched."""
+    """Like `urllib.request.urlopen`, with connections that the deadline can shut down."""
     return build_opener(_Handler, _SecureHandler).open(request, timeout=timeout)
 
 
 @contextmanager
-def _mirrors_fault(clock: _Deadline) -> Iterator[None]:
-    """What goes wrong here goes wrong on the network. (Elsewhere an OSError is the disk's.)"""
+def _mirror_errors(clock: _Deadline) -> Iterator[None]:
+    """Turn errors of the network into `_MirrorError`. (Outside, an OSError comes from the disk.)"""
     try:
         try:
             yield
@@ -233,18 +233,18 @@ def _mirrors_fault(clock: _Deadline) -> Iterator[None]:
             raise
     except HTTPError as error:
         error.close()
-        raise _Unfit(f"HTTP {error.code}") from None
+        raise _MirrorError(f"HTTP {error.code}") from None
     except TimeoutError:
-        raise _Unfit("no answer in time") from None
+        raise _MirrorError("no answer in time") from None
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         said = " ".join(str(getattr(reason, "strerror", None) or reason).split())
-        raise _Unfit(said or type(error).__name__) from None
+        raise _MirrorError(said or type(error).__name__) from None
 
 
 @contextmanager
 def _progress(name: str, host: str, have: int, size: int) -> Iterator[Callable[[int], object]]:
-    """On a terminal a bar, elsewhere one line."""
+    """Show a bar on a terminal, else one line."""
     if sys.stderr is None:
         yield lambda n: None
     elif sys.stderr.isatty():
@@ -257,29 +257,29 @@ def _progress(name: str, host: str, have: int, size: int) -> Iterator[Callable[[
         yield lambda n: None
 
 
-def _part(target: Path) -> Path:
-    """A file for this process alone to write to: one that was left unfinished, if there is any. Of
-    several processes that want it, the renaming lets one have it."""
+def _partial_file(target: Path) -> Path:
+    """A partial file for this process alone. It takes over an abandoned one if there is any; the
+    rename ensures that only one process does."""
     mine = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     for left in sorted(target.parent.glob(f"{target.name}*.part")):
         try:
-            if left == _kept(target) or time.time() - left.stat().st_mtime > _ABANDONED:
+            if left == _resumable(target) or time.time() - left.stat().st_mtime > _ABANDONED:
                 os.rename(left, mine)
                 os.utime(mine)
                 break
         except OSError:
-            pass  # another process has it
+            pass  # another process took it
     return mine
 
 
-def _kept(target: Path) -> Path:
+def _resumable(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def _keep(part: Path, target: Path) -> None:
-    """Leave what there is of a part for the next attempt."""
-    if part.exists():
-        if part.stat().st_size:
-            os.replace(part, _kept(target))
+def _save_for_later(partial: Path, target: Path) -> None:
+    """Leave a partial file for the next attempt."""
+    if partial.exists():
+        if partial.stat().st_size:
+            os.replace(partial, _resumable(target))
         else:
-            part.unlink()
+            partial.unlink()

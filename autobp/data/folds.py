@@ -1,4 +1,4 @@
-"""Folds: which samples to learn from, and which to be judged by."""
+"""Splits into training and test samples, and folds for cross-validation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from autobp.data.batching import aligned, parted
+from autobp.data.batching import aligned, selected
 from autobp.data.points import Seed
 
 __all__ = ["k_folds", "split"]
 
 
 def split(*arrays: Any, test: float | int = 0.2, rng: Seed = 0) -> tuple[Any, Any]:
-    """Put samples aside at random: `test` of them, a part of the whole or a number.
+    """Split samples at random into a training part and a test part. `test` is the size of the test
+    part: a fraction, or an integer number of samples.
 
-    Returns two tuples with a part of every array (or the parts, where there is one array). The same
-    seed gives the same parts, so that what was put aside once stays aside.
+    Return two tuples with a part of each array (or two arrays, for one array). The same seed gives
+    the same parts, so that test samples stay test samples.
 
     >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)
     >>> (X_train, y_train), (X_test, y_test) = split(X, y, test=0.4)
@@ -25,22 +26,22 @@ def split(*arrays: Any, test: float | int = 0.2, rng: Seed = 0) -> tuple[Any, An
     """
     samples = aligned(arrays)
     n = len(samples[0])
-    aside = test if isinstance(test, int | np.integer) else round(test * n)
-    if not 0 < aside < n:
-        raise ValueError(f"test={test} of {n} samples leaves one of the parts empty")
-    chosen = np.zeros(n, bool)
-    chosen[np.random.default_rng(rng).permutation(n)[:aside]] = True
-    return parted(samples, np.flatnonzero(~chosen)), parted(samples, np.flatnonzero(chosen))
+    n_test = test if isinstance(test, int | np.integer) else round(test * n)
+    if not 0 < n_test < n:
+        raise ValueError(f"test={test} of {n} samples leaves one part empty")
+    is_test = np.zeros(n, bool)
+    is_test[np.random.default_rng(rng).permutation(n)[:n_test]] = True
+    return selected(samples, np.flatnonzero(~is_test)), selected(samples, np.flatnonzero(is_test))
 
 
 def k_folds(
     samples: Any, k: int, *, stratified: bool = False, rng: Seed = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each of `k` folds the indices of the samples to learn from and of those to validate on.
+    """Return the indices of training and of validation samples for each of `k` folds.
 
-    `samples` is their number, or anything that has one row for each. Every sample is validated on
-    once; the folds differ by one sample at most. Stratified folds, which need the labels, also hold
-    each class in as even a number as can be.
+    `samples` is their number, or anything with one row for each. Every sample is used for validation
+    once, and the sizes of folds differ by at most 1. Stratified folds, which need labels, also have
+    almost equally many samples of each class.
 
     >>> for train, held in k_folds(5, 2): print(train, held)
     [0 4] [1 2 3]
@@ -61,5 +62,5 @@ def k_folds(
             raise ValueError(f"stratified folds need labels, one for each sample, not {given}")
         order = order[np.argsort(labels[order], kind="stable")]
     fold = np.empty(n, int)
-    fold[order] = np.arange(n) % k  # dealt like cards: even as a whole, and in each run of equals
+    fold[order] = np.arange(n) % k  # dealt like cards: even overall and within each class
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]

@@ -1,4 +1,4 @@
-"""IDX files, the form in which MNIST and its kin are published: a short header, then plain bytes."""
+"""IDX files, the format of MNIST: a short header, then plain bytes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ import numpy as np
 
 __all__ = ["DataError", "contents", "parsed", "read_idx"]
 
-_MOST = 1 << 30  # items; more is a mistake in the header rather than a data set
+_MOST = 1 << 30  # items; a header that claims more is damaged
 _BLOCK = 1 << 20
 
 
 class DataError(ValueError):
-    """A file of data is missing or is not what it should be; the message names it, and says what."""
+    """A data file is missing, damaged or wrong. The message names the file and the problem."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, compressed (`.gz`) or not: a uint8 array, or DataError.
+    """Read an IDX file of unsigned bytes, compressed (`.gz`) or not, as a uint8 array.
+
+    A damaged file raises `DataError`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -37,23 +39,23 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def contents(path: Path, most: int) -> bytearray:
-    """A file's bytes, if that is not more than an IDX file of so many items can have."""
+    """The bytes of a file, unless it is larger than an IDX file of `most` items can be."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size > most + most // 1000 + 4096:  # what gzip adds to what it cannot compress
+            if size > most + most // 1000 + 4096:  # gzip adds a little to bytes it cannot compress
                 raise DataError(f"{path} is too long: {size:,} bytes for at most {most:,} items")
             data = bytearray(size)
-            whole = file.readinto(data) == size and not file.read(1)
+            unchanged = file.readinto(data) == size and not file.read(1)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not whole:
+    if not unchanged:
         raise DataError(f"{path} changed while it was read")
     return data
 
 
 def parsed(data: bytearray, path: Path, most: int) -> np.ndarray:
-    """The array in an IDX file's bytes. Memory is bounded by `most` items, whatever they claim."""
+    """The array in the bytes of an IDX file. Its memory is at most `most` items, whatever they claim."""
     if path.suffix == ".gz":
         return _unpacked(data, path, most)
     stream = io.BytesIO(data[: 4 + 4 * 255])
@@ -65,7 +67,7 @@ def parsed(data: bytearray, path: Path, most: int) -> np.ndarray:
 
 def _unpacked(data: bytearray, path: Path, most: int) -> np.ndarray:
     if data[:2] != b"\x1f\x8b":
-        hint = " (uncompressed already? then without .gz)" if data[:3] == b"\0\0\x08" else ""
+        hint = " (it is uncompressed: remove .gz from its name)" if data[:3] == b"\0\0\x08" else ""
         raise DataError(f"{path} is not gzip: it begins with {_shown(data)}{hint}")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
@@ -75,7 +77,7 @@ def _unpacked(data: bytearray, path: Path, most: int) -> np.ndarray:
             while block := stream.read(min(_BLOCK, array.size - found)):
                 array[found : found + len(block)] = np.frombuffer(block, np.uint8)
                 found += len(block)
-            longer = len(stream.read(1))  # reading the end is also what compares the checksum
+            longer = len(stream.read(1))  # reading to the end also verifies the checksum
     except EOFError:
         raise DataError(f"{path} is truncated: its compressed data has no end") from None
     except (OSError, zlib.error) as error:
@@ -87,7 +89,7 @@ def _unpacked(data: bytearray, path: Path, most: int) -> np.ndarray:
 def _shape(stream: io.BufferedIOBase, path: Path, most: int) -> tuple[int, ...]:
     magic = stream.read(4)
     if magic[:2] != b"\0\0"[: len(magic)]:
-        hint = " (gzip: then with .gz)" if magic[:2] == b"\x1f\x8b" else ""
+        hint = " (it is gzip: add .gz to its name)" if magic[:2] == b"\x1f\x8b" else ""
         raise DataError(f"{path} is not an IDX file: it begins with {_shown(magic)}{hint}")
     if len(magic) == 4 and magic[2] != 8:
         raise DataError(f"{path} holds items of type 0x{magic[2]:02x}, not unsigned bytes (0x08)")
@@ -98,7 +100,7 @@ def _shape(stream: io.BufferedIOBase, path: Path, most: int) -> tuple[int, ...]:
     shape = struct.unpack(f">{ndim}I", sizes)
     if not 0 < math.prod(shape) <= most or not 0 < ndim <= 32:
         said = f"{math.prod(shape):,} items in {ndim} dimensions" if ndim else "no dimensions"
-        raise DataError(f"{path} has a wrong header: it claims {said} (1 to {most:,} are read)")
+        raise DataError(f"{path} has a wrong header: it claims {said} (allowed are 1 to {most:,})")
     return shape
 
 

@@ -1,4 +1,4 @@
-"""Images with labels, in the form that all sets of them share."""
+"""Images with labels: the result of `mnist`, `fashion_mnist` and `digits`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Images"]
 
 
 class Images(NamedTuple):
-    """What is learned from, and what it is tested on.
+    """Training and test images with their labels.
 
-    Images are of shape (n, height, width): bytes as they are in the file, or float32 from 0 to 1 if
-    that was asked for. Labels are integers of shape (n,).
+    Images have the shape (n, height, width). Pixels are bytes, as in the file, or float32 from 0 to 1
+    with `scale=True`. Labels are integers of shape (n,).
     """
 
     x_train: np.ndarray
@@ -22,7 +22,7 @@ class Images(NamedTuple):
     y_test: np.ndarray
 
     def scaled(self, white: int) -> Images:
-        """With pixels from 0 to 1 in float32, where `white` was the brightest."""
+        """The same images in float32, with pixels from 0 to 1 instead of 0 to `white`."""
         return self._replace(
             x_train=self.x_train / np.float32(white), x_test=self.x_test / np.float32(white)
         )

@@ -1,4 +1,4 @@
-"""MNIST, and Fashion-MNIST, which took its form: found on this machine, or downloaded once."""
+"""MNIST and Fashion-MNIST, read from this machine or downloaded once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["fashion_mnist", "located", "mnist"]
 
 
 class _File(NamedTuple):
-    """One of a set's four files: its name, and what is published of it."""
+    """One of the four files of a data set, as published."""
 
     name: str
     shape: tuple[int, ...]
     size: int
     sha256: str
-    plain: str | None = None  # the hash of what is in it
+    plain: str | None = None  # the hash of its content
 
     @property
     def items(self) -> int:
@@ -32,7 +32,7 @@ class _File(NamedTuple):
 
     @property
     def hashes(self) -> dict[int, str | None]:
-        """What is published, by the size of the file: compressed, and not."""
+        """The published hashes by the size of the file, compressed and uncompressed."""
         return {self.size: self.sha256, 4 + 4 * len(self.shape) + self.items: self.plain}
 
 
@@ -113,16 +113,16 @@ _FASHION = _Set(
 
 
 def mnist(*, scale: bool = False) -> Images:
-    """60,000 handwritten digits of 28×28 pixels to learn from, and 10,000 to test on.
+    """60,000 handwritten digits of 28×28 pixels for training, and 10,000 for tests.
 
-    As in Keras, pixels are bytes from 0 to 255; with `scale=True` they are float32 from 0 to 1, as
-    torchvision's `ToTensor` makes them. `x.reshape(len(x), -1)` makes a row of each image.
+    Pixels are bytes from 0 to 255, as in Keras. With `scale=True` they are float32 from 0 to 1, as
+    from torchvision's `ToTensor`. `x.reshape(len(x), -1)` makes each image a row.
 
-    The four files are looked for in the folder that the environment variable AUTOBP_DATA names (or
-    in `mnist` inside it), compressed or not; then in the user's cache folder; then they are
-    downloaded to there. Whatever is published is checked against its published hash. Other files of
-    the same form are read from AUTOBP_DATA if they are well formed: images of 28×28, no more of them
-    than MNIST has, as many labels, 10 classes. Anything else is a DataError.
+    The four files are read from the folder in the environment variable AUTOBP_DATA (or from `mnist`
+    inside it), compressed or not, else from the user's cache folder, where they are downloaded to if
+    they are missing. Published files must have their published hashes. AUTOBP_DATA can hold other
+    files in the same format: images of 28×28, at most as many as in MNIST, with as many labels, of 10
+    classes. Any other content raises `DataError`.
 
     By Y. LeCun, C. Cortes and C. Burges.
 
@@ -134,9 +134,9 @@ def mnist(*, scale: bool = False) -> Images:
 
 
 def fashion_mnist(*, scale: bool = False) -> Images:
-    """MNIST's form with pictures of clothes instead of digits: harder, and as quick to learn from.
+    """Images of clothes in the format of MNIST: harder to classify, and as fast to train on.
 
-    Found, downloaded and returned like `mnist`; the folder inside AUTOBP_DATA is `fashion-mnist`.
+    Works like `mnist`; the folder inside AUTOBP_DATA is `fashion-mnist`.
     The classes: T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot.
 
     By H. Xiao, K. Rasul and R. Vollgraf, Zalando SE (MIT licence).
@@ -145,8 +145,8 @@ def fashion_mnist(*, scale: bool = False) -> Images:
 
 
 def located(fashion: bool = False) -> Path | None:
-    """The folder that MNIST, or Fashion-MNIST, would be read from; None if it is to be downloaded
-    first. DataError if AUTOBP_DATA is wrong."""
+    """The folder of the files of MNIST or Fashion-MNIST, None if they must be downloaded. A wrong
+    AUTOBP_DATA raises `DataError`."""
     which = _FASHION if fashion else _MNIST
     given = _given(which)
     if given:
@@ -169,7 +169,7 @@ def _loaded(which: _Set, scale: bool) -> Images:
 
 
 def _given(which: _Set) -> list[Path] | None:
-    """The four files in AUTOBP_DATA, or None if there is none of them."""
+    """The four files in AUTOBP_DATA, or None if it has none of them."""
     named = os.environ.get("AUTOBP_DATA")
     if not named:
         return None
@@ -180,12 +180,12 @@ def _given(which: _Set) -> list[Path] | None:
         found = [_either(folder / file.name) for file in which.files]
         paths = [path for path in found if path]
         if folder == base and any(_owner(path) not in (None, which) for path in paths):
-            continue  # another set's: all have the same names
+            continue  # files of another set, which have the same names
         if len(paths) == len(found):
             return paths
         if paths:
             absent = next(file.name for file, path in zip(which.files, found) if path is None)
-            raise DataError(f"{folder / absent} is missing beside {paths[0].name}")
+            raise DataError(f"{folder / absent} is missing; {paths[0].name} is there")
     return None
 
 
@@ -200,7 +200,7 @@ def _cache(which: _Set) -> Path:
 
 
 def _cached(which: _Set, file: _File) -> Path:
-    """A file in the cache folder: there already, or from now on."""
+    """A file in the cache folder, which is downloaded if it is missing or damaged."""
     path = _cache(which) / file.name
     damaged = path.is_file() and _digest(path, {file.size}) != file.sha256
     if damaged or not path.is_file():
@@ -210,26 +210,28 @@ def _cached(which: _Set, file: _File) -> Path:
             state = "damaged" if damaged else "missing"
             raise DataError(
                 f"{path} is {state} and cannot be downloaded ({error}): put"
-                f" {', '.join(f.name for f in which.files)} into that folder, or into one that"
-                " AUTOBP_DATA names"
+                f" {', '.join(f.name for f in which.files)} into that folder, or into the folder"
+                " that AUTOBP_DATA names"
             ) from None
     return path
 
 
 def _read(path: Path, file: _File, which: _Set, published: bool) -> np.ndarray:
-    """A file's array, if it is what was published, or else (from AUTOBP_DATA) another such set's."""
+    """The array in a file, which must be the published one, or (in AUTOBP_DATA) have its format."""
     data = contents(path, file.items)
     digest = hashlib.sha256(data).hexdigest()
     if digest != file.hashes.get(len(data)):
         if published:
             raise DataError(f"{path} is damaged: its hash is not the published one")
         if owner := _owner(path):
-            raise DataError(f"{path} is a file of {owner.name}, not {which.name}'s {file.name}")
+            raise DataError(f"{path} is a file of {owner.name}, not of {which.name}")
         if file.hashes.get(len(data)):
-            array = parsed(data, path, file.items)  # says more, where the form is wrong too
+            array = parsed(
+                data, path, file.items
+            )  # raises a better error if the format is wrong too
             raise DataError(
-                f"{path} is damaged, or another set's: it has the length of {which.name}'s file"
-                f" and the shape {array.shape}, but not its hash"
+                f"{path} is damaged, or belongs to another data set: it has the size of {which.name}'s"
+                f" file and the shape {array.shape}, but another hash"
             )
     array = parsed(data, path, file.items)
     if array.ndim != len(file.shape) or array.shape[1:] != file.shape[1:]:
@@ -237,12 +239,12 @@ def _read(path: Path, file: _File, which: _Set, published: bool) -> np.ndarray:
         raise DataError(f"{path} holds an array of shape {array.shape}, not {form}")
     if array.ndim == 1 and array.max() > 9:
         i = int(np.argmax(array > 9))
-        raise DataError(f"{path} has the label {array[i]} at place {i}, where 0…9 were expected")
+        raise DataError(f"{path} has the label {array[i]} at index {i}; labels are 0 to 9")
     return array
 
 
 def _digest(path: Path, sizes: set[int]) -> str | None:
-    """A file's hash, if its size is one of those that matter: a file of any length may be there."""
+    """The hash of a file, if it has one of the sizes. (Others can be arbitrarily large.)"""
     try:
         with open(path, "rb") as file:
             fits = os.fstat(file.fileno()).st_size in sizes
@@ -252,7 +254,7 @@ def _digest(path: Path, sizes: set[int]) -> str | None:
 
 
 def _owner(path: Path) -> _Set | None:
-    """The set that a published file belongs to."""
+    """The data set that a published file belongs to."""
     sets = (_MNIST, _FASHION)
     digest = _digest(path, {size for s in sets for file in s.files for size in file.hashes})
     published = ((s, file) for s in sets for file in s.files)

@@ -1,7 +1,7 @@
-"""Points to learn from, drawn from a seed: the same seed, the same points.
+"""Random points for classification and regression. The same seed gives the same points.
 
 Each function returns `(X, y)`: float64 of shape (n, features), and one label (int) or target (float)
-for each row. A seed is an integer or a `numpy.random.Generator`, which is drawn from.
+for each row. A seed is an integer or a `numpy.random.Generator`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Points = tuple[np.ndarray, np.ndarray]
 
 
 def linear(n: int = 100, *, seed: Seed = 0) -> Points:
-    """Points uniform in the unit square; the label says which side of the diagonal: 1 is above it.
+    """Uniform points in the unit square. The label is 1 above the diagonal, 0 below.
 
     >>> X, y = linear()
     >>> X.shape, bool(np.all((X[:, 1] > X[:, 0]) == y))
@@ -26,10 +26,10 @@ def linear(n: int = 100, *, seed: Seed = 0) -> Points:
 
 
 def xor() -> Points:
-    """The 21 points of the XOR problem, which no straight line separates.
+    """The 21 points of the XOR problem, whose classes no straight line separates.
 
-    Eleven on each diagonal of the unit square at steps of 0.1; the centre, which they share, once.
-    The label is 0 on the rising diagonal, and 1 on the falling one.
+    There are eleven on each diagonal of the unit square, in steps of 0.1; the shared centre counts
+    once. The label is 0 on the rising diagonal and 1 on the falling one.
 
     >>> X, y = xor()
     >>> X[:2].tolist(), X[-1].tolist(), np.bincount(y).tolist()
@@ -42,9 +42,7 @@ def xor() -> Points:
 
 
 def spiral(n: int = 300, *, classes: int = 3, noise: float = 0.2, seed: Seed = 0) -> Points:
-    """Arms of a spiral in the plane, one for each class, wound around each other.
-
-    The noise is in the angle, in radians.
+    """Spiral arms in the plane, one for each class. The noise is in the angle, in radians.
 
     >>> X, y = spiral()
     >>> X.shape, np.bincount(y).tolist()
@@ -57,7 +55,7 @@ def spiral(n: int = 300, *, classes: int = 3, noise: float = 0.2, seed: Seed = 0
 
 
 def moons(n: int = 200, *, noise: float = 0.1, seed: Seed = 0) -> Points:
-    """Two half moons, each with one horn inside the other.
+    """Two interleaved half moons.
 
     >>> X, y = moons(noise=0)
     >>> X[0].tolist(), np.bincount(y).tolist()
@@ -84,9 +82,9 @@ def circles(n: int = 200, *, inner: float = 0.5, noise: float = 0.05, seed: Seed
 
 
 def regression(n: int = 100, *, features: int = 1, noise: float = 0.1, seed: Seed = 0) -> Points:
-    """Targets that are a weighted sum of normal features, a constant, and normal noise.
+    """Targets that are a weighted sum of normal features, plus a constant and normal noise.
 
-    The weights and the constant are drawn too; without noise they can be found again exactly.
+    Weights and constant are random too. Without noise, least squares recovers them exactly.
 
     >>> X, y = regression(features=3, noise=0)
     >>> solution = np.linalg.lstsq(np.c_[X, np.ones(100)], y)
@@ -101,12 +99,12 @@ def regression(n: int = 100, *, features: int = 1, noise: float = 0.1, seed: See
 
 def _positive(n: int) -> int:
     if n < 1:
-        raise ValueError(f"n is the number of points, at least 1, not {n}")
+        raise ValueError(f"n, the number of points, must be at least 1, not {n}")
     return n
 
 
 def _arms(n: int, classes: int) -> Points:
-    """Labels in order, as even in number as can be, and for each point how far along its arm it is,
+    """Labels in order, almost equally many of each, and the position of each point along its arm,
     from 0 to 1."""
     if not 1 <= classes <= n:
         raise ValueError(f"{n} points cannot make {classes} classes")

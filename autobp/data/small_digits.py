@@ -1,4 +1,4 @@
-"""The small handwritten digits, which come with the package."""
+"""The small handwritten digits that come with the package."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _TRAIN = 1437  # four fifths
 
 
 def digits(*, scale: bool = False) -> Images:
-    """1,797 handwritten digits of 8×8 pixels, from 0 (paper) to 16 (ink); no network is needed.
+    """1,797 handwritten digits of 8×8 pixels, from 0 (paper) to 16 (ink). Needs no download.
 
-    They are in the order in which they were collected: the first 1,437 to learn from, the last 360
-    to test on. With `scale=True` pixels are float32 from 0 to 1.
+    They are in the order of their collection: the first 1,437 for training, the last 360 for tests.
+    With `scale=True`, pixels are float32 from 0 to 1.
 
     This is the test part of *Optical Recognition of Handwritten Digits* by E. Alpaydin and C. Kaynak
-    (1998), UCI Machine Learning Repository, as scikit-learn bundles it. It is not MNIST, and much
-    easier: an accuracy on one says nothing about the other.
+    (1998), UCI Machine Learning Repository, as scikit-learn bundles it. It is not MNIST, but
+    much easier: an accuracy on one says nothing about the other.
 
     >>> x, y, x_test, y_test = digits()
     >>> x.shape, x_test.shape, x.dtype, int(x.max())

@@ -1,4 +1,4 @@
-"""Standardizing: features moved and stretched to mean 0 and deviation 1."""
+"""Standardization: features are shifted and scaled to mean 0 and standard deviation 1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Standard", "standardize"]
 
 @dataclass(frozen=True, eq=False)
 class Standard:
-    """What `standardize` has learned from the training part; call it on any part."""
+    """Mean and deviation from `standardize`. Call it on training, validation or test data."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -21,7 +21,7 @@ class Standard:
         x = _floating(x)
         if x.shape[1:] != self.mean.shape:
             raise ValueError(
-                f"samples of shape {x.shape[1:]} do not fit: the training part's have {self.mean.shape}"
+                f"samples must have shape {self.mean.shape}, as in training, not {x.shape[1:]}"
             )
         out = x - self.mean.astype(x.dtype)
         out /= self.std.astype(x.dtype)
@@ -29,10 +29,10 @@ class Standard:
 
 
 def standardize(train: Any) -> Standard:
-    """Learn the mean and the deviation of each feature from the training part, and from it alone.
+    """Compute mean and standard deviation of each feature, from the training data alone.
 
-    What comes back is applied to every part, so that nothing of the test part leaks into training.
-    A feature that never varies becomes 0. float32 stays float32; integers become float64.
+    Apply the result to training and test data, so that nothing leaks from test data into training.
+    A constant feature becomes 0. float32 stays float32; integers become float64.
 
     >>> train, test = np.array([[1.0, 7.0], [3.0, 7.0]]), np.array([[5.0, 8.0]])
     >>> standard = standardize(train)
@@ -41,11 +41,11 @@ def standardize(train: Any) -> Standard:
     """
     x = np.asarray(train)
     if not x.ndim or not len(x):
-        raise ValueError(f"standardize needs samples to learn from, not shape {x.shape}")
-    moved = x.astype(np.float64)
-    moved -= x[0]  # so that what never varies has a deviation of 0, and not of a rounding error
-    std = moved.std(axis=0)
-    return Standard(x[0] + moved.mean(axis=0), np.where(std == 0, 1.0, std))
+        raise ValueError(f"standardize needs at least one sample, not shape {x.shape}")
+    shifted = x.astype(np.float64)
+    shifted -= x[0]  # then a constant feature has a deviation of exactly 0, without rounding
+    std = shifted.std(axis=0)
+    return Standard(x[0] + shifted.mean(axis=0), np.where(std == 0, 1.0, std))
 
 
 def _floating(x: Any) -> np.ndarray:

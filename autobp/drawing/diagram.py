@@ -1,7 +1,7 @@
 """Diagram: the data of a drawing, before anything is drawn.
 
-A diagram holds primal values (the user's own arrays, which it only reads), names, and the result of a
-separate backward sweep. It changes no Tensor: no `.grad` is set, no hook is called, and nothing is
+A diagram holds primal values (the user's own arrays, which it only reads), names, and the record of a
+backward sweep. It changes no Tensor: no `.grad` is set, no hook is called, and nothing is
 recorded on the levels of the program.
 
 The player uses the variables in evaluation order (`nodes`; `n12` in a picture is an index into them),
@@ -24,9 +24,19 @@ from autobp.primitive import Array, constant
 from autobp.reverse import SweepRecord, sweep
 from autobp.tensor import Tensor
 
-__all__ = ["Diagram", "Kind", "Naming", "Node", "Use", "diagram", "local", "swept"]
+__all__ = [
+    "Diagram",
+    "Kind",
+    "Naming",
+    "Node",
+    "Use",
+    "diagram",
+    "local",
+    "replaced_leaves",
+    "swept",
+]
 
-#: What is saved is a result of the forward pass, in the program of the backward pass.
+#: In the program of the backward pass, results of the forward pass are "saved".
 Kind = Literal["parameter", "input", "constant", "saved", "result"]
 
 
@@ -61,7 +71,7 @@ class Node:
 
     @property
     def args(self) -> tuple[Any, ...]:
-        """The arguments as they were given, numbers among them."""
+        """The arguments as they were given, including numbers."""
         return self.tensor.args if self.tensor is not None else ()
 
 
@@ -72,7 +82,7 @@ class Use(NamedTuple):
     source: int
     target: int
     slot: int
-    contribution: Any = None  # to the gradient of the source, in its shape; None: not computed
+    contribution: Any = None  # to the source's gradient, in its shape; None: not computed
 
     @property
     def id(self) -> str:
@@ -108,7 +118,7 @@ def diagram(
     """
     level = max((y.level for y in graph.outputs), default=-1)
     called = Naming(graph, names or {})
-    stale = _replaced(graph, level)
+    stale = replaced_leaves(graph, level)
     found = Diagram([], [])
     position: dict[int, int] = {}  # by id(): of tensors and arrays that the graph keeps alive
 
@@ -141,7 +151,7 @@ def diagram(
     return found
 
 
-def _replaced(graph: Graph, level: int) -> set[Tensor]:
+def replaced_leaves(graph: Graph, level: int) -> set[Tensor]:
     """The leaves whose data was replaced after a result was computed from it."""
     return {
         a
@@ -191,7 +201,7 @@ def _differentiate(
     if level < 0:
         return
     if len(graph.outputs) != 1 or graph.outputs[0].size != 1:
-        found.notes.append("no gradients: they are those of one number, such as a sum or a mean")
+        found.notes.append("no gradients: they need one scalar result, such as a sum or a mean")
         return
     if stale:
         names = ", ".join(found.nodes[position[id(t)]].name for t in stale)
@@ -218,8 +228,8 @@ def _differentiate(
 def swept(
     order: Sequence[Tensor], result: Tensor, seed: Array, value: Callable[[Any], Array]
 ) -> tuple[SweepRecord, str | None]:
-    """A backward sweep from one result, with every step kept. `value` gives what the rules compute
-    with. If a rule raises, the record ends there, and the error comes with it as a line of text."""
+    """The record of a backward sweep from one result, in which the rules compute with `value` of each
+    tensor. If a rule raises, the record ends there, and the error comes with it as a line of text."""
     record = SweepRecord(value)
     try:
         with np.errstate(all="ignore"):
@@ -255,6 +265,6 @@ def local(found: Diagram, use: Use) -> Any | None:
         try:
             out, *args = as_numpy_scalars(out, *map(constant, t.args))
             c = rule(np.ones_like(out)[()], out, *args, **t.params)
-        except Exception:  # as in the sweep, whose note says so
+        except Exception:  # the sweep failed at it too, and has noted it
             return None
     return zeros(form) if c is None else project(c, form)

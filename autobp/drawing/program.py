@@ -13,7 +13,8 @@ import numpy as np
 
 from autobp.context import clock
 from autobp.dag import Graph, ancestors
-from autobp.drawing.diagram import Diagram, Kind, Naming, diagram, swept
+from autobp.drawing.diagram import Diagram, Kind, Naming, diagram, replaced_leaves, swept
+from autobp.errors import replaced
 from autobp.primitive import constant
 from autobp.tensor import Tensor, leaf
 
@@ -32,8 +33,8 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     """
     if len(graph.outputs) != 1 or graph.outputs[0].size != 1 or not graph.outputs[0].requires_grad:
         raise ValueError(
-            'view="backward program" draws how the gradient of one number is computed; give it one'
-            " result that requires a gradient, such as a sum or a mean"
+            'view="backward program" draws how the gradient of a scalar is computed; pass one result'
+            " that requires a gradient, such as a sum or a mean"
         )
     (result,) = graph.outputs
     called, level = Naming(graph, names or {}), clock()
@@ -50,6 +51,8 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
     seed = leaf(constant(np.ones_like(result.primal_value())[()]), level)
     seed.name = f"∂{called(result)}"
     order = [t for t in graph.nodes if t.level == result.level]
+    for a in replaced_leaves(graph, result.level):
+        raise replaced(a)
     record, error = swept(order, result, seed, stand_in)
     gradients = record.cotangents
     _scopes(record.contributions, {seed, *stands.values()})
@@ -75,7 +78,7 @@ def backward_program(graph: Graph, names: Mapping[str, Any] | None = None) -> Di
 
 
 def _scopes(shares: Mapping[tuple[Tensor, int], Any], placed: set[Tensor]) -> None:
-    """What the rules of an operation recorded belongs to the scope of that operation."""
+    """Put what the rules of an operation recorded into the scope of that operation."""
     for (t, _), share in shares.items():
         stack = [share]
         while stack:

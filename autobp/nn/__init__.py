@@ -13,7 +13,7 @@
     >>> nn.accuracy(nn.sigmoid(model(X)), y)
     1.0
 
-Names and behaviour are PyTorch's. The functions are of use without any class.
+Names and behaviour are those of PyTorch. The functions also work without any class.
 """
 
 from autobp.nn.activations import (

@@ -1,8 +1,14 @@
-"""Activations: functions, and the modules that apply them."""
+"""Activations: functions, and modules that apply them.
+
+A module states its function, its options and their defaults in one declaration. Calling the module
+calls the function with these options.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -45,14 +51,47 @@ __all__ = [
     "tanh",
 ]
 
+K = TypeVar("K", bound=type[Module])
+
+_NAMED: dict[str, type[Module]] = {}
+
+
+@dataclass_transform(eq_default=False)
+def _applies(function: Callable[..., Array]) -> Callable[[K], K]:
+    """Make a class a module that applies `function`. Annotated attributes are its options."""
+
+    def declare(kind: K) -> K:
+        dataclass(eq=False, repr=False)(kind)
+        names = [option.name for option in fields(kind)]  # type: ignore[arg-type]
+
+        def forward(self: Module, x: Array) -> Array:
+            return function(x, *[getattr(self, name) for name in names])
+
+        def extra_repr(self: Module) -> str:
+            return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+
+        kind.forward, kind.extra_repr = forward, extra_repr  # type: ignore[method-assign]
+        _NAMED[function.__name__] = kind
+        return kind
+
+    return declare
+
+
+# ── functions that NumPy has not, or names otherwise ──────────────────────────────────────────────
+
 
 def identity(x: Array) -> Array:
-    """x itself: no activation."""
+    """Return x unchanged.
+
+    >>> from autobp import nn
+    >>> nn.identity(2.0)
+    2.0
+    """
     return x
 
 
 def step(x: Array, threshold: float = 0.0) -> Array:
-    """The perceptron's: 1 above the threshold, 0 elsewhere. Its derivative is 0.
+    """The perceptron's activation: 1 above the threshold, 0 elsewhere. Its derivative is 0.
 
     >>> from autobp import nn
     >>> nn.step([-1.0, 0.5, 2.0], threshold=0.5)
@@ -62,12 +101,132 @@ def step(x: Array, threshold: float = 0.0) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    """`np.tanh`."""
+    """`np.tanh`, which also takes lists and integers here.
+
+    >>> from autobp import nn
+    >>> nn.tanh([0, 100])
+    array([0., 1.])
+    """
     return np.tanh(floating(x))
 
 
+# ── modules ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@_applies(identity)
+class Identity(Module):
+    """Returns its input unchanged; it takes the place of an activation where none is wanted.
+
+    >>> from autobp import nn
+    >>> nn.Identity()(2.0)
+    2.0
+    """
+
+
+@_applies(step)
+class Step(Module):
+    """The perceptron's activation: 1 above the threshold, 0 elsewhere.
+
+    >>> from autobp import nn
+    >>> nn.Step(threshold=0.5)([-1.0, 0.5, 2.0])
+    array([0., 0., 1.])
+    """
+
+    threshold: float = 0.0
+
+
+@_applies(sigmoid)
+class Sigmoid(Module):
+    """1 / (1 + e⁻ˣ): a probability from a score.
+
+    >>> from autobp import nn
+    >>> nn.Sigmoid()([-1e4, 0.0, 1e4])
+    array([0. , 0.5, 1. ])
+    """
+
+
+@_applies(tanh)
+class Tanh(Module):
+    """The hyperbolic tangent, between −1 and 1.
+
+    >>> from autobp import nn
+    >>> nn.Tanh()([0, 100])
+    array([0., 1.])
+    """
+
+
+@_applies(relu)
+class ReLU(Module):
+    """max(x, 0), with derivative 0 at 0.
+
+    >>> from autobp import nn
+    >>> nn.ReLU()([-1.0, 2.0])
+    array([0., 2.])
+    """
+
+
+@_applies(leaky_relu)
+class LeakyReLU(Module):
+    """x where positive, negative_slope · x elsewhere.
+
+    >>> from autobp import nn
+    >>> nn.LeakyReLU(negative_slope=0.1)([-1.0, 2.0])
+    array([-0.1,  2. ])
+    """
+
+    negative_slope: float = 0.01
+
+
+@_applies(gelu)
+class GELU(Module):
+    """x · Φ(x), where Φ is the cumulative distribution function of the normal distribution.
+
+    `approximate="tanh"` uses the older approximation by tanh.
+
+    >>> from autobp import nn
+    >>> nn.GELU()([-1.0, 0.0, 1.0]).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+    """
+
+    approximate: str = "none"
+
+
+@_applies(softplus)
+class Softplus(Module):
+    """log(1 + eˣ): a smooth ReLU.
+
+    >>> from autobp import nn
+    >>> nn.Softplus()([-1e4, 0.0, 2.0]).round(4)
+    array([0.    , 0.6931, 2.1269])
+    """
+
+
+@_applies(softmax)
+class Softmax(Module):
+    """Probabilities from scores: eˣ divided by its sum along `axis`.
+
+    >>> from autobp import nn
+    >>> nn.Softmax()([1e4, 1e4])
+    array([0.5, 0.5])
+    """
+
+    axis: int = -1
+
+
+@_applies(log_softmax)
+class LogSoftmax(Module):
+    """The logarithm of `Softmax`, exact where the softmax itself underflows to 0.
+
+    >>> from autobp import nn
+    >>> nn.LogSoftmax()([0.0, 1e4])
+    array([-10000.,      0.])
+    """
+
+    axis: int = -1
+
+
 class Activation(Module):
-    """Any function as a module. Those of this page have modules of their own.
+    """Any function as a module. `Sequential` wraps functions in it.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -92,125 +251,12 @@ class Activation(Module):
         return name if name.isidentifier() else "activation"
 
 
-class Identity(Module):
-    """`identity` as a module: what passes is unchanged."""
-
-    def forward(self, x: Array) -> Array:
-        return x
-
-
-class Step(Module):
-    """`step` as a module: the perceptron."""
-
-    def __init__(self, threshold: float = 0.0) -> None:
-        self.threshold = threshold
-
-    def forward(self, x: Array) -> Array:
-        return step(x, self.threshold)
-
-    def extra_repr(self) -> str:
-        return f"threshold={self.threshold}"
-
-
-class Sigmoid(Module):
-    """`sigmoid` as a module."""
-
-    def forward(self, x: Array) -> Array:
-        return sigmoid(x)
-
-
-class Tanh(Module):
-    """`tanh` as a module."""
-
-    def forward(self, x: Array) -> Array:
-        return tanh(x)
-
-
-class ReLU(Module):
-    """`relu` as a module."""
-
-    def forward(self, x: Array) -> Array:
-        return relu(x)
-
-
-class LeakyReLU(Module):
-    """`leaky_relu` as a module."""
-
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
-
-    def forward(self, x: Array) -> Array:
-        return leaky_relu(x, self.negative_slope)
-
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
-
-
-class GELU(Module):
-    """`gelu` as a module."""
-
-    def __init__(self, approximate: str = "none") -> None:
-        self.approximate = approximate
-
-    def forward(self, x: Array) -> Array:
-        return gelu(x, self.approximate)
-
-    def extra_repr(self) -> str:
-        return "" if self.approximate == "none" else f"approximate={self.approximate!r}"
-
-
-class Softplus(Module):
-    """`softplus` as a module."""
-
-    def forward(self, x: Array) -> Array:
-        return softplus(x)
-
-
-class Softmax(Module):
-    """`softmax` as a module."""
-
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
-
-    def forward(self, x: Array) -> Array:
-        return softmax(x, self.axis)
-
-    def extra_repr(self) -> str:
-        return f"axis={self.axis}"
-
-
-class LogSoftmax(Module):
-    """`log_softmax` as a module."""
-
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
-
-    def forward(self, x: Array) -> Array:
-        return log_softmax(x, self.axis)
-
-    def extra_repr(self) -> str:
-        return f"axis={self.axis}"
-
-
-_NAMED: dict[str, type[Module]] = {
-    "identity": Identity,
-    "step": Step,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "gelu": GELU,
-    "softplus": Softplus,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-}
-
 #: A name ("relu"), a module, a class of modules that needs no arguments, or a function of arrays.
 Given = str | Module | type[Module] | Callable[[Array], Array]
 
 
 def as_module(given: Given) -> Module:
-    """An activation, or a layer, in whatever way it was given."""
+    """The module for an activation or a layer in any of the forms of `Given`."""
     if isinstance(given, str):
         if given not in _NAMED:
             raise ValueError(f"no activation is called {given!r}; there are {', '.join(_NAMED)}")
@@ -221,5 +267,5 @@ def as_module(given: Given) -> Module:
         return given()
     if not callable(given):
         hint = "; write Sequential(*layers)" if isinstance(given, list | tuple) else ""
-        raise TypeError(f"{given!r:.60} is no module and no function{hint}")
+        raise TypeError(f"{given!r:.60} is neither a module nor a function{hint}")
     return Activation(given)

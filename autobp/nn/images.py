@@ -1,4 +1,4 @@
-"""Layers for images of shape (samples, channels, height, width)."""
+"""Layers for images, which have the shape (samples, channels, height, width)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["AvgPool2d", "Conv2d", "MaxPool2d"]
 
 
 class Conv2d(Module):
-    """Kernels that slide over images: see `autobp.conv2d`. The weight is of shape (out, in, height,
-    width); it and the bias begin as those of `Linear` do.
+    """Convolution of images with learned kernels: see `autobp.conv2d`. The weight has the shape
+    (out, in, height, width). Weight and bias are initialized as in `Linear`.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -55,7 +55,7 @@ class Conv2d(Module):
     def forward(self, x: Array) -> Array:
         shape = np.shape(x)
         if len(shape) != 4 or shape[1] != self.in_channels:
-            hint = "; images without an axis of channels take it by x[:, None]" * (len(shape) == 3)
+            hint = "; x[:, None] adds an axis for one channel" * (len(shape) == 3)
             raise ValueError(
                 f"{located(self)} takes images of shape (samples, {self.in_channels}, height, width),"
                 f" not {shape}{hint}"
@@ -81,8 +81,7 @@ class _Pool(Module):
 
 
 class MaxPool2d(_Pool):
-    """The greatest of each window: see `autobp.max_pool2d`. The stride is the window's size unless
-    it is given.
+    """The maximum of each window: see `autobp.max_pool2d`. The default stride is the window size.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -96,16 +95,23 @@ class MaxPool2d(_Pool):
 
 
 class AvgPool2d(_Pool):
-    """The mean of each window, as `MaxPool2d` has the greatest: see `autobp.avg_pool2d`."""
+    """The mean of each window: see `autobp.avg_pool2d`. The default stride is the window size.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]])
+    """
 
     def forward(self, x: Array) -> Array:
         return avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
-def _window(module: Any, **usual: Pair) -> str:
-    """The options of a window that are not as usual."""
-    options = {"stride": (1, 1), "padding": (0, 0), **usual}
-    given = {k: getattr(module, k) for k, v in options.items() if getattr(module, k) != v}
+def _window(module: Any, **defaults: Pair) -> str:
+    """The options of a window that differ from their defaults."""
+    defaults = {"stride": (1, 1), "padding": (0, 0), **defaults}
+    given = {k: getattr(module, k) for k, v in defaults.items() if getattr(module, k) != v}
     return ", ".join(
         f"{k}={_short(v)}" for k, v in {"kernel_size": module.kernel_size, **given}.items()
     )

@@ -1,6 +1,5 @@
-"""Values to begin with. An initializer is a function of a shape and a Generator, `init(shape, rng)`.
-
-Shapes are (out, in, *kernel): what a layer's `weight` has.
+"""Initial values of weights. An initializer is a function `init(shape, rng)`, where `rng` is a
+Generator and `shape` is that of a layer's `weight`: (out, in, *kernel).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 def normal(std: float = 1.0) -> Initializer:
-    """Normal around 0.
+    """Normally distributed with mean 0.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -39,13 +38,13 @@ def normal(std: float = 1.0) -> Initializer:
 
 
 def uniform(low: float = 0.0, high: float = 1.0) -> Initializer:
-    """Uniform from `low` to `high`."""
+    """Uniformly distributed from `low` to `high`."""
     return lambda shape, rng: rng.uniform(low, high, shape)
 
 
 def xavier(fan_out: bool = True) -> Initializer:
-    """Normal of variance 2 / (n_in + n_out), or 1 / n_in with `fan_out=False`: signals keep their
-    size on the way through layers of tanh or sigmoid."""
+    """Normal with variance 2 / (n_in + n_out), or 1 / n_in with `fan_out=False`. It keeps the size of
+    signals through layers of tanh or sigmoid."""
 
     def init(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         n_in = fan_in(shape)
@@ -56,17 +55,17 @@ def xavier(fan_out: bool = True) -> Initializer:
 
 
 def he() -> Initializer:
-    """Normal of variance 2 / n_in, for layers followed by relu, which loses half of the signal."""
+    """Normal with variance 2 / n_in, for layers followed by relu, which drops half of the signal."""
     return lambda shape, rng: math.sqrt(2 / fan_in(shape)) * rng.standard_normal(shape)
 
 
 def zeros() -> Initializer:
-    """All zero: fit for biases; neurons with the same weights stay the same."""
+    """All zeros. Use it for biases; neurons with equal weights would stay equal."""
     return lambda shape, rng: np.zeros(shape)
 
 
 def from_npy(path: str | os.PathLike[str]) -> Initializer:
-    """What a file holds that `np.save` wrote."""
+    """The array in a file that `np.save` wrote."""
 
     def init(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         try:
@@ -74,23 +73,23 @@ def from_npy(path: str | os.PathLike[str]) -> Initializer:
                 values = np.lib.format.read_array(file, allow_pickle=False)
         except OSError:
             raise
-        except Exception as error:  # of the parsers that NumPy reads headers with
+        except Exception as error:  # from the parsers of NumPy's header
             raise ValueError(
-                f"{path} is no .npy file, or it is damaged: {type(error).__name__}: {error}"
+                f"{path} is not a .npy file, or it is damaged: {type(error).__name__}: {error}"
             ) from error
         if values.shape != shape:
-            turned = values.shape == shape[::-1]
-            hint = "; weights are (out, in): save the transpose" if turned else ""
+            transposed = values.shape == shape[::-1]
+            hint = "; weights are (out, in): save the transpose" if transposed else ""
             raise ValueError(f"{path} holds an array of shape {values.shape}, not {shape}{hint}")
         return values
 
     return init
 
 
-#: The functions that make initializers, and are none themselves.
+#: Functions that return initializers. To pass one uncalled is a common mistake.
 INITIALIZERS: tuple[Any, ...] = (normal, uniform, xavier, he, zeros, from_npy)
 
 
 def fan_in(shape: tuple[int, ...]) -> int:
-    """How many numbers one output is computed from."""
+    """The number of inputs of one output."""
     return math.prod(shape[1:])

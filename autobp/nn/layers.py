@@ -1,4 +1,4 @@
-"""The layers that most models are made of, and the ways to stack them."""
+"""Common layers, and containers for layers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["MLP", "Dropout", "Flatten", "Linear", "Sequential", "located", "weig
 class Linear(Module):
     """x Wᵀ + b, with a weight of shape (out, in) as in PyTorch.
 
-    Weight and bias are drawn uniformly within ±1/√in_features, unless `init` draws the weight; the
-    bias is 0 then. Hand one Generator, `rng`, to all layers of a model, and its seed makes the whole
-    reproducible.
+    Weight and bias are drawn uniformly within ±1/√in_features. If `init` is given, it draws the
+    weight, and the bias is 0. To make a model reproducible, pass the same Generator as `rng` to all
+    its layers.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -64,14 +64,14 @@ class Linear(Module):
 def weight_and_bias(
     shape: tuple[int, ...], bias: bool, init: Initializer | None, rng: Seed
 ) -> tuple[Tensor, Tensor | None]:
-    """The parameters of a layer whose weight has a given shape, (out, in, *kernel)."""
+    """The parameters of a layer whose weight has the shape (out, in, *kernel)."""
     if init is not None and (not callable(init) or init in INITIALIZERS):
-        raise TypeError(f"init is an initializer such as nn.he(), not {init!r:.50}")
+        raise TypeError(f"init must be an initializer such as nn.he(), not {init!r:.50}")
     rng = np.random.default_rng(rng)
     bound = 1 / math.sqrt(fan_in(shape))
     weight = Tensor((init or uniform(-bound, bound))(shape, rng))
     if weight.shape != shape:
-        raise ValueError(f"init gave an array of shape {weight.shape}, not {shape}")
+        raise ValueError(f"init returned an array of shape {weight.shape}, not {shape}")
     if not bias:
         return weight, None
     drawn = rng.uniform(-bound, bound, shape[0])
@@ -79,7 +79,7 @@ def weight_and_bias(
 
 
 class Flatten(Module):
-    """Each sample as one row: (n, …) becomes (n, product of the rest).
+    """Reshapes each sample to one row: (n, …) becomes (n, product of the rest).
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -92,8 +92,8 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training, each number is 0 with probability `p` and what remains is scaled up by 1/(1 − p),
-    so that sums stay what they are on average; in use, nothing happens.
+    """In training mode, sets each number to 0 with probability `p` and scales the others by 1/(1 − p),
+    which keeps the mean. In evaluation mode, returns its input.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -106,7 +106,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is a probability, from 0 to 1, not {p}")
+            raise ValueError(f"Dropout: p must be a probability from 0 to 1, not {p}")
         self.p = p
         self.rng = np.random.default_rng(rng)
 
@@ -114,16 +114,16 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = floating(x)
-        kept = self.rng.random(x.shape, np.float32) >= self.p
+        mask = self.rng.random(x.shape, np.float32) >= self.p
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        return x * (kept * x.dtype.type(scale))
+        return x * (mask * x.dtype.type(scale))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
 class Sequential(Module):
-    """Layers one after the other. They are modules; functions and names of activations do too.
+    """Runs layers one after the other. A layer is a module, a function, or the name of an activation.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -137,7 +137,7 @@ class Sequential(Module):
     >>> model(np.ones((5, 2))).scope
     'sequential/linear2'
 
-    As in PyTorch, parameters are called "0.weight"; scopes have names that say more, as seen above.
+    Parameters have names such as "0.weight", as in PyTorch. Scopes have names such as "linear2".
     """
 
     def __init__(self, *layers: Given) -> None:
@@ -153,12 +153,12 @@ class Sequential(Module):
             x = layer._called(layer.name or title, x)
         return x
 
-    def _held(self) -> Iterator[tuple[str, Any]]:
+    def _members(self) -> Iterator[tuple[str, Any]]:
         yield from ((str(i), layer) for i, layer in enumerate(self._layers))
-        yield from super()._held()
+        yield from super()._members()
 
-    def _entitle(self, parts: Iterable[tuple[str, Any]]) -> None:
-        super()._entitle(super()._held())  # layers have their titles here and need not be told
+    def _entitle(self, members: Iterable[tuple[str, Any]]) -> None:
+        super()._entitle(super()._members())  # layers have their titles in self._titles
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -171,8 +171,8 @@ class Sequential(Module):
 
 
 class MLP(Sequential):
-    """A multilayer perceptron: linear layers of the given sizes with an activation between them, and
-    one at the `output` if that is asked for.
+    """A multilayer perceptron: linear layers of the given sizes, with an activation between them and
+    optionally one at the `output`.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -200,7 +200,7 @@ class MLP(Sequential):
     ) -> None:
         if not hasattr(sizes, "__len__") or len(sizes) < 2:
             raise ValueError(
-                "MLP: sizes are a list of those of the input and of each layer, two or more, not"
+                "MLP: sizes must be a list of the sizes of the input and of each layer, two or more, not"
                 f" {sizes}"
             )
         rng = np.random.default_rng(rng)
@@ -215,7 +215,7 @@ class MLP(Sequential):
 
 
 def located(module: Module) -> str:
-    """How a message speaks of the module that is running."""
+    """What messages call the running module."""
     return f"{type(module).__name__} {current().scope or module._scope!r}"
 
 

@@ -1,8 +1,8 @@
-"""Losses: functions of predictions and targets that are 0 where all is right.
+"""Losses: functions of predictions and targets, to be minimized.
 
-`reduction` says what becomes of the losses of the samples: their "mean", their "sum", or "none",
-the losses themselves. Predictions and targets have the same shape, or it is an error: nothing is
-broadcast. Each loss is a scope of its name.
+`reduction` is "mean" or "sum", taken over the losses of the samples, or "none" for the losses
+themselves. Predictions and targets must have the same shape; they are not broadcast. Each loss
+opens a scope of its name.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ __all__ = [
 
 @scope("mse")
 def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
-    """Squared error: summed over the outputs of a sample, and averaged over the samples. With `half`
-    the half of it, whose gradient is (predicted − target) / samples. (With several outputs PyTorch's
-    `mse_loss` averages over those as well.)
+    """The squared error, summed over the outputs of a sample and averaged over samples. `half=True`
+    halves it; its gradient is then (predicted − target) / samples. (PyTorch's `mse_loss` averages
+    over the outputs too.)
 
     >>> from autobp import nn
     >>> nn.mse([[1.0], [2.0]], [[1.0], [5.0]])
@@ -48,10 +48,10 @@ def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str =
 
 @scope("cross_entropy")
 def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Array:
-    """−log of the probability that the softmax of the scores gives to the true class. Classes are
-    along axis 1 (or 0, if there is one sample).
+    """−log p, where p is the probability of the true class: the softmax of the scores. Classes are
+    along axis 1, or axis 0 for a single sample.
 
-    Targets are labels, whole numbers of one dimension less, or a probability for every class.
+    Targets are integer labels, with one dimension less, or a probability for every class.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -67,8 +67,8 @@ def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Arr
 
 @scope("binary_cross_entropy")
 def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str = "mean") -> Array:
-    """−log of the probability of what is true: −y log p − (1 − y) log(1 − p). Logarithms are cut off
-    at −100, as in PyTorch, so that a wrong 0 or 1 costs 100; there the derivative is 0.
+    """−y log p − (1 − y) log(1 − p). As in PyTorch, logarithms are at least −100, so that a wrong 0 or
+    1 costs 100; the derivative is 0 there.
 
     >>> from autobp import nn
     >>> nn.binary_cross_entropy([0.0, 1.0, 0.5], [0.0, 1.0, 1.0], reduction="none").round(3)
@@ -78,12 +78,12 @@ def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str 
     """
     who = "binary_cross_entropy"
     p, y = _aligned(who, probabilities, target)
-    bare = constant(p)
-    _within_unit(who, "probabilities", bare)
+    primal = constant(p)
+    _within_unit(who, "probabilities", primal)
     _within_unit(who, "targets", constant(y))
-    some, less = ~(bare <= _LEAST), ~(bare >= 1)  # a nan stays one
-    if_true = np.where(some, -np.log(np.where(some, p, 1.0)), 100.0)
-    if_false = np.where(less, -np.log1p(-np.where(less, p, 0.0)), 100.0)
+    above, below = ~(primal <= _LEAST), ~(primal >= 1)  # both true for a NaN, which propagates
+    if_true = np.where(above, -np.log(np.where(above, p, 1.0)), 100.0)
+    if_false = np.where(below, -np.log1p(-np.where(below, p, 0.0)), 100.0)
     return _reduced(who, y * if_true + (1 - y) * if_false, reduction)
 
 
@@ -95,9 +95,9 @@ def _within_unit(who: str, what: str, a: Any) -> None:
     if not np.any(wrong):
         return
     where = _first(wrong)
-    hint = "; scores of any size go to binary_cross_entropy_with_logits"
+    hint = "; pass scores to binary_cross_entropy_with_logits"
     raise ValueError(
-        f"{who}: {what} are from 0 to 1, not {np.asarray(a)[where]:.6g}{_at(where)}"
+        f"{who}: {what} must be from 0 to 1, not {np.asarray(a)[where]:.6g}{_at(where)}"
         + (hint if what == "probabilities" else "")
     )
 
@@ -106,8 +106,8 @@ def _within_unit(who: str, what: str, a: Any) -> None:
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, reduction: str = "mean"
 ) -> Array:
-    """`binary_cross_entropy` of the sigmoid of scores, exact however large they are. The derivative
-    is sigmoid(logits) − target.
+    """`binary_cross_entropy` of sigmoid(logits), exact for scores of any size. Its derivative is
+    sigmoid(logits) − target.
 
     >>> from autobp import nn
     >>> nn.binary_cross_entropy_with_logits([1000.0, -1000.0], [0.0, 0.0], reduction="none")
@@ -121,7 +121,7 @@ def binary_cross_entropy_with_logits(
 
 @scope("hinge")
 def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
-    """max(0, 1 − y·score) for labels y of −1 and 1: right by a margin costs nothing.
+    """max(0, 1 − y·score), for labels y of −1 or 1. It is 0 for scores that are right by a margin.
 
     >>> from autobp import nn
     >>> nn.hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none")
@@ -129,14 +129,14 @@ def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     """
     f, y = _aligned("hinge", scores, target)
     if not np.all(np.abs(constant(y)) == 1):
-        raise ValueError("hinge: labels are -1 and 1 (of 0 and 1, 2*y - 1 makes them)")
+        raise ValueError("hinge: labels must be -1 or 1; for labels 0 and 1, pass 2*y - 1")
     return _reduced("hinge", relu(1 - y * f), reduction)
 
 
 @scope("huber")
 def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
-    """Half the square of small errors; errors above `delta` count in proportion to their size, so
-    that outliers pull no harder than others.
+    """Half the square of errors up to `delta`, and linear above it, which limits the gradient of
+    outliers.
 
     >>> from autobp import nn
     >>> nn.huber([0.5, 3.0], [0.0, 0.0], reduction="none")
@@ -152,7 +152,7 @@ def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str
 
 @scope("l2_penalty")
 def l2_penalty(params: Any, strength: float = 1.0) -> Array:
-    """strength · Σ‖W‖² over all that is given: a Tensor, or any nest or iterable of them.
+    """strength · Σ‖W‖² over a Tensor, or nested lists, tuples, dicts or an iterator of Tensors.
 
     >>> from autobp import nn
     >>> nn.l2_penalty([[3.0, 4.0], [1.0]], 0.1)
@@ -165,7 +165,7 @@ def l2_penalty(params: Any, strength: float = 1.0) -> Array:
 
 @scope("nll")
 def nll(log_probabilities: Array, target: Any, *, reduction: str = "mean") -> Array:
-    """Negative log likelihood: `cross_entropy` of what are log probabilities already.
+    """Negative log likelihood: `cross_entropy` for log probabilities instead of scores.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -188,13 +188,13 @@ def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
     given = array_of(target)
     if given.shape == logs.shape:
         if given.dtype.kind not in "fiub":
-            raise TypeError(f"{who}: targets are numbers, not {given.dtype}")
+            raise TypeError(f"{who}: targets must be numbers, not {given.dtype}")
         totals, least = np.sum(given, axis=axis), np.min(given, axis=axis)
         wrong = ~((np.abs(totals - 1) <= 1e-3) & (least >= 0))
         if np.any(wrong):
             where = _first(wrong)
             raise ValueError(
-                f"{who}: probabilities are 0 or more and sum to 1; those of the target{_at(where)}"
+                f"{who}: probabilities must be 0 or more and sum to 1; those of the target{_at(where)}"
                 f" sum to {totals[where]:.6g}, the least of them is {least[where]:.6g}"
             )
         soft = target if isinstance(target, Tensor) else given.astype(logs.dtype, copy=False)
@@ -204,18 +204,18 @@ def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
             f"{who}: scores of shape {logs.shape} take labels of shape {labels_shape} or"
             f" probabilities of shape {logs.shape}, not a target of shape {given.shape}"
         )
-    place: list[Any] = list(np.indices(given.shape, sparse=True))
-    place.insert(axis, as_labels(who, given, classes))
-    return _reduced(who, -logs[tuple(place)], reduction)
+    index: list[Any] = list(np.indices(given.shape, sparse=True))
+    index.insert(axis, as_labels(who, given, classes))
+    return _reduced(who, -logs[tuple(index)], reduction)
 
 
 def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
-    """Labels as whole numbers, each of which is a class."""
+    """Labels as integers, checked to be classes."""
     if given.dtype.kind not in "iubf":
-        raise TypeError(f"{who}: labels are whole numbers, not {given.dtype}")
+        raise TypeError(f"{who}: labels must be integers, not {given.dtype}")
     if given.dtype.kind == "f" and np.any(given != np.rint(given)):
         where = _first(given != np.rint(given))
-        raise ValueError(f"{who}: labels are whole numbers, not {given[where]:.6g}{_at(where)}")
+        raise ValueError(f"{who}: labels must be integers, not {given[where]:.6g}{_at(where)}")
     labels = given.astype(int, copy=False)
     if labels.size and not 0 <= np.min(labels) <= np.max(labels) < classes:
         where = _first((labels < 0) | (labels >= classes))
@@ -227,7 +227,7 @@ def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _first(wrong: Any) -> tuple[int, ...]:
-    """The index of the first element that is."""
+    """The index of the first true element."""
     return tuple(np.argwhere(wrong)[0].tolist())
 
 
@@ -236,14 +236,14 @@ def _at(where: tuple[int, ...]) -> str:
 
 
 def _aligned(who: str, predicted: Array, target: Array) -> tuple[Array, Array]:
-    """Both as floating-point numbers; constant targets in the type of the predictions."""
+    """Both in floating point; constant targets in the dtype of the predictions."""
     predicted, target = floating(predicted), floating(target)
     if not isinstance(target, Tensor):
         target = target.astype(predicted.dtype, copy=False)
     if predicted.shape != target.shape:
         raise ValueError(
             f"{who}: predictions of shape {predicted.shape} and targets of shape {target.shape};"
-            " they must be the same (reshape one of them)"
+            " the shapes must be equal (reshape one of them)"
         )
     return predicted, target
 
@@ -255,4 +255,4 @@ def _reduced(who: str, losses: Array, reduction: str) -> Array:
         return np.sum(losses)
     if reduction == "none":
         return losses
-    raise ValueError(f'{who}: reduction is "mean", "sum" or "none", not {reduction!r}')
+    raise ValueError(f'{who}: reduction must be "mean", "sum" or "none", not {reduction!r}')

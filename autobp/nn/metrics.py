@@ -1,4 +1,4 @@
-"""What classifiers are judged by. All of it is plain arrays; nothing is recorded."""
+"""Metrics of classifiers. They return plain numbers and arrays; nothing is recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["accuracy", "confusion_matrix", "one_hot"]
 
 
 def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
-    """A row for each label: 1 at its place, 0 elsewhere. Without `classes`, as many as are met.
+    """A row for each label, with 1 at the label and 0 elsewhere. The default for `classes` is the
+    largest label plus 1.
 
     >>> from autobp import nn
     >>> nn.one_hot([2, 0])
@@ -27,10 +28,10 @@ def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
 
 
 def accuracy(predicted: Any, truth: Any) -> float:
-    """The part of the samples whose class is predicted rightly, from 0 to 1.
+    """The fraction of samples whose class is predicted correctly, from 0 to 1.
 
-    Both may be labels, or numbers for every class, of which the greatest counts. Of probabilities,
-    one for each sample, (n,) or (n, 1), what is above ½ is class 1.
+    Both arguments can be labels, or scores of every class, of which the highest counts. They can also
+    be one probability for each sample, of shape (n,) or (n, 1); above ½ it means class 1.
 
     >>> from autobp import nn
     >>> nn.accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
@@ -47,7 +48,7 @@ def accuracy(predicted: Any, truth: Any) -> float:
 
 
 def confusion_matrix(predicted: Any, truth: Any, classes: int | None = None) -> np.ndarray:
-    """How many samples of each class (rows) were predicted to be of each (columns).
+    """The number of samples of each class (rows) that were predicted to be of each class (columns).
 
     >>> from autobp import nn
     >>> nn.confusion_matrix([0, 1, 1, 1], [0, 0, 1, 1])
@@ -64,21 +65,21 @@ def confusion_matrix(predicted: Any, truth: Any, classes: int | None = None) -> 
 
 
 def decided(scores: Any) -> np.ndarray:
-    """Labels, from whatever says which class a sample belongs to."""
+    """Labels from labels, from scores of every class, or from probabilities of class 1."""
     a = np.asarray(constant(scores))
     if a.ndim == 2 and a.shape[1] > 1:
         return np.argmax(a, axis=1)
     if a.ndim == 2:
         a = a[:, 0]
     if a.ndim != 1:
-        raise ValueError(f"classes are of shape (n,), (n, 1) or (n, classes), not {a.shape}")
+        raise ValueError(f"classes must have shape (n,), (n, 1) or (n, classes), not {a.shape}")
     if np.array_equal(a, np.rint(a)):
         return a.astype(int)
-    beyond = a[(a < 0) | (a > 1)]
-    if beyond.size:
+    outside = a[(a < 0) | (a > 1)]
+    if outside.size:
         raise ValueError(
-            f"one number for each sample is a label or a probability, not {beyond[0]:.6g};"
-            " nn.sigmoid makes probabilities of scores, and scores > 0 are labels"
+            f"one number for each sample must be a label or a probability, not {outside[0]:.6g};"
+            " pass nn.sigmoid(scores) or scores > 0"
         )
     return (a > 0.5).astype(int)
 

@@ -1,9 +1,8 @@
-"""Module: parameters and the function that uses them, in a nest with others.
+"""Module: parameters, and the function that uses them; modules can contain modules.
 
-Nothing is registered. What a module holds is what is found in its attributes, also within lists,
-tuples and dicts there: Tensors that require a gradient are its parameters, constant ones its
-buffers, and modules its children. Attributes that begin with an underscore are its own affair, and
-so are results of operations.
+Nothing is registered. The members of a module are found in its attributes, and in lists, tuples and
+dicts there: Tensors that require a gradient are parameters, other Tensors are buffers, and modules
+are children. Attributes that begin with an underscore, and results of operations, are ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _NEST = (dict, list, tuple)
 
 
 class Module:
-    """The base of all layers and models. A new one sets attributes and states its `forward`.
+    """The base of all layers and models. A subclass sets attributes and defines `forward`.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -40,21 +39,21 @@ class Module:
     >>> model(np.ones((5, 2))).scope
     'residual'
 
-    Each call opens a scope: of the name that the parent holds the module by, or of the name of its
-    class in lower case (less 1d or 2d) if nobody holds it; `model.name = "encoder"` takes the place
-    of both. The parameters are put in that scope, and those without a name are given one.
+    Each call opens a scope. Its name is `model.name` if that is set, else the name of the attribute
+    that holds the module, else the class name in lower case, without 1d or 2d. The parameters belong
+    to that scope, and those without a name get one.
 
-    A layer is frozen by `p.requires_grad = False` for its parameters, which are buffers from then on.
+    To freeze a layer, set `p.requires_grad = False` on its parameters, which become buffers.
     """
 
-    #: Whether Dropout and batch normalization behave as in training: see `train` and `eval`.
+    #: Whether Dropout and batch normalization are in training mode: see `train` and `eval`.
     training: bool = True
-    #: The name of the scope, where that is chosen freely.
+    #: The name of the scope, if the user sets one.
     name: str | None = None
-    _title: str | None = None  # the name by which the parent holds it
-    _not_state: ClassVar = ("_title",)  # attributes that no result depends on; all others are live
+    _title: str | None = None  # the path of the module in its parent
+    _not_state: ClassVar = ("_title",)  # no result depends on it; all other attributes are live
 
-    #: What the module computes. Stated by each kind of module; users call the module itself.
+    #: What the module computes. Every subclass defines it; users call the module itself.
     forward: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -62,31 +61,31 @@ class Module:
 
     def _called(self, title: str, *args: Any, **kwargs: Any) -> Any:
         with scope(title):
-            self._entitle(self._held())
+            self._entitle(self._members())
             return self.forward(*args, **kwargs)
 
-    # ── what it holds ─────────────────────────────────────────────────────────────────────────────
+    # ── members ───────────────────────────────────────────────────────────────────────────────────
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules in the attributes of this one."""
-        return ((path, part) for path, part in self._held() if isinstance(part, Module))
+        return ((path, m) for path, m in self._members() if isinstance(m, Module))
 
     def children(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
-        """This module, whose path is "", and all within it, each once."""
+        """This module, with the path "", and all modules in it, each once."""
         yield from self._modules("", set())
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """The Tensors to be trained with their paths, each once."""
+        """The trainable Tensors with their paths, each once."""
         return ((path, t) for path, t in self._tensors() if t.requires_grad)
 
     def parameters(self) -> Iterator[Tensor]:
-        """The Tensors to be trained, as optimizers take them.
+        """The trainable Tensors, as optimizers take them.
 
         >>> from autobp import nn
         >>> sum(p.size for p in nn.MLP([784, 100, 10]).parameters())
@@ -95,14 +94,14 @@ class Module:
         return (p for _, p in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """The Tensors that are kept with the parameters and not trained, with their paths."""
+        """The Tensors that are saved but not trained, with their paths, each once."""
         return ((path, t) for path, t in self._tensors() if not t.requires_grad)
 
     def buffers(self) -> Iterator[Tensor]:
         return (b for _, b in self.named_buffers())
 
-    def _held(self) -> Iterator[tuple[str, Any]]:
-        """What is in the attributes, and in lists, tuples and dicts there, with its path."""
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        """All values in attributes, and in lists, tuples and dicts there, with their paths."""
         for attribute, value in vars(self).items():
             if attribute[0] == "_":
                 continue
@@ -121,32 +120,32 @@ class Module:
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         seen = set()
         for path, module in self.named_modules():
-            for step, part in module._held():
-                if isinstance(part, Tensor) and part.is_leaf and part not in seen:
-                    seen.add(part)
-                    yield _joined(path, step), part
+            for step, t in module._members():
+                if isinstance(t, Tensor) and t.is_leaf and t not in seen:
+                    seen.add(t)
+                    yield _joined(path, step), t
 
     # ── training ──────────────────────────────────────────────────────────────────────────────────
 
     def train(self, mode: bool = True) -> Self:
-        """Let all modules within behave as in training (or, with False, as in use)."""
+        """Put this module and all in it into training mode, or with False into evaluation mode."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Let all modules within behave as in use: nothing is dropped, statistics are settled."""
+        """Evaluation mode: Dropout drops nothing, batch normalization uses its running averages."""
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget the gradients, so that the next ones are not added to them."""
+        """Clear the gradients of all parameters. (`backward` adds to those that exist.)"""
         for p in self.parameters():
             p.grad = None
 
     # ── values ────────────────────────────────────────────────────────────────────────────────────
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all values, parameters and buffers, by path.
+        """Copies of all parameters and buffers, by path.
 
         >>> from autobp import nn
         >>> nn.Linear(2, 1, init=nn.zeros()).state_dict()
@@ -155,8 +154,8 @@ class Module:
         return {path: t.numpy() for path, t in self._tensors()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over values as `state_dict` returns them, in the types that there are here. Names and
-        shapes must be those of this module; if they are not, nothing is changed."""
+        """Set all values to those that `state_dict` returned, in the dtypes of this module. Names and
+        shapes must match; otherwise nothing changes."""
         if not isinstance(state_dict, Mapping):
             raise TypeError(
                 f"{type(self).__name__}.load_state_dict takes what state_dict() or load_weights(path)"
@@ -180,8 +179,8 @@ class Module:
             tensors[path].data = array.astype(tensors[path].dtype)
 
     def astype(self, dtype: Any) -> Self:
-        """A module like this one with its values in another floating-point type. Data of the same
-        type keeps all that is computed in it; of two types, NumPy takes the wider.
+        """A copy of this module in another floating-point dtype. Pass data of the same dtype: of two
+        dtypes, NumPy computes in the wider.
 
         >>> import numpy as np
         >>> from autobp import nn
@@ -190,7 +189,7 @@ class Module:
         dtype('float32')
         """
         if np.dtype(dtype).kind != "f":
-            raise TypeError(f"astype({np.dtype(dtype)}): modules hold floating-point numbers")
+            raise TypeError(f"astype({np.dtype(dtype)}): modules need a floating-point dtype")
         return _rebuilt(
             self,
             {
@@ -208,23 +207,23 @@ class Module:
         return self.name or self._title or self._kind()
 
     def _kind(self) -> str:
-        """What to call a module that has no name: conv for a Conv2d, as numbers may follow."""
+        """The default name of a module: conv for a Conv2d, as a number may follow."""
         return type(self).__name__.lower().removesuffix("1d").removesuffix("2d")
 
-    def _entitle(self, parts: Iterable[tuple[str, Any]]) -> None:
-        """Tell the children the names they are held by, and name the parameters."""
+    def _entitle(self, members: Iterable[tuple[str, Any]]) -> None:
+        """Set the titles of children, and the names and scopes of parameters."""
         where = current().scope or ""
-        for path, part in parts:
-            if isinstance(part, Module):
-                part._title = path
-            elif isinstance(part, Tensor):
-                part.scope = where
-                if part.name is None:
-                    part.name = _joined(where.partition("/")[2].replace("/", "."), path)
+        for path, value in members:
+            if isinstance(value, Module):
+                value._title = path
+            elif isinstance(value, Tensor):
+                value.scope = where
+                if value.name is None:
+                    value.name = _joined(where.partition("/")[2].replace("/", "."), path)
 
     def summary(self, *inputs: Any) -> Summary:
-        """A table of the layers with the shapes of their outputs and the numbers of their parameters
-        for an input, which is an array or the shape of one. A copy is run, in the mode of use.
+        """A table of the layers, with the shapes of their outputs and their numbers of parameters, for
+        an input, which is an array or a shape. It runs a copy in evaluation mode.
 
         >>> from autobp import nn
         >>> nn.MLP([784, 256, 10]).summary((1, 784))
@@ -241,7 +240,7 @@ class Module:
             np.zeros(x, dtype) if type(x) is tuple and all(isinstance(n, int) for n in x) else x
             for x in inputs
         ]
-        twin = _rebuilt(self, {}, {}).eval()
+        copy = _rebuilt(self, {}, {}).eval()
         rows: list[Row] = []
         counted: set[Tensor] = set()
         depth = 0
@@ -251,7 +250,7 @@ class Module:
                 nonlocal depth
                 mine = [t for _, t in module._tensors() if t not in counted]
                 at, above = len(rows), depth
-                rows.append(Row(0, "", "", None, 0))  # the place of the row, before the children's
+                rows.append(Row(0, "", "", None, 0))  # the row comes before those of children
                 depth += 1
                 result = forward(*args, **kwargs)
                 depth = above
@@ -264,10 +263,10 @@ class Module:
 
             return run
 
-        for module in twin.modules():
+        for module in copy.modules():
             vars(module)["forward"] = listed(module, module.forward)
         with no_grad():
-            twin(*given)
+            copy(*given)
         return Summary(
             rows=tuple(rows),
             total=sum(t.size for t in tensors),
@@ -277,7 +276,7 @@ class Module:
         )
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of a module without children."""
+        """The text in the brackets of `repr`."""
         return ""
 
     def __repr__(self) -> str:
@@ -290,8 +289,8 @@ class Module:
 
 
 def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a model with other values for its parameters, so that `grad`, `jvp` and their kin take
-    derivatives by them. Parameters that are not given are the model's own.
+    """Call a model with other values for its parameters, so that `grad`, `jvp` and similar functions
+    can differentiate by them. Other parameters keep the model's values.
 
     >>> import numpy as np
     >>> from autobp import grad, nn
@@ -318,16 +317,16 @@ def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwar
 
 
 def _rebuilt(module: M, tensors: dict[Tensor, Any], made: dict[int, Any]) -> M:
-    """A module with the same attributes but for Tensors that are replaced, and so its children."""
+    """A copy of a module and its children, with some Tensors replaced."""
     if id(module) not in made:
         made[id(module)] = fresh = object.__new__(type(module))
 
-        def part(held: Any) -> Any:
-            if isinstance(held, Module):
-                return _rebuilt(held, tensors, made)
-            return tensors.get(held, held) if isinstance(held, Tensor) else held
+        def replaced(value: Any) -> Any:
+            if isinstance(value, Module):
+                return _rebuilt(value, tensors, made)
+            return tensors.get(value, value) if isinstance(value, Tensor) else value
 
-        vars(fresh).update(transformed(part, vars(module)))
+        vars(fresh).update(transformed(replaced, vars(module)))
     return made[id(module)]
 
 

@@ -1,4 +1,4 @@
-"""Neurons one by one, each weight a number of its own: networks small enough to be drawn whole."""
+"""Single neurons whose weights are separate scalars, for networks small enough to draw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Layer", "Neuron"]
 
 
 class Neuron(Module):
-    """activation(w1·x1 + w2·x2 + … + b): a number from numbers. Weights are drawn from −1 to 1, the
+    """activation(w1·x1 + w2·x2 + … + b), for scalars x1, x2, … Weights are drawn from −1 to 1; the
     bias is 0.
 
     >>> from autobp import Tensor, graph, nn
@@ -50,20 +50,20 @@ class Neuron(Module):
         products = map(operator.mul, self.w, x.tolist() if isinstance(x, np.ndarray) else x)
         return self.activation.forward(reduce(operator.add, products) + self.b)
 
-    def _held(self) -> Iterator[tuple[str, Any]]:
+    def _members(self) -> Iterator[tuple[str, Any]]:
         yield from ((f"w{i}", w) for i, w in enumerate(self.w, 1))
         yield "b", self.b
 
-    def _entitle(self, parts: Iterable[tuple[str, Any]]) -> None:
-        if self.b.scope != current().scope:  # not at every call, which is of a few numbers only
-            super()._entitle(parts)
+    def _entitle(self, members: Iterable[tuple[str, Any]]) -> None:
+        if self.b.scope != current().scope:  # not at each call, which takes only microseconds
+            super()._entitle(members)
 
     def extra_repr(self) -> str:
         return f"{len(self.w)}, {self.activation}"
 
 
 class Layer(Module):
-    """Neurons side by side: a list of numbers from numbers, or one number if there is one neuron.
+    """Neurons side by side. They return a list of numbers, or one number if there is one neuron.
 
     >>> from autobp import nn
     >>> net = nn.Sequential(nn.Layer(2, 3, rng=0), nn.Layer(3, 1, "identity", rng=1))
@@ -90,7 +90,7 @@ class Layer(Module):
         outputs = [neuron(x) for neuron in self.neurons]
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def _held(self) -> Iterator[tuple[str, Any]]:
+    def _members(self) -> Iterator[tuple[str, Any]]:
         return ((f"n{i}", neuron) for i, neuron in enumerate(self.neurons, 1))
 
     def __repr__(self) -> str:

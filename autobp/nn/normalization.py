@@ -1,4 +1,4 @@
-"""Layers that bring what passes through them to mean 0 and variance 1."""
+"""Layers that normalize their input to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
 
 
 class _BatchNorm(Module):
-    """Each channel, that is each index along axis 1, by itself."""
+    """Normalizes each channel (each index along axis 1) separately."""
 
-    dims: tuple[int, ...]  # that the input may have
+    dims: tuple[int, ...]  # of the input
     form: str
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -41,17 +41,17 @@ class _BatchNorm(Module):
             mean = np.mean(x, axis=axes, keepdims=True)
             centred = x - mean
             variance = np.mean(centred**2, axis=axes, keepdims=True)
-            self._remember(mean, variance, math.prod(shape) // self.num_features)
+            self._update_averages(mean, variance, math.prod(shape) // self.num_features)
         else:
             centred = x - np.reshape(self.running_mean, along)
             variance = np.reshape(self.running_var, along)
         scale = np.reshape(self.weight, along) / np.sqrt(variance + self.eps)
         return centred * scale + np.reshape(self.bias, along)
 
-    def _remember(self, mean: Array, variance: Array, n: int) -> None:
+    def _update_averages(self, mean: Array, variance: Array, n: int) -> None:
         if n < 2:
             raise ValueError(
-                f"{located(self)}: a single value in each channel has no variance to train with;"
+                f"{located(self)}: a single value in each channel has no variance;"
                 " use larger batches, or eval()"
             )
         for running, now in (
@@ -65,8 +65,8 @@ class _BatchNorm(Module):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each feature brought to mean 0 and variance 1 over the batch, then scaled and shifted by what
-    is learned. In use (`eval`) the running averages of the training take the place of the batch's.
+    """Normalizes each feature to mean 0 and variance 1 over the batch, then applies a learned scale
+    and shift. In evaluation mode it uses running averages from training, not those of the batch.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -82,14 +82,21 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """`BatchNorm1d` for images of shape (samples, channels, height, width), channel by channel."""
+    """Batch normalization of each channel of images: see `BatchNorm1d`.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> layer = nn.BatchNorm2d(3)
+    >>> layer(np.ones((5, 3, 8, 8))).shape
+    (5, 3, 8, 8)
+    """
 
     dims, form = (4,), "(samples, {0}, height, width)"
 
 
 class LayerNorm(Module):
-    """Each sample brought to mean 0 and variance 1 over its last axes, of the shape that is given;
-    then scaled and shifted by what is learned.
+    """Normalizes each sample to mean 0 and variance 1 over its last axes, whose shape is
+    `normalized_shape`, then applies a learned scale and shift.
 
     >>> import numpy as np
     >>> from autobp import nn

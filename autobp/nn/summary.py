@@ -1,4 +1,4 @@
-"""Summary: a model's layers as a table."""
+"""Summary: the layers of a model as a table."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Row(NamedTuple):
     depth: int  # of nesting: 0 for the model itself
     name: str
     kind: str
-    output: tuple[int, ...] | None  # the shape of what it returned, None if that was no array
-    parameters: int  # in it and all within, trained or not; 0 where they were counted before
+    output: tuple[int, ...] | None  # the shape of its result, None if that is not an array
+    parameters: int  # of the module and all modules in it; each Tensor counts once
 
 
 class Summary(NamedTuple):
-    """What `Module.summary` returns; its text is the table."""
+    """The result of `Module.summary`. Its text is the table."""
 
     rows: tuple[Row, ...]
-    total: int  # numbers in parameters and buffers, shared ones once
+    total: int  # elements of parameters and buffers, each Tensor once
     trainable: int
     nbytes: int
     dtypes: tuple[str, ...]

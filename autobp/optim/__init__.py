@@ -1,6 +1,6 @@
-"""Optimizers, schedules for their learning rates, clipping, and the textbook's gradient descent.
+"""Optimizers, learning-rate schedules, gradient clipping, and textbook gradient descent.
 
-Names and behaviour are PyTorch's. All of it stands on `.data` and `.grad` of Tensors alone.
+Names and behaviour are those of PyTorch. Only `.data` and `.grad` of Tensors are used.
 """
 
 from autobp.optim.clip import clip_grad_norm

@@ -1,4 +1,4 @@
-"""Gradients cut down to a length."""
+"""Gradient clipping by norm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.context import updates
 from autobp.optim.optimizer import listed, titled
-from autobp.optim.option import number
+from autobp.optim.option import not_negative
 from autobp.primitive import Variable, condition
 from autobp.tensor import Tensor
 
@@ -19,10 +19,10 @@ __all__ = ["clip_grad_norm", "largest"]
 
 @updates
 def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
-    """Scale the gradients of all parameters, taken as one long vector, down to `max_norm` if they
-    are longer, in place; return the length that they had. `max_norm=math.inf` only measures.
+    """Scale the gradients in place so that their norm, as one long vector, is at most `max_norm`.
 
-    A NaN or an infinity among them is an error that says where it is; nothing is scaled then.
+    Return the norm before scaling; `max_norm=math.inf` only measures it. A NaN or an infinity in a
+    gradient raises an error that says where it is, and nothing is scaled.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import clip_grad_norm
@@ -36,20 +36,18 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     entries = [params] if isinstance(params, Tensor) else listed(params, "clip_grad_norm")
     if any(isinstance(p, Tensor) and isinstance(p.grad, Variable) for p in entries):
         return _clip_traced(entries, max_norm)
-    bound = number("clip_grad_norm: max_norm", max_norm)
-    if bound < 0:
-        raise ValueError(f"clip_grad_norm: max_norm must be 0 or above, not {max_norm}")
+    bound = not_negative("clip_grad_norm: max_norm", max_norm)
     norms: dict[str, float] = {}
     for i, p in enumerate(entries):
         if not isinstance(p, Tensor):
-            raise TypeError(f"clip_grad_norm: {titled(p, i)} is no Tensor: {p!r:.50}")
+            raise TypeError(f"clip_grad_norm: {titled(p, i)} is not a Tensor: {p!r:.50}")
         if p.grad is not None:
             title = f"clip_grad_norm: the gradient of {titled(p, i)}"
             norms[title] = _norm(np.asarray(p.grad), title)
     norm = math.hypot(*norms.values())
     if norm == math.inf:
         longest = max(norms, key=lambda title: norms[title])
-        raise FloatingPointError(f"{longest} is the longest of those whose length overflows")
+        raise FloatingPointError(f"{longest} is the largest of several, whose norm overflows")
     scale = bound / (norm + 1e-6)  # as in PyTorch
     if scale < 1:
         for p in entries:
@@ -61,26 +59,26 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
 
 
 def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
-    """The same for a step that is traced, without branches. What is not finite is left to the function."""
-    held = [p for p in entries if p.grad is not None]
-    norm = np.sqrt(sum(np.sum(p.grad * p.grad) for p in held))
+    """`clip_grad_norm` without branches, for a compiled step. An error returns to the Python code."""
+    given = [p for p in entries if p.grad is not None]
+    norm = np.sqrt(sum(np.sum(p.grad * p.grad) for p in given))
     if not condition(np.isfinite(norm) & (max_norm >= 0)):
         raise FloatingPointError(
             "clip_grad_norm: a gradient is not finite, or max_norm is negative"
         )
     scale = np.minimum(max_norm / (norm + 1e-6), 1.0)
-    for p in held:
+    for p in given:
         p.grad = (p.grad * scale).astype(p.dtype)
     return norm.canonical()
 
 
 def largest(g: Any) -> float:
-    """The largest absolute value in an array, without another array of them; NaN if there is one."""
+    """The largest absolute value in an array, or NaN if it has one. Makes no array of its size."""
     return float(max(np.max(g), -np.min(g))) if np.size(g) else 0.0
 
 
 def _norm(g: np.ndarray, title: str) -> float:
-    """The length of a gradient, with no overflow or underflow of squares on the way."""
+    """The norm of a gradient. Squares neither overflow nor underflow on the way."""
     top = largest(g)
     if not math.isfinite(top):
         i = tuple(int(j) for j in np.argwhere(~np.isfinite(g))[0])

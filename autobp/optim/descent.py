@@ -1,4 +1,4 @@
-"""Gradient descent as a textbook has it: a loss, its parameters, and a stop."""
+"""Textbook gradient descent: minimize a loss until its gradient is small."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Descent", "gradient_descent"]
 
 @dataclass(repr=False)
 class Descent:
-    """How a descent went."""
+    """The result of `gradient_descent`. Its text says why it stopped."""
 
     losses: list[float]  # before the first iteration, and after each
-    iterations: int  # how often the parameters were moved
+    iterations: int  # updates of the parameters
     converged: bool  # whether max|grad| < epsilon ended it
-    gradient: float  # max|grad|, as last computed
+    gradient: float  # the last max|grad|
     epsilon: float
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Descent:
 
 
 @updates
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what comes of it is reported
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # reported in the result
 def gradient_descent(
     loss: Callable[[], Any],
     params: Iterable[Tensor],
@@ -57,12 +57,12 @@ def gradient_descent(
     epsilon: float = 1e-4,
     numerical: bool = False,
 ) -> Descent:
-    """Minimize a loss, a function of no arguments that reads the parameters, over all its data.
+    """Minimize `loss`, a function without arguments that reads the parameters.
 
-    It ends after so many steps, or when no element of the gradient is `epsilon` or more, or, before
-    anything is spoilt, when loss or gradient are no longer finite; what is returned says which. The
-    gradient is found by reverse mode or, with `numerical=True`, by central differences alone.
-    Gradients that the parameters had are forgotten, and they are left with none.
+    Descent stops after `steps` updates, when every element of the gradient is below `epsilon`, or
+    when the loss or the gradient is no longer finite; then the parameters keep their last finite
+    values. The result says which. The gradient comes from reverse mode, or with `numerical=True`
+    from central differences. Afterwards the parameters have no `.grad`.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import gradient_descent
@@ -93,7 +93,7 @@ def gradient_descent(
                 value.backward()
             gradients = [p.grad for p in entries if p.grad is not None]
             if not gradients:
-                raise ValueError("gradient_descent: the loss depends on none of the parameters")
+                raise ValueError("gradient_descent: the loss does not depend on the parameters")
             tops = [largest(g) for g in gradients]
             top = math.nan if any(map(math.isnan, tops)) else max(tops)
             converged = top < epsilon
@@ -113,8 +113,8 @@ def _value(loss: Callable[[], Any], record: bool) -> Any:
             value = loss()
     if np.size(value.data if isinstance(value, Tensor) else value) != 1:
         raise ValueError(
-            f"gradient_descent: the loss must be a number, not shape {np.shape(value)}"
+            f"gradient_descent: the loss must be a single number, not an array of shape {np.shape(value)}"
         )
     if record and not isinstance(value, Tensor):
-        raise TypeError("gradient_descent: the loss was computed from none of the parameters")
+        raise TypeError("gradient_descent: the loss does not depend on the parameters")
     return value if isinstance(value, Tensor) else np.asarray(value)

@@ -1,15 +1,17 @@
-"""Optimizer: parameters in groups, what is remembered of each, and the step they take together."""
+"""Optimizer: the base of all optimizers, with groups of parameters and a state for each parameter."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from dataclasses import InitVar
+from inspect import Parameter, Signature
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
 from autobp.context import updates
-from autobp.optim.option import Check, at_least_zero, count
+from autobp.optim.option import Option, at_least_zero, count, option
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
@@ -17,19 +19,27 @@ __all__ = ["Optimizer", "Params", "listed", "titled"]
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
+_KINDS = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+_PARAMS = Parameter("params", _KINDS[0])
 
-class Optimizer:
+
+@dataclass_transform(field_specifiers=(option,))
+class _Declared:
+    """Tells type checkers that the options of a class are the arguments of its constructor."""
+
+
+class Optimizer(_Declared):
     """The base of all optimizers.
 
-    A new one states its options, each with the check that its values pass, and what happens to
-    one parameter in `update`; groups, state and errors are seen to here.
+    A subclass states its options, each with a default and a check, and moves one parameter in
+    `update`. Constructor, groups, state, saving and errors follow from that.
 
     >>> import numpy as np
     >>> from autobp import Tensor
     >>> from autobp.optim import Optimizer
-    >>> from autobp.optim.option import at_least_zero
+    >>> from autobp.optim.option import at_least_zero, option
     >>> class SignDescent(Optimizer):
-    ...     options = {"lr": at_least_zero}
+    ...     lr: float = option(at_least_zero, default=0.01)
     ...     def update(self, x, g, state, *, lr):
     ...         x -= np.multiply(np.sign(g), lr, out=self.scratch(x))
     >>> w = Tensor([3.0, -4.0])
@@ -40,17 +50,41 @@ class Optimizer:
     Tensor([ 2.5 -3.5])
     """
 
-    #: update(x, g, state, **options) changes the values `x` of one parameter in place, given its
-    #: gradient, which is not to be changed, and what is remembered of it, `state`, empty at first.
-    update: Callable[..., None]
+    params: InitVar[Params]  # the first argument of every constructor
 
-    options: ClassVar[dict[str, Check]]
-    _not_state: ClassVar = ("_scratch",)  # attributes that no step depends on; all others are live
-    kept: ClassVar[tuple[str, ...]] = ()  # what is remembered of every parameter that has moved
-    kept_if_asked: ClassVar[tuple[str, ...]] = ()  # what is remembered for the sake of an option
+    #: `update(x, g, state, **options)` changes the values `x` of one parameter in place. `g` is its
+    #: gradient, which must not be changed. `state` is the parameter's own dict, empty at first.
+    update: ClassVar[Callable[..., None]]
 
-    def __init__(self, params: Params, **defaults: Any) -> None:
-        self.defaults = {k: self.options[k](f"{self._name}: {k}", v) for k, v in defaults.items()}
+    options: ClassVar[dict[str, Option]] = {}
+    _not_state: ClassVar = ("_scratch",)  # no step depends on it; all other attributes are live
+    state_names: ClassVar[tuple[str, ...]] = ()  # entries of every state that is not empty
+    optional_state_names: ClassVar[tuple[str, ...]] = ()  # entries that depend on the options
+    _signature: ClassVar[Signature] = Signature([_PARAMS])
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
+        cls.options = cls.options | own
+        arguments = [
+            Parameter(name, _KINDS[o.kw_only], default=o.default) for name, o in cls.options.items()
+        ]
+        cls._signature = Signature([_PARAMS, *sorted(arguments, key=lambda a: a.kind)])
+        # what help() shows, unless the class has a constructor of its own
+        inherited = cls.__init__ is Optimizer.__init__
+        cls.__signature__ = cls._signature if inherited else None  # type: ignore[attr-defined]
+
+    def __init__(self, params: Params, *args: Any, **options: Any) -> None:
+        try:
+            given = self._signature.bind(params, *args, **options)
+        except TypeError as error:
+            names = ", ".join(self.options)
+            raise TypeError(f"{self._name}: {error}; the options are {names}") from None
+        given.apply_defaults()
+        self.defaults = {
+            name: o.check(f"{self._name}: {name}", given.arguments[name])
+            for name, o in self.options.items()
+        }
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._scratch: dict[tuple[np.dtype[Any], int], np.ndarray] = {}
@@ -67,7 +101,7 @@ class Optimizer:
 
     @updates
     def step(self) -> None:
-        """Move every parameter that has a gradient. An error leaves all of them as they were."""
+        """Update every parameter that has a gradient. After an error, none has changed."""
         moves = []
         for k, group in enumerate(self.param_groups):
             options = self._checked(group, k)
@@ -84,16 +118,16 @@ class Optimizer:
             self.update(x, g, state, **options)
             if state:
                 self.state[p] = state
-            p.data = x  # the same array as a rule: results computed from the old values are stale
+            p.data = x  # mostly the same array; setting it marks results computed from it as stale
 
     def zero_grad(self) -> None:
-        """Forget the gradients, so that the next ones are not added to them."""
+        """Clear the gradients of all parameters. (`backward` adds to those that exist.)"""
         for group in self.param_groups:
             for p in group["params"]:
                 p.grad = None
 
     def add_param_group(self, group: dict[str, Any]) -> None:
-        """Optimize further parameters: a dict of "params" and of the options that are its own.
+        """Add parameters: a dict of "params" and of options that differ from the defaults.
 
         >>> from autobp import Tensor
         >>> from autobp.optim import SGD
@@ -124,18 +158,20 @@ class Optimizer:
             if not p.requires_grad:
                 raise ValueError(f"{title} is a constant (requires_grad=False): leave it out")
             if not p.is_leaf:
-                raise ValueError(f"{title} is the result of an operation, {p!r:.60}, no parameter")
+                raise ValueError(
+                    f"{title} is the result of an operation, {p!r:.60}, not a parameter"
+                )
             if p in places:
                 j, first = places[p]
-                raise ValueError(f"{title} is there already, as parameter {j} of group {first}")
+                raise ValueError(f"{title} was already added, as parameter {j} of group {first}")
             places[p] = i, k
         self.param_groups.append(self._checked({**self.defaults, **group, "params": params}, k))
 
     # ── saving and resuming ───────────────────────────────────────────────────────────────────────
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a step depends on besides the parameters, as plain dicts of numbers and arrays,
-        which are copies. Parameters are numbered in the order in which they were given.
+        """The state and the groups, as plain dicts of numbers and copies of arrays. Numbers stand
+        for the parameters, in the order in which they were given.
 
         >>> from autobp import Tensor
         >>> from autobp.optim import SGD
@@ -159,15 +195,17 @@ class Optimizer:
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned, exactly. What does not belong to an optimizer like
-        this one is refused, and nothing is changed then."""
+        """Restore what `state_dict` returned. The state of a different optimizer raises an error,
+        and nothing changes."""
         who = f"{self._name}.load_state_dict"
         if not isinstance(state_dict, dict) or state_dict.keys() != {"state", "param_groups"}:
-            raise ValueError(f"{who}: not the state of an optimizer, a dict of state, param_groups")
+            raise ValueError(
+                f"{who} takes what state_dict() returns, a dict of 'state' and 'param_groups'"
+            )
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
-                f"{who}: the state has {_many(len(saved), 'group')} of parameters, this optimizer has"
+                f"{who}: the state has {_many(len(saved), 'parameter group')}, this optimizer has"
                 f" {len(self.param_groups)}"
             )
         groups, start = [], 0
@@ -188,19 +226,21 @@ class Optimizer:
         state = {}
         for i, entry in state_dict["state"].items():
             if i not in range(len(params)):
-                raise ValueError(f"{who}: the state is for a parameter {i!r} that is not there")
+                raise ValueError(
+                    f"{who}: the state has an entry for parameter {i!r}, which does not exist"
+                )
             state[params[i]] = self._restored(entry, params[i], f"{who}: {titled(params[i], i)}")
         self.param_groups[:] = groups
         self.state = state
 
     def _restored(self, entry: dict[str, Any], p: Tensor, title: str) -> dict[str, Any]:
-        names = (*self.kept, *self.kept_if_asked)
+        names = (*self.state_names, *self.optional_state_names)
         for name in entry:
             if name not in names:
                 raise ValueError(
                     f"{title} has {name!r} in the state, which {self._name} does not use"
                 )
-        for name in self.kept:
+        for name in self.state_names:
             if entry and name not in entry:
                 raise ValueError(f"{title} lacks {name!r} in the state")
         restored: dict[str, Any] = {}
@@ -220,8 +260,8 @@ class Optimizer:
     # ── compiling ─────────────────────────────────────────────────────────────────────────────────
 
     def live_entries(self) -> list[tuple[dict[str, Any], str]]:
-        """Where a compiled step finds, at each call, what a step reads and changes besides parameters
-        and gradients: dicts, and keys of them. All else is settled when it is written down."""
+        """The entries, as (dict, key), that a compiled step reads and updates at each call, besides
+        parameters and gradients. Everything else is constant in the program."""
         rates = [
             (group, "lr")
             for group in self.param_groups
@@ -229,12 +269,12 @@ class Optimizer:
         ]
         return rates + [(state, name) for state in self.state.values() for name in state]
 
-    # ── for those who write an update ─────────────────────────────────────────────────────────────
+    # ── for implementers of update ────────────────────────────────────────────────────────────────
 
     def scratch(self, x: np.ndarray, which: int = 0) -> np.ndarray:
-        """Room of the size of `x` for what is computed on the way; the same room every time. All
-        parameters of a dtype share it, so it is as large as the largest of them."""
-        if isinstance(x, Variable):  # of a program, which sees to its memory itself
+        """A buffer of the shape of `x` for intermediate values, the same one at each call. Buffers
+        of different `which` do not overlap. All parameters of a dtype share a buffer."""
+        if isinstance(x, Variable):  # a compiled step plans its own memory
             return np.empty_like(x)
         flat = self._scratch.get((x.dtype, which))
         if flat is None or flat.size < x.size:
@@ -251,21 +291,21 @@ class Optimizer:
         return [p for group in self.param_groups for p in group["params"]]
 
     def _checked(self, group: dict[str, Any], k: int) -> dict[str, Any]:
-        """A group with its options in their plain form. Users change them, so each step checks."""
+        """A copy of a group with checked options. Users change options, so each step checks."""
         checked = {"params": group["params"]}
         for name, value in group.items():
             if name == "params":
                 continue
-            # a schedule notes the rate that it began with, as in PyTorch
-            check = at_least_zero if name == "initial_lr" else self.options.get(name)
-            if isinstance(value, Variable):  # the rate of a program, which was checked before
+            if isinstance(value, Variable):  # the rate in a compiled step, checked outside it
                 checked[name] = value
                 continue
-            if check is None:
+            if name not in (*self.options, "initial_lr"):
                 raise ValueError(
                     f"{self._name}: group {k} has an unknown option {name!r}; there are"
                     f" {', '.join(self.options)}"
                 )
+            # schedules note the initial_lr, as in PyTorch
+            check = at_least_zero if name == "initial_lr" else self.options[name].check
             checked[name] = check(f"{self._name}: {name} of group {k}", value)
         return checked
 
@@ -294,9 +334,9 @@ class Optimizer:
 
 
 def listed(params: Any, who: str) -> list[Any]:
-    """Parameters that were given as any iterable, of which there must be some."""
+    """The parameters in an iterable, which must not be empty."""
     way_out = ""
-    if callable(params):  # a model, which may be iterable, or its method
+    if callable(params):  # a model, which may be iterable, or a method of one
         way_out = "model.parameters()"
     elif isinstance(params, dict):
         way_out = "list(params.values())"
@@ -306,12 +346,12 @@ def listed(params: Any, who: str) -> list[Any]:
         raise TypeError(f"{who} takes a list of Tensors, not one {_type(params)}: write {way_out}")
     entries = list(params)
     if not entries:
-        raise ValueError(f"{who} got no parameters (a generator that was read before is empty)")
+        raise ValueError(f"{who} got no parameters (a generator can be read only once)")
     return entries
 
 
 def titled(p: Any, i: int) -> str:
-    """How a message speaks of a parameter: by its number, and its name if it has one."""
+    """What messages call a parameter: its number, and its name if it has one."""
     name = getattr(p, "name", None)
     return f"parameter {i}" if name is None else f"parameter {i} ({name!r})"
 

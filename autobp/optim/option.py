@@ -1,4 +1,7 @@
-"""What an option of an optimizer may be: checks that return it in its plain form."""
+"""Options of optimizers, and the checks for them and for other arguments.
+
+A check takes a name for messages and a value. It returns the value in canonical form, or raises.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,53 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Check", "at_least_zero", "count", "flag", "fraction", "number", "pair_of_fractions"]
+__all__ = [
+    "Check",
+    "Option",
+    "at_least_zero",
+    "count",
+    "flag",
+    "fraction",
+    "not_negative",
+    "number",
+    "option",
+    "pair_of_fractions",
+]
 
-#: Takes the option's name and its value.
 Check = Callable[[str, Any], Any]
 
 
+class Option:
+    """What a class of optimizers states of one option. Instances keep the values in their groups."""
+
+    def __init__(self, check: Check, default: Any, kw_only: bool) -> None:
+        self.check, self.default, self.kw_only = check, default, kw_only
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Any, owner: type) -> Option:
+        if optimizer is None:
+            return self
+        raise self._elsewhere(owner)
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        raise self._elsewhere(type(optimizer))
+
+    def _elsewhere(self, owner: type) -> AttributeError:
+        return AttributeError(
+            f"{owner.__name__} has {self.name!r} in each group of parameters: write"
+            f" optimizer.param_groups[0][{self.name!r}]"
+        )
+
+
+def option(check: Check, *, default: Any, kw_only: bool = False) -> Any:
+    """An option of an optimizer, in the body of its class: see `Optimizer`."""
+    return Option(check, default, kw_only)
+
+
 def number(name: str, value: Any, needed: str = "a number") -> float:
-    """A Python float, with which float32 arrays stay float32; it may be infinite, but not NaN."""
+    """A Python float, which leaves float32 arrays in float32. It may be infinite, but not NaN."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be {needed}, not {value!r:.50}")
     if math.isnan(value):
@@ -23,18 +65,25 @@ def number(name: str, value: Any, needed: str = "a number") -> float:
     return float(value)
 
 
-def at_least_zero(name: str, value: Any) -> float:
-    needed = "a finite number, 0 or above"
-    x = number(name, value, needed)
-    if not 0 <= x < math.inf:
-        raise ValueError(f"{name} must be {needed}, not {value}")
+def not_negative(name: str, value: Any) -> float:
+    """A number that may be infinite."""
+    x = number(name, value)
+    if x < 0:
+        raise ValueError(f"{name} must be 0 or above, not {value}")
     return x
 
 
+def at_least_zero(name: str, value: Any) -> float:
+    return _below(name, value, math.inf, "a finite number, 0 or above")
+
+
 def fraction(name: str, value: Any) -> float:
-    needed = "a number from 0 to below 1"
+    return _below(name, value, 1.0, "a number from 0 to below 1")
+
+
+def _below(name: str, value: Any, bound: float, needed: str) -> float:
     x = number(name, value, needed)
-    if not 0 <= x < 1:
+    if not 0 <= x < bound:
         raise ValueError(f"{name} must be {needed}, not {value}")
     return x
 
@@ -55,7 +104,7 @@ def count(name: str, value: Any, least: int = 0) -> int:
     try:
         n = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {value!r:.50}") from None
+        raise TypeError(f"{name} must be an integer, not {value!r:.50}") from None
     if n < least:
         raise ValueError(f"{name} must be at least {least}, not {n}")
     return n

@@ -1,8 +1,8 @@
-"""Schedules: learning rates that change as training goes on.
+"""Schedules: they change learning rates during training.
 
-Names, options and numbers are those of `torch.optim.lr_scheduler`. Call `step()` once per epoch (or
-per batch), after the optimizer's. What is a formula sets the rates whatever they were before, so an
-optimizer takes one of these, or one SequentialLR of several.
+Names, options and numbers are those of `torch.optim.lr_scheduler`. Call `schedule.step()` once per
+epoch (or per batch), after the optimizer's. A `Schedule` computes each rate from the initial one
+and overwrites the current one, so an optimizer takes only one; `SequentialLR` combines several.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class _OnRates:
-    """What all schedules share: the optimizer whose rates they set, and saving and resuming."""
+    """The base of all schedules: the optimizer, saving and resuming."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -38,15 +38,15 @@ class _OnRates:
         self.last_epoch = 0
 
     def get_last_lr(self) -> list[float]:
-        """The learning rate of each group as it is now."""
+        """The current learning rate of each group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the optimizer, whose own state holds the rates."""
+        """All attributes but the optimizer, whose own state has the rates."""
         return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned. Load the optimizer's as well: it has the rates."""
+        """Restore what `state_dict` returned. Restore the optimizer as well: it has the rates."""
         who = f"{type(self).__name__}.load_state_dict"
         mine = self.state_dict()
         if not isinstance(state_dict, dict) or state_dict.keys() != mine.keys():
@@ -64,8 +64,8 @@ class _OnRates:
 
 
 class Schedule(_OnRates):
-    """The base of schedules that are formulas: `rate(initial, t)` is the learning rate after `t`
-    steps of a group that began with `initial`, its "initial_lr".
+    """The base of schedules with a formula. `rate(initial, t)` returns the learning rate after `t`
+    steps for a group whose rate was `initial` at first (its "initial_lr").
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD, Schedule
@@ -87,12 +87,12 @@ class Schedule(_OnRates):
 
     @updates
     def step(self) -> None:
-        """Go on to the next rate."""
+        """Set the next rate."""
         self.last_epoch += 1
         self._set()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned, with the rates of that step."""
+        """Restore what `state_dict` returned, and the rates of that step."""
         super().load_state_dict(state_dict)
         self._set()
 
@@ -103,7 +103,7 @@ class Schedule(_OnRates):
 
 
 class StepLR(Schedule):
-    """The rate times `gamma` after every `step_size` steps.
+    """Multiplies the rate by `gamma` after every `step_size` steps.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD, StepLR
@@ -124,8 +124,8 @@ class StepLR(Schedule):
 
 
 class CosineAnnealingLR(Schedule):
-    """From the rate down to `eta_min` along half a wave of the cosine, in `T_max` steps; those
-    beyond go up again.
+    """Lowers the rate to `eta_min` along half a cosine wave in `T_max` steps. After that it rises
+    again.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD, CosineAnnealingLR
@@ -148,8 +148,8 @@ class CosineAnnealingLR(Schedule):
 
 
 class LinearLR(Schedule):
-    """Warm-up: from `start_factor` times the rate to `end_factor` times it in `total_iters` equal
-    steps, and no further.
+    """Warm-up: changes the rate from `start_factor` to `end_factor` times its initial value, in
+    `total_iters` equal steps. Then it stays.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD, LinearLR
@@ -180,7 +180,7 @@ class LinearLR(Schedule):
 
 
 class SequentialLR(Schedule):
-    """Schedules one after the other: each begins anew at its milestone. Warm-up, then cosine:
+    """Runs schedules one after the other; each starts at its milestone. Warm-up, then cosine:
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD, CosineAnnealingLR, LinearLR, SequentialLR
@@ -200,18 +200,20 @@ class SequentialLR(Schedule):
     ) -> None:
         self.schedulers = list(schedulers)
         self.milestones = [count("SequentialLR: a milestone", m, 1) for m in milestones]
-        for i, part in enumerate(self.schedulers):
-            if not isinstance(part, Schedule):
-                raise TypeError(f"SequentialLR: schedule {i} is {part!r:.50}, which is no formula")
-            if part.optimizer is not optimizer:
+        for i, schedule in enumerate(self.schedulers):
+            if not isinstance(schedule, Schedule):
+                raise TypeError(
+                    f"SequentialLR: schedule {i} is {schedule!r:.50}, not a Schedule with a formula"
+                )
+            if schedule.optimizer is not optimizer:
                 raise ValueError(f"SequentialLR: schedule {i} belongs to another optimizer")
         if len(self.milestones) != len(self.schedulers) - 1:
             raise ValueError(
                 f"SequentialLR: {len(self.schedulers)} schedules need"
-                f" {len(self.schedulers) - 1} milestones between them, not {len(self.milestones)}"
+                f" {len(self.schedulers) - 1} milestones, not {len(self.milestones)}"
             )
         if self.milestones != sorted(set(self.milestones)):
-            raise ValueError(f"SequentialLR: the milestones {self.milestones} do not increase")
+            raise ValueError(f"SequentialLR: milestones must increase, unlike {self.milestones}")
         super().__init__(optimizer)
 
     def rate(self, initial: float, t: int) -> float:
@@ -219,16 +221,17 @@ class SequentialLR(Schedule):
         return self.schedulers[k].rate(initial, t - self.milestones[k - 1] if k else t)
 
     def state_dict(self) -> dict[str, Any]:
-        """The step alone: the formulas are in the program."""
+        """The number of steps. The formulas are not saved."""
         return {"last_epoch": self.last_epoch}
 
 
 class ReduceLROnPlateau(_OnRates):
-    """The rate times `factor` once a metric has not improved for more than `patience` steps.
+    """Multiplies the rate by `factor` when a metric has not improved for more than `patience` steps.
 
-    Better means lower (`mode="min"`) or higher ("max") than the best so far by more than
-    `threshold`, of the best ("rel") or as it is ("abs"). For `cooldown` steps after a reduction
-    nothing is counted. No rate falls below `min_lr`, or by less than `eps`.
+    An improvement is lower (`mode="min"`) or higher (`"max"`) than the best value by more than
+    `threshold`, which is relative to the best (`threshold_mode="rel"`) or absolute (`"abs"`). After
+    a reduction, the next `cooldown` steps do not count. No rate falls below `min_lr`, and reductions
+    of less than `eps` are skipped.
 
     >>> from autobp import Tensor
     >>> from autobp.optim import SGD, ReduceLROnPlateau
@@ -254,9 +257,11 @@ class ReduceLROnPlateau(_OnRates):
         super().__init__(optimizer)
         who = "ReduceLROnPlateau"
         if mode not in ("min", "max"):
-            raise ValueError(f"{who}: mode is 'min' or 'max', not {mode!r}")
+            raise ValueError(f"{who}: mode must be 'min' or 'max', not {mode!r}")
         if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"{who}: threshold_mode is 'rel' or 'abs', not {threshold_mode!r}")
+            raise ValueError(
+                f"{who}: threshold_mode must be 'rel' or 'abs', not {threshold_mode!r}"
+            )
         self.mode = mode
         self.factor = fraction(f"{who}: factor", factor)
         self.patience = count(f"{who}: patience", patience)
@@ -271,10 +276,10 @@ class ReduceLROnPlateau(_OnRates):
 
     @updates
     def step(self, metric: Any) -> None:
-        """Take in what the metric is now; NaN is no improvement."""
+        """Report the metric of this step. NaN is not an improvement."""
         if isinstance(metric, Tensor):
             metric = metric.item()
-        if metric == metric:  # no NaN
+        if metric == metric:  # not NaN
             metric = number("ReduceLROnPlateau: the metric", metric)
         self.last_epoch += 1
         if self._improves(metric):

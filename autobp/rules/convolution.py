@@ -54,31 +54,17 @@ def _first(x: Array) -> Array:
     return x.transpose(0, 3, 1, 2)
 
 
-def windows_copy(
-    x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair, apart: Pair = (1, 1)
-) -> bool:
-    """Whether the windows are more than a part of the image, as it is there."""
-    width, channels = x.shape[3], x.shape[1]
-    evenly = dilation[1] * size[1] == dilation[0] * width  # then its pixels lie evenly in memory
-    return size[0] > 1 and size[1] * channels > 1 and size[1] < width and not evenly
-
-
-@operation(static=True, fresh=windows_copy)
-def windows(
-    x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair, apart: Pair = (1, 1)
-) -> Array:
-    """A matrix with a row for each place of the window: what it sees there, channels last. First come
-    the places that are so far `apart` from the very first, then those from its neighbour, and so on."""
+def _windows(x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair) -> Array:
+    """A matrix with a row for each place of the window: what it sees there, channels last."""
     x = _last(x)
     n, height, width, channel = x.strides
-    down, right = height * stride[0], width * stride[1]
-    steps = down, right, n, down * apart[0], right * apart[1]
+    steps = n, height * stride[0], width * stride[1]
     within = height * dilation[0], width * dilation[1], channel
-    shape = (*apart, len(x), *places, *size, x.shape[3])
+    shape = (len(x), *places, *size, x.shape[3])
     seen = np.lib.stride_tricks.as_strided(x, shape, (*steps, *within))
     if size[1] * x.shape[3] < places[1]:  # then the long runs are along the places
-        return _joined(seen.transpose(5, 6, 7, 0, 1, 2, 3, 4), 3, 5).T
-    return _joined(seen, 5, 3)
+        return _joined(seen.transpose(3, 4, 5, 0, 1, 2), 3, 3).T
+    return _joined(seen, 3, 3)
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -106,30 +92,21 @@ def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
     y = np.empty((len(x), *places, len(w)), np.result_type(x, w))
     columns = _joined(_last(w), 1, 3).T
     for few in _few(x, w, places):
-        seen = windows(x[few], size, places, stride, dilation)
+        seen = _windows(x[few], size, places, stride, dilation)
         np.matmul(seen, columns, out=_joined(y[few], 3, 1))
     return _first(y)
 
 
 def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    return _first(put_back(_last(g)[None, None], w, image, stride, dilation))
-
-
-@operation(static=True, fresh=True)
-def put_back(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    """Each number that a window gave to the pixels it saw there, by the weights; sorted as `windows`
-    sorts, channels last. One element of the window after the other: each is one pixel to each place."""
-    apart, places = g.shape[:2], g.shape[3:5]
-    x = _first(np.zeros((g.shape[2], *image, w.shape[1]), np.result_type(g, w)))
-    steps = stride[0] * apart[0], stride[1] * apart[1]
+    """One element of the window after the other: each gives one pixel to each place."""
+    places = g.shape[2:]
+    x = _first(np.zeros((len(g), *image, w.shape[1]), np.result_type(g, w)))
+    rows = _joined(_last(g), 3, 1)
     for i, j in np.ndindex(*w.shape[2:]):
-        seen = _joined(g, 5, 1) @ np.ascontiguousarray(w[:, :, i, j])
-        seen = seen.reshape(*g.shape[:5], w.shape[1])
-        for a, b in np.ndindex(*apart):
-            corner = stride[0] * a + dilation[0] * i, stride[1] * b + dilation[1] * j
-            part = x[_seen(corner, places, steps, (1, 1))]
-            part += _first(seen[a, b])
-    return _last(x)
+        given = (rows @ np.ascontiguousarray(w[:, :, i, j])).reshape(len(g), *places, w.shape[1])
+        part = x[_seen((i, j), places, stride, dilation)]
+        part += _first(given)
+    return x
 
 
 def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
@@ -137,7 +114,7 @@ def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair)
     places, columns = g.shape[2:], _joined(w, 3, 1)
     g = _last(g)
     for few in _few(x, w.transpose(3, 2, 0, 1), places):
-        columns += windows(x[few], size, places, stride, dilation).T @ _joined(g[few], 3, 1)
+        columns += _windows(x[few], size, places, stride, dilation).T @ _joined(g[few], 3, 1)
     return w.transpose(3, 2, 0, 1)
 
 

@@ -73,19 +73,16 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 
 
 # fmt: off
-getitem: Primitive \
-        = linear(lambda x, index: np.asarray(x)[index],
-                 lambda g, y, x, index: scatter(g, index=index, shape=x.shape),           name="getitem",
-                 numpy=operator.getitem, moves=True, static=_unmasked)
-scatter: Primitive \
-        = linear(_scatter,
-                 lambda g, y, x, index, shape: g[index],                                  name="scatter",
-                 cost=_scatter_cost, fresh=True, opaque=True)
-put: Primitive \
-        = linear(_put,
-                 lambda g, y, x, v, index: put(g, 0.0, index=index),
-                 lambda g, y, x, v, index: g[index] * _last(index, g.shape),              name="put",
-                 cost=MOVE, fresh=True, opaque=True)
+getitem: Primitive = linear(lambda x, index: np.asarray(x)[index],
+                            lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
+                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked)
+scatter: Primitive = linear(_scatter,
+                            lambda g, y, x, index, shape: g[index],
+                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True)
+put: Primitive     = linear(_put,
+                            lambda g, y, x, v, index: put(g, 0.0, index=index),
+                            lambda g, y, x, v, index: g[index] * _last(index, g.shape),
+                            name="put", cost=MOVE, fresh=True, opaque=True)
 # fmt: on
 
 

@@ -72,9 +72,10 @@ def _matrices(g: Array) -> Array:
 
 
 # fmt: off
-matmul   = bilinear(product,   lambda g, z, a, b: _left(g, a, b),
-                               lambda g, z, a, b: _right(g, a, b), name="matmul",
-                               numpy=np.matmul, cost=costs.matmul, out=True, blas=True)
+matmul   = bilinear(product,
+                    lambda g, z, a, b: _left(g, a, b),
+                    lambda g, z, a, b: _right(g, a, b),
+                    name="matmul", numpy=np.matmul, cost=costs.matmul, out=True, blas=True)
 inv      = general(np.linalg.inv,
                    forward=lambda t, y, a: -(y @ t @ y),
                    reverse=lambda g, y, a: -(y.mT @ g @ y.mT),

@@ -1,4 +1,4 @@
-"""Training: the loop, its history, checkpoints, and many trainings at once.
+"""Training: the loop, its history, checkpoints, sweeps and cross-validation.
 
 >>> import numpy as np
 >>> from autobp import nn

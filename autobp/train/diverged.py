@@ -1,4 +1,4 @@
-"""Where a NaN or an infinity came from: the layer, the operation, or the data."""
+"""Finds the origin of a NaN or an infinity: the layer and operation, or a parameter."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["DivergedError", "of_gradient", "of_loss"]
 
 
 class DivergedError(FloatingPointError):
-    """A training that met a NaN or an infinity: `where`, without the advice of the message; `history`
-    is that of the epochs before."""
+    """A NaN or an infinity stopped a training. `where` is the message without advice; `history` has the
+    epochs before it."""
 
     where: str = ""
     history: Any = None
 
 
 def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:
-    """The operation that made the first NaN or infinity among those that reached a loss."""
+    """The operation that made the first NaN or infinity that reached the loss."""
     stack, seen, made = [loss], {loss}, []
     while stack:
         t = stack.pop()
-        guilty = [a for a in t.args if nonfinite_kind(a.data if isinstance(a, Tensor) else a)]
-        for a in guilty:
+        bad = [a for a in t.args if nonfinite_kind(a.data if isinstance(a, Tensor) else a)]
+        for a in bad:
             if isinstance(a, Tensor) and a not in seen:
                 seen.add(a)
                 stack.append(a)
-        if not any(isinstance(a, Tensor) for a in guilty):
-            made.append((t, bool(guilty)))
+        if not any(isinstance(a, Tensor) for a in bad):
+            made.append((t, bool(bad)))
     t, given = min(made, key=lambda entry: entry[0].born)
     kind = nonfinite_kind(t.data)
     if t.primitive is None:
@@ -42,14 +42,14 @@ def of_loss(loss: Tensor, names: Mapping[Tensor, str]) -> str:
 
 
 def of_gradient(loss: Tensor, names: Mapping[Tensor, str]) -> str:
-    """The operation whose derivative made the first NaN or infinity among the gradients."""
+    """The operation whose derivative made the first NaN or infinity in the gradients."""
     try:
         with detect_anomaly():
             loss.backward()
     except FloatingPointError as error:
         return str(error)
     return " and ".join(
-        f"that of {name!r} holds {kind}"
+        f"the gradient of {name!r} holds {kind}"
         for p, name in names.items()
         if (kind := nonfinite_kind(p.grad))
     )

@@ -1,8 +1,8 @@
-"""Tasks on any executor of `concurrent.futures`, with one BLAS thread each.
+"""Runs tasks on any `concurrent.futures` executor, with one BLAS thread each.
 
-Several processes that each use all cores for their matrix products are slower than one. Within a
-process `threadpoolctl` sets the number of threads. Without that package only processes that load
-NumPy anew can be told, by their environment: those of the start method "spawn".
+Several processes that each use all cores for matrix products are slower than one. `threadpoolctl`
+sets the number of threads within a process. Without it, only the environment can, and only for
+processes that load NumPy anew: those of the start method "spawn".
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ __all__ = [
     "sendable",
 ]
 
-Batch = tuple[int, int]  # the process that tasks come from, and which of its batches they belong to
+Batch = tuple[int, int]  # the process that submits tasks, and the number of the call
 
 _number = itertools.count().__next__
-_interrupted: set[Batch] = set()  # those that Ctrl-C ended, as far as this process knows
+_interrupted: set[Batch] = set()  # batches ended by Ctrl-C, as far as this process knows
 
-_inside: ContextVar[bool] = ContextVar("inside", default=False)
-in_a_task = _inside.get
+_in_a_task: ContextVar[bool] = ContextVar("in_a_task", default=False)
+in_a_task = _in_a_task.get
 
-#: What the BLAS libraries read when they are loaded.
+#: The environment variables that BLAS libraries read when they are loaded.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task."""
+    """The result of a task, or its error."""
 
     value: Any = None
-    error: str = ""  # the traceback, or what kept the task from running
+    error: str = ""  # the traceback, or why the task did not run
 
 
 def outcomes(
@@ -56,9 +56,9 @@ def outcomes(
     executor: Executor | None,
     report: Callable[[int, Outcome], object],
 ) -> tuple[list[Outcome], bool]:
-    """Call a function with the keywords of each task; return what became of them, in their order,
-    and whether Ctrl-C came between: then those that had not begun never do. An error ends its own
-    task alone. `report` learns of each as it is done."""
+    """Call a function with the keywords of each task. Return the outcomes, in the order of the tasks,
+    and whether Ctrl-C interrupted: then tasks that have not started never do. An error ends only its
+    own task. `report` is called with each outcome when it arrives."""
     found: dict[int, Outcome] = {}
     batch = os.getpid(), _number()
 
@@ -68,7 +68,7 @@ def outcomes(
 
     check_executor(who, executor)
     interrupted = False
-    with _one_blas_thread_meanwhile(processes=executor is not None):
+    with _one_blas_thread_within(processes=executor is not None):
         try:
             if executor is None:
                 for i, task in enumerate(tasks):
@@ -101,16 +101,16 @@ def _on_executor(
             i = futures[future]
             try:
                 outcome = future.result()
-            except Exception as error:  # of the executor: the task's own are in the outcome
+            except Exception as error:  # of the executor; those of the task are in the outcome
                 check_sendable((function, tasks[i]), error)
                 outcome = Outcome(error=_said(error))
             arrived(i, outcome)
             del futures[future]
     except KeyboardInterrupt:
-        _interrupted.add(batch)  # for the one that was about to be handed over, which is not here
+        _interrupted.add(batch)  # for tasks that are on their way to a worker
         for future, i in futures.items():
             if future.done() and not future.cancelled() and not future.exception():
-                arrived(i, future.result())  # it was done, only not looked at
+                arrived(i, future.result())  # done, but not reported yet
         raise
     finally:
         for future in futures:
@@ -118,13 +118,13 @@ def _on_executor(
 
 
 def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch) -> Outcome:
-    """Run a task, most often in another process. After Ctrl-C, which terminals send to all of them,
-    a pool still goes through what its processes have in reserve."""
+    """Run a task, mostly in another process. After Ctrl-C, which a terminal sends to all processes, a
+    pool still runs the tasks in its queue; they end here."""
     if batch in _interrupted:
         raise KeyboardInterrupt
     if os.getpid() != batch[0]:
         one_blas_thread()
-    token = _inside.set(True)
+    token = _in_a_task.set(True)
     try:
         return Outcome(function(**task))
     except KeyboardInterrupt:
@@ -133,7 +133,7 @@ def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch
     except (Exception, SystemExit):
         return Outcome(error=traceback.format_exc().rstrip())
     finally:
-        _inside.reset(token)
+        _in_a_task.reset(token)
 
 
 def _said(error: Exception) -> str:
@@ -141,45 +141,43 @@ def _said(error: Exception) -> str:
     if not isinstance(error, BrokenExecutor):
         return said
     return (
-        "A worker died. If none ever ran: workers import what they run, so it must be in a file, and"
-        f" what starts them below if __name__ == '__main__'\n{said}"
+        "A worker process died. If none ever worked: workers import the function, so it must be in a"
+        f" file, and the code that starts them below if __name__ == '__main__'\n{said}"
     )
 
 
 def check_executor(who: str, executor: Any) -> None:
-    """Executors need not be of concurrent.futures' own class: Dask's and MPI's are not."""
+    """Check for a `submit` method, not a class: executors of Dask and MPI have their own classes."""
     if executor is None or (not isinstance(executor, type) and callable(getattr(executor, "submit", None))):  # fmt: skip
         return
     raise TypeError(
-        f"{who}: executor is one of concurrent.futures, such as ProcessPoolExecutor(4), or None, not"
-        f" {executor!r:.60}"
+        f"{who}: executor must be an executor of concurrent.futures, such as ProcessPoolExecutor(4),"
+        f" or None, not {executor!r:.60}"
     )
 
 
 def sendable(error: Exception) -> Exception:
-    """An exception that another process can receive. Many that take more than a text cannot be
-    pickled, or not be read again, which breaks a whole pool; of such only the text is sent."""
+    """An exception that another process can receive. Many with arguments other than a text cannot
+    be pickled or unpickled, which would break the pool. For these, only the text is sent."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
         lines = "".join(traceback.format_exception(error)).rstrip()
         return RuntimeError(
-            f"{type(error).__name__} in another process, not to be pickled:\n{lines}"
+            f"{type(error).__name__} in another process, which cannot be pickled:\n{lines}"
         )
     return error
 
 
 def check_sendable(job: Any, error: Exception) -> None:
-    """If an executor failed since a job cannot be pickled, say so."""
-    if isinstance(
-        error, pickle.PicklingError | AttributeError | TypeError
-    ):  # the three that it may be
+    """If an executor failed because a job cannot be pickled, say so."""
+    if isinstance(error, pickle.PicklingError | AttributeError | TypeError):  # pickle raises these
         try:
             pickle.dumps(job)
         except Exception:
             raise TypeError(
-                f"what is to run cannot be sent to another process ({error}); functions must be defined"
-                " at the top of a module"
+                f"the function or its arguments cannot be sent to another process ({error}); define"
+                " functions at the top level of a module"
             ) from None
 
 
@@ -196,15 +194,15 @@ def _threadpoolctl() -> Any:
 
 @cache
 def one_blas_thread() -> None:
-    """Let this process compute with one BLAS thread from now on."""
+    """Use one BLAS thread in this process from now on."""
     library = _threadpoolctl()
     if library is not None:
         library.threadpool_limits(1, user_api="blas")
 
 
 @contextmanager
-def _one_blas_thread_meanwhile(processes: bool) -> Iterator[None]:
-    """One BLAS thread here, and in processes that are started meanwhile."""
+def _one_blas_thread_within(processes: bool) -> Iterator[None]:
+    """Use one BLAS thread here, and in processes that start within the block."""
     library = _threadpoolctl()
     before = {name: os.environ.get(name) for name in _THREADS if processes}
     limits = None if library is None else library.threadpool_limits(1, user_api="blas")

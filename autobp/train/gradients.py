@@ -1,4 +1,4 @@
-"""Gradients over data in several parts, each in a process of its own."""
+"""Data-parallel gradients: each process computes those of its part of the data."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ __all__ = ["gradient_over", "value_and_gradient_over"]
 def gradient_over(
     executor: Executor | None, loss: Callable[..., Any], params: Any, shards: Iterable[Any]
 ) -> Any:
-    """The gradient of Σ loss(params, shard) over the shards, each computed by a worker of a
-    `concurrent.futures` executor, or all of them here if it is None.
+    """The gradient of Σ loss(params, shard) over all shards. Workers of a `concurrent.futures`
+    executor compute one shard each; with None, this process computes all.
 
     >>> import numpy as np
     >>> from autobp.train import gradient_over
     >>> X, y = np.arange(12.0).reshape(6, 2), np.ones(6)
-    >>> def loss(params, part):
-    ...     return np.sum((X[part] @ params["w"] - y[part]) ** 2)
+    >>> def loss(params, shard):
+    ...     return np.sum((X[shard] @ params["w"] - y[shard]) ** 2)
     >>> gradient_over(None, loss, {"w": np.zeros(2)}, [slice(0, 3), slice(3, 6)])
     {'w': array([-60., -72.])}
 
-    `params` is a number, an array, or a nest of them, as `grad` takes; it goes to the workers in its
-    own dtype, and so does the gradient come back. A shard is whatever the loss understands; it is
-    cheapest if it says which samples are meant, and the workers have the data. Gradients are added
-    in the order of the shards, so that the sum is the same on every executor, to the bit; from that
-    of all data at once it differs by rounding. For a mean, divide in the loss by the number of all.
+    `params` is a number, an array, or nested lists, tuples and dicts of them, as for `grad`. Workers
+    get it in its own dtype, and the gradient has the same. A shard is any argument that the loss
+    understands. It is cheapest to send indices of samples, if the workers have the data. Gradients
+    are added in the order of the shards, so that every executor gives the same bits. The gradient
+    over all data at once differs by rounding. For a mean, let the loss divide by the number of all
+    samples.
 
-    For a model, `loss` is `lambda params, part: … nn.functional_call(model, params, X[part]) …`, with
-    `params=dict(model.named_parameters())`. Parameters travel with every shard: on one machine that
-    pays when a shard takes some 20 ms, and more on several.
+    For a model, let the loss call `nn.functional_call(model, params, X[shard])`, and pass
+    `params=dict(model.named_parameters())`. The parameters are sent with every shard. On one machine
+    that pays off if a shard takes 20 ms or more; on several, if it takes longer.
     """
     return value_and_gradient_over(executor, loss, params, shards)[1]
 
@@ -47,24 +48,24 @@ def gradient_over(
 def value_and_gradient_over(
     executor: Executor | None, loss: Callable[..., Any], params: Any, shards: Iterable[Any]
 ) -> tuple[Any, Any]:
-    """Σ loss(params, shard) and its gradient: see `gradient_over`."""
+    """Σ loss(params, shard) over all shards, and its gradient. See `gradient_over`."""
     check_executor("gradient_over", executor)
     params = transformed(constant, params)
-    parts = list(shards)
-    if not parts:
+    shards = list(shards)
+    if not shards:
         raise ValueError("gradient_over needs at least one shard")
     home, futures = os.getpid(), []
     total: Any = None
     gradient: list[Any] = []
     try:
         if executor is not None:
-            futures = [executor.submit(_gradient, loss, params, part, home) for part in parts]
-        for i, part in enumerate(parts):
+            futures = [executor.submit(_gradient, loss, params, shard, home) for shard in shards]
+        for i, shard in enumerate(shards):
             try:
-                value, found = futures[i].result() if futures else _gradient(loss, params, part, home)  # fmt: skip
+                value, found = futures[i].result() if futures else _gradient(loss, params, shard, home)  # fmt: skip
             except Exception as error:
-                check_sendable((loss, params, part), error)
-                error.add_note(f"in gradient_over, shard {i} of {len(parts)}")
+                check_sendable((loss, params, shard), error)
+                error.add_note(f"in gradient_over, shard {i} of {len(shards)}")
                 raise
             if total is None:
                 total, gradient = value, found
@@ -77,13 +78,13 @@ def value_and_gradient_over(
 
 
 def _gradient(
-    loss: Callable[..., Any], params: Any, part: Any, home: int
+    loss: Callable[..., Any], params: Any, shard: Any, home: int
 ) -> tuple[Any, list[np.ndarray]]:
     away = os.getpid() != home
     if away:
         one_blas_thread()
     try:
-        value, gradient = value_and_grad(lambda p: loss(p, part))(params)
+        value, gradient = value_and_grad(lambda p: loss(p, shard))(params)
     except Exception as error:
         if not away or (sent := sendable(error)) is error:
             raise

@@ -1,4 +1,4 @@
-"""History: how a training went, as plain data."""
+"""History: the numbers of each epoch, as plain data."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ __all__ = ["Compilation", "History", "best_of"]
 
 @dataclass(repr=False)
 class Compilation:
-    """Which steps of a training ran as programs that `compile` wrote, and why not all.
+    """Which steps of a training were compiled, and why others were not.
 
     >>> from autobp.train.history import Compilation
     >>> Compilation(first=101, last=400, steps=290)
-    290 of the steps 101 to 400 ran as programs
+    290 of the steps 101 to 400 were compiled
     >>> Compilation(why="compile=False")
-    no step ran as a program: compile=False
+    no step was compiled: compile=False
     """
 
-    first: int | None = None  # the batch, counted from 1 over the whole training
+    first: int | None = None  # batch, counted from 1 over the whole training
     last: int | None = None
-    steps: int = 0  # how many they were: batches of a rare size run as they are at first
-    why: str = ""  # why none did, or why none did after the last
+    steps: int = 0  # how many; the first batches of each size run uncompiled
+    why: str = ""  # why none was compiled, or none after the last
 
     def __repr__(self) -> str:
         if self.first is None or self.last is None:
-            return "no step ran as a program" + (self.why and f": {self.why}")
+            return "no step was compiled" + (self.why and f": {self.why}")
         few = "" if self.steps == self.last - self.first + 1 else f"{self.steps:,} of the "
-        said = f"{few}steps {self.first:,} to {self.last:,} ran as programs"
-        return said + (self.why and f", none after them: {self.why}")
+        said = f"{few}steps {self.first:,} to {self.last:,} were compiled"
+        return said + (self.why and f", later ones were not: {self.why}")
 
 
 @dataclass(repr=False)
 class History:
-    """How a training went: one row for each epoch, and why there are no more.
+    """The result of `fit`: one row for each epoch, and why the training stopped.
 
-    `history["loss"]` is a column. What an epoch is judged by, if nothing else is said, is `monitor`.
-    `history.compiled` tells which steps ran as programs.
+    `history["loss"]` is a column. `monitor` names the column that decides which epoch is best.
+    `history.compiled` tells which steps were compiled.
 
     >>> from autobp.train import History
     >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
@@ -61,11 +61,11 @@ class History:
 
     rows: list[dict[str, float]] = field(default_factory=list)
     monitor: str = "loss"
-    mode: str | None = None  # "min" or "max": which of the monitored numbers is the best
-    stopped: str = ""  # why it ended before the last epoch; empty if it did not
+    mode: str | None = None  # "min" or "max": whether low or high numbers of `monitor` are better
+    stopped: str = ""  # why it ended early; empty if it did not
     interrupted: bool = False  # by Ctrl-C
-    compiled: Compilation = field(default_factory=Compilation)  # which steps ran as programs
-    unsaved: list[str] = field(default_factory=list)  # what its checkpoint could not hold
+    compiled: Compilation = field(default_factory=Compilation)
+    unsaved: list[str] = field(default_factory=list)  # what the checkpoint could not hold
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,24 +77,24 @@ class History:
         return [row.get(name, math.nan) for row in self.rows]
 
     def best(self, name: str | None = None, mode: str | None = None) -> dict[str, float]:
-        """The row of the epoch that was best in `name`, the first of equals. Losses and errors are
-        good when low, accuracies when high; of anything else say `mode="min"` or `mode="max"`."""
+        """The row of the epoch with the best `name`; of equals, the first. Lower is better for losses
+        and errors, higher for accuracies. For other names, pass `mode="min"` or `mode="max"`."""
         if name is None:
             name, mode = self.monitor, mode or self.mode
         self[name]
         return self.rows[best_of(self.rows, name, mode)]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows, with the names above them."""
+        """Write the rows, below a header of column names."""
         table.to_csv(self.rows, path)
 
     def plot(self) -> Any:
-        """Draw loss and metrics over the epochs with matplotlib, training solid, validation dashed.
-        Returns the axes; `plt.show()` shows them and `plt.savefig("history.png")` keeps them."""
+        """Plot loss and metrics over the epochs with matplotlib: training solid, validation dashed.
+        Return the axes. `plt.show()` shows the figure, `plt.savefig("history.png")` saves it."""
         pyplot = needed("matplotlib.pyplot", "History.plot", "plot")
         names = [n for n in table.columns(self.rows) if n not in ("epoch", "lr", "seconds")]
         if not names:
-            raise ValueError("there is no epoch to plot")
+            raise ValueError("there are no epochs to plot")
         kinds = list(dict.fromkeys(n.removeprefix("val_") for n in names))
         _, axes = pyplot.subplots(
             1, len(kinds), figsize=(4.5 * len(kinds), 3.2), squeeze=False, layout="constrained"
@@ -126,7 +126,7 @@ class History:
 
 
 def best_of(rows: Sequence[table.Row], name: str, mode: str | None) -> int:
-    """Which row has the best number; rows without one, or with NaN, have none to offer."""
+    """The index of the row with the best number. Rows without one, or with NaN, do not count."""
     sign = -1 if highest(name, mode) else 1
     values = [(row.get(name), i) for i, row in enumerate(rows)]
     found = [(sign * v, i) for v, i in values if isinstance(v, int | float) and not math.isnan(v)]
@@ -136,9 +136,9 @@ def best_of(rows: Sequence[table.Row], name: str, mode: str | None) -> int:
 
 
 def highest(name: str, mode: str | None) -> bool:
-    """Whether high numbers are the good ones."""
+    """Whether higher numbers are better."""
     if mode not in ("min", "max", None):
-        raise ValueError(f"mode is 'min' or 'max', not {mode!r}")
+        raise ValueError(f"mode must be 'min' or 'max', not {mode!r}")
     if mode is None and not name.endswith(("loss", "error", "accuracy")):
-        raise ValueError(f"is a high {name!r} good or a low one? mode='max' or mode='min' says")
+        raise ValueError(f"is a high or a low {name!r} better? Pass mode='max' or mode='min'")
     return mode == "max" or (mode is None and name.endswith("accuracy"))

@@ -1,4 +1,4 @@
-"""Progress: one bar on a terminal, a few whole lines elsewhere, all to stderr."""
+"""Progress: a bar on a terminal, a few lines elsewhere, always on stderr."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Self
 
 __all__ = ["Progress"]
 
-_LINES = 20  # how many are written, about, where there is no terminal
+_LINES = 20  # about as many are written where there is no terminal
 _BAR = "{n_fmt}/{total_fmt}|{bar}| {remaining}{postfix}"
-_NO_BAR = "{percentage:3.0f}%{postfix}"  # where the columns are needed for what it says
-_BESIDE = 30  # columns of the bar and the numbers around it, at least
+_NO_BAR = "{percentage:3.0f}%{postfix}"  # where the text needs the columns
+_BAR_WIDTH = 30  # columns of the bar and its numbers, at least
 
 
 class Progress:
-    """The progress of a work of so many steps, each of them `ticks` movements of the bar.
+    """The progress of work in `steps` steps, each of `ticks` movements of the bar.
 
-    Logs keep all that is written to them: they get a line for a step, or for every tenth of 200.
+    Where there is no terminal, it writes a line for each step, or for every tenth of 200.
     """
 
     def __init__(self, steps: int, ticks: int, shown: bool, done: int = 0) -> None:
@@ -38,15 +38,15 @@ class Progress:
             )
 
     def tick(self, text: Callable[[], str]) -> None:
-        """Move the bar. The text begins with where it is, which 80 columns have no room for."""
+        """Move the bar. The first part of the text is dropped first if columns are few."""
         if self.bar is not None:
-            self._beside_bar(text(), 0)
+            self._set_text(text(), 0)
             self.bar.update()
 
     def step(self, i: int, text: str) -> None:
-        """Step i, counted from 1, is done."""
+        """Show that step i, counted from 1, is done."""
         if self.bar is not None:
-            self._beside_bar(text, -1)
+            self._set_text(text, -1)
             self.bar.refresh()
         elif self.shown:
             self.waiting = f"{i:{len(str(self.steps))}}/{self.steps}  {text}"
@@ -54,7 +54,7 @@ class Progress:
                 self._line()
 
     def say(self, text: str) -> None:
-        """Something that is to be known, on a line of its own."""
+        """Write a message on its own line."""
         if self.bar is not None:
             self.bar.write(text, file=sys.stderr)
         elif self.shown:
@@ -62,23 +62,23 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """The same for what must not be missed: a warning where no progress is shown."""
+        """Write a message, or give a warning if no progress is shown, as nobody must miss it."""
         if self.shown:
             self.say(text)
         else:
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=5)  # of the call of fit
 
-    def _beside_bar(self, text: str, spare: int) -> None:
-        """Set a text of parts with two spaces between. Where there are few columns there is no bar,
-        and then first the spare part and then the last ones are left out, each of them whole."""
+    def _set_text(self, text: str, spare: int) -> None:
+        """Set a text whose items are separated by two spaces. If there are too few columns, drop the
+        bar, then the item `spare`, then items from the end."""
         columns = self.bar.ncols or math.inf  # when it was last drawn
-        narrow = len(text) + _BESIDE > columns
-        parts = text.split("  ")
-        while narrow and len(parts) > 1 and len("100%, " + "  ".join(parts)) > columns:
-            parts.pop(spare)
+        narrow = len(text) + _BAR_WIDTH > columns
+        items = text.split("  ")
+        while narrow and len(items) > 1 and len("100%, " + "  ".join(items)) > columns:
+            items.pop(spare)
             spare = -1
         self.bar.bar_format = _NO_BAR if narrow else _BAR
-        self.bar.set_postfix_str("  ".join(parts), refresh=False)
+        self.bar.set_postfix_str("  ".join(items), refresh=False)
 
     def _line(self) -> None:
         if self.waiting:

@@ -1,7 +1,7 @@
-"""sweep and cross_validate: many trainings, one after the other or on many machines.
+"""sweep and cross_validate: many trainings, one after the other or in parallel.
 
-Both call a function of yours for each training and gather what it returns. The function must not
-depend on where it runs: its random numbers come from the `rng` that it is given.
+Both call your function once for each training and collect what it returns. Its results must not
+depend on where it runs, so it takes random numbers from the `rng` that it gets.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from autobp import table
 from autobp.data.folds import k_folds
 from autobp.data.points import Seed
 from autobp.train.executors import Outcome, outcomes
-from autobp.train.fitting import pair
 from autobp.train.history import History, best_of
+from autobp.train.options import pair
 from autobp.train.progress import Progress
 
 __all__ = ["Trials", "cross_validate", "sweep"]
@@ -29,9 +29,9 @@ __all__ = ["Trials", "cross_validate", "sweep"]
 
 @dataclass(repr=False)
 class Trials:
-    """What came of a sweep: a row for each training with its settings and results, or its error.
+    """The result of a sweep: a row for each training, with its settings and results, or its error.
 
-    `trials["val_loss"]` is a column; what a row has not is NaN there.
+    `trials["val_loss"]` is a column, with NaN where a row has no value.
 
     >>> from autobp.train import Trials
     >>> Trials([{"lr": 0.1, "loss": 0.5}, {"lr": 0.2, "loss": 0.25}], ["lr"])
@@ -42,7 +42,7 @@ class Trials:
     """
 
     rows: list[dict[str, Any]]
-    settings: list[str]  # which of the columns were given
+    settings: list[str]  # the columns that are settings
     errors: dict[int, str] = field(default_factory=dict)  # the tracebacks, by row
     interrupted: bool = False  # by Ctrl-C
 
@@ -56,8 +56,8 @@ class Trials:
         return [row.get(name, np.nan) for row in self.rows]
 
     def best(self, name: str | None = None, mode: str | None = None) -> dict[str, Any]:
-        """The row that is best in `name`, the first of equals. Losses and errors are good when low,
-        accuracies when high; of anything else say `mode="min"` or `mode="max"`."""
+        """The row with the best `name`; of equals, the first. Lower is better for losses and errors,
+        higher for accuracies. For other names, pass `mode="min"` or `mode="max"`."""
         if len(self.errors) == len(self.rows):
             raise RuntimeError(f"no trial succeeded; the first error was\n{self.errors[0]}")
         name = name or self._name()
@@ -65,7 +65,7 @@ class Trials:
         return self.rows[best_of(self.rows, name, mode)]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows, with the names above them."""
+        """Write the rows, below a header of column names."""
         table.to_csv(self.rows, path)
 
     def _name(self) -> str:
@@ -75,7 +75,7 @@ class Trials:
                 return name
         if len(results) == 1:
             return results[0]
-        raise ValueError(f"best of what? There are {', '.join(results)}")
+        raise ValueError(f"best in which column? There are {', '.join(results)}")
 
     def __repr__(self) -> str:
         said = f"{len(self)} trial{'s' * (len(self) != 1)}"
@@ -114,35 +114,35 @@ def sweep(
     >>> trials.best("val_loss")["lr"]
     0.1
 
-    A run returns a number, or a dict of them, or a History, of which the best epoch counts. Each has
-    a generator of its own, which depends on `rng` and its place in the grid; rows are in the order of
-    the grid, of which the last setting changes fastest. A run that fails has its error in its row,
-    the traceback in `trials.errors`, and the others go on. Ctrl-C lets no further run begin; what is
-    there is returned.
+    A run returns a number, a dict of numbers, or a History, whose best epoch is used. Each run has
+    its own generator, which depends on `rng` and the place in the grid. Rows are in the order of the
+    grid, in which the last setting changes fastest. If a run fails, its row has the error and
+    `trials.errors` the traceback, and the other runs continue. After Ctrl-C no further run starts,
+    and the results so far are returned.
 
-    An executor decides where they run; the results do not depend on it. Each has one BLAS thread, in
-    line too, since the number of threads can change the last bits. (This needs the package
-    threadpoolctl, of the extra "parallel". Without it, start Python with OMP_NUM_THREADS=1.)
+    The executor decides where runs happen; the results do not depend on it. Each run uses one BLAS
+    thread, also without an executor, because the number of threads can change the last bits. (This
+    needs the package threadpoolctl, of the extra "parallel". Without it, start Python with
+    OMP_NUM_THREADS=1.)
 
-    - None: here, one after the other.
-    - The cores of a machine: `with ProcessPoolExecutor() as pool: sweep(…, executor=pool)`. Then `run`
-      must be defined at the top of a module, and what starts it stand below
-      `if __name__ == "__main__":`. Start no Dask cluster in the same program before: it leaves an
-      environment behind that makes all later processes slow, see below.
-    - A cluster with Dask: `executor=client.get_executor()`. Dask sets the C library's allocator to give
-      memory back at once, with which a training takes about twice as long, unless this is done
-      before the cluster starts:
+    - None: in this process, one after the other.
+    - The cores of one machine: `with ProcessPoolExecutor() as pool: sweep(…, executor=pool)`. Define
+      `run` at the top level of a module, and start the sweep below `if __name__ == "__main__":`. Do
+      not start a Dask cluster earlier in the same program: it leaves an environment that makes all
+      later processes slow (see below).
+    - A Dask cluster: `executor=client.get_executor()`. Dask makes the C allocator return memory at
+      once, which makes a training about twice as slow, unless this comes before the cluster starts:
 
           dask.config.set({
               "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 268435456,
               "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 67108864,
           })
 
-    - A cluster with MPI: `mpi4py.futures.MPIPoolExecutor()`.
+    - An MPI cluster: `mpi4py.futures.MPIPoolExecutor()`.
     """
     if not isinstance(grid, Mapping):
         raise TypeError(
-            f'sweep: a grid is a dict of lists, {{"lr": [0.1, 0.01]}}, not {grid!r:.40}'
+            f'sweep: the grid must be a dict of lists, {{"lr": [0.1, 0.01]}}, not {grid!r:.40}'
         )
     for name, values in grid.items():
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
@@ -151,7 +151,7 @@ def sweep(
             )
         if name in ("rng", "failed"):
             raise ValueError(
-                f"sweep: a setting cannot be called {name!r}, which sweep itself gives"
+                f"sweep: a setting cannot be called {name!r}, a name that sweep itself uses"
             )
     settings = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
     if not grid or not settings:
@@ -184,9 +184,9 @@ def cross_validate(
     >>> folds["accuracy"]
     [1.0, 1.0, 1.0, 0.96]
 
-    Every sample is in one validation part. What a run returns, where it runs, and what becomes of
-    errors is as with `sweep`, whose notes on executors apply. The data of each fold goes to its
-    worker; if that is much, sweep over the folds instead and load the data in the run.
+    Every sample is used for validation once. Results, errors and executors work as in `sweep`. The
+    data of each fold is sent to its worker. If that is too much, sweep over the numbers of the folds
+    and load the data in the run.
     """
     X, y = pair("cross_validate: data", data)
     seed = np.random.default_rng(rng)
@@ -236,7 +236,7 @@ def _trials(
 
 
 def _run(run: Callable[..., Any], task: Mapping[str, Any], seed: Any) -> dict[str, Any]:
-    """In the worker: one run, its result as a dict."""
+    """Do one run, in the worker. Return its result as a dict."""
     result = run(**task, rng=np.random.default_rng(seed))
     if isinstance(result, History):
         return result.best()
@@ -244,7 +244,7 @@ def _run(run: Callable[..., Any], task: Mapping[str, Any], seed: Any) -> dict[st
         return {name: _number(value, f"its {name!r}") for name, value in result.items()}
     if result is None:
         raise TypeError(
-            "a run returns a number, a dict of numbers or a History; it returned nothing"
+            "a run must return a number, a dict of numbers or a History; it returned None"
         )
     return {"score": _number(result, "what it returned")}
 
@@ -255,7 +255,7 @@ def _number(value: Any, what: str) -> Any:
     if isinstance(value, str | bool | int | float) or value is None:
         return value
     raise TypeError(
-        f"a run returns a number, a dict of numbers or a History; {what} is {value!r:.60}"
+        f"a run must return a number, a dict of numbers or a History; {what} is {value!r:.60}"
     )
 
 
@@ -269,7 +269,7 @@ def _check_call(who: str, run: Callable[..., Any], task: Mapping[str, Any]) -> N
     except TypeError as error:
         given = ", ".join(f"{name}=…" for name in (*task, "rng"))
         name = getattr(run, "__name__", repr(run))
-        raise TypeError(f"{who} calls {name}({given}), which does not take that: {error}") from None
+        raise TypeError(f"{who} calls {name}({given}), which fails: {error}") from None
 
 
 def _said(row: Mapping[str, Any], names: Sequence[str] | None = None) -> str:

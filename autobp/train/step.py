@@ -1,10 +1,10 @@
-"""Step: what a training does with one batch, as it is or as a program."""
+"""Step: what a training does with one batch, uncompiled or compiled."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,93 +18,78 @@ from autobp.primitive import constant
 from autobp.tensor import Tensor
 from autobp.train.diverged import DivergedError, of_gradient, of_loss
 from autobp.train.history import Compilation
+from autobp.train.options import Options
 from autobp.train.state import State
 from autobp.train.survey import Survey
 
 __all__ = ["Step", "number"]
 
-Function = Callable[[Any, Any], Any]
-
-#: Batches of a size after which a program is worth the time that writing it takes, which is that of
-#: about as many batches. They are counted from the last change of the model, and no stopwatch
-#: decides: the same training gives the same bits, be it resumed or not.
+#: Batches of one size that run uncompiled before a program is written for that size, which takes
+#: the time of about as many batches. They are counted from the last change of the model. No clock
+#: decides, so that a training gives the same bits each time, and when it is resumed.
 UNCOMPILED = 100
 
-FEWEST = 6  # batches in an epoch: to compare one takes as long as programs save in about so many
-MOST_PROGRAMS = 8  # written in one epoch: a model that needs more changes with the batches
+FEWEST = 6  # batches in an epoch; with fewer, comparing one costs what programs save
+MOST_PROGRAMS = 8  # written in one epoch; a model that needs more changes from batch to batch
 MOST_CALLS = 2000  # in a program; a longer one takes seconds to write
 
 
 class Step:
-    """Moves the parameters along the gradient of one batch.
+    """Updates the parameters along the gradient of one batch.
 
-    Two programs do it. One computes the gradient, with loss and prediction; the other is the step of
-    the optimizer. In between, the gradient is looked at. Where a number is not finite, the batch is
-    done again as it is, which finds the layer.
+    Compiled, a step is two programs: one computes prediction, loss and gradient, the other is the
+    step of the optimizer. Between them the gradient is checked. If a number is not finite, the
+    batch runs again uncompiled, which finds the layer.
 
-    Nothing that decides whether a program runs differs between a training that was resumed and one
-    that was not: `kept` and the record, which are in the checkpoint, are all that is remembered from
-    one epoch to the next, and where a program is compared with the code, its numbers count.
+    A resumed training must decide as an uninterrupted one does. So whether a program runs depends
+    only on `state_dict()` and the record, both of which are in the checkpoint. And when a program
+    is compared with the code, the program's numbers are used.
     """
 
     def __init__(
-        self,
-        state: State,
-        loss: Function,
-        clip_norm: float | None,
-        compile: bool | None,
-        predicts: bool,
-        data: Sequence[Any],
-        batch_size: int,
-        record: Compilation,
-        say: Callable[[str], None],
+        self, options: Options, state: State, record: Compilation, say: Callable[[str], None]
     ) -> None:
+        self.options = options
         self.state = state
-        self.loss = loss
-        self.clip_norm = clip_norm
-        self.compile = compile
-        self.predicts = predicts  # predictions are asked for
-        self.data = data
         self.record = record
         self.say = say
-        self.number = 0  # of the batch, counted from 1 over the whole training
-        self.seen: dict[int, int] = {}  # batches, by their sizes, since the model last changed
-        self.form = ""  # that the training had when it was last looked at
+        self.number = 0  # of the batch, from 1, over the whole training
+        self.seen: dict[int, int] = {}  # batches by size, since the last change of the model
+        self.form = ""  # of the training, when it was last surveyed
         self.survey: Survey | None = None
         self.gradient: Compiled[Any] | None = None
         self.update: Compiled[Any] | None = None
         self.to_compare = False
-        self.fresh = 0  # programs that were written in this epoch
-        self.drawn: list[np.random.Generator] = []
+        self.written = 0  # programs in this epoch
+        self.generators: list[np.random.Generator] = []
         self.averages: list[Tensor] = []
-        self.never = ""  # why this training is not compiled, whatever the model is
-        n = -(-len(data[0]) // batch_size)
-        if compile is False:
+        self.never = ""  # why this training is not compiled, whatever the model
+        n = -(-len(options.data[0]) // options.batch_size)
+        if options.compile is False:
             self.never = "compile=False"
-        elif compile:
+        elif options.compile:
             record.why = ""
-            self.gradient, self.update = self._to_gradient(), self._to_update()
+            self.gradient, self.update = self._gradient_program(), self._update_program()
         elif n < FEWEST:
             self.never = f"an epoch has fewer than {FEWEST} batches, too few to gain by it"
 
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What a training that is resumed has to know."""
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training must know."""
         return {"number": self.number, "seen": self.seen, "form": self.form}
 
-    def load(self, kept: dict[str, Any]) -> None:
-        self.number, self.seen, self.form = kept["number"], kept["seen"], kept["form"]
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.number, self.seen, self.form = saved["number"], saved["seen"], saved["form"]
 
     def __call__(self, xs: Any, ys: Any) -> tuple[Any, float]:
-        """The prediction, if it is asked for, and the loss, both from before the step."""
-        state = self.state
+        """The prediction, if a metric needs it, and the loss, both before the update."""
+        state, clip_norm = self.state, self.options.clip_norm
         self.number += 1
         state.optimizer.zero_grad()
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # it is looked at here
-            found = self._by_program(xs, ys) if self._is_due(len(xs)) else None
-            prediction, loss = found or self._as_it_is(xs, ys)
-            if self.clip_norm is not None:
-                clip_grad_norm(state.params, self.clip_norm)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked here
+            found = self._compiled(xs, ys) if self._is_due(len(xs)) else None
+            prediction, loss = found or self._uncompiled(xs, ys)
+            if clip_norm is not None:
+                clip_grad_norm(state.params, clip_norm)
             if found is None or self.update is None:
                 state.optimizer.step()
             else:
@@ -112,18 +97,18 @@ class Step:
         return prediction, loss
 
     def review(self) -> None:
-        """Look whether all is known, before the first epoch and after each: callbacks may have
-        changed the model. It comes before the checkpoint, which so holds what was found."""
-        if self.compile is not None or self.never or self.record.why:
+        """Survey the training before the first epoch and after each, as callbacks may change the
+        model. It comes before the checkpoint, which saves the result."""
+        if self.options.compile is not None or self.never or self.record.why:
             return
         state = self.state
-        survey = Survey(state.model, self.loss, state.optimizer, self.data)
+        survey = Survey(state.model, self.options.loss, state.optimizer, self.options.data)
         if survey.unknown:
-            self._end(f"{survey.unknown} (compile=True compiles it all the same)")
+            self._end(f"{survey.unknown} (compile=True compiles it anyway)")
             return
         if self.gradient is None:
-            self.gradient = self._to_gradient()
-            self.update = None if survey.unknown_step else self._to_update()
+            self.gradient = self._gradient_program()
+            self.update = None if survey.unknown_step else self._update_program()
         elif survey.unknown_step and self.update is not None:
             self._end(survey.unknown_step)
         before = self.survey
@@ -132,12 +117,12 @@ class Step:
         self.survey, self.form = survey, survey.form
 
     def begin_epoch(self) -> None:
-        self.to_compare, self.fresh = True, 0
+        self.to_compare, self.written = True, 0
         if self.gradient is None:
             return
         modules = [*self.state.model.modules()] if hasattr(self.state.model, "modules") else []
-        held = [value for module in modules for value in vars(module).values()]
-        self.drawn = [value for value in held if isinstance(value, np.random.Generator)]
+        values = [value for module in modules for value in vars(module).values()]
+        self.generators = [value for value in values if isinstance(value, np.random.Generator)]
         self.averages = [
             average
             for module in modules
@@ -146,30 +131,30 @@ class Step:
         ]
 
     def finish(self) -> None:
-        """Say in the record why no program ran, if none did and nothing has ended it."""
+        """Note in the record why no step was compiled, if that is so and it is not noted yet."""
         if self.record.why:
             return
         if self.never:
             self.record.why = self.never
         elif self.record.last is None and _is_profiled():
-            self.record.why = "the code itself runs under a profiler"
-        elif self.record.last is None and self.compile is None:
+            self.record.why = "steps run uncompiled under a profiler"
+        elif self.record.last is None and self.options.compile is None:
             self.record.why = (
-                f"the first {UNCOMPILED} batches of a size, and those after a change of the model, run as"
-                " they are"
+                f"the first {UNCOMPILED} batches of a size, and as many after a change of the model,"
+                " run uncompiled"
             )
 
-    # ── by programs ───────────────────────────────────────────────────────────────────────────────
+    # ── compiled ──────────────────────────────────────────────────────────────────────────────────
 
     def _is_due(self, size: int) -> bool:
         if self.gradient is None:
             return False
         self.seen[size] = seen = self.seen.get(size, 0) + 1
-        # A profiler may take the place of what sees effects, and is to see the user's code besides.
-        return self.compile is True or (seen > UNCOMPILED and not _is_profiled())
+        # a profiler may replace the hook that sees effects, and it should see the user's code
+        return self.options.compile is True or (seen > UNCOMPILED and not _is_profiled())
 
-    def _to_gradient(self) -> Compiled[Any]:
-        model, loss, predicts = self.state.model, self.loss, self.predicts
+    def _gradient_program(self) -> Compiled[Any]:
+        model, loss, predicts = self.state.model, self.options.loss, bool(self.options.metrics)
 
         def step(x: Any, y: Any) -> Any:
             prediction = model(x)
@@ -179,7 +164,7 @@ class Step:
 
         return Compiled(step, Settings(most=MOST_CALLS, keep_program=True))
 
-    def _to_update(self) -> Compiled[Any]:
+    def _update_program(self) -> Compiled[Any]:
         optimizer = self.state.optimizer
 
         def update() -> None:
@@ -187,43 +172,45 @@ class Step:
 
         return Compiled(update, Settings(most=MOST_CALLS, keep_program=True))
 
-    def _by_program(self, xs: Any, ys: Any) -> tuple[Any, float] | None:
-        """None: not by a program, and nothing was changed."""
+    def _compiled(self, xs: Any, ys: Any) -> tuple[Any, float] | None:
+        """Run the program of the gradient. None if that failed; then nothing has changed."""
         assert self.gradient is not None
         if self.to_compare:
             self.to_compare = False
             for program in (self.gradient, self.update):
                 if program is not None:
                     program.compare_next()
-        drawn = [(g.bit_generator, g.bit_generator.state) for g in self.drawn]
+        random = [(g.bit_generator, g.bit_generator.state) for g in self.generators]
         averages = [(t, np.copy(t.data)) for t in self.averages]
         latest = _latest(self.gradient)
         try:
             prediction, value = self.gradient(xs, ys)
-        except Exception as error:  # whatever it is: the code itself goes on, or raises it too
-            if self.compile:
+        except Exception as error:  # any: the uncompiled step works, or raises it too
+            if self.options.compile:
                 raise
-            self._undo(drawn, averages)
+            self._undo(random, averages)
             self._fail(error)
             return None
-        self.fresh += _latest(self.gradient) is not latest
+        self.written += _latest(self.gradient) is not latest
         loss = number("fit: the loss", value)
-        if not (math.isfinite(loss) and all(map(_is_sound, self.state.params))):
-            self._undo(drawn, averages)
-            found = self._as_it_is(xs, ys)  # raises, as a rule
+        if not (math.isfinite(loss) and all(map(_has_finite_grad, self.state.params))):
+            self._undo(random, averages)
+            found = self._uncompiled(xs, ys)  # mostly raises DivergedError
             difference = DifferenceError(
-                f"the program's loss is {loss} or its gradient is not finite; the code's loss is"
-                f" {found[1]}, and all is finite"
+                f"compiled, the loss is {loss} or a gradient is not finite; uncompiled, the loss is"
+                f" {found[1]}, and all gradients are finite"
             )
-            if self.compile:
+            if self.options.compile:
                 raise difference
             self._fail(difference)
             return found
-        if _latest(self.gradient):  # else it was too early to write one, and the code ran
+        if _latest(
+            self.gradient
+        ):  # else it was too early to write one, and the call ran uncompiled
             self.record.first = self.record.first or self.number
             self.record.last = self.number
             self.record.steps += 1
-        if self.compile is None and self.fresh > MOST_PROGRAMS:
+        if self.options.compile is None and self.written > MOST_PROGRAMS:
             self._end(f"more than {MOST_PROGRAMS} programs were needed in one epoch")
         return prediction, loss
 
@@ -232,42 +219,42 @@ class Step:
         try:
             self.update()
         except Exception as error:
-            if self.compile:
+            if self.options.compile:
                 raise
             self._fail(error)
             self.state.optimizer.step()
 
-    def _undo(self, drawn: list[tuple[Any, Any]], averages: list[tuple[Tensor, Any]]) -> None:
+    def _undo(self, random: list[tuple[Any, Any]], averages: list[tuple[Tensor, Any]]) -> None:
         self.state.optimizer.zero_grad()
-        for bits, before in drawn:
+        for bits, before in random:
             bits.state = before
         for t, value in averages:
             t.data = value
 
     def _fail(self, error: Exception) -> None:
-        """A program could not be written, or it differs from the code, which is to be known."""
+        """End compiled steps after an error. A difference in the numbers is also reported."""
         kind = "" if isinstance(error, CaptureError) else f"{type(error).__name__}: "
         why = f"{kind}{' '.join(str(error).split())}"
         self._end(why)
         if isinstance(error, DifferenceError):
-            self.say(f"step {self.number:,}: from here on the code itself runs, no program. {why}")
+            self.say(f"step {self.number:,}: from here on, steps run uncompiled. {why}")
 
     def _end(self, why: str) -> None:
-        """No program runs from now on."""
+        """Run no program from now on."""
         self.record.why = why
         self.gradient = self.update = None
 
-    # ── as it is ──────────────────────────────────────────────────────────────────────────────────
+    # ── uncompiled ────────────────────────────────────────────────────────────────────────────────
 
-    def _as_it_is(self, xs: Any, ys: Any) -> tuple[Any, float]:
+    def _uncompiled(self, xs: Any, ys: Any) -> tuple[Any, float]:
         state = self.state
         prediction = state.model(xs)
-        value = _differentiable(self.loss(prediction, ys))
+        value = _differentiable(self.options.loss(prediction, ys))
         loss = number("fit: the loss", value)
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss}: {of_loss(value, state.names)}")
         value.backward()
-        if not all(map(_is_sound, state.params)):
+        if not all(map(_has_finite_grad, state.params)):
             state.optimizer.zero_grad()
             raise DivergedError(f"a gradient is not finite: {of_gradient(value, state.names)}")
         return prediction, loss
@@ -287,19 +274,21 @@ def _is_profiled() -> bool:
 
 def _differentiable(value: Any) -> Tensor:
     if not isinstance(value, Tensor) or not value.requires_grad:
-        raise TypeError("fit: the loss was computed from none of the parameters")
+        raise TypeError("fit: the loss does not depend on the parameters")
     if value.size != 1:
-        raise ValueError(f"fit: the loss must be a number, not of shape {value.shape}")
+        raise ValueError(
+            f"fit: the loss must be a single number, not an array of shape {value.shape}"
+        )
     return value
 
 
-def _is_sound(p: Tensor) -> bool:
+def _has_finite_grad(p: Tensor) -> bool:
     return p.grad is None or is_finite(p.grad)
 
 
 def number(what: str, value: Any) -> float:
-    """A loss or a metric, in whatever form it comes."""
+    """A loss or a metric as a float."""
     value = np.asarray(constant(value))
     if value.size != 1:
-        raise ValueError(f"{what} must be a number, not of shape {value.shape}")
+        raise ValueError(f"{what} must be a single number, not an array of shape {value.shape}")
     return float(value.item())

@@ -1,4 +1,4 @@
-"""Survey: what fit knows of a training before it compiles it unasked."""
+"""Survey: whether fit knows all the code of a training, so that it may compile it by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autobp.tensor import Tensor
 
 __all__ = ["Survey"]
 
-#: Collected when this is imported: a loss that takes the place of another one later is not ours.
+#: Collected at import. A function that later replaces one of them is the user's.
 LOSSES = tuple(getattr(losses, name) for name in losses.__all__)
 MODULES = frozenset(
     kind
@@ -28,49 +28,49 @@ OPTIMIZERS = frozenset((optim.SGD, optim.Adagrad, optim.RMSprop, optim.Adam, opt
 
 _NUMBERS = (bool, int, float, str, type(None))
 _ARRAYS = (np.ndarray, np.memmap)
-_TITLE = "_title"  # modules note it when they are called; it is but a name
-_RATES = ("lr", "initial_lr")  # which programs read at each call
+_TITLE = "_title"  # set by each call of a module; it only names a scope
+_RATES = ("lr", "initial_lr")  # read by programs at each call
 
 
 class Survey:
-    """Whether a model, its loss and its optimizer are known whole, and what form they have.
+    """Whether the model, the loss and the optimizer are known completely, and what form they have.
 
-    They are known if nothing of the user's own code takes part in a step: the classes are those of
-    autobp, without hooks or replaced methods, and each attribute is of a plain kind.
+    They are known if no code of the user takes part in a step: all classes are autobp's, without
+    hooks or replaced methods, and all attributes have plain types.
 
     >>> from autobp import nn
     >>> from autobp.optim import SGD
     >>> from autobp.train.survey import Survey
     >>> model = nn.Sequential(nn.Linear(2, 2), lambda x: x**2)
     >>> Survey(model, nn.mse, SGD(model.parameters())).unknown
-    'model[1].function is a function of your own'
+    'model[1].function is your own function'
     """
 
     def __init__(self, model: Any, loss: Any, optimizer: Optimizer, data: Iterable[Any] = ()):
         self._seen: dict[int, int] = {}
         self._form: list[str] = []
-        #: What the form is made of, in the order in which it was found.
+        #: The objects that the form describes, in order.
         self.objects: list[Any] = []
-        #: Why the way from a batch to the gradient is not known; empty if it is.
+        #: Why the computation of the gradient is not known; empty if it is.
         self.unknown = self._data(data) or self._loss(loss) or self._model(model)
         #: Why the step of the optimizer is not known; empty if it is.
         self.unknown_step = self._optimizer(optimizer)
-        #: Two surveys of the same form, also in two processes, found the same structure and options.
+        #: Equal for equal structure and options, also in different processes.
         self.form = hashlib.sha256("\n".join(self._form).encode()).hexdigest()
 
     def is_like(self, other: Survey) -> bool:
-        """Whether the same objects were found in the same form."""
+        """Whether both surveys found the same objects in the same form."""
         return self.form == other.form and all(
             a is b for a, b in zip(self.objects, other.objects, strict=True)
         )
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────
-    # Each of these returns why something is not known, or an empty text.
+    # Each method returns why something is not known, or an empty string.
 
     def _data(self, data: Iterable[Any]) -> str:
         for name, a in zip(("X", "y"), data):
             if type(a) not in _ARRAYS or a.dtype.kind not in "biuf":
-                return f"{name} is no plain array of numbers but {_kind(a)}"
+                return f"{name} is not a plain array of numbers, but {_kind(a)}"
         return ""
 
     def _loss(self, loss: Any) -> str:
@@ -80,7 +80,7 @@ class Survey:
 
     def _model(self, model: Any) -> str:
         if not isinstance(model, nn.Module):
-            return f"the model, {_named(model)}, is no module of autobp.nn"
+            return f"the model, {_named(model)}, is not a module of autobp.nn"
         return self._value(model, "model")
 
     def _module(self, module: nn.Module, where: str) -> str:
@@ -95,8 +95,8 @@ class Survey:
             if name == _TITLE:
                 continue
             self._form.append(name)
-            held = isinstance(module, nn.Sequential) and name == "_layers"  # model[0] is its name
-            if why := self._value(value, where if held else f"{where}.{name}"):
+            layers = isinstance(module, nn.Sequential) and name == "_layers"  # called model[0] …
+            if why := self._value(value, where if layers else f"{where}.{name}"):
                 return why
         return ""
 
@@ -121,17 +121,17 @@ class Survey:
             return self._entries(enumerate(value), where)
         if kind is dict:
             return self._entries(value.items(), where)
-        if _is_own(value):
+        if _is_library_function(value):
             self._form.append(value.__name__)
             return ""
         if isinstance(value, types.FunctionType | types.MethodType):
-            return f"{where} is a function of your own"
+            return f"{where} is your own function"
         return f"{where} is {_kind(value)}"
 
     def _entries(self, entries: Iterable[tuple[Any, Any]], where: str) -> str:
         for key, entry in entries:
             if type(key) not in _NUMBERS:
-                return f"{where} has a key {_kind(key)}"
+                return f"{where} has a key that is {_kind(key)}"
             self._form.append(f"[{key!r}]")
             if why := self._value(entry, f"{where}[{key!r}]"):
                 return why
@@ -168,12 +168,12 @@ class Survey:
         return ""
 
 
-#: Classes that were looked through, with what was in them: the next look is short.
+#: Classes that were checked, with their contents then. They make the next check short.
 _CHECKED: dict[type, dict[str, Any]] = {}
 
 
 def _replaced(kind: type, base: type) -> str:
-    """The name of a method of one of our classes that is not ours."""
+    """The name of a method of one of our classes that the user has replaced, if any."""
     for owner in kind.__mro__[: kind.__mro__.index(base) + 1]:
         if vars(owner) == _CHECKED.get(owner):
             continue
@@ -186,14 +186,16 @@ def _replaced(kind: type, base: type) -> str:
 
 
 def _is_ours(f: Any) -> bool:
-    """Whether a function was written in autobp: its globals tell, its name may be borrowed."""
+    """Whether a function was defined in autobp. Its globals tell; its `__module__` could be copied."""
     variables = getattr(f, "__globals__", None)
     name = "" if variables is None else variables.get("__name__", "")
+    if name == "dataclasses":  # of activations, whose constructors it makes
+        return True
     return name.partition(".")[0] == "autobp" and vars(sys.modules.get(name, object)) is variables
 
 
-def _is_own(f: Any) -> bool:
-    """Whether it is a function of autobp or of NumPy, found there under its name."""
+def _is_library_function(f: Any) -> bool:
+    """Whether a value is a public function of autobp or NumPy."""
     if isinstance(f, np.ufunc):
         return getattr(np, f.__name__, None) is f
     if not callable(f):
@@ -207,7 +209,7 @@ def _is_own(f: Any) -> bool:
 def _kind(value: Any) -> str:
     if isinstance(value, np.ndarray) and type(value) in _ARRAYS:
         return f"an array of {value.dtype}"
-    return f"of the type {type(value).__name__}"
+    return f"of type {type(value).__name__}"
 
 
 def _named(function: Any) -> str:

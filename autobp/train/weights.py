@@ -1,4 +1,4 @@
-"""Weights as safetensors, a format that other libraries read too."""
+"""Weights in safetensors files, which other libraries can read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["load_weights", "save_weights"]
 
 
 def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
-    """Write what a model's `state_dict()` returns as safetensors, whole or not at all.
+    """Write what a model's `state_dict()` returns to a safetensors file, completely or not at all.
 
     >>> import tempfile
     >>> from autobp.train import load_weights, save_weights
@@ -46,14 +46,14 @@ def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) ->
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays in a file of safetensors, as a model's `load_state_dict` takes them.
+    """The arrays in a safetensors file, as a model's `load_state_dict` takes them.
 
-    A file that is cut short or something else is refused. The format has no checksum: what a
-    checkpoint notices, a bit of a number that was flipped, cannot be noticed here.
+    A truncated file, or one of another format, raises an error. The format has no checksum: unlike
+    in a checkpoint, a flipped bit in a number goes unnoticed.
     """
     safetensors = needed("safetensors.numpy", "load_weights", "safetensors")
     data = Path(path).read_bytes()
     try:
         return safetensors.load(data)
-    except Exception as error:  # the package has its own, and KeyError for types unknown to NumPy
-        raise CheckpointError(f"{os.fspath(path)} is no file of safetensors: {error}") from error
+    except Exception as error:  # its own errors, and KeyError for types that NumPy lacks
+        raise CheckpointError(f"{os.fspath(path)} is not a safetensors file: {error}") from error

@@ -34,9 +34,7 @@ class Sample:
 class Record:
     samples: tuple[Sample, ...]
     kinks: tuple[Sample, ...] = ()
-    analytic: bool = False  # its function takes complex numbers and is analytic in them
     symmetric: bool = False  # its function is defined for symmetric matrices alone
-    keeps_dtype: bool = True  # float32 in, float32 out
     reference: Callable[..., Any] | None = None  # the same value from NumPy, by another way
 
 
@@ -95,9 +93,7 @@ def pointwise(
     *ranges: Intervals,
     also: Sequence[Sample] = (),
     kinks: Sequence[Sample] = (),
-    analytic: bool = False,
     reference: Callable[..., Any] | None = None,
-    keeps_dtype: bool = True,
     **params: Any,
 ) -> Record:
     """The record of an elementwise primitive, with every way to broadcast its arguments."""
@@ -115,9 +111,7 @@ def pointwise(
     return Record(
         (*samples, *also),
         tuple(kinks),
-        analytic=analytic,
         reference=reference,
-        keeps_dtype=keeps_dtype,
     )
 
 
@@ -161,7 +155,6 @@ def _power() -> Record:
         "power",
         POSITIVE,
         ((-1.5, 2.5),),
-        analytic=True,
         also=[
             # An exponent of 0 is no kink: the mixed second derivative there is 1/x.
             Sample((base, np.array([0.0, 1.0, 2.0]))),
@@ -208,7 +201,6 @@ def _power_by() -> Record:
             kink(0.0, to=[INF], n=0.5),
             kink(-1.0, to=[NAN], n=1.5),
         ),
-        analytic=True,
         reference=lambda x, n: np.power(x, n),
     )
 
@@ -224,7 +216,6 @@ def _sinc() -> Record:
     ]
     return Record(
         tuple(Sample((x,), {"order": n}) for x in values for n in range(3)),
-        analytic=True,
         reference=lambda x, order: np.sinc(x) if order == 0 else None,
     )
 
@@ -247,7 +238,6 @@ def _where() -> Record:
     return Record(
         tuple(samples),
         (kink([True, False], [1.0, INF], [NAN, 2.0], to=[[1.0, 0.0], [0.0, 1.0]]),),
-        analytic=True,
         reference=np.where,
     )
 
@@ -261,7 +251,7 @@ def _elementwise() -> dict[str, Record]:
         return pointwise(name, FRACTIONS, kinks=[kink(x, to=[0.0]) for x in at])
 
     def smooth(name: str, r: Intervals = ANYWHERE, **others: Any) -> Record:
-        return pointwise(name, r, analytic=True, **others)
+        return pointwise(name, r, **others)
 
     e_no = [
         kink([-INF, 0.0], [0.0, -INF], to=[[0.0, 1.0], [1.0, 0.0]]),
@@ -270,10 +260,10 @@ def _elementwise() -> dict[str, Record]:
     nans = [kink([NAN, 1.0, NAN], [1.0, NAN, NAN], to=[[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])]
     saturated = [1e4, -1e4, 0.0]
     return {
-        "add": pointwise("add", NONZERO, NONZERO, analytic=True),
-        "subtract": pointwise("subtract", NONZERO, NONZERO, analytic=True),
-        "multiply": pointwise("multiply", NONZERO, NONZERO, analytic=True),
-        "divide": pointwise("divide", NONZERO, NONZERO, analytic=True),
+        "add": pointwise("add", NONZERO, NONZERO),
+        "subtract": pointwise("subtract", NONZERO, NONZERO),
+        "multiply": pointwise("multiply", NONZERO, NONZERO),
+        "divide": pointwise("divide", NONZERO, NONZERO),
         "power": _power(),
         "remainder": _quotient("remainder", lambda x, y: np.floor_divide(x, y)),
         "fmod": _quotient("fmod", lambda x, y: np.sign(x) * np.floor_divide(abs(x), y)),
@@ -357,7 +347,6 @@ def _elementwise() -> dict[str, Record]:
             "astype",
             NONZERO,
             dtype=np.dtype(np.float64),
-            keeps_dtype=False,
             reference=lambda x, dtype: np.array(x).astype(dtype),
             kinks=[kink([1.5, -2.5], to=[[1.0, 1.0]], dtype=np.dtype(np.float32))],
         ),
@@ -489,11 +478,9 @@ def _reductions() -> dict[str, Record]:
     ]
     zeros = [Sample((x,), {"axis": a}) for x in _with_zeros() for a in range(-x.ndim, x.ndim)]
     return {
-        "sum": Record(
-            tuple(reductions("sum", (*AXES, *OVER_NOTHING))), analytic=True, reference=np.sum
-        ),
-        "mean": Record(tuple(reductions("mean", AXES)), analytic=True, reference=np.mean),
-        "cumsum": Record(tuple(scanned), analytic=True, reference=np.cumsum),
+        "sum": Record(tuple(reductions("sum", (*AXES, *OVER_NOTHING))), reference=np.sum),
+        "mean": Record(tuple(reductions("mean", AXES)), reference=np.mean),
+        "cumsum": Record(tuple(scanned), reference=np.cumsum),
         "max": extremum("max", np.max, 1),
         "min": extremum("min", np.min, -1),
         "norm": Record(
@@ -522,13 +509,11 @@ def _reductions() -> dict[str, Record]:
                 kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], **over(None)),
                 kink([1e200, 1e200, 1e-300], to=[[1e-100, 1e-100, INF]], **over(None)),
             ),
-            analytic=True,
             reference=np.prod,
         ),
         "cumprod": Record(
             (*scanned, *zeros),
             (kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], axis=0),),
-            analytic=True,
             reference=np.cumprod,
         ),
     }
@@ -544,7 +529,7 @@ def _shapes() -> dict[str, Record]:
         return draw(rng, shape, NONZERO)
 
     def linear(reference: Callable[..., Any], *samples: Sample) -> Record:
-        return Record(samples, analytic=True, reference=reference)
+        return Record(samples, reference=reference)
 
     return {
         "reshape": linear(
@@ -703,10 +688,9 @@ def _indexing() -> dict[str, Record]:
     return {
         "getitem": Record(
             tuple(taken),
-            analytic=True,
             reference=lambda x, index: np.ravel(x)[np.arange(np.size(x)).reshape(x.shape)[index]],
         ),
-        "scatter": Record(tuple(scattered), analytic=True, reference=_scattered),
+        "scatter": Record(tuple(scattered), reference=_scattered),
         "put": Record(tuple(written), reference=_overwritten),
     }
 
@@ -792,25 +776,22 @@ def _linalg() -> dict[str, Record]:
                 *(Sample((a(*left), a(*right))) for left, right in MATMUL),
                 Sample((strided(rng, (2, 3), NONZERO), strided(rng, (3, 2), NONZERO))),
             ),
-            analytic=True,
         ),
         "linear": Record(
             (
                 *(Sample((a(*shape), a(2, 3))) for shape in ((4, 3), (3,), (2, 4, 3), (0, 3))),
                 Sample((strided(rng, (4, 3), NONZERO), strided(rng, (2, 3), NONZERO))),
             ),
-            analytic=True,
             reference=np.inner,
         ),
-        "inv": Record(tuple(map(sample, squares)), analytic=True),
+        "inv": Record(tuple(map(sample, squares))),
         "solve": Record(
             (
                 *(Sample((regular(*left), a(*right))) for left, right in SOLVE),
                 Sample((regular(3, 3).T, strided(rng, (3, 2), NONZERO))),
             ),
-            analytic=True,
         ),
-        "det": Record(tuple(map(sample, squares)), analytic=True),
+        "det": Record(tuple(map(sample, squares))),
         "logdet": Record(
             tuple(map(sample, squares)),
             reference=lambda x: np.log(np.abs(np.linalg.det(x))),
@@ -852,7 +833,6 @@ def _linalg() -> dict[str, Record]:
                 ("ij,jk->ik", [(0, 3), (3, 2)]),
                 ("ij,jk->ik", [(2, 0), (0, 2)]),
             ),
-            analytic=True,
             reference=lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs),
         ),
     }
@@ -885,13 +865,11 @@ def _neural() -> dict[str, Record]:
         "softmax": Record(
             tuple(over),
             (kink(far, to=[np.zeros(3)], axis=0),),
-            analytic=True,
             reference=probabilities,
         ),
         "log_softmax": Record(
             tuple(over),
             (kink(far, to=[[-2.0, 1.0, 1.0]], axis=0),),
-            analytic=True,
             reference=lambda x, axis: np.log(probabilities(x, axis)),
         ),
         "logsumexp": Record(
@@ -900,7 +878,6 @@ def _neural() -> dict[str, Record]:
                 kink(far, to=[[1.0, 0.0, 0.0]], axis=0, keepdims=False),
                 kink([-INF, 0.0, 0.0], to=[[0.0, 0.5, 0.5]], axis=None, keepdims=False),
             ),
-            analytic=True,
             reference=lambda x, axis, keepdims: np.log(
                 np.sum(np.exp(x), axis=axis, keepdims=keepdims)
             ),
@@ -985,22 +962,20 @@ def _convolutions() -> dict[str, Record]:
     third = 1 / 3
     over: dict[str, Any] = {"size": (2, 2), "stride": (1, 2)}
     return {
-        "conv2d": Record(tuple(forward), analytic=True, reference=_convolved),
+        "conv2d": Record(tuple(forward), reference=_convolved),
         "conv2d_input": Record(
             tuple(to_x),
-            analytic=True,
             reference=lambda g, w, **given: add_windows(
                 np.einsum("nohw,ocij->ncijhw", g, w), **given
             ),
         ),
         "conv2d_weight": Record(
             tuple(to_w),
-            analytic=True,
             reference=lambda x, g, **given: np.einsum("ncijhw,nohw->ocij", windows(x, **given), g),
         ),
-        "pool2d": Record(tuple(gathered), analytic=True, reference=pool2d),
-        "pool2d_input": Record(tuple(scattered), analytic=True, reference=pool2d_input),
-        "pool2d_weight": Record(tuple(met), analytic=True, reference=pool2d_weight),
+        "pool2d": Record(tuple(gathered), reference=pool2d),
+        "pool2d_input": Record(tuple(scattered), reference=pool2d_input),
+        "pool2d_weight": Record(tuple(met), reference=pool2d_weight),
         "max_pool2d": Record(
             tuple(pooled),
             (

@@ -27,7 +27,11 @@ def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[set[str]
 
     def add(function: Any, name: str) -> str:
         function = inspect.unwrap(function)
-        name = chosen.setdefault(function, name if name != program else f"{name}_")
+        if function not in chosen:
+            while name in {program, *chosen.values()}:
+                name += "_"
+            chosen[function] = name
+        name = chosen[function]
         if function in texts:
             return name
         texts[function] = ""

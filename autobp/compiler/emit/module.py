@@ -119,7 +119,7 @@ class Module:
             else:
                 is_given = saved and attribute == ".value"  # the array, in place of the Tensor
                 body.append(f"{name} = {owner if is_given else owner + attribute}")
-        body += self.printer.lines()
+        body += self.printer.lines(self.program)
         body.append(f"return {self.printer.text(self.program.returns)}")
         arena = self.printer.arena()
         return [

@@ -57,8 +57,7 @@ class LoopPlan:
     """Buffers that live as long as a loop."""
 
     stacks: list[Buffer]
-    copied: set[Step] = field(default_factory=set)  # carried arguments that begin as copies
-    copies: set[int] = field(default_factory=set)  # carried values that an iteration copies
+    copied: set[int] = field(default_factory=set)  # which carried values an iteration copies
     rows: dict[Buffer, int] = field(default_factory=dict)  # and the stacks that they are rows of
     spares: dict[Buffer, Step] = field(default_factory=dict)  # and the argument that is spare next
 
@@ -84,7 +83,7 @@ def planned(
     those that are `updated`, by the results that are to take their place; results are put in the arena
     only if they may be overwritten by the next call."""
     planner = _Planner(program, set(given))
-    planner.overwrite(program, updated or {})
+    planner.overwrite(updated or {})
     planner.plan_steps(program, _Results(set() if reuse else set(program.results), set()))
     planner.lay_out()
     return planner.plan
@@ -164,13 +163,11 @@ class _Planner:
         """The buffer of an operand that is needed no longer, and has the form of the result."""
         if not _is_alike(operand, step) or not self.live.dies(operand, step):
             return None
-        buffer = self.plan.buffers.get(operand)
-        if buffer is not None:
-            return buffer if buffer.home is not Home.ARGUMENT else None
         now = self.live.end[step]
         if operand in self.given and now > self.checked and step in results.outside:
             return Buffer(step.nbytes, now, now, Home.ARGUMENT, operand)
-        return None
+        buffer = self.plan.buffers.get(operand)
+        return buffer if buffer is not None and buffer.home is not Home.ARGUMENT else None
 
     def reshaped(self, step: Step) -> Buffer | None:
         """The buffer of an array that dies with this step, which is called with another shape of it."""
@@ -213,75 +210,52 @@ class _Planner:
         span = self.live.begin[step], self.live.last(step)
         arguments = loop.body.arguments[: len(step.args[0])]
         becomes, rows = loop.body.returns
-        buffers, plan = self.plan.buffers, LoopPlan([])
-        plan.stacks += (self.new_buffer(loop.count * row.nbytes, *span) for row in rows)
-        for argument, start in zip(arguments, step.args[0], strict=True):
+        buffers = self.plan.buffers
+        plan = LoopPlan([self.new_buffer(loop.count * row.nbytes, *span) for row in rows])
+        for argument in arguments:
             if argument.is_array:
-                buffer = self.taken_over(start, step)
-                if buffer is None:
-                    buffer = self.new_buffer(argument.nbytes, *span, form=form_of(argument))
-                    plan.copied.add(argument)
-                buffer.last = span[1]
-                self.carried.add(buffer)
-                buffers[argument] = buffer
+                buffers[argument] = self.new_buffer(argument.nbytes, *span, form=form_of(argument))
+                self.carried.add(buffers[argument])
         arrays = [s for s in becomes if isinstance(s, Step) and s.is_array]
-        made = {s for s in arrays if s in self.live.begin and s.is_fresh}
-        self.plan_steps(
-            loop.body, _Results(set(loop.body.results), made, set(rows) - {*becomes}, span)
-        )
+        made = [s for s in dict.fromkeys(arrays) if s in self.live.begin and s.is_fresh]
+        outside = set(loop.body.results)
+        self.plan_steps(loop.body, _Results(outside, set(made), set(rows) - {*becomes}, span))
         for j, s in enumerate(becomes):
-            own = s in made or s in arguments
-            if s in arrays and (s in becomes[:j] or not own):
-                plan.copies.add(j)
+            if s in arrays and (s in becomes[:j] or s not in {*made, *arguments}):
+                plan.copied.add(j)
         for j, row in enumerate(rows):
             if row in buffers and buffers[row].home is Home.ROW:
                 plan.rows.setdefault(buffers[row], j)
         kept = {buffers.get(s) for s in arrays}
         free = [a for a in arguments if a.is_array and buffers[a] not in kept]
-        for s in dict.fromkeys(s for s in arrays if s in made):
-            buffer = buffers[s]
-            if buffer.home is Home.NUMPY:
-                buffer.first, buffer.last = span
-            elif buffer not in self.carried:
-                plan.spares[buffer] = next(a for a in free if form_of(a) == form_of(s))
-                free.remove(plan.spares[buffer])
+        for s in made:
+            if buffers[s].home is Home.NUMPY:
+                buffers[s].first, buffers[s].last = span
+            elif buffers[s] not in self.carried:
+                plan.spares[buffers[s]] = next(a for a in free if form_of(a) == form_of(s))
+                free.remove(plan.spares[buffers[s]])
         self.carried.update(plan.spares)
         self.plan.loops[step] = plan
 
-    def taken_over(self, start: Any, step: Step) -> Buffer | None:
-        """The buffer of the array that a loop begins with, if nothing else needs that."""
-        buffer = self.plan.buffers.get(start) if isinstance(start, Step) else None
-        if buffer is None or buffer.home is not Home.ARENA or buffer in self.carried:
-            return None
-        uses = sum(start in self.live.owners(s) for s in step.operands)
-        alone = uses == 1 and self.live.dies(start, step) and buffer.form == form_of(start)
-        return buffer if alone else None
-
     # ── arguments that are overwritten ────────────────────────────────────────────────────────────
 
-    def overwrite(self, program: Program, updated: Mapping[Step, Step]) -> None:
+    def overwrite(self, updated: Mapping[Step, Step]) -> None:
         """Find the steps that are done in the memory of an argument: those that lead, one in the buffer
         of the other, from its last use to the result that replaces it."""
         for result, argument in updated.items():
-            after: dict[Step, Step] = {}
-            todo = [result]
-            while todo:
-                step = todo.pop()
+            chains: list[tuple[Step, ...]] = [(result,)]
+            while chains:
+                step, *_ = chain = chains.pop()
                 now = self.live.end.get(step, -1)
                 if now <= self.checked or not step.is_elementwise or not _is_alike(argument, step):
                     continue
                 if argument in step.args and self.live.last_use.get(argument) == now:
                     buffer = Buffer(argument.nbytes, now, now, Home.ARGUMENT, argument)
-                    chain = [step]
-                    while chain[-1] is not result:
-                        chain.append(after[chain[-1]])
                     self.plan.in_place.update(chain)
                     self.plan.buffers.update(dict.fromkeys(chain, buffer))
                     break
-                for s in step.args:
-                    if isinstance(s, Step) and self.live.last_use.get(s) == now:
-                        after[s] = step
-                        todo.append(s)
+                dying = (s for s in step.operands if self.live.last_use.get(s) == now)
+                chains += ((s, *chain) for s in dying)
 
     # ── the arena ─────────────────────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,7 @@ import numpy.lib.stride_tricks
 from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
 from autobp.compiler.emit.plan import Buffer, Home, Plan
-from autobp.compiler.passes.algebra import SMALL
+from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
 from autobp.compiler.trace.calls import as_type, draw, guarded
 from autobp.operation import COMPARISON, SIGNS
@@ -32,7 +32,6 @@ class Printer:
     def __init__(
         self, program: Program, plan: Plan, given: Mapping[Step, str], taken: Iterable[str]
     ) -> None:
-        self.program = program
         self.plan = plan
         self.names = dict(given)
         names = Names({"np", "Changed", "place", "arena", *taken})
@@ -181,11 +180,8 @@ class Printer:
 
     # ── lines ─────────────────────────────────────────────────────────────────────────────────────
 
-    def lines(self) -> list[str]:
-        return self.block(self.program, None)
-
-    def block(self, program: Program, section: Section | None) -> list[str]:
-        """The lines of a program. A comment says where a section begins."""
+    def lines(self, program: Program, section: Section | None = None) -> list[str]:
+        """The lines of a program, or of the body of a loop. A comment says where a section begins."""
         lines: list[str] = []
         errors: tuple[tuple[str, str], ...] = ()
         for step in program.steps:
@@ -247,12 +243,10 @@ class Printer:
         lines = []
         for argument, start in zip(arguments, carried, strict=False):
             name, begin = self.names[argument], self.text(start)
-            if argument in plan.copied:
+            if argument.is_array:
                 buffer = self.plan.buffers[argument]
-                lines.append(
-                    f"{name} = {self.arena_of(buffer, argument.shape, argument.dtype, False)}"
-                )
-                lines.append(f"{name}[...] = {begin}")
+                arena = self.arena_of(buffer, argument.shape, argument.dtype, False)
+                lines += [f"{name} = {arena}", f"{name}[...] = {begin}"]
             else:
                 lines.append(f"{name} = {begin}")
         for buffer, next_spare in plan.spares.items():
@@ -265,14 +259,14 @@ class Printer:
         elements = arguments[len(carried) : len(carried) + len(sequences)]
         names = [self.names.get(argument, "_") for argument in elements]
         lines.append(_for_line(index, names, [self.text(s) for s in sequences], loop.count))
-        body = self.block(loop.body, (step.scope, step.phase))
+        body = self.lines(loop.body, (step.scope, step.phase))
         for j, (stack, row) in enumerate(zip(stacks, rows, strict=True)):
             place = self.plan.buffers.get(row)
             if place is None or plan.rows.get(place) != j:
                 body.append(f"{stack}[{index}] = {self.text(row)}")
         moves = []  # all at once: the names for the next iteration, and what they are then
         for j, (argument, s) in enumerate(zip(arguments, becomes, strict=False)):
-            text = f"np.copy({self.text(s)})" if j in plan.copies else self.text(s)
+            text = f"np.copy({self.text(s)})" if j in plan.copied else self.text(s)
             moves.append((self.names[argument], text))
         moves += [(self.targets[b], self.names[a]) for b, a in plan.spares.items()]
         moves = [(name, text) for name, text in moves if name != text]
@@ -284,23 +278,23 @@ class Printer:
 
     def call(self, step: Step, out: str = "") -> str:
         function, args, params = step.function, step.args, step.params
-        if out:
-            if function is np.matmul and not params and all(a.ndim <= 2 for a in args):
-                function = np.dot  # the same, with less ado
-            by_place = step.size <= SMALL and not params  # which is as fast as calls get
-            by_place = by_place and function not in (np.maximum, np.minimum)
-            return self.called(function, args, params, out if by_place else f"out={out}")
         spelled = _SPELLED.get(function)
-        text = spelled(self, step) if spelled else None
-        return text or self.signed(step) or self.called(function, args, params)
+        text = "" if out else (spelled and spelled(self, step)) or self.signed(step)
+        if text:
+            return text
+        if out and function is np.matmul and not params and all(a.ndim <= 2 for a in args):
+            function = np.dot  # the same, with less ado
+        callee = self.helpers.get(function) or str(_public_name(function))
+        if not out:
+            return self.called(callee, args, params)
+        by_place = step.size <= SMALL and not params  # which is as fast as calls get
+        by_place = by_place and function not in (np.maximum, np.minimum)
+        return self.called(callee, args, params, out if by_place else f"out={out}")
 
-    def called(
-        self, function: Any, args: Iterable[Any], params: Mapping[str, Any], *out: str
-    ) -> str:
+    def called(self, callee: str, args: Iterable[Any], params: Mapping[str, Any], *out: str) -> str:
         given = [self.text(a) for a in args]
         given += [f"{k}={self.text(a)}" for k, a in params.items() if a is not np._NoValue]
-        name = self.helpers.get(function) or _public_name(function)
-        return f"{name}({', '.join((*given, *out))})"
+        return f"{callee}({', '.join((*given, *out))})"
 
     def signed(self, step: Step) -> str | None:
         """A call that Python has a sign for. NumPy's functions of numbers of Python's alone have none:
@@ -363,46 +357,24 @@ def _is_pythons(x: Any) -> bool:
 
 
 def _is_turn(step: Step) -> bool:
+    """Whether a step is written as the attribute `.T` or `.mT`, which a Python number has not."""
     turn = step.function is np.transpose and len(step.args) == 1 and not step.params
-    return turn or step.function is np.matrix_transpose
+    return (turn and not _is_pythons(step.args[0])) or step.function is np.matrix_transpose
 
 
 # ── how NumPy's source spells a call that is not written as one ───────────────────────────────────
 
 
-def _getitem(printer: Printer, step: Step) -> str:
-    x, index = step.args
-    return f"{printer.text(x)}[{printer.index(index)}]"
-
-
-def _transpose(printer: Printer, step: Step) -> str | None:
-    return f"{printer.text(step.args[0])}.T" if _is_turn(step) else None
-
-
-def _matrix_transpose(printer: Printer, step: Step) -> str:
-    x = step.args[0]
-    return f"{printer.text(x)}.{'T' if x.ndim == 2 else 'mT'}"
-
-
-def _as_type(printer: Printer, step: Step) -> str:
-    x, dtype = printer.text(step.args[0]), literal(step.args[1])
-    return f"{x}.astype({dtype})" if step.is_array else f"{dtype}({x})"
-
-
-def _draw(printer: Printer, step: Step) -> str:
-    rng, method, *args = step.args
-    given = [printer.text(a) for a in args]
-    given += [f"{k}={printer.text(a)}" for k, a in step.params.items()]
-    return f"{printer.text(rng)}.{method}({', '.join(given)})"
-
-
+# fmt: off
 _SPELLED: dict[Any, Callable[[Printer, Step], str | None]] = {
-    operator.getitem: _getitem,
-    np.transpose: _transpose,
-    np.matrix_transpose: _matrix_transpose,
-    as_type: _as_type,
-    draw: _draw,
+    operator.getitem: lambda p, s: f"{p.text(s.args[0])}[{p.index(s.args[1])}]",
+    np.transpose: lambda p, s: f"{p.text(s.args[0])}.T" if _is_turn(s) else None,
+    np.matrix_transpose: lambda p, s: f"{p.text(s.args[0])}.{'T' if s.ndim == 2 else 'mT'}",
+    as_type: lambda p, s: (f"{p.text(s.args[0])}.astype({literal(s.args[1])})" if s.is_array
+                           else f"{literal(s.args[1])}({p.text(s.args[0])})"),
+    draw: lambda p, s: p.called(f"{p.text(s.args[0])}.{s.args[1]}", s.args[2:], s.params),
 }
+# fmt: on
 
 _SPACES = (
     ("np.", np),

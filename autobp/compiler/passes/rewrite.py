@@ -1,9 +1,10 @@
-"""Rewrite: a program becoming another, step by step, and what a rule may ask about a step."""
+"""Rewrite: what a pass is, how a program becomes another, and what a rule may ask about a step."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,46 @@ import numpy as np
 from autobp.compiler.program import Program, Step, mapped, rebuilt
 
 __all__ = [
+    "Pass",
     "Rewrite",
-    "calls",
     "constant_step",
+    "each",
     "is_array",
     "is_number",
     "is_same",
-    "rewriting",
 ]
 
-Rule = Callable[[Step, "Rewrite"], Step | None]
+Rule = Callable[[Step, "Rewrite"], Step | None]  # None: the step stays
+Condition = Callable[[Step], bool]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A function from programs to programs that compute the same. It changes nothing unless a step
+    meets the precondition."""
+
+    run: Callable[[Program], Program]
+    requires: Condition
+    exact: bool = True  # the same numbers; else the same to rounding
+    lowers: bool = False  # runs once, after the fixed point of the others
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__
+
+    def __call__(self, program: Program) -> Program:
+        return self.run(program) if any(map(self.requires, program.steps)) else program
+
+
+def each(rule: Rule, requires: Condition, exact: bool = True, lowers: bool = False) -> Pass:
+    """A pass that applies a rule to each step that meets the precondition."""
+
+    def run(program: Program) -> Program:
+        apply = lambda step, rewrite: rule(step, rewrite) if requires(step) else None
+        return Rewrite(program).run(program, apply)
+
+    run.__name__, run.__doc__ = rule.__name__, rule.__doc__
+    return Pass(run, requires, exact, lowers)
 
 
 class Rewrite:
@@ -47,8 +78,8 @@ class Rewrite:
         if not instead:
             return program
         returns = mapped(lambda s: instead.get(s, s), program.returns)
-        kept = {instead.get(s, s) for s in program.effects} & set(self.steps)
-        return program.with_(steps=self.steps, returns=returns, effects=kept)
+        effects = {instead.get(s, s) for s in program.effects} & set(self.steps)
+        return program.with_(steps=self.steps, returns=returns, effects=effects)
 
     def call(self, like: Step, function: Any, *args: Any, **params: Any) -> Step:
         """A call in place of a step whose result it has."""
@@ -68,17 +99,8 @@ class Rewrite:
         return step
 
     def single(self, step: Any) -> bool:
+        """Whether a step is used once."""
         return isinstance(step, Step) and self.uses[step] == 1
-
-
-def rewriting(rule: Rule) -> Callable[[Program], Program]:
-    """A pass from a rule about one step."""
-
-    def run(program: Program) -> Program:
-        return Rewrite(program).run(program, rule)
-
-    run.__name__, run.__doc__ = rule.__name__, rule.__doc__
-    return run
 
 
 def constant_step(array: np.ndarray) -> Step:
@@ -98,7 +120,3 @@ def is_array(x: Any) -> bool:
 def is_same(x: Any, step: Step) -> bool:
     """Whether an operand has the form of a result, and so can stand in for it."""
     return isinstance(x, Step) and (x.shape, x.dtype, x.kind) == (step.shape, step.dtype, step.kind)
-
-
-def calls(x: Any, function: Any) -> bool:
-    return isinstance(x, Step) and x.function == function  # not `is`: of methods there are many

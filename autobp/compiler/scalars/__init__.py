@@ -1,1 +1,1 @@
-"""Scalars: programs of many single numbers, written as programs of arrays."""
+"""Scalars: functions of many single numbers, compiled as programs of arrays."""

@@ -1,4 +1,4 @@
-"""What forward mode finds at every tensor of a recording, and what both modes cost."""
+"""Forward mode with every tangent kept, and the multiplications that each use of a tensor takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["multiplications", "tangents"]
 
 
 def tangents(order: Sequence[Tensor], start: dict[Tensor, Array]) -> dict[Tensor, Array]:
-    """Forward mode over a recording, with every tangent kept; what has none is left out.
+    """The tangents of all tensors of a recording that have one.
 
     >>> x = Tensor(3.0)
     >>> list(tangents([y := x * x], {x: 1.0}).values())

@@ -1,0 +1,266 @@
+"""Exact passes: the program computes the same numbers."""
+
+from __future__ import annotations
+
+import operator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
+from autobp.compiler.program import Program, Step, rebuilt
+from autobp.compiler.trace.calls import as_type, draw, guarded
+from autobp.operation import MOVE, PLUS, TIMES, operation
+from autobp.rules.indexing import scatter
+
+SMALL = 4096  # elements: below, a call costs more than its arithmetic
+
+
+# ── preconditions ─────────────────────────────────────────────────────────────────────────────────
+
+
+def is_call(step: Step) -> bool:
+    return step.function is not None
+
+
+def is_pure(step: Step) -> bool:
+    return step.function not in (draw, guarded)
+
+
+def is_plain_call(step: Step) -> bool:
+    return bool(step.args) and not step.params
+
+
+def is_scatter(step: Step) -> bool:
+    return step.function is scatter.function
+
+
+def is_small_elementwise(step: Step) -> bool:
+    return step.is_elementwise and step.is_array and step.size <= SMALL
+
+
+def has_errstate(step: Step) -> bool:
+    return bool(step.errors)
+
+
+# ── simplifying ───────────────────────────────────────────────────────────────────────────────────
+
+
+def dead_code_elimination(program: Program) -> Program:
+    """Steps that nothing needs are left out."""
+    needed = set(program.results) | program.effects
+    steps = []
+    for step in reversed(program.steps):
+        if step in needed:
+            needed.update(step.operands)
+            steps.append(step)
+    return program if len(steps) == len(program.steps) else program.with_(steps=steps[::-1])
+
+
+def common_subexpression_elimination(program: Program) -> Program:
+    """What is computed twice is computed once."""
+    known: dict[Any, Step] = {}
+    alike: dict[Any, Step] = {}
+    other: dict[Step, Step] = {}
+    for c in program.constants():
+        first = alike.setdefault((c.shape, c.dtype, c.constant.tobytes()), c)
+        if first is not c:
+            other[c] = first
+
+    def rule(step: Step, rewrite: Rewrite) -> Step | None:
+        if step in program.effects or not is_pure(step):
+            return None
+        if other:
+            step = rebuilt(step, other)
+        key = (step.function, _frozen(step.args), _frozen(step.params), step.errors)
+        if key not in known:
+            known[key] = step
+            rewrite.steps.append(step)
+        return known[key]
+
+    return Rewrite(program).run(program, rule)
+
+
+def _frozen(nest: Any) -> Any:
+    if isinstance(nest, Step):
+        return id(nest)
+    kind = type(nest)
+    if kind is tuple or kind is list:
+        return kind, tuple(map(_frozen, nest))
+    if kind is dict:
+        return kind, tuple((k, _frozen(v)) for k, v in nest.items())
+    if kind is slice:
+        return kind, _frozen((nest.start, nest.stop, nest.step))
+    return kind, repr(nest)  # −0.0 is not 0.0, nor 1 True
+
+
+def canonicalization(step: Step, rewrite: Rewrite) -> Step | None:
+    """One way to write each call: the fastest that NumPy has."""
+    f, args = step.function, step.args
+    if f is operator.pow and step.is_array and step.dtype == args[0].dtype:
+        special = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}.get(args[1])
+        return rewrite.call(step, special, args[0]) if special else None
+    if f is np.divide and is_number(args[0], 1) and step.is_array and step.dtype == args[1].dtype:
+        return rewrite.call(step, np.reciprocal, args[1])
+    if f is np.matrix_transpose and step.ndim == 2:
+        return rewrite.call(step, np.transpose, args[0])
+    if f is np.transpose:
+        order = _order(step)
+        axes = () if order == tuple(range(step.ndim))[::-1] else (order,)
+        changed = step.params or args[1:] != axes
+        return rewrite.call(step, np.transpose, args[0], *axes) if changed else None
+    return _canonical_reduction(step, rewrite)
+
+
+def _canonical_reduction(step: Step, rewrite: Rewrite) -> Step | None:
+    """np.add.reduce(x, axis=…) for np.sum, and the like, and for np.mean the sum divided by a number."""
+    f, params = step.function, step.params
+    ufunc = np.add if f is np.mean else step.operation.reduces
+    if ufunc is None or len(step.args) > 2 or not params.keys() <= {"axis", "keepdims"}:
+        return None
+    x, *axes = step.args
+    is_method = f == ufunc.reduce
+    if not is_array(x) or not x.ndim or (not is_method and x.dtype.kind != "f"):
+        return None
+    axis = axes[0] if axes else params.get("axis", 0 if is_method else None)
+    keepdims = bool(params.get("keepdims") or False)
+    options: dict[str, Any] = {"axis": _canonical_axis(axis, x.ndim)}
+    if keepdims:
+        options["keepdims"] = True
+    if f is np.mean:
+        if x.dtype.itemsize < 4 or not x.size:
+            return None
+        total = rewrite.other(step, np.add.reduce, x, shape=step.shape, **options)
+        return rewrite.call(step, np.divide, total, x.size // max(1, step.size))
+    if is_method and not axes and _frozen(options) == _frozen(params):
+        return None
+    return rewrite.call(step, ufunc.reduce, x, **options)
+
+
+def _canonical_axis(axis: Any, ndim: int) -> Any:
+    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(sorted(a % ndim for a in axes))
+    if len(axes) == ndim and ndim > 1:
+        return None
+    return axes[0] if len(axes) == 1 else axes
+
+
+def _order(step: Step) -> tuple[int, ...]:
+    """The axes of what is transposed, in the order of the result's."""
+    axes = step.args[1] if len(step.args) > 1 else step.params.get("axes")
+    return tuple(range(step.ndim))[::-1] if axes is None else tuple(a % step.ndim for a in axes)
+
+
+def algebraic_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    """Algebra that is exact: x·1, −−x, transposes of transposes, reshapes of reshapes."""
+    f, (x, *others) = step.function, step.args
+    if is_same(x, step) and (
+        f in (np.positive, np.copy, np.broadcast_to, np.reshape, np.ravel, as_type, float)
+        or (f is np.conjugate and x.dtype is not None and x.dtype.kind == "f")
+        or (f in (np.multiply, np.divide, operator.pow, np.power) and is_number(others[0], 1))
+        or (f is np.subtract and is_number(others[0], 0))
+    ):
+        return x
+    if f is np.multiply and is_number(x, 1) and is_same(others[0], step):
+        return others[0]
+    if f is np.negative and _calls(x, np.negative) and is_same(x.args[0], step):
+        return x.args[0]
+    if f in (np.add, np.subtract) and step.is_array and _calls(others[0], np.negative):
+        return rewrite.call(step, _OPPOSITE[f], x, others[0].args[0])
+    if f is np.add and step.is_array and _calls(x, np.negative):
+        return rewrite.call(step, np.subtract, others[0], x.args[0])
+    if f is np.transpose and is_array(x):
+        order, unmoved = _order(step), tuple(range(step.ndim))
+        if order == unmoved:
+            return x
+        if _calls(x, np.transpose):
+            order = tuple(_order(x)[i] for i in order)
+            return x.args[0] if order == unmoved else rewrite.call(step, f, x.args[0], order)
+    if f is np.matrix_transpose and _calls(x, np.matrix_transpose):
+        return x.args[0]
+    if (f is np.ravel or (f is np.reshape and len(others) == 1)) and _calls(x, np.reshape):
+        return rewrite.call(step, np.reshape, x.args[0], step.shape)
+    return None
+
+
+_OPPOSITE = {np.add: np.subtract, np.subtract: np.add}
+
+
+def _calls(x: Any, function: Any) -> bool:
+    """Whether an operand is a step that calls a function, with no more than it needs."""
+    return isinstance(x, Step) and x.function is function and not x.params and len(x.args) <= 2
+
+
+@operation(static=True, fresh=True)
+def placed(x: Any, index: Any, shape: Any) -> Any:
+    """Zeros with x at the index, which names no place twice."""
+    z = np.zeros(shape, x.dtype)
+    z[index] = x
+    return z
+
+
+def scatter_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    """What is put back to places that are all different need not be added."""
+    index, shape = step.params["index"], step.params["shape"]
+    parts = index if isinstance(index, tuple) else (index,)
+    arrays = [p for p in parts if isinstance(p, Step)]
+    plain = all(isinstance(p, slice | int) or p is Ellipsis or p in arrays for p in parts)
+    x = step.args[0]
+    if not plain or not isinstance(x, Step) or not x.is_array:
+        return None
+    for p in arrays:
+        if p.dtype is None or p.dtype.kind not in "iu" or p.ndim != 1 or p.size != arrays[0].size:
+            return None
+    if any(p.is_constant and _all_different(p.constant) for p in arrays):
+        return rewrite.call(step, placed, x, index, shape)
+    return None
+
+
+def _all_different(index: np.ndarray) -> bool:
+    return bool(np.all(index >= 0)) and len(np.unique(index)) == index.size
+
+
+# ── lowering ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def constant_materialization(step: Step, rewrite: Rewrite) -> Step | None:
+    """Numbers are made arrays beforehand, which NumPy would do at each call."""
+    if step.function is np.ldexp:  # of which the second is a whole number
+        return None
+    arrays = [a for a in step.args if isinstance(a, Step) and a.is_array]
+    numbers = [a for a in step.args if is_number(a)]
+    dtypes = {a.dtype for a in arrays}
+    if not numbers or dtypes not in ({np.dtype(np.float64)}, {np.dtype(np.float32)}):
+        return None
+    if len(arrays) + len(numbers) < len(step.args):
+        return None
+    made = (constant_step(np.array(a, arrays[0].dtype)) if is_number(a) else a for a in step.args)
+    return rewrite.call(step, step.function, *made)
+
+
+def errstate_merging(program: Program) -> Program:
+    """np.errstate is entered once for a run of steps, not once for each: the few steps between two
+    that need it are made quiet too, if they are sums and products."""
+    steps = program.steps
+    merged = [step.errors for step in steps]
+    for i, j in pairwise(i for i, step in enumerate(steps) if step.errors):
+        first, last, between = steps[i], steps[j], steps[i + 1 : j]
+        alike = all(getattr(first, k) == getattr(last, k) for k in ("errors", "phase", "scope"))
+        if alike and len(between) <= 8 and all(map(_is_arithmetic, between)):
+            merged[i:j] = [first.errors] * (j - i)
+    errors = iter(merged)
+
+    def rule(step: Step, rewrite: Rewrite) -> Step | None:
+        quiet = next(errors)
+        if quiet == step.errors:
+            return None
+        like = step.with_(errors=quiet)
+        return rewrite.call(like, step.function, *step.args, **step.params)
+
+    return Rewrite(program).run(program, rule)
+
+
+def _is_arithmetic(step: Step) -> bool:
+    """Whether a step is a sum, a product, or moves elements."""
+    return step.operation.cost in (PLUS, TIMES, MOVE) or step.operation.blas

@@ -1,0 +1,77 @@
+"""Pipeline: the passes in their order, and the driver that runs them.
+
+To add a pass, write its rule in `exact` or `rounding`, and give it a line in the table. A rule sees
+each step that meets the precondition, and returns another step or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from autobp.compiler.passes import exact as same
+from autobp.compiler.passes import rounding as near
+from autobp.compiler.passes.rewrite import Pass, each
+from autobp.compiler.program import Program, Step, mapped
+
+__all__ = ["PASSES", "optimized", "owned_results"]
+
+# fmt: off
+PASSES = (
+    Pass(same.dead_code_elimination,            requires=same.is_call),
+    each(same.canonicalization,                 requires=same.is_call),
+    each(same.algebraic_simplification,         requires=same.is_plain_call),
+    each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),
+    Pass(same.common_subexpression_elimination, requires=same.is_pure),
+    each(near.reassociation,                    requires=near.is_scaling,           exact=False),
+    each(near.transpose_folding,                requires=near.is_transpose,         exact=False),
+    each(near.dot_product_recognition,          requires=near.is_sum,               exact=False),
+    each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
+    each(same.scatter_simplification,           requires=same.is_scatter),
+    each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
+    Pass(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True),
+    Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
+)
+# fmt: on
+
+ROUNDS = 10
+
+
+def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
+    """The program after all passes: after those that simplify until none finds more, then after each
+    that lowers."""
+    for _ in range(ROUNDS):
+        before = program.steps
+        for simplifies in passes:
+            if not simplifies.lowers:
+                program = simplifies(program)
+        if all(a is b for a, b in zip(before, program.steps)) and len(before) == len(program.steps):
+            break
+    for lowers in passes:
+        if lowers.lowers:
+            program = lowers(program)
+    return program
+
+
+def owned_results(program: Program, traced: Program, replaced: Collection[Step] = ()) -> Program:
+    """Results are the caller's: neither constants of the program, nor parts of other arrays, nor one
+    array in two places. Arguments alone are returned as they are, where the `traced` program did so
+    and they are not `replaced` by the call."""
+    copies: list[Step] = []
+    seen: set[Step] = set()
+    originals = iter(traced.results)
+
+    def owned(step: Step) -> Step:
+        first = step not in seen
+        seen.add(step)
+        original = next(originals)
+        lent = original.is_argument and original not in replaced
+        if not step.is_array or lent or (first and step.is_fresh):
+            return step
+        copy = step.with_(function=np.copy, args=(step,), params={}, constant=None, name=None)
+        copies.append(copy)
+        return copy
+
+    returns = mapped(owned, program.returns)
+    return program.with_(returns=returns, steps=[*program.steps, *copies])

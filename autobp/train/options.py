@@ -1,0 +1,131 @@
+"""Options: the arguments of `fit`, each with its check."""
+
+# ruff: noqa: RUF009  (the calls make dataclass fields)
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from autobp.data.batching import aligned
+from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
+from autobp.optim.option import count, flag, not_negative
+from autobp.train.history import highest
+
+__all__ = ["Function", "Options", "checked_metrics", "pair"]
+
+Function = Callable[[Any, Any], Any]
+Pair = tuple[Any, Any]
+
+
+def pair(name: str, value: Any) -> Pair:
+    """Samples and their targets."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        many = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+        raise TypeError(f"{name} must be a pair (X, y), not {type(value).__name__}{many}")
+    try:
+        X, y = aligned(tuple(value))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if not len(X):
+        raise ValueError(f"{name} has no samples")
+    return X, y
+
+
+def checked_metrics(name: str, value: Any) -> dict[str, Function]:
+    if not isinstance(value, Mapping | None):
+        raise TypeError(f'{name} must be a dict such as {{"accuracy": nn.accuracy}}')
+    for taken in ("loss", "epoch", "lr", "seconds"):
+        if value and taken in value:
+            raise ValueError(f"{name}: no metric can be called {taken!r}, as another column is")
+    return dict(value or {})
+
+
+def _function(name: str, value: Any, needed: str) -> Any:
+    if isinstance(value, type) or not callable(value):
+        raise TypeError(f"{name} must be a function {needed}, not {value!r:.50}")
+    return value
+
+
+def _callbacks(name: str, value: Any) -> list[Any]:
+    return [_function(f"{name}[{i}]", f, "of the Run") for i, f in enumerate(value)]
+
+
+def _instance(name: str, value: Any, kinds: tuple[type, ...], needed: str) -> Any:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {needed}, not {value!r:.50}")
+    return value
+
+
+def _path(name: str, value: Any) -> str:
+    path = os.fspath(value)
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    if not os.access(folder, os.W_OK):  # found before the work of an epoch is lost
+        raise OSError(f"{name}: the folder {folder} does not exist or cannot be written to")
+    return path
+
+
+def _checked(check: Callable[..., Any], *args: Any, optional: bool = False) -> Any:
+    return field(metadata={"check": check, "args": args, "optional": optional})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The arguments of `fit`, checked and in canonical form. `None` means that one is not used."""
+
+    model: Any = _checked(_function, "of a batch of X")
+    data: Pair = _checked(pair)
+    loss: Function = _checked(_function, "such as nn.cross_entropy")
+    optimizer: Optimizer = _checked(
+        _instance, (Optimizer,), "an optimizer such as Adam(model.parameters())"
+    )
+    epochs: int = _checked(count, 1)
+    batch_size: int = _checked(count, 1)
+    validation: Pair | None = _checked(pair, optional=True)
+    callbacks: Sequence[Callable[..., object]] = _checked(_callbacks)
+    metrics: Mapping[str, Function] = _checked(checked_metrics)
+    schedule: Schedule | ReduceLROnPlateau | None = _checked(
+        _instance,
+        (Schedule, ReduceLROnPlateau),
+        "a schedule such as StepLR(optimizer, 10)",
+        optional=True,
+    )
+    clip_norm: float | None = _checked(not_negative, optional=True)
+    monitor: str
+    mode: str | None
+    patience: int | None = _checked(count, 1, optional=True)
+    keep_best: bool = _checked(flag)
+    checkpoint: str | None = _checked(_path, optional=True)
+    resume: bool = _checked(flag)
+    rng: np.random.Generator = _checked(lambda name, value: np.random.default_rng(value))
+    progress: bool = _checked(flag)
+    compile: bool | None = _checked(flag, optional=True)
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, how = getattr(self, option.name), option.metadata
+            if how and not (how["optional"] and value is None):
+                value = how["check"](f"fit: {option.name}", value, *how["args"])
+                object.__setattr__(self, option.name, value)
+        if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
+            raise ValueError("fit: the schedule belongs to another optimizer")
+        if self.checkpoint is None and self.resume:
+            raise ValueError("fit: resume=True needs checkpoint=, the file to resume from")
+        if self.checkpoint is not None and os.path.exists(self.checkpoint) and not self.resume:
+            raise FileExistsError(
+                f"{self.checkpoint} exists: pass resume=True to continue from it, or remove it"
+            )
+        monitor = self.monitor or ("loss" if self.validation is None else "val_loss")
+        columns = ["loss", *self.metrics]
+        if self.validation is not None:
+            columns += [f"val_{name}" for name in columns]
+        if monitor not in columns:
+            raise ValueError(
+                f"fit: there is no {monitor!r} to monitor; there are {', '.join(columns)}"
+            )
+        object.__setattr__(self, "monitor", monitor)
+        object.__setattr__(self, "mode", "max" if highest(monitor, self.mode) else "min")
