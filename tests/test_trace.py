@@ -8,6 +8,7 @@ import pytest
 
 from autobp import CaptureError, Tensor, compile, grad, nn, optim, scope
 from autobp.context import tracing
+from autobp.optim.option import at_least_zero, option
 
 
 def phases(compiled):
@@ -118,7 +119,7 @@ def descent(x):
 
 def own_optimizer(x):
     class Signed(optim.Optimizer):
-        options = {"lr": optim.option.at_least_zero}  # noqa: RUF012
+        lr: float = option(at_least_zero, default=0.01)
 
         def update(self, w, g, state, *, lr):
             if np.max(g) > 0:
