@@ -10,15 +10,16 @@ is not on top is then removed from under the others.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
+
+from autobp.owner import owner_of_frame
 
 __all__ = [
     "clock",
@@ -88,7 +89,7 @@ def updates(function: F) -> F:
     return cast(F, told)
 
 
-class _Block(ContextDecorator):
+class _Block(contextlib.ContextDecorator):
     """A `with` block that changes the state. It also decorates functions and generators."""
 
     __slots__ = ("_state",)
@@ -259,17 +260,11 @@ class lines(_Block):
         return Context(outer.threshold, outer.scope, outer.anomaly, True, outer, self)
 
 
-_OURS = os.path.dirname(__file__) + os.sep
-
-
 def user_line() -> str:
     """Where the running operation was called from: the innermost frame outside the library."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        # The folder holds more than the library: an installed package has the demos there.
-        ours = package == "autobp" and frame.f_code.co_filename.startswith(_OURS)
-        if not ours and package not in ("numpy", "contextlib"):
+        if not owner_of_frame(frame).is_library and frame.f_globals is not vars(contextlib):
             break
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -40,6 +40,7 @@ __all__ = [
     "Variable",
     "array_of",
     "bilinear",
+    "condition",
     "constant",
     "elementwise",
     "general",
@@ -86,6 +87,9 @@ class Variable:
     def on_operands(self, args: Sequence[Any]) -> None:
         """Told, before it takes an operation over, what the arguments were recorded as."""
 
+    def condition(self) -> bool:
+        raise NotImplementedError
+
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         raise NotImplementedError
 
@@ -93,6 +97,11 @@ class Variable:
 def constant(a: Any) -> Any:
     """The bare value, for what takes no part in differentiation: a condition, a comparison."""
     return a.primal_value() if isinstance(a, Variable) else a
+
+
+def condition(a: Any) -> bool:
+    """The truth of a value, which a program that is traced takes for granted and checks when it runs."""
+    return a.condition() if isinstance(a, Variable) else bool(a)
 
 
 def opaque(function: Callable[..., Array]) -> Callable[..., Array]:

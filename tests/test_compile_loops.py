@@ -12,7 +12,7 @@ from autobp.compiler.emit.plan import Home, planned
 from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Loop, Program, Step, check, evaluated
 from autobp.compiler.terms import Changed
-from autobp.compiler.trace.tracer import draw, guarded
+from autobp.compiler.trace.calls import draw, guarded
 
 RNG = np.random.default_rng(0)
 X, A = RNG.standard_normal((6, 4)), RNG.standard_normal((4, 4))

@@ -28,7 +28,9 @@ from autobp import (
 from autobp.compiler.emit.plan import Home, planned
 from autobp.compiler.passes.pipeline import PASSES, optimized
 from autobp.compiler.program import Loop, check, evaluated
-from autobp.compiler.trace.tracer import Trace, Tracer, guarded
+from autobp.compiler.trace.calls import guarded
+from autobp.compiler.trace.trace import Trace
+from autobp.compiler.trace.tracer import Tracer
 from autobp.rules import PRIMITIVES
 from autobp.tree import leaves, transformed
 from autobp.verify.checks import bound, picked, variables

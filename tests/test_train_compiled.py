@@ -356,7 +356,9 @@ def test_a_profiler_sees_the_model_and_a_long_program_is_not_written(uncompiled,
     monkeypatch.setattr(steps, "MOST_CALLS", 10)
     trained(network(), epochs=2)
     assert len(uncompiled) == 32
-    with pytest.raises(CaptureError, match="compile was to write 10 calls at most"):
+    with pytest.raises(
+        CaptureError, match="the program may have 10 calls at most, and at .* it has more"
+    ):
         trained(network(), compile=True)
 
 

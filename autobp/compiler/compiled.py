@@ -134,7 +134,7 @@ class Compiled(Generic[F]):
         """What is to be raised where tracing failed by an exception: that of the function, if it
         raises one by itself too."""
         from autobp.compiler.snapshot import Snapshot  # late: see _load
-        from autobp.compiler.trace.free_variables import free_variables
+        from autobp.compiler.trace.search import free_variables
 
         snapshot = Snapshot(free_variables(self.function, (args, kwargs)), (args, kwargs), all=True)
         try:

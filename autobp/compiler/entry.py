@@ -18,10 +18,10 @@ from autobp.compiler.program import Step
 from autobp.compiler.results import Results
 from autobp.compiler.snapshot import copied
 from autobp.compiler.terms import Changed
+from autobp.compiler.trace.calls import draw, guarded
 from autobp.compiler.trace.form import Place
 from autobp.compiler.trace.free_variables import Found
 from autobp.compiler.trace.live import update
-from autobp.compiler.trace.tracer import draw, guarded
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.tensor import Tensor
 from autobp.tree import transformed

@@ -8,7 +8,7 @@ are children. Attributes that begin with an underscore, and results of operation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class Module:
     #: The name of the scope, if the user sets one.
     name: str | None = None
     _title: str | None = None  # the path of the module in its parent
+    _not_state: ClassVar = ("_title",)  # attributes that no result depends on; all others are live
 
     #: What the module computes. Every subclass defines it; users call the module itself.
     forward: Callable[..., Any]

@@ -11,7 +11,7 @@ import numpy as np
 from autobp.context import updates
 from autobp.optim.optimizer import listed, titled
 from autobp.optim.option import not_negative
-from autobp.primitive import Variable
+from autobp.primitive import Variable, condition
 from autobp.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "largest"]
@@ -62,7 +62,7 @@ def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
     """`clip_grad_norm` without branches, for a compiled step. An error returns to the Python code."""
     given = [p for p in entries if p.grad is not None]
     norm = np.sqrt(sum(np.sum(p.grad * p.grad) for p in given))
-    if not (np.isfinite(norm) and max_norm >= 0):
+    if not condition(np.isfinite(norm) & (max_norm >= 0)):
         raise FloatingPointError(
             "clip_grad_norm: a gradient is not finite, or max_norm is negative"
         )

@@ -274,6 +274,7 @@ class ReduceLROnPlateau(_OnRates):
         self.num_bad_epochs = 0
         self.cooldown_counter = 0
 
+    @updates
     def step(self, metric: Any) -> None:
         """Report the metric of this step. NaN is not an improvement."""
         if isinstance(metric, Tensor):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import is_finite, nonfinite_kind
-from autobp.context import no_grad
+from autobp.context import no_grad, updates
 from autobp.data.batching import batches
 from autobp.data.points import Seed
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
@@ -49,6 +49,7 @@ class Run:
         self.history.stopped = why
 
 
+@updates
 def fit(
     model: Any,
     data: Any,

@@ -27,9 +27,9 @@ from autobp.compiler.trace.free_variables import (
     Found,
     FreeVariable,
     is_kind,
-    reachable,
     same_item,
 )
+from autobp.compiler.trace.search import reachable
 from autobp.tensor import Tensor
 from autobp.train.fingerprint import UNSEEN, fingerprint
 

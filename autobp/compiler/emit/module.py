@@ -14,8 +14,8 @@ from autobp.compiler.emit.plan import Plan
 from autobp.compiler.emit.source import Printer
 from autobp.compiler.program import Program, Step
 from autobp.compiler.terms import Changed
+from autobp.compiler.trace.calls import guarded
 from autobp.compiler.trace.free_variables import Constant
-from autobp.compiler.trace.tracer import guarded
 
 __all__ = ["Bound", "Module"]
 

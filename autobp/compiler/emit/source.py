@@ -16,7 +16,7 @@ from autobp.compiler.emit.names import Names
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
-from autobp.compiler.trace.tracer import as_type, draw, guarded
+from autobp.compiler.trace.calls import as_type, draw, guarded
 from autobp.operation import COMPARISON, SIGNS
 
 __all__ = ["Printer"]

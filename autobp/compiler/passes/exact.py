@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
 from autobp.compiler.program import Program, Step, rebuilt
-from autobp.compiler.trace.tracer import as_type, draw, guarded
+from autobp.compiler.trace.calls import as_type, draw, guarded
 from autobp.operation import MOVE, PLUS, TIMES, operation
 from autobp.rules.indexing import scatter
 

@@ -27,8 +27,9 @@ from autobp.compiler.scalars.masks import Listener, Mask
 from autobp.compiler.scalars.numbering import Ungrouped, numbering
 from autobp.compiler.terms import SIGNATURE_ERRORS, CaptureError, Changed, Settings
 from autobp.compiler.trace.effects import Randomness, check_draws
-from autobp.compiler.trace.free_variables import Found, free_variables
-from autobp.compiler.trace.tracer import ManyNumbers
+from autobp.compiler.trace.free_variables import Found
+from autobp.compiler.trace.search import free_variables
+from autobp.compiler.trace.trace import ManyNumbers
 from autobp.context import value_listener
 from autobp.dag import ancestors
 from autobp.tensor import Tensor

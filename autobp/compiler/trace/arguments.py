@@ -26,7 +26,8 @@ from autobp.compiler.trace.free_variables import (
     tests_of,
 )
 from autobp.compiler.trace.live import LiveTensor, LiveVariable
-from autobp.compiler.trace.tracer import Trace, Tracer
+from autobp.compiler.trace.trace import Trace
+from autobp.compiler.trace.tracer import Tracer
 from autobp.tensor import Tensor
 
 __all__ = ["Arguments"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextvars
 import dis
+import importlib
+import linecache
 import operator
+import os
 import random
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable
-from types import FrameType
+import traceback
+from collections.abc import Collection, Iterable
+from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,10 +23,11 @@ from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
     FreeVariable,
-    is_user_frame,
+    Places,
     same_item,
     same_items,
 )
+from autobp.owner import Owner, owner_of_frame
 
 __all__ = [
     "Randomness",
@@ -42,56 +47,60 @@ _HARMLESS = ("fspath", "get_ident", "_filters_mutated")  # the last: warnings ar
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # which are left as they were found
 _ACTING = ("print", "input", "breakpoint")
 _CLOCKS = ("now", "today", "utcnow")
-_ASKING = {
+_ASKING = {  # refused to the user alone: Python's own modules ask all the time
     ("_decimal", "getcontext"),
     ("decimal", "getcontext"),
     ("sys", "getrecursionlimit"),
     ("sys", "_getframe"),
 }
-_QUIET = ("autobp", "numpy", "importlib", "_frozen_importlib", "_frozen_importlib_external")
-_SHOWING = ("linecache", "traceback")  # which read the lines of programs, to show them
+#: Python's own modules that read programs, to import or to show them, by their variables.
+_READERS = {
+    id(vars(module))
+    for module in (
+        importlib, importlib._bootstrap, importlib._bootstrap_external, linecache, traceback,
+    )
+}  # fmt: skip
+_COMPILER = os.path.dirname(os.path.dirname(__file__))
 
 
 def check_call(frame: FrameType, function: Any) -> None:
     """Refuse what is about to be called if it prints, writes, waits or asks for the time."""
-    if _package(frame) in (*_QUIET, *_SHOWING):
+    if owner_of_frame(frame).is_library:
         return
-    owner = getattr(function, "__self__", None)
-    name = function.__name__
-    if owner is None or type(owner).__name__ == "module":
+    name, owner = function.__name__, getattr(function, "__self__", None)
+    if owner is None or type(owner) is ModuleType:
         module = function.__module__
         acts = module in _OUTSIDE or (module == "builtins" and name in _ACTING)
         acts = acts and name not in _HARMLESS
         if (module, name) in _ASKING:
-            acts = is_user_frame(frame)
+            acts = owner_of_frame(frame) is Owner.USER
     elif isinstance(owner, type):
         acts = owner.__module__ == "datetime" and name in _CLOCKS
     else:
         outside = any(kind.__module__ in _OUTSIDE for kind in type(owner).__mro__)
         acts = outside and not isinstance(owner, _LOCKS)
-    if acts and not _is_import(frame):
+    if acts and not _is_reading(frame):
         raise CaptureError(
             f"compile cannot capture the call of {name} at {_line(frame)}: a program would not do it"
             " again; keep it out of the compiled function"
         )
 
 
-def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").partition(".")[0]
-
-
-def _is_import(frame: FrameType) -> bool:
-    """Whether a module is being imported, which happens once anyway."""
+def _is_reading(frame: FrameType) -> bool:
+    """Whether the function that is traced imports a module, which happens once anyway, or shows lines
+    of a program."""
     here: FrameType | None = frame
-    while here is not None and here.f_globals.get("__name__") != "importlib._bootstrap":
+    while here is not None and not here.f_code.co_filename.startswith(_COMPILER):
+        if id(here.f_globals) in _READERS:
+            return True
         here = here.f_back
-    return here is not None
+    return False
 
 
 def _line(frame: FrameType) -> str:
     """The user's line: that in Python's own modules, or in ours, says little."""
     here: FrameType | None = frame
-    while here is not None and not is_user_frame(here):
+    while here is not None and owner_of_frame(here) is not Owner.USER:
         here = here.f_back
     here = here or frame
     return f"{here.f_code.co_filename}:{here.f_lineno}"
@@ -100,7 +109,6 @@ def _line(frame: FrameType) -> str:
 # ── what is around ────────────────────────────────────────────────────────────────────────────────
 
 
-_PLACES = ("entry", "cell", "attribute", "class", "context", "defaults")
 _LARGE = 10_000_000  # elements of an array of which no copy is made
 
 
@@ -110,17 +118,17 @@ class State:
 
     def __init__(self, found: Found, traced: Collection[tuple[int, Any]] = ()) -> None:
         self.arrays: dict[int, tuple[np.ndarray, Any, str]] = {}
-        self.nests: list[tuple[Any, Any, str, bool]] = []  # and whether a module holds them
+        self.nests: list[tuple[FreeVariable, Any]] = []  # and copies
         self.variables: list[FreeVariable] = []
         for v in found.variables:
             if v.kind == "contents":
-                self.nests.append((v.owner, v.owner.copy(), v.name, v.live))
-            elif v.checked and v.kind in _PLACES and (id(v.owner), v.key) not in traced:
+                self.nests.append((v, v.owner.copy()))
+            elif v.checked and v.is_place and (id(v.owner), v.key) not in traced:
                 self.variables.append(v)
             if type(v.value) is np.ndarray and (id(v.owner), v.key) not in traced:
                 self.arrays.setdefault(id(v.value), (v.value, _content(v.value), v.name))
         self.found = found
-        self.counters: set[tuple[int, Any]] = set()
+        self.counters: Places = set()
         for iterator, name in found.iterators:
             raise CaptureError(
                 f"compile cannot capture a {type(iterator).__name__} that gives something else each"
@@ -132,62 +140,65 @@ class State:
         """Undo what a function has changed, a count of its calls, a list that grows. Tell what that
         was and where; and where there is something new, an attribute, an entry of a dict or what was
         None, which may be what it keeps from its first call."""
-        changed: list[tuple[str, str, str]] = []
-        apart, held = ", which is not an argument,", " of a module or an argument"
-        new = ""
+        self.changed: list[tuple[str, str, bool]] = []  # what, its name, and whether it is live
+        self.new = ""  # the name
         self.counters = set()  # numbers of live objects that were changed
         for array, before, name in self.arrays.values():
             if not _is_content(array, before):
                 if not isinstance(before, int):
                     array[...] = before
-                changed.append(("an array", name, apart))
-        for nest, before, name, is_live in self.nests:
-            if isinstance(nest, dict):
-                hidden = {"_title"} if (id(nest), "_title") in self.found.live else ()
-                for key in [key for key in nest if key not in before and key not in hidden]:
-                    del nest[key]
-                    new = key if isinstance(key, str) and key.isidentifier() else name
-                for key, value in before.items():
-                    now = nest.get(key, nest)
-                    if key in hidden:
-                        continue
-                    if now is not value:  # not touched otherwise: another thread may be reading it
-                        nest[key] = value
-                        if value is None:
-                            new = str(key)
-                        elif not same_item(now, value):
-                            if is_live and is_counter(value):
-                                self.counters.add((id(nest), key))
-                            if is_live and type(value) in (bool, str) and type(now) is type(value):
-                                new = str(key)  # a flag that is set in the first call
-                            else:
-                                changed.append((repr(key), str(key), held if is_live else apart))
-            elif isinstance(nest, set):
-                if nest != before:
-                    nest.clear()
-                    nest.update(before)
-                    changed.append(("a set", name, held if is_live else apart))
-            elif not same_items(nest, list(before)):
-                nest.clear()
-                nest.extend(before)
-                changed.append((f"a {type(nest).__name__}", name, held if is_live else apart))
+                self.changed.append(("an array", name, False))
+        for v, before in self.nests:
+            if isinstance(v.owner, dict):
+                self._restore_dict(v, before)
+            elif isinstance(v.owner, set):
+                if v.owner != before:
+                    v.owner.clear()
+                    v.owner.update(before)
+                    self.changed.append(("a set", v.name, v.live))
+            elif not same_items(v.owner, list(before)):
+                v.owner.clear()
+                v.owner.extend(before)
+                self.changed.append((f"a {type(v.owner).__name__}", v.name, v.live))
         for v in self.variables:
-            if v.kind == "context":  # what a function sets in a context of its own is gone with it
-                if context is not None and not same_item(context.get(v.owner, GONE), v.value):
-                    changed.append(("a variable of the context", v.name, apart))
+            self._restore_variable(v, context)
+        said = []
+        for what, name, is_live in self.changed:
+            whose = " of a module or an argument" if is_live else ", which is not an argument,"
+            said.append(f"{what}{whose} is changed at {line_of(self.found, name, True)}")
+        return said, self.new and line_of(self.found, self.new, True)
+
+    def _restore_dict(self, v: FreeVariable, before: dict[Any, Any]) -> None:
+        nest, optional = v.owner, v.key
+        for key in [key for key in nest if key not in before and key not in optional]:
+            del nest[key]
+            self.new = key if isinstance(key, str) and key.isidentifier() else v.name
+        for key, value in before.items():
+            now = nest.get(key, nest)
+            if now is value or key in optional:  # not touched: another thread may be reading it
                 continue
-            now = v.read()
-            if not same_item(now, v.value):
-                v.write(v.value)
-                if v.value is None or v.value is GONE:
-                    new = str(v.key)
-                else:
-                    changed.append((v.said, str(v.key), apart))
-        said = [
-            f"{what}{whose} is changed at {line_of(self.found, name, True)}"
-            for what, name, whose in changed
-        ]
-        return said, new and line_of(self.found, new, True)
+            nest[key] = value
+            if value is None:
+                self.new = str(key)
+            elif same_item(now, value):
+                continue
+            elif v.live and type(value) in (bool, str) and type(now) is type(value):
+                self.new = str(key)  # a flag that is set in the first call
+            else:
+                self.changed.append((repr(key), str(key), v.live))
+            if v.live and is_counter(value):
+                self.counters.add((id(nest), key))
+
+    def _restore_variable(self, v: FreeVariable, context: contextvars.Context | None) -> None:
+        if v.kind == "context":  # what a function sets in a context of its own is gone with it
+            if context is not None and not same_item(context.get(v.owner, GONE), v.value):
+                self.changed.append(("a variable of the context", v.name, False))
+        elif not same_item(v.read(), v.value):
+            v.write(v.value)
+            if v.value is None or v.value is GONE:
+                self.new = str(v.key)
+            else:
+                self.changed.append((v.said, str(v.key), False))
 
 
 def is_counter(x: Any) -> bool:
@@ -238,42 +249,43 @@ def check_changes(changed: list[str]) -> None:
 # ── random numbers ────────────────────────────────────────────────────────────────────────────────
 
 
-class Randomness:
-    """The states of the generators of random numbers that a function might draw from."""
+# fmt: off
+#: Classes of generators: what messages call them, how their state is read, and set.
+_GENERATORS: Any = (
+    (np.random.Generator,   "a generator that it did not receive", lambda g: g.bit_generator.state,      lambda g, s: setattr(g.bit_generator, "state", s)),
+    (np.random.RandomState, "a RandomState",                       lambda g: g.get_state(legacy=False), lambda g, s: g.set_state(s)),
+    (random.Random,         "a random.Random",                     lambda g: g.getstate(),              lambda g, s: g.setstate(s)),
+)
+# fmt: on
 
-    def __init__(self, found: Found, tracer: Iterable[np.random.Generator]) -> None:
-        state = lambda: np.random.get_state(legacy=False)
-        self.tracer: dict[Any, Any] = {rng: rng.bit_generator.state for rng in tracer}
+
+class Randomness:
+    """The states of the generators of random numbers that a function might draw from. The draws from
+    those that are `traced` are steps of the program."""
+
+    def __init__(self, found: Found, traced: Iterable[np.random.Generator]) -> None:
         self.found = found
-        self.hidden: list[tuple[str, Callable[[], Any], Callable[[Any], Any], str]] = [
-            ("np.random", state, np.random.set_state, "random"),
-            ("random", random.getstate, random.setstate, "random"),
-        ]
+        self.traced = {id(rng) for rng in traced}
         names = {id(v.value): v.name for v in found.variables}
-        for rng in found.objects.values():
-            name = names.get(id(rng), "")
-            if isinstance(rng, np.random.Generator) and rng not in self.tracer:
-                bits = rng.bit_generator
-                read = lambda bits=bits: bits.state
-                write = lambda state, bits=bits: setattr(bits, "state", state)
-                self.hidden.append(("a generator that it did not receive", read, write, name))
-            elif isinstance(rng, np.random.RandomState):
-                read = lambda rng=rng: rng.get_state(legacy=False)
-                self.hidden.append(("a RandomState", read, rng.set_state, name))
-            elif isinstance(rng, random.Random):
-                self.hidden.append(("a random.Random", rng.getstate, rng.setstate, name))
-        self.before = [read() for _, read, _, _ in self.hidden]
+        shared = {id(np.random.mtrand._rand): "np.random", id(random._inst): "random"}
+        objects = [np.random.mtrand._rand, random._inst, *traced, *found.objects.values()]
+        self.states = []
+        for rng in {id(x): x for x in objects}.values():
+            for kind, said, read, write in _GENERATORS:
+                if isinstance(rng, kind):
+                    name = "random" if id(rng) in shared else names.get(id(rng), "")
+                    what = shared.get(id(rng), said)
+                    self.states.append((rng, read(rng), what, name, read, write))
 
     def rewind(self) -> list[str]:
-        """Set all of them back, so that whatever runs now draws the same numbers. What was drawn from
-        though it is not captured."""
-        for rng, state in self.tracer.items():
-            rng.bit_generator.state = state
+        """Set all of them back, so that whatever runs now draws the same numbers. Tell which others
+        than those of the trace were drawn from."""
         drawn = []
-        for (source, read, write, name), old in zip(self.hidden, self.before, strict=True):
-            if _comparable(read()) != _comparable(old):
-                write(old)
-                drawn.append(f"{source} at {line_of(self.found, name)}")
+        for rng, state, what, name, read, write in self.states:
+            if _comparable(read(rng)) != _comparable(state):
+                write(rng, state)
+                if id(rng) not in self.traced:
+                    drawn.append(f"{what} at {line_of(self.found, name)}")
         return drawn
 
 

@@ -1,13 +1,14 @@
-"""Stand-ins: a Tensor that holds a traced value for the thread that traces, and for no other.
+"""Stand-ins: a Tensor that holds a tracer for the thread that traces, and for no other.
 
-While a function is traced, the values and gradients of the Tensors that it uses are traced arrays. The
-Tensors themselves are left as they are: their class becomes one that looks the two up by thread.
+While a function is traced, the values and gradients of the Tensors that it uses are tracers. The
+Tensors themselves stay as they are: their class becomes one that looks the two up by thread.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 from autobp.tensor import Tensor
@@ -15,16 +16,14 @@ from autobp.tensor import Tensor
 __all__ = ["Traced", "end", "stand_in"]
 
 
+@dataclass(slots=True)
 class Traced:
     """What a Tensor holds for the thread that traces."""
 
-    __slots__ = ("grad", "tensor", "thread", "value")
-
-    def __init__(self, tensor: Tensor, value: Any, grad: Any) -> None:
-        self.tensor = tensor
-        self.value = value
-        self.grad = grad
-        self.thread = threading.get_ident()
+    tensor: Tensor
+    value: Any
+    grad: Any
+    thread: int = field(default_factory=threading.get_ident)
 
 
 _traced: dict[Tensor, Traced] = {}

@@ -16,11 +16,14 @@ from autobp.compiler.results import plain_nest
 from autobp.compiler.terms import CaptureError, UnforeseenError
 from autobp.compiler.trace.arguments import Arguments
 from autobp.compiler.trace.effects import Randomness
-from autobp.compiler.trace.free_variables import Executed, Found, free_variables, is_user_frame
+from autobp.compiler.trace.free_variables import Found
 from autobp.compiler.trace.live import LiveTensor, LiveVariable
-from autobp.compiler.trace.tracer import ManyNumbers, Trace, Tracer
+from autobp.compiler.trace.search import Executed, free_variables
+from autobp.compiler.trace.trace import ManyNumbers, Trace
+from autobp.compiler.trace.tracer import Tracer
 from autobp.compiler.trace.undo import Undo
 from autobp.context import current, tracing, user_line
+from autobp.owner import Owner, owner_of_frame
 from autobp.tensor import Tensor
 from autobp.tree import leaves, transformed
 
@@ -194,7 +197,7 @@ class _Tracing:
         """What the program is to return for y."""
         if isinstance(y, Tensor):
             if not isinstance(y.primal_value(), Tracer):
-                self.trace.check_origin(y)
+                self.trace.check_origins([y])
             y = y.primal_value()
         if isinstance(y, Tracer):
             return y.current().step
@@ -226,7 +229,7 @@ def _line_of(error: BaseException) -> str:
     found, traceback = None, error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
-        if is_user_frame(frame):
+        if owner_of_frame(frame) is Owner.USER:
             found = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return found or user_line()

@@ -1,0 +1,34 @@
+"""Calls that NumPy has no function for, as programs have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.operation import operation
+
+__all__ = ["as_type", "draw", "guarded", "put"]
+
+
+@operation(static=True, fresh=True)
+def as_type(x: Any, dtype: Any) -> Any:
+    return np.asarray(x, dtype)[()] if np.ndim(x) == 0 else x.astype(dtype)
+
+
+@operation(static=True, fresh=True)
+def put(x: Any, index: Any, value: Any) -> Any:
+    z = np.array(x)
+    z[index] = value
+    return z
+
+
+@operation(static=True, fresh=True)
+def draw(rng: np.random.Generator, method: str, *args: Any, **kwargs: Any) -> Any:
+    return getattr(rng, method)(*args, **kwargs)
+
+
+@operation(static=True)
+def guarded(value: Any, expected: Any) -> Any:
+    """A guard: the program was traced with this value, or with this shape and dtype."""
+    raise NotImplementedError

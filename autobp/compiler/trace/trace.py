@@ -1,0 +1,432 @@
+"""Trace: the recording of one call of a function.
+
+The function runs on tracers. NumPy and the rules of differentiation hand their calls over to them;
+the trace carries each out, so that shapes and dtypes are known, and records it as a step. Whatever
+needs a value, a branch or a conversion to a Python number, is refused with the line that asked: the
+program would be wrong for other values.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import operator
+import re
+import threading
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autobp.compiler.program import Program, Step, mapped
+from autobp.compiler.terms import CaptureError, Changed
+from autobp.compiler.trace.calls import draw, guarded
+from autobp.compiler.trace.effects import check_call
+from autobp.compiler.trace.search import Executed
+from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, named, tracers_in
+from autobp.context import clock, current, user_line
+from autobp.dag import ancestors
+from autobp.errors import label
+from autobp.operation import SIGNS, of, operation
+from autobp.owner import Owner, owner, owner_of_frame
+from autobp.primitive import Variable
+from autobp.tensor import Tensor
+
+__all__ = ["ManyNumbers", "Trace"]
+
+#: Python's operators of which whole numbers make others.
+_WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
+
+#: Functions written in Python that tell something of the process.
+_ASKING = {
+    threading.current_thread.__code__: "current_thread",
+    np.geterr.__code__: "np.geterr",
+}
+
+
+class ManyNumbers(BaseException):
+    """A function computes more single numbers than are to be traced one by one. No user's
+    `except Exception` is to stop it."""
+
+
+class Phase(NamedTuple):
+    """What a training step is doing, as sweeps and optimizers tell it."""
+
+    name: str  # "forward", "backward" or "update"
+    node: Tensor | None = None  # that a sweep has reached
+    cotangent: Any = None  # of the node
+
+
+class Trace:
+    """One function while it is traced. `most` results may be single numbers, and there may be so many
+    `calls`."""
+
+    def __init__(self, most: float = math.inf, calls: float = math.inf) -> None:
+        self.most = most
+        self.calls = calls
+        self.steps: list[Step] = []
+        self.arguments: list[Step] = []
+        self.effects: set[Step] = set()  # guards, and draws of random numbers
+        self.constants: dict[int, tuple[Any, Step]] = {}
+        self.phase = Phase("forward")
+        self.cotangents: dict[Step, Step] = {}  # of what a step holds the cotangent
+        self.began = clock()
+        self.known: set[Tensor] = set()  # Tensors whose values are arguments
+        self.errors: dict[str, Any] = {**np.geterr()}
+        self.unnamed: set[Step] = set()  # arguments without a name of their own
+        self.thread = threading.get_ident()
+        self.closed = False
+        self.refusal: CaptureError | None = None  # why no program will come of it
+        self.asked: Step | None = None  # whose value was asked for, and refused
+        self.is_too_long = False  # there were more than `most` single numbers
+        self.codes: set[CodeType] = (
+            set()
+        )  # of the functions that the search for variables has found
+        self.met: dict[int, CodeType] = {}  # codes that have run, by their ids
+        self.executed: list[Executed] = []  # calls of functions that it has not found
+
+    # ── what comes in ─────────────────────────────────────────────────────────────────────────────
+
+    def argument(self, value: Any, name: str) -> Tracer:
+        tracer = Tracer(self, self._argument(_step(None, (), {}, value), name), value)
+        tracer.borrowed = True
+        tracer.static = type(value) is int
+        return tracer
+
+    def generator(self, rng: np.random.Generator, name: str) -> Any:
+        step = self._argument(Step(None, (), {}, (), None, type(rng)), name)
+        return TracedGenerator(self, Tracer(self, step, rng))
+
+    def _argument(self, step: Step, name: str) -> Step:
+        step.name = name
+        self.arguments.append(step)
+        return step
+
+    def constant(self, array: np.ndarray) -> Step:
+        """An array that the program brings along: a copy, since its owner may change it."""
+        known = self.constants.get(id(array))
+        if known is not None and np.array_equal(known[1].constant, array, equal_nan=False):
+            return known[1]
+        step = _step(None, (), {}, array)
+        step.constant = array.copy()
+        self.constants[id(array)] = array, step  # the array too, so that no other gets its id
+        return step
+
+    # ── what happens ──────────────────────────────────────────────────────────────────────────────
+
+    def refuse(self, message: str) -> CaptureError:
+        """The error to raise. Whoever catches it, no program will come of this trace."""
+        error = CaptureError(message)
+        if self.refusal is None and not self.is_elsewhere:
+            self.refusal = error
+        return error
+
+    def call(
+        self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        """Carry a call out and record it."""
+        call = Call(function, tuple(args), dict(params))
+        if self.is_elsewhere:
+            return self.meanwhile(*call)
+        if self.closed or any(t.tracing is not self for t in tracers_in(call[1:])):
+            raise self.refuse(
+                f"{named(function)} at {user_line()} uses an array of a call that is over: a compiled"
+                " function must not keep its arrays anywhere but in what it returns"
+            )
+        if isinstance(function, np.ufunc):
+            call = call._replace(function=_known_ufunc(function))
+        else:
+            call = _with_plain_shapes(call)
+        function, args, params = call
+        seen = list(tracers_in(call[1:]))
+        plain_args, plain_params = mapped(lambda t: t.current().now, (args, params), Tracer)
+        result = function(*plain_args, **plain_params)
+        step = _step(
+            function, self._operands(args, function), self._operands(params, function), result
+        )
+        self._record(step)
+        if len(self.steps) > self.calls:
+            raise self.refuse(
+                f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
+            )
+        if not step.shape:
+            self.most -= 1
+            if self.most < 0:
+                self.is_too_long = True
+                raise ManyNumbers
+        if function is draw:
+            self.effects.add(step)
+        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+
+    def _record(self, step: Step) -> None:
+        node = self.phase.node
+        step.phase = self.phase.name
+        if node is not None:
+            step.scope, g = node.scope, self.phase.cotangent
+            if isinstance(g, Tracer) and isinstance(node.value, Tracer):
+                self.cotangents.setdefault(g.step, node.value.step)
+        elif step.phase == "forward":
+            step.scope = current().scope
+        errors: dict[str, Any] = {**np.geterr()}
+        if errors != self.errors:
+            step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
+        self.steps.append(step)
+
+    def _traced(
+        self, step: Step, result: Any, call: Call, seen: Sequence[Tracer], has_static_shape: bool
+    ) -> Any:
+        """A result as a tracer, or a tuple of results as one of tracers."""
+        kind = type(result)
+        if isinstance(result, tuple | list):
+            parts = []
+            for i, part in enumerate(result):
+                item = _step(operator.getitem, (step, i), {}, part)
+                item.scope, item.phase = step.scope, step.phase
+                self.steps.append(item)
+                parts.append(self._traced(item, part, call, seen, has_static_shape))
+            return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+        if not isinstance(result, np.ndarray | np.generic | float | int):
+            raise self.refuse(
+                f"{named(call.function)} at {user_line()} returns a {kind.__name__}, which a program of"
+                " NumPy calls cannot go on from"
+            )
+        tracer = Tracer(self, step, result)
+        tracer.static = all(t.static for t in seen)
+        if not has_static_shape:
+            self.guard(step, kind if isinstance(result, float | int) else (step.shape, step.dtype))
+        if isinstance(result, np.ndarray):
+            for t in seen:
+                if isinstance(t.now, np.ndarray) and np.may_share_memory(t.now, result):
+                    tracer.view = View(t, t.version, call)
+                    break
+        return tracer
+
+    def guard(self, step: Step, expected: Any) -> None:
+        """Let the program raise Changed if a value, or a shape and dtype, is not as expected."""
+        guard = _step(guarded, (step, expected), {}, True)
+        guard.line = user_line()
+        self.steps.append(guard)
+        self.effects.add(guard)
+
+    def _operands(self, nest: Any, function: Callable[..., Any]) -> Any:
+        """Arguments of a call with steps in place of tracers, and of arrays, which are constants."""
+        if isinstance(nest, Tracer):
+            return nest.step
+        kind = type(nest)
+        if isinstance(nest, np.ndarray):
+            return self.constant(nest)
+        if isinstance(nest, tuple | list):
+            parts = [self._operands(a, function) for a in nest]
+            return parts if kind is list else tuple(parts)
+        if kind is dict:
+            return {k: self._operands(a, function) for k, a in nest.items()}
+        if kind is slice:
+            return slice(*(self._operands(a, function) for a in (nest.start, nest.stop, nest.step)))
+        if kind is range:
+            return list(nest)
+        if nest is None or nest is Ellipsis or nest is np._NoValue:
+            return nest
+        if isinstance(nest, bool | int | float | complex | str | np.generic | np.dtype | type):
+            return nest
+        raise self.refuse(
+            f"{named(function)} at {user_line()} is given {nest!r:.60}, a {kind.__name__}, which a"
+            " program of NumPy calls cannot bring along"
+        )
+
+    def check_origins(self, args: Sequence[Any]) -> None:
+        """Refuse Tensors that come from elsewhere: the program would go on using their values."""
+        for a in args:
+            if not isinstance(a, Tensor) or isinstance(a.primal_value(), Tracer):
+                continue
+            for origin in ancestors([a], a.level):
+                if origin.is_leaf and origin.born < self.began and origin not in self.known:
+                    raise self.refuse(
+                        f"{label(origin)} is read at {user_line()} but is not an argument of the compiled"
+                        " function, which would go on using the value that it has now: pass the Tensor"
+                        " as an argument"
+                    )
+
+    # ── other threads ─────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is another thread that asks, which shares a Tensor with this one."""
+        return threading.get_ident() != self.thread
+
+    def meanwhile(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
+        """A call by another thread, for which a Tensor has the value that it had before."""
+
+        def before(t: Tracer) -> Any:
+            if t.step.is_argument and not t.version:
+                return t.now
+            raise Changed(
+                f"{named(function)} at {user_line()} uses a Tensor that a compiled function changes,"
+                " in another thread"
+            )
+
+        args, params = mapped(before, (args, params), Tracer)
+        return function(*args, **params)
+
+    # ── what sweeps and optimizers tell ───────────────────────────────────────────────────────────
+
+    def sweep(self, run: Callable[..., Any], *args: Any) -> Any:
+        """Run a sweep backwards, which tells the nodes that it reaches."""
+        found = self._during("backward", run, *args, self._reached)
+        for leaf, g in found.items():
+            if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
+                self.cotangents[g.step] = leaf.value.step
+        return found
+
+    def update(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run an update of parameters."""
+        return self._during("update", run, *args, **kwargs)
+
+    def _during(self, phase: str, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        before, self.phase = self.phase, Phase(phase)
+        try:
+            return run(*args, **kwargs)
+        finally:
+            self.phase = before
+
+    def _reached(self, node: Tensor, cotangent: Any) -> None:
+        self.phase = Phase(self.phase.name, node, cotangent)
+
+    # ── what the user's functions tell ────────────────────────────────────────────────────────────
+
+    def watch(self, frame: FrameType, event: str, result: Any) -> None:
+        """A profiler that refuses effects before they happen, meets functions that no search has
+        found, and learns what the user's functions call their arrays."""
+        if event == "call":
+            code = frame.f_code
+            if id(code) not in self.met or code in _ASKING:
+                self.met[id(code)] = code
+                self._meet(frame)
+        elif event == "c_call":
+            try:
+                check_call(frame, result)
+            except CaptureError as error:
+                self.refusal = self.refusal or error
+                raise
+        elif event == "return":
+            self._name(frame)
+
+    def _meet(self, frame: FrameType) -> None:
+        """A function is called for the first time: what it reads is to be known."""
+        asks, caller = _ASKING.get(frame.f_code), frame.f_back
+        if asks and caller and owner_of_frame(caller) is Owner.USER:
+            raise self.refuse(
+                f"compile cannot capture the call of {asks} at {user_line()}: a program would repeat what"
+                " it gives in this call; keep it out of the compiled function"
+            )
+        if frame.f_code not in self.codes and owner_of_frame(frame) is Owner.USER:
+            plain = {k: v for k, v in _locals(frame).items() if not isinstance(v, Variable)}
+            self.executed.append(Executed(frame.f_code, frame.f_globals, plain))
+
+    def _name(self, frame: FrameType) -> None:
+        """A function returns: its arrays are named as it names them. The last to return is heard,
+        since what an outer function calls an array counts more."""
+        if owner_of_frame(frame) not in (Owner.USER, Owner.INSTALLED):
+            return
+        for name, value in _locals(frame).items():
+            if issubclass(type(value), Tensor):
+                value = value.primal_value()
+            if type(value) is Tracer and value.tracing is self:
+                step = value.step
+                is_free = step.function is not None or step in self.unnamed
+                if is_free and name.isidentifier() and name != "_":
+                    step.name = name
+
+    def program(self, returns: Any) -> Program:
+        self.closed = True
+        for step, primal in self.cotangents.items():
+            if step.function is not None and step.name is None and primal.name:
+                step.name = re.sub(r"\W", "_", f"d{primal.name}")
+        return Program(self.arguments, self.steps, returns, self.effects)
+
+
+def _locals(frame: FrameType) -> dict[str, Any]:
+    """The variables of one of the user's functions, for two readers: the printed program has their
+    names, and what a function that no search has found was given is looked into. Python hands them
+    over in no other way. No variable of the library is read so."""
+    return frame.f_locals
+
+
+def _step(function: Callable[..., Any] | None, args: Any, params: Any, result: Any) -> Step:
+    if isinstance(result, tuple | list):
+        return Step(function, args, params, (), None, tuple)
+    dtype = result.dtype if hasattr(result, "dtype") else np.dtype(type(result))
+    kind = np.ndarray if isinstance(result, np.ndarray) else type(result)
+    return Step(function, args, params, np.shape(result), dtype, kind)
+
+
+def _has_static_shape(call: Call, seen: Sequence[Tracer], result: Any) -> bool:
+    """Whether the result has the same shape and type whatever the values are."""
+    function, args, params = call
+    if any(type(t.now) is int for t in seen) and not isinstance(function, np.ufunc):
+        is_power = function is operator.pow and type(args[0]) is float
+        return type(result) is bool or function in _WHOLE_NUMBERS or is_power
+    return of(function).is_static(args, params)
+
+
+# ── numbers that say which axes, how many, which way ──────────────────────────────────────────────
+
+#: Parameters of NumPy's functions that are such. Whole numbers that are arguments of the program are
+#: made conditions of it there.
+_SHAPING = frozenset(
+    """
+    axis axes axis1 axis2 axisa axisb axisc source destination start keepdims ddof shape newshape
+    reps repeats shift k n ndmin num decimals kth N M indices_or_sections pad_width minlength
+    correction offset mode
+    """.split()  # noqa: SIM905
+)
+
+
+def _with_plain_shapes(call: Call) -> Call:
+    """A call with plain numbers for axes, shapes and the like."""
+    function, args, params = call
+    plain = lambda t: operator.index(t) if t.ndim == 0 and t.dtype.kind in "iu" else t
+    if any(True for _ in tracers_in(params)):
+        params = {
+            k: mapped(plain, v, Tracer) if _is_of_ufunc(function) or k in _SHAPING else v
+            for k, v in params.items()
+        }
+    within = (type(a.now) is int if type(a) is Tracer else [*tracers_in(a)] for a in args[1:])
+    if any(within):
+        names = _parameters(function)
+        args = tuple(
+            mapped(plain, a, Tracer) if i < len(names) and names[i] in _SHAPING else a
+            for i, a in enumerate(args)
+        )
+    return Call(function, args, params)
+
+
+def _is_of_ufunc(function: Callable[..., Any]) -> bool:
+    return isinstance(getattr(function, "__self__", None), np.ufunc)
+
+
+@functools.lru_cache(256)
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    if _is_of_ufunc(function):
+        return ("array", "axis", "dtype", "out", "keepdims")
+    if owner(function) is not Owner.NUMPY:
+        return ()
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+@functools.lru_cache(256)
+def _known_ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
+    """A ufunc of NumPy's; another one as a function of which nothing is known but its result."""
+    if getattr(np, ufunc.__name__, None) is ufunc:
+        return ufunc
+
+    @operation(static=True)
+    def run(*args: Any, **params: Any) -> Any:
+        return ufunc(*args, **params)
+
+    run.__name__ = re.sub(r"\W", "_", ufunc.__name__)
+    return run

@@ -1,0 +1,85 @@
+"""Owner: who wrote the code that runs, the library, an installed package or the user.
+
+Messages name the user's line, and the compiler follows the user's code alone. The place of a file
+decides. Code without a file, as `exec` makes it, belongs to the module that it runs in.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import sys
+from enum import Enum
+from functools import lru_cache
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Owner", "owner", "owner_of_frame"]
+
+
+class Owner(Enum):
+    AUTOBP = "autobp"
+    NUMPY = "numpy"
+    INSTALLED = "installed"  # another package
+    PYTHON = "python"
+    USER = "user"  # the demos too, wherever they are installed
+
+    def __init__(self, name: str) -> None:
+        self.is_library = name in ("autobp", "numpy")
+
+
+def _folder(file: str | None, *inside: str) -> str:
+    return os.path.join(os.path.dirname(file or ""), *inside, "")
+
+
+_AUTOBP, _DEMOS = _folder(__file__), _folder(__file__, "demos")
+_NUMPY, _PYTHON = _folder(np.__file__), _folder(os.__file__)
+_WITHOUT_FILE = sys.stdlib_module_names - {"__main__"}  # those written in C
+
+
+@lru_cache(4096)
+def _owner_of_file(file: str) -> Owner:
+    if file.startswith(_AUTOBP) and not file.startswith(_DEMOS):
+        return Owner.AUTOBP
+    if file.startswith(_NUMPY):
+        return Owner.NUMPY
+    if "-packages" in file:
+        return Owner.INSTALLED
+    return Owner.PYTHON if file.startswith((_PYTHON, "<frozen ")) else Owner.USER
+
+
+def _owner_of_code(code: CodeType, variables: dict[str, Any]) -> Owner:
+    file = code.co_filename
+    if file.startswith("<") and not file.startswith(("<doctest ", "<frozen ")):
+        if "_tuple_new" in variables:  # what `namedtuple` makes
+            file = collections.__file__
+        else:
+            file = variables.get("__file__") or file
+    return _owner_of_file(file)
+
+
+def owner_of_frame(frame: FrameType) -> Owner:
+    """Whose code runs there."""
+    return _owner_of_code(frame.f_code, frame.f_globals)
+
+
+def owner(x: Any) -> Owner:
+    """Whose a function, a class or a module is.
+
+    >>> import numpy as np
+    >>> from autobp import relu
+    >>> from autobp.owner import owner
+    >>> [owner(x).value for x in (relu, np.sum, dict, lambda: 0)]
+    ['autobp', 'numpy', 'python', 'user']
+    """
+    if isinstance(x, FunctionType):  # whose __module__ may be that of what it wraps
+        return _owner_of_code(x.__code__, x.__globals__)
+    name = x.__name__ if isinstance(x, ModuleType) else getattr(x, "__module__", None)
+    if not isinstance(name, str):
+        return Owner.USER
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file:
+        return _owner_of_file(file)
+    return Owner.PYTHON if name.partition(".")[0] in _WITHOUT_FILE else Owner.USER

@@ -1,0 +1,185 @@
+"""The trace: what sweeps and optimizers tell it, and who may ask for a value."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+
+from autobp import CaptureError, Tensor, compile, grad, nn, optim, scope
+from autobp.context import tracing
+
+
+def phases(compiled):
+    """The scope and phase of each step, each once, in order."""
+    return list(dict.fromkeys((s.scope, s.phase) for s in compiled.programs[0].steps))
+
+
+def test_a_training_step_has_three_phases():
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Tanh())
+    optimizer = optim.Adam(model.parameters())
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = np.sum(model(x) ** 2)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = compile(step)
+    for _ in range(2):
+        compiled(np.ones((2, 3)))
+    found = phases(compiled)
+    forward = [p for p in found if p[1] == "forward"]
+    backward = [p for p in found if p[1] == "backward"]
+    assert ("sequential/linear", "forward") in forward
+    assert ("sequential/linear", "backward") in backward
+    assert [p[1] for p in found] == sorted(
+        (p[1] for p in found), key=["forward", "backward", "update"].index
+    )
+    assert found[-1] == (None, "update")
+
+
+def test_scopes_and_names_are_told_where_another_profiler_runs():
+    def f(x):
+        w = Tensor(x, name="w")
+        with scope("inner"):
+            y = np.sum(np.sin(w) * np.cos(w))
+        y.backward()
+        return w.grad
+
+    compiled = compile(f)
+    sys.setprofile(lambda *_: None)
+    try:
+        compiled(np.ones(3))
+    finally:
+        sys.setprofile(None)
+    assert ("inner", "backward") in phases(compiled)
+    assert "dx = " in compiled.source
+
+
+def test_a_sweep_within_a_sweep_ends():
+    def f(x):
+        def g(a):
+            with scope("first"):
+                return np.sum(a**3)
+
+        def h(a):
+            with scope("second"):
+                return np.sum(grad(g)(a) ** 2)
+
+        return grad(h)(x) + np.tan(x)
+
+    compiled = compile(f)
+    compiled(np.ones(3))
+    assert phases(compiled)[-1] == (None, "forward")
+    assert {p for _, p in phases(compiled)} == {"forward", "backward"}
+
+
+def test_a_sweep_that_fails_ends():
+    def f(x):
+        w, v = Tensor(x), Tensor(x)
+        w.register_hook(lambda g: 1 / 0)
+        try:
+            np.sum(w * w).backward()
+        except ZeroDivisionError:
+            pass
+        return np.sin(v)
+
+    compiled = compile(f)
+    compiled(np.ones(3))
+    assert [s.phase for s in compiled.programs[0].steps if s.function is np.sin] == ["forward"]
+
+
+def test_nothing_is_told_outside_a_trace():
+    seen = []
+    w = Tensor([1.0, 2.0])
+    w.register_hook(lambda g: seen.append(tracing.get()))
+    np.sum(w * w).backward()
+    optim.SGD([w], 0.1).step()
+    assert seen == [None]
+    assert tracing.get() is None
+
+
+W = np.ones(2)
+
+
+def plateau(x):
+    optimizer = optim.SGD([Tensor(W)], 0.1)
+    optim.ReduceLROnPlateau(optimizer).step(np.sum(x))
+    return x
+
+
+def descent(x):
+    w = Tensor(W)
+    optim.gradient_descent(lambda: np.sum((w - x) ** 2), [w], steps=2)
+    return w.numpy()
+
+
+def own_optimizer(x):
+    class Signed(optim.Optimizer):
+        options = {"lr": optim.option.at_least_zero}  # noqa: RUF012
+
+        def update(self, w, g, state, *, lr):
+            if np.max(g) > 0:
+                w -= lr * g
+
+    w = Tensor(W)
+    np.sum(w * x).backward()
+    Signed([w], lr=0.1).step()
+    return w.numpy()
+
+
+@pytest.mark.parametrize("f", [plateau, descent, own_optimizer])
+def test_what_updates_parameters_may_not_branch_on_a_value(f):
+    with pytest.raises(CaptureError, match="(was|were) asked for, as by"):
+        compile(f)(np.ones(2))
+
+
+def test_a_layer_and_clipping_may():
+    def f(x):
+        w = Tensor(x)
+        (np.sum(nn.cross_entropy(w.reshape(1, -1), np.array([0])))).backward()
+        optim.clip_grad_norm([w], 0.1)
+        return w.grad
+
+    compiled = compile(f)
+    x = np.array([1.0, 2.0])
+    for k in (1.0, 2.0, 3.0):
+        np.testing.assert_allclose(compiled(k * x), f(k * x))
+    assert len(compiled.programs) == 1
+    with pytest.raises(FloatingPointError, match="gradient"):
+        compiled(np.array([np.nan, 1.0]))
+
+
+MODULE = """
+from autobp import CaptureError, compile
+
+def f(x):
+    print(x.shape)
+    return x + 1
+
+try:
+    compile(f)(1.0)
+    refused = ""
+except CaptureError as error:
+    refused = str(error)
+"""
+
+
+def test_effects_are_refused_while_a_module_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "compiles_on_import.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "the call of print at" in importlib.import_module("compiles_on_import").refused
+
+
+def test_a_traced_function_may_import(tmp_path, monkeypatch):
+    (tmp_path / "says_so.py").write_text("print('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def f(x):
+        import says_so  # noqa: F401
+
+        return x + 1
+
+    assert compile(f)(1.0) == 2.0
