@@ -22,10 +22,9 @@ import numpy as np
 from autobp import reverse
 from autobp.calculus import as_numpy_scalars, on_float
 from autobp.context import current
+from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, same
 from autobp.reverse import accumulate
-from autobp.rules import arithmetic as ops
-from autobp.rules import linalg
 from autobp.tensor import CONSTANT, Tensor, node
 
 __all__ = ["install", "remove"]
@@ -183,21 +182,17 @@ def _constant_value(a: Any, node: Tensor) -> Any:
 
 # ── what is installed ─────────────────────────────────────────────────────────────────────────────
 
-_OPERATORS: dict[str, tuple[np.ufunc, Primitive]] = {
-    "add": (np.add, ops.add),
-    "sub": (np.subtract, ops.subtract),
-    "mul": (np.multiply, ops.multiply),
-    "truediv": (np.divide, ops.divide),
-    "floordiv": (np.floor_divide, ops.floor_divide),
-    "mod": (np.remainder, ops.remainder),
-    "matmul": (np.matmul, linalg.matmul),
-}
+_OPERATORS = [
+    (sign, primitive)
+    for sign in SIGNS.values()
+    if isinstance(primitive := NUMPY.get(sign.ufunc), Primitive)
+]
 _METHODS: dict[str, Callable[..., Any]] = {
-    **{f"__{name}__": _operator(p) for name, (_, p) in _OPERATORS.items()},
-    **{f"__r{name}__": _operator(p, reflected=True) for name, (_, p) in _OPERATORS.items()},
+    **{f"__{sign.method}__": _operator(p) for sign, p in _OPERATORS},
+    **{f"__r{sign.method}__": _operator(p, reflected=True) for sign, p in _OPERATORS},
     "apply": _apply,
     "__array_ufunc__": _array_ufunc,
 }
-_REFLECTED = {ufunc: _METHODS[f"__r{name}__"] for name, (ufunc, _) in _OPERATORS.items()}
+_REFLECTED = {sign.ufunc: _METHODS[f"__r{sign.method}__"] for sign, _ in _OPERATORS}
 _GENERAL: dict[str, Callable[..., Any]] = {name: getattr(Tensor, name) for name in _METHODS}
 _general_apply, _general_array_ufunc = _GENERAL["apply"], _GENERAL["__array_ufunc__"]

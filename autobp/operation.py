@@ -130,6 +130,12 @@ class Operation:
 
 
 _UNKNOWN = Operation()
+_SIGNED = {
+    function: (text, sign)
+    for signs in (SIGNS, PREFIXES)
+    for text, sign in signs.items()
+    for function in (sign.ufunc, sign.python)
+}
 _STATIC_FORMS = ("elementwise", "linear", "bilinear")  # whose results have one shape by definition
 
 _known: dict[Any, Operation] = {}  # rows of NumPy's callables and Python's, which stay
@@ -166,12 +172,10 @@ def _by_numpy(function: Any) -> dict[str, Any]:
             "reduces": owner if reduces else None,
         }
     facts: dict[str, Any] = {}
-    for signs in (SIGNS, PREFIXES):
-        for text, sign in signs.items():
-            if function is sign.ufunc or function is sign.python:
-                facts = {"sign": text, "static": True, "fresh": True}
-                if sign.ufunc.signature is None:
-                    facts["python"] = sign.python
+    if function in _SIGNED:
+        text, sign = _SIGNED[function]
+        python = sign.python if sign.ufunc.signature is None else None
+        facts = {"sign": text, "python": python, "static": True, "fresh": True}
     if isinstance(function, np.ufunc):
         facts |= {"static": True, "fresh": True}
         if function.signature is None:
