@@ -76,7 +76,7 @@ class Counts:
         )
 
 
-# ── readings of a graph ───────────────────────────────────────────────────────────────────────────
+# ── what a recorded graph costs ──────────────────────────────────────────────────────────────────
 
 
 def counted(operations: Iterable[Tensor]) -> Counts:
