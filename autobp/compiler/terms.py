@@ -54,7 +54,7 @@ class Settings:
     reuse: bool = False
     most: float = math.inf  # steps of a program
     check: float = 2  # replays with new values that are compared with the function
-    keep_program: bool = False  # where the two are compared, the program's results count
+    keep_program: bool = False  # of what is compared, the program's results and changes count
 
 
 def differentiated(x: Any) -> bool:

@@ -51,7 +51,7 @@ class Module:
     #: The name of the scope, if the user sets one.
     name: str | None = None
     _title: str | None = None  # the path of the module in its parent
-    _not_state: ClassVar = ("_title",)  # attributes that no result depends on; all others are live
+    _not_state: ClassVar = ("_title",)  # no result depends on it; all other attributes are live
 
     #: What the module computes. Every subclass defines it; users call the module itself.
     forward: Callable[..., Any]

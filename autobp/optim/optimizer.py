@@ -57,7 +57,7 @@ class Optimizer(_Declared):
     update: ClassVar[Callable[..., None]]
 
     options: ClassVar[dict[str, Option]] = {}
-    _not_state: ClassVar = ("_scratch",)  # attributes that no step depends on; all others are live
+    _not_state: ClassVar = ("_scratch",)  # no step depends on it; all other attributes are live
     state_names: ClassVar[tuple[str, ...]] = ()  # entries of every state that is not empty
     optional_state_names: ClassVar[tuple[str, ...]] = ()  # entries that depend on the options
     _signature: ClassVar[Signature] = Signature([_PARAMS])
