@@ -22,7 +22,7 @@ from autobp import compile, grad, nn, optim
 from autobp.compiler.emit.source import _SPELLED, _public_name
 from autobp.compiler.passes import exact
 from autobp.compiler.program import Step
-from autobp.compiler.trace import tracer
+from autobp.compiler.trace import calls
 from autobp.operation import PREFIXES, SIGNS, Operation, _defined, _known, of
 from autobp.primitive import Primitive
 from autobp.rules import PRIMITIVES, convolution, indexing, shape
@@ -188,9 +188,9 @@ OWN: dict[Any, list[Call]] = {
     np.reshape:         [((X, (3, 2)), {}), ((X, -1), {})],
     float:              [((0.5,), {})],
     operator.getitem:   [((X, 0), {}), ((X, (slice(None), [0, 2])), {}), ((X, X > 0), {})],
-    tracer.as_type:     [((X, np.dtype(np.float64)), {}), ((X, np.dtype(np.float32)), {})],
-    tracer.put:         [((X, 0, 1.0), {}), ((X, slice(None), X), {})],
-    tracer.draw:        [((np.random.default_rng(0), "permutation", X), {}), ((np.random.default_rng(0), "normal", X), {})],
+    calls.as_type:      [((X, np.dtype(np.float64)), {}), ((X, np.dtype(np.float32)), {})],
+    calls.put:          [((X, 0, 1.0), {}), ((X, slice(None), X), {})],
+    calls.draw:         [((np.random.default_rng(0), "permutation", X), {}), ((np.random.default_rng(0), "normal", X), {})],
     exact.placed:       [((X, [1, 0], (4, 3)), {}), ((X, slice(None), (2, 3)), {})],
     indexing._last.__wrapped__: [((np.array([0, 1, 1]), (3,)), {})],
     convolution.greatest.__wrapped__: [((IMAGE, HALF, (2, 2), (2, 2)), {})],
@@ -530,8 +530,8 @@ SPELLED = {
     operator.getitem: (lambda x: x[1:, 0] * 1.0, "[1:, 0]"),
     np.transpose: (lambda x: x.T[0] + x[:, 1], ".T"),
     np.matrix_transpose: (lambda x: np.stack([x, x]).mT[0] * 1.0, ".mT"),
-    tracer.as_type: (lambda x: x.astype(np.float32) * x, ".astype(np.float32)"),
-    tracer.draw: (lambda x, rng=None: rng.normal(x), "rng.normal("),
+    calls.as_type: (lambda x: x.astype(np.float32) * x, ".astype(np.float32)"),
+    calls.draw: (lambda x, rng=None: rng.normal(x), "rng.normal("),
 }
 
 
@@ -542,7 +542,7 @@ def test_every_other_spelling_has_a_sample() -> None:
 @pytest.mark.parametrize("function", SPELLED)
 def test_what_is_spelled_otherwise_computes_the_same(function: Any) -> None:
     f, text = SPELLED[function]
-    named = [{"rng": np.random.default_rng(0)} if function is tracer.draw else {} for _ in range(3)]
+    named = [{"rng": np.random.default_rng(0)} if function is calls.draw else {} for _ in range(3)]
     compiled = compile(f, check=0)
     expected = f(M, **named[0])
     for given in named[1:]:
