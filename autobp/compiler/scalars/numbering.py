@@ -45,7 +45,8 @@ def numbering(
     numbers; an input that is an array has an array of them."""
     kinds: list[tuple[Primitive, dict[str, Any]]] = [(arithmetic.add, {}), (arithmetic.divide, {})]
     known: dict[Any, int] = {arithmetic.add: ADD, arithmetic.divide: _DIVIDE}
-    rows: list[tuple[int, int, int, int, int]] = []  # kind, three operands, arity
+    rows: list[int] = []  # of each result the kind, three operands and the arity
+    n = inputs  # the next id
     constants: list[float] = []
     get = ids.get
 
@@ -60,16 +61,17 @@ def numbering(
         constants.append(float(a))
         return -len(constants)
 
-    def append(kind: int, first: int, second: int, third: int, arity: int) -> int:
-        rows.append((kind, first, second, third, arity))
-        return inputs + len(rows) - 1
-
     def reduced(terms: Sequence[int], mean: bool) -> int:
         """The id of what np.sum or np.mean makes of some numbers."""
+        nonlocal n
         total = terms[0]
         for term in terms[1:]:
-            total = append(ADD, total, term, total, 2)
-        return append(_DIVIDE, total, constant(len(terms)), total, 2) if mean else total
+            rows.extend((ADD, total, term, total, 2))
+            total, n = n, n + 1
+        if mean:
+            rows.extend((_DIVIDE, total, constant(len(terms)), total, 2))
+            total, n = n, n + 1
+        return total
 
     for t in order:
         primitive, params = t.primitive, t.params
@@ -112,12 +114,14 @@ def numbering(
             second = i if isinstance(b, Tensor) and type(i := get(b)) is int else constant(b)
         if c is not None:
             third = i if isinstance(c, Tensor) and type(i := get(c)) is int else constant(c)
-        ids[t] = append(k, first, second, third, 1 if b is None else 2 if c is None else 3)
+        rows += (k, first, second, third, 1 if b is None else 2 if c is None else 3)
+        ids[t] = n
+        n += 1
     ends = [get(y) for y in outputs]
     if any(type(i) is not int for i in ends):
         raise Ungrouped
     table = np.array(rows, np.intp).reshape(-1, 5)
-    operands = np.where(table[:, 1:4] < 0, inputs + len(rows) - 1 - table[:, 1:4], table[:, 1:4])
+    operands = np.where(table[:, 1:4] < 0, n - 1 - table[:, 1:4], table[:, 1:4])
     return Numbering(
         kinds, table[:, 0], operands, table[:, 4], inputs, np.array(constants), np.array(ends)
     )
