@@ -39,10 +39,10 @@ __all__ = ["ManyNumbers", "Trace"]
 #: Python's operators of which whole numbers make others.
 _WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
 
-#: Functions written in Python that tell something of the process.
+#: Functions written in Python that tell something of the process, by the ids of their codes.
 _ASKING = {
-    threading.current_thread.__code__: "current_thread",
-    np.geterr.__code__: "np.geterr",
+    id(threading.current_thread.__code__): "current_thread",
+    id(np.geterr.__code__): "np.geterr",
 }
 
 
@@ -85,6 +85,7 @@ class Trace:
             set()
         )  # of the functions that the search for variables has found
         self.met: dict[int, CodeType] = {}  # codes that have run, by their ids
+        self.naming: set[int] = set()  # of these, those whose variables name arrays
         self.executed: list[Executed] = []  # calls of functions that it has not found
 
     # ── what comes in ─────────────────────────────────────────────────────────────────────────────
@@ -299,9 +300,9 @@ class Trace:
         """A profiler that refuses effects before they happen, meets functions that no search has
         found, and learns what the user's functions call their arrays."""
         if event == "call":
-            code = frame.f_code
-            if id(code) not in self.met or code in _ASKING:
-                self.met[id(code)] = code
+            code = id(frame.f_code)
+            if code not in self.met or code in _ASKING:
+                self.met[code] = frame.f_code
                 self._meet(frame)
         elif event == "c_call":
             try:
@@ -309,26 +310,27 @@ class Trace:
             except CaptureError as error:
                 self.refusal = self.refusal or error
                 raise
-        elif event == "return":
+        elif event == "return" and id(frame.f_code) in self.naming:
             self._name(frame)
 
     def _meet(self, frame: FrameType) -> None:
         """A function is called for the first time: what it reads is to be known."""
-        asks, caller = _ASKING.get(frame.f_code), frame.f_back
+        asks, caller = _ASKING.get(id(frame.f_code)), frame.f_back
         if asks and caller and owner_of_frame(caller) is Owner.USER:
             raise self.refuse(
                 f"compile cannot capture the call of {asks} at {user_line()}: a program would repeat what"
                 " it gives in this call; keep it out of the compiled function"
             )
-        if frame.f_code not in self.codes and owner_of_frame(frame) is Owner.USER:
+        whose = owner_of_frame(frame)
+        if whose is Owner.USER or whose is Owner.INSTALLED:
+            self.naming.add(id(frame.f_code))
+        if whose is Owner.USER and frame.f_code not in self.codes:
             plain = {k: v for k, v in _locals(frame).items() if not isinstance(v, Variable)}
             self.executed.append(Executed(frame.f_code, frame.f_globals, plain))
 
     def _name(self, frame: FrameType) -> None:
         """A function returns: its arrays are named as it names them. The last to return is heard,
         since what an outer function calls an array counts more."""
-        if owner_of_frame(frame) not in (Owner.USER, Owner.INSTALLED):
-            return
         for name, value in _locals(frame).items():
             if issubclass(type(value), Tensor):
                 value = value.primal_value()
