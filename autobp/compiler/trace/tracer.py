@@ -309,7 +309,7 @@ class Tracer(Variable):
             raise _refused(self, f"{named(ufunc)}(where=…) leaves numbers unset", "use np.where")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method not in ("__call__", "reduce", "accumulate", "outer"):
-            raise _refused(self, f"{named(ufunc)}.{method}", "use another function")
+            raise _refused(self, f"{named(ufunc)}.{method} is called", "use another function")
         return self.tracing.call(function, inputs, kwargs)
 
     def __array_function__(
