@@ -31,7 +31,7 @@ def custom(
     several arguments takes a sequence of rules, one for each, None where the derivative is zero.
 
     One of `vjp` and `jvp` is enough, since each is the transpose of the other. Rules written in NumPy
-    can be differentiated again.
+    can be differentiated again. Neither the function nor a rule may write into its arguments.
 
     Other facts about the function are keywords (see `autobp.operation.Operation`). Without them,
     `compile` assumes that the shape of a result depends on values and that a result may be a view.
