@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import project
-from autobp.operation import Operation
 from autobp.primitive import Array, Rule, Rules, Variable, general
 from autobp.reverse import vjp as pull_back
 
 __all__ = ["custom"]
+
+#: What a user may state of a function, and what it must be.
+_FACTS = {
+    "static": "True or False, or a function of the arguments",
+    "fresh": "True or False, or a function of the arguments",
+    "moves": "True or False",
+    "cost": "a function of the shapes of the result and of the arguments",
+}
 
 
 def custom(
@@ -33,8 +40,11 @@ def custom(
     One of `vjp` and `jvp` is enough, since each is the transpose of the other. Rules written in NumPy
     can be differentiated again. Neither the function nor a rule may write into its arguments.
 
-    Other facts about the function are keywords (see `autobp.operation.Operation`). Without them,
-    `compile` assumes that the shape of a result depends on values and that a result may be a view.
+    Facts about the function are keywords. `static=True`: the shape of the result does not depend on
+    values. `fresh=True`: the result shares no memory with an argument. `moves=True`: the result
+    consists of elements of the arguments. `cost`: a function of the shapes of the result and of the
+    arguments that counts multiplications, additions and transcendental calls. Without them, `compile`
+    assumes that the shape depends on values and that the result may be a view.
 
     >>> import numpy as np
     >>> from autobp import custom, grad, jvp
@@ -47,10 +57,13 @@ def custom(
     """
     if not callable(forward):
         raise TypeError(f"custom() takes a function, not {type(forward).__name__}")
-    known = Operation.__dataclass_fields__
-    for fact in facts:
-        if fact not in known:
-            raise TypeError(f"custom(): there is no fact {fact!r}; there are {', '.join(known)}")
+    for fact, value in facts.items():
+        if fact not in _FACTS:
+            raise TypeError(f"custom(): there is no fact {fact!r}; there are {', '.join(_FACTS)}")
+        if not (isinstance(value, bool) or (callable(value) and fact != "moves")) or (
+            fact == "cost" and not callable(value)
+        ):
+            raise TypeError(f"custom(): {fact} must be {_FACTS[fact]}, not {value!r:.50}")
     if vjp is None and jvp is None:
         raise TypeError("custom() needs a rule: vjp=, jvp= or both")
     backward = _rules(vjp) or [_transposed(r, i, "jvp") for i, r in enumerate(_rules(jvp))]

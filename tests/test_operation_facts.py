@@ -382,13 +382,22 @@ def check_reduces(function: Any, facts: Operation) -> None:
 
 
 def check_channels(function: Any, facts: Operation, calls: list[Call]) -> None:
+    """Of images in C order, the channels of the result are last if the function makes them so."""
     compared = 0
     for call in calls:
-        args, params = changed(call, LAYOUTS["channels last"])
-        result = function(*args, **params)
-        if result.size and result.ndim == 4:
-            assert result.transpose(0, 2, 3, 1).flags.c_contiguous, f"{args}, {params}"
-            compared += result.shape[1] > 1
+        for layout, expected in (("channels last", True), ("C-ordered", facts.channels == "last")):
+            args, params = changed(call, LAYOUTS[layout])
+            result = function(*args, **params)
+            if (
+                result.size
+                and result.ndim == 4
+                and result.shape[1] > 1
+                and result.shape[2] * result.shape[3] > 1
+            ):
+                assert result.transpose(0, 2, 3, 1).flags.c_contiguous == expected, (
+                    f"{args}, {params}"
+                )
+                compared += 1
     assert compared
 
 

@@ -29,6 +29,7 @@ class Checked:
 
     def __init__(self, call: Call, found: Found) -> None:
         self.name = call.name if call.name.isidentifier() else "program"
+        self.called = call.name  # what messages call it
         self.settings = call.settings
         self.found = found  # the free variables
         self.checks = call.settings.check  # comparisons that are still to be made
@@ -118,13 +119,13 @@ class Checked:
         if failure is not None:
             by_function()  # which raises it too
             raise DifferenceError(
-                f"compile cannot be trusted with {self.name}: the program raises"
+                f"compile cannot be trusted with {self.called}: the program raises"
                 f" {type(failure).__name__}: {failure}; the function does not"
             ) from failure
         other = second()
         program, expected = (other, one) if keeps_program else (one, other)
         try:
-            check_same(self.name, program, expected, replay)
+            check_same(self.called, program, expected, replay)
         except DifferenceError:
             if keeps_program:
                 snapshot.restore()
