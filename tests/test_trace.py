@@ -1,5 +1,6 @@
 """The trace: what sweeps and optimizers tell it, and who may ask for a value."""
 
+import enum
 import importlib
 import sys
 
@@ -151,6 +152,25 @@ def test_a_layer_and_clipping_may():
     assert len(compiled.programs) == 1
     with pytest.raises(FloatingPointError, match="gradient"):
         compiled(np.array([np.nan, 1.0]))
+
+
+class Scale(enum.Enum):
+    SMALL = [2.0]  # noqa: RUF012
+
+
+def test_what_a_member_of_an_enum_holds_is_looked_into():
+    class Net(nn.Module):
+        def __init__(self):
+            self.scale = Scale.SMALL
+
+        def forward(self, x):
+            return x * self.scale.value[0]
+
+    net = Net()
+    compiled = compile(lambda x: net(x))
+    assert [compiled(x) for x in (1.0, 2.0, 3.0)] == [2.0, 4.0, 6.0]
+    Scale.SMALL.value[0] = 5.0
+    assert compiled(3.0) == 15.0
 
 
 MODULE = """

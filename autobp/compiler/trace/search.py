@@ -227,9 +227,11 @@ class _Search:
             self.spaces.setdefault(id(value), (value, name, live))
         elif value is os.environ or value is os.getenv:
             self.environment()
-        elif is_kind(
-            value, (*FUNCTIONS, enum.Enum, slice, range, np.dtype, *GENERATORS)
-        ) or not _is_visible(value):
+        elif is_kind(value, enum.Enum):
+            self.visit(value._value_, f"{name}.value", where, live)
+        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)) or not _is_visible(
+            value
+        ):
             return
         elif "__wrapped__" in getattr(
             value, "__dict__", ()
