@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import project
+from autobp.operation import Operation
 from autobp.primitive import Array, Rule, Rules, Variable, general
 from autobp.reverse import vjp as pull_back
 
@@ -30,7 +31,7 @@ def custom(
     several arguments takes a sequence of rules, one for each, None where the derivative is zero.
 
     One of `vjp` and `jvp` is enough, since each is the transpose of the other. Rules written in NumPy
-    can be differentiated again.
+    can be differentiated again. Neither the function nor a rule may write into its arguments.
 
     Other facts about the function are keywords (see `autobp.operation.Operation`). Without them,
     `compile` assumes that the shape of a result depends on values and that a result may be a view.
@@ -44,6 +45,12 @@ def custom(
     >>> grad(grad(cube))(2.0)
     12.0
     """
+    if not callable(forward):
+        raise TypeError(f"custom() takes a function, not {type(forward).__name__}")
+    known = Operation.__dataclass_fields__
+    for fact in facts:
+        if fact not in known:
+            raise TypeError(f"custom(): there is no fact {fact!r}; there are {', '.join(known)}")
     if vjp is None and jvp is None:
         raise TypeError("custom() needs a rule: vjp=, jvp= or both")
     backward = _rules(vjp) or [_transposed(r, i, "jvp") for i, r in enumerate(_rules(jvp))]
@@ -58,6 +65,7 @@ def custom(
             raise TypeError(f"{name} returned a {type(out).__name__}; a primitive has one result")
         return out
 
+    run.__name__ = name
     primitive = general(
         run,
         forward=[_owned(rule, name) for rule in onward],

@@ -56,20 +56,20 @@ def no_rule(
     module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
     call = ".".join(["np", *module.split(".")[1:], name, *([method] if method else [])])
     if kwargs:
-        options = ", ".join(f"{k}=" for k in kwargs)
+        options = ", ".join(f"{k}=…" for k in kwargs)
         if "out" in kwargs:
             return NoRuleError(
                 f"{call}(out=…) has no rule of differentiation: a Tensor is not written into an array;"
                 " leave out= away, and for a += t write a = a + t"
             )
         return NoRuleError(
-            f"{call}({options}…) has no rule of differentiation; call it without {options.rstrip('=')},"
+            f"{call}({options}) has no rule of differentiation; call it without {' and '.join(kwargs)},"
             " or pass t.numpy() if the result is to be a constant"
         )
     instead = f" use {_INSTEAD[name]};" if name in _INSTEAD else ""
     return NoRuleError(
         f"{call} has no rule of differentiation;{instead} pass t.numpy() if the result is to be a"
-        " constant, or give it a rule with autobp.custom_rules"
+        " constant, or give it a rule with autobp.custom"
     )
 
 

@@ -56,8 +56,15 @@ def jvp(
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
     """
+    return along(function, primals, tangents, "jvp")
+
+
+def along(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], who: str
+) -> tuple[Any, Any]:
+    """`jvp` for whoever else the user has called, which messages name."""
     level = clock()
-    duals = [dual(v, t, level) for v, t in zip(*_matched(primals, tangents, "jvp"), strict=True)]
+    duals = [dual(v, t, level) for v, t in zip(*_matched(primals, tangents, who), strict=True)]
     result = function(*refilled(primals, duals))
     found = [y for _, y in leaves(result)]
     mine = [isinstance(y, Dual) and y.level == level for y in found]

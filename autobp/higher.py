@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.counts import Sweeps
 from autobp.dag import Recording, record
-from autobp.forward import in_order, jvp, pushed
+from autobp.forward import along, in_order, pushed
 from autobp.primitive import Array
 from autobp.reverse import chosen_arguments, derived, grad, is_one, positions, pulled
 from autobp.tree import refilled
@@ -156,4 +156,4 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     array([6., 0.])
     """
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
-    return jvp(grad(function, argnums), primals, tangents)[1]
+    return along(grad(function, argnums), primals, tangents, "hvp")[1]

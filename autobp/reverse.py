@@ -318,7 +318,10 @@ def is_one(argnums: Any) -> bool:
 
 
 def chosen_arguments(argnums: Any) -> tuple[int, ...]:
-    return (argnums,) if is_one(argnums) else tuple(argnums)
+    chosen = (argnums,) if is_one(argnums) else argnums
+    if not isinstance(chosen, Sequence) or not all(map(is_one, chosen)):
+        raise TypeError(f"argnums must be the position of an argument, or several, not {argnums!r}")
+    return tuple(chosen)
 
 
 def positions(chosen: Sequence[int], args: Sequence[Any]) -> list[int]:

@@ -68,15 +68,15 @@ def node(
 
 def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
     """The arguments of an operation as they are recorded, and the values that it computes with."""
-    kept, values = [], []
+    parents, values = [], []
     for a in args:
         if isinstance(a, Tensor):
             values.append(a.value if a.level == level or a.level == CONSTANT else a)
         else:
             a = operand(a)
             values.append(a)
-        kept.append(a)
-    return kept, values
+        parents.append(a)
+    return parents, values
 
 
 def leaf(value: Any, level: int, kind: Any = None) -> Any:
@@ -166,7 +166,7 @@ class Tensor(Variable):
     params: dict[str, Any]
     name: str | None
     scope: str | None  # the scope() it was made in
-    line: str | None  # the user's line that made it, where lines are kept
+    line: str | None  # the user's line that made it, where lines are recorded
     level: int
     born: int
     hooks: tuple[Hook, ...]
@@ -210,12 +210,12 @@ class Tensor(Variable):
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
     ) -> Tensor:
         """Run an operation at this tensor's level and record it."""
-        kept, values = operands(args, self.level)
-        value = evaluate(primitive, kept, values, params, context)
-        if len(kept) == 2:
-            first, second = kept
+        parents, values = operands(args, self.level)
+        value = evaluate(primitive, parents, values, params, context)
+        if len(parents) == 2:
+            first, second = parents
         else:
-            first, second = kept[0] if len(kept) == 1 else tuple(kept), None
+            first, second = parents[0] if len(parents) == 1 else tuple(parents), None
         return node(value, primitive, first, second, params, self.level, context)
 
     def operand_values(self) -> list[Any]:
@@ -244,7 +244,7 @@ class Tensor(Variable):
     def args(self) -> tuple[Any, ...]:
         """The arguments of the operation that made it, in order and with repeats.
 
-        One or two arguments, which most operations have, are kept in slots instead of a tuple: this
+        One or two arguments, which most operations have, are in slots instead of a tuple: this
         halves the work of the garbage collector on large graphs.
         """
         first, second = self.first, self.second
@@ -535,7 +535,7 @@ class Tensor(Variable):
     # ── copies and text ───────────────────────────────────────────────────────────────────────────
 
     def __reduce__(self) -> Any:
-        """A pickled or deep-copied leaf is kept exactly. A result becomes a constant: the graph behind
+        """A pickled or deep-copied leaf is copied exactly. A result becomes a constant: the graph behind
         it, however large, is not copied."""
         if self.level > 0:
             raise not_plain(self, "a copy", "its .detach()")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autobp import NoRuleError, Tensor, grad
+from autobp import NoRuleError, Tensor, compile, custom, grad, hvp, nn
 
 x = Tensor(np.ones((3, 4)), name="x")
 w = Tensor(np.ones((5, 2)), name="w")
@@ -66,7 +66,7 @@ def test_errors_of_numpys_own_kinds_stay_what_they_are():
         (lambda: np.sum(x, 0, np.float32), "np.sum(dtype=…) has no rule"),
         (lambda: x.mean(where=[True]), "np.mean(where=…) has no rule"),
         (lambda: np.exp(x, out=np.ones((3, 4))), "np.exp(out=…) has no rule of differentiation: a Tensor is not written into an array"),
-        (lambda: np.fft.ifft(x), "or give it a rule with autobp.custom_rules"),
+        (lambda: np.fft.ifft(x), "or give it a rule with autobp.custom"),
         (lambda: x.astype(int), "astype(int64) would cut 'x' off from its derivative; if you mean that, use .numpy().astype(int64)"),
         (lambda: x[x], "a Tensor holds floating-point numbers and cannot be an index"),
     ],
@@ -80,3 +80,27 @@ def test_what_has_no_rule_says_what_to_do(call, text):
 def test_no_rule_errors_are_a_kind_of_their_own():
     with pytest.raises(NoRuleError):
         np.fft.fft(x)
+
+
+# fmt: off
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: compile(np.sin, donate=("x",)), "compile: donate must be positions of arguments, not ('x',)"),
+        (lambda: compile(np.sin, reuse="x"), "compile: reuse must be True or False, not 'x'"),
+        (lambda: grad(np.sin, argnums="x"), "argnums must be the position of an argument, or several, not 'x'"),
+        (lambda: custom(3, vjp=lambda t, y, x: t), "custom() takes a function, not int"),
+        (lambda: custom(np.sin, vjp=lambda t, y, x: t, freshh=True), "custom(): there is no fact 'freshh'; there are form, cost, "),
+        (lambda: nn.MLP([2, 1], activation="tahn"), "'tahn'"),
+        (lambda: hvp(lambda v: np.sum(v**3), (np.ones(2),), (np.ones(3),)), "hvp: tangents[0] has shape (3,)"),
+        (lambda: np.min(x, axis=0, initial=9.0, where=np.ones((3, 4), bool)), "np.min(initial=…, where=…) has no rule of differentiation; call it without initial and where, or"),
+        (lambda: np.linalg.svd(x), "or give it a rule with autobp.custom"),
+        (lambda: compile(lambda v: np.sum(np.add.reduceat(v, [0, 2])))(np.ones(5)), "np.add.reduceat is called; use another function"),
+    ],
+)
+def test_arguments_of_functions_are_checked_at_once(call, text):
+    with pytest.raises((TypeError, ValueError)) as error:
+        call()
+    assert text in str(error.value)
+    assert "custom_rules" not in str(error.value)
+# fmt: on

@@ -729,11 +729,39 @@ def test_silence_is_silence(monkeypatch):
         (
             {"compile": 1.5},
             TypeError,
-            "fit: compile must be True or False, not 1.5",
+            "fit: compile must be True, False or None, not 1.5",
         ),
         ({"clip_norm": -1}, ValueError, "fit: clip_norm must be 0 or above, not -1"),
         ({"clip_norm": "1"}, TypeError, "fit: clip_norm must be a number, not '1'"),
         ({"keep_best": "loss"}, TypeError, "fit: keep_best must be True or False, not 'loss'"),
+        (
+            {"metrics": {"a": 3}},
+            TypeError,
+            r"fit: metrics\['a'\] must be a function such as nn.accuracy, not 3",
+        ),
+        (
+            {"metrics": {3: nn.mse}},
+            TypeError,
+            "fit: metrics: the name of a metric must be a string, not 3",
+        ),
+        (
+            {"callbacks": 3},
+            TypeError,
+            "fit: callbacks must be a list of functions of the Run, not 3",
+        ),
+        ({"checkpoint": 3}, TypeError, "fit: checkpoint must be the path of a file, not 3"),
+        (
+            {"rng": "a"},
+            TypeError,
+            "fit: rng must be a whole number, 0 or above, or a Generator, not 'a'",
+        ),
+        (
+            {"rng": -1},
+            TypeError,
+            "fit: rng must be a whole number, 0 or above, or a Generator, not -1",
+        ),
+        ({"mode": "mx"}, ValueError, "fit: mode must be 'min' or 'max', not 'mx'"),
+        ({"epochs": True}, TypeError, "fit: epochs must be an integer, not True"),
         ({"mode": "high"}, ValueError, "mode must be 'min' or 'max', not 'high'"),
         ({"loss": lambda p, t: 1.0}, TypeError, "fit: the loss does not depend on the parameters"),
         (

@@ -299,6 +299,10 @@ def compile(
     if not callable(function):
         raise TypeError(f"compile takes a function, not {type(function).__name__}")
     given = (donate,) if isinstance(donate, int) else tuple(donate)
+    if not all(isinstance(i, int) for i in given):
+        raise TypeError(f"compile: donate must be positions of arguments, not {donate!r}")
+    if not isinstance(reuse, bool):
+        raise TypeError(f"compile: reuse must be True or False, not {reuse!r}")
     if check == "always":
         return Compiled(function, Settings(given, reuse, check=math.inf))
     if type(check) is not int or check < 0:

@@ -15,3 +15,7 @@ from autobp.cost.curves import Curves, sweep_inputs, sweep_outputs
 from autobp.cost.report import COLOURS, Report, Row
 
 __all__ = ["compare", "sweep_inputs", "sweep_outputs", "Report", "Row", "Curves", "COLOURS"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -42,3 +42,7 @@ if not TYPE_CHECKING:
         if name == "plots":
             return import_module("autobp.drawing.plots")
         raise AttributeError(f"module 'autobp.drawing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "plots"])

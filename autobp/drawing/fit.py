@@ -128,9 +128,9 @@ def _wrapped(
 ) -> Iterator[Fitted]:
     """Cut it into the number of rows that should make it as wide as the size, and into more."""
     wide, high, smallest = measured(svg)
-    room = smallest / LETTERS
-    first = max(2, round(wide / (size[0] * room)))
-    if high * first * _LOWER > size[1] * room:
+    space = smallest / LETTERS
+    first = max(2, round(wide / (size[0] * space)))
+    if high * first * _LOWER > size[1] * space:
         return
     place = _places(svg)
     if style.direction == "RL":

@@ -114,3 +114,7 @@ __all__ = [
     "accuracy",
     "confusion_matrix",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

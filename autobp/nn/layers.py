@@ -204,6 +204,7 @@ class MLP(Sequential):
                 f" {sizes}"
             )
         rng = np.random.default_rng(rng)
+        as_module(activation)  # a misspelt name is found without a hidden layer too
         layers: list[Module] = []
         for n_in, n_out in pairwise(sizes):
             if layers:

@@ -33,3 +33,7 @@ __all__ = [
     "gradient_descent",
     "Descent",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -101,10 +101,9 @@ def flag(name: str, value: Any) -> bool:
 
 
 def count(name: str, value: Any, least: int = 0) -> int:
-    try:
-        n = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r:.50}") from None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r:.50}")
+    n = operator.index(value)
     if n < least:
         raise ValueError(f"{name} must be at least {least}, not {n}")
     return n

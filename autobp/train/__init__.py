@@ -41,3 +41,7 @@ __all__ = [
     "gradient_over",
     "value_and_gradient_over",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

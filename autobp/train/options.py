@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -39,6 +39,10 @@ def pair(name: str, value: Any) -> Pair:
 def checked_metrics(name: str, value: Any) -> dict[str, Function]:
     if not isinstance(value, Mapping | None):
         raise TypeError(f'{name} must be a dict such as {{"accuracy": nn.accuracy}}')
+    for key, metric in (value or {}).items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name}: the name of a metric must be a string, not {key!r:.50}")
+        _function(f"{name}[{key!r}]", metric, "such as nn.accuracy")
     for taken in ("loss", "epoch", "lr", "seconds"):
         if value and taken in value:
             raise ValueError(f"{name}: no metric can be called {taken!r}, as another column is")
@@ -52,6 +56,8 @@ def _function(name: str, value: Any, needed: str) -> Any:
 
 
 def _callbacks(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of functions of the Run, not {value!r:.50}")
     return [_function(f"{name}[{i}]", f, "of the Run") for i, f in enumerate(value)]
 
 
@@ -62,11 +68,28 @@ def _instance(name: str, value: Any, kinds: tuple[type, ...], needed: str) -> An
 
 
 def _path(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be the path of a file, not {value!r:.50}")
     path = os.fspath(value)
     folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
     if not os.access(folder, os.W_OK):  # found before the work of an epoch is lost
         raise OSError(f"{name}: the folder {folder} does not exist or cannot be written to")
     return path
+
+
+def _generator(name: str, value: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be a whole number, 0 or above, or a Generator, not {value!r:.50}"
+        ) from None
+
+
+def _flag_or_none(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True, False or None, not {value!r:.50}")
+    return value
 
 
 def _checked(check: Callable[..., Any], *args: Any, optional: bool = False) -> Any:
@@ -101,9 +124,9 @@ class Options:
     keep_best: bool = _checked(flag)
     checkpoint: str | None = _checked(_path, optional=True)
     resume: bool = _checked(flag)
-    rng: np.random.Generator = _checked(lambda name, value: np.random.default_rng(value))
+    rng: np.random.Generator = _checked(_generator)
     progress: bool = _checked(flag)
-    compile: bool | None = _checked(flag, optional=True)
+    compile: bool | None = _checked(_flag_or_none, optional=True)
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -128,4 +151,7 @@ class Options:
                 f"fit: there is no {monitor!r} to monitor; there are {', '.join(columns)}"
             )
         object.__setattr__(self, "monitor", monitor)
-        object.__setattr__(self, "mode", "max" if highest(monitor, self.mode) else "min")
+        try:
+            object.__setattr__(self, "mode", "max" if highest(monitor, self.mode) else "min")
+        except ValueError as error:
+            raise ValueError(f"fit: {error}") from None

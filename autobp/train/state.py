@@ -71,7 +71,7 @@ class State:
             self._of_model = {str(i): p for i, p in enumerate(self.params)}
         #: Leaf Tensors that the model's own state lacks: those of a loss, parameters of the optimizer
         #: that are not in the model.
-        self.beside: dict[str, Tensor] = {}
+        self.outside: dict[str, Tensor] = {}
         held = set(self._of_model.values())
         taken = set(model.state_dict()) if has_its_own else set(self._of_model)
         numbered = {p.name or f"parameter {i}": p for i, p in enumerate(self.params)}
@@ -81,10 +81,12 @@ class State:
                 while name in taken:
                     name += "'"
                 taken.add(name)
-                self.beside[name] = t
+                self.outside[name] = t
         #: What messages call the parameters.
         self.names = {p: p.name or f"parameter {i}" for i, p in enumerate(self.params)}
-        self.names |= {p: name for name, p in self.beside.items() if p in self.names and not p.name}
+        self.names |= {
+            p: name for name, p in self.outside.items() if p in self.names and not p.name
+        }
         self.names |= {p: name for name, p in named}
         self._saves = 0  # files that were written
         self.unsaved: list[str] = []  # names of what could not be saved, and has changed
@@ -106,7 +108,7 @@ class State:
             found = {name: np.array(value) for name, value in self.model.state_dict().items()}
         else:
             found = {str(i): p.numpy() for i, p in enumerate(self.params)}
-        found |= {name: t.numpy() for name, t in self.beside.items()}
+        found |= {name: t.numpy() for name, t in self.outside.items()}
         for v in self.inventory.arrays:
             now = v.read()
             if type(now) is np.ndarray:
@@ -117,8 +119,8 @@ class State:
         places = {v.name: v for v in self.inventory.arrays}
         own = {}
         for name, value in weights.items():
-            if name in self.beside:
-                self.beside[name].data = value.copy()
+            if name in self.outside:
+                self.outside[name].data = value.copy()
             elif name in places:
                 now = places[name].read()
                 if type(now) is np.ndarray and now.shape == value.shape and now.flags.writeable:
@@ -147,7 +149,7 @@ class State:
     ) -> list[str]:
         """Write all of it, with what the `step` needs to know when it goes on. Returns the names of
         what cannot be written and has changed, each once, from the second file on."""
-        kept = {*map(id, self._of_model.values()), *map(id, self.beside.values())}
+        kept = {*map(id, self._of_model.values()), *map(id, self.outside.values())}
         forgets = type(self.optimizer).zero_grad is Optimizer.zero_grad
         zeroed = [id(p) for p in self.params] if forgets else []
         taken = self.inventory.take(without=kept, zeroed=zeroed)
@@ -168,7 +170,7 @@ class State:
                 "schedule": None if self.schedule is None else type(self.schedule).__qualname__,
                 "rng": {"shuffling": self.rng.bit_generator.state},
                 "generators": list(self.inventory.generators),
-                "beside": list(self.beside),
+                "outside": list(self.outside),
                 "state": taken.records,
                 "unsaved": self.unsaved,
                 "history": asdict(history),
@@ -220,7 +222,7 @@ class State:
             raise ValueError("one has a schedule, the other has none")
         if theirs != mine:
             raise ValueError(f"its schedule is a {theirs}, not a {mine}")
-        for what, here in (("generators", self.inventory.generators), ("beside", self.beside)):
+        for what, here in (("generators", self.inventory.generators), ("outside", self.outside)):
             if set(saved[what]) != set(here):
                 noun = "generators" if what == "generators" else "Tensors beside the model"
                 first = ["shuffling"] if what == "generators" else []
@@ -259,7 +261,7 @@ class State:
 
     def _keys(self) -> dict[str, Tensor]:
         remade = {k: t for k, t in self.inventory.remade.items() if isinstance(t, Tensor)}
-        return self.inventory.tensors | self._of_model | self.beside | remade
+        return self.inventory.tensors | self._of_model | self.outside | remade
 
     def _groups(self, made: Mapping[int, str]) -> list[list[str | None]]:
         keys = {p: name for name, p in self._keys().items()}

@@ -19,3 +19,7 @@ from autobp.verify.checks import CHECKS, check_primitive
 from autobp.verify.samples import RECORDS, Record, Sample
 
 __all__ = ["CHECKS", "RECORDS", "Record", "Sample", "check_primitive"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

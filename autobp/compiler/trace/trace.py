@@ -15,7 +15,7 @@ import operator
 import re
 import threading
 from collections.abc import Callable, Sequence
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,7 +143,7 @@ class Trace:
         function, args, params = call
         seen = list(tracers_in(call[1:]))
         plain_args, plain_params = mapped(lambda t: t.current().now, (args, params), Tracer)
-        result = function(*plain_args, **plain_params)
+        result = self._run(function, plain_args, plain_params)
         step = _step(
             function, self._operands(args, function), self._operands(params, function), result
         )
@@ -160,6 +160,23 @@ class Trace:
         if function is draw:
             self.effects.add(step)
         return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+
+    def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
+        """The result of a call. A function in Python, as one given to `custom`, may write into an
+        argument: that is undone and refused."""
+        if not isinstance(function, FunctionType):
+            return function(*args, **params)
+        arrays = [a for a in args if type(a) is np.ndarray]
+        before = [a.copy() for a in arrays]
+        result = function(*args, **params)
+        for a, value in zip(arrays, before, strict=True):
+            if a.tobytes() != value.tobytes():
+                a[...] = value
+                raise self.refuse(
+                    f"compile cannot capture that {named(function)} changes an argument in place at"
+                    f" {user_line()}: return a new array"
+                )
+        return result
 
     def _record(self, step: Step) -> None:
         node = self.phase.node

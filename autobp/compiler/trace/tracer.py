@@ -270,7 +270,7 @@ class Tracer(Variable):
             return self.now
         if self.borrowed:
             raise _refused(
-                self, f"{what} changes an argument in place", "write a = a + b, and return it"
+                self, f"{what} changes an argument in place", "make a new array, and return it"
             )
         view = self.view
         if view is not None and view.call.function is not operator.getitem:
@@ -309,7 +309,7 @@ class Tracer(Variable):
             raise _refused(self, f"{named(ufunc)}(where=…) leaves numbers unset", "use np.where")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method not in ("__call__", "reduce", "accumulate", "outer"):
-            raise _refused(self, f"{named(ufunc)}.{method}", "use another function")
+            raise _refused(self, f"{named(ufunc)}.{method} is called", "use another function")
         return self.tracing.call(function, inputs, kwargs)
 
     def __array_function__(
@@ -352,7 +352,7 @@ class Tracer(Variable):
             self.tracing.guard(self.current().step, value)
             return value
         way_out = "choose with np.where, or keep what decides out of the compiled function"
-        raise _refused(self, f"{what} was asked for, as by {by},", way_out)
+        raise _refused(self, f"{what} was asked for, as by {by}, {_OTHER_VALUES}", way_out)
 
     def condition(self) -> bool:
         now = bool(self.current().now)
@@ -407,7 +407,7 @@ class Tracer(Variable):
         """The numbers, for the library's messages only, after which no program is made of this."""
         if self.tracing.is_elsewhere:
             return now
-        error = _refused(self, what, way_out)
+        error = _refused(self, f"{what} {_OTHER_VALUES}", way_out)
         if not _asked_by_library(self.tracing):
             raise error
         self.tracing.refusal = self.tracing.refusal or error
@@ -505,7 +505,10 @@ class Tracer(Variable):
         kind = type(self.now)
         if name.startswith("__") or not hasattr(kind, name):
             raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
-        raise _refused(self, f".{name} is used", "use NumPy's functions")
+        instead = f"np.{name}" if callable(getattr(np, name, None)) else "NumPy's functions"
+        raise _refused(
+            self, f".{name} is used, which a traced array does not have", f"use {instead}"
+        )
 
 
 class TracedGenerator(np.random.Generator):
@@ -577,12 +580,13 @@ def _asked_by_library(trace: Trace) -> bool:
     return is_ours and trace.phase.name != "update"
 
 
+#: Why a value cannot be told while a function is traced.
+_OTHER_VALUES = "and a program that is traced once must serve other values too"
+
+
 def _refused(array: Tracer, what: str, way_out: str) -> CaptureError:
     name = array.step.name
     array.tracing.asked = array.tracing.asked or array.step
     shape = f" of shape {array.shape}" if array.shape else ""
     who = repr(name) if name else "an array" + shape if shape else "a number"
-    return array.tracing.refuse(
-        f"compile cannot capture {who} at {user_line()}: {what} and a program that is traced once must"
-        f" serve other values too; {way_out}"
-    )
+    return array.tracing.refuse(f"compile cannot capture {who} at {user_line()}: {what}; {way_out}")

@@ -19,7 +19,7 @@ from autobp.drawing.player.cells import pictured
 from autobp.drawing.player.frames import Frame
 from autobp.drawing.player.steps import STYLE, Script
 
-__all__ = ["alike", "differing", "drawn_nodes", "light", "merged", "widest"]
+__all__ = ["alike", "differing", "drawn_nodes", "light", "common_text", "widest"]
 
 _INSIDE = replace(STYLE, derivatives=False)  # local derivatives differ from box to box
 
@@ -61,7 +61,7 @@ def _lines_of(script: Script, i: int) -> tuple[int, int, int]:
     if gradient is not None:
         return (
             value,
-            0 if pictured(gradient) else 1 + script.room.get(i, "").count("\n"),
+            0 if pictured(gradient) else 1 + script.space.get(i, "").count("\n"),
             len(item.marks),
         )
     return value, 1, len(item.marks)
@@ -76,7 +76,7 @@ def widest(script: Script, frames: Sequence[Frame], folded: Fold) -> str:
         made = replace(forms[0][1], name=max((n.name for _, n in forms), key=len))
         if not items[forms[0][0]].marks:
             made.value = max(forms, key=lambda form: len(items[form[0]].value))[1].value
-            longest = max(forms, key=lambda form: len(script.room.get(form[0], "")))
+            longest = max(forms, key=lambda form: len(script.space.get(form[0], "")))
             made.gradient = longest[1].gradient
         nodes[k] = made
     return dot(Diagram(nodes, frames[0].diagram.uses), folded, _INSIDE)
@@ -107,7 +107,7 @@ def _parted(label: str) -> tuple[list[str], list[str]]:
     return lines, breaks
 
 
-def merged(texts: Sequence[str], nodes: str) -> str:
+def common_text(texts: Sequence[str], nodes: str) -> str:
     """Merge equal texts: each line of a label is the longest of all. `nodes` has the lines of the
     variables."""
     own = {found[1]: line for line in nodes.splitlines() if (found := _LABEL.search(line))}

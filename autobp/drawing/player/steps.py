@@ -119,7 +119,7 @@ class Script:
         self.level = self._tensor(self.output).level
         self.names = [shown(n.name, 24) for n in diagram.nodes]
         self.widest = [n.gradient for n in diagram.nodes]  # of all gradients and tangents shown
-        self.room: dict[int, str] = {}  # and what is written of these, of variables that are items
+        self.space: dict[int, str] = {}  # and what is written of these, of variables that are items
         self.results = self._leaving()
         arrays = [v for n in diagram.nodes for v in (n.value, n.gradient) if v is not None]
         self.cells = Cells(sum(map(pictured, arrays)))
@@ -191,7 +191,7 @@ class Script:
             item.operation = shown(node.operation or "", 24)
             item.line = _code(self._tensor(i).line)
         if node.gradient is not None:
-            item.gradient = self.room[i] = text_of(node.gradient)
+            item.gradient = self.space[i] = text_of(node.gradient)
             item.gradient_map = self.cells.add(node.gradient)
         return item
 
@@ -359,9 +359,9 @@ class Script:
         text = self.items[self.place[i]].gradient if g is node.gradient else text_of(g)
         old = self.widest[i]
         if old is None:
-            self.widest[i], self.room[i] = g, text
+            self.widest[i], self.space[i] = g, text
         elif g is not old and not pictured(g) and np.all(np.isfinite(g)):
-            self.widest[i], self.room[i] = max((old, self.room[i]), (g, text), key=_extent)
+            self.widest[i], self.space[i] = max((old, self.space[i]), (g, text), key=_extent)
         return [(self.place[i], text, self.cells.add(g, least=least))]
 
     def _join(self) -> None:

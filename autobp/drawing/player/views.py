@@ -23,7 +23,7 @@ from autobp.drawing.layout import formats, render
 from autobp.drawing.literal import shown
 from autobp.drawing.player.frames import Frame, Framing
 from autobp.drawing.player.plan import Plan
-from autobp.drawing.player.shared import alike, differing, drawn_nodes, light, merged, widest
+from autobp.drawing.player.shared import alike, common_text, differing, drawn_nodes, light, widest
 from autobp.drawing.player.steps import STYLE, Script
 from autobp.drawing.player.words import WORDS
 from autobp.drawing.rows import in_rows
@@ -55,7 +55,7 @@ class View:
     rolls: dict[str, list[int]] = field(default_factory=dict)  # of ids, the views of the pieces
     titles: dict[str, str] = field(default_factory=dict)  # of the closed boxes
     outside: list[str] = field(default_factory=list)  # the ids of neighbours
-    beside: frozenset[str] = frozenset()  # these, and the ids of leaves that others use too
+    alone: frozenset[str] = frozenset()  # these, and the ids of leaves that others use too
     texts: dict[str, list[str]] = field(default_factory=dict)  # to be written into the picture
     shares: dict[str, list[int]] = field(default_factory=dict)  # of copies, the arrows from there
 
@@ -88,7 +88,7 @@ def views(script: Script, plan: Plan) -> Views:
     written = [dot(roomy, folded, STYLE) for folded in wholes]
     for group in shared:
         mine = [frames[k] for k in group]
-        written.append(merged([texts[k] for k in group], widest(script, mine, mine[0].fold)))
+        written.append(common_text([texts[k] for k in group], widest(script, mine, mine[0].fold)))
     drawn = _rendered(written)
     failed = [error for error in drawn[: len(wholes)] if isinstance(error, Exception)]
     if len(failed) == len(wholes):
@@ -124,7 +124,7 @@ def views(script: Script, plan: Plan) -> Views:
         up = -1 if layer.parent is None else number.get(layer.parent, -1)
         view = View(shown(layer.box.title), shown(layer.path, 60), picture[k], up, groups, arrows)
         view.outside = [f"n{i}" for i in sorted(frame.outside)]
-        view.beside = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
+        view.alone = frozenset(f"n{i}" for i in frame.fold.root.items if isinstance(i, int))
         view.texts = changed[k]
         view.shares = _shares(script, frame.fold, frame.uses)
         made.views.append(view)
@@ -193,7 +193,7 @@ def _wrap(
             if len(alike(script, mine, again[k])) > 1:
                 del again[k]
                 continue
-            written[k] = merged(again[k], widest(script, mine, folds[k][0]))
+            written[k] = common_text(again[k], widest(script, mine, folds[k][0]))
     for k, svg in zip(written, _rendered(list(written.values()))):
         old = drawn[k]
         if (
@@ -318,7 +318,7 @@ def _settle(made: Views) -> None:
         view = made.views[k]
         for id, inside in view.groups.items():
             there = id[0] == "n" and len(inside) == 1 and id not in view.outside
-            if there and (made.home[inside[0]] is None or id not in view.beside):
+            if there and (made.home[inside[0]] is None or id not in view.alone):
                 made.home[inside[0]] = k
 
 

@@ -22,9 +22,9 @@ from autobp import (
 from autobp.compiler.emit import plan
 from autobp.tree import leaves
 
-from .test_compile import check
-from .test_compile_passes import held
-from .test_compile_text import standalone
+from .test_compiler import check
+from .test_compiler_passes import held
+from .test_compiler_source import standalone
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 2, 9, 8))

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import pytest
 
-from autobp import CaptureError, Tensor, compile, nn, optim
+from autobp import CaptureError, Tensor, compile, custom, nn, optim
 
 OPTIMIZERS = {
     "SGD": lambda ps: optim.SGD(ps, 0.1),
@@ -535,3 +535,17 @@ def test_hooks_are_part_of_what_is_written_down():
     handle.remove()
     f(x)
     assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_a_function_that_writes_into_its_argument_is_refused_and_undone():
+    def doubled(x):
+        x *= 2
+        return x
+
+    f = compile(lambda q: np.sum(custom(doubled, vjp=lambda t, y, x: 2 * t)(q)))
+    q = np.arange(4.0)
+    with pytest.raises(
+        CaptureError, match=r"doubled changes an argument in place at .*: return a new"
+    ):
+        f(q)
+    assert np.array_equal(q, np.arange(4.0))

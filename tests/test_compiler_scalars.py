@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from autobp import CaptureError, Tensor, compile, grad, hessian, jvp, relu, sigmoid, value_and_grad
 from autobp.compiler.scalars import numbers as scalars
 
-from . import test_compile
+from . import test_compiler
 
 RNG = np.random.default_rng(0)
 
 
-assert_same = partial(test_compile.assert_same, tol=1e-11)
+assert_same = partial(test_compiler.assert_same, tol=1e-11)
 
 
 def check(function, *inputs, grouped=True):
@@ -354,14 +354,18 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
     def f(xs):
         return sum(x * y if x * y > 0 else 0.0 for x in xs for y in xs)
 
-    with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
+    with pytest.raises(
+        CaptureError, match=r"test_compiler_scalars.py:\d+: its truth was asked for"
+    ):
         compile(grad(f))(RNG.random(25).tolist())
 
     def late(xs):
         products = [x * y for x in xs for y in xs]
         return sum(products) if sum(products) > 0 else products[0]
 
-    with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
+    with pytest.raises(
+        CaptureError, match=r"test_compiler_scalars.py:\d+: its truth was asked for"
+    ):
         compile(grad(late))(RNG.random(25).tolist())
 
     def quietly(xs):
@@ -371,7 +375,9 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
             sign = 1.0
         return sum(sign * x * y for x in xs for y in xs)
 
-    with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
+    with pytest.raises(
+        CaptureError, match=r"test_compiler_scalars.py:\d+: its truth was asked for"
+    ):
         compile(grad(quietly))([1.0, *RNG.random(24).tolist()])
 
     with pytest.raises(CaptureError):
@@ -384,7 +390,9 @@ def test_a_branch_on_a_value_is_refused_with_its_line():
     def within(xs):
         return sum(g * x for g in grad(lambda xs: f(xs))(xs) for x in xs)
 
-    with pytest.raises(CaptureError, match=r"test_compile_scalars.py:\d+: its truth was asked for"):
+    with pytest.raises(
+        CaptureError, match=r"test_compiler_scalars.py:\d+: its truth was asked for"
+    ):
         compile(within)(RNG.random(30).tolist())
 
 
