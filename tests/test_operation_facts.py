@@ -403,7 +403,7 @@ def check_channels(function: Any, facts: Operation, calls: list[Call]) -> None:
 
 # ── of every row ──────────────────────────────────────────────────────────────────────────────────
 
-_OPERATORS = {sign.python for signs in (SIGNS, PREFIXES) for sign in signs.values()}
+_OPERATORS = [sign.python for signs in (SIGNS, PREFIXES) for sign in signs.values()]
 
 
 def stated(fact: str) -> list[Any]:
