@@ -26,6 +26,7 @@ import pytest
 from autobp import Tensor, nn
 from autobp.optim import SGD, Adam, ReduceLROnPlateau, StepLR
 from autobp.train import CheckpointError, DivergedError, fit, load_checkpoint
+from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.inventory import Inventory
 from tests import stateful
 from tests.stateful import CASES, X, Y
@@ -171,6 +172,22 @@ class Holding(stateful.Base):
 
     def factor(self):
         return 1 + 0.01 * float(self.use(self.thing) or 0)
+
+
+async def waiting():
+    return 1
+
+
+async def waiting_often():
+    yield 1
+
+
+@pytest.mark.parametrize("make", [waiting, waiting_often])
+def test_coroutines_are_looked_into(make):
+    x = make()
+    assert fingerprint(x) == fingerprint(x) != UNSEEN
+    with contextlib.suppress(AttributeError):  # an asynchronous generator has nothing to close
+        x.close()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

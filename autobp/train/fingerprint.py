@@ -143,10 +143,13 @@ def _seeds(x: Any) -> list[Any]:
 
 
 def _frame(x: Any) -> list[Any]:
-    """Where a generator stands, and what its variables hold."""
-    frame, inner = (
-        getattr(x, next(n for n in dir(x) if n.endswith(end))) for end in ("_frame", "from")
-    )
+    """Where a generator or a coroutine stands, and what its variables hold."""
+    if isinstance(x, types.GeneratorType):
+        frame, inner = x.gi_frame, x.gi_yieldfrom
+    elif isinstance(x, types.CoroutineType):
+        frame, inner = x.cr_frame, x.cr_await
+    else:
+        frame, inner = x.ag_frame, x.ag_await
     return [] if frame is None else [frame.f_lasti, dict(frame.f_locals), inner]
 
 
