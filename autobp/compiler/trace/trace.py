@@ -15,7 +15,7 @@ import operator
 import re
 import threading
 from collections.abc import Callable, Sequence
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,9 +162,10 @@ class Trace:
         return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
 
     def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
-        """The result of a call. A function in Python, as one given to `custom`, may write into an
-        argument: that is undone and refused."""
-        if not isinstance(function, FunctionType):
+        """The result of a call. A function given to `custom` may write into an argument: that is
+        undone and refused. The library's own do not, and are not copied for."""
+        facts = of(function)
+        if facts.form != "general" or facts.opaque:
             return function(*args, **params)
         arrays = [a for a in args if type(a) is np.ndarray]
         before = [a.copy() for a in arrays]
