@@ -348,10 +348,10 @@ def test_factors_are_one():
 
 
 def test_maxima_of_rows():
-    spoilt = TALL.copy()
-    spoilt[3, 2] = np.nan
+    with_nan = TALL.copy()
+    with_nan[3, 2] = np.nan
     f = lambda x: (x.max(1), np.min(x, axis=-1, keepdims=True), x.max(0))
-    for x in (TALL, spoilt):
+    for x in (TALL, with_nan):
         compiled = compile(f)
         for _ in range(2):
             assert_alike(compiled(x), f(x), True, "maxima")
