@@ -16,6 +16,7 @@ from autobp.compiler.emit.plan import planned
 from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Step
 from autobp.compiler.results import Results
+from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.snapshot import copied
 from autobp.compiler.terms import Changed
 from autobp.compiler.trace.calls import draw, guarded
@@ -52,7 +53,8 @@ class Entry(Checked):
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
-        self.program = owned_results(optimized(traced.program), traced.program, replaced)
+        program = rolled(traced.program)
+        self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
         bound = [
@@ -69,7 +71,7 @@ class Entry(Checked):
         used = {s for step in self.program.steps for s in step.operands} | set(self.program.results)
         self.values = self._lister(place for step, place in arguments.bindings if step in used)
         self.fits = self._checker(used)
-        functions = {step.function for step in self.program.steps}
+        functions = {step.function for p in self.program.nested() for step in p.steps}
         self.run = self._run_drawing if {draw, guarded} <= functions else self._run
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
         bases = "".join(

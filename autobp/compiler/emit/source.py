@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from autobp.compiler.emit.names import Names
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
-from autobp.compiler.trace.calls import as_type, draw, guarded
+from autobp.compiler.trace.calls import as_type, draw, guarded, joined, numbers
 from autobp.operation import COMPARISON, SIGNS
 
 __all__ = ["Printer"]
@@ -308,6 +309,11 @@ class Printer:
         operands = [self.operand(a) for a in step.args]
         return sign + operands[0] if len(operands) == 1 else f" {sign} ".join(operands)
 
+    def joined(self, parts: Iterable[Any]) -> str:
+        """One list of the elements of all parts."""
+        texts = (map(self.text, p) if type(p) is tuple else [f"*{self.text(p)}"] for p in parts)
+        return f"[{', '.join(chain.from_iterable(texts))}]"
+
     def operand(self, nest: Any) -> str:
         text = self.text(nest)
         return f"({text})" if text.startswith("-") else text
@@ -374,6 +380,8 @@ _SPELLED: dict[Any, Callable[[Printer, Step], str | None]] = {
     np.matrix_transpose: lambda p, s: f"{p.text(s.args[0])}.{'T' if s.ndim == 2 else 'mT'}",
     as_type: lambda p, s: (f"{p.text(s.args[0])}.astype({literal(s.args[1])})" if s.is_array
                            else f"{literal(s.args[1])}({p.text(s.args[0])})"),
+    joined: lambda p, s: p.joined(s.args),
+    numbers: lambda p, s: f"{p.text(s.args[0])}.tolist()",
     draw: lambda p, s: p.called(f"{p.text(s.args[0])}.{s.args[1]}", s.args[2:], s.params),
 }
 # fmt: on

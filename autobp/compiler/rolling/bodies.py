@@ -1,0 +1,145 @@
+"""Bodies: one iteration of a run as a program."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autobp.compiler.passes.rewrite import constant_step
+from autobp.compiler.program import Step, form_of
+from autobp.compiler.rolling.operands import Carried, Each, Invariant, Local, Source
+from autobp.compiler.rolling.periods import Run
+from autobp.compiler.rolling.tokens import filled
+
+if TYPE_CHECKING:
+    from autobp.compiler.rolling.making import LoopMaker
+
+__all__ = ["Body"]
+
+
+class Body:
+    """The body of a loop in the making, and what the loop is called with."""
+
+    def __init__(self, maker: LoopMaker, run: Run, sources: Sequence[Source]) -> None:
+        self.maker = maker
+        self.run = run
+        self.registers: dict[Carried, tuple[Step, Any]] = {}  # and what they begin with
+        self.sequences: dict[Any, tuple[Step, Any]] = {}
+        self.invariants: dict[int, tuple[Step, Any]] = {}
+        self.values: list[Step] = []  # by places
+        self.elements: dict[int, tuple[Step, int, int]] = {}  # places that read a row of an array
+        self.steps: list[Step] = []
+        table = maker.table
+        begin = run.start + run.count // 2 * run.period  # an iteration like most
+        self.templates = table.steps[begin : begin + run.period]
+        starts = table.starts[run.start : run.start + run.period + 1] - table.starts[run.start]
+        for i, template in enumerate(self.templates):
+            mine = sources[starts[i] : starts[i + 1]]
+            row = self.row(template, mine)
+            if row is None:
+                operands = map(self.operand, mine)
+                step = filled(template, operands)
+                self.steps.append(step)
+            else:
+                step, self.elements[i] = row
+            self.values.append(step)
+
+    @property
+    def arguments(self) -> list[Step]:
+        kinds = self.registers, self.sequences, self.invariants
+        return [argument for kind in kinds for argument, _ in kind.values()]  # type: ignore[attr-defined]
+
+    @property
+    def given(self) -> tuple[Any, ...]:
+        kinds = self.registers, self.sequences, self.invariants
+        return tuple(tuple(x for _, x in kind.values()) for kind in kinds)  # type: ignore[attr-defined]
+
+    # ── operands ──────────────────────────────────────────────────────────────────────────────────
+
+    def operand(self, source: Source) -> Any:
+        if isinstance(source, Local):
+            return self.values[source.step]
+        if isinstance(source, Carried):
+            return self.register(source)
+        if isinstance(source, Invariant):
+            return self.invariant(source.number)
+        key = source.numbers.tobytes()
+        if key not in self.sequences:
+            first = self.maker.old_operand(int(source.numbers[0]))
+            name = (first.name or "").rstrip("0123456789_") if isinstance(first, Step) else ""
+            sequence = self.maker.sequence(source.numbers, form_of(first))
+            self.sequences[key] = _argument(form_of(first), name or None), sequence
+        return self.sequences[key][0]
+
+    def register(self, source: Carried) -> Step:
+        """The argument that holds the value of an earlier iteration."""
+        if source not in self.registers:
+            like = self.templates[source.step]
+            first = self.maker.operand(source.firsts[-1])
+            self.registers[source] = _argument(form_of(like), like.name), first
+            if len(source.firsts) > 1:
+                self.register(Carried(source.step, source.firsts[:-1]))
+        return self.registers[source][0]
+
+    def carry_out(self, place: int) -> None:
+        """Let the last iteration's value be a result of the loop."""
+        if place in self.carried_places():
+            return
+        like = self.templates[place]
+        zero: Any = like.dtype.type(0)  # type: ignore[union-attr]
+        if like.is_array:
+            zero = constant_step(np.zeros(like.shape, like.dtype))
+        elif not isinstance(zero, like.kind):
+            zero = zero.item()
+        self.registers[Carried(place, ())] = _argument(form_of(like), like.name), zero
+
+    def invariant(self, number: int) -> Any:
+        x = self.maker.operand(number)
+        if not isinstance(x, Step) or x.is_constant:
+            return x
+        if number not in self.invariants:
+            self.invariants[number] = _argument(form_of(x), x.name), x
+        return self.invariants[number][0]
+
+    def row(self, template: Step, sources: Sequence[Source]) -> Any:
+        """The argument in place of a step that reads a row of an array, another in each iteration,
+        and which rows of what it reads: where they begin, and how far apart they are."""
+        if template.function is not operator.getitem or type(template.args[1]) is not int:
+            return None
+        array, index = sources
+        if not isinstance(array, Invariant) or not isinstance(index, Each):
+            return None
+        x = self.maker.operand(array.number)
+        rows = np.array([self.maker.operand(i) for i in index.numbers.tolist()])
+        stride, *others = {*np.diff(rows).tolist()}
+        if others or not stride or not x.is_array or not x.shape or np.any(rows < 0):
+            return None
+        if not template.is_array and template.kind is not x.dtype.type:
+            return None
+        key = "row", array.number, int(rows[0]), stride
+        if key not in self.sequences:
+            sequence = self.maker.slice(x, int(rows[0]), stride, self.run.count)
+            self.sequences[key] = _argument(form_of(template), template.name), sequence
+        return self.sequences[key][0], (x, int(rows[0]), stride)
+
+    # ── results ───────────────────────────────────────────────────────────────────────────────────
+
+    def becomes(self) -> Iterator[Step]:
+        """What the registers hold in the next iteration."""
+        for register in self.registers:
+            if len(register.firsts) > 1:
+                yield self.registers[Carried(register.step, register.firsts[:-1])][0]
+            else:
+                yield self.values[register.step]
+
+    def carried_places(self) -> list[int | None]:
+        """Of each register, what it holds at the end if that is of the last iteration."""
+        return [r.step if len(r.firsts) <= 1 else None for r in self.registers]
+
+
+def _argument(form: tuple[Any, ...], name: str | None) -> Step:
+    shape, dtype, kind = form
+    return Step(None, (), {}, shape, dtype, kind, name)
