@@ -107,15 +107,20 @@ class Body:
     def row(self, template: Step, sources: Sequence[Source]) -> Any:
         """The argument in place of a step that reads a row of an array, another in each iteration,
         and which rows of what it reads: where they begin, and how far apart they are."""
-        if template.function is not operator.getitem or type(template.args[1]) is not int:
+        if template.function is not operator.getitem or len(sources) != 2:
             return None
         array, index = sources
         if not isinstance(array, Invariant) or not isinstance(index, Each):
             return None
+        at = template.args[1]
+        is_row = type(at) is int or (type(at) is tuple and len(at) == 1)
         x = self.maker.operand(array.number)
-        rows = np.array([self.maker.operand(i) for i in index.numbers.tolist()])
+        given = [self.maker.old_operand(i) for i in index.numbers.tolist()]
+        if not is_row or not x.is_array or not x.shape or {*map(type, given)} != {int}:
+            return None
+        rows = np.array(given)
         stride, *others = {*np.diff(rows).tolist()}
-        if others or not stride or not x.is_array or not x.shape or np.any(rows < 0):
+        if others or not stride or np.any(rows < 0):
             return None
         if not template.is_array and template.kind is not x.dtype.type:
             return None

@@ -181,6 +181,8 @@ class LoopMaker:
         effects = {v for i, v in enumerate(body.values, run.start) if steps[i] in effects_}
         becomes = tuple(body.becomes())
         made = tuple(body.values[place] for place in rows)
+        if not body.steps:
+            return
         program = Program(body.arguments, body.steps, (becomes, made), effects)
         like = steps[run.start]
         loop = Step(Loop(program, run.count), body.given, {}, (), None, tuple)

@@ -12,6 +12,7 @@ from autobp.compiler.rolling.tokens import Tokens
 __all__ = ["rolled"]
 
 STEPS = 1000  # in a program: a shorter one stays as it is
+FEWEST = 100  # steps in a loop, and
 SHARE = 64  # of the program's steps, at least one in so many is in each loop
 
 
@@ -29,7 +30,7 @@ def rolled(program: Program) -> Program:
 
 def _found(table: Tokens, first: int, last: int) -> list[tuple[Run, list[Source]]]:
     """The loops between two steps, in order: the longest, and those before it and after it."""
-    for run in runs(table, first, last, least=max(100, len(table.steps) // SHARE)):
+    for run in runs(table, first, last, least=max(FEWEST, len(table.steps) // SHARE)):
         body = sources(table, run)
         if body is not None:
             longer = with_the_one_before(table, run)
