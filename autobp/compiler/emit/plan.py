@@ -211,10 +211,7 @@ class _Planner:
         arguments = loop.body.arguments[: len(step.args[0])]
         becomes, rows = loop.body.returns
         buffers = self.plan.buffers
-        stack = lambda row: (
-            self.new_buffer(loop.count * row.nbytes, *span) if row.is_array else None
-        )
-        plan = LoopPlan([stack(row) for row in rows])
+        plan = LoopPlan([self.stack(row, loop.count, span) for row in rows])
         for argument in arguments:
             if argument.is_array:
                 buffers[argument] = self.new_buffer(argument.nbytes, *span, form=form_of(argument))
