@@ -129,7 +129,7 @@ class Printer:
         self.stacks[step] = [
             self.free(f"{row.name}s" if row.name else "rows", numbered=not row.name) for row in rows
         ]
-        self.indices[step] = self.free("i") if rows else "_"
+        self.indices[step] = self.free("i") if any(row.is_array for row in rows) else "_"
         plan = self.plan.loops[step]
         for buffer, j in plan.rows.items():
             self.targets[buffer] = f"{self.stacks[step][j]}[{self.indices[step]}]"
@@ -255,9 +255,9 @@ class Printer:
         for buffer, next_spare in plan.spares.items():
             arena = self.arena_of(buffer, next_spare.shape, next_spare.dtype, False)
             lines.append(f"{self.targets[buffer]} = {arena}")
-        for stack, row, buffer in zip(stacks, rows, plan.stacks, strict=True):
-            arena = self.arena_of(buffer, (loop.count, *row.shape), row.dtype, False)
-            lines.append(f"{stack} = {arena}")
+        for stack, row, whole in zip(stacks, rows, plan.stacks, strict=True):
+            form = (loop.count, *row.shape), row.dtype, False
+            lines.append(f"{stack} = {self.arena_of(whole, *form) if whole else []}")
 
         elements = arguments[len(carried) : len(carried) + len(sequences)]
         names = [self.names.get(argument, "_") for argument in elements]
@@ -265,7 +265,9 @@ class Printer:
         body = self.lines(loop.body, (step.scope, step.phase))
         for j, (stack, row) in enumerate(zip(stacks, rows, strict=True)):
             place = self.plan.buffers.get(row)
-            if place is None or plan.rows.get(place) != j:
+            if not row.is_array:
+                body.append(f"{stack}.append({self.text(row)})")
+            elif place is None or plan.rows.get(place) != j:
                 body.append(f"{stack}[{index}] = {self.text(row)}")
         moves = []  # all at once: the names for the next iteration, and what they are then
         for j, (argument, s) in enumerate(zip(arguments, becomes, strict=False)):
