@@ -58,7 +58,7 @@ class Entry(Checked):
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
         bound = [
-            Bound(step, place.text, place.attribute, place.is_literal)
+            Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
         ]
         self.module = Module(self.program, self.plan, self.name, arguments.parameters, bound)

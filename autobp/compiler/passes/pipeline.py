@@ -13,6 +13,7 @@ import numpy as np
 from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
+from autobp.compiler.passes.loops import with_optimized_bodies
 from autobp.compiler.passes.rewrite import Pass, each
 from autobp.compiler.program import Program, Step, mapped
 
@@ -24,6 +25,7 @@ PASSES = (
     each(same.canonicalization,                 requires=same.is_call),
     each(same.algebraic_simplification,         requires=same.is_plain_call),
     each(single.python_arithmetic,              requires=single.is_number_call),
+    each(single.sign_simplification,            requires=single.is_float_arithmetic),
     each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),
     Pass(same.common_subexpression_elimination, requires=same.is_pure),
     each(near.reassociation,                    requires=near.is_scaling,           exact=False),
@@ -42,7 +44,8 @@ ROUNDS = 10
 
 def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
     """The program after all passes: after those that simplify until none finds more, then after each
-    that lowers."""
+    that lowers. The bodies of loops come first."""
+    program = with_optimized_bodies(program, lambda body: optimized(body, passes))
     for _ in range(ROUNDS):
         before = program.steps
         for simplifies in passes:

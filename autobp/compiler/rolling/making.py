@@ -64,6 +64,7 @@ class LoopMaker:
                 self.home[run.start : run.end] = len(self.loops)
                 self.loops.append(Rolled(run, sources, *needed))
         self.steps: list[Step] = []
+        self.user = table.steps[0]  # the step that is being kept, or the first of a loop
         self.instead: dict[Step, Step] = {}
         self.effects = {s for s in program.effects if self.home[table.number(s)] < 0}
 
@@ -103,8 +104,8 @@ class LoopMaker:
     # ── steps that stay ───────────────────────────────────────────────────────────────────────────
 
     def keep(self, step: Step) -> None:
-        kept = step
-        if step.function in _OF_LISTS:
+        kept = self.user = step
+        if step.function in _OF_LISTS and all(isinstance(x, Step) for x in step.args[0]):
             first, *others = step.args
             kept = step.with_(args=(self.listed(first), *others))
         for s in kept.operands:
@@ -134,6 +135,7 @@ class LoopMaker:
             stack, like = rolled.stacks[place], self.table.steps[number]
             args = stack.step, stack.first + k * stack.stride
             element = like.with_(function=operator.getitem, args=args, params={}, errors=())
+            element.scope, element.phase = self.user.scope, self.user.phase
             self.steps.append(element)
             rolled.elements[k, place] = element
         return rolled.elements[k, place]
@@ -146,12 +148,13 @@ class LoopMaker:
 
     def listed(self, nest: Any) -> Any:
         """A list of arrays, of which those that a loop has made are taken at once."""
-        if len(nest) < ITERATIONS or not all(isinstance(x, Step) for x in nest):
+        steps = [x for x in nest if isinstance(x, Step)]
+        if len(steps) < ITERATIONS:
             return nest
         pieces = self.pieces([self.table.number(x) for x in nest])
         if not any(isinstance(piece, Step) for piece in pieces):
             return nest
-        return self.joined(pieces, nest[0].shape, nest[0].dtype)
+        return self.joined(pieces, steps[0].shape, steps[0].dtype)
 
     def with_lists(self, nest: Any) -> Any:
         """The nest that is returned, with the numbers that a loop has made taken at once."""
@@ -160,10 +163,9 @@ class LoopMaker:
             return {k: self.with_lists(x) for k, x in nest.items()}
         if kind not in (list, tuple):
             return nest
-        is_number = lambda x: isinstance(x, Step) and not x.shape and not x.is_array
-        if kind is list and len(nest) >= ITERATIONS and all(map(is_number, nest)):
-            listed = self.listed(nest)
-            return listed if type(listed) is not list else nest
+        is_number = lambda x: x.kind is float if isinstance(x, Step) else type(x) is float
+        if kind is list and all(map(is_number, nest)):
+            return self.listed(nest)
         return kind(map(self.with_lists, nest))
 
     # ── loops ─────────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +173,7 @@ class LoopMaker:
     def roll(self, rolled: Rolled) -> None:
         """Make the loop, and steps that take its results."""
         run, steps, effects_ = rolled.run, self.table.steps, self.old.effects
+        self.user = steps[run.start]
         body = Body(self, rolled.run, rolled.sources)
         for place, (x, first, stride) in body.elements.items():
             rolled.stacks[place] = _Stack(x, first, stride)
@@ -230,6 +233,7 @@ class LoopMaker:
         if isinstance(first, np.generic):
             return table
         made = Step(numbers, (table,), {}, (len(values),), table.dtype, list)
+        made.scope, made.phase = self.user.scope, self.user.phase
         self.steps.append(made)
         return made
 
@@ -274,7 +278,7 @@ class LoopMaker:
         stop = None if (end >= size if stride > 0 else end < 0) else end
         index = slice(begin, stop, None if stride == 1 else stride)
         made = Step(operator.getitem, (x, index), {}, (count, *x.shape[1:]), x.dtype, x.kind)
-        made.scope, made.phase = x.scope, x.phase
+        made.scope, made.phase = self.user.scope, self.user.phase
         self.steps.append(made)
         return made
 
@@ -284,5 +288,6 @@ class LoopMaker:
             return pieces[0]
         size = sum(len(p) if type(p) is tuple else p.shape[0] for p in pieces)
         made = Step(joined, tuple(pieces), {}, (size, *shape), dtype, list)
+        made.scope, made.phase = self.user.scope, self.user.phase
         self.steps.append(made)
         return made
