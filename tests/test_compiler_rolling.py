@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from autobp import compile, grad, value_and_grad
-from autobp.compiler import entry
 from autobp.compiler.call import Call
 from autobp.compiler.program import check, evaluated
 from autobp.compiler.rolling import rolled as rolling
@@ -53,8 +52,12 @@ class Loops:
         return self.rng.random() < p
 
     def operand(self, temporaries, deep):
-        kinds = ["carried"] * 4 + ["temporary"] * (3 if temporaries else 0) + ["parameter", "number"]
-        kinds += [] if deep else ["datum", "row", "layer", "stride", "back", "index", "table", "seen"]
+        kinds = (
+            ["carried"] * 4 + ["temporary"] * (3 if temporaries else 0) + ["parameter", "number"]
+        )
+        kinds += (
+            [] if deep else ["datum", "row", "layer", "stride", "back", "index", "table", "seen"]
+        )
         kinds += ["slice"] if self.arrays and not deep else []
         kind = str(self.rng.choice(kinds))
         top = {"carried": self.carried, "temporary": temporaries, "parameter": 2}.get(kind, 3)
@@ -73,7 +76,9 @@ class Loops:
         return {
             "operations": operations,
             "becomes": [
-                self.operand(n, True) if self.chance(0.5) else ("temporary", int(self.rng.integers(n)))
+                self.operand(n, True)
+                if self.chance(0.5)
+                else ("temporary", int(self.rng.integers(n)))
                 for _ in range(self.carried)
             ],
             "adds": self.chance(0.5),
@@ -109,7 +114,7 @@ class Loops:
                         state = [np.tanh(inner[-1]), *state[1:]]
                 if part["adds"]:
                     total = total + made[-1] * self.data[i]
-                kept.append(made[0])
+                kept.append(made[0] + state[0])
             if part["collects"]:
                 seen = kept[-self.count :] if len(kept) >= self.count else seen
                 total = total + (np.sum(np.stack(kept), 0) if self.arrays else sum(kept))

@@ -12,6 +12,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ def rk4(x: Any, y: Any, z: Any, dt: float = 1e-3) -> Any:
 
 def rosenbrock(x: list[Any]) -> Any:
     total = 0.0
-    for a, b in zip(x, x[1:]):
+    for a, b in pairwise(x):
         total = total + 100.0 * (b - a * a) * (b - a * a) + (1.0 - a) * (1.0 - a)
     return total
 

@@ -403,10 +403,10 @@ def _successors(loop: Loop, carried: int, inline: set[Step]) -> Iterator[tuple[S
     becomes, _ = loop.body.returns
     given: set[Any] = {s for s in becomes if isinstance(s, Step)}
     for argument, s in zip(loop.body.arguments[:carried], becomes, strict=True):
-        if s in given and s in at and s not in inline and not s.is_array and argument not in given:
-            if last.get(argument, -1) <= at[s]:
-                given.discard(s)
-                yield argument, s
+        is_named = s in given and s in at and s not in inline and not s.is_array
+        if is_named and argument not in given and last.get(argument, -1) <= at[s]:
+            given.discard(s)
+            yield argument, s
 
 
 def _slice_text(first: int, stride: int, count: int) -> str:

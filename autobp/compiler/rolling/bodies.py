@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from autobp.compiler.program import Step, form_of
 from autobp.compiler.rolling.operands import Carried, Each, Invariant, Local, Source
 from autobp.compiler.rolling.periods import Run
 from autobp.compiler.rolling.tokens import filled
-
-if TYPE_CHECKING:
-    from autobp.compiler.rolling.making import LoopMaker
+from autobp.compiler.rolling.values import Values
 
 __all__ = ["Body"]
 
@@ -23,8 +21,8 @@ __all__ = ["Body"]
 class Body:
     """The body of a loop in the making, and what the loop is called with."""
 
-    def __init__(self, maker: LoopMaker, run: Run, sources: Sequence[Source]) -> None:
-        self.maker = maker
+    def __init__(self, outer: Values, run: Run, sources: Sequence[Source]) -> None:
+        self.outer = outer
         self.run = run
         self.registers: dict[Carried, tuple[Step, Any]] = {}  # and what they begin with
         self.sequences: dict[Any, tuple[Step, Any]] = {}
@@ -32,7 +30,7 @@ class Body:
         self.values: list[Step] = []  # by places
         self.elements: dict[int, tuple[Step, int, int]] = {}  # places that read a row of an array
         self.steps: list[Step] = []
-        table = maker.table
+        table = outer.table
         begin = run.start + run.count // 2 * run.period  # an iteration like most
         self.templates = table.steps[begin : begin + run.period]
         starts = table.starts[run.start : run.start + run.period + 1] - table.starts[run.start]
@@ -50,12 +48,12 @@ class Body:
     @property
     def arguments(self) -> list[Step]:
         kinds = self.registers, self.sequences, self.invariants
-        return [argument for kind in kinds for argument, _ in kind.values()]  # type: ignore[attr-defined]
+        return [argument for kind in kinds for argument, _ in kind.values()]
 
     @property
     def given(self) -> tuple[Any, ...]:
         kinds = self.registers, self.sequences, self.invariants
-        return tuple(tuple(x for _, x in kind.values()) for kind in kinds)  # type: ignore[attr-defined]
+        return tuple(tuple(x for _, x in kind.values()) for kind in kinds)
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────────
 
@@ -68,9 +66,9 @@ class Body:
             return self.invariant(source.number)
         key = source.numbers.tobytes()
         if key not in self.sequences:
-            first = self.maker.old_operand(int(source.numbers[0]))
+            first = self.outer.old_operand(int(source.numbers[0]))
             name = (first.name or "").rstrip("0123456789_") if isinstance(first, Step) else ""
-            sequence = self.maker.sequence(source.numbers, form_of(first))
+            sequence = self.outer.sequence(source.numbers, form_of(first))
             self.sequences[key] = _argument(form_of(first), name or None), sequence
         return self.sequences[key][0]
 
@@ -78,7 +76,7 @@ class Body:
         """The argument that holds the value of an earlier iteration."""
         if source not in self.registers:
             like = self.templates[source.step]
-            first = self.maker.operand(source.firsts[-1])
+            first = self.outer.operand(source.firsts[-1])
             self.registers[source] = _argument(form_of(like), like.name), first
             if len(source.firsts) > 1:
                 self.register(Carried(source.step, source.firsts[:-1]))
@@ -97,7 +95,7 @@ class Body:
         self.registers[Carried(place, ())] = _argument(form_of(like), like.name), zero
 
     def invariant(self, number: int) -> Any:
-        x = self.maker.operand(number)
+        x = self.outer.operand(number)
         if not isinstance(x, Step) or x.is_constant:
             return x
         if number not in self.invariants:
@@ -114,8 +112,8 @@ class Body:
             return None
         at = template.args[1]
         is_row = type(at) is int or (type(at) is tuple and len(at) == 1)
-        x = self.maker.operand(array.number)
-        given = [self.maker.old_operand(i) for i in index.numbers.tolist()]
+        x = self.outer.operand(array.number)
+        given = [self.outer.old_operand(i) for i in index.numbers.tolist()]
         if not is_row or not x.is_array or not x.shape or {*map(type, given)} != {int}:
             return None
         rows = np.array(given)
@@ -126,7 +124,7 @@ class Body:
             return None
         key = "row", array.number, int(rows[0]), stride
         if key not in self.sequences:
-            sequence = self.maker.slice(x, int(rows[0]), stride, self.run.count)
+            sequence = self.outer.slice(x, int(rows[0]), stride, self.run.count)
             self.sequences[key] = _argument(form_of(template), template.name), sequence
         return self.sequences[key][0], (x, int(rows[0]), stride)
 

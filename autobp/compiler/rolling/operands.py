@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -50,7 +49,7 @@ Source = Local | Carried | Invariant | Each
 
 def sources(table: Tokens, run: Run) -> list[Source] | None:
     """Where each operand of an iteration comes from, or None if this is no loop after all."""
-    start, period, count = run
+    start, period, count = run.start, run.period, run.count
     a, b = table.starts[start], table.starts[run.end]
     columns = table.operands[a:b].reshape(count, -1)
     owners = table.owners[a : a + columns.shape[1]] - start
@@ -82,7 +81,7 @@ def sources(table: Tokens, run: Run) -> list[Source] | None:
 def with_the_one_before(table: Tokens, run: Run) -> Run:
     """The run with the iteration before it, if that has the same steps: what it is carried may come
     from anywhere."""
-    start, period, count = run
+    start, period, count = run.start, run.period, run.count
     longer = Run(start - period, period, count + 1)
     tokens = table.tokens
     if start < period or not np.array_equal(

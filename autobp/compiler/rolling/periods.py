@@ -7,7 +7,8 @@ three come from outside. A run of steps that fit is a loop.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ ITERATIONS = 8  # in a loop, at least
 Array = Any
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """Steps that repeat."""
 
     start: int

@@ -49,4 +49,4 @@ def joined(*parts: Any) -> list[Any]:
 @operation(static=True, fresh=True)
 def numbers(array: Any) -> list[Any]:
     """The elements of an array as Python's numbers."""
-    return array.tolist()  # type: ignore[no-any-return]
+    return array.tolist()
