@@ -25,6 +25,7 @@ from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc, method
 from autobp.errors import label, not_in_place, not_plain, replaced
+from autobp.in_place import UNRECORDED, in_place
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Primitive, Variable, constant
 from autobp.rules import arithmetic as ops
@@ -203,7 +204,7 @@ class Tensor(Variable):
         if top.level < context.threshold or top.level == CONSTANT:
             values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
-            return leaf(value, CONSTANT)
+            return node(value, None, None, None, UNRECORDED, CONSTANT, context)
         return top.record(primitive, args, params, context)
 
     def record(
@@ -411,6 +412,10 @@ class Tensor(Variable):
     __floordiv__, __rfloordiv__ = _infix(ops.floor_divide)
     __mod__,      __rmod__      = _infix(ops.remainder)
     __matmul__,   __rmatmul__   = _infix(linalg.matmul)
+
+    __iadd__, __isub__, __imul__       = map(in_place, ("+", "-", "*"))
+    __itruediv__, __ifloordiv__        = map(in_place, ("/", "//"))
+    __imod__, __imatmul__, __ipow__    = map(in_place, ("%", "@", "**"))
 
     __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
     __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)

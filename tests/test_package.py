@@ -30,6 +30,7 @@ LAYERS = [
     "rules",
     "calculus",
     "dispatch",
+    "in_place",
     "tensor",
     "tree",
     "dag",

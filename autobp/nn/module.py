@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from autobp.context import current, no_grad, scope
+from autobp.context import current, evaluation, module_call
 from autobp.nn.summary import Row, Summary
 from autobp.tensor import Tensor
 from autobp.tree import transformed
@@ -60,7 +60,7 @@ class Module:
         return self._called(self._scope, *args, **kwargs)
 
     def _called(self, title: str, *args: Any, **kwargs: Any) -> Any:
-        with scope(title):
+        with module_call(title):
             self._entitle(self._members())
             return self.forward(*args, **kwargs)
 
@@ -265,7 +265,7 @@ class Module:
 
         for module in copy.modules():
             vars(module)["forward"] = listed(module, module.forward)
-        with no_grad():
+        with evaluation():
             copy(*given)
         return Summary(
             rows=tuple(rows),

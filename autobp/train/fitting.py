@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import is_finite, nonfinite_kind
-from autobp.context import no_grad, updates
+from autobp.context import evaluation, updates
 from autobp.data.batching import batches
 from autobp.data.points import Seed
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
@@ -147,7 +147,7 @@ def evaluate(
     X, y = pair("evaluate: data", data)
     metrics = checked_metrics("evaluate: metrics", metrics)
     means = _Means()
-    with no_grad(), _mode(model, training=False):
+    with evaluation(), _mode(model, training=False):
         for xs, ys in batches(X, y, size=count("evaluate: batch_size", batch_size, 1)):
             prediction = model(xs)
             value = number("evaluate: the loss", loss(prediction, ys))
