@@ -50,4 +50,4 @@ def _is_update(t: Any, result: Any) -> bool:
     """Whether `t` is a leaf that a user made, and the result was not recorded."""
     if t.primitive is not None or t.level > 0 or t.params is UNRECORDED:
         return False
-    return isinstance(result, Variable) and not result.requires_grad
+    return not getattr(result, "requires_grad", True)

@@ -44,7 +44,9 @@ def test_a_leaf_is_updated_in_place(sign, data, dtype, requires_grad):
     with no_grad():
         t = update(t, other)
     assert t is alias
-    assert t.is_leaf and t.requires_grad is requires_grad and t.dtype == dtype
+    assert t.is_leaf
+    assert t.requires_grad is requires_grad
+    assert t.dtype == dtype
     np.testing.assert_allclose(t.numpy(), expected, rtol=1e-6)
     if t.ndim:
         assert t.data is array  # views of it see the update, as in NumPy and PyTorch
@@ -68,7 +70,8 @@ def test_by_numbers_arrays_and_tensors(other):
     t = alias = Tensor([1.0, 3.0], dtype=np.float32)
     with no_grad():
         t *= other
-    assert t is alias and t.dtype == np.float32
+    assert t is alias
+    assert t.dtype == np.float32
     np.testing.assert_array_equal(t.numpy(), [2.0, 6.0])
 
 
@@ -229,7 +232,8 @@ def test_a_loop_written_by_hand_trains(way, compiled):
     assert losses[-1] < 0.05 * losses[0]
     np.testing.assert_allclose(model.w.numpy(), expected.w.numpy(), rtol=1e-9)
     np.testing.assert_allclose(model.b.numpy(), expected.b.numpy(), rtol=1e-9)
-    assert model.w.is_leaf and model.b.is_leaf
+    assert model.w.is_leaf
+    assert model.b.is_leaf
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
@@ -273,7 +277,8 @@ def test_every_operator_compiled(sign, dtype, data):
     for x in (other, other + 1, other, other + 2):
         step(one, x)
         compiled(two, x)
-    assert two.dtype == dtype and two.is_leaf
+    assert two.dtype == dtype
+    assert two.is_leaf
     np.testing.assert_allclose(two.numpy(), one.numpy(), rtol=1e-6)
     assert compiled.programs
 
@@ -336,7 +341,9 @@ def test_while_gradients_are_recorded_a_new_tensor_is_made():
     loss = Tensor(1.0)
     first = loss
     loss += Tensor([1.0, 2.0]).sum()
-    assert loss is not first and first.item() == 1.0 and not loss.is_leaf
+    assert loss is not first
+    assert first.item() == 1.0
+    assert not loss.is_leaf
     loss.backward()
     assert first.grad == 1.0
 
@@ -359,7 +366,8 @@ def test_unrecorded_results_build_new_ones_and_may_broadcast():
         h += 1.0
         total = np.sum(w)
         total += np.ones(3)
-    assert h is not alias and total.shape == (3,)
+    assert h is not alias
+    assert total.shape == (3,)
     np.testing.assert_array_equal(w.numpy(), [1.0, 2.0])
 
 
@@ -483,4 +491,5 @@ def test_blocks_keep_their_kind_in_copies():
         model = copy.deepcopy(Biased())
         w = Tensor([1.0])
         w += 1.0
-    assert w.item() == 2.0 and model.bias.shape == (4, 2)
+    assert w.item() == 2.0
+    assert model.bias.shape == (4, 2)

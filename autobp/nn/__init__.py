@@ -51,6 +51,7 @@ from autobp.nn.losses import (
     l2_penalty,
     mse,
     nll,
+    squared_error,
 )
 from autobp.nn.metrics import accuracy, confusion_matrix, one_hot
 from autobp.nn.module import Module, functional_call
@@ -103,6 +104,7 @@ __all__ = [
     "zeros",
     "from_npy",
     "mse",
+    "squared_error",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",

@@ -1,7 +1,7 @@
 """Losses: functions of predictions and targets, to be minimized.
 
-`reduction` is "mean" or "sum", taken over the losses of the samples, or "none" for the losses
-themselves. Predictions and targets must have the same shape; they are not broadcast. Each loss
+`reduction` is "mean" or "sum", taken over all losses, or "none" for the losses themselves, as in
+PyTorch. There is a loss for each element, or, where classes are scored, for each label. Predictions and targets must have the same shape; they are not broadcast. Each loss
 opens a scope of its name.
 """
 
@@ -26,24 +26,46 @@ __all__ = [
     "l2_penalty",
     "mse",
     "nll",
+    "squared_error",
 ]
 
 
 @scope("mse")
 def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
-    """The squared error, summed over the outputs of a sample and averaged over samples. `half=True`
-    halves it; its gradient is then (predicted − target) / samples. (PyTorch's `mse_loss` averages
-    over the outputs too.)
+    """The mean of the squared errors of all elements, as PyTorch's. `half=True` halves it.
+
+    `squared_error` is the textbook's, which adds up the outputs of a sample.
 
     >>> from autobp import nn
-    >>> nn.mse([[1.0], [2.0]], [[1.0], [5.0]])
+    >>> nn.mse([[1.0, 2.0]], [[1.0, 5.0]])
     np.float64(4.5)
     """
-    predicted, target = _aligned("mse", predicted, target)
-    squares = (predicted - target) ** 2
+    return _reduced("mse", _squares("mse", predicted, target, half), reduction)
+
+
+@scope("squared_error")
+def squared_error(
+    predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean"
+) -> Array:
+    """The squared error of a sample: the sum over its outputs. The mean of it is taken over samples,
+    so that with `half=True` the gradient is (predicted − target) / samples.
+
+    For one output it equals `mse`; for k outputs it is k times as large.
+
+    >>> from autobp import nn
+    >>> nn.squared_error([[1.0, 2.0]], [[1.0, 5.0]])
+    np.float64(9.0)
+    """
+    squares = _squares("squared_error", predicted, target, half)
     if squares.ndim > 1:
         squares = np.sum(squares, axis=tuple(range(1, squares.ndim)))
-    return _reduced("mse", squares / 2 if half else squares, reduction)
+    return _reduced("squared_error", squares, reduction)
+
+
+def _squares(who: str, predicted: Array, target: Array, half: bool) -> Array:
+    predicted, target = _aligned(who, predicted, target)
+    squares = (predicted - target) ** 2
+    return squares / 2 if half else squares
 
 
 @scope("cross_entropy")
