@@ -38,6 +38,7 @@ from autobp.drawing import draw
 from autobp.drawing.player import play
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
+from autobp.habits import PACKAGE, absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp
@@ -102,7 +103,7 @@ if not TYPE_CHECKING:  # else a type checker would believe every name
         """A public module, imported when it is first asked for."""
         if name in _MODULES:
             return import_module(f"autobp.{name}")
-        raise AttributeError(f"module 'autobp' has no attribute {name!r}")
+        raise absent_from_module("autobp", name, PACKAGE, __dir__)
 
 
 def __dir__() -> list[str]:

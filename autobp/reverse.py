@@ -17,9 +17,10 @@ from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project,
 from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
+from autobp.hooks import RETAIN
 from autobp.locks import fork_safe
 from autobp.primitive import Array, Together, constant
-from autobp.tensor import CONSTANT, RETAIN, Tensor
+from autobp.tensor import CONSTANT, Tensor
 from autobp.tree import paired, refilled
 
 __all__ = ["SweepRecord", "backward", "grad", "sweep", "value_and_grad", "vjp"]

@@ -16,6 +16,9 @@
 Names and behaviour are those of PyTorch. The functions also work without any class.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from autobp.habits import NN, absent_from_module
 from autobp.nn.activations import (
     GELU,
     Activation,
@@ -116,6 +119,11 @@ __all__ = [
     "accuracy",
     "confusion_matrix",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.nn", name, NN, __dir__)
 
 
 def __dir__() -> list[str]:

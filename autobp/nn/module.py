@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from autobp.context import current, evaluation, module_call
+from autobp.habits import MODULE, absent
 from autobp.nn.summary import Row, Summary
 from autobp.tensor import Tensor
 from autobp.tree import transformed
@@ -63,6 +64,12 @@ class Module:
         with module_call(title):
             self._entitle(self._members())
             return self.forward(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there."""
+        kind = type(self)
+        said = f"{kind.__name__!r} object has no attribute {name!r}"
+        raise absent(said, name, MODULE, lambda: [*dir(kind), *vars(self)])
 
     # ── members ───────────────────────────────────────────────────────────────────────────────────
 

@@ -16,6 +16,9 @@
 True
 """
 
+from typing import TYPE_CHECKING, Any
+
+from autobp.habits import TRAIN, absent_from_module
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from autobp.train.diverged import DivergedError
 from autobp.train.fitting import Run, evaluate, fit
@@ -41,6 +44,11 @@ __all__ = [
     "gradient_over",
     "value_and_gradient_over",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.train", name, TRAIN, __dir__)
 
 
 def __dir__() -> list[str]:
