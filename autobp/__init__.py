@@ -17,6 +17,7 @@ What is here serves any program. These modules are public too, and are imported 
     optim     optimizers and schedules
     data      data sets, and how to split and batch them
     train     the training loop, checkpoints, searches
+    tree      nested arguments: `tree.map`, `tree.ravel`
     drawing   pictures (`drawing.plots` has curves and decision regions)
     cost      what the ways to take a derivative cost, counted and measured
     verify    the checks that every rule of differentiation passes
@@ -45,6 +46,7 @@ from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
+from autobp.tree import stop_gradient
 
 if TYPE_CHECKING:
     from autobp import cost as cost
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from autobp import nn as nn
     from autobp import optim as optim
     from autobp import train as train
+    from autobp import tree as tree
     from autobp import verify as verify
 
 fast_paths.install()
@@ -77,6 +80,7 @@ __all__ = [
     "check_gradients",
     "numerical_gradient",
     "custom",
+    "stop_gradient",
     "no_grad",
     "scope",
     "detect_anomaly",
@@ -95,7 +99,7 @@ __all__ = [
     "CaptureError",
 ]
 
-_MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "verify")
+_MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "tree", "verify")
 
 if not TYPE_CHECKING:  # else a type checker would believe every name
 

@@ -7,6 +7,7 @@ opens a scope of its name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -174,13 +175,14 @@ def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str
 
 @scope("l2_penalty")
 def l2_penalty(params: Any, strength: float = 1.0) -> Array:
-    """strength · Σ‖W‖² over a Tensor, or nested lists, tuples, dicts or an iterator of Tensors.
+    """strength · Σ‖W‖² over a Tensor, or nested lists, tuples, dicts, dataclasses or an iterator of
+    Tensors.
 
     >>> from autobp import nn
     >>> nn.l2_penalty([[3.0, 4.0], [1.0]], 0.1)
     np.float64(2.6)
     """
-    if not isinstance(params, dict | list | tuple | Tensor | np.ndarray):
+    if isinstance(params, Iterator):
         params = list(params)
     return strength * sum(np.sum(w**2) for w in (floating(w) for _, w in leaves(params)))
 
