@@ -31,6 +31,7 @@ __all__ = [
     "TRAIN",
     "AbsentError",
     "absent_from_module",
+    "check_set_to_none",
     "checks_keywords",
     "foreign_keyword",
 ]
@@ -419,7 +420,7 @@ def absent_from_module(
 
 def foreign_keyword(who: str, names: Iterable[str]) -> TypeError | None:
     """The error for keywords of another library, if there is one among the names."""
-    for name in names:
+    for name in sorted(names):
         if name in KEYWORDS:
             return TypeError(f"{who} has no {name}=: {written_keyword(KEYWORDS[name])}")
     return None
@@ -445,3 +446,12 @@ def checks_keywords(function: F) -> F:
         return function(*args, **kwargs)
 
     return cast(F, checked)
+
+
+def check_set_to_none(set_to_none: bool) -> None:
+    """Of zero_grad: the gradient is always cleared to None, PyTorch's default."""
+    if not set_to_none:
+        raise ValueError(
+            "zero_grad(set_to_none=False): gradients are cleared to None; for zeros, which let momentum"
+            " and weight decay move a parameter, write p.grad = np.zeros(p.shape)"
+        )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import scope
+from autobp.habits import checks_keywords
 from autobp.primitive import Array, array_of, constant
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@checks_keywords
 @scope("mse")
 def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
     """The mean of the squared errors of all elements, as PyTorch's. `half=True` halves it.
@@ -44,6 +46,7 @@ def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str =
     return _reduced("mse", _squares("mse", predicted, target, half), reduction)
 
 
+@checks_keywords
 @scope("squared_error")
 def squared_error(
     predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean"
@@ -69,6 +72,7 @@ def _squares(who: str, predicted: Array, target: Array, half: bool) -> Array:
     return squares / 2 if half else squares
 
 
+@checks_keywords
 @scope("cross_entropy")
 def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Array:
     """−log p, where p is the probability of the true class: the softmax of the scores. Classes are
@@ -88,6 +92,7 @@ def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Arr
     )
 
 
+@checks_keywords
 @scope("binary_cross_entropy")
 def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str = "mean") -> Array:
     """−y log p − (1 − y) log(1 − p). As in PyTorch, logarithms are at least −100, so that a wrong 0 or
@@ -125,6 +130,7 @@ def _within_unit(who: str, what: str, a: Any) -> None:
     )
 
 
+@checks_keywords
 @scope("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, reduction: str = "mean"
@@ -142,6 +148,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(who, y * softplus(-z) + (1 - y) * softplus(z), reduction)
 
 
+@checks_keywords
 @scope("hinge")
 def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     """max(0, 1 − y·score), for labels y of −1 or 1. It is 0 for scores that are right by a margin.
@@ -156,6 +163,7 @@ def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     return _reduced("hinge", relu(1 - y * f), reduction)
 
 
+@checks_keywords
 @scope("huber")
 def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
     """Half the square of errors up to `delta`, and linear above it, which limits the gradient of
@@ -173,6 +181,7 @@ def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str
     return _reduced("huber", small * (size - small / 2), reduction)
 
 
+@checks_keywords
 @scope("l2_penalty")
 def l2_penalty(params: Any, strength: float = 1.0) -> Array:
     """strength · Σ‖W‖² over a Tensor, or nested lists, tuples, dicts, dataclasses or an iterator of
@@ -187,6 +196,7 @@ def l2_penalty(params: Any, strength: float = 1.0) -> Array:
     return strength * sum(np.sum(w**2) for w in (floating(w) for _, w in leaves(params)))
 
 
+@checks_keywords
 @scope("nll")
 def nll(log_probabilities: Array, target: Any, *, reduction: str = "mean") -> Array:
     """Negative log likelihood: `cross_entropy` for log probabilities instead of scores.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.operation import PLUS, each
 from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
 from autobp.rules import costs
@@ -218,6 +219,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
 
 
+@checks_keywords
 def softmax(x: Array, axis: Axis = -1) -> Array:
     """eˣ over its sum along the axis: probabilities from scores.
 
@@ -228,11 +230,13 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
     return softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
     return log_softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 @implements(np.logaddexp.reduce)
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log Σ eˣ, a smooth maximum.

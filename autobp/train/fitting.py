@@ -15,6 +15,7 @@ from autobp.calculus import is_finite, nonfinite_kind
 from autobp.context import evaluation, updates
 from autobp.data.batching import batches
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count
 from autobp.primitive import constant
@@ -49,6 +50,7 @@ class Run:
         self.history.stopped = why
 
 
+@checks_keywords
 @updates
 def fit(
     model: Any,
@@ -127,6 +129,7 @@ def fit(
     return _Training(Options(**locals())).result()  # the arguments are the only locals
 
 
+@checks_keywords
 def evaluate(
     model: Any,
     data: Any,
