@@ -115,7 +115,7 @@ TENSOR = _table(
     ("block_until_ready",                                  "results are there when a call returns: leave it out"),
     ("aval weak_type",                                     "`t.shape`, `t.dtype`"),
     # Keras and TensorFlow
-    ("assign",                                      "`t.data =of_its_shape`"),
+    ("assign",                                      "`t.data = value_of_its_shape`"),
     ("assign_add assign_sub",                              _UPDATE),
     ("get_shape",                                          "`t.shape`"),
     # micrograd and other small engines
@@ -129,7 +129,7 @@ TENSOR = _table(
 
 PACKAGE = _table(
     # PyTorch
-    ("tensor as_tensor asarray array from_numpy FloatTensor DoubleTensor", "`Tensor(x)` to differentiate by it; a constant is a plain array"),
+    ("as_tensor asarray array from_numpy FloatTensor DoubleTensor", "`Tensor(x)` to differentiate by it; a constant is a plain array"),
     ("LongTensor IntTensor BoolTensor long int64 int32",   "integers are plain arrays: `np.array(labels)`"),
     ("Variable Value Parameter constant",                  "`Tensor(x)`, or for a constant `Tensor(x, requires_grad=False)`"),
     ("randn normal",                                       "`np.random.default_rng(0).normal(size=shape)`"),
@@ -168,8 +168,8 @@ PACKAGE = _table(
     ("pmap shard_map sharding",                            "`train.gradient_over` adds up gradients over shards; else " + CPU),
     ("numpy jnp",                                          "NumPy itself, `np.exp(t)`: its functions record Tensors"),
     ("lax",                                                "Python's loops and conditions, and `np.where(mask, a, b)`"),
-    ("custom_vjp custom_gradient primitive defvjp defvjps Function", "`custom(f, vjp=rule)`"),
-    ("custom_jvp defjvp defjvps",                          "`custom(f, jvp=rule)`"),
+    ("custom_vjp custom_gradient defvjp defvjps Function", "`custom(f, vjp=rule)`"),
+    ("custom_jvp defjvp",                          "`custom(f, jvp=rule)`"),
     ("jacfwd make_jvp_jacobian",                           "`jacobian(f, mode='forward')`"),
     ("jacrev",                                             "`jacobian(f, mode='reverse')`"),
     ("make_jaxpr xla_computation",                         "`graph(f(t))`, or the program `compiled.source`"),
@@ -215,7 +215,7 @@ NN = _table(
     ("HingeEmbeddingLoss MarginLoss hinge_loss MultiMarginLoss", "`nn.hinge(x, signs)`"),
     ("KLDivLoss kl_div",                                   "`np.sum(share * (np.log(share) - log_of_share))`"),
     ("functional F",                                       "functions are in nn itself: `nn.relu(x)`, `nn.cross_entropy(logits, labels)`"),
-    ("init initializers",                                  "`nn.xavier()`, `nn.he()`, `nn.normal()`, as in `nn.Linear(3, 2, init=nn.he())`"),
+    ("init",                                  "`nn.xavier()`, `nn.he()`, `nn.normal()`, as in `nn.Linear(3, 2, init=nn.he())`"),
     ("kaiming_normal_ kaiming_uniform_ kaiming_normal he_normal he_uniform", "`nn.he()`, as in `nn.Linear(3, 2, init=nn.he())`"),
     ("xavier_normal_ xavier_uniform_ glorot_normal glorot_uniform xavier_normal", "`nn.xavier()`, as in `nn.Linear(3, 2, init=nn.xavier())`"),
     ("normal_ uniform_ zeros_ ones_ constant_",            "`nn.normal()`, `nn.uniform(-1, 1)`, `nn.zeros()`"),
@@ -243,7 +243,7 @@ NN = _table(
     ("LayerNormalization",                                 "`nn.LayerNorm(3)`"),
     ("Input InputLayer",                                   "`model.summary((1, 3))` tells the shapes; layers state theirs: leave it out"),
     ("Model",                                              "`nn.Module`"),
-    ("compact module jitand_grad",                  "a Module is a plain object; functions of it: `compile(f)`, `nn.functional_call(model, model.state_dict(), x)`"),
+    ("compact jitand_grad",                  "a Module is a plain object; functions of it: `compile(f)`, `nn.functional_call(model, model.state_dict(), x)`"),
     ("regularizers l1 l2 weight_decay",                    "`nn.l2_penalty(params)`"),
     # scores
     ("Accuracy accuracy_score",                            "`nn.accuracy(logits, labels)`"),
@@ -325,12 +325,12 @@ KEYWORDS = _table(
     ("keepdim keep_dims",                                  "keepdims="),
     ("start_dim end_dim",                                  "`t.reshape(len(t), -1)`"),
     ("dim0 dim1",                                          "`np.swapaxes(t, 0, 1)`"),
-    ("unbiased correction",                                "ddof=1 or ddof=0"),
+    ("unbiased",                                "ddof=1 or ddof=0"),
     ("descending",                                         "`np.flip(np.sort(t))`"),
     ("largest",                                            "`np.sort(t)`"),
     ("perm",                                               "axes="),
     ("argnum",                                             "argnums="),
-    ("static_argnums static_argnames donate_argnums",      "arguments that are no arrays are constants already; donate= gives arrays away"),
+    ("static_argnums static_argnames donate_argnums",      "what is no array is a constant anyway, and donate= gives arrays away: leave it out"),
     ("fullgraph dynamic backend",                          "compile has no such choice: leave it out"),
     ("holomorphic allow_int reduce_axes",                  "numbers are real: leave it out"),
     ("retain_graph",                                       "a second backward works anyway: leave it out"),
@@ -420,7 +420,7 @@ def absent_from_module(
 
 def foreign_keyword(who: str, names: Iterable[str]) -> TypeError | None:
     """The error for keywords of another library, if there is one among the names."""
-    for name in sorted(names):
+    for name in names:
         if name in KEYWORDS:
             return TypeError(f"{who} has no {name}=: {written_keyword(KEYWORDS[name])}")
     return None
@@ -435,14 +435,15 @@ def written_keyword(hint: str) -> str:
 
 def checks_keywords(function: F) -> F:
     """Let a function explain keywords of other libraries. It costs calls with keywords alone."""
-    code = function.__wrapped__.__code__ if hasattr(function, "__wrapped__") else function.__code__
+    code = getattr(function, "__wrapped__", function).__code__
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     foreign = KEYWORDS.keys() - set(own)
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if kwargs and not foreign.isdisjoint(kwargs):
-            raise foreign_keyword(function.__name__, kwargs)  # type: ignore[misc]
+            named = [name for name in kwargs if name in foreign]
+            raise foreign_keyword(function.__name__, named)  # type: ignore[misc]
         return function(*args, **kwargs)
 
     return cast(F, checked)

@@ -16,8 +16,10 @@ Here is the general code. `fast_paths` puts quicker methods with the same result
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -577,3 +579,13 @@ class Tensor(ArrayMethods):
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
+
+
+class _CalledModule(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "autobp.tensor is a module: write Tensor(x) to differentiate by it; a constant is a plain array"
+        )
+
+
+sys.modules[__name__].__class__ = _CalledModule  # for PyTorch's torch.tensor(x)
