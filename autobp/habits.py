@@ -118,6 +118,8 @@ TENSOR = _table(
     ("assign",                                      "`t.data = value_of_its_shape`"),
     ("assign_add assign_sub",                              _UPDATE),
     ("get_shape",                                          "`t.shape`"),
+    # pandas and xarray
+    ("values to_numpy array",                              "the value as a constant is `t.numpy()`"),
     # micrograd and other small engines
     ("_prev parents children",              "`t.args`, or all of the graph: `graph(t)`"),
     ("_op op",                                             "`t.primitive`, or its name in `graph(t)`"),

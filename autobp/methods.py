@@ -53,8 +53,12 @@ class ArrayMethods(Variable):
         return shape.ravel(self, order)
 
     def transpose(self, *axes: Any) -> Any:
-        many = len(axes) == 1 and not isinstance(axes[0], int)
-        return shape.transpose(self, (axes[0] if many else axes) or None)
+        many = len(axes) == 1 and np.iterable(axes[0])
+        return (
+            shape.transpose(self, axes[0] if many else axes if axes != (None,) else None)
+            if axes
+            else shape.transpose(self)
+        )
 
     # fmt: off
     sum,     mean,    prod     = method(np.sum),     method(np.mean),    method(np.prod)

@@ -33,7 +33,7 @@ from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Primitive, Variable, constant
+from autobp.primitive import NUMPY, Primitive, Variable, constant, defers_to
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg
 
@@ -105,9 +105,13 @@ def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]
     """The two methods of a binary operator."""
 
     def operator_(self: Tensor, other: Any) -> Any:
+        if defers_to(type(other)):
+            return NotImplemented
         return self.apply(primitive, (self, other), _NONE)
 
     def reflected(self: Tensor, other: Any) -> Any:
+        if defers_to(type(other)):
+            return NotImplemented
         return self.apply(primitive, (other, self), _NONE)
 
     return operator_, reflected
@@ -448,8 +452,12 @@ class Tensor(ArrayMethods):
 
     # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
 
+    __pandas_priority__ = 5000  # above all of pandas': what it would hold is an object to it
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:
+            if any(defers_to(type(x)) for x in inputs):
+                return NotImplemented
             return NUMPY[ufunc](*inputs)
         return called_ufunc(ufunc, method, inputs, kwargs)
 
@@ -489,10 +497,12 @@ class Tensor(ArrayMethods):
     def __pow__(self, other: Any) -> Tensor:
         if type(other) is int or type(other) is float:
             return self.apply(ops.power_by, (self,), {"n": other})
+        if defers_to(type(other)):
+            return NotImplemented
         return NUMPY[np.power](self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return ops.power(other, self)
+        return NotImplemented if defers_to(type(other)) else ops.power(other, self)
 
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other

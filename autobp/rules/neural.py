@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from autobp.habits import checks_keywords
 from autobp.operation import PLUS, each
-from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
+from autobp.primitive import (
+    Array,
+    Variable,
+    bilinear,
+    constant,
+    elementwise,
+    general,
+    implements,
+    plain_array,
+)
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
@@ -17,7 +27,7 @@ from autobp.rules.shape import Axis
 
 
 def floating(x: Array) -> Array:
-    x = x if isinstance(x, Variable) else np.asarray(x)
+    x = x if isinstance(x, Variable) else plain_array(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
@@ -42,17 +52,22 @@ def _softplus(x: Array) -> Array:
 
 
 def _softmax(x: Array, axis: Axis) -> Array:
+    if not x.size:
+        return np.zeros_like(x)
     z = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return z / np.sum(z, axis=axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
+    if not x.size:
+        return np.zeros_like(x)
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    top = np.max(x, axis=axis, keepdims=True)
+    empty: dict[str, Any] = {} if x.size else {"initial": -np.inf}
+    top = np.max(x, axis=axis, keepdims=True, **empty)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
     with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
         total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.operation import MOVE
-from autobp.primitive import Array, Together, Variable, constant, implements, linear
+from autobp.primitive import Array, Together, Variable, constant, implements, linear, plain_array
 
 Axis = int | tuple[int, ...] | None
 
@@ -116,7 +116,9 @@ def ravel(a: Array, order: str = "C") -> Array:
 
 @implements(np.transpose, np.permute_dims)
 def transpose(a: Array, axes: Any = None) -> Array:
-    return transpose_(a, axes=None if axes is None else tuple(axes))
+    if axes is not None:
+        axes = tuple(axes) if np.iterable(axes) else (axes,)
+    return transpose_(a, axes=axes)
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
@@ -200,7 +202,7 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 
 @implements(np.stack)
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
-    parts: list[Any] = [a if isinstance(a, Variable) else np.asarray(a) for a in arrays]
+    parts: list[Any] = [a if isinstance(a, Variable) else plain_array(a) for a in arrays]
     shapes = {a.shape for a in parts}
     if len(shapes) > 1:
         raise ValueError(
@@ -386,6 +388,8 @@ def diff(
 ) -> Array:
     if n < 0:
         raise ValueError(f"diff: n is {n}, and must not be negative")
+    if n == 0:  # then NumPy looks at no ends
+        return copy(a)
     a = a if isinstance(a, Variable) else np.asarray(a)
     axis = axis_of(axis, a.ndim)
     ends = [
