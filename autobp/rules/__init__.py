@@ -6,6 +6,7 @@ from autobp.primitive import NUMPY, Primitive
 from autobp.rules import (
     arithmetic,
     convolution,
+    decompositions,
     functions,
     indexing,
     linalg,
@@ -18,7 +19,7 @@ __all__ = ["PRIMITIVES"]
 
 PRIMITIVES: dict[str, Primitive] = {
     value.name: value
-    for module in (arithmetic, reduction, shape, indexing, linalg, neural, convolution, functions)
+    for module in (arithmetic, reduction, shape, indexing, linalg, decompositions, neural, convolution, functions)
     for value in vars(module).values()
     if isinstance(value, Primitive)
 }
