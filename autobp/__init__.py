@@ -42,6 +42,7 @@ from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
+from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
 
@@ -89,6 +90,8 @@ __all__ = [
     "conv2d",
     "max_pool2d",
     "avg_pool2d",
+    "solve_triangular",
+    "cho_solve",
     "NoRuleError",
     "GradientError",
     "CaptureError",

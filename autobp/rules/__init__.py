@@ -12,14 +12,20 @@ from autobp.rules import (
     linalg,
     neural,
     reduction,
+    selection,
     shape,
+    signals,
+    statistics,
 )
 
 __all__ = ["PRIMITIVES"]
 
 PRIMITIVES: dict[str, Primitive] = {
     value.name: value
-    for module in (arithmetic, reduction, shape, indexing, linalg, decompositions, neural, convolution, functions)
+    for module in (
+        arithmetic, reduction, shape, indexing, linalg, decompositions, neural, convolution,
+        statistics, signals, selection, functions,
+    )  # fmt: skip
     for value in vars(module).values()
     if isinstance(value, Primitive)
 }

@@ -128,11 +128,11 @@ def _halves(batch: int, operations: int) -> Triple:
     return batch * operations // 2, batch * operations // 2, 0
 
 
-def eigh(out: Shape, a: Shape) -> Triple:
+def eigh(out: Shape, a: Shape, UPLO: str) -> Triple:
     return _halves(math.prod(a[:-2]), 9 * a[-1] ** 3)
 
 
-def eigvalsh(out: Shape, a: Shape) -> Triple:
+def eigvalsh(out: Shape, a: Shape, UPLO: str) -> Triple:
     return _halves(math.prod(a[:-2]), 4 * a[-1] ** 3 // 3)
 
 

@@ -68,9 +68,9 @@ def _reciprocal_gaps(w: Array, turning: Array, who: str) -> Array:
 # ── symmetric matrices ────────────────────────────────────────────────────────────────────────────
 
 
-def _eigh(a: Array) -> Array:
+def _eigh(a: Array, UPLO: str) -> Array:
     """The eigenvalues in a row, above the matrix of eigenvectors."""
-    w, v = np.linalg.eigh(a)
+    w, v = np.linalg.eigh(a, UPLO)
     return np.concatenate([w[..., None, :], v], axis=-2)
 
 
@@ -88,8 +88,8 @@ def _eigh_reverse(g: Array, y: Array) -> Array:
     return _symmetric(turned + _columns(v, g[..., 0, :]) @ v.mT)
 
 
-def _eigenvectors(a: Array) -> Array:
-    return np.linalg.eigh(a)[1]
+def _eigenvectors(a: Array, UPLO: str) -> Array:
+    return np.linalg.eigh(a, UPLO)[1]
 
 
 def _along_vectors(t: Array, v: Array) -> Array:
@@ -213,12 +213,12 @@ def _pinv_reverse(g: Array, y: Array, a: Array) -> Array:
 
 # fmt: off
 eigh     = general(_eigh,
-                   forward=lambda t, y, a: _eigh_forward(t, y),
-                   reverse=lambda g, y, a: _eigh_reverse(g, y),
+                   forward=lambda t, y, a, UPLO: _eigh_forward(t, y),
+                   reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y),
                    cost=costs.eigh)
 eigvalsh = general(np.linalg.eigvalsh,
-                   forward=lambda t, y, a: _along_vectors(t, _eigenvectors(a)),
-                   reverse=lambda g, y, a: _columns(_eigenvectors(a), g) @ _eigenvectors(a).mT,
+                   forward=lambda t, y, a, UPLO: _along_vectors(t, _eigenvectors(a, UPLO)),
+                   reverse=lambda g, y, a, UPLO: _columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT,
                    cost=costs.eigvalsh, static=True, fresh=True)
 svd      = general(_svd,
                    forward=_svd_forward,
@@ -242,23 +242,16 @@ pinv     = general(lambda a, rcond: np.linalg.pinv(a, rcond),
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
-def _lower(a: Array, UPLO: str) -> Array:
-    """The matrix whose lower triangle is the one that is meant."""
-    if str(UPLO).upper() not in ("L", "U"):
-        raise ValueError(f"UPLO is 'L' or 'U', not {UPLO!r}")
-    return a if str(UPLO).upper() == "L" else a.mT
-
-
 @implements(np.linalg.eigh)
 def eigh_(a: Array, UPLO: str = "L") -> Any:
     """The derivative is that by a symmetric matrix, as the one of `cholesky`."""
-    y = eigh(_lower(a, UPLO))
+    y = eigh(a, UPLO=UPLO)
     return _Eigh(y[..., 0, :], y[..., 1:, :])
 
 
 @implements(np.linalg.eigvalsh)
 def eigvalsh_(a: Array, UPLO: str = "L") -> Array:
-    return eigvalsh(_lower(a, UPLO))
+    return eigvalsh(a, UPLO=UPLO)
 
 
 @implements(np.linalg.svd)
@@ -307,7 +300,7 @@ def pinv_(a: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = n
 
 
 @implements(np.linalg.lstsq)
-def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, int, Array]:
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, Any, Array]:
     """As in NumPy: the solution, the sums of the squared residuals, the rank, the singular values."""
     a, b = (x if isinstance(x, Variable) else np.asarray(x) for x in (a, b))
     if a.ndim != 2 or b.ndim not in (1, 2):
@@ -317,9 +310,10 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
         )
     m, n = a.shape
     if rcond is None:
-        rcond = np.finfo(np.result_type(a, b)).eps * max(m, n)
+        rcond = np.finfo(np.result_type(a.dtype, b.dtype)).eps * max(m, n)
     s = np.linalg.svdvals(a)
-    rank = int(np.sum(constant(s) > rcond * np.max(constant(s), initial=0.0)))
+    known = constant(s)
+    rank = np.sum(known > rcond * np.max(known, initial=0.0)).astype(np.int32)
     x = np.linalg.pinv(a, rcond) @ b
     residuals = np.sum((a @ x - b) ** 2, axis=0, keepdims=b.ndim == 1)
     return x, residuals if rank == n < m else np.empty(0, x.dtype), rank, s

@@ -862,18 +862,18 @@ def _decompositions() -> dict[str, Record]:
     equal = np.eye(2), turn @ np.diag([2.0, 2.0, 5.0]) @ turn.T, [np.eye(2), np.diag([1e9, 2e9])]
     return {
         "eigh": Record(
-            tuple(sample(symmetric(*shape)) for shape in squares),
-            undefined=tuple(map(sample, equal)),
+            tuple(sample(symmetric(*shape), UPLO=u) for shape in squares for u in "LU"),
+            undefined=tuple(sample(a, UPLO="L") for a in equal),
             symmetric=True,
-            reference=lambda a: np.concatenate(
-                [np.linalg.eigvalsh(a)[..., None, :], np.linalg.eigh(a).eigenvectors], axis=-2
+            reference=lambda a, UPLO: np.concatenate(
+                [np.linalg.eigvalsh(a)[..., None, :], np.linalg.eigh(a, UPLO).eigenvectors], axis=-2
             ),
         ),
         "eigvalsh": Record(
-            tuple(sample(symmetric(*shape)) for shape in squares),
-            (kink(np.eye(2), to=[np.eye(2)]),),
+            tuple(sample(symmetric(*shape), UPLO=u) for shape in squares for u in "LU"),
+            (kink(np.eye(2), to=[np.eye(2)], UPLO="L"),),
             symmetric=True,
-            reference=lambda a: np.linalg.eigh(a).eigenvalues,
+            reference=lambda a, UPLO: np.linalg.eigh(a).eigenvalues,
         ),
         "svd": Record(
             (*(sample(spread(*shape)) for shape in shapes), Sample((turned,))),

@@ -149,6 +149,10 @@ def _canonical_axis(axis: Any, ndim: int) -> Any:
 def _order(step: Step) -> tuple[int, ...]:
     """The axes of what is transposed, in the order of the result's."""
     axes = step.args[1] if len(step.args) > 1 else step.params.get("axes")
+    if isinstance(axes, int | np.integer):  # of a vector
+        axes = (axes,)
+    if isinstance(axes, int | np.integer):  # of a vector
+        axes = (axes,)
     return tuple(range(step.ndim))[::-1] if axes is None else tuple(a % step.ndim for a in axes)
 
 
