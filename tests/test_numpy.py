@@ -370,7 +370,15 @@ np.linalg.norm(c, 2); np.linalg.norm(x, 3); np.linalg.norm(x, "no"); np.linalg.n
 np.linalg.inv(x); np.linalg.inv(z[:, :2] * 0); np.linalg.solve(A, l); np.linalg.solve(x, v); np.linalg.solve(T, x); np.linalg.det(x); np.linalg.slogdet(x); np.linalg.cholesky(-A @ A.T); np.linalg.cholesky(x); np.linalg.matrix_power(x, 2); np.linalg.matrix_power(A, 0.5); np.linalg.matrix_power(v, 2); np.linalg.multi_dot([A]); np.linalg.multi_dot([A, x])
 """
 # fmt: on
-DIFFERENTIABLE = [ELEMENTWISE, REDUCTIONS, SHAPES, INDEXING, LINEAR_ALGEBRA, DECOMPOSITIONS, STATISTICS]
+DIFFERENTIABLE = [
+    ELEMENTWISE,
+    REDUCTIONS,
+    SHAPES,
+    INDEXING,
+    LINEAR_ALGEBRA,
+    DECOMPOSITIONS,
+    STATISTICS,
+]
 DIFFERENTIABLE += [SIGNALS, SELECTION, EDGES, NEURAL]
 DIFFERENTIABLE += [f"\n{rows}" for since, rows in LATER.items() if since + ".0" <= VERSION]
 

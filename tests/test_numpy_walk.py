@@ -249,7 +249,7 @@ MAKERS = {
     "int64":      lambda t: np.int64(t),                    "complex":   lambda t: np.complex128(t),
     "bool":       lambda t: np.bool_(t),                    "matrix":    lambda t: np.matrix(t),
     "broadcast":  lambda t: np.broadcast(t, t),             "ndenumerate": lambda t: list(np.ndenumerate(t)),
-    "poly1d":     lambda t: np.poly1d(t),                  
+    "poly1d":     lambda t: np.poly1d(t),
     "vectorize":  lambda t: np.vectorize(abs)(t),           "frompyfunc": lambda t: np.frompyfunc(abs, 1, 1)(t),
     "r_":         lambda t: np.r_[t, t],                    "c_":        lambda t: np.c_[t, t],
     "masked":     lambda t: np.ma.array(t),                 "of ma":     lambda t: np.ma.sum(t),

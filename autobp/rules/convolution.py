@@ -246,7 +246,7 @@ def conv2d(
     size = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[2:], spread, strict=True))
     if 0 in w.shape[2:]:
         raise ValueError(f"conv2d: {both} do not fit: the kernel is empty")
-    margin = _margin("conv2d", padding, size, steps)
+    margin = margins("conv2d", padding, size, steps)
     x = _padded(x, margin)
     _fits("conv2d", f"{both} do", "kernel", x, size, margin, spread)
     step: dict[str, Any] = {"stride": steps, "dilation": spread}
@@ -428,13 +428,11 @@ def _pooled(
 def _batch(name: str, said: str, x: Array) -> tuple[Array, bool]:
     """The images with an axis of samples, and whether there was one."""
     if x.ndim not in (3, 4):
-        raise ValueError(
-            f"{name}: {said}: x takes 4 dimensions, or 3 for a single image, not {x.ndim}"
-        )
+        raise ValueError(f"{name}: {said}: x takes 4 dimensions, or 3 for one image, not {x.ndim}")
     return (x, True) if x.ndim == 4 else (np.expand_dims(x, 0), False)
 
 
-def _margin(name: str, padding: Any, size: Any, stride: Pair) -> list[Pair]:
+def margins(name: str, padding: Any, size: Any, stride: Pair) -> list[Pair]:
     """How much is added before and behind, vertically and horizontally."""
     if padding == "valid":
         padding = 0

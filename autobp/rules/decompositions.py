@@ -26,7 +26,9 @@ from autobp.rules import costs
 from autobp.rules.neural import floating
 
 #: The named tuples of NumPy's results.
-_Eigh, _QR, _SVD = (type(f(np.eye(1))) for f in (np.linalg.eigh, np.linalg.qr, np.linalg.svd))
+_Eigh: Any = type(np.linalg.eigh(np.eye(1)))
+_QR: Any = type(np.linalg.qr(np.eye(1)))
+_SVD: Any = type(np.linalg.svd(np.eye(1)))
 
 
 def _skew(x: Array) -> Array:
@@ -68,7 +70,7 @@ def _reciprocal_gaps(w: Array, turning: Array, who: str) -> Array:
 # ── symmetric matrices ────────────────────────────────────────────────────────────────────────────
 
 
-def _eigh(a: Array, UPLO: str) -> Array:
+def _eigh(a: Array, UPLO: Any) -> Array:
     """The eigenvalues in a row, above the matrix of eigenvectors."""
     w, v = np.linalg.eigh(a, UPLO)
     return np.concatenate([w[..., None, :], v], axis=-2)
@@ -88,7 +90,7 @@ def _eigh_reverse(g: Array, y: Array) -> Array:
     return _symmetric(turned + _columns(v, g[..., 0, :]) @ v.mT)
 
 
-def _eigenvectors(a: Array, UPLO: str) -> Array:
+def _eigenvectors(a: Array, UPLO: Any) -> Array:
     return np.linalg.eigh(a, UPLO)[1]
 
 
@@ -290,7 +292,9 @@ def qr_(a: Array, mode: str = "reduced") -> Any:
 
 
 @implements(np.linalg.pinv)
-def pinv_(a: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Array:
+def pinv_(
+    a: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue
+) -> Array:
     if rcond is None and rtol is not None and rtol is not np._NoValue:
         rcond = rtol
     elif rcond is None:

@@ -222,6 +222,53 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
 
 
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    """x where positive, alpha·(eˣ − 1) elsewhere.
+
+    >>> from autobp import nn
+    >>> nn.elu([-100.0, 0.0, 2.0])
+    array([-1.,  0.,  2.])
+    """
+    x = floating(x)
+    positive = x > 0
+    return np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+
+
+def selu(x: Array) -> Array:
+    """The `elu` whose constants keep mean and variance from layer to layer.
+
+    >>> from autobp import nn
+    >>> nn.selu([-100.0, 0.0, 1.0]).round(4)
+    array([-1.7581,  0.    ,  1.0507])
+    """
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def silu(x: Array) -> Array:
+    """x·sigmoid(x), a smooth relu, also called swish.
+
+    >>> from autobp import nn
+    >>> nn.silu([-100.0, 0.0, 1.0]).round(4)
+    array([-0.    ,  0.    ,  0.7311])
+    """
+    x = floating(x)
+    return x * sigmoid(x)
+
+
+def glu(x: Array, axis: int = -1) -> Array:
+    """The first half of x times the sigmoid of the second: a gate.
+
+    >>> from autobp import nn
+    >>> nn.glu([1.0, 2.0, 0.0, 100.0])
+    array([0.5, 2. ])
+    """
+    x = floating(x)
+    if not x.ndim or x.shape[axis] % 2:
+        raise ValueError(f"glu: axis {axis} of shape {x.shape} does not divide into two halves")
+    kept, gate = np.split(x, 2, axis=axis)
+    return kept * sigmoid(gate)
+
+
 def softmax(x: Array, axis: Axis = -1) -> Array:
     """eˣ over its sum along the axis: probabilities from scores.
 

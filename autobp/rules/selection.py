@@ -1,9 +1,9 @@
 """Choosing, putting together and laying out: functions that are made of `where`, `take` and the like.
 
-    >>> import numpy as np
-    >>> from autobp import grad
-    >>> grad(lambda x: np.sum(np.select([x < 0, x > 1], [x**2, np.sin(x)], x)))(np.array([-1.0, 0.5]))
-    array([-2.,  1.])
+>>> import numpy as np
+>>> from autobp import grad
+>>> grad(lambda x: np.sum(np.select([x < 0, x > 1], [x**2, np.sin(x)], x)))(np.array([-1.0, 0.5]))
+array([-2.,  1.])
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Array 
         if condition.dtype != bool:
             raise TypeError(f"select: conditions are truth values, not {condition.dtype}")
     pairs = reversed(list(zip(conditions, choicelist, strict=True)))
-    shape = np.broadcast_shapes(*map(np.shape, conditions), *map(np.shape, choicelist), np.shape(default))
-    chosen = reduce(lambda rest, pair: np.where(*pair, rest), pairs, default)
+    shape = np.broadcast_shapes(
+        *map(np.shape, conditions), *map(np.shape, choicelist), np.shape(default)
+    )
+    chosen = reduce(lambda rest, pair: np.where(pair[0], pair[1], rest), pairs, default)
     return np.broadcast_to(chosen, shape)
 
 
@@ -92,10 +94,14 @@ def insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Arra
         values = np.reshape(values, (1,) * (arr.ndim - values.ndim) + values.shape)
         values = np.moveaxis(values, 0, axis)
     n = arr.shape[axis]
-    probe = np.insert(np.arange(n), constant(obj), -1 if np.ndim(obj) else [-1] * _rows(values, axis))
+    probe = np.insert(
+        np.arange(n), constant(obj), -1 if np.ndim(obj) else [-1] * _rows(values, axis)
+    )
     new = np.cumsum(probe == -1) - 1
     width = int(np.sum(probe == -1))
-    values = np.broadcast_to(values.astype(arr.dtype), (*arr.shape[:axis], width, *arr.shape[axis + 1 :]))
+    values = np.broadcast_to(
+        values.astype(arr.dtype), (*arr.shape[:axis], width, *arr.shape[axis + 1 :])
+    )
     both = np.concatenate([arr, values], axis=axis)
     return np.take(both, np.where(probe == -1, n + new, probe), axis=axis)
 
@@ -119,7 +125,9 @@ def bincount(x: Any, weights: Array = None, minlength: int = 0) -> Array:
 @implements(np.append)
 def append(arr: Array, values: Array, axis: int | None = None) -> Array:
     arr, values = stacked(arr), stacked(values)
-    return np.concatenate([np.ravel(arr), np.ravel(values)] if axis is None else [arr, values], axis or 0)
+    return np.concatenate(
+        [np.ravel(arr), np.ravel(values)] if axis is None else [arr, values], axis or 0
+    )
 
 
 @implements(np.block)
@@ -183,7 +191,9 @@ def resize(a: Array, new_shape: Any) -> Array:
 @implements(np.ediff1d)
 def ediff1d(ary: Array, to_end: Array = None, to_begin: Array = None) -> Array:
     ary = floating(ary)
-    ends = [None if e is None else np.ravel(floating(e)).astype(ary.dtype) for e in (to_begin, to_end)]
+    ends = [
+        None if e is None else np.ravel(floating(e)).astype(ary.dtype) for e in (to_begin, to_end)
+    ]
     parts = [ends[0], np.diff(np.ravel(ary)), ends[1]]
     return np.concatenate([p for p in parts if p is not None])
 

@@ -1,11 +1,11 @@
 """Functions given by their values at points: interpolation, differences, integrals, convolutions.
 
-    >>> import numpy as np
-    >>> from autobp import grad
-    >>> grad(lambda y: np.interp(0.25, [0.0, 1.0, 2.0], y))(np.array([1.0, 3.0, 2.0]))
-    array([0.75, 0.25, 0.  ])
-    >>> grad(np.trapezoid)(np.zeros(4))
-    array([0.5, 1. , 1. , 0.5])
+>>> import numpy as np
+>>> from autobp import grad
+>>> grad(lambda y: np.interp(0.25, [0.0, 1.0, 2.0], y))(np.array([1.0, 3.0, 2.0]))
+array([0.75, 0.25, 0.  ])
+>>> grad(np.trapezoid)(np.zeros(4))
+array([0.5, 1. , 1. , 0.5])
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Variable, array_of, constant, implements
+from autobp.primitive import Array, array_of, constant, implements
 from autobp.rules.convolution import conv2d_
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of

@@ -1,11 +1,11 @@
 """Statistics: quantiles, covariances, and reductions that skip NaN. Each is made of other functions.
 
-    >>> import numpy as np
-    >>> from autobp import grad
-    >>> grad(np.nanmean)(np.array([1.0, np.nan, 3.0]))
-    array([0.5, 0. , 0.5])
-    >>> grad(lambda x: np.quantile(x, 0.25))(np.array([1.0, 2.0, 4.0]))
-    array([0.5, 0.5, 0. ])
+>>> import numpy as np
+>>> from autobp import grad
+>>> grad(np.nanmean)(np.array([1.0, np.nan, 3.0]))
+array([0.5, 0. , 0.5])
+>>> grad(lambda x: np.quantile(x, 0.25))(np.array([1.0, 2.0, 4.0]))
+array([0.5, 0.5, 0. ])
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Variable, array_of, constant, implements
+from autobp.primitive import Array, array_of, constant, implements
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of
 
@@ -105,7 +105,7 @@ def nanstd(
 # ── quantiles ─────────────────────────────────────────────────────────────────────────────────────
 
 #: What the methods make of a place between two elements in order.
-_BETWEEN = {
+_BETWEEN: dict[str, Any] = {
     "lower": np.floor,
     "higher": np.ceil,
     "nearest": np.rint,
@@ -140,7 +140,7 @@ def _quantile(
 ) -> Array:
     """The quantiles of each row. `skips`: NaN is no element; else it is the result."""
     a = floating(a)
-    q = (q if isinstance(q, Variable) else np.asarray(q)) / most
+    q = floating(q) / most
     if np.any((array_of(q) < 0) | (array_of(q) > 1)):
         raise ValueError(f"quantiles are from 0 to {most:g}")
     axes = tuple(axis_of(k, a.ndim) for k in axes_of(axis, a.ndim))

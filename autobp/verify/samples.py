@@ -34,7 +34,9 @@ class Sample:
 class Record:
     samples: tuple[Sample, ...]
     kinks: tuple[Sample, ...] = ()
-    undefined: tuple[Sample, ...] = ()  # where there is no derivative, and taking it raises an error
+    undefined: tuple[
+        Sample, ...
+    ] = ()  # where there is no derivative, and taking it raises an error
     symmetric: bool = False  # its function is defined for symmetric matrices alone
     reference: Callable[..., Any] | None = None  # the same value from NumPy, by another way
 

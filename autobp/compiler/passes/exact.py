@@ -152,8 +152,10 @@ def _order(step: Step) -> tuple[int, ...]:
     if isinstance(axes, int | np.integer):  # of a vector
         axes = (axes,)
     if isinstance(axes, int | np.integer):  # of a vector
-        axes = (axes,)
-    return tuple(range(step.ndim))[::-1] if axes is None else tuple(a % step.ndim for a in axes)
+        return (0,)
+    return (
+        tuple(range(step.ndim))[::-1] if axes is None else tuple(int(a) % step.ndim for a in axes)
+    )
 
 
 def algebraic_simplification(step: Step, rewrite: Rewrite) -> Step | None:
