@@ -54,14 +54,14 @@ def _noise(values: Array) -> Array:
     return np.finfo(values.dtype).eps * values.shape[-1] * largest
 
 
-def _reciprocal_gaps(w: Array, turning: Array, who: str) -> Array:
+def _reciprocal_gaps(w: Array, turning: Array) -> Array:
     """1 / (wⱼ − wᵢ), and 0 on the diagonal. Where two values are equal, their vectors must not be
     asked to turn into each other."""
     gap = np.expand_dims(w, -2) - np.expand_dims(w, -1)
-    equal = np.abs(constant(gap)) <= np.expand_dims(_noise(constant(w)), -1)
+    equal = np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1)
     if np.any(equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0)):
         raise np.linalg.LinAlgError(
-            f"{who}: two of the values are equal, so their vectors are not determined and have no"
+            "eigh or svd: two of the values are equal, so their vectors are not determined and have no"
             " derivative; the values alone (np.linalg.eigvalsh, np.linalg.svdvals) have one"
         )
     return np.where(equal, 0.0, 1.0 / np.where(equal, 1.0, gap))
@@ -79,14 +79,14 @@ def _eigh(a: Array, UPLO: Any) -> Array:
 def _eigh_forward(t: Array, y: Array) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
     inner = v.mT @ _symmetric(t) @ v
-    turned = v @ (inner * _reciprocal_gaps(w, inner, "eigh"))
+    turned = v @ (inner * _reciprocal_gaps(w, inner))
     return np.concatenate([np.expand_dims(_diagonal(inner), -2), turned], axis=-2)
 
 
 def _eigh_reverse(g: Array, y: Array) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
     inner = v.mT @ g[..., 1:, :]
-    turned = v @ (inner * _reciprocal_gaps(w, inner, "eigh")) @ v.mT
+    turned = v @ (inner * _reciprocal_gaps(w, inner)) @ v.mT
     return _symmetric(turned + _columns(v, g[..., 0, :]) @ v.mT)
 
 
@@ -121,14 +121,14 @@ def _outside(u: Array, x: Array) -> Array:
 def _reciprocal_sums(s: Array) -> Array:
     """1 / (sⱼ + sᵢ), and 0 between two zeros, which are equal values."""
     total = np.expand_dims(s, -2) + np.expand_dims(s, -1)
-    none = constant(total) == 0
+    none = total == 0
     return np.where(none, 0.0, 1.0 / np.where(none, 1.0, total))
 
 
 def _svd_forward(t: Array, y: Array, a: Array) -> Array:
     u, s, v = _svd_parts(y, a)
     inner = u.mT @ t @ v
-    turned = _symmetric(inner) * _reciprocal_gaps(s, inner, "svd")
+    turned = _symmetric(inner) * _reciprocal_gaps(s, inner)
     spun = _skew(inner) * _reciprocal_sums(s)
     left, right = u @ (turned + spun), v @ (turned - spun)
     if a.shape[-2] > a.shape[-1]:
@@ -142,7 +142,7 @@ def _svd_reverse(g: Array, y: Array, a: Array) -> Array:
     u, s, v = _svd_parts(y, a)
     gu, gs, gv = _svd_parts(g, a)
     left, right = u.mT @ gu, v.mT @ gv
-    turned = _skew(left + right) * _reciprocal_gaps(s, np.abs(left) + np.abs(right), "svd")
+    turned = _skew(left + right) * _reciprocal_gaps(s, np.abs(left) + np.abs(right))
     spun = _skew(left - right) * _reciprocal_sums(s)
     result = (u @ (turned + spun) + _columns(u, gs)) @ v.mT
     if a.shape[-2] > a.shape[-1]:
@@ -155,7 +155,7 @@ def _svd_reverse(g: Array, y: Array, a: Array) -> Array:
 def _singular_vectors(a: Array, y: Array) -> tuple[Array, Array]:
     """The vectors on both sides. Where a value is 0, its kink, the left one is 0 too."""
     u, _, vh = np.linalg.svd(a, full_matrices=False)
-    nonzero = np.expand_dims(constant(y) > _noise(constant(y)), -2)
+    nonzero = np.expand_dims(y > _noise(constant(y)), -2)
     return np.where(nonzero, u, 0.0), vh.mT
 
 
