@@ -35,7 +35,7 @@ class Builder:
         return self.step(function, args, params, result, name, self.steps)
 
     def step(self, function, args, params, value, name, where):
-        dtype = None if isinstance(value, tuple) else np.result_type(value)
+        dtype = None if isinstance(value, tuple) else np.asarray(value).dtype
         step = Step(
             function, args, params, np.shape(value) if dtype else (), dtype, type(value), name
         )
@@ -87,8 +87,9 @@ def printed(program, given=(), updated=None, reuse=False):
 def same(found, expected):
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
+        assert isinstance(a, list) == isinstance(b, list)
         assert np.shape(a) == np.shape(b)
-        assert np.result_type(a) == np.result_type(b)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
         np.testing.assert_allclose(a, b, 1e-13, 1e-13)
 
 
@@ -237,7 +238,7 @@ def test_rows_forwards_backwards_and_in_strides():
         for k in range(6):
             stack.append(rows[k] * rows[5 - k] + many[2 * k] * numbers[k])
             x = x + stack[-1]
-        return x, np.array(stack), np.array(numbers)
+        return x, np.array(stack), list(numbers)
 
     def build(b, x, rows, many, numbers):
         back = b.call(operator.getitem, rows, slice(None, None, -1))
@@ -246,6 +247,35 @@ def test_rows_forwards_backwards_and_in_strides():
 
     text = holds(build, python, P, X, RNG.standard_normal((12, 4)), RNG.standard_normal(6))
     assert " in enumerate(zip(x1, t0, t1, x3)):" in text
+
+
+def test_numbers_are_collected_in_lists_and_read_backwards():
+    def there(b, x, a):
+        y = b.call(operator.mul, b.call(operator.add, x, a), 0.5)
+        return [y], [x, y]
+
+    def back(b, g, x, y):
+        return [b.call(operator.add, b.call(operator.mul, g, x), y)], []
+
+    def python(x, a, g):
+        xs, ys = [], []
+        for _ in range(5):
+            xs.append(x)
+            x = (x + a) * 0.5
+            ys.append(x)
+        for u, v in zip(xs[::-1], ys[::2] + ys[:2]):
+            g = g * u + v
+        return x, g, xs, ys[3]
+
+    def build(b, x, a, g):
+        x, xs, ys = b.loop(there, 5, [x], [], [a])
+        part = lambda *ends: b.call(operator.getitem, xs, slice(*ends))
+        others = tuple(b.call(operator.getitem, ys, k) for k in (0, 2, 4, 0, 1))
+        (g,) = b.loop(back, 5, [g], [part(None, None, -1), others])
+        return [x, g, xs, b.call(operator.getitem, ys, 3)]
+
+    text = holds(build, python, 1.0, 3.0, 0.7)
+    assert "        rows0.append(t0)\n" in text
 
 
 def test_sequences_of_numbers_and_of_several_arrays():
@@ -580,7 +610,7 @@ def test_loops_fit_their_bodies():
     refused("goes 6 times through <step mul: float", args=((x,), (number,), ()), before=[number])
     refused(r"goes 6 times through \(1.0, .* each is .*ndarray", args=((x,), ((1.0,) * 6,), ()))
     refused("has an invariant of another form", args=((x,), (), (rows,)))
-    refused("stacks 1.0, which is no result", body=body.with_(returns=((h,), (1.0,))))
+    refused("stacks 1.0, which is no array or number", body=body.with_(returns=((h,), (1.0,))))
     refused(
         "step 0, .* has a body of which step 0, .* uses .*, which",
         body=body.with_(steps=body.steps[1:]),

@@ -39,7 +39,7 @@ class Step:
     params: dict[str, Any]
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None  # None: a tuple of results
-    kind: type  # of the result when the program runs: np.ndarray, float, np.float64, tuple …
+    kind: type  # of the result when the program runs: np.ndarray, float, list of numbers, tuple …
     name: str | None = None
     scope: str | None = None
     phase: str = "forward"  # or "backward", or "update", by an optimizer
@@ -163,7 +163,9 @@ class Loop:
     tuple or of a range); and the invariants. The arguments of the body are these, in this order. The
     body returns two tuples: the carried values of the next iteration, and the rows that the iteration
     adds to the stacked results. The loop's result is one tuple: the last carried values, then the
-    stacked results. To go through an array backwards, or in strides, a loop is given a view of it.
+    stacked results. Rows that are arrays are stacked in an array; rows that are numbers are collected
+    in a list, as the numbers that they are, since Python reads and writes lists faster. To go through
+    either backwards, or in strides, a loop is given a slice of it.
     """
 
     body: Program
@@ -171,12 +173,17 @@ class Loop:
 
     def __call__(self, carried: Any, sequences: Any, invariants: Any) -> tuple[Any, ...]:
         _, rows = self.body.returns
-        stacked = [np.empty((self.count, *row.shape), row.dtype) for row in rows]
+        stacked: list[Any] = [
+            np.empty((self.count, *row.shape), row.dtype) if row.is_array else [] for row in rows
+        ]
         for k in range(self.count):
             elements = (sequence[k] for sequence in sequences)
             carried, rows = evaluated(self.body, *carried, *elements, *invariants)
             for stack, row in zip(stacked, rows, strict=True):
-                stack[k] = row
+                if type(stack) is list:
+                    stack.append(row)
+                else:
+                    stack[k] = row
         return (*carried, *stacked)
 
 
@@ -290,7 +297,8 @@ def _problems(program: Program) -> Iterator[str]:
 def _form_problems(step: Step) -> Iterator[str]:
     """Whether the result has the form that the call gives it, where that is plain to see."""
     function: Any = step.function
-    if (step.shape and not step.is_array) or (step.is_array and step.dtype is None):
+    is_many = step.is_array or step.kind is list
+    if (step.shape and not is_many) or (is_many and step.dtype is None):
         yield "has a shape and is no array, or is an array and has no dtype"
     if isinstance(function, np.ufunc) and function.signature is None and not step.params:
         if len(step.args) != function.nin:
@@ -301,8 +309,9 @@ def _form_problems(step: Step) -> Iterator[str]:
     if step.is_loop_result:
         loop, j = step.args[0].loop, step.args[1]
         carried, rows = loop.body.returns
+        stacked = (np.ndarray if row.is_array else list for row in rows)
         forms = [*map(form_of, carried)]
-        forms += (((loop.count, *row.shape), row.dtype, np.ndarray) for row in rows)
+        forms += (((loop.count, *row.shape), row.dtype, kind) for row, kind in zip(rows, stacked))
         if form_of(step) not in forms[j : j + 1]:
             yield f"takes result {j} of {len(forms)}, of the form {forms[j : j + 1]}"
 
@@ -325,12 +334,13 @@ def _loop_problems(step: Step, loop: Loop) -> Iterator[str]:
         forms: Any = [form_of(x) for x in sequence] if not isinstance(sequence, Step) else []
         if isinstance(sequence, Step) and sequence.shape and sequence.dtype is not None:
             n, *row = sequence.shape
-            forms = [(tuple(row), sequence.dtype, np.ndarray if row else sequence.dtype.type)] * n
+            kind = argument.kind if sequence.kind is list else sequence.dtype.type
+            forms = [(tuple(row), sequence.dtype, np.ndarray if row else kind)] * n
         if forms != [form_of(argument)] * loop.count:
             yield f"goes {loop.count} times through {sequence}, of which each is {argument}"
     for x, argument in zip(invariants, arguments):
         if form_of(x) != form_of(argument):
             yield f"has an invariant of another form than {argument}"
     for row in rows:
-        if not isinstance(row, Step) or row.dtype is None:
-            yield f"stacks {row!r}, which is no result of a step"
+        if not isinstance(row, Step) or row.dtype is None or row.kind is list:
+            yield f"stacks {row!r}, which is no array or number that a step makes"

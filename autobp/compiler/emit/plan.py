@@ -56,7 +56,7 @@ class Buffer:
 class LoopPlan:
     """Buffers that live as long as a loop."""
 
-    stacks: list[Buffer]
+    stacks: list[Buffer | None]  # None: a list of numbers
     copied: set[int] = field(default_factory=set)  # which carried values an iteration copies
     rows: dict[Buffer, int] = field(default_factory=dict)  # and the stacks that they are rows of
     spares: dict[Buffer, Step] = field(default_factory=dict)  # and the argument that is spare next
@@ -211,7 +211,7 @@ class _Planner:
         arguments = loop.body.arguments[: len(step.args[0])]
         becomes, rows = loop.body.returns
         buffers = self.plan.buffers
-        plan = LoopPlan([self.new_buffer(loop.count * row.nbytes, *span) for row in rows])
+        plan = LoopPlan([self.stack(row, loop.count, span) for row in rows])
         for argument in arguments:
             if argument.is_array:
                 buffers[argument] = self.new_buffer(argument.nbytes, *span, form=form_of(argument))
@@ -236,6 +236,9 @@ class _Planner:
                 free.remove(plan.spares[buffers[s]])
         self.carried.update(plan.spares)
         self.plan.loops[step] = plan
+
+    def stack(self, row: Step, count: int, span: tuple[int, int]) -> Buffer | None:
+        return self.new_buffer(count * row.nbytes, *span) if row.is_array else None
 
     # ── arguments that are overwritten ────────────────────────────────────────────────────────────
 
