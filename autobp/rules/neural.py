@@ -13,7 +13,7 @@ from autobp.primitive import Array, Variable, bilinear, constant, elementwise, g
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
-from autobp.rules.shape import Axis
+from autobp.rules.shape import Axis, axes_of
 
 
 def floating(x: Array) -> Array:
@@ -56,8 +56,9 @@ def _log_softmax(x: Array, axis: Axis) -> Array:
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    nothing: Any = {} if x.size else {"initial": -np.inf}
-    top = np.max(x, axis=axis, keepdims=True, **nothing)
+    nothing = 0 in [x.shape[a] for a in axes_of(axis, x.ndim)]
+    first: Any = {"initial": -np.inf} if nothing else {}
+    top = np.max(x, axis=axis, keepdims=True, **first)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
     with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
         total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
