@@ -42,21 +42,21 @@ def _softplus(x: Array) -> Array:
 
 
 def _softmax(x: Array, axis: Axis) -> Array:
-    if not x.size:
+    if not np.size(x):
         return np.copy(x)
     z = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return z / np.sum(z, axis=axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
-    if not x.size:
+    if not np.size(x):
         return np.copy(x)
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    nothing = 0 in [x.shape[a] for a in axes_of(axis, x.ndim)]
+    nothing = 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
     first: Any = {"initial": -np.inf} if nothing else {}
     top = np.max(x, axis=axis, keepdims=True, **first)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
