@@ -43,7 +43,14 @@ from autobp.habits import PACKAGE, absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp
-from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
+from autobp.rules.convolution import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    conv1d,
+    conv2d,
+    max_pool2d,
+)
+from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
 from autobp.tree import stop_gradient
@@ -91,9 +98,13 @@ __all__ = [
     "softmax",
     "log_softmax",
     "logsumexp",
+    "conv1d",
     "conv2d",
     "max_pool2d",
     "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "solve_triangular",
+    "cho_solve",
     "NoRuleError",
     "GradientError",
     "CaptureError",

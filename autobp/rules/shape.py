@@ -116,9 +116,9 @@ def ravel(a: Array, order: str = "C") -> Array:
 
 @implements(np.transpose, np.permute_dims)
 def transpose(a: Array, axes: Any = None) -> Array:
-    if axes is not None:
-        axes = tuple(axes) if np.iterable(axes) else (axes,)
-    return transpose_(a, axes=axes)
+    if isinstance(axes, int | np.integer):  # which NumPy takes for a sequence of one
+        axes = (axes,)
+    return transpose_(a, axes=None if axes is None else tuple(axes))
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
@@ -193,11 +193,6 @@ def concatenate(arrays: Sequence[Array], /, axis: int | None = 0) -> Array:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
     return concatenate_(*arrays, axis=axis)
-
-
-@implements(np.append)
-def append(arr: Array, values: Array, axis: int | None = None) -> Array:
-    return concatenate([arr, values], axis)
 
 
 @implements(np.stack)
@@ -388,8 +383,8 @@ def diff(
 ) -> Array:
     if n < 0:
         raise ValueError(f"diff: n is {n}, and must not be negative")
-    if n == 0:  # then NumPy looks at no ends
-        return copy(a)
+    if n == 0:  # then NumPy leaves out what was to be put before and behind, too
+        return a
     a = a if isinstance(a, Variable) else np.asarray(a)
     axis = axis_of(axis, a.ndim)
     ends = [
