@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NoRuleError", "explained", "label", "no_rule", "not_in_place", "not_plain", "replaced"]
+__all__ = [
+    "NoRuleError",
+    "changed_in_model",
+    "explained",
+    "label",
+    "no_rule",
+    "not_in_place",
+    "not_plain",
+    "replaced",
+    "shape_changed",
+]
 
 
 class NoRuleError(TypeError):
@@ -28,24 +38,14 @@ def label(a: Any) -> str:
 _INSTEAD = {
     "asarray": "the Tensor itself, or t.numpy() for its value as a constant",
     "array": "np.stack of the tensors, or t.numpy() for the value as a constant",
-    "nansum": "np.sum(np.where(np.isnan(t), 0, t))",
-    "nanmean": "np.mean(t[~np.isnan(t)])",
-    "delete": "t[mask] with a boolean mask",
-    "insert": "np.concatenate",
-    "select": "np.where, nested",
-    "piecewise": "np.where, nested",
-    "choose": "np.where, nested",
     "fill_diagonal": "t * (1 - np.eye(n)) + value * np.eye(n)",
     "put": "t.at[i].set(v)",
     "put_along_axis": "t.at[i].set(v)",
     "place": "np.where",
     "copyto": "t.at[...].set(v)",
-    "quantile": "np.sort and an index",
-    "percentile": "np.sort and an index",
-    "linspace": "start + (stop - start) * np.linspace(0, 1, n)",
-    "convolve": "a sum of shifted products",
-    "block": "np.concatenate",
-    "polyval": "Horner's rule, written out",
+    "eig": "np.linalg.eigh, for symmetric matrices",
+    "eigvals": "np.linalg.eigvalsh, for symmetric matrices",
+    "polyfit": "np.linalg.lstsq(np.vander(x, n + 1), y)",
 }
 
 
@@ -85,6 +85,21 @@ def not_in_place(tensor: Any) -> TypeError:
     return TypeError(
         f"{label(tensor)} cannot be changed in place: use t = t.at[i].set(v) or t = t.at[i].add(v),"
         " which give a new Tensor (or t.data[i] = v for a parameter that nothing was computed from)"
+    )
+
+
+def changed_in_model(tensor: Any, sign: str) -> RuntimeError:
+    return RuntimeError(
+        f"{sign}= would change {label(tensor)} in place, since nothing is recorded while the model is"
+        f" evaluated under no_grad(): write h = h {sign} x, which gives a new Tensor (or open"
+        " no_grad() around an update that is meant)"
+    )
+
+
+def shape_changed(tensor: Any, sign: str, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"{sign}= under no_grad() updates {label(tensor)} in place, and it cannot take a result of shape"
+        f" {shape}: its shape is {tensor.shape}; write t = t {sign} x for a new Tensor"
     )
 
 
