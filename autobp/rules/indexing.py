@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.kernels import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
     Array,
@@ -28,49 +29,11 @@ Index = Any
 def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of the shape given, with x added in at the index, as often as that names a place."""
     x = np.asarray(x)
-    if not _repeats(index):
-        z = np.zeros(shape, x.dtype)
-        z[index] = x
-        return z
-    if x.size < _SMALL:
-        z = np.zeros(shape, x.dtype)
-        np.add.at(z, index, x)
-        return z
-    axes = _axes_named(index, len(shape))
-    places = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index].ravel()
-    return _sum_of_rows(x.reshape(places.size, -1), places, math.prod(shape[:axes])).reshape(shape)
-
-
-_SMALL = 1 << 9  # numbers: the rest takes longer than to add so many in
-_LARGE = 1 << 15  # numbers: SciPy is worth its import
-
-
-def _sum_of_rows(rows: Array, places: Array, n: int) -> Array:
-    """Zeros with each row added at its place. `np.add.at` is slow at rows, and fast at single numbers;
-    a sparse product, where SciPy is installed, is faster still, and sums in the same order."""
-    m = rows.shape[1]
-    if rows.size >= _LARGE:
-        try:
-            from scipy.sparse import csc_array
-        except ImportError:
-            pass
-        else:
-            once = np.ones(places.size, rows.dtype), places, np.arange(places.size + 1)
-            return csc_array(once, shape=(n, places.size)) @ rows
-    z = np.zeros((n, m), rows.dtype)
-    few = max(1, _LARGE // m)  # rows, of which the places of all numbers fit in the cache
-    for i in range(0, places.size, few):
-        each = places[i : i + few, None] * m + np.arange(m)
-        np.add.at(z.reshape(-1), each.ravel(), rows[i : i + few].ravel())
+    if _repeats(index):
+        return added_at(x, index, shape)
+    z = np.zeros(shape, x.dtype)
+    z[index] = x
     return z
-
-
-def _axes_named(index: Index, ndim: int) -> int:
-    """How many axes an index names; those after them are taken whole."""
-    parts = index if isinstance(index, tuple) else (index,)
-    if any(i is Ellipsis for i in parts):
-        return ndim
-    return sum(i.ndim if getattr(i, "dtype", None) == bool else i is not None for i in parts)
 
 
 def _repeats(index: Index) -> bool:
