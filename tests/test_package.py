@@ -36,6 +36,7 @@ LAYERS = [
     "reverse",
     "forward",
     "fast_paths",
+    "special",
     "counts",
     "higher",
     "custom_rules",
