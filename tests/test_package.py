@@ -25,6 +25,7 @@ LAYERS = [
     "extras",
     "table",
     "colours",
+    "kernels",
     "operation",
     "primitive",
     "habits",
