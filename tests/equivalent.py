@@ -46,7 +46,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "power_by",
         ("reverse[0]: t * 0.0 → 0.0", "reverse[0]: t → y (2)", "reverse[0]: t → n (2)"),
     ),
-    (SHORTCUT, "power_by", ("_power: x if n == 1 else x ** n → x ** n",)),
+    (SHORTCUT, "power_by", ("_power: x → n (2)",)),
     ("a condition is not of numbers and has no tangent", "where", ("reverse[0]: None → same",)),
     (
         "a result is positive exactly if its argument is",
