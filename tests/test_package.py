@@ -30,6 +30,7 @@ LAYERS = [
     "primitive",
     "habits",
     "rules",
+    "special",
     "calculus",
     "dispatch",
     "hooks",
