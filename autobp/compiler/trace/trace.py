@@ -13,9 +13,10 @@ import inspect
 import math
 import operator
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,15 +30,30 @@ from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, na
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
-from autobp.operation import SIGNS, of, operation
+from autobp.operation import COMPARISON, PREFIXES, SIGNS, of, operation
 from autobp.owner import Owner, owner, owner_of_frame
 from autobp.primitive import Variable
+from autobp.rules import PRIMITIVES
 from autobp.tensor import Tensor
 
 __all__ = ["ManyNumbers", "Trace"]
 
 #: Python's operators of which whole numbers make others.
 _WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
+
+#: Operators and ufuncs whose results have one form, and are new memory.
+_FLAT = {
+    *(sign.python for sign in (*SIGNS.values(), *PREFIXES.values()) if sign.binding != COMPARISON),
+    *(f for f in vars(np).values() if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1),
+}  # fmt: skip
+
+#: The functions of primitives that are the library's own; those given to `custom` are watched.
+_OWN = {p.function for p in PRIMITIVES.values()}
+
+_FLOAT64 = np.dtype(np.float64)
+
+#: Whether a profiler can be switched off for a moment. From Python 3.12 on this is slow.
+_SWITCHES = sys.version_info < (3, 12)
 
 #: Functions written in Python that tell something of the process, by the ids of their codes.
 _ASKING = {
@@ -78,6 +94,7 @@ class Trace:
         self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.thread = threading.get_ident()
         self.closed = False
+        self.switches = self.listens = False  # the profiler: whether it can be, and whether it is on
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long = False  # there were more than `most` single numbers
@@ -85,6 +102,7 @@ class Trace:
             set()
         )  # of the functions that the search for variables has found
         self.met: dict[int, CodeType] = {}  # codes that have run, by their ids
+        self.own: set[int] = set()  # of these, those of the library, which may do what they like
         self.naming: set[int] = set()  # of these, those whose variables name arrays
         self.executed: list[Executed] = []  # calls of functions that it has not found
 
@@ -128,26 +146,79 @@ class Trace:
         self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]
     ) -> Any:
         """Carry a call out and record it."""
-        call = Call(function, tuple(args), dict(params))
         if self.is_elsewhere:
-            return self.meanwhile(*call)
+            return self.meanwhile(*Call(function, tuple(args), dict(params)))
+        heard = self.listens
+        if heard:
+            self.listen(False)
+        try:
+            if not params and function in _FLAT:
+                found = self._flat_call(function, args)
+                if found is not None:
+                    return found
+            return self._call(Call(function, tuple(args), dict(params)))
+        finally:
+            if heard:
+                self.listen(True)
+
+    def _flat_call(self, function: Any, args: Sequence[Any]) -> Any:
+        """A call of a ufunc of NumPy's or of an operator with tracers and plain floats alone, as nearly
+        all are in loops: `_call`, without the questions whose answers are known."""
+        operands: list[Any] = []
+        plain: list[Any] = []
+        for a in args:
+            if type(a) is Tracer:
+                if a.tracing is not self or self.closed:
+                    return None
+                if a.view is not None:
+                    a.current()
+                now = a.now
+                if type(now) is not float and type(now) is not np.ndarray:
+                    return None
+                operands.append(a.step)
+                plain.append(now)
+            elif type(a) is float or type(a) is int:
+                operands.append(a)
+                plain.append(a)
+            else:
+                return None
+        result = function(*plain)
+        kind = type(result)
+        if kind is float:
+            step = Step(function, tuple(operands), {}, (), _FLOAT64, float)
+        elif kind is np.ndarray:
+            step = Step(function, tuple(operands), {}, result.shape, result.dtype, kind)
+        elif kind is np.float64:
+            step = Step(function, tuple(operands), {}, (), _FLOAT64, kind)
+        else:
+            return None
+        self._record(step)
+        self._check_length(step)
+        return Tracer(self, step, result)
+
+    def _call(self, call: Call) -> Any:
         if self.closed or any(t.tracing is not self for t in tracers_in(call[1:])):
             raise self.refuse(
-                f"{named(function)} at {user_line()} uses an array of a call that is over: a compiled"
-                " function must not keep its arrays anywhere but in what it returns"
+                f"{named(call.function)} at {user_line()} uses an array of a call that is over: a"
+                " compiled function must not keep its arrays anywhere but in what it returns"
             )
-        if isinstance(function, np.ufunc):
-            call = call._replace(function=_known_ufunc(function))
+        if isinstance(call.function, np.ufunc):
+            call = call._replace(function=_known_ufunc(call.function))
         else:
             call = _with_plain_shapes(call)
         function, args, params = call
         seen = list(tracers_in(call[1:]))
         plain_args, plain_params = mapped(lambda t: t.current().now, (args, params), Tracer)
+        operands = self._operands(args, function), self._operands(params, function)
         result = self._run(function, plain_args, plain_params)
-        step = _step(
-            function, self._operands(args, function), self._operands(params, function), result
-        )
+        step = _step(function, *operands, result)
         self._record(step)
+        self._check_length(step)
+        if function is draw:
+            self.effects.add(step)
+        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+
+    def _check_length(self, step: Step) -> None:
         if len(self.steps) > self.calls:
             raise self.refuse(
                 f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
@@ -157,13 +228,19 @@ class Trace:
             if self.most < 0:
                 self.is_too_long = True
                 raise ManyNumbers
-        if function is draw:
-            self.effects.add(step)
-        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
 
     def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
-        """The result of a call. A function given to `custom` may write into an argument: that is
-        undone and refused. The library's own do not, and are not copied for."""
+        """The result of a call. A function given to `custom` is watched. It may write into an argument:
+        that is undone and refused. The library's own do not, and are not copied for."""
+        if type(function) is FunctionType and function not in _OWN:
+            self.listen(True)
+            try:
+                return self._run_copied(function, args, params)
+            finally:
+                self.listen(False)
+        return function(*args, **params)
+
+    def _run_copied(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
         facts = of(function)
         if facts.form != "general" or facts.opaque:
             return function(*args, **params)
@@ -180,15 +257,15 @@ class Trace:
         return result
 
     def _record(self, step: Step) -> None:
-        node = self.phase.node
-        step.phase = self.phase.name
+        name, node, g = self.phase
+        step.phase = name
         if node is not None:
-            step.scope, g = node.scope, self.phase.cotangent
-            if isinstance(g, Tracer) and isinstance(node.value, Tracer):
+            step.scope = node.scope
+            if type(g) is Tracer and type(node.value) is Tracer:
                 self.cotangents.setdefault(g.step, node.value.step)
-        elif step.phase == "forward":
+        elif name == "forward":
             step.scope = current().scope
-        errors: dict[str, Any] = {**np.geterr()}
+        errors: Any = np.geterr()
         if errors != self.errors:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
         self.steps.append(step)
@@ -215,7 +292,7 @@ class Trace:
         tracer.static = all(t.static for t in seen)
         if not has_static_shape:
             self.guard(step, kind if isinstance(result, float | int) else (step.shape, step.dtype))
-        if isinstance(result, np.ndarray):
+        if isinstance(result, np.ndarray) and not step.is_fresh:
             for t in seen:
                 if isinstance(t.now, np.ndarray) and np.may_share_memory(t.now, result):
                     tracer.view = View(t, t.version, call)
@@ -292,7 +369,11 @@ class Trace:
 
     def sweep(self, run: Callable[..., Any], *args: Any) -> Any:
         """Run a sweep backwards, which tells the nodes that it reaches."""
-        found = self._during("backward", run, *args, self._reached)
+        heard = self.listens
+        try:
+            found = self._during("backward", run, *args, self._reached)
+        finally:
+            self.listen(heard)
         for leaf, g in found.items():
             if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
                 self.cotangents[g.step] = leaf.value.step
@@ -310,15 +391,38 @@ class Trace:
             self.phase = before
 
     def _reached(self, node: Tensor, cotangent: Any) -> None:
+        """Rules of the library are not watched, but hooks are, and rules given to `custom`."""
         self.phase = Phase(self.phase.name, node, cotangent)
+        primitive = node.primitive
+        is_users = node.hooks or (primitive is not None and primitive.function not in _OWN)
+        if bool(is_users) is not self.listens and not self.is_elsewhere:
+            self.listen(bool(is_users))
 
     # ── what the user's functions tell ────────────────────────────────────────────────────────────
+
+    def watched(self, run: Callable[..., Any], *args: Any) -> Any:
+        """Run a function under the profiler."""
+        self.switches, self.listens = _SWITCHES, True
+        sys.setprofile(self.watch)
+        try:
+            return run(*args)
+        finally:
+            self.switches = self.listens = False
+            sys.setprofile(None)
+
+    def listen(self, listens: bool) -> None:
+        """Switch the profiler off, while the library computes, or on again."""
+        if self.switches and listens is not self.listens:
+            self.listens = listens
+            sys.setprofile(self.watch if listens else None)
 
     def watch(self, frame: FrameType, event: str, result: Any) -> None:
         """A profiler that refuses effects before they happen, meets functions that no search has
         found, and learns what the user's functions call their arrays."""
+        code = id(frame.f_code)
+        if code in self.own:
+            return
         if event == "call":
-            code = id(frame.f_code)
             if code not in self.met or code in _ASKING:
                 self.met[code] = frame.f_code
                 self._meet(frame)
@@ -328,7 +432,7 @@ class Trace:
             except CaptureError as error:
                 self.refusal = self.refusal or error
                 raise
-        elif event == "return" and id(frame.f_code) in self.naming:
+        elif event == "return" and code in self.naming:
             self._name(frame)
 
     def _meet(self, frame: FrameType) -> None:
@@ -340,6 +444,8 @@ class Trace:
                 " it gives in this call; keep it out of the compiled function"
             )
         whose = owner_of_frame(frame)
+        if whose.is_library and not asks:
+            self.own.add(id(frame.f_code))
         if whose is Owner.USER or whose is Owner.INSTALLED:
             self.naming.add(id(frame.f_code))
         if whose is Owner.USER and frame.f_code not in self.codes:

@@ -89,6 +89,8 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
     ufunc, python = sign.ufunc, sign.python
 
     def compute(self: Tracer, x: Any, y: Any) -> Any:
+        if sign.total and _is_float(x) and _is_float(y):
+            return self.tracing.call(python, (x, y), {})
         if not _operand(x) or not _operand(y):
             return NotImplemented
         kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,11 +139,10 @@ class _Tracing:
                 arguments.visit_found(self.found)
                 undo.randomness = Randomness(self.found, arguments.generators)
                 undo.context.run(tracing.set, trace)
+                run = self.call.run
                 if undo.profiles:
-                    sys.setprofile(trace.watch)
-                result = undo.context.run(self.call.run, given)
-                if undo.profiles:
-                    sys.setprofile(None)
+                    run = partial(trace.watched, run)
+                result = undo.context.run(run, given)
                 returns = transformed(self.returned, result)
         except Exception as error:
             failure = error
