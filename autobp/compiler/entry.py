@@ -29,9 +29,14 @@ from autobp.tree import transformed
 __all__ = ["Entry", "compile_entry"]
 
 
-def compile_entry(call: Call, most: float = math.inf, earlier: Sequence[Found] = ()) -> Entry:
+def compile_entry(
+    call: Call,
+    many: float = math.inf,
+    is_wide: Callable[[Sequence[Step]], bool] | None = None,
+    earlier: Sequence[Found] = (),
+) -> Entry:
     """The program for calls like this one; see `trace_call`."""
-    traced = trace_call(call, most, earlier)
+    traced = trace_call(call, many, is_wide, earlier)
     try:
         entry = Entry(traced)
     except Exception as error:

@@ -63,7 +63,7 @@ _ASKING = {
 
 
 class ManyNumbers(BaseException):
-    """A function computes more single numbers than are to be traced one by one. No user's
+    """A function computes many single numbers side by side, which are to be grouped. No user's
     `except Exception` is to stop it."""
 
 
@@ -76,11 +76,18 @@ class Phase(NamedTuple):
 
 
 class Trace:
-    """One function while it is traced. `most` results may be single numbers, and there may be so many
-    `calls`."""
+    """One function while it is traced. If there come to be `many` results that are single numbers, and
+    they are wide, it is not traced to its end. There may be so many `calls`."""
 
-    def __init__(self, most: float = math.inf, calls: float = math.inf) -> None:
-        self.most = most
+    def __init__(
+        self,
+        many: float = math.inf,
+        is_wide: Callable[[Sequence[Step]], bool] | None = None,
+        calls: float = math.inf,
+    ) -> None:
+        self.many = many
+        self.is_wide = is_wide
+        self.numbers = 0  # results that are single numbers
         self.calls = calls
         self.steps: list[Step] = []
         self.arguments: list[Step] = []
@@ -97,7 +104,7 @@ class Trace:
         self.switches = self.listens = False  # the profiler: whether it can be, and whether it is on
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
-        self.is_too_long = False  # there were more than `most` single numbers
+        self.is_too_long = False  # with many single numbers, side by side
         self.codes: set[CodeType] = (
             set()
         )  # of the functions that the search for variables has found
@@ -224,10 +231,12 @@ class Trace:
                 f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
             )
         if not step.shape:
-            self.most -= 1
-            if self.most < 0:
-                self.is_too_long = True
-                raise ManyNumbers
+            self.numbers += 1
+            if self.numbers > self.many:
+                self.many *= 2
+                self.is_too_long = self.is_wide is not None and self.is_wide(self.steps)
+                if self.is_too_long:
+                    raise ManyNumbers
 
     def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
         """The result of a call. A function given to `custom` is watched. It may write into an argument:

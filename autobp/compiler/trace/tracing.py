@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,9 +65,15 @@ class Traced:
         return _failed(self.call, self.arguments.trace, error)
 
 
-def trace_call(call: Call, most: float = math.inf, earlier: Sequence[Found] = ()) -> Traced:
-    """Trace a call, with at most so many results that are single numbers. Nothing is changed yet:
-    that is what the program does. What programs traced `earlier` have found tells which numbers of
+def trace_call(
+    call: Call,
+    many: float = math.inf,
+    is_wide: Callable[[Sequence[Step]], bool] | None = None,
+    earlier: Sequence[Found] = (),
+) -> Traced:
+    """Trace a call. Nothing is changed yet: that is what the program does. When there are `many`
+    results that are single numbers, and whenever they have doubled since, it is asked whether the
+    trace is wide; then it ends with ManyNumbers. What programs traced `earlier` have found tells which numbers of
     modules change between calls."""
     executed: list[Executed] = []
     reads_arrays = True
@@ -75,7 +81,7 @@ def trace_call(call: Call, most: float = math.inf, earlier: Sequence[Found] = ()
     counters = set(varying)
     for _ in range(_ATTEMPTS):
         found = free_variables(call.function, (call.args, call.kwargs), executed)
-        trace = Trace(most, call.settings.most)
+        trace = Trace(many, is_wide, call.settings.most)
         run = _Tracing(call, found, Arguments(call, trace, reads_arrays, counters))
         try:
             traced = run.run()
