@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -36,11 +37,17 @@ def compile_entry(
     earlier: Sequence[Found] = (),
 ) -> Entry:
     """The program for calls like this one; see `trace_call`."""
-    traced = trace_call(call, many, is_wide, earlier)
+    collects = gc.isenabled()
+    gc.disable()  # a program has many small parts and no cycles
     try:
-        entry = Entry(traced)
-    except Exception as error:
-        raise traced.failed(error) from error
+        traced = trace_call(call, many, is_wide, earlier)
+        try:
+            entry = Entry(traced)
+        except Exception as error:
+            raise traced.failed(error) from error
+    finally:
+        if collects:
+            gc.enable()
     if traced.is_cut:
         warnings.warn(
             f"{call.name} returns a Tensor that requires a gradient; compiled, its results are constants,"

@@ -22,17 +22,17 @@ __all__ = ["PASSES", "optimized", "owned_results"]
 PASSES = (
     Pass(same.dead_code_elimination,            requires=same.is_call),
     each(same.canonicalization,                 requires=same.is_call),
-    each(same.algebraic_simplification,         requires=same.is_plain_call),
-    each(single.python_arithmetic,              requires=single.is_number_call),
+    each(same.algebraic_simplification,         requires=same.is_plain_call,        numbers=True),
+    each(single.python_arithmetic,              requires=single.is_number_call,     numbers=True),
     each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),
-    each(same.common_subexpression_elimination, requires=same.is_pure),
+    each(same.common_subexpression_elimination, requires=same.is_pure,              numbers=True),
     each(near.reassociation,                    requires=near.is_scaling,           exact=False),
     each(near.transpose_folding,                requires=near.is_transpose,         exact=False),
     each(near.dot_product_recognition,          requires=near.is_sum,               exact=False),
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
-    each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True),
+    each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
 )
 # fmt: on

@@ -37,6 +37,7 @@ class Pass:
     exact: bool = True  # the same numbers; else the same to rounding
     lowers: bool = False  # runs once, after the fixed point of the others
     rule: Rule | None = None  # what it does to one step, if it goes through them one by one
+    numbers: bool = False  # its rule is for steps without arrays too
 
     @property
     def name(self) -> str:
@@ -46,14 +47,21 @@ class Pass:
         return self.run(program) if any(map(self.requires, program.steps)) else program
 
 
-def each(rule: Rule, requires: Condition, exact: bool = True, lowers: bool = False) -> Pass:
-    """A pass that applies a rule to each step that meets the precondition."""
+def each(
+    rule: Rule,
+    requires: Condition,
+    exact: bool = True,
+    lowers: bool = False,
+    numbers: bool = False,
+) -> Pass:
+    """A pass that applies a rule to each step that meets the precondition. Rules for single `numbers`
+    are alone in being asked about steps without arrays, of which there may be very many."""
 
     def run(program: Program) -> Program:
         return Rewrite(program).run([made])
 
     run.__name__, run.__doc__ = rule.__name__, rule.__doc__
-    made = Pass(run, requires, exact, lowers, rule)
+    made = Pass(run, requires, exact, lowers, rule, numbers)
     return made
 
 
@@ -80,7 +88,8 @@ class Rewrite:
 
     def run(self, passes: Sequence[Pass], dirty: Collection[Step] | None = None) -> Program:
         """The program after all rules; of `dirty` steps only, and of those that come to be others."""
-        rules: list[tuple[Rule, Condition]] = [(p.rule, p.requires) for p in passes if p.rule]
+        rules = [(p.rule, p.requires) for p in passes if p.rule]
+        rules_of_numbers = [(p.rule, p.requires) for p in passes if p.rule and p.numbers]
         instead: dict[Step, Step] = {}
         replaced, steps, uses, single_now = instead.keys(), self.steps, self.uses, self.single_now
         keys, known = self.keys, self.known
@@ -96,7 +105,8 @@ class Rewrite:
                 if key is None or known.setdefault(key, old) is old:
                     steps.append(old)
                     continue
-            found = self.rewritten(step, rules)
+            is_number = step.kind is not np.ndarray and not any(map(_is_array, step.operands))
+            found = self.rewritten(step, rules_of_numbers if is_number else rules)
             if found is not old:
                 instead[old] = found
                 uses[found] += uses[old]
@@ -201,6 +211,10 @@ def constant_step(array: np.ndarray) -> Step:
 def is_number(x: Any, value: float | None = None) -> bool:
     """Whether an operand is a plain number, or that number."""
     return type(x) in (int, float) and (value is None or x == value)
+
+
+def _is_array(step: Step) -> bool:
+    return step.kind is np.ndarray
 
 
 def is_array(x: Any) -> bool:

@@ -43,6 +43,7 @@ _WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
 
 #: Operators and ufuncs whose results have one form, and are new memory.
 _FLAT = {
+    float,
     *(sign.python for sign in (*SIGNS.values(), *PREFIXES.values()) if sign.binding != COMPARISON),
     *(f for f in vars(np).values() if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1),
 }  # fmt: skip
@@ -51,6 +52,7 @@ _FLAT = {
 _OWN = {p.function for p in PRIMITIVES.values()}
 
 _FLOAT64 = np.dtype(np.float64)
+_FORMS = (float, np.ndarray, np.float64)
 
 #: Whether a profiler can be switched off for a moment. From Python 3.12 on this is slow.
 _SWITCHES = sys.version_info < (3, 12)
@@ -180,7 +182,7 @@ class Trace:
                 if a.view is not None:
                     a.current()
                 now = a.now
-                if type(now) is not float and type(now) is not np.ndarray:
+                if type(now) not in _FORMS:
                     return None
                 operands.append(a.step)
                 plain.append(now)
