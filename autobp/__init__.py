@@ -41,7 +41,14 @@ from autobp.forward import jvp, linearize
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.reverse import grad, value_and_grad, vjp
-from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
+from autobp.rules.convolution import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    conv1d,
+    conv2d,
+    max_pool2d,
+)
+from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
 
@@ -86,9 +93,13 @@ __all__ = [
     "softmax",
     "log_softmax",
     "logsumexp",
+    "conv1d",
     "conv2d",
     "max_pool2d",
     "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "solve_triangular",
+    "cho_solve",
     "NoRuleError",
     "GradientError",
     "CaptureError",
