@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -58,11 +59,16 @@ def compile_entry(
     return entry
 
 
+LONG = 20_000  # calls of a program that is waited for
+_WRITING = 1.6  # the time of all that comes after tracing, over that of tracing
+
+
 class Entry(Checked):
     def __init__(self, traced: Traced) -> None:
         super().__init__(traced.call, traced.found)
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
+        _tell_waiting(self.called, len(traced.program.steps), traced.seconds)
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
         self.program = owned_results(optimized(traced.program), traced.program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
@@ -185,6 +191,17 @@ class Entry(Checked):
         elif isinstance(x, np.ndarray) and id(_base(x)) in self._owners:
             return x.copy()
         return x
+
+
+def _tell_waiting(name: str, calls: int, seconds: float) -> None:
+    """Say how long a long program takes to write, by how long it took to trace."""
+    if calls > LONG and sys.stderr is not None:
+        print(
+            f"compile: {name} makes {calls:,} calls one by one; its program is ready in about"
+            f" {max(1, round(_WRITING * seconds))} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _base(x: np.ndarray) -> Any:

@@ -38,8 +38,12 @@ def pieces(printer: Printer, program: Program) -> list[Piece]:
         read = dict.fromkeys(name for step in steps for name in _read(printer, step.operands))
         made = {printer.names[step] for step in steps if step in printer.names}
         takes = [name for name in read if name in known]
-        freed = {printer.names.get(s, "") for step in steps for s in printer.plan.freed.get(step, ())}
-        found.append(Piece(program.with_(steps=steps), takes, [*made], [n for n in takes if n in freed]))
+        freed = {
+            printer.names.get(s, "") for step in steps for s in printer.plan.freed.get(step, ())
+        }
+        found.append(
+            Piece(program.with_(steps=steps), takes, [*made], [n for n in takes if n in freed])
+        )
         known |= made
     needed = {*_read(printer, program.results)}  # after a piece
     for i, piece in reversed([*enumerate(found)]):

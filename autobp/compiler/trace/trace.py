@@ -103,7 +103,9 @@ class Trace:
         self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.thread = threading.get_ident()
         self.closed = False
-        self.switches = self.listens = False  # the profiler: whether it can be, and whether it is on
+        self.switches = self.listens = (
+            False  # the profiler: whether it can be, and whether it is on
+        )
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long = False  # with many single numbers, side by side

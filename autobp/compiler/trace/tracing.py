@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +44,7 @@ class Traced:
     result: Any  # of the function
     tensors: list[LiveTensor]  # that the program reads or changes
     live: list[LiveVariable]  # that it changes
+    seconds: float = 0.0  # that it took
 
     @property
     def is_cut(self) -> bool:
@@ -84,7 +86,9 @@ def trace_call(
         trace = Trace(many, is_wide, call.settings.most)
         run = _Tracing(call, found, Arguments(call, trace, reads_arrays, counters))
         try:
+            start = time.perf_counter()
             traced = run.run()
+            traced.seconds = time.perf_counter() - start
             if not run.unknown:
                 return traced
         except CaptureError:
