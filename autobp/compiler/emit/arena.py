@@ -38,7 +38,8 @@ def placed(ranges: Sequence[Range]) -> tuple[list[int], int]:
 
 
 def _placed_in_time(ranges: Sequence[Range]) -> tuple[list[int], int]:
-    holes, ends, size = _Holes(), [], 0
+    holes, size = _Holes(), 0
+    ends: list[tuple[int, int, int]] = []  # of what is in use: when, and where it lies
     starts = [0] * len(ranges)
     for i in sorted(range(len(ranges)), key=lambda i: (ranges[i].first, -ranges[i].nbytes)):
         nbytes, first, last = ranges[i]

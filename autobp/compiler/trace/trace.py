@@ -43,7 +43,7 @@ _WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
 
 #: Operators and ufuncs whose results have one form, and are new memory.
 _FLAT = {
-    float,
+    float, np.matmul,
     *(sign.python for sign in (*SIGNS.values(), *PREFIXES.values()) if sign.binding != COMPARISON),
     *(f for f in vars(np).values() if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1),
 }  # fmt: skip
@@ -159,9 +159,7 @@ class Trace:
         """Carry a call out and record it."""
         if self.is_elsewhere:
             return self.meanwhile(*Call(function, tuple(args), dict(params)))
-        heard = self.listens
-        if heard:
-            self.listen(False)
+        heard = self.listen(False)
         try:
             if not params and function in _FLAT:
                 found = self._flat_call(function, args)
@@ -169,14 +167,14 @@ class Trace:
                     return found
             return self._call(Call(function, tuple(args), dict(params)))
         finally:
-            if heard:
-                self.listen(True)
+            self.listen(heard)
 
     def _flat_call(self, function: Any, args: Sequence[Any]) -> Any:
-        """A call of a ufunc of NumPy's or of an operator with tracers and plain floats alone, as nearly
+        """A call of a ufunc of NumPy's or of an operator with arrays and plain numbers alone, as nearly
         all are in loops: `_call`, without the questions whose answers are known."""
         operands: list[Any] = []
         plain: list[Any] = []
+        static = True
         for a in args:
             if type(a) is Tracer:
                 if a.tracing is not self or self.closed:
@@ -186,8 +184,12 @@ class Trace:
                 now = a.now
                 if type(now) not in _FORMS:
                     return None
+                static = static and a.static
                 operands.append(a.step)
                 plain.append(now)
+            elif type(a) is np.ndarray:
+                operands.append(self.constant(a))
+                plain.append(a)
             elif type(a) is float or type(a) is int:
                 operands.append(a)
                 plain.append(a)
@@ -205,7 +207,9 @@ class Trace:
             return None
         self._record(step)
         self._check_length(step)
-        return Tracer(self, step, result)
+        tracer = Tracer(self, step, result)
+        tracer.static = static
+        return tracer
 
     def _call(self, call: Call) -> Any:
         if self.closed or any(t.tracing is not self for t in tracers_in(call[1:])):
@@ -242,24 +246,25 @@ class Trace:
                 if self.is_too_long:
                     raise ManyNumbers
 
-    def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
-        """The result of a call. A function given to `custom` is watched. It may write into an argument:
-        that is undone and refused. The library's own do not, and are not copied for."""
-        if type(function) is FunctionType and function not in _OWN:
-            self.listen(True)
-            try:
-                return self._run_copied(function, args, params)
-            finally:
-                self.listen(False)
-        return function(*args, **params)
+    def run(self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The result of a function, which is watched if it is one that was given to `custom`."""
+        if type(function) is not FunctionType or function in _OWN:
+            return function(*args, **params)
+        heard = self.listen(True)
+        try:
+            return function(*args, **params)
+        finally:
+            self.listen(heard)
 
-    def _run_copied(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
+    def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
+        """The result of a call. A function given to `custom` may write into an argument: that is
+        undone and refused. The library's own do not, and are not copied for."""
         facts = of(function)
         if facts.form != "general" or facts.opaque:
-            return function(*args, **params)
+            return self.run(function, args, params)
         arrays = [a for a in args if type(a) is np.ndarray]
         before = [a.copy() for a in arrays]
-        result = function(*args, **params)
+        result = self.run(function, args, params)
         for a, value in zip(arrays, before, strict=True):
             if a.tobytes() != value.tobytes():
                 a[...] = value
@@ -423,11 +428,13 @@ class Trace:
             self.switches = self.listens = False
             sys.setprofile(None)
 
-    def listen(self, listens: bool) -> None:
-        """Switch the profiler off, while the library computes, or on again."""
-        if self.switches and listens is not self.listens:
+    def listen(self, listens: bool) -> bool:
+        """Switch the profiler off, while the library computes, or on again. Tell whether it was on."""
+        heard = self.listens
+        if self.switches and listens is not heard:
             self.listens = listens
             sys.setprofile(self.watch if listens else None)
+        return heard
 
     def watch(self, frame: FrameType, event: str, result: Any) -> None:
         """A profiler that refuses effects before they happen, meets functions that no search has

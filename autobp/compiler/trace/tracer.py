@@ -232,7 +232,7 @@ class Tracer(Variable):
             return trace.call(python, args, params)
         before = len(trace.steps), set(trace.effects), trace.refusal
         try:
-            result = primitive.function(*args, **params)
+            result = trace.run(primitive.function, args, params)
             if trace.refusal is before[2]:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it is one call
@@ -244,9 +244,22 @@ class Tracer(Variable):
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         return self.tracing.call(function, args, {})
 
-    def on_operands(self, args: Sequence[Any]) -> None:
-        if not self.tracing.is_elsewhere:
-            self.tracing.check_origins(args)
+    def computed(
+        self,
+        primitive: Primitive,
+        args: Sequence[Any],
+        values: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Any:
+        trace = self.tracing
+        if trace.is_elsewhere:
+            return super().computed(primitive, args, values, params)
+        heard = trace.listen(False)
+        try:
+            trace.check_origins(args)
+            return super().computed(primitive, args, values, params)
+        finally:
+            trace.listen(heard)
 
     def primal_value(self) -> Any:
         return self.now if self.tracing.is_elsewhere else self
