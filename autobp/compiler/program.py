@@ -254,7 +254,7 @@ def rebuilt(step: Step, other: Mapping[Step, Step]) -> Step:
         other.get(a, a) if type(a) is Step else mapped(swap, a) if type(a) in _NESTS else a
         for a in step.args
     ]
-    params = mapped(swap, step.params) if step.params else {}
+    params = mapped(swap, step.params) if step.params else step.params
     return Step(
         step.function, tuple(args), params, step.shape, step.dtype, step.kind, step.name,
         step.scope, step.phase, step.line, step.errors, step.constant,

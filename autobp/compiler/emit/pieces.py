@@ -15,7 +15,7 @@ from autobp.compiler.program import Program, Step
 __all__ = ["Piece", "pieces"]
 
 LONGEST = 4000  # steps of a program that is one function
-STEPS = 2000  # of a piece
+STEPS = 1000  # of a piece
 
 
 class Piece(NamedTuple):

@@ -290,6 +290,8 @@ def _images(program: Program) -> set[Step]:
     """The images whose channels are last in memory, where pooling and elementwise work leave them."""
     images: set[Step] = set()
     for step in program.steps:
+        if not step.is_array:
+            continue
         kept = [s for s in step.args if isinstance(s, Step) and s in images]
         alike = step.is_elementwise and any(s.shape == step.shape for s in kept)
         pooled = step.operation.channels == "kept" and step.args[0] in kept

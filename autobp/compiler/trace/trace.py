@@ -52,6 +52,7 @@ _FLAT = {
 _OWN = {p.function for p in PRIMITIVES.values()}
 
 _FLOAT64 = np.dtype(np.float64)
+_NO_PARAMS: dict[str, Any] = {}
 _FORMS = (float, np.ndarray, np.float64)
 
 #: Whether a profiler can be switched off for a moment. From Python 3.12 on this is slow.
@@ -103,9 +104,8 @@ class Trace:
         self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.thread = threading.get_ident()
         self.closed = False
-        self.switches = self.listens = (
-            False  # the profiler: whether it can be, and whether it is on
-        )
+        self.profiler: Callable[[FrameType, str, Any], None] | None = None
+        self.switches = self.listens = False  # whether it can be switched, and whether it is on
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long = False  # with many single numbers, side by side
@@ -198,11 +198,11 @@ class Trace:
         result = function(*plain)
         kind = type(result)
         if kind is float:
-            step = Step(function, tuple(operands), {}, (), _FLOAT64, float)
+            step = Step(function, tuple(operands), _NO_PARAMS, (), _FLOAT64, float)
         elif kind is np.ndarray:
-            step = Step(function, tuple(operands), {}, result.shape, result.dtype, kind)
+            step = Step(function, tuple(operands), _NO_PARAMS, result.shape, result.dtype, kind)
         elif kind is np.float64:
-            step = Step(function, tuple(operands), {}, (), _FLOAT64, kind)
+            step = Step(function, tuple(operands), _NO_PARAMS, (), _FLOAT64, kind)
         else:
             return None
         self._record(step)
@@ -421,11 +421,13 @@ class Trace:
     def watched(self, run: Callable[..., Any], *args: Any) -> Any:
         """Run a function under the profiler."""
         self.switches, self.listens = _SWITCHES, True
-        sys.setprofile(self.watch)
+        self.profiler = self.watcher()
+        sys.setprofile(self.profiler)
         try:
             return run(*args)
         finally:
             self.switches = self.listens = False
+            self.profiler = None  # which refers to the trace
             sys.setprofile(None)
 
     def listen(self, listens: bool) -> bool:
@@ -433,27 +435,32 @@ class Trace:
         heard = self.listens
         if self.switches and listens is not heard:
             self.listens = listens
-            sys.setprofile(self.watch if listens else None)
+            sys.setprofile(self.profiler if listens else None)
         return heard
 
-    def watch(self, frame: FrameType, event: str, result: Any) -> None:
+    def watcher(self) -> Callable[[FrameType, str, Any], None]:
         """A profiler that refuses effects before they happen, meets functions that no search has
         found, and learns what the user's functions call their arrays."""
-        code = id(frame.f_code)
-        if code in self.own:
-            return
-        if event == "call":
-            if code not in self.met or code in _ASKING:
-                self.met[code] = frame.f_code
-                self._meet(frame)
-        elif event == "c_call":
-            try:
-                check_call(frame, result)
-            except CaptureError as error:
-                self.refusal = self.refusal or error
-                raise
-        elif event == "return" and code in self.naming:
-            self._name(frame)
+        own, met, naming = self.own, self.met, self.naming
+
+        def watch(frame: FrameType, event: str, result: Any) -> None:
+            code = id(frame.f_code)
+            if code in own:
+                return
+            if event == "call":
+                if code not in met or code in _ASKING:
+                    met[code] = frame.f_code
+                    self._meet(frame)
+            elif event == "c_call":
+                try:
+                    check_call(frame, result)
+                except CaptureError as error:
+                    self.refusal = self.refusal or error
+                    raise
+            elif event == "return" and code in naming:
+                self._name(frame)
+
+        return watch
 
     def _meet(self, frame: FrameType) -> None:
         """A function is called for the first time: what it reads is to be known."""
