@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.operation import PLUS, each
-from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
+from autobp.primitive import (
+    Array,
+    Variable,
+    bilinear,
+    constant,
+    elementwise,
+    general,
+    implements,
+    plain_array,
+)
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
-from autobp.rules.shape import Axis
+from autobp.rules.shape import Axis, axes_of
 
 
 def floating(x: Array) -> Array:
-    x = x if isinstance(x, Variable) else np.asarray(x)
+    x = x if isinstance(x, Variable) else plain_array(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
@@ -41,21 +52,23 @@ def _softplus(x: Array) -> Array:
 
 
 def _softmax(x: Array, axis: Axis) -> Array:
-    if not x.size:
+    if not np.size(x):
         return np.copy(x)
     z = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return z / np.sum(z, axis=axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
-    if not x.size:
+    if not np.size(x):
         return np.copy(x)
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    nothing = 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
+    first: Any = {"initial": -np.inf} if nothing else {}
+    top = np.max(x, axis=axis, keepdims=True, **first)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
     with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
         total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -269,6 +282,7 @@ def glu(x: Array, axis: int = -1) -> Array:
     return kept * sigmoid(gate)
 
 
+@checks_keywords
 def softmax(x: Array, axis: Axis = -1) -> Array:
     """eˣ over its sum along the axis: probabilities from scores.
 
@@ -279,11 +293,13 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
     return softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
     return log_softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 @implements(np.logaddexp.reduce)
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log Σ eˣ, a smooth maximum.
