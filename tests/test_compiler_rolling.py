@@ -92,6 +92,7 @@ class Loops:
         }
 
     def __call__(self, start, parameters, rows, layers):
+        zero = np.zeros(self.shape) if self.arrays else 0.0  # of which a number becomes an array
         state, total, seen, kept = list(start), 0.0, [parameters[0]] * self.count, []
         for part in self.parts:
             older, state_before = state[0], state[0]
@@ -105,7 +106,7 @@ class Loops:
                 if part["alternates"] and i % 2:
                     made[0] = np.cos(made[0])
                 state_before, older = state[0], state_before
-                state = [np.tanh(self.value(b, made, inside)) for b in part["becomes"]]
+                state = [np.tanh(self.value(b, made, inside) + zero) for b in part["becomes"]]
                 if part["before"]:
                     state[0] = state[0] + 0.3 * older
                 if part["inner"]:
