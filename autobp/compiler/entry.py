@@ -69,9 +69,11 @@ class Entry(Checked):
         super().__init__(traced.call, traced.found)
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
-        _tell_waiting(self.called, len(traced.program.steps), traced.seconds)
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
         program = rolled(traced.program)
+        calls = len(program.steps)
+        share = calls / max(1, len(traced.program.steps))
+        _tell_waiting(self.called, calls, traced.seconds * share)
         self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
