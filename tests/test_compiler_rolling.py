@@ -7,13 +7,14 @@ import os
 import numpy as np
 import pytest
 
-from autobp import compile, grad, value_and_grad
+from autobp import Tensor, compile, grad, value_and_grad
 from autobp.compiler.call import Call
 from autobp.compiler.program import check, evaluated
 from autobp.compiler.rolling import rolled as rolling
 from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.terms import Settings
 from autobp.compiler.trace.tracing import trace_call
+from autobp.optim import SGD
 from autobp.tree import leaves
 
 PROGRAMS = int(os.environ.get("AUTOBP_PROGRAMS", "500")) // 10
@@ -169,10 +170,6 @@ def close(found, expected, scale=1.0):
         np.testing.assert_allclose(a, b, 1e-12 * scale, 1e-12 * scale)
 
 
-def loops_in(program):
-    return [step.loop for p in program.nested() for step in p.steps if step.loop]
-
-
 def traced(function, args):
     """The program of a function, and what that is called with."""
     made = trace_call(Call(function, "f", args, {}, Settings()))
@@ -196,3 +193,188 @@ def test_a_random_loop_is_what_it_was(short, seed):
     made = compile(function, check=0, reuse=seed % 4 == 1)
     close(made(*f.args), expected)
     close(made(*f.args), expected)
+
+
+# ── loops that one meets ──────────────────────────────────────────────────────────────────────────
+
+
+def loops_in(program):
+    return [step.loop for step in program.steps if step.loop]
+
+
+def replayed(function, *args, loops, **settings):
+    """The compiled function, called with these arguments and with others, gives what the function
+    gives; so many loops are in its program."""
+    compiled = compile(function, **settings)
+    others = [tuple(moved(a, 1 + 0.01 * k) for a in args) for k in range(3)]
+    for some in (args, *others):
+        close(compiled(*copied(some)), function(*copied(some)), 1e3)
+    assert len(loops_in(compiled.programs[0])) == loops
+    return compiled
+
+
+def moved(x, k):
+    return (
+        [moved(a, k) for a in x]
+        if isinstance(x, list)
+        else x * k
+        if isinstance(x, float | np.ndarray)
+        else x
+    )
+
+
+def copied(args):
+    return [
+        copied(a) if isinstance(a, list | tuple) else np.copy(a) if isinstance(a, np.ndarray) else a
+        for a in args
+    ]
+
+
+def newton(a):
+    x = a
+    for _ in range(60):
+        x = x - (x * x - a) / (x + x)
+    return x
+
+
+def test_newtons_method_is_a_for(short):
+    compiled = replayed(value_and_grad(newton), 2.0, loops=2)
+    assert (
+        """    for _ in range(60):
+        t1 = t0 * t0 - a
+        t2 = t0 + t0
+        t3 = t1 / t2 if t2 else float(np.divide(t1, t2))
+        t0 = t0 - t3
+        rows0.append(t2)
+        rows1.append(t3)
+        rows2.append(t0)
+"""
+        in compiled.source
+    )
+    assert len(compiled.source.splitlines()) < 60
+
+
+def test_short_programs_and_few_iterations_stay_as_they_are(monkeypatch):
+    assert not loops_in(rolled(traced(newton, (2.0,))[0]))
+    monkeypatch.setattr(rolling, "STEPS", 30)
+    monkeypatch.setattr(rolling, "FEWEST", 16)
+    assert loops_in(rolled(traced(newton, (2.0,))[0]))
+
+    def few(x):
+        for _ in range(7):
+            x = np.sin(x * x + x * 0.5) * np.cos(x - x * x) + 1.0
+        return x
+
+    program, _ = traced(few, (2.0,))
+    assert rolled(program).steps == program.steps
+
+
+def test_lists_are_gone_through_and_made(short):
+    def smooth(xs, ys):
+        total, seen = 0.0, []
+        for x, y in zip(xs, ys[::-1]):
+            total = 0.5 * total + x * y
+            seen.append(total)
+        return total, seen
+
+    def loss(xs, ys):
+        total, seen = smooth(xs, ys)
+        return total + sum(s * s for s in seen)
+
+    xs, ys = [0.1 * k for k in range(40)], [1.0 + 0.05 * k for k in range(40)]
+    text = replayed(value_and_grad(loss, (0, 1)), xs, ys, loops=4).source
+    assert "zip(xs[" in text
+    assert len(text.splitlines()) < 80
+    compiled = replayed(smooth, xs, ys, loops=1)
+    assert compiled(xs, [*ys[:-1], 2])[0] == smooth(xs, [*ys[:-1], 2])[0]
+
+
+def test_draws_keep_their_order(short):
+    def walk(x, rng):
+        total = 0.0
+        for _ in range(30):
+            x = np.tanh(x + 0.1 * rng.standard_normal(3)) * rng.uniform()
+            total = total + np.sum(x)
+        return total, x
+
+    compiled, x = compile(walk), np.ones(3)
+    for seed in range(4):
+        rngs = np.random.default_rng(seed), np.random.default_rng(seed)
+        close(compiled(x + seed, rngs[0]), walk(x + seed, rngs[1]))
+        assert rngs[0].random() == rngs[1].random()
+    assert [loop.count for loop in loops_in(compiled.programs[0])] == [29]
+
+
+def test_guards_in_a_loop_are_kept(short):
+    """What a program assumes of shapes is asked in each iteration, and draws are taken back."""
+
+    def chosen(x, rng):
+        total = 0.0
+        for k in range(30):
+            noise = rng.standard_normal(4)
+            total = total + np.sum(x[x > k - 40.0] * noise) * 0.1
+        return total
+
+    compiled = compile(chosen)
+    for shift in (0.0, 1.0, -20.0, 3.0, -25.0):
+        x = np.linspace(0, 1, 4) + shift
+        rngs = np.random.default_rng(1), np.random.default_rng(1)
+        try:
+            expected = chosen(x, rngs[1])
+        except ValueError:
+            continue
+        close(compiled(x, rngs[0]), expected)
+        assert rngs[0].random() == rngs[1].random()
+    assert loops_in(compiled.programs[-1])
+
+
+def test_results_and_arguments_of_loops_can_be_overwritten(short):
+    def descend(w, xs):
+        for x in xs:
+            error = x @ w - 1.0
+            w = w - 0.01 * error * x
+        return w
+
+    xs = np.random.default_rng(0).standard_normal((40, 3))
+    for settings in ({"donate": 0}, {"reuse": True}, {"donate": (0,), "reuse": True}):
+        compiled, w, expected = compile(descend, **settings), np.ones(3), np.ones(3)
+        for k in range(5):
+            w, expected = compiled(w, xs * (1 + k)), descend(expected, xs * (1 + k))
+            close(w, expected)
+        assert len(loops_in(compiled.programs[0])) == 1
+
+
+def test_saved_programs_have_their_loops(short, tmp_path):
+    table = np.random.default_rng(0).standard_normal((30, 3))
+
+    def f(x, ys):
+        for k, y in enumerate(ys):
+            x = np.tanh(x * table[k] + y) + math.sin(k)
+        return np.sum(x)
+
+    args = np.ones(3), [0.1 * k for k in range(30)]
+    compiled = replayed(value_and_grad(f, (0, 1)), *args, loops=2)
+    compiled.save(tmp_path / "saved.py")
+    space = {}
+    exec((tmp_path / "saved.py").read_text(), space)
+    close(space[compiled.__name__](*args), compiled(*args))
+
+
+def test_training_in_a_loop_changes_tensors(short):
+    def train(w, optimizer, xs):
+        for x in xs:
+            optimizer.zero_grad()
+            np.sum((x @ w - 1.0) ** 2).backward()
+            optimizer.step()
+
+    xs = np.random.default_rng(0).standard_normal((30, 4, 2))
+    made = []
+    for run in (compile(train), train):
+        w = Tensor(np.ones(2))
+        optimizer = SGD([w], lr=0.01, momentum=0.9)
+        for k in range(4):
+            run(w, optimizer, xs + 0.1 * k)
+        made.append(w.value.copy())
+        if run is not train:
+            assert len(loops_in(run.programs[0])) == 1
+    close([made[0]], [made[1]])

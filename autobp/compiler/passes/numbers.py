@@ -116,7 +116,7 @@ def sign_simplification(step: Step, rewrite: Rewrite) -> Step | None:
         positive = _without_sign(x, rewrite) if f is operator.add else None
         return None if positive is None else rewrite.call(step, operator.sub, y, positive)
     factors = _factors(step)
-    if factors and any(_is_negative(x) and rewrite.single(x) for x in factors[1]):
+    if factors and any(map(_is_negative, factors[1])):
         return rewrite.call(step, _NEGATIVE, _product(step, factors, rewrite))
     return None
 
