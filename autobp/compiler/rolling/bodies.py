@@ -87,11 +87,8 @@ class Body:
         if place in self.carried_places():
             return
         like = self.templates[place]
-        zero: Any = like.dtype.type(0)  # type: ignore[union-attr]
-        if like.is_array:
-            zero = constant_step(np.zeros(like.shape, like.dtype))
-        elif not isinstance(zero, like.kind):
-            zero = zero.item()
+        zeros = lambda: constant_step(np.zeros(like.shape, like.dtype))
+        zero = zeros() if like.is_array else like.kind(0)
         self.registers[Carried(place, ())] = _argument(form_of(like), like.name), zero
 
     def invariant(self, number: int) -> Any:
