@@ -87,8 +87,8 @@ class Body:
         if place in self.carried_places():
             return
         like = self.templates[place]
-        zeros = lambda: constant_step(np.zeros(like.shape, like.dtype))
-        zero = zeros() if like.is_array else like.kind(0)
+        array = np.zeros(like.shape, like.dtype)
+        zero = constant_step(array) if like.is_array else like.kind(0)
         self.registers[Carried(place, ())] = _argument(form_of(like), like.name), zero
 
     def invariant(self, number: int) -> Any:

@@ -19,6 +19,7 @@ __all__ = ["Run", "runs"]
 LAGS = 24  # that are looked at
 GRAM = 8  # tokens in a row that are compared: single ones match too often
 ITERATIONS = 8  # in a loop, at least
+NUMPYS = 8  # numbers of Python's that are carried at the cost of one of NumPy's
 
 Array = Any
 
@@ -117,13 +118,16 @@ def _cut(table: Tokens, start: int, end: int, period: int) -> Run:
     middle = start + count // 2 * period
     a, b = table.starts[middle - period], table.starts[min(middle + 2 * period, end)]
     made, users = table.operands[a:b], table.owners[a:b]
-    local = made >= middle - 2 * period
-    made, users = made[local], users[local]
+    first = middle - 2 * period
+    local = made >= first
+    made, users = made[local] - first, users[local]
     last = np.zeros(4 * period, np.int64)
-    np.maximum.at(last, made - (middle - 2 * period), users)
+    np.maximum.at(last, made, users)
     made = np.flatnonzero(last)
+    kinds = (table.steps[first + i].kind for i in made.tolist())
+    weight = np.array([NUMPYS if issubclass(kind, np.generic) else 1 for kind in kinds])
     change = np.zeros(4 * period + 2, np.int64)
-    np.add.at(change, made + 1, 1)
-    np.add.at(change, last[made] - (middle - 2 * period) + 1, -1)
+    np.add.at(change, made + 1, weight)
+    np.add.at(change, last[made] - first + 1, -weight)
     alive = np.cumsum(change)[2 * period : 2 * period + rest + 1]
     return Run(start + int(np.argmin(alive)), period, count)

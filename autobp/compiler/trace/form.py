@@ -26,9 +26,7 @@ class Place(NamedTuple):
     local: str  # the same within the tests, which have names for nests
     attribute: str = ""  # ".value" or ".grad", of a Tensor that is there
     is_literal: bool = True  # False: the text names objects, which only their own program knows
-    element: tuple[str, int] | None = (
-        None  # the list or tuple that it is in, as text, and its index
-    )
+    element: tuple[str, int] | None = None  # the list that it is in, as text, and its index
 
     def __str__(self) -> str:
         return self.text + self.attribute
