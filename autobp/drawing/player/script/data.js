@@ -22,6 +22,10 @@ function word(key, given = {}, n) {
   return form.replace(/\{(\w+)\}/g, (all, name) => given[name] ?? all);
 }
 
+// a mark in the language of the page
+const phrases = data.phrases.map(([pattern, phrase]) => [new RegExp(pattern, "g"), phrase]);
+const phrase = (text) => phrases.reduce((said, [pattern, by]) => said.replace(pattern, by), text);
+
 const count = (n) => n.toLocaleString("en");
 
 function make(tag, text, style) {

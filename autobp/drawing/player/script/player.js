@@ -411,6 +411,7 @@ function draw(moving) {
   $("next").disabled = $("last").disabled = ended();
   $("reveal").hidden = !hidden;
   $("pass").value = String(passAt(line.at));
+  remember();
 }
 
 function go(k) {
@@ -543,7 +544,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll, #change")) return;
   const moves = { ArrowRight: next, ArrowLeft: () => go(line.at - 1), PageDown: next, PageUp: () => go(line.at - 1), Home: () => go(0), End: () => go(line.steps.length) };
   const nodes = views.length ? [...scene(view).members.keys()] : [];
-  if (event.key in moves) {
+  if (!$("dark").hidden) blank(false);
+  else if (event.key in moves) {
     play(false);
     moves[event.key]();
   } else if (event.key === " " && (on === slider || !["BUTTON", "SUMMARY", "INPUT"].includes(on.tagName))) play(!timer);
@@ -553,6 +555,8 @@ document.addEventListener("keydown", (event) => {
     else $("doors").querySelector("select")?.focus();
   } else if (event.key === "Escape") release();
   else if (event.key === "/") $("find").focus();
+  else if (event.key === "f") full();
+  else if (event.key === "b" || event.key === ".") blank($("dark").hidden);
   else if (event.key === "+" || event.key === "=") zoom(1.25);
   else if (event.key === "-") zoom(0.8);
   else if (event.key === "0") fit();
@@ -589,6 +593,7 @@ for (const [id, act] of Object.entries({
   },
   "mode-reverse": () => mode(reverse),
   "mode-tangent": () => mode(forward),
+  full,
   theme: () => {
     const root = document.documentElement;
     const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");

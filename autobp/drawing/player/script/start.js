@@ -13,3 +13,4 @@ ratio();
 strip();
 if (views.length) look(opening());
 else draw();
+reopen();
