@@ -167,7 +167,7 @@ class _Shots:
 
     def placed(self, line: str, id: str) -> str:
         thing = self.place[id]
-        kept = ("pos", "lp", "width", "height")
+        kept = ("pos", "lp", "width", "height", "bb")
         given = [f'{name}="{thing[name]}"' for name in kept if name in thing]
         given += ["fixedsize=true"] if "width" in thing else []
         line = re.sub(r" (width|height)=[\d.]+", "", line)
