@@ -10,7 +10,7 @@ from autobp.tensor import Tensor
 if TYPE_CHECKING:
     from autobp.drawing.player.player import Player
 
-__all__ = ["play"]
+__all__ = ["play", "play_training"]
 
 
 def play(
@@ -39,3 +39,32 @@ def play(
     from autobp.drawing.player.player import player
 
     return player(loss, args, names, lang)
+
+
+def play_training(
+    model: Callable[..., Any],
+    data: tuple[Any, Any],
+    loss: Callable[..., Any],
+    optimizer: Any,
+    steps: int = 100,
+    lang: str = "en",
+) -> Player:
+    """Train a model, and play the run: a second slider goes through the steps of training.
+
+    Each step uses all data, `loss(model(X), y)` of `data = X, y`. Parameters, gradients, the state of
+    the optimizer, the loss curve and, for data in the plane, the decision region change together; each
+    step can be played forward and backward. The page can run on from any step with another learning
+    rate. The model is trained when this returns.
+
+    >>> import numpy as np
+    >>> from autobp import nn, optim, play_training
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> y = np.array([[0.0], [1.0], [1.0], [0.0]])
+    >>> model = nn.MLP([2, 4, 1], "tanh", "sigmoid")
+    >>> optimizer = optim.SGD(model.parameters(), lr=1.0)
+    >>> page = play_training(model, (X, y), nn.mse, optimizer, steps=20)
+    >>> _ = page.save("training.html")   # doctest: +SKIP
+    """
+    from autobp.drawing.player.training import player_of_training
+
+    return player_of_training(model, data, loss, optimizer, steps, lang)

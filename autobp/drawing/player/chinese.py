@@ -40,6 +40,16 @@ WORDS = {
     "dead_large": "本頁不能即時計算：程式的運算太多（{n} 個）。",
     "dead_notes": "本頁不能即時計算：記錄的程式無法完整求導。",
     "dead_long": "本頁不能即時計算：程式要計算 {n} 個數，上限是 {most} 個。",
+    # training
+    "epoch": "訓練步數",
+    "epoch_of": "{of} 步中的第 {at} 步",
+    "loss_is": "損失 {n}",
+    "rate": "學習率",
+    "run_on": "從這裡繼續訓練",
+    "recorded": "記錄的訓練",
+    "curve": "每一步的損失，從 {low} 到 {high}",
+    "region": "模型對平面上每一點的輸出，以及資料",
+    "remembered": "優化器",
     # the graph
     "graph": "程式的計算圖",
     "find": "尋找層、變數或運算（按 /）",
@@ -144,6 +154,7 @@ WORDS = {
     "numbers": "數值",
     # the health strip
     "health": "梯度的健康狀況",
+    "health_recorded": "（記錄時的數值）",
     "health_label": "每層的值與梯度的均方根，從輸入到損失",
     "health_gradient": "梯度",
     "health_value": "值",

@@ -47,17 +47,23 @@ _SCRIPTS = (
     "strip",
     "player",
     "change",
+    "training",
     "lecture",
     "start",
 )
-_LARGE = 250_000  # characters of data beyond which it is compressed
+_LARGE = 120_000  # characters of data beyond which it is compressed
 
 
 def page(
-    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead, note: str = ""
+    script: Script,
+    views: Views,
+    health: Sequence[Layer],
+    found: Live | Dead,
+    note: str = "",
+    training: Any = None,
 ) -> str:
     """The whole page as text. Without views, it shows the `note` instead."""
-    code, style = _code(found), _style()
+    code, style = _code(found, training), _style()
     output = script.diagram.nodes[script.output]
     everything = said("one_derivative")
     if script.entries != 1:
@@ -78,7 +84,7 @@ def page(
         notes="".join(f'<p class="note">{html.escape(shown(n, 200))}</p>' for n in script.notes),
         held=_held(script),
         dead=f'<p class="small">{html.escape(str(found))}</p>' if isinstance(found, Dead) else "",
-        data=_packed(_escaped(_data(script, views, health, found))),
+        data=_packed(_escaped(_data(script, views, health, found, training))),
     )
 
 
@@ -91,12 +97,15 @@ def _parts() -> str:
     return "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
 
 
-def _code(found: Live | Dead) -> str:
-    """The script: the printed program over its runtime, and what the page does with it."""
+def _code(found: Live | Dead, training: Any = None) -> str:
+    """The script: the printed programs over their runtime, and what the page does with them."""
     program = "const program = null;\n"
     if isinstance(found, Live):
-        inside = f"{RUNTIME}{found.code}\nreturn [program, Changed];"
-        program = f"const [program, Changed] = (() => {{\n{inside}\n}})();\n"
+        more = [x for x in (training.code, training.region) if x] if training else []
+        names = ["program", "Changed", *("advance", "region")[: len(more)]]
+        parts = "\n".join([RUNTIME, found.code, *more, f"return [{', '.join(names)}];"])
+        names[3:] = ["classify"][: len(names) - 3]  # the page's own `region` draws it
+        program = f"const [{', '.join(names)}] = (() => {{\n{parts}\n}})();\n"
     code = f'"use strict";\n(async () => {{\n{program}{_parts()}}})();\n'
     return re.sub(r"^ *//.*\n|^ +", "", code, flags=re.M)
 
@@ -171,9 +180,10 @@ def _held(script: Script) -> str:
 
 
 def _data(
-    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead
+    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead, training: Any
 ) -> dict[str, Any]:
     return {
+        "training": _training(script, found, training) if isinstance(found, Live) else None,
         "live": _live(script, found) if isinstance(found, Live) else None,
         "words": spoken().words,
         "phrases": [
@@ -231,6 +241,15 @@ def _live(script: Script, found: Live) -> dict[str, Any]:
         "steps": [[s.says, s.result, s.why, s.found] for s in steps],
         "maps": texts.cells.maps,
     }
+
+
+def _training(script: Script, found: Live, training: Any) -> dict[str, Any] | None:
+    """A recorded run, and which inputs of the program its parameters are."""
+    if training is None:
+        return None
+    nodes = {id(n.tensor): n.index for n in script.diagram.nodes}
+    inputs = [found.inputs.index(nodes[id(p)]) for p in training.run.parameters]
+    return {**training.data, "inputs": inputs}
 
 
 def _numbers(value: Any) -> tuple[list[int], list[Any]]:

@@ -110,7 +110,9 @@ class Player:
 
     page: str
 
-    def __init__(self, program: Diagram, dead: Dead | None = None, lang: str = "en") -> None:
+    def __init__(
+        self, program: Diagram, dead: Dead | None = None, lang: str = "en", training: Any = None
+    ) -> None:
         self.diagram = program
         planned = plan(program)
         note = ""
@@ -123,7 +125,9 @@ class Player:
             except (RuntimeError, LayoutTimeout) as error:
                 note = str(error)
             layers = measured(program)
-        self.page = page(script, pictures, layers, found, note)
+        if training is not None and isinstance(found, Dead):
+            raise ValueError(f"play_training: {found}")
+        self.page = page(script, pictures, layers, found, note, training)
         self._script, self._folded, self._lang = script, planned.still, lang
         self._still = dot(program, planned.still, STYLE)
 

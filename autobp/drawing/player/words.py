@@ -54,6 +54,16 @@ WORDS = {
     "dead_large": "This page is not live: the program has too many operations ({n}).",
     "dead_notes": "This page is not live: the recorded program could not be differentiated completely.",
     "dead_long": "This page is not live: the program computes {n} numbers; {most} are the most.",
+    # training
+    "epoch": "Step of training",
+    "epoch_of": "{at} of {of} steps",
+    "loss_is": "loss {n}",
+    "rate": "Learning rate",
+    "run_on": "Run on from here",
+    "recorded": "Recorded run",
+    "curve": "the loss at each step, from {low} to {high}",
+    "region": "what the model says for each point of the plane, and the data",
+    "remembered": "optimizer",
     # the graph
     "graph": "The program as a graph",
     "find": "Find a layer, variable or operation (key /)",
@@ -159,6 +169,7 @@ WORDS = {
     "numbers": "Numbers",
     # the health strip
     "health": "Gradient health",
+    "health_recorded": ", of the recorded run",
     "health_label": "RMS of the gradient and of the value in each layer, from input to loss",
     "health_gradient": "gradient",
     "health_value": "value",

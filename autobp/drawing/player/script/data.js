@@ -7,7 +7,7 @@
 const $ = (id) => document.getElementById(id);
 const packed = $("data").textContent;
 const data = JSON.parse(packed.startsWith("{") ? packed : await inflated(packed));
-const { items, arrows, views, words } = data;
+const { items, arrows, views, words, training } = data;
 const stage = $("stage"), slider = $("slider"), calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 function inflated(text) {

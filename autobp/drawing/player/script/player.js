@@ -258,6 +258,7 @@ function one(n, { values, maps, slopes, slopeMaps }) {
     fact(word("gradient_so_far"), slopes[n] ?? word("not_yet"), "grad", slopeMaps[n]);
     fact(word("gradient_end"), complete || ended() ? last : predicting() ? word("asked") : word("not_yet"), "grad");
   }
+  if (inputOf.has(n)) remembered(n);
   fact(word("code"), code);
   uses(n, back);
 }
@@ -398,7 +399,8 @@ function draw(moving) {
   picture(state, step);
   say(step);
   // how large the gradients are would tell what is asked for
-  $("health").hidden = $("layers").hidden = !worth(data.health) || (predicting() && !ended());
+  $("health-of").textContent = numbers ? word("health_recorded") : "";
+  $("health").hidden = $("layers").hidden = Boolean(training) || !worth(data.health) || (predicting() && !ended());
   $("found").hidden = predicting() && (state.values[data.output] === null || state.values[data.output] === "?");
   panel(state, step);
   $("undo").disabled = $("reset").disabled = !past.length;

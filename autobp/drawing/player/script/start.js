@@ -13,4 +13,5 @@ ratio();
 strip();
 if (views.length) look(opening());
 else draw();
+if (training) toEpoch(0);
 reopen();

@@ -8,7 +8,7 @@ const worth = (rows) => rows.length > 1 && (data.layers.length > 1 || rows.lengt
 
 function strip() {
   const rows = data.health;
-  if (!worth(rows)) return;
+  if (!worth(rows) || training) return;
   $("health").hidden = false; // to be measured
   const sizes = rows.flatMap(([, v, g]) => [v, g]).filter((x) => x > 0 && Number.isFinite(x)).map(Math.log10);
   const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200);
