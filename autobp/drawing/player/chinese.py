@@ -20,6 +20,7 @@ WORDS = {
     "no_script": "本檔案內的程式負責播放步驟，不需要網路。",
     # the live page
     "drag_hint": "拖動藍色的數值，一切隨之改變。",
+    "cell_hint": "選一個陣列，點其中一格，移動滑桿，一切隨之改變。",
     "other_branch": "這個值會讓程式走另一條路（{line}）；本頁只有記錄下來的那一條。",
     "undo": "復原",
     "undo_title": "復原上一次更改（Ctrl+Z）",

@@ -34,6 +34,7 @@ WORDS = {
     "no_script": "A script in this file plays the steps. It needs no network.",
     # the live page
     "drag_hint": "Drag a blue number: everything follows.",
+    "cell_hint": "Choose an array, click a cell of it and move the slider: everything follows.",
     "other_branch": "For this value the program takes another way ({line}). This page has the one that was recorded.",
     "undo": "Undo",
     "undo_title": "take the last change back (Ctrl+Z)",

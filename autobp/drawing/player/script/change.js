@@ -22,6 +22,8 @@ function change(i, at, x, drag) {
   refresh();
 }
 
+const hint = () => word(live.inputs.some((input, i) => isNumber(i)) ? "drag_hint" : "cell_hint");
+
 function refresh() {
   if (waiting) return;
   waiting = true;
@@ -38,7 +40,7 @@ function recompute(moving) {
     put(i, at, x);
     compute();
   }
-  $("hint").textContent = refusal ? word("other_branch", { line: refusal }) : word("drag_hint");
+  $("hint").textContent = refusal ? word("other_branch", { line: refusal }) : hint();
   $("found").textContent = ` = ${oneLine(items[data.output][3])}`;
   draw(moving);
 }
@@ -208,6 +210,6 @@ if (live) {
   });
   $("undo").addEventListener("click", undo);
   $("reset").addEventListener("click", reset);
-  $("hint").textContent = word("drag_hint");
+  $("hint").textContent = hint();
   document.body.classList.add("live");
 }
