@@ -29,7 +29,7 @@ output, .n { font-variant-numeric: tabular-nums; font-family: ui-monospace, mono
 SHARED = """
 const $ = (id) => document.getElementById(id), canvas = $("canvas"), context = canvas.getContext("2d");
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const four = (x) => (Number.isFinite(x) ? (x && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e4) ? x.toExponential(2) : x.toFixed(3)).replace("-", "\\u2212") : "\\u221e");
+const four = (x) => (Number.isFinite(x) ? (x && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e4) ? x.toExponential(2) : x.toFixed(3)).replaceAll("-", "\\u2212") : "\\u221e");
 let W = 0, H = 0;
 function sized() {
   const ratio = devicePixelRatio || 1;

@@ -56,7 +56,7 @@ function draw() {
   write("end", bob(angles[20])[0] + 12, bob(angles[20])[1] - 8, ink("blue"));
   line([pivot(), bob(start[0])], ink("orange"), 4);
   dot(...bob(start[0]), 10, ink("orange"), ink("page"));
-  write("start: drag me", bob(start[0])[0] - 10, bob(start[0])[1] + 26, ink("orange"), "center");
+  write("start: drag me", Math.max(56, bob(start[0])[0] - 10), bob(start[0])[1] + 26, ink("orange"), "center");
   const x = W * 0.62, wide = W * 0.35, middle = H * 0.5, most = Math.max(...slope.slice(2).map(Math.abs), 1e-9);
   write("gradient by a push", x + wide, 20, ink("faint"), "right");
   line([[x, middle], [x + wide, middle]], ink("line"), 1);
