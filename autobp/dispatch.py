@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autobp.errors import no_rule
+from autobp.habits import foreign_keyword
+from autobp.owner import is_scipys
 from autobp.primitive import NUMPY, Primitive
 
 __all__ = ["called", "called_ufunc", "method"]
@@ -18,6 +21,9 @@ _TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
 def called(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call our counterpart of a NumPy function."""
     twin = NUMPY.get(function)
+    if twin is None and is_scipys(function):
+        importlib.import_module("autobp.rules.special")  # late: only where SciPy is used
+        twin = NUMPY.get(function)
     if twin is None:
         raise no_rule(function)
     return _fitted(twin, function, args, kwargs)
@@ -64,6 +70,8 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
     defaults."""
     if len(args) == 1 and not kwargs:  # nothing to fit
         return ours(*args)
+    if kwargs and (foreign := foreign_keyword(theirs.__name__, kwargs)):
+        raise foreign
     if isinstance(ours, Primitive):
         if kwargs:
             raise no_rule(theirs, kwargs)

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NoRuleError", "explained", "label", "no_rule", "not_in_place", "not_plain", "replaced"]
+__all__ = [
+    "NoRuleError",
+    "changed_in_model",
+    "explained",
+    "label",
+    "no_rule",
+    "not_in_place",
+    "not_plain",
+    "replaced",
+    "shape_changed",
+]
 
 
 class NoRuleError(TypeError):
@@ -28,33 +38,22 @@ def label(a: Any) -> str:
 _INSTEAD = {
     "asarray": "the Tensor itself, or t.numpy() for its value as a constant",
     "array": "np.stack of the tensors, or t.numpy() for the value as a constant",
-    "nansum": "np.sum(np.where(np.isnan(t), 0, t))",
-    "nanmean": "np.mean(t[~np.isnan(t)])",
-    "delete": "t[mask] with a boolean mask",
-    "insert": "np.concatenate",
-    "select": "np.where, nested",
-    "piecewise": "np.where, nested",
-    "choose": "np.where, nested",
     "fill_diagonal": "t * (1 - np.eye(n)) + value * np.eye(n)",
     "put": "t.at[i].set(v)",
     "put_along_axis": "t.at[i].set(v)",
     "place": "np.where",
     "copyto": "t.at[...].set(v)",
-    "quantile": "np.sort and an index",
-    "percentile": "np.sort and an index",
-    "linspace": "start + (stop - start) * np.linspace(0, 1, n)",
-    "convolve": "a sum of shifted products",
-    "block": "np.concatenate",
-    "polyval": "Horner's rule, written out",
+    "eig": "np.linalg.eigh, for symmetric matrices",
+    "eigvals": "np.linalg.eigvalsh, for symmetric matrices",
+    "polyfit": "np.linalg.lstsq(np.vander(x, n + 1), y)",
 }
 
 
 def no_rule(
     function: Any, kwargs: Mapping[str, Any] | None = None, method: str = ""
 ) -> NoRuleError:
-    name = getattr(function, "__name__", repr(function))
-    module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
-    call = ".".join(["np", *module.split(".")[1:], name, *([method] if method else [])])
+    name = getattr(function, "__name__", repr(function)).lstrip("_")
+    call = ".".join([_package(function), name, *([method] if method else [])])
     if kwargs:
         options = ", ".join(f"{k}=…" for k in kwargs)
         if "out" in kwargs:
@@ -73,6 +72,14 @@ def no_rule(
     )
 
 
+def _package(function: Any) -> str:
+    """Where a function is found. Before NumPy 2.2 its ufuncs did not say, and SciPy's do not."""
+    if isinstance(function, np.ufunc) and not hasattr(np, function.__name__):
+        return "scipy.special"
+    package, *inside = (getattr(function, "__module__", "") or "numpy").split(".")
+    return ".".join(["np" if package == "numpy" else package, *inside])
+
+
 def not_plain(tensor: Any, what: str, way_out: str) -> TypeError:
     return TypeError(
         f"{label(tensor)} is recorded and cannot silently become {what}, which has no derivative;"
@@ -85,6 +92,21 @@ def not_in_place(tensor: Any) -> TypeError:
     return TypeError(
         f"{label(tensor)} cannot be changed in place: use t = t.at[i].set(v) or t = t.at[i].add(v),"
         " which give a new Tensor (or t.data[i] = v for a parameter that nothing was computed from)"
+    )
+
+
+def changed_in_model(tensor: Any, sign: str) -> RuntimeError:
+    return RuntimeError(
+        f"{sign}= would change {label(tensor)} in place, since nothing is recorded while the model is"
+        f" evaluated under no_grad(): write h = h {sign} x, which gives a new Tensor (or open"
+        " no_grad() around an update that is meant)"
+    )
+
+
+def shape_changed(tensor: Any, sign: str, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"{sign}= under no_grad() updates {label(tensor)} in place, and it cannot take a result of shape"
+        f" {shape}: its shape is {tensor.shape}; write t = t {sign} x for a new Tensor"
     )
 
 

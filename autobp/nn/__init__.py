@@ -16,30 +16,43 @@
 Names and behaviour are those of PyTorch. The functions also work without any class.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from autobp.habits import NN, absent_from_module
 from autobp.nn.activations import (
+    ELU,
     GELU,
+    GLU,
+    SELU,
     Activation,
     Identity,
     LeakyReLU,
     LogSoftmax,
     ReLU,
     Sigmoid,
+    SiLU,
     Softmax,
     Softplus,
     Step,
     Tanh,
+    elu,
     gelu,
+    glu,
     identity,
     leaky_relu,
     log_softmax,
     relu,
+    selu,
     sigmoid,
+    silu,
     softmax,
     softplus,
     step,
     tanh,
 )
-from autobp.nn.images import AvgPool2d, Conv2d, MaxPool2d
+from autobp.nn.attention import scaled_dot_product_attention
+from autobp.nn.embeddings import Embedding, embedding
+from autobp.nn.images import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d
 from autobp.nn.initializers import from_npy, he, normal, uniform, xavier, zeros
 from autobp.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
 from autobp.nn.losses import (
@@ -51,6 +64,7 @@ from autobp.nn.losses import (
     l2_penalty,
     mse,
     nll,
+    squared_error,
 )
 from autobp.nn.metrics import accuracy, confusion_matrix, one_hot
 from autobp.nn.module import Module, functional_call
@@ -65,6 +79,8 @@ __all__ = [
     "Conv2d",
     "MaxPool2d",
     "AvgPool2d",
+    "AdaptiveAvgPool2d",
+    "Embedding",
     "Flatten",
     "Dropout",
     "BatchNorm1d",
@@ -82,6 +98,10 @@ __all__ = [
     "ReLU",
     "LeakyReLU",
     "GELU",
+    "ELU",
+    "SELU",
+    "SiLU",
+    "GLU",
     "Softplus",
     "Softmax",
     "LogSoftmax",
@@ -92,10 +112,16 @@ __all__ = [
     "relu",
     "leaky_relu",
     "gelu",
+    "elu",
+    "selu",
+    "silu",
+    "glu",
     "softplus",
     "softmax",
     "log_softmax",
     "linear",
+    "embedding",
+    "scaled_dot_product_attention",
     "normal",
     "uniform",
     "xavier",
@@ -103,6 +129,7 @@ __all__ = [
     "zeros",
     "from_npy",
     "mse",
+    "squared_error",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
@@ -114,6 +141,11 @@ __all__ = [
     "accuracy",
     "confusion_matrix",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.nn", name, NN, __dir__)
 
 
 def __dir__() -> list[str]:

@@ -49,6 +49,9 @@ NUMPY |= {function: _plainly(function) for function in PLAIN}
 
 # Told without a look at the values.
 NUMPY[np.shape] = lambda a: a.shape
+NUMPY[np.result_type] = lambda *xs: np.result_type(
+    *(x.dtype if isinstance(x, Variable) else x for x in xs)
+)
 NUMPY[np.ndim] = lambda a: a.ndim
 
 
@@ -73,6 +76,9 @@ operation(  # of one shape, and maybe a view
 operation(  # as long as their values ask for, or more than one result
     np.nonzero, np.flatnonzero, np.argwhere, np.repeat, np.compress, np.extract, np.unique,
     np.linalg.slogdet)
+operation(  # of one shape each
+    np.linalg.eigh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr, np.linalg.pinv,
+    static=True, fresh=True)
 operation(np.array,    static=True, fresh=lambda x, *_, copy=True, **__: copy is True)
 operation(np.sum,      static=True, fresh=True, reduces=np.add)
 operation(np.prod,     static=True, fresh=True, reduces=np.multiply)

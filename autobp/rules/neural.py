@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.operation import PLUS, each
-from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
+from autobp.primitive import (
+    Array,
+    Variable,
+    bilinear,
+    constant,
+    elementwise,
+    general,
+    implements,
+    plain_array,
+)
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
-from autobp.rules.shape import Axis
+from autobp.rules.shape import Axis, axes_of
 
 
 def floating(x: Array) -> Array:
-    x = x if isinstance(x, Variable) else np.asarray(x)
+    x = x if isinstance(x, Variable) else plain_array(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
@@ -41,17 +52,23 @@ def _softplus(x: Array) -> Array:
 
 
 def _softmax(x: Array, axis: Axis) -> Array:
+    if not np.size(x):
+        return np.copy(x)
     z = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return z / np.sum(z, axis=axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
+    if not np.size(x):
+        return np.copy(x)
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    top = np.max(x, axis=axis, keepdims=True)
+    nothing = 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
+    first: Any = {"initial": -np.inf} if nothing else {}
+    top = np.max(x, axis=axis, keepdims=True, **first)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
     with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
         total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -218,6 +235,54 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
 
 
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    """x where positive, alpha·(eˣ − 1) elsewhere.
+
+    >>> from autobp import nn
+    >>> nn.elu([-100.0, 0.0, 2.0])
+    array([-1.,  0.,  2.])
+    """
+    x = floating(x)
+    positive = x > 0
+    return np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+
+
+def selu(x: Array) -> Array:
+    """The `elu` whose constants keep mean and variance from layer to layer.
+
+    >>> from autobp import nn
+    >>> nn.selu([-100.0, 0.0, 1.0]).round(4)
+    array([-1.7581,  0.    ,  1.0507])
+    """
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def silu(x: Array) -> Array:
+    """x·sigmoid(x), a smooth relu, also called swish.
+
+    >>> from autobp import nn
+    >>> nn.silu([-100.0, 0.0, 1.0]).round(4)
+    array([-0.    ,  0.    ,  0.7311])
+    """
+    x = floating(x)
+    return x * sigmoid(x)
+
+
+def glu(x: Array, axis: int = -1) -> Array:
+    """The first half of x times the sigmoid of the second: a gate.
+
+    >>> from autobp import nn
+    >>> nn.glu([1.0, 2.0, 0.0, 100.0])
+    array([0.5, 2. ])
+    """
+    x = floating(x)
+    if not x.ndim or x.shape[axis] % 2:
+        raise ValueError(f"glu: axis {axis} of shape {x.shape} does not divide into two halves")
+    kept, gate = np.split(x, 2, axis=axis)
+    return kept * sigmoid(gate)
+
+
+@checks_keywords
 def softmax(x: Array, axis: Axis = -1) -> Array:
     """eˣ over its sum along the axis: probabilities from scores.
 
@@ -228,11 +293,13 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
     return softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
     return log_softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 @implements(np.logaddexp.reduce)
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log Σ eˣ, a smooth maximum.
