@@ -52,7 +52,7 @@ WORDS = {
     "nudge_kink": "The gradient is {gradient}. The difference does not shrink with the step: there is a kink or a jump nearby, or the numbers are too large for so small a step.",
     "dead_branch": "This page is not live: at {line} the function chooses by a value what it computes.",
     "dead": "This page is not live: {why}",
-    "dead_large": "This page is not live: the program has too many operations ({n}).",
+    "dead_large": "This page is not live: the program has {n} operations; {most} are the most.",
     "dead_notes": "This page is not live: the recorded program could not be differentiated completely.",
     "dead_long": "This page is not live: the program computes {n} numbers; {most} are the most.",
     # training
