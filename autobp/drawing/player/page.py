@@ -46,6 +46,7 @@ _SCRIPTS = (
     "find",
     "strip",
     "player",
+    "table",
     "change",
     "training",
     "lecture",

@@ -50,7 +50,7 @@ function oneOn() {
   place(path[k + 1]);
   losses.push(losses[k]); // until it is computed
   toEpoch(k + 1);
-  losses[k + 1] = numbers[live.loss];
+  losses[k + 1] = Number(numbers[live.loss]);
   showRun();
   if (!Number.isFinite(losses[k + 1])) runOn(false);
 }
