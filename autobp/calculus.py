@@ -90,9 +90,7 @@ def evaluate(
     """The value of an operation. Messages call the values by the `args` they are those of."""
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
-            v.on_operands(args)
-            result = v.apply(primitive, values, params)
-            return result if result.requires_grad else result.value
+            return v.computed(primitive, args, values, params)
     try:
         if len(values) == 1 and type(values[0]) is float:
             value = on_float(primitive, values[0], params)
