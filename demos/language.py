@@ -6,6 +6,7 @@ Wonderland, by Lewis Carroll (1865), up to the end of the bottle.
 
 import math
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,8 @@ def main():
         with no_grad():
             found[name] = float(loss_of(model, *test)) / math.log(2)
         print(f"{name}, {size:,} parameters: {found[name]:.2f} bits a character on the test text")
-        print(f"  it goes on: {written(model, 'Alice ', 120, rng)!r}\n")
+        text = " ".join(written(model, "Alice ", 130, rng).split())
+        print(textwrap.indent(textwrap.fill(text, 70), "    "), end="\n\n")
 
     if demo.out:
         from autobp.drawing import plots
