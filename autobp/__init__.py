@@ -40,6 +40,8 @@ from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
+from autobp.recomputation import remat
+from autobp.recurrence import scan
 from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
@@ -73,6 +75,8 @@ __all__ = [
     "draw",
     "play",
     "compile",
+    "scan",
+    "remat",
     "check_gradients",
     "numerical_gradient",
     "custom",

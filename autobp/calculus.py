@@ -15,7 +15,7 @@ import numpy as np
 
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
-from autobp.primitive import Array, Primitive, Variable, constant
+from autobp.primitive import Array, Primitive, Results, Variable, constant
 from autobp.rules import arithmetic as ops
 
 __all__ = [
@@ -200,7 +200,7 @@ def _pushed(
             pass
     out, *values = as_numpy_scalars(out, *values)
     t = primitive.push(as_numpy_scalars(*tangents), out, values, params)
-    return None if t is None else project(t, out)
+    return t if t is None or type(out) is Results else project(t, out)
 
 
 def zeros(value: Array) -> Array:

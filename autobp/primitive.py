@@ -36,6 +36,7 @@ __all__ = [
     "NUMPY",
     "Each",
     "Primitive",
+    "Results",
     "Together",
     "Variable",
     "array_of",
@@ -148,6 +149,20 @@ class Together(Each):
             return next(islice(self.rule(*args, **params), slot, None))
 
         return one
+
+
+class Results(list[Any]):
+    """The value of an operation that has several results: a list of theirs."""
+
+    __slots__ = ()
+
+    shape = ()
+    dtype = np.dtype(np.float64)
+
+    def __str__(self) -> str:
+        return f"{len(self)} results"
+
+    __repr__ = __str__
 
 
 class Primitive:

@@ -7,7 +7,7 @@ the player give it a `SweepRecord` to fill in; the cost study runs it on values 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
 from autobp.locks import fork_safe
 from autobp.primitive import Array, Together, constant
+from autobp.results import part
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -40,23 +41,28 @@ shortcut: Callable[..., bool] | None = None
 
 
 def sweep(
-    seeds: dict[Tensor, Array], order: Sequence[Tensor], kept: SweepRecord | None = None
+    seeds: dict[Tensor, Array],
+    order: Sequence[Tensor],
+    kept: SweepRecord | None = None,
+    inputs: Collection[Tensor] = (),
 ) -> dict[Tensor, Array]:
     """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
     `order` of recording, backwards. A cotangent is dropped as soon as it has been passed on.
 
     With a record to be `kept`, everything stays there. Such a sweep is run to show the graph: it
-    calls no hooks, and detect_anomaly() does not stop it.
+    calls no hooks, and detect_anomaly() does not stop it. Through a part of a graph the sweep ends at
+    its `inputs`, as at leaves.
     """
     trace = tracing.get()
     if trace is None or kept is not None:
-        return _sweep(seeds, order, None, kept)
-    return trace.sweep(_sweep, seeds, order)
+        return _sweep(seeds, order, inputs, None, kept)
+    return trace.sweep(_sweep, seeds, order, inputs)
 
 
 def _sweep(
     seeds: dict[Tensor, Array],
     order: Sequence[Tensor],
+    inputs: Collection[Tensor],
     reached: Callable[[Tensor, Array], None] | None,
     kept: SweepRecord | None = None,
 ) -> dict[Tensor, Array]:
@@ -72,6 +78,10 @@ def _sweep(
 
     for node in reversed(order):
         primitive, g = node.primitive, cotangents.pop(node, None)
+        if inputs and node in inputs:
+            if g is not None:
+                found[node] = g
+            continue
         if g is None:
             if primitive is None:
                 found[node] = zeros(node.value)
@@ -82,6 +92,10 @@ def _sweep(
             g = _hooked(node, g)
         if primitive is None:
             found[node] = g
+            continue
+        if primitive is part:
+            results: Any = node.first
+            cotangents.setdefault(results, [None] * len(results.value))[node.params["index"]] = g
             continue
         if fast is not None and fast(primitive, node, g, cotangents, owned):
             continue
@@ -106,12 +120,12 @@ def _sweep(
                     c = rule(g, value, *values, **params)
                 except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
                     c = rule(*as_numpy_scalars(g, value, *values), **params)
-                if c is None:
-                    continue
+            if c is None:
+                continue
             if watched or kept is not None:
                 c = project(c, a.value)  # which may overflow
             if watched:
-                _watch(c, (g, *values), node, a)
+                _watch(c, (*(g if type(g) is list else (g,)), *values), node, a)
             if kept is not None:
                 kept.contributions[node, slot] = c
             accumulate(c, a, g, cotangents, owned)
