@@ -22,7 +22,7 @@ from autobp.forward import sweep as sweep_forward
 from autobp.operation import Cost
 from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
-from autobp.results import recorded
+from autobp.results import several, taken
 from autobp.reverse import derived, sweep
 from autobp.tensor import CONSTANT, Tensor, node
 from autobp.tree import leaves, transformed
@@ -109,7 +109,8 @@ class _Call:
             if len(values) == 1:
                 made = [node(values[0], _REMAT, tuple(inputs), None, params, level, current())]
             else:
-                made = recorded(_REMAT, inputs, values, params, level)
+                results = several(_REMAT, inputs, values, params, level)
+                made = [taken(results, i) for i in range(len(values))]
             new |= dict(zip(outputs[level], made, strict=True))
         return transformed(lambda y: _with(new, y), result) if new else result
 

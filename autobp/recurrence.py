@@ -77,14 +77,14 @@ def scan(
         return trace.scan(body, init, xs, count, reverse)
     if not count:
         return init, body.no_rows(init, xs)
-    rows_of = [rows(x) for _, x in leaves(xs)]
+    row_of = [rows(x) for _, x in leaves(xs)]
     carry = transformed(_lent, init)
     forms: Sequence[Form] = []
     ys: list[Any] = [None] * count
     with scope(body.name):
         for i in reversed(range(count)) if reverse else range(count):
             before = carry
-            carry, ys[i] = body(carry, refilled(xs, (row[i] for row in rows_of)))
+            carry, ys[i] = body(carry, refilled(xs, (row(i) for row in row_of)))
             forms = body.checked(before, carry, forms, i)
     return carry, body.stacked(ys)
 

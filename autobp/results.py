@@ -7,7 +7,7 @@ cotangents of the parts in a list, with None for zero, and hands that to the rul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from autobp.context import current
 from autobp.primitive import Array, Primitive, Results, Together, general
 from autobp.tensor import CONSTANT, Tensor, leaf, node
 
-__all__ = ["part", "recorded", "rows"]
+__all__ = ["part", "rows", "several", "taken"]
 
 
 def _never(*_: Any, **__: Any) -> Any:
@@ -34,43 +34,54 @@ part: Primitive = general(
 )
 
 
-def recorded(
+def several(
     primitive: Primitive,
-    args: Sequence[Any],
+    args: Iterable[Any],
     values: Iterable[Any],
     params: dict[str, Any],
     level: int,
-) -> list[Tensor]:
-    """Record an operation whose values are known: a tensor for each of its results."""
-    context, results = current(), Results(values)
-    first, second = tuple(args), None
-    whole = node(results, primitive, first, second, params, level, context)
-    return [
-        node(v, part, whole, None, {"index": i}, level, context) for i, v in enumerate(results)
-    ]
+) -> Tensor:
+    """Record an operation whose results are known, as one tensor."""
+    results: Tensor = node(
+        Results(values), primitive, tuple(args), None, params, level, current()
+    )
+    return results
+
+
+def taken(results: Tensor, i: int) -> Tensor:
+    """Take one of several results."""
+    params = {"index": i}
+    t: Tensor = node(results.value[i], part, results, None, params, results.level, current())
+    return t
 
 
 # ── the rows of an array ──────────────────────────────────────────────────────────────────────────
 
 
-def rows(x: Any) -> list[Any]:
-    """An array as a list of its rows. A sweep through `x[0]`, `x[1]`, … would make as many arrays of
-    the size of x; through these it makes one.
+def rows(x: Any) -> Callable[[int], Any]:
+    """The function that takes a row of an array. A sweep through `x[0]`, `x[1]`, … would make as many
+    arrays of the size of x; through these it makes one.
 
     >>> from autobp import Tensor
     >>> from autobp.results import rows
-    >>> a, b = rows(Tensor([1.0, 2.0]))
-    >>> a * b
+    >>> row = rows(Tensor([1.0, 2.0]))
+    >>> row(0) * row(1)
     Tensor(2.0, from multiply)
     """
     if not isinstance(x, Tensor):
-        return list(x)
+        return list(x).__getitem__
     if x.level == CONSTANT or x.level < current().threshold:
-        return [leaf(as_value(v), CONSTANT) for v in x.primal_value()]
+        values = [as_value(v) for v in x.primal_value()]
+        return lambda i: leaf(values[i], CONSTANT)
     if type(x) is not Tensor:  # a dual number, which remembers nothing
-        return list(x)
-    values = (v if _is_recorded(v) else as_value(v) for v in rows(x.value))
-    return recorded(_unstack, [x], values, {}, x.level)
+        return x.__getitem__
+    results = several(_unstack, [x], _unstacked(x.value), {}, x.level)
+    return lambda i: taken(results, i)
+
+
+def _unstacked(x: Array) -> Results:
+    found = map(rows(x), range(len(x)))
+    return Results(v if _is_recorded(v) else as_value(v) for v in found)
 
 
 def _is_recorded(v: Any) -> bool:
@@ -82,8 +93,8 @@ def _stacked(g: Sequence[Array | None], out: Results, x: Array) -> Iterable[Arra
 
 
 _unstack: Primitive = general(
-    rows,
-    forward=lambda t, out, x: rows(t),
+    _unstacked,
+    forward=lambda t, out, x: _unstacked(t),
     reverse=Together(_stacked),
     name="unstack",
     moves=True,
