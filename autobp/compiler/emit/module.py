@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ class Module:
     def run(self, objects: Mapping[str, Any]) -> dict[str, Any]:
         """What the module defines: the function, and the arrays of an arena of its own."""
         names = self.names
-        given = {**objects, "np": np, "Changed": Changed}
+        given = {**objects, "np": np, "math": math, "Changed": Changed}
         given |= {names[step]: step.constant for step in self.program.constants()}
         given |= {name: function for function, name in self.printer.helpers.items()}
         space = dict(given)
@@ -94,6 +95,9 @@ class Module:
                 text = long_text(step.constant)
                 needed.add("import base64")
             arrays.append(f"{name} = {text}")
+        function = "\n".join(self._lines(True))
+        if "math." in function:
+            needed.add("import math")
         guards = any(step.function is guarded for p in self.program.nested() for step in p.steps)
         parts = [
             f'"""{self.name}, written by autobp.compile for arguments of these shapes."""',
@@ -103,7 +107,7 @@ class Module:
             "\n".join(arrays),
             CHANGED if guards else "",
             *helpers,
-            "\n".join(self._lines(True)),
+            function,
             *functions,
         ]
         return "\n\n".join(filter(None, parts)) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy.lib.stride_tricks
 
 from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
+from autobp.compiler.emit.numbers import is_float_call, python_text
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
-from autobp.compiler.trace.calls import as_type, draw, guarded
+from autobp.compiler.trace.calls import as_type, draw, guarded, select
 from autobp.operation import COMPARISON, SIGNS
 
 __all__ = ["Printer"]
@@ -34,7 +36,7 @@ class Printer:
     ) -> None:
         self.plan = plan
         self.names = dict(given)
-        names = Names({"np", "Changed", "place", "arena", *taken})
+        names = Names({"np", "math", "Changed", "place", "arena", *taken})
         self.free, self.taken = names.free, names.taken
         self.arenas: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
         self.helpers: dict[Any, str] = {}
@@ -56,6 +58,7 @@ class Printer:
         whole = {s for p in programs for s in p.results}
         whole |= {s for step in steps if step.loop for s in step.operands}
         self.inline = {s for s in steps if _is_turn(s)} - whole  # written where they are used
+        self.inline |= _numbers_within(programs) - whole
         self.assigned = dict(self.assignments(steps))  # and the operand that becomes the result
         self.after = {a: step for step, a in self.assigned.items()}
         self.name_steps(program)
@@ -358,6 +361,27 @@ def _is_pythons(x: Any) -> bool:
     return x.kind in (float, int, bool) if isinstance(x, Step) else isinstance(x, float | int)
 
 
+def _numbers_within(programs: Iterable[Program]) -> set[Step]:
+    """The calls of ufuncs that are made a float at once, and are used for nothing else."""
+    uses = Counter(s for program in programs for step in program.steps for s in step.operands)
+    floats = (step for p in programs for step in p.steps if step.function is float)
+    made = ((step, step.args[0]) for step in floats)
+    return {x for s, x in made if is_float_call(x) and uses[x] == 1 and x.errors == s.errors}
+
+
+def _float(printer: Printer, step: Step) -> str | None:
+    """`float` of a call that is written within it, as Python's arithmetic where that is the same."""
+    x = step.args[0]
+    if x not in printer.inline:
+        return None
+    return python_text(x, [printer.text(a) for a in x.args])
+
+
+def _select(printer: Printer, step: Step) -> str:
+    condition, x, y = map(printer.text, step.args)
+    return f"{x} if {condition} else {y}"
+
+
 def _is_turn(step: Step) -> bool:
     """Whether a step is written as the attribute `.T` or `.mT`, which a Python number has not."""
     turn = step.function is np.transpose and len(step.args) == 1 and not step.params
@@ -374,6 +398,8 @@ _SPELLED: dict[Any, Callable[[Printer, Step], str | None]] = {
     np.matrix_transpose: lambda p, s: f"{p.text(s.args[0])}.{'T' if s.ndim == 2 else 'mT'}",
     as_type: lambda p, s: (f"{p.text(s.args[0])}.astype({literal(s.args[1])})" if s.is_array
                            else f"{literal(s.args[1])}({p.text(s.args[0])})"),
+    float: _float,
+    select: _select,
     draw: lambda p, s: p.called(f"{p.text(s.args[0])}.{s.args[1]}", s.args[2:], s.params),
 }
 # fmt: on

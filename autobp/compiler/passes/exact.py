@@ -158,13 +158,13 @@ def algebraic_simplification(step: Step, rewrite: Rewrite) -> Step | None:
     if is_same(x, step) and (
         f in (np.positive, np.copy, np.broadcast_to, np.reshape, np.ravel, as_type, float)
         or (f is np.conjugate and x.dtype is not None and x.dtype.kind == "f")
-        or (f in (np.multiply, np.divide, operator.pow, np.power) and is_number(others[0], 1))
-        or (f is np.subtract and is_number(others[0], 0))
+        or (f in (*_PRODUCTS, np.divide, operator.pow, np.power) and is_number(others[0], 1))
+        or (f in (np.subtract, operator.sub) and is_number(others[0], 0))
     ):
         return x
-    if f is np.multiply and is_number(x, 1) and is_same(others[0], step):
+    if f in _PRODUCTS and is_number(x, 1) and is_same(others[0], step):
         return others[0]
-    if f is np.negative and _calls(x, np.negative) and is_same(x.args[0], step):
+    if f in (np.negative, operator.neg) and _calls(x, f) and is_same(x.args[0], step):
         return x.args[0]
     if f in (np.add, np.subtract) and step.is_array and _calls(others[0], np.negative):
         return rewrite.call(step, _OPPOSITE[f], x, others[0].args[0])
@@ -184,6 +184,7 @@ def algebraic_simplification(step: Step, rewrite: Rewrite) -> Step | None:
     return None
 
 
+_PRODUCTS = (np.multiply, operator.mul)
 _OPPOSITE = {np.add: np.subtract, np.subtract: np.add}
 
 

@@ -1,6 +1,6 @@
 """Pipeline: the passes in their order, and the driver that runs them.
 
-To add a pass, write its rule in `exact` or `rounding`, and give it a line in the table. A rule sees
+To add a pass, write its rule beside its like, and give it a line in the table. A rule sees
 each step that meets the precondition, and returns another step or None.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from autobp.compiler.passes import exact as same
+from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
 from autobp.compiler.passes.rewrite import Pass, each
 from autobp.compiler.program import Program, Step, mapped
@@ -22,6 +23,7 @@ PASSES = (
     Pass(same.dead_code_elimination,            requires=same.is_call),
     each(same.canonicalization,                 requires=same.is_call),
     each(same.algebraic_simplification,         requires=same.is_plain_call),
+    each(single.python_arithmetic,              requires=single.is_number_call),
     each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),
     Pass(same.common_subexpression_elimination, requires=same.is_pure),
     each(near.reassociation,                    requires=near.is_scaling,           exact=False),

@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.operation import operation
 
-__all__ = ["as_type", "draw", "guarded", "put"]
+__all__ = ["as_type", "draw", "guarded", "put", "select"]
 
 
 @operation(static=True, fresh=True)
@@ -21,6 +21,12 @@ def put(x: Any, index: Any, value: Any) -> Any:
     z = np.array(x)
     z[index] = value
     return z
+
+
+@operation(static=True, fresh=True)
+def select(condition: Any, x: Any, y: Any) -> Any:
+    """np.where for single numbers."""
+    return x if condition else y
 
 
 @operation(static=True, fresh=True)

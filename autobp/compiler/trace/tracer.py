@@ -117,6 +117,15 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
     return forward, reflected, in_place
 
 
+#: Python's operators that never raise for floats, by NumPy's ufuncs that give the same bits.
+_TOTAL: dict[Any, Any] = {sign.ufunc: sign.python for sign in SIGNS.values() if sign.total}
+_TOTAL[np.negative] = operator.neg
+
+
+def _is_float(x: Any) -> bool:
+    return type(x.now if type(x) is Tracer else x) is float
+
+
 def _is_pythons(x: Any) -> bool:
     return type(x) in (float, int, bool)
 
@@ -217,6 +226,8 @@ class Tracer(Variable):
             return trace.call(as_type, (*args, params["dtype"]), {})
         if primitive.facts.opaque:
             return trace.call(primitive.function, args, params)
+        if (python := _TOTAL.get(primitive.function)) and all(_is_float(a) for a in args):
+            return trace.call(python, args, params)
         before = len(trace.steps), set(trace.effects), trace.refusal
         try:
             result = primitive.function(*args, **params)
@@ -239,6 +250,8 @@ class Tracer(Variable):
         return self.now if self.tracing.is_elsewhere else self
 
     def canonical(self) -> Any:
+        if type(self.now) is float:
+            return self
         if self.dtype.kind in "iu":
             return self.astype(np.float64).canonical()
         if self.dtype.kind != "f":
