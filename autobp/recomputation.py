@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from autobp.context import clock, current, resumed, tracing
+from autobp.dag import recorded_since
 from autobp.errors import replaced
 from autobp.forward import Dual, dual, with_last_uses
 from autobp.forward import sweep as sweep_forward
@@ -104,7 +105,7 @@ class _Call:
         new: dict[Tensor, Tensor] = {}
         for level in sorted(outputs):
             values = [_with(new, t.value) for t in outputs[level]]
-            inputs = list(_recorded_since(began, outputs[level], level)[1])
+            inputs = list(recorded_since(began, outputs[level], level)[1])
             params = {"of": _Segment(self, level, inputs)}
             if len(values) == 1:
                 made = [node(values[0], _REMAT, tuple(inputs), None, params, level, current())]
@@ -157,7 +158,7 @@ class _Segment(NamedTuple):
         began = clock()
         with self.call.again() as result:
             outputs = list(_outputs(result, began).get(self.level, ()))
-        order, used = _recorded_since(began, outputs, self.level)
+        order, used = recorded_since(began, outputs, self.level)
         before = value if type(value) is Results else [value]
         same = len(outputs) == len(before) and used.keys() <= set(self.inputs)
         if not same or not all(map(_is_same, before, (t.value for t in outputs))):
@@ -173,7 +174,7 @@ class _Segment(NamedTuple):
         began = clock()
         with self.call.again() as result:
             outputs = _outputs(result, began).get(self.level, ())
-        order, _ = _recorded_since(began, outputs, self.level)
+        order, _ = recorded_since(began, outputs, self.level)
         total = np.zeros(3, int)
         for t in order:
             cost: Cost | None = t.primitive.facts.cost if t.primitive is not None else None
@@ -206,27 +207,6 @@ def _with(new: dict[Tensor, Tensor], y: Any) -> Any:
         value, tangent = _with(new, y.value), _with(new, y.tangent)
         return y if value is y.value and tangent is y.tangent else dual(value, tangent, y.level)
     return new.get(y, y) if isinstance(y, Tensor) else y
-
-
-def _recorded_since(
-    began: int, outputs: Iterable[Tensor], level: int
-) -> tuple[list[Tensor], dict[Tensor, None]]:
-    """What the outputs were computed from, arguments before results: what was recorded since then,
-    and what was there before."""
-    seen = set(outputs)
-    stack = list(seen)
-    order, before = [], []
-    while stack:
-        t = stack.pop()
-        if t.born < began:
-            before.append(t)
-            continue
-        order.append(t)
-        fresh = {a for a in t.args if isinstance(a, Tensor) and a.level == level} - seen
-        seen |= fresh
-        stack += fresh
-    born = lambda t: t.born
-    return sorted(order, key=born), dict.fromkeys(sorted(before, key=born))
 
 
 def _is_same(before: Any, now: Any) -> bool:

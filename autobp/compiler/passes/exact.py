@@ -73,7 +73,7 @@ def common_subexpression_elimination(program: Program) -> Program:
             return None
         if other:
             step = rebuilt(step, other)
-        key = (step.function, _frozen(step.args), _frozen(step.params), step.errors)
+        key = (step.function, _frozen(step.args), _frozen(step.params), step.errors, step.run)
         if key not in known:
             known[key] = step
             rewrite.steps.append(step)

@@ -14,16 +14,19 @@ import math
 import operator
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.program import Program, Step, mapped
+from autobp.compiler.program import Program, Step, mapped, steps_in
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.calls import draw, guarded
 from autobp.compiler.trace.effects import check_call
+from autobp.compiler.trace.iterations import Iteration
+from autobp.compiler.trace.scanning import Scanning
 from autobp.compiler.trace.search import Executed
 from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, named, tracers_in
 from autobp.context import clock, current, user_line
@@ -32,6 +35,7 @@ from autobp.errors import label
 from autobp.operation import SIGNS, of, operation
 from autobp.owner import Owner, owner, owner_of_frame
 from autobp.primitive import Variable
+from autobp.recurrence import Body
 from autobp.tensor import Tensor
 
 __all__ = ["ManyNumbers", "Trace"]
@@ -87,6 +91,12 @@ class Trace:
         self.met: dict[int, CodeType] = {}  # codes that have run, by their ids
         self.naming: set[int] = set()  # of these, those whose variables name arrays
         self.executed: list[Executed] = []  # calls of functions that it has not found
+        self.inside: Iteration | None = None  # the iteration of a scan that is traced
+        self.over: dict[Step, Iteration] = {}  # of iterations that are over, by their steps
+        self.run = 0  # which run of a function that runs again
+        self.runs = 0  # so many were there
+        self.drawn: list[Any] = []  # random numbers
+        self.replayed: Iterator[Any] | None = None  # those of the first run, in a second one
 
     # ── what comes in ─────────────────────────────────────────────────────────────────────────────
 
@@ -142,12 +152,17 @@ class Trace:
             call = _with_plain_shapes(call)
         function, args, params = call
         seen = list(tracers_in(call[1:]))
+        if self.over:
+            self.check_inside(call, seen)
+        if function is draw and self.replayed is not None:
+            self.drawn.append(next(self.replayed))
+            return self.drawn[-1]
         plain_args, plain_params = mapped(lambda t: t.current().now, (args, params), Tracer)
         result = self._run(function, plain_args, plain_params)
         step = _step(
             function, self._operands(args, function), self._operands(params, function), result
         )
-        self._record(step)
+        self.record(step)
         if len(self.steps) > self.calls:
             raise self.refuse(
                 f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
@@ -157,9 +172,11 @@ class Trace:
             if self.most < 0:
                 self.is_too_long = True
                 raise ManyNumbers
+        traced = self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
         if function is draw:
             self.effects.add(step)
-        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+            self.drawn.append(traced)
+        return traced
 
     def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
         """The result of a call. A function given to `custom` may write into an argument: that is
@@ -179,9 +196,10 @@ class Trace:
                 )
         return result
 
-    def _record(self, step: Step) -> None:
+    def record(self, step: Step) -> None:
         node = self.phase.node
         step.phase = self.phase.name
+        step.run = self.run
         if node is not None:
             step.scope, g = node.scope, self.phase.cotangent
             if isinstance(g, Tracer) and isinstance(node.value, Tracer):
@@ -266,6 +284,85 @@ class Trace:
                         " function, which would go on using the value that it has now: pass the Tensor"
                         " as an argument"
                     )
+
+    # ── loops ─────────────────────────────────────────────────────────────────────────────────────
+
+    def scan(
+        self,
+        body: Body,
+        init: Any,
+        xs: Any,
+        count: int,
+        is_reversed: bool,
+        of: Iteration | None = None,
+    ) -> tuple[Any, Any]:
+        """Trace the body of a scan once. It goes through the iterations `of` another loop again, or
+        through none."""
+        if count:
+            return Scanning(self, body, init, xs, count, is_reversed, of).run()
+        with self.iteration(count, is_reversed, None) as iteration:
+            ys = body.no_rows(init, xs)
+        iteration.discard()
+        return init, ys
+
+    @contextmanager
+    def iteration(self, count: int, is_reversed: bool, of: Iteration | None) -> Iterator[Iteration]:
+        """Trace an iteration: what is called meanwhile is a part of it."""
+        around, outer = self.steps, self.inside
+        self.inside = Iteration(self, count, is_reversed, of, outer, around)
+        self.steps = self.inside.steps
+        try:
+            yield self.inside
+        finally:
+            self.steps, self.inside = around, outer
+
+    def check_inside(self, call: Call, seen: Iterable[Tracer]) -> None:
+        """Refuse what a loop does not hand out."""
+        for t in seen:
+            owner = self.over.get(t.step)
+            here = self.inside
+            while owner is not None and here is not None and here.of is not owner:
+                here = here.outer
+            if owner is not None and here is None:
+                raise self.refuse(
+                    f"compile cannot capture that {named(call.function)} at {user_line()} uses an array"
+                    " of an iteration of a scan that is over: return it, in the carry or as y"
+                )
+
+    def varies(self, step: Step) -> bool:
+        """Whether a value may be another one in each iteration of a scan."""
+        here = self.inside
+        while here is not None and step not in here.steps and step not in here.arguments:
+            here = here.outer
+        return here is not None
+
+    def operand(self, x: Any) -> Any:
+        """What a step is called with for a tracer, an array or a number."""
+        return self._operands(x.current() if isinstance(x, Tracer) else x, operator.getitem)
+
+    def row(self, x: Any) -> Step:
+        """What a loop stacks for it."""
+        row = self.operand(x)
+        return row if isinstance(row, Step) else self.constant(np.asarray(row))
+
+    # ── functions that run again ──────────────────────────────────────────────────────────────────
+
+    def first_run(self, run: Callable[[], Any]) -> tuple[Any, list[Any]]:
+        """The result, and the random numbers that were drawn."""
+        start = len(self.drawn)
+        result = run()
+        return result, self.drawn[start:]
+
+    def second_run(self, run: Callable[[], Any], drawn: Sequence[Any]) -> Any:
+        """The result of a second run, which gets the same random numbers, and whose calls are not taken
+        for those of the first."""
+        before = self.run, self.replayed
+        self.runs += 1
+        self.run, self.replayed = self.runs, iter(drawn)
+        try:
+            return run()
+        finally:
+            self.run, self.replayed = before
 
     # ── other threads ─────────────────────────────────────────────────────────────────────────────
 
@@ -360,6 +457,12 @@ class Trace:
 
     def program(self, returns: Any) -> Program:
         self.closed = True
+        for step in steps_in(returns):
+            if step in self.over:
+                raise self.refuse(
+                    f"compile cannot capture that {step.name or 'an array'}, which is made in an iteration"
+                    " of a scan, outlives it: return it from the body, in the carry or as y"
+                )
         for step, primal in self.cotangents.items():
             if step.function is not None and step.name is None and primal.name:
                 step.name = re.sub(r"\W", "_", f"d{primal.name}")
