@@ -10,7 +10,7 @@ from those, the other loop stacks, and this one is given row by row.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Iteration:
     sequences: dict[Step, Any] = field(default_factory=dict)  # by the arguments that are rows
     stacks: dict[Step, Step] = field(default_factory=dict)  # results of the loop, by their rows
     turned: dict[Any, Step] = field(default_factory=dict)  # the same from the last row to the first
+    arrays: dict[Step, Step] = field(default_factory=dict)  # of lists of numbers
     recordings: Any = None  # of the loop as an operation: see scanning.py
 
     def argument(self, now: Any) -> Tracer:
@@ -57,9 +58,17 @@ class Iteration:
         tracer.borrowed = True
         return tracer
 
-    def has(self, t: Tensor) -> bool:
-        """Whether a tensor was made in it."""
-        return self.began < t.born and (self.ended is None or t.born < self.ended)
+    def lineage(self) -> Iterator[Iteration]:
+        """The loops whose iterations it goes through again."""
+        of = self.of
+        while of is not None:
+            yield of
+            of = of.of
+
+    def maker(self, t: Tensor) -> Iteration | None:
+        """Which of these made a tensor."""
+        made = (of for of in self.lineage() if of.began < t.born < (of.ended or 0))
+        return next(made, None)
 
     def discard(self) -> None:
         self.trace.effects.difference_update(self.steps)
@@ -72,13 +81,13 @@ class Iteration:
         self.own.update(self.arguments, self.steps)
         swap: dict[Step, Step] = {}
         invariants: dict[Step, Step] = {}
-        casts: list[Step] = []
         used = [s for step in self.steps for s in step.operands]
         for s in (*used, *steps_in((list(becomes), list(rows)))):
             if s in self.own or s in swap or s.is_constant:
                 continue
-            if self.of is not None and s in self.of.own:
-                swap[s] = self.row_of(self.of, s, casts)
+            of = trace.over.get(s)
+            if of is not None and of in self.lineage():
+                swap[s] = self.row_of(of, s)
             else:
                 invariants[s] = swap[s] = Step(None, (), {}, s.shape, s.dtype, s.kind, s.name)
         swapped = lambda s: swap.get(s, s)
@@ -86,9 +95,8 @@ class Iteration:
             if not swap.keys().isdisjoint(step.operands):
                 step.args, step.params = mapped(swapped, (step.args, step.params))
                 step.operands = [*steps_in(step.args), *steps_in(step.params)]
-        self.steps[:0] = casts
         self.arguments += invariants.values()
-        self.own.update(self.arguments, casts)
+        self.own.update(self.arguments)
         effects = trace.effects.intersection(self.steps)
         returns = mapped(swapped, (tuple(becomes), tuple(rows)))
         body = Program(self.arguments, self.steps, returns, effects)
@@ -101,21 +109,17 @@ class Iteration:
         trace.over.update(dict.fromkeys(self.own, self))
         self.ended = clock()
 
-    def row_of(self, of: Iteration, step: Step, casts: list[Step]) -> Step:
+    def row_of(self, of: Iteration, step: Step) -> Step:
         """What a step made in the same iteration of another loop, as an argument of this one."""
         sequence = of.stack(step, turned=of.is_reversed is not self.is_reversed)
-        kind: Any = np.ndarray if step.shape else step.dtype.type if step.dtype else step.kind
-        argument = Step(None, (), {}, step.shape, step.dtype, kind, step.name)
+        argument = Step(None, (), {}, step.shape, step.dtype, step.kind, step.name)
         self.arguments.append(argument)
         self.sequences[argument] = sequence
-        if step.kind is kind:
-            return argument
-        function = np.asarray if step.is_array else step.kind  # or a number of Python's
-        casts.append(argument.with_(function=function, args=(argument,), kind=step.kind))
-        return casts[-1]
+        return argument
 
     def stack(self, step: Step, turned: bool = False) -> Any:
-        """What a step makes in all iterations, in the order of the loop or turned round."""
+        """What a step makes in all iterations, in the order of the loop or turned round: an array, or
+        a list of numbers."""
         stack = self.sequences.get(step) or self.stacks.get(step)
         if stack is None:
             loop: Any = self.loop.loop
@@ -129,9 +133,21 @@ class Iteration:
             self.insert(step, stack if stack in self.around else self.loop)
         return self.turned[stack] if turned else stack
 
+    def stacked_array(self, step: Step) -> Step:
+        """What a step makes in all iterations, as an array, in the order of what the scan is given."""
+        stack: Step = self.stack(step, self.is_reversed)
+        if stack.kind is not list:
+            return stack
+        if stack not in self.arrays:
+            args = stack, stack.dtype
+            array = Step(np.array, args, {}, stack.shape, stack.dtype, np.ndarray, step.name)
+            self.arrays[stack] = array
+            self.insert(array, stack)
+        return self.arrays[stack]
+
     def result(self, i: int, step: Step, *count: int) -> Step:
         """A step that takes a result of the loop."""
-        kind = np.ndarray if count else step.kind
+        kind = step.kind if not count else np.ndarray if step.is_array else list
         name = step.name and f"{step.name}s" if count else step.name
         item = Step(
             operator.getitem, (self.loop, i), {}, (*count, *step.shape), step.dtype, kind, name
@@ -151,7 +167,7 @@ class Iteration:
         """A value of the iteration in all iterations, in the order of what the scan is given."""
         if not isinstance(x, Tracer):
             return repeated(x, self.count)
-        return Tracer(self.trace, self.stack(x.step, self.is_reversed), repeated(x.now, self.count))
+        return Tracer(self.trace, self.stacked_array(x.step), repeated(x.now, self.count))
 
 
 def repeated(now: Any, count: int) -> np.ndarray:

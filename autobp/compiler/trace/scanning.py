@@ -137,16 +137,12 @@ class Scanning:
         last = [
             recordings.result(p, x, supply, True) for p, x in zip(self.patterns, self.ends)
         ]
-        stacks = []
-        for i, (row, x) in enumerate(zip(rows, self.stacked), len(carries)):
-            if row in iteration.stacks:
-                stacks.append(iteration.stacks[row])
-            else:
-                stacks.append(iteration.result(i, row, count))
-                iteration.stacks[row] = stacks[-1]
-        turned = [iteration.stack(row, iteration.is_reversed) for row in rows]
+        for i, row in enumerate(rows, len(carries)):
+            if row not in iteration.stacks:
+                iteration.stacks[row] = iteration.result(i, row, count)
         arrays = [
-            Tracer(trace, stack, repeated(_now(x), count)) for stack, x in zip(turned, self.stacked)
+            Tracer(trace, iteration.stacked_array(row), repeated(_now(x), count))
+            for row, x in zip(rows, self.stacked)
         ]
         supply = iter(arrays)
         ys = [
@@ -278,13 +274,12 @@ class Recording:
         results = [t for t, _ in self.results]
         outputs = [t for t in (*self.ends, *results) if t is not None]
         order, before = recorded_since(self.iteration.began, outputs, self.level)
-        of = self.iteration.of
-        foreign = [t for t in before if of is not None and of.has(t)]
-        return order, [t for t in before if t not in foreign], foreign
+        foreign = [t for t in before if self.iteration.maker(t) is not None]
+        return order, [t for t in before if self.iteration.maker(t) is None], foreign
 
     def arguments(self, free: Sequence[Tensor], foreign: Sequence[Tensor]) -> list[Tensor]:
-        of = self.iteration.of
-        stacked = [of.recordings.stacked(t) for t in foreign] if of is not None else []
+        makers: list[Any] = [*map(self.iteration.maker, foreign)]
+        stacked = [of.recordings.stacked(t) for of, t in zip(makers, foreign)]
         return [*(t for t in self.begins if t is not None), *self.sequences, *free, *stacked]
 
     def close(self) -> None:
@@ -302,8 +297,9 @@ class Recording:
 
     def stacked(self, t: Tensor) -> Tensor:
         """What a tensor of the body is in all iterations."""
-        if t in self.rows:
-            return self.sequences[self.rows.index(t)]
+        for row, sequence in zip(self.rows, self.sequences):
+            if t is row:
+                return sequence
         if t not in self.stacks:
             self.stacks[t] = self.take(t, self.recordings.stacked(t.value))
             self.close()

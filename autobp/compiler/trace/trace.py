@@ -321,7 +321,7 @@ class Trace:
         for t in seen:
             owner = self.over.get(t.step)
             here = self.inside
-            while owner is not None and here is not None and here.of is not owner:
+            while owner is not None and here is not None and owner not in here.lineage():
                 here = here.outer
             if owner is not None and here is None:
                 raise self.refuse(
