@@ -136,6 +136,12 @@ _SIGNED = {
     for text, sign in signs.items()
     for function in (sign.ufunc, sign.python)
 }
+#: NumPy 2.1 reduces arrays with negative strides wrongly if it is told where to put the result.
+_WRONG_WITH_OUT = (
+    (np.maximum, np.minimum, np.fmax, np.fmin)
+    if np.lib.NumpyVersion(np.__version__) < "2.2.0"
+    else ()
+)
 _STATIC_FORMS = ("elementwise", "linear", "bilinear")  # whose results have one shape by definition
 
 _known: dict[Any, Operation] = {}  # rows of NumPy's callables and Python's, which stay
@@ -168,7 +174,7 @@ def _by_numpy(function: Any) -> dict[str, Any]:
         return {
             "static": True,
             "fresh": True,
-            "out": reduces,
+            "out": reduces and owner not in _WRONG_WITH_OUT,
             "reduces": owner if reduces else None,
         }
     facts: dict[str, Any] = {}

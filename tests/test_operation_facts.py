@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from inspect import signature
 from types import FunctionType
 from typing import Any
 
@@ -311,7 +312,9 @@ def check_out(function: Any, facts: Operation, calls: list[Call]) -> None:
                 except TypeError as error:
                     raise AssertionError(f"it takes no out: {error}") from None
             assert found is out
-            assert found.tobytes() == np.ascontiguousarray(expected).tobytes()
+            np.testing.assert_allclose(
+                found, expected, 1e-13, 1e-15
+            )  # NumPy may sum in another order
             first = args[0]
             in_place = facts.form == "elementwise" and form_of(first) == form_of(expected)
             if in_place and isinstance(first, np.ndarray):
@@ -373,7 +376,7 @@ def check_numpy(primitive: Primitive, numpy: Any) -> None:
             continue  # of numbers, which are indexed as arrays
         found = np.asarray(numpy(*args, *params.values()))
         assert found.dtype == expected.dtype
-        assert np.array_equal(found, expected, equal_nan=True)
+        np.testing.assert_allclose(found, expected, 1e-13)  # BLAS may have another order of sums
 
 
 def check_reduces(function: Any, facts: Operation) -> None:
@@ -474,7 +477,8 @@ def test_reductions_are_as_numpy_says(name: str) -> None:
     ]
     check_fresh(reduce, of(reduce), calls)
     check_static(reduce, of(reduce), calls)
-    check_out(reduce, of(reduce), calls)
+    if of(reduce).out:
+        check_out(reduce, of(reduce), calls)
 
 
 @pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if p.facts.moves])
@@ -541,7 +545,9 @@ SPELLED = {
     np.transpose: (lambda x: x.T[0] + x[:, 1], ".T"),
     np.matrix_transpose: (lambda x: np.stack([x, x]).mT[0] * 1.0, ".mT"),
     calls.as_type: (lambda x: x.astype(np.float32) * x, ".astype(np.float32)"),
-    calls.draw: (lambda x, rng=None: rng.normal(x), "rng.normal("),
+    calls.draw: (lambda x, rng: rng.normal(x), "rng.normal("),
+    float: (lambda x, s: grad(lambda s: s * s * s)(s) * x, " = s * s"),
+    calls.select: (lambda x, s: grad(lambda s: np.where(s > 1, s * s, s))(s) * x, " if t"),
 }
 
 
@@ -552,7 +558,8 @@ def test_every_other_spelling_has_a_sample() -> None:
 @pytest.mark.parametrize("function", SPELLED)
 def test_what_is_spelled_otherwise_computes_the_same(function: Any) -> None:
     f, text = SPELLED[function]
-    named = [{"rng": np.random.default_rng(0)} if function is calls.draw else {} for _ in range(3)]
+    others = [{"rng": np.random.default_rng(0), "s": 1.5} for _ in range(3)]
+    named = [{k: v for k, v in given.items() if k in signature(f).parameters} for given in others]
     compiled = compile(f, check=0)
     expected = f(M, **named[0])
     for given in named[1:]:

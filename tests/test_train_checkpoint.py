@@ -232,7 +232,10 @@ def test_what_is_nested_too_deeply_is_named(path):
         with pytest.raises(ValueError, match=f"the state is nested too deeply, .* in {where}"):
             save_checkpoint(path, state)
     assert path.read_bytes() == before
-    for inner, outer in ((b"[" * 100_000, b"]" * 100_000), (b'["list",' * 3000 + b"1", b"]" * 3000)):
+    for inner, outer in (
+        (b"[" * 100_000, b"]" * 100_000),
+        (b'["list",' * 3000 + b"1", b"]" * 3000),
+    ):
         np.savez(path, autobp=np.array(b'{"version": 1, "state": ' + inner + outer + b"}"))
         with pytest.raises(CheckpointError, match=r"run.npz is damaged: its parts are nested too"):
             load_checkpoint(path)
