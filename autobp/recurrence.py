@@ -120,8 +120,13 @@ class Body:
     def checked(self, before: Any, after: Any, forms: Sequence[Form], i: int) -> list[Form]:
         """The forms of a carry, which are those of the carry before."""
         found = []
-        pairs = paired(before, after, f"scan: the carry that {self.place} returns, at")
+        pairs = paired(before, after, f"scan: the carry that {self.place} returns")
         for k, (path, x, y) in enumerate(pairs):
+            if isinstance(y, list | tuple | dict):
+                raise TypeError(
+                    f"scan: the carry that {self.place} returns has {_said(y)} at carry{path}, where it"
+                    f" was given {_said(x)}. A carry has one structure"
+                )
             shape, dtype = form_of(y)
             was = forms[k] if forms else form_of(x)
             if (shape, dtype) != was and (shape != was[0] or forms or not is_weak(x)):
@@ -145,7 +150,7 @@ class Body:
         """The ys of all iterations in one nest."""
         columns: list[list[Any]] = [[y] for _, y in leaves(ys[0])]
         for i, y in enumerate(ys[1:], 1):
-            pairs = list(paired(ys[0], y, f"scan: the y that {self.place} returns, at"))
+            pairs = list(paired(ys[0], y, f"scan: the y that {self.place} returns"))
             for column, (path, first, now) in zip(columns, pairs, strict=True):
                 if np.shape(first) != np.shape(now):
                     raise TypeError(
@@ -214,4 +219,5 @@ def _lent(x: Any) -> Any:
 def _said(result: Any) -> str:
     if isinstance(result, tuple | list):
         return f"a {type(result).__name__} of {len(result)}"
-    return f"a {type(result).__name__}"
+    kind = type(result).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

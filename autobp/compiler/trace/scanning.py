@@ -29,6 +29,7 @@ from autobp.compiler.trace.patterns import (
     tensors,
 )
 from autobp.compiler.trace.tracer import Tracer
+from autobp.context import current
 from autobp.dag import recorded_since
 from autobp.errors import label
 from autobp.forward import Dual, dual, with_last_uses
@@ -223,14 +224,16 @@ class Recordings:
         recording = None if p.is_dual or p.level == CONSTANT else self.at(p.level)
         carry = recording.next_carry() if recording is not None and is_carry else None
         value = self.result(inner, x.value if is_there else x, supply, is_carry)
-        if p.level == CONSTANT:
-            return leaf(kept(value), CONSTANT)
+        if p.level == CONSTANT or p.level < current().threshold:
+            return value if isinstance(value, Tensor) else leaf(kept(value), CONSTANT)
         if p.is_dual:
             tangent = x.tangent if is_there and isinstance(x, Dual) else None
             slope = p.tangent and self.result(p.tangent, tangent, supply, is_carry)
             return dual(kept(value), kept(slope), p.level)
-        assert recording is not None
-        return recording.take(x, value, carry) if is_there else value
+        if recording is not None and is_there:
+            return recording.take(x, value, carry)
+        is_tensor = isinstance(x, Tensor) and not isinstance(value, Tensor)
+        return leaf(kept(value), CONSTANT) if is_tensor else value
 
     def stacked(self, x: Any) -> Any:
         """A value of the body in all iterations."""

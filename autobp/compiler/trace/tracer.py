@@ -285,6 +285,12 @@ class Tracer(Variable):
             raise _refused(
                 self, f"{what} changes an argument in place", "make a new array, and return it"
             )
+        if self.tracing.inside and not self.tracing.varies(self.step):
+            raise _refused(
+                self,
+                f"{what} in the body of a scan changes in place what was there before",
+                "make it a part of the carry",
+            )
         view = self.view
         if view is not None and view.call.function is not operator.getitem:
             raise _refused(self, f"{what} changes a view of an array in place", "use np.where")
