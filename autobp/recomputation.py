@@ -7,7 +7,7 @@ has recorded, which is forgotten afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from autobp.context import clock, current, resumed, tracing
+from autobp.counts import counted
 from autobp.dag import recorded_since
 from autobp.errors import replaced
 from autobp.forward import Dual, dual, with_last_uses
 from autobp.forward import sweep as sweep_forward
-from autobp.operation import Cost
 from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
 from autobp.results import several, taken
@@ -175,13 +175,8 @@ class _Segment(NamedTuple):
         with self.call.again() as result:
             outputs = _outputs(result, began).get(self.level, ())
         order, _ = recorded_since(began, outputs, self.level)
-        total = np.zeros(3, int)
-        for t in order:
-            cost: Cost | None = t.primitive.facts.cost if t.primitive is not None else None
-            if cost is not None:
-                total += cost(t.shape, *map(np.shape, t.args), **t.params)
-        m, a, f = total.tolist()
-        return m, a, f
+        counts = counted(t for t in order if not t.is_leaf)
+        return counts.multiplications, counts.additions, counts.transcendental
 
 
 def _outputs(result: Any, began: int) -> dict[int, dict[Tensor, None]]:
@@ -228,7 +223,7 @@ def _sources(*roots: Any) -> tuple[list[np.random.Generator], list[Tensor]]:
     in the variables that it names and in the modules there."""
     generators: list[np.random.Generator] = []
     buffers: list[Tensor] = []
-    todo, seen = list(roots), set()
+    todo, seen = list(roots), set[int]()
     while todo and len(seen) < _MOST:
         x = todo.pop()
         if isinstance(x, _PLAIN) or id(x) in seen:

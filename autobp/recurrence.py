@@ -7,17 +7,15 @@ through. A compiled function traces the body once and loops over it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from autobp.calculus import zeros
-from autobp.context import current, no_grad, scope, tracing
+from autobp.context import no_grad, scope, tracing
 from autobp.owner import owner
-from autobp.primitive import Variable, constant
+from autobp.primitive import constant
 from autobp.results import rows
-from autobp.tensor import Tensor
 from autobp.tree import leaves, paired, refilled, transformed
 
 __all__ = ["Body", "scan"]
@@ -108,7 +106,15 @@ class Body:
         return f"{self.name} ({code.co_filename}:{code.co_firstlineno})"
 
     def __call__(self, carry: Any, x: Any) -> tuple[Any, Any]:
-        result = self.function(carry, x)
+        try:
+            result = self.function(carry, x)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ValueError(
+                f"scan: {self.place} writes into the arrays that it is given, which are the caller's:"
+                " make new ones, with c = c + x for c += x"
+            ) from error
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise TypeError(
                 f"scan: {self.place} must return two things, the carry for the next iteration and y"
@@ -140,7 +146,9 @@ class Body:
             way_out = f"; begin with np.zeros({to}), say" if shape == () else ""
             said = f"has shape {to}, and was given with shape {shape}{way_out}"
         else:
-            said = f"is {as_}, and was given as {dtype}; cast it with astype, or begin with that dtype"
+            said = (
+                f"is {as_}, and was given as {dtype}; cast it with astype, or begin with that dtype"
+            )
         return TypeError(
             f"scan: carry{path} changes its form {when}: what {self.place} returns {said}. A carry has"
             " one structure, and each part of it one shape and one dtype"

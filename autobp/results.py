@@ -42,9 +42,7 @@ def several(
     level: int,
 ) -> Tensor:
     """Record an operation whose results are known, as one tensor."""
-    results: Tensor = node(
-        Results(values), primitive, tuple(args), None, params, level, current()
-    )
+    results: Tensor = node(Results(values), primitive, tuple(args), None, params, level, current())
     return results
 
 

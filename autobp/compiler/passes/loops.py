@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,9 +36,7 @@ def loop_optimization(program: Program, optimize: Callable[[Program], Program]) 
         if step is not old:
             instead[old] = step
         steps.append(step)
-    swap = lambda s: instead.get(s, s)
-    effects = {swap(s) for s in program.effects}
-    return program.with_(steps=steps, returns=mapped(swap, program.returns), effects=effects)
+    return _with(program, steps, instead)
 
 
 def _optimized(
@@ -78,12 +76,23 @@ def _needed(
     held = set(used)
     while True:
         returns = [body.returns, [becomes[i] for i in held]]
-        read = {s for step in dead_code_elimination(body.with_(returns=returns)).steps for s in step.operands}
+        read = {
+            s
+            for step in dead_code_elimination(body.with_(returns=returns)).steps
+            for s in step.operands
+        }
         read.update(steps_in(returns))
         more = {i for i, a in enumerate(arguments) if a in read}
         if more <= held:
             return sorted(held)
         held |= more
+
+
+def _with(program: Program, steps: list[Step], instead: dict[Step, Step]) -> Program:
+    """A program of these steps, in which others are in place of some."""
+    returns = mapped(lambda s: instead.get(s, s), program.returns)
+    effects = {instead.get(s, s) for s in program.effects}
+    return program.with_(steps=steps, returns=returns, effects=effects)
 
 
 def _hoisted(body: Program, given: dict[Step, Any]) -> tuple[list[Step], Program]:
@@ -93,26 +102,24 @@ def _hoisted(body: Program, given: dict[Step, Any]) -> tuple[list[Step], Program
     around = dict(given)  # what is the same in all iterations, as it is called outside
     instead: dict[Step, Step] = {}
     steps = []
-    for old in body.steps:
-        fixed = all(s.is_constant or s in around for s in old.operands)
-        if fixed and old.operands and old not in body.effects and is_pure(old) and not old.loop:
-            swap = lambda s: around.get(s, s)
-            step = old.with_(args=mapped(swap, old.args), params=mapped(swap, old.params))
-            before.append(step)
-            around[old] = step
-            continue
-        for s in old.operands:
+
+    def give(used: Iterable[Step]) -> None:
+        for s in used:
             if s in around and s not in given and s not in instead:
                 instead[s] = Step(None, (), {}, s.shape, s.dtype, s.kind, s.name)
                 given[instead[s]] = around[s]
+
+    for old in body.steps:
+        fixed = old.operands and all(s.is_constant or s in around for s in old.operands)
+        if fixed and old not in body.effects and is_pure(old) and not old.loop:
+            args, params = mapped(lambda s: around.get(s, s), (old.args, old.params))
+            around[old] = old.with_(args=args, params=params)
+            before.append(around[old])
+            continue
+        give(old.operands)
         step = rebuilt(old, instead)
         if step is not old:
             instead[old] = step
         steps.append(step)
-    for s in body.results:
-        if s in around and s not in given and s not in instead:
-            instead[s] = Step(None, (), {}, s.shape, s.dtype, s.kind, s.name)
-            given[instead[s]] = around[s]
-    swap = lambda s: instead.get(s, s)
-    effects = {swap(s) for s in body.effects}
-    return before, body.with_(steps=steps, returns=mapped(swap, body.returns), effects=effects)
+    give(body.results)
+    return before, _with(body, steps, instead)

@@ -39,7 +39,7 @@ class Iteration:
     steps: list[Step] = field(default_factory=list)
     arguments: list[Step] = field(default_factory=list)
     began: int = field(default_factory=clock)
-    ended: int | None = None
+    ended: int = 0  # 0: not yet
     loop: Step = field(init=False)
     own: set[Step] = field(default_factory=set)  # its steps and arguments, when it is over
     sequences: dict[Step, Any] = field(default_factory=dict)  # by the arguments that are rows
@@ -67,7 +67,7 @@ class Iteration:
 
     def maker(self, t: Tensor) -> Iteration | None:
         """Which of these made a tensor."""
-        made = (of for of in self.lineage() if of.began < t.born < (of.ended or 0))
+        made = (of for of in self.lineage() if of.began < t.born < of.ended)
         return next(made, None)
 
     def discard(self) -> None:
@@ -159,7 +159,7 @@ class Iteration:
         """Put a step where the loop is, which may be in an iteration that is over."""
         step.scope, step.phase = self.loop.scope, self.loop.phase
         self.around.insert(self.around.index(after) + 1, step)
-        if self.outer is not None and self.outer.ended is not None:
+        if self.outer is not None and self.outer.ended:
             self.outer.own.add(step)
             self.trace.over[step] = self.outer
 

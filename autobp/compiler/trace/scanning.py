@@ -30,6 +30,7 @@ from autobp.compiler.trace.patterns import (
 )
 from autobp.compiler.trace.tracer import Tracer
 from autobp.context import current
+from autobp.counts import counted
 from autobp.dag import recorded_since
 from autobp.errors import label
 from autobp.forward import Dual, dual, with_last_uses
@@ -109,9 +110,7 @@ class Scanning:
         forms, found = ([[*map(_form, a)] for a in arrays] for arrays in (self.carried, ends))
         if patterns == self.patterns and (forms == found or is_last):
             self.becomes = [
-                _cast(x, form)
-                for arrays, like in zip(ends, forms)
-                for x, form in zip(arrays, like)
+                _cast(x, form) for arrays, like in zip(ends, forms) for x, form in zip(arrays, like)
             ]
             self.kinds = [pattern_of(x) for _, x in leaves(self.y)]
             self.stacked = [
@@ -135,9 +134,7 @@ class Scanning:
             for i, (step, x) in enumerate(zip(carries, self.becomes))
         ]
         supply = iter(values)
-        last = [
-            recordings.result(p, x, supply, True) for p, x in zip(self.patterns, self.ends)
-        ]
+        last = [recordings.result(p, x, supply, True) for p, x in zip(self.patterns, self.ends)]
         for i, row in enumerate(rows, len(carries)):
             if row not in iteration.stacks:
                 iteration.stacks[row] = iteration.result(i, row, count)
@@ -147,8 +144,7 @@ class Scanning:
         ]
         supply = iter(arrays)
         ys = [
-            recordings.result(p, x, supply, False)
-            for p, (_, x) in zip(self.kinds, leaves(self.y))
+            recordings.result(p, x, supply, False) for p, (_, x) in zip(self.kinds, leaves(self.y))
         ]
         recordings.close()
         return refilled(self.init, last), refilled(self.y, ys)
@@ -175,7 +171,11 @@ def _cast(x: Any, form: tuple[Any, Any]) -> Any:
     if _form(x) == form:
         return x
     if kind is np.ndarray:
-        return np.asarray(x, dtype) if not isinstance(x, Tracer) else x.tracing.call(np.array, (x,), {})
+        return (
+            np.asarray(x, dtype)
+            if not isinstance(x, Tracer)
+            else x.tracing.call(np.array, (x,), {})
+        )
     if not isinstance(x, Tracer):
         return kind(x)
     if issubclass(kind, np.generic):
@@ -332,7 +332,11 @@ class Recording:
             given = {t: project(c, t.value) for t, c in zip(moving, xs)}
             given |= {t: project(c, t.value) for t, c in zip(self.carries, carry)}
             known = sweep_forward(steps, {**fixed, **given})
-            found = lambda t, like: zeros(like.value) if (c := known.get(t)) is None else c
+
+            def found(t: Tensor | None, like: Tensor) -> Array:
+                tangent = None if t is None else known.get(t)
+                return zeros(like.value) if tangent is None else tangent
+
             ends = [found(t, like) for t, like in zip(self.ends, self.carries)]
             return ends, [found(t, t) for t, carry in self.results if carry is None]
 
@@ -392,4 +396,10 @@ def _never(*_: Any, **__: Any) -> Any:
     raise AssertionError("a loop is recorded when it is made")
 
 
-_SCAN = _Scan("scan", _never, None, Together(_pulled))
+def _cost(out: Any, *shapes: Any, of: Recording) -> tuple[int, int, int]:
+    once = counted(t for t in of.graph()[0] if not t.is_leaf)
+    counts = once * of.iteration.count
+    return counts.multiplications, counts.additions, counts.transcendental
+
+
+_SCAN = _Scan("scan", _never, None, Together(_pulled), cost=_cost)
