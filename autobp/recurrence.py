@@ -51,7 +51,7 @@ def scan(
     ...     total = 0.5 * total + x
     ...     return total, total**2
     >>> scan(body, 0.0, np.array([1.0, 2.0, 3.0]))
-    (np.float64(4.25), array([ 1.    ,  6.25, 18.0625]))
+    (np.float64(4.25), array([ 1.    ,  6.25  , 18.0625]))
     >>> grad(lambda xs: np.sum(scan(body, 0.0, xs)[1]))(np.array([1.0, 2.0, 3.0]))
     array([ 6.625,  9.25 ,  8.5  ])
 

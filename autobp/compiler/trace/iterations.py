@@ -115,7 +115,15 @@ class Iteration:
         argument = Step(None, (), {}, step.shape, step.dtype, step.kind, step.name)
         self.arguments.append(argument)
         self.sequences[argument] = sequence
-        return argument
+        if step.shape or not step.is_array:
+            return argument
+        array = argument.with_(function=np.asarray, args=(argument,))
+        argument.kind = (
+            step.dtype.type if step.dtype else float
+        )  # as NumPy gives rows of that shape
+        self.steps.insert(0, array)
+        self.own.add(array)
+        return array
 
     def stack(self, step: Step, turned: bool = False) -> Any:
         """What a step makes in all iterations, in the order of the loop or turned round: an array, or
