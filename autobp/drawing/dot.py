@@ -31,6 +31,7 @@ from autobp.drawing.diagram import Diagram, Node, Use, local
 from autobp.drawing.fold import Fold
 from autobp.drawing.formula import Term, brief, quantity, rule
 from autobp.drawing.heat import Heat
+from autobp.drawing.hole import hole, is_open
 from autobp.drawing.literal import breadth, few, number, quoted, record, shown
 from autobp.drawing.maps import LINES, Behind, heats, pictured
 from autobp.drawing.marks import Mark, marks
@@ -85,6 +86,7 @@ class Style:
     detail: Detail = "full"
     direction: Direction = "LR"
     theme: Theme = LIGHT
+    width: float = 0  # the least of a variable, in inches
 
     @property
     def backward(self) -> bool:
@@ -190,7 +192,8 @@ def _node(node: Node, style: Style, scene: _Scene) -> Iterator[str]:
         fields.append(said)
     forms = ["filled"]
     room = breadth(fields[0][0]) * _SIZE / 72
-    size = f" width={room + 0.25:.2f}" if room else ""
+    least = max(style.width, room and room + 0.25)
+    size = f" width={least:.2f}" if least else ""
     if scene.behind is not None and node.id in scene.behind.sizes:
         forms = []
         size = " width={:.5f} height={:.5f}".format(*scene.behind.sizes[node.id])
@@ -300,6 +303,8 @@ def _summary(array: np.ndarray) -> tuple[str, ...]:
 
 def _lines(value: Any) -> tuple[str, ...]:
     """A few numbers themselves, or a summary of many."""
+    if is_open(value):
+        return (hole(value, "l"),)
     array = np.asarray(value)
     if array.size == 1:
         return (number(array.flat[0]),) if array.ndim != 1 else (few(array),)
@@ -482,6 +487,8 @@ def _derivative(diagram: Diagram, use: Use) -> str:
         return _formula(diagram, use)
     source, target = diagram.nodes[use.source].name, diagram.nodes[use.target].name
     ratio = f"∂{target}/∂{source}" if len(source) + len(target) <= 8 else "∂"
+    if is_open(d) and (np.size(d) > _SMALL or np.ndim(d) > 1):
+        return f"{shown(ratio)} = {hole(d, 'r')}"
     if (np.size(d) <= _SMALL and np.ndim(d) < 2) or not np.size(d):
         return f"{shown(ratio)} = {few(d)}"
     low, high = number(np.min(d)), number(np.max(d))

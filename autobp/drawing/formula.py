@@ -15,6 +15,7 @@ import numpy as np
 from autobp.calculus import as_numpy_scalars
 from autobp.context import clock
 from autobp.dag import _constant, ancestors
+from autobp.drawing.hole import begins_with_hole, choice, fenced, hole, is_open
 from autobp.drawing.literal import few, number
 from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS, SUM
 from autobp.primitive import Primitive, constant, same
@@ -38,6 +39,8 @@ class Term(NamedTuple):
 
     def within(self, binding: int = PRODUCT, first: bool = False) -> str:
         """As an operand: in parentheses if its operator binds less tightly or it begins with a sign."""
+        if begins_with_hole(self.text) and self.binding >= binding and not first:
+            return fenced(self.text)
         loose = self.binding < binding or (self.text.startswith("−") and not first)
         return f"({self.text})" if loose else self.text
 
@@ -50,6 +53,8 @@ def brief(value: Any, most: int = FEW) -> str:
     >>> brief(np.array([1.0, 2.0, 3.0, 4.0, np.nan]))
     '(5,) with NaN'
     """
+    if is_open(value):
+        return hole(value, "b")
     value = np.asarray(value)
     if value.size <= most:
         return few(value)
@@ -65,6 +70,8 @@ def brief(value: Any, most: int = FEW) -> str:
 def quantity(value: Any) -> Term:
     """A number, or numbers, in a formula."""
     text = brief(value)
+    if is_open(value):
+        return Term(text)
     if text in ("1", "−1") and abs(constant(value)) != 1:  # else the formula would leave it out
         text = repr(float(constant(value))).replace("-", "−")
     return Term(text, PREFIX if text.startswith("−") else ATOM)
@@ -199,7 +206,9 @@ def rule(
         if node.primitive is None:
             continue
         given = [terms[a] if isinstance(a, Tensor) else quantity(a) for a in node.args]
-        if node.primitive is arithmetic.where and np.ndim(node.args[0]) == 0:
+        if node.primitive is arithmetic.where and is_open(node.args[0]):
+            terms[node] = _chosen(node.args[0], given)
+        elif node.primitive is arithmetic.where and np.ndim(node.args[0]) == 0:
             terms[node] = given[1] if node.args[0] else given[2]
         elif node.primitive is shape.reshape_ and np.shape(node.args[0]) == node.shape:
             terms[node] = given[0]  # rules need it for other shapes
@@ -210,6 +219,14 @@ def rule(
         if len(terms[node].text) > _LONG:
             return None
     return terms[result].text, result.size
+
+
+def _chosen(condition: Any, given: Sequence[Term]) -> Term:
+    """One of two terms, or of arrays the operation."""
+    if np.ndim(condition):
+        return operation(arithmetic.where, given, {})
+    binding = min(given[1].binding, given[2].binding)
+    return Term(choice(condition, given[1].text, given[2].text), binding)
 
 
 def _matmul(t: Tensor, slot: int, args: Sequence[Term], g: Term) -> Term:

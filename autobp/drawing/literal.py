@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.drawing.hole import hole, is_open
+
 __all__ = ["breadth", "columns", "few", "number", "quoted", "record", "shown"]
 
 _UNSAFE = {"Cc", "Cs", "Co", "Zl", "Zp"}
@@ -26,6 +28,8 @@ def number(x: Any) -> str:
     >>> number(-0.70711), number(3.0), number(1e-9), number(float("nan"))
     ('−0.7071', '3', '1e−09', 'NaN')
     """
+    if is_open(x):
+        return hole(x, "n")
     return f"{float(x) + 0.0:.4g}".replace("-", "−").replace("nan", "NaN")
 
 
@@ -35,7 +39,7 @@ def few(value: Any) -> str:
     >>> few(2.0), few(np.array([0.5, -1.0])), few(np.eye(2))
     ('2', '[0.5, −1]', '[[1, 0], [0, 1]]')
     """
-    return _nested(np.asarray(value).tolist())
+    return hole(value, "f") if is_open(value) else _nested(np.asarray(value).tolist())
 
 
 def _nested(x: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
+from autobp.compiler.trace.calls import numbers
 from autobp.compiler.trace.tracer import Tracer
 from autobp.context import clock
 from autobp.tensor import Tensor
@@ -24,6 +25,8 @@ from autobp.tensor import Tensor
 __all__ = ["Iteration"]
 
 Trace = Any  # see trace.py, which stands on this
+
+_PYTHONS = (float, int, bool, complex)
 
 
 @dataclass(eq=False)
@@ -45,7 +48,8 @@ class Iteration:
     sequences: dict[Step, Any] = field(default_factory=dict)  # by the arguments that are rows
     stacks: dict[Step, Step] = field(default_factory=dict)  # results of the loop, by their rows
     turned: dict[Any, Step] = field(default_factory=dict)  # the same from the last row to the first
-    arrays: dict[Step, Step] = field(default_factory=dict)  # of lists of numbers
+    arrays: dict[Step, Step] = field(default_factory=dict)  # of lists of numbers that are its steps
+    turned_arrays: dict[Step, Step] = field(default_factory=dict)  # of those that the loop gives
     recordings: Any = None  # of the loop as an operation: see scanning.py
 
     def argument(self, now: Any) -> Tracer:
@@ -111,19 +115,33 @@ class Iteration:
 
     def row_of(self, of: Iteration, step: Step) -> Step:
         """What a step made in the same iteration of another loop, as an argument of this one."""
-        sequence = of.stack(step, turned=of.is_reversed is not self.is_reversed)
-        argument = Step(None, (), {}, step.shape, step.dtype, step.kind, step.name)
+        made = of.array(step) if step.kind is list else step
+        argument = Step(None, (), {}, step.shape, step.dtype, made.kind, step.name)
         self.arguments.append(argument)
-        self.sequences[argument] = sequence
-        if step.shape or not step.is_array:
+        self.sequences[argument] = of.stack(made, turned=of.is_reversed is not self.is_reversed)
+        if step.kind is list:
+            kind = self.trace.element_kinds[step]
+            function: Any = numbers if kind in _PYTHONS else list
+        elif step.is_array and not step.shape:
+            function = np.asarray
+            argument.kind = step.dtype.type if step.dtype else float  # as NumPy gives such rows
+        else:
             return argument
-        array = argument.with_(function=np.asarray, args=(argument,))
-        argument.kind = (
-            step.dtype.type if step.dtype else float
-        )  # as NumPy gives rows of that shape
-        self.steps.insert(0, array)
-        self.own.add(array)
-        return array
+        cast = argument.with_(function=function, args=(argument,), kind=step.kind)
+        self.steps.insert(0, cast)
+        self.own.add(cast)
+        return cast
+
+    def array(self, stack: Step) -> Step:
+        """An array of a list of numbers."""
+        if stack not in self.arrays:
+            args = stack, stack.dtype
+            array = stack.with_(function=np.array, args=args, kind=np.ndarray)
+            self.arrays[stack] = array
+            self.steps.insert(self.steps.index(stack) + 1, array)
+            self.own.add(array)
+            self.trace.over[array] = self
+        return self.arrays[stack]
 
     def stack(self, step: Step, turned: bool = False) -> Any:
         """What a step makes in all iterations, in the order of the loop or turned round: an array, or
@@ -137,6 +155,8 @@ class Iteration:
         if turned and stack not in self.turned:
             args = stack, slice(None, None, -1)
             step = Step(operator.getitem, args, {}, stack.shape, stack.dtype, stack.kind)
+            if stack.kind is list:
+                self.trace.element_kinds[step] = self.trace.element_kinds[stack]
             self.turned[stack] = step
             self.insert(step, stack if stack in self.around else self.loop)
         return self.turned[stack] if turned else stack
@@ -146,12 +166,12 @@ class Iteration:
         stack: Step = self.stack(step, self.is_reversed)
         if stack.kind is not list:
             return stack
-        if stack not in self.arrays:
+        if stack not in self.turned_arrays:
             args = stack, stack.dtype
-            array = Step(np.array, args, {}, stack.shape, stack.dtype, np.ndarray, step.name)
-            self.arrays[stack] = array
+            array = stack.with_(function=np.array, args=args, kind=np.ndarray, name=step.name)
+            self.turned_arrays[stack] = array
             self.insert(array, stack)
-        return self.arrays[stack]
+        return self.turned_arrays[stack]
 
     def result(self, i: int, step: Step, *count: int) -> Step:
         """A step that takes a result of the loop."""
@@ -160,6 +180,8 @@ class Iteration:
         item = Step(
             operator.getitem, (self.loop, i), {}, (*count, *step.shape), step.dtype, kind, name
         )
+        if kind is list:
+            self.trace.element_kinds[item] = step.kind
         self.insert(item, self.loop)
         return item
 

@@ -15,7 +15,9 @@ from autobp.compiler.trace.tracer import Tracer
 from autobp.forward import Dual, dual
 from autobp.tensor import CONSTANT, Tensor, leaf
 
-__all__ = ["Pattern", "bottoms", "built", "joined", "kept", "pattern_of", "tensors"]
+__all__ = [
+    "PLAIN", "Pattern", "bottoms", "built", "joined", "kept", "pattern_of", "size", "tensors",
+]
 
 
 class Pattern(NamedTuple):
@@ -28,14 +30,14 @@ class Pattern(NamedTuple):
     is_dual: bool = False
 
 
-_PLAIN = Pattern()
+PLAIN = Pattern()
 
 
 def pattern_of(x: Any) -> Pattern:
     if not isinstance(x, Tensor):
-        return _PLAIN
+        return PLAIN
     if x.level == CONSTANT:
-        return Pattern(CONSTANT, _PLAIN)
+        return Pattern(CONSTANT, PLAIN)
     if isinstance(x, Dual):
         tangent = None if x.tangent is None else pattern_of(x.tangent)
         return Pattern(x.level, pattern_of(x.value), tangent, True)
@@ -49,11 +51,16 @@ def joined(p: Pattern, q: Pattern) -> Pattern:
     if p.level is None:
         return p
     if q.level != p.level:
-        bare = _PLAIN if q.level == CONSTANT else q
+        bare = PLAIN if q.level == CONSTANT else q
         return p._replace(value=joined(_value(p), bare))
     tangents = [t for t in (p.tangent, q.tangent) if t is not None]
     tangent = joined(tangents[0], tangents[-1]) if tangents else None
     return p._replace(value=joined(_value(p), _value(q)), tangent=tangent)
+
+
+def size(p: Pattern) -> int:
+    """Of how many arrays and numbers a leaf consists."""
+    return 1 if p.level is None else size(_value(p)) + (0 if p.tangent is None else size(p.tangent))
 
 
 def _height(p: Pattern) -> int:

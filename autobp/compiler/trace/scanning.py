@@ -20,12 +20,14 @@ from autobp.compiler.program import Step
 from autobp.compiler.trace.calls import as_type
 from autobp.compiler.trace.iterations import Iteration, repeated
 from autobp.compiler.trace.patterns import (
+    PLAIN,
     Pattern,
     bottoms,
     built,
     joined,
     kept,
     pattern_of,
+    size,
     tensors,
 )
 from autobp.compiler.trace.tracer import Tracer
@@ -64,12 +66,18 @@ class Scanning:
         self.row_patterns = [*map(pattern_of, self.given)]
         arrays = [a for x, p in zip(self.given, self.row_patterns) for a in bottoms(x, p)]
         self.sequences = [a[::-1] for a in arrays] if is_reversed else arrays
+        # Rows of a Tensor that are numbers are Python's. So may be those of a sweep.
+        kinds = [p != PLAIN or of is not None for p in self.row_patterns for _ in range(size(p))]
+        self.floats = [k and a.ndim == 1 and a.dtype == np.float64 for k, a in zip(kinds, arrays)]
 
     def run(self) -> tuple[Any, Any]:
         """Trace the body, and record the loop. What the scan returns."""
         trace = self.trace
         for attempt in range(_ATTEMPTS):
-            operands = [*map(trace.operand, self.sequences)]
+            operands = [
+                trace.numbers(a) if is_float else trace.operand(a)
+                for a, is_float in zip(self.sequences, self.floats)
+            ]
             with trace.iteration(*self.how) as iteration:
                 lasts = self.trace_body(iteration, operands, attempt == _ATTEMPTS - 1)
                 if lasts:
@@ -92,7 +100,10 @@ class Scanning:
             built(p, (iteration.argument(_now(a)) for a in arrays))
             for p, arrays in zip(self.patterns, self.carried)
         ]
-        arguments = [iteration.argument(_now(a)[0]) for a in self.sequences]
+        arguments = [
+            iteration.argument(float(_now(a)[0]) if is_float else _now(a)[0])
+            for a, is_float in zip(self.sequences, self.floats)
+        ]
         iteration.sequences.update(zip((t.step for t in arguments), operands))
         supply = iter(arguments)
         self.rows = [built(p, supply) for p in self.row_patterns]

@@ -23,7 +23,7 @@ import numpy as np
 
 from autobp.compiler.program import Program, Step, mapped, steps_in
 from autobp.compiler.terms import CaptureError, Changed
-from autobp.compiler.trace.calls import draw, guarded
+from autobp.compiler.trace.calls import draw, guarded, numbers
 from autobp.compiler.trace.effects import check_call
 from autobp.compiler.trace.iterations import Iteration
 from autobp.compiler.trace.scanning import Scanning
@@ -93,6 +93,7 @@ class Trace:
         self.executed: list[Executed] = []  # calls of functions that it has not found
         self.inside: Iteration | None = None  # the iteration of a scan that is traced
         self.over: dict[Step, Iteration] = {}  # of iterations that are over, by their steps
+        self.element_kinds: dict[Step, type] = {}  # of lists of numbers
         self.run = 0  # which run of a function that runs again
         self.runs = 0  # so many were there
         self.drawn: list[Any] = []  # random numbers
@@ -339,6 +340,13 @@ class Trace:
     def operand(self, x: Any) -> Any:
         """What a step is called with for a tracer, an array or a number."""
         return self._operands(x.current() if isinstance(x, Tracer) else x, operator.getitem)
+
+    def numbers(self, array: Any) -> Step:
+        """The elements of an array of floats as Python's."""
+        made = _step(numbers, (self.operand(array),), {}, np.empty(array.shape)).with_(kind=list)
+        self.element_kinds[made] = float
+        self.record(made)
+        return made
 
     def row(self, x: Any) -> Step:
         """What a loop stacks for it."""

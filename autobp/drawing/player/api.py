@@ -21,6 +21,8 @@ def play(
 
     Pass the result, or a function and its arguments; with a function, the page shows the lines of your
     code too. A notebook displays the returned player. `.save("x.html")` writes a page for any browser.
+    The page is live: it computes everything for the inputs that its reader sets. The branches that
+    Python took are those of this run; a function with a branch that depends on values is not live.
     No tensor is changed, and no hook is called. `names=locals()` gives tensors the names of your
     variables.
 

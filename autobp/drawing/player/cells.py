@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from autobp.drawing.heat import images
+from autobp.drawing.hole import Holes, is_open
 from autobp.primitive import Array
 
-__all__ = ["ALPHABET", "Cells", "pictured"]
+__all__ = ["ALPHABET", "Cells", "OpenCells", "pictured"]
 
 #: The characters of numbers, none of which needs escaping in JSON or in HTML.
 ALPHABET = "".join(c for c in map(chr, range(33, 127)) if c not in "\"\\<>&'")
@@ -27,9 +28,14 @@ _DECADES = 36  # numbers smaller than the largest by more decades count as 0
 def pictured(value: Any) -> bool:
     """Whether an array has too many numbers to write out, and they are not all equal."""
     array = np.asarray(value)
+    return many(array) and bool(np.any(array != array.flat[0]))
+
+
+def many(array: Array) -> bool:
+    """Whether an array has too many numbers to write out."""
     if array.size <= 4 or (array.ndim == 2 and array.size <= 9 and array.shape[1] <= 4):
         return False
-    return array.dtype.kind in "fiub" and bool(np.any(array != array.flat[0]))
+    return array.dtype.kind in "fiub"
 
 
 class Cells:
@@ -66,7 +72,15 @@ class Cells:
         return self._known[key]
 
     def _map(self, array: Array, image: bool, cells: int) -> list[Any] | None:
-        form, array = _form(np.asarray(array, float), image)
+        header, tiles = self._tiles(np.asarray(array, float), image, cells)
+        if min(self._left, self._few) < 0:
+            return None
+        pooled = _pooled(tiles, header[5], header[6], header[0] == "cells")
+        return [*header, *_encoded(pooled.ravel())]
+
+    def _tiles(self, array: Array, image: bool, cells: int) -> tuple[list[Any], Array]:
+        """What a map says before its cells, and the tiles of the array, whose blocks become the cells."""
+        form, array = _form(array, image)
         lead, planes = list(array.shape[:-2]), 1
         if form == "rgb":
             planes = lead.pop()
@@ -77,12 +91,37 @@ class Cells:
         most = max(1, (room if form == "cells" else 4 * room) // (rows * columns * planes))
         if lead and lead[-1] <= most and form != "rgb":
             most -= most % lead[-1]  # whole rows of tiles
-        tiles = _pooled(tiles[:most], tall, wide, form == "cells")
-        self._left -= tiles.size
-        self._few -= tiles.size if cells < self._most else 0
-        if min(self._left, self._few) < 0:
+        tiles = tiles[:most]
+        size = len(tiles) * planes * rows * columns
+        self._left -= size
+        self._few -= size if cells < self._most else 0
+        return [form, list(array.shape), lead, rows, columns, tall, wide], tiles
+
+
+class OpenCells(Cells):
+    """The maps of a live page: of arrays that the page computes, the number of the value and of tiles
+    stand in place of the cells."""
+
+    def __init__(self, arrays: int, holes: Holes) -> None:
+        super().__init__(arrays)
+        self._holes = holes
+
+    def add(self, value: Any, image: bool = False, least: bool = False) -> int | None:
+        if not is_open(value):
+            return super().add(value, image, least)
+        if not many(np.asarray(value.now)):
             return None
-        return [form, list(array.shape), lead, rows, columns, tall, wide, *_encoded(tiles.ravel())]
+        key = (self._holes(value), image)
+        if key not in self._known:
+            array = np.asarray(value.now, float)
+            header, tiles = self._tiles(
+                array, image, min(_GOOD, self._most) if least else self._most
+            )
+            if header[0] == "rgb":  # whose planes lie between the numbers
+                header, tiles = self._tiles(array, False, self._most)
+            self._known[key] = len(self.maps)
+            self.maps.append([*header, len(tiles), key[0]])
+        return self._known[key]
 
 
 def _form(array: Array, image: bool) -> tuple[str, Array]:

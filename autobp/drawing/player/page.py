@@ -20,11 +20,16 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from autobp.colours import BLACK, BLUE, VERMILION, YELLOW
+from autobp.compiler.javascript import RUNTIME
+from autobp.compiler.javascript.printer import _digits
 from autobp.drawing.formula import brief
 from autobp.drawing.health import Layer
 from autobp.drawing.literal import shown
 from autobp.drawing.player.cells import ALPHABET
+from autobp.drawing.player.live import Dead, Live
 from autobp.drawing.player.steps import Item, Script, Step
 from autobp.drawing.player.views import View, Views
 from autobp.drawing.player.words import WORDS, said
@@ -33,13 +38,15 @@ from autobp.drawing.theme import DARK, LIGHT, Paint, Theme
 __all__ = ["page"]
 
 
-_SCRIPTS = ("data", "maps", "stage", "find", "strip", "player")
+_SCRIPTS = ("data", "live", "maps", "stage", "find", "strip", "player", "change", "start")
 _LARGE = 250_000  # characters of data beyond which it is compressed
 
 
-def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") -> str:
+def page(
+    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead, note: str = ""
+) -> str:
     """The whole page as text. Without views, it shows the `note` instead."""
-    code, style = _code(), _style()
+    code, style = _code(found), _style()
     output = script.diagram.nodes[script.output]
     everything = WORDS["one_derivative"]
     if script.entries != 1:
@@ -58,7 +65,8 @@ def page(script: Script, views: Views, health: Sequence[Layer], note: str = "") 
         cost_reverse=html.escape(said("cost_reverse", what=everything)),
         notes="".join(f'<p class="note">{html.escape(shown(n, 200))}</p>' for n in script.notes),
         held=_held(script),
-        data=_packed(_escaped(_data(script, views, health))),
+        dead=f'<p class="small">{html.escape(str(found))}</p>' if isinstance(found, Dead) else "",
+        data=_packed(_escaped(_data(script, views, health, found))),
     )
 
 
@@ -67,11 +75,18 @@ def _read(name: str) -> str:
 
 
 @cache
-def _code() -> str:
-    parts = "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
-    return re.sub(
-        r"^ *//.*\n|^ +", "", f'"use strict";\n(async () => {{\n{parts}}})();\n', flags=re.M
-    )
+def _parts() -> str:
+    return "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
+
+
+def _code(found: Live | Dead) -> str:
+    """The script: the printed program over its runtime, and what the page does with it."""
+    program = "const program = null;\n"
+    if isinstance(found, Live):
+        inside = f"{RUNTIME}{found.code}\nreturn [program, Changed];"
+        program = f"const [program, Changed] = (() => {{\n{inside}\n}})();\n"
+    code = f'"use strict";\n(async () => {{\n{program}{_parts()}}})();\n'
+    return re.sub(r"^ *//.*\n|^ +", "", code, flags=re.M)
 
 
 @cache
@@ -143,8 +158,11 @@ def _held(script: Script) -> str:
     return f" {html.escape(held)}"
 
 
-def _data(script: Script, views: Views, health: Sequence[Layer]) -> dict[str, Any]:
+def _data(
+    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead
+) -> dict[str, Any]:
     return {
+        "live": _live(script, found) if isinstance(found, Live) else None,
         "words": WORDS,
         "alphabet": ALPHABET,
         "colours": [BLUE, VERMILION, YELLOW, BLACK],  # of maps: below 0, above it, NaN, inf
@@ -180,6 +198,29 @@ def _found(item: Item, place: int, text: str, map: int | None, last: str) -> lis
     the item."""
     known = {"value": (item.value, item.value_map), "gradient": (item.gradient, item.gradient_map)}
     return [place] if known.get(last) == (text, map) else [place, text, map]
+
+
+def _live(script: Script, found: Live) -> dict[str, Any]:
+    texts, nodes = found.script, script.diagram.nodes
+    steps = [*texts.forward, *texts.backward, *(s for p in texts.passes for s in p.steps)]
+    return {
+        "inputs": [[script.place[i], *_numbers(nodes[i].value)] for i in found.inputs],
+        "gradients": found.gradients,
+        "loss": found.loss,
+        "shapes": found.shapes,
+        "items": [
+            [i.value, i.formula, i.gradient, i.value_map, i.gradient_map] for i in texts.items
+        ],
+        "arrows": [[a.product, a.term, found.slopes.get(a.use, "")] for a in texts.arrows],
+        "steps": [[s.says, s.result, s.why, s.found] for s in steps],
+        "maps": texts.cells.maps,
+    }
+
+
+def _numbers(value: Any) -> tuple[list[int], list[Any]]:
+    """The shape and the elements of an array; those that JSON does not have, as text."""
+    flat = np.ravel(value).tolist()
+    return list(np.shape(value)), [x if math.isfinite(x) else _digits(x) for x in flat]
 
 
 def _view(view: View) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from autobp.drawing.diagram import Diagram, diagram
 from autobp.drawing.dot import dot
 from autobp.drawing.health import measured
 from autobp.drawing.layout import LayoutTimeout, render
+from autobp.drawing.player.live import Dead, decided_by_values, live
 from autobp.drawing.player.page import page
 from autobp.drawing.player.plan import plan
 from autobp.drawing.player.steps import STYLE, Script
@@ -36,12 +37,15 @@ def player(
     loss: Tensor | Callable[..., Any], args: Sequence[Any], names: Mapping[str, Any] | None
 ) -> Player:
     """See `autobp.play`."""
+    dead = None
     if isinstance(loss, Tensor):
         if args:
             raise TypeError("play() of a result takes no arguments; those are for a function")
         result = loss
     elif callable(loss):
-        result = _run(loss, args)
+        given = _tensors(loss, args)
+        with lines():
+            result = loss(*given)
     else:
         raise TypeError(
             f"play() takes a Tensor, or a function and its arguments, not {type(loss).__name__}"
@@ -59,20 +63,20 @@ def player(
     for node in program.nodes:
         if node.stale:
             raise replaced(node.tensor)
-    return Player(program)
+    if not isinstance(loss, Tensor):
+        dead = decided_by_values(loss, given)
+    return Player(program, dead)
 
 
-def _run(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Record a function with the user's lines. Its arguments have the names of its parameters."""
-    given = [
+def _tensors(function: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
+    """The arguments of a function as Tensors, with the names of its parameters."""
+    return [
         refilled(
             arg,
             (x if isinstance(x, Tensor) else Tensor(x, name=path) for path, x in leaves(arg, name)),
         )
         for name, arg in zip(_parameters(function), args)
     ]
-    with lines():
-        return function(*given)
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[str]:
@@ -100,19 +104,20 @@ class Player:
 
     page: str
 
-    def __init__(self, program: Diagram) -> None:
+    def __init__(self, program: Diagram, dead: Dead | None = None) -> None:
         self.diagram = program
         planned = plan(program)
         note = ""
         with np.errstate(all="ignore"):
             script = Script(program, planned.parts)
+            found = dead or live(script)
             pictures = Views([], [], [], [None] * len(script.items))
             try:
                 pictures = views(script, planned)
             except (RuntimeError, LayoutTimeout) as error:
                 note = str(error)
             layers = measured(program)
-        self.page = page(script, pictures, layers, note)
+        self.page = page(script, pictures, layers, found, note)
         self._still = dot(program, planned.still, STYLE)
 
     def __repr__(self) -> str:

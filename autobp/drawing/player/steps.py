@@ -19,8 +19,9 @@ import numpy as np
 from autobp.drawing.diagram import Diagram, Use, local
 from autobp.drawing.dot import Style, _lines, _plain
 from autobp.drawing.formula import FEW, Term, brief, operation, quantity, rule
+from autobp.drawing.hole import is_open
 from autobp.drawing.literal import shown
-from autobp.drawing.marks import marks
+from autobp.drawing.marks import Mark, marks
 from autobp.drawing.player.cells import Cells, pictured
 from autobp.drawing.player.plan import Part
 from autobp.drawing.player.sweeps import multiplications, tangents
@@ -30,8 +31,9 @@ from autobp.tensor import Tensor
 
 __all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step", "text_of"]
 
-#: The style of a player's pictures, which decides what a step writes into them.
-STYLE = Style(view="textbook", passes="both", heat=True)
+#: The style of a player's pictures, which decides what a step writes into them. A variable has room for
+#: a gradient in four digits, whatever it will be.
+STYLE = Style(view="textbook", passes="both", heat=True, width=1.02)
 
 # Of forward mode, with one pass for each number, a page holds so many steps, and so much is computed.
 _STEPS = 250
@@ -121,9 +123,8 @@ class Script:
         self.widest = [n.gradient for n in diagram.nodes]  # of all gradients and tangents shown
         self.space: dict[int, str] = {}  # and what is written of these, of variables that are items
         self.results = self._leaving()
-        arrays = [v for n in diagram.nodes for v in (n.value, n.gradient) if v is not None]
-        self.cells = Cells(sum(map(pictured, arrays)))
-        self.marks = marks(diagram)
+        self.cells = self._cells()
+        self.marks = self._marks()
         self.items: list[Item] = []
         self.place: list[int] = []  # of each node of the diagram, its item
         self._gather()
@@ -142,6 +143,13 @@ class Script:
         self.passes = list(self._passes())
         self._join()
         self.arrow_at = {arrow.use: k for k, arrow in enumerate(self.arrows)}
+
+    def _cells(self) -> Any:
+        arrays = [v for n in self.diagram.nodes for v in (n.value, n.gradient) if v is not None]
+        return Cells(sum(map(pictured, arrays)))
+
+    def _marks(self) -> dict[int, list[Mark]]:
+        return marks(self.diagram)
 
     # ── the items ─────────────────────────────────────────────────────────────────────────────────
 
@@ -497,7 +505,7 @@ class Script:
 
 def text_of(value: Any) -> str:
     """The text of a value or of a gradient on a variable: its numbers, or their range if it has a map."""
-    if pictured(value):
+    if not is_open(value) and pictured(value):
         return brief(value).partition(" ")[2]
     return "\n".join(_lines(value))
 

@@ -10,8 +10,9 @@ const decoded = new Map();
 function cellsOf(k) {
   if (decoded.has(k)) return decoded.get(k);
   const [form, shape, lead, rows, columns, tall, wide, exponent, text] = data.maps[k];
-  const n = text.length / 3, values = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
+  const open = typeof text === "number", sides = [shape.length > 1 ? shape.at(-2) : 1, shape.at(-1)];
+  const n = open ? exponent * rows * columns : text.length / 3, values = open ? pooled(data.maps[k], sides) : new Float64Array(n);
+  for (let i = 0; !open && i < n; i++) {
     let code = 0;
     for (let j = 0; j < 3; j++) code = code * ALPHABET.length + ALPHABET.indexOf(text[3 * i + j]);
     if (code < 4) values[i] = [0, NaN, Infinity, -Infinity][code];
@@ -83,6 +84,14 @@ function numberAt(k, u, v) {
   return `[${[...place, ...(map.shape.length > 1 ? inner : inner.slice(1))].join(", ")}]  ${[...Array(planes).keys()].map(at).join(", ")}`;
 }
 
+// a cell of an input that was clicked is the one to be changed
+function cellClicked(event, map, canvas) {
+  const r = canvas.getBoundingClientRect(), { rows, columns, over, tiles } = map;
+  const x = Math.floor(((event.clientX - r.left) / r.width) * map.width), y = Math.floor(((event.clientY - r.top) / r.height) * map.height);
+  const t = Math.floor(y / (rows + 1)) * over + Math.floor(x / (columns + 1)), row = y % (rows + 1), column = x % (columns + 1);
+  if (row < rows && column < columns && t < tiles && canvas.dataset.input) chooseCell((t * rows + row) * columns + column);
+}
+
 function tip(text, event) {
   const box = $("tip");
   box.hidden = !text;
@@ -108,7 +117,7 @@ function told(element, k, name) {
 
 function inNode(g, kind, k, name) {
   const slots = [...g.querySelectorAll(`text.${kind}`)], old = g.querySelector(`.of-${kind}`);
-  if (old && old.dataset.map === String(k)) return;
+  if (old && old.dataset.map === `${k} ${turned}`) return;
   if (old) old.remove();
   if (k === null || k === undefined || !slots.length) return;
   const map = cellsOf(k), room = g.querySelector("path, polygon").getBBox();
@@ -119,7 +128,7 @@ function inNode(g, kind, k, name) {
   const width = Math.min(wide, Math.max(scale, Math.min((3 * high) / map.height, wide / map.width)) * map.width), height = Math.min(high, Math.max(scale, Math.min((3 * wide) / map.width, high / map.height)) * map.height);
   const place = { x: room.x + (room.width - width) / 2, y: top + (high - height) / 2, width, height };
   const group = drawnAs("g", { class: `of-${kind}` });
-  group.dataset.map = String(k);
+  group.dataset.map = `${k} ${turned}`;
   const image = drawnAs("image", { ...place, href: canvasOf(k).toDataURL(), preserveAspectRatio: "none", class: "map" });
   group.append(image, drawnAs("rect", { ...place, class: "frame" }));
   told(image, k, () => `${name} `);
@@ -146,6 +155,7 @@ function largeMap(k, what) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", word("map", said));
   told(canvas, k, () => "");
+  if (map.tall * map.wide === 1 && map.planes === 1) canvas.addEventListener("click", (event) => cellClicked(event, map, canvas));
   box.append(canvas, scaleBar(map));
   const notes = [];
   if (map.tall * map.wide > 1) notes.push(word(map.form === "cells" ? "map_part" : "map_mean", { block: `${map.tall} × ${map.wide}` }));

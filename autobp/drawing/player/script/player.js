@@ -78,6 +78,23 @@ function scene(k) {
 
 const single = (inside) => inside.length === 1 && items[inside[0]][1] !== "part";
 
+// measured once, since to measure is to lay out anew
+const rooms = new WeakMap(), measure = make("canvas").getContext("2d");
+function roomOf(g) {
+  const room = rooms.get(g) ?? g.querySelector("path, polygon").getBBox();
+  if (room.width) rooms.set(g, room);
+  return room;
+}
+
+function widthOf(text, slot) {
+  measure.font ||= "11px sans-serif";
+  if (!measure.canvas.dataset.font) {
+    measure.canvas.dataset.font = getComputedStyle(slot).fontFamily;
+    measure.font = `11px ${measure.canvas.dataset.font}`;
+  }
+  return measure.measureText(text).width;
+}
+
 function label(g, kind, text) {
   const lines = text.split("\n"), slots = g.querySelectorAll(`text.${kind}`);
   slots.forEach((slot, i) => {
@@ -85,9 +102,9 @@ function label(g, kind, text) {
     const wanted = (lines.length === 1 && slots.length > 1 && kind !== "name" ? (i === slots.length - 1 ? text : "") : lines[i]) ?? "";
     if (slot.textContent === wanted) return;
     slot.textContent = wanted;
-    slot.removeAttribute("textLength");
-    const room = g.querySelector("path, polygon").getBBox().width - 6;
-    if (wanted && room > 0 && slot.getComputedTextLength() > room) {
+    if (slot.hasAttribute("textLength")) slot.removeAttribute("textLength");
+    const room = roomOf(g).width - 6;
+    if (wanted && room > 0 && widthOf(wanted, slot) > room) {
       slot.setAttribute("textLength", room);
       slot.setAttribute("lengthAdjust", "spacingAndGlyphs");
     }
@@ -97,6 +114,11 @@ function label(g, kind, text) {
 function mark(elements, name) {
   for (const old of scene(view).area.querySelectorAll(`.${name}`)) old.classList.remove(name);
   for (const e of elements) e.classList.add(name);
+}
+
+function writeOn(edge, text) {
+  const slot = edge.querySelector("text");
+  if (slot && slot.textContent !== text) slot.textContent = text;
 }
 
 const judged = new Map([[null, false]]);
@@ -134,6 +156,7 @@ function picture({ values, maps, slopes, slopeMaps }, step) {
   if (line === reverse)
     for (let k = turn; k < line.at - (hidden ? 1 : 0); k++) for (const a of line.steps[k][4]) for (const e of edges.get(a) ?? []) passed.add(e);
   const along = (a, kind) => (edges.get(a) ?? []).forEach((e) => e.classList.contains(kind) && lit.add(e));
+  if (numbers) for (const [a, [, , slope]] of live.arrows.entries()) for (const e of (slope && edges.get(a)) || []) if (e.classList.contains("back")) writeOn(e, filled(slope));
   if (step && back) step[4].forEach((a) => along(a, "back"));
   else if (step) arrows.forEach((a, i) => a[1] === step[0] && along(i, "ahead"));
   const arrived = through();
@@ -187,10 +210,13 @@ function ratio() {
   $("ratio").textContent = back === ahead ? word("ratio_equal") : !back ? word("ratio_none") : back < ahead ? word("ratio_reverse", times(ahead, back)) : word("ratio_forward", times(back, ahead));
 }
 
+let panelled = null;
 function panel(state, step) {
   const inside = chosen ? scene(view).members.get(chosen) : null;
   const n = inside ? inside[0] : step ? step[0] : items.length - 1;
+  panelled = inside && !single(inside) ? null : n;
   $("follow").hidden = !chosen;
+  changing(panelled);
   $("facts").replaceChildren();
   if (inside && !single(inside)) folded(inside, state);
   else one(n, state);
@@ -199,7 +225,10 @@ function panel(state, step) {
 
 function fact(term, text, style, map) {
   if (text) $("facts").append(make("dt", term), make("dd", text, `mono ${style || ""}`));
-  if (text && map !== null && map !== undefined) $("facts").append(largeMap(map, `${$("what").textContent}, ${term}`));
+  if (!text || map === null || map === undefined) return;
+  const box = largeMap(map, `${$("what").textContent}, ${term}`);
+  if (style === "value" && inputOf.has(panelled)) box.firstChild.dataset.input = "yes";
+  $("facts").append(box);
 }
 
 const oneLine = (text) => text.replaceAll("\n", " ");
@@ -326,8 +355,8 @@ function trail() {
 
 // ── the same as a table ────────────────────────────────────────────────────────────────────────
 
-let tabled = null;
-function table() {
+let tabled = null, later = null;
+function table(moving) {
   if (!$("text").open) return;
   if (tabled !== line) {
     tabled = line;
@@ -340,12 +369,23 @@ function table() {
       }),
     );
   }
-  [...$("rows").rows].forEach((row, k) => {
+  // while a number moves, only what is in view; then all of it
+  clearTimeout(later);
+  const rows = [...$("rows").rows], box = $("rows").closest(".scroll");
+  let from = 0, to = rows.length;
+  if (moving && rows.length > 80) {
+    const at = (place) => Math.round((place / box.scrollHeight) * rows.length);
+    [from, to] = [at(box.scrollTop) - 10, at(box.scrollTop + box.clientHeight) + 10];
+    later = setTimeout(table, 200);
+  }
+  const write = (cell, text) => cell.textContent !== text && (cell.textContent = text);
+  rows.forEach((row, k) => {
+    if (k < from || k >= to) return;
     const veil = predicting() && (k >= line.at || (hidden && k === line.at - 1));
     const [item, says, result] = line.steps[k];
     // what is yet to come would tell numbers that are to be found before it
-    row.cells[2].textContent = predicting() && k >= line.at ? items[item][0] : says.replace(/ =$/, "");
-    row.cells[3].textContent = veil ? word("asked") : result;
+    write(row.cells[2], predicting() && k >= line.at ? items[item][0] : says.replace(/ =$/, ""));
+    write(row.cells[3], veil ? word("asked") : result);
     if (k === line.at - 1) row.setAttribute("aria-current", "step");
     else row.removeAttribute("aria-current");
   });
@@ -353,7 +393,7 @@ function table() {
 
 // ── moving ─────────────────────────────────────────────────────────────────────────────────────
 
-function draw() {
+function draw(moving) {
   const step = line.steps[line.at - 1], state = known();
   picture(state, step);
   say(step);
@@ -361,8 +401,9 @@ function draw() {
   $("health").hidden = $("layers").hidden = !worth(data.health) || (predicting() && !ended());
   $("found").hidden = predicting() && (state.values[data.output] === null || state.values[data.output] === "?");
   panel(state, step);
+  $("undo").disabled = $("reset").disabled = !past.length;
   cost();
-  table();
+  table(moving);
   slider.max = line.steps.length;
   slider.value = line.at;
   slider.setAttribute("aria-valuetext", `${word("step_of", { at: line.at, of: line.steps.length })}, ${word(`phase_${phase()}`)}`);
@@ -498,7 +539,8 @@ stage.addEventListener("dblclick", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const on = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll")) return;
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && live) undo();
+  if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll, #change")) return;
   const moves = { ArrowRight: next, ArrowLeft: () => go(line.at - 1), PageDown: next, PageUp: () => go(line.at - 1), Home: () => go(0), End: () => go(line.steps.length) };
   const nodes = views.length ? [...scene(view).members.keys()] : [];
   if (event.key in moves) {
@@ -562,23 +604,10 @@ $("predict").addEventListener("change", () => {
   draw();
 });
 $("view")?.addEventListener("change", () => look(Number($("view").value)));
-$("text").addEventListener("toggle", table);
+$("text").addEventListener("toggle", () => table());
 data.passes.forEach((pass, i) => {
   const option = make("option", pass[0]);
   option.value = String(i);
   $("pass").append(option);
 });
 $("pass").addEventListener("change", () => go(starts[Number($("pass").value)] + 1));
-[turn, 1, data.backward.length - 1].forEach((n, i) => {
-  $("segments").children[i].style.flexGrow = n;
-});
-if (reverse.steps.length > LONG) reverse.at = reverse.steps.length;
-document.querySelector(".tools").hidden = !views.length;
-if (!data.passes.length) {
-  $("mode-tangent").disabled = true;
-  $("mode-tangent").title = word("no_passes");
-}
-ratio();
-strip();
-if (views.length) look(opening());
-else draw();

@@ -1,0 +1,188 @@
+"""Live: what a page needs to compute what it shows, for other inputs.
+
+The recorded program runs again on tracers, values, gradients and tangents, and the steps are written
+again from it: where a text had a number it has a hole. The program of the numbers in the holes is
+printed as JavaScript. What it cannot be printed for, `Dead` says.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autobp.calculus import project, zeros
+from autobp.compiler.call import Call
+from autobp.compiler.javascript import Unprintable, javascript
+from autobp.compiler.passes.pipeline import PASSES, optimized
+from autobp.compiler.terms import CaptureError, Settings
+from autobp.compiler.trace.calls import guarded
+from autobp.compiler.trace.direct import program_of
+from autobp.compiler.trace.tracing import trace_call
+from autobp.context import clock
+from autobp.dag import ancestors
+from autobp.drawing.diagram import Diagram, Use, swept
+from autobp.drawing.dot import _derivative
+from autobp.drawing.hole import Holes, filling, is_open
+from autobp.drawing.marks import Mark
+from autobp.drawing.player.cells import OpenCells
+from autobp.drawing.player.steps import Found, Script, text_of
+from autobp.drawing.player.words import said
+from autobp.primitive import Array, constant
+from autobp.tensor import Tensor, leaf
+
+__all__ = ["Dead", "Live", "live"]
+
+_STEPS = 20_000  # calls of a program that a page may have
+_NUMBERS = 100_000  # that it may compute
+
+
+class Dead(ValueError):
+    """Why a page cannot compute what it shows."""
+
+
+def _dead(error: Exception) -> Dead:
+    return Dead(said("dead", why=re.sub(r"[^\s:]*[/\\](?=[^\s/\\]+:\d)", "", str(error))))
+
+
+@dataclass
+class Live:
+    """The texts of a script with holes, and the program of the numbers in them."""
+
+    script: Script
+    code: str  # of the JavaScript function `program`
+    inputs: list[int]  # nodes of the diagram, in the order of the program's arguments
+    shapes: list[tuple[int, ...]]  # of its results
+    slopes: dict[int, str]  # of uses, the labels of their edges
+    gradients: list[int | None]  # the result that is the gradient of each input
+    loss: int  # the result that is the loss
+
+
+def live(script: Script) -> Live | Dead:
+    """The live form of a script, or why it has none."""
+    try:
+        return _live(script)
+    except (Dead, Unprintable, CaptureError) as error:
+        return error if isinstance(error, Dead) else _dead(error)
+
+
+def _live(script: Script) -> Live:
+    diagram = script.diagram
+    if script.parts:
+        raise Dead(said("dead_large", n=sum(n.kind == "result" for n in diagram.nodes)))
+    if any(node.stale for node in diagram.nodes) or diagram.notes:
+        raise Dead(said("dead_notes"))
+    inputs = [n.index for n in diagram.nodes if _may_change(n)]
+    made: list[Live] = []
+
+    def run(*values: Any) -> list[Any]:
+        with filling() as holes:
+            again = _run_again(diagram, dict(zip(inputs, values)))
+            texts = _LiveScript(again, script, holes)
+            slopes = {use.place: _derivative(again, use) for use in again.uses if _goes_back(use)}
+            slots = [again.nodes[i].gradient for i in inputs]
+            gradients = [holes(g) if is_open(g) else None for g in slots]
+            loss = holes(again.nodes[script.output].value)
+            shapes = [np.shape(value) for value in holes.values]
+            made.append(Live(texts, "", inputs, shapes, slopes, gradients, loss))
+            return holes.values
+
+    program = program_of(run, {f"x{i}": diagram.nodes[i].value for i in inputs})
+    program = optimized(program, [p for p in PASSES if p.exact and not p.lowers])
+    numbers = sum(step.size for step in program.steps)
+    if len(program.steps) > _STEPS or numbers > _NUMBERS:
+        raise Dead(said("dead_long", n=numbers, most=f"{_NUMBERS:,}"))
+    (found,) = made
+    found.code = javascript(program)
+    return found
+
+
+def decided_by_values(function: Callable[..., Any], args: Sequence[Any]) -> Dead | None:
+    """Whether a function asks for values, as an `if` does: the recorded program is one of several then,
+    and would be wrong for other inputs."""
+    name = getattr(function, "__name__", "the function")
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            traced = trace_call(Call(function, name, tuple(args), {}, Settings()))
+    except CaptureError as error:
+        return _dead(error)
+    for step in traced.program.steps:
+        if step.function is guarded and isinstance(step.args[1], bool | int | float):
+            return Dead(said("dead_branch", line=step.line or name))
+    return None
+
+
+def _may_change(node: Any) -> bool:
+    """Inputs, parameters, and data: arrays of numbers."""
+    if node.kind == "result":
+        return False
+    return node.kind != "constant" or getattr(node.value, "dtype", None) == np.float64
+
+
+def _goes_back(use: Use) -> bool:
+    return use.contribution is not None
+
+
+def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
+    """The diagram of the same operations on other values."""
+    level = clock()
+    again: list[Any] = []  # a tensor or an array for each node
+    for node in diagram.nodes:
+        value = given.get(node.index, node.value)
+        if node.kind in ("input", "parameter"):
+            again.append(leaf(value.canonical() if is_open(value) else value, level))
+        elif node.kind == "constant":
+            again.append(value)
+        else:
+            args = [a if j is None else again[j] for j, a in zip(node.operands, node.args)]
+            assert node.tensor is not None
+            assert node.tensor.primitive is not None
+            again.append(node.tensor.primitive(*args, **node.params))
+    (output,) = (again[n.index] for n in diagram.outputs)
+    order = ancestors([output], level)
+    record, error = swept(order, output, project(np.ones(output.shape), constant(output)), constant)
+    if error is not None:
+        raise Dead(error)
+    nodes = []
+    for node, thing in zip(diagram.nodes, again):
+        tensor = thing if isinstance(thing, Tensor) else None
+        gradient = node.gradient
+        if gradient is not None and tensor is not None:
+            gradient = record.cotangents.get(tensor, zeros(constant(thing)))
+        nodes.append(replace(node, value=constant(thing), tensor=tensor, gradient=gradient))
+    uses = [
+        use
+        if use.contribution is None
+        else use._replace(contribution=record.contributions[again[use.target], use.slot])
+        for use in diagram.uses
+    ]
+    return Diagram(nodes, uses, list(diagram.notes))
+
+
+class _LiveScript(Script):
+    """The steps of a script with holes for numbers."""
+
+    def __init__(self, again: Diagram, script: Script, holes: Holes) -> None:
+        self._original = script
+        self._holes = holes
+        super().__init__(again)
+
+    def _cells(self) -> OpenCells:
+        return OpenCells(len(self._original.cells.maps), self._holes)
+
+    def _marks(self) -> dict[int, list[Mark]]:
+        return {}
+
+    def _count(self, use: Use) -> int:
+        return self._original.counts[use.place]
+
+    def _shown(self, i: int, g: Array, least: bool = False) -> list[Found]:
+        node = self.diagram.nodes[i]
+        same = g is node.gradient
+        text = self.items[self.place[i]].gradient if same else text_of(g)
+        return [(self.place[i], text, self.cells.add(g, least=least))]

@@ -1,0 +1,213 @@
+// Changing: the inputs by sliders, by dragging numbers and by clicking cells; undo, reset, and nudges.
+
+const past = [];
+let chosenInput = null, chosenCell = 0, waiting = false;
+
+const entry = (i, at) => (typeof given[i] === "number" ? given[i] : given[i][at]);
+const shapeOf = (i) => live.inputs[i][1];
+const isNumber = (i) => i !== undefined && shapeOf(i).length === 0;
+
+function put(i, at, x) {
+  if (typeof given[i] === "number") given[i] = x;
+  else given[i][at] = x;
+}
+
+// one change of an input; those of one drag are undone together
+function change(i, at, x, drag) {
+  if (!Number.isFinite(x)) return;
+  const last = past.at(-1);
+  if (!last || !drag || last.drag !== drag) past.push({ i, at, x: entry(i, at), drag });
+  put(i, at, x);
+  if (line === reverse && line.at === 0 && !predicting()) line.at = line.steps.length;
+  refresh();
+}
+
+function refresh() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    recompute(true);
+  });
+}
+
+function recompute(moving) {
+  const refusal = compute();
+  if (refusal && past.length) {
+    const { i, at, x } = past.pop();
+    put(i, at, x);
+    compute();
+  }
+  $("hint").textContent = refusal ? word("other_branch", { line: refusal }) : word("drag_hint");
+  $("found").textContent = ` = ${oneLine(items[data.output][3])}`;
+  draw(moving);
+}
+
+function undo() {
+  const last = past.pop();
+  if (!last) return;
+  put(last.i, last.at, last.x);
+  recompute();
+}
+
+function reset() {
+  start.forEach((x, i) => (given[i] = typeof x === "number" ? x : x.slice()));
+  past.length = 0;
+  recompute();
+}
+
+// ── the panel: a slider for the number that is chosen ────────────────────────────────────────────
+
+const placeOf = (i, at) => {
+  const place = [];
+  for (const n of [...shapeOf(i)].reverse()) {
+    place.unshift(at % n);
+    at = Math.floor(at / n);
+  }
+  return place.length ? `[${place.join(", ")}]` : "";
+};
+const grain = (x) => 10 ** Math.floor(Math.log10(Math.max(Math.abs(x), 1))) / 100;
+const rounded = (x, step) => Number((Math.round(x / step) * step).toPrecision(12));
+
+function changing(n) {
+  const i = inputOf.get(n), box = $("change");
+  box.hidden = i === undefined;
+  if (i === undefined) return;
+  // the slider of a number is the first thing that one sees of it; that of an array is under its map
+  const facts = $("facts"), there = isNumber(i) ? facts.previousElementSibling : facts.nextElementSibling;
+  if (there !== box) facts[isNumber(i) ? "before" : "after"](box);
+  if (chosenInput !== i) {
+    chosenInput = i;
+    chosenCell = 0;
+    $("nudges").hidden = true;
+  }
+  const x = entry(i, chosenCell), origin = typeof start[i] === "number" ? start[i] : start[i][chosenCell];
+  const reach = Math.max(2 * Math.abs(origin), 2), range = $("amount"), field = $("exact");
+  $("changed").textContent = `${items[n][0]}${placeOf(i, chosenCell)}`;
+  range.min = Math.min(origin - reach, x);
+  range.max = Math.max(origin + reach, x);
+  range.step = grain(reach) / 2;
+  if (Number(range.value) !== x) range.value = x;
+  range.setAttribute("aria-label", $("changed").textContent);
+  range.setAttribute("aria-valuetext", digits(x));
+  if (document.activeElement !== field) field.value = String(Number(x.toPrecision(6)));
+  row(i);
+  if (!$("nudges").hidden) nudges();
+}
+
+// of an array the row that is chosen, each number of it to be chosen in its turn
+function row(i) {
+  const shape = shapeOf(i), wide = shape.at(-1) ?? 1, size = shape.reduce((a, b) => a * b, 1), rows = size / wide;
+  $("rowed").hidden = size === 1;
+  if (size === 1) return;
+  const list = $("row"), at = Math.floor(chosenCell / wide);
+  if (list.dataset.of !== String(i)) {
+    list.dataset.of = String(i);
+    list.replaceChildren(...Array.from({ length: Math.min(rows, 500) }, (_, r) => make("option", placeOf(i, r * wide).replace(/,? ?\d+\]$/, "]"))));
+  }
+  list.parentElement.hidden = rows === 1;
+  list.selectedIndex = at;
+  const from = Math.max(0, Math.min((chosenCell % wide) - 8, wide - 16)), buttons = [];
+  for (let c = from; c < Math.min(from + 16, wide); c++) {
+    const button = make("button", (unchangedEntry(i, at * wide + c) ? digits : steady)(given[i][at * wide + c]));
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(at * wide + c === chosenCell));
+    button.title = placeOf(i, at * wide + c);
+    button.dataset.at = String(at * wide + c);
+    buttons.push(button);
+  }
+  $("cells").replaceChildren(...buttons);
+}
+
+const unchangedEntry = (i, at) => start[i][at] === given[i][at];
+
+function chooseCell(at) {
+  chosenCell = at;
+  draw();
+}
+
+// ── what a small step does, beside what the gradient says ─────────────────────────────────────────
+
+function nudges() {
+  const i = chosenInput, x = entry(i, chosenCell), kept = numbers;
+  const loss = (h) => {
+    put(i, chosenCell, x + h);
+    const changed = compute() ? NaN : Number(numbers[live.loss]);
+    put(i, chosenCell, x);
+    return changed;
+  };
+  if (!numbers) compute();
+  const here = loss(0), g = slopeAt(i, chosenCell), rows = [];
+  const scale = 10 ** Math.floor(Math.log10(Math.max(Math.abs(x), 1)));
+  const found = [1, 0.1, 0.01, 0.001].map((part) => {
+    const h = part * scale, ratio = (loss(h) - here) / h;
+    const tr = make("tr");
+    for (const text of [digits(h), steady(loss(h) - here), steady(ratio), steady(ratio - g)]) tr.append(make("td", text));
+    rows.push(tr);
+    return Math.abs(ratio - g);
+  });
+  numbers = kept ?? numbers;
+  compute();
+  $("nudge-rows").replaceChildren(...rows);
+  const tiny = (gap) => gap <= 1e-9 * Math.max(Math.abs(g), 1);
+  const why = tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
+  $("nudge-why").textContent = word(why, { gradient: steady(g) });
+}
+
+function slopeAt(i, at) {
+  const k = live.gradients[i], g = k === null ? 0 : numbers[k];
+  return typeof g === "number" ? g : g[at];
+}
+
+// ── dragging a number in the graph ────────────────────────────────────────────────────────────────
+
+let drag = null;
+function numberUnder(event) {
+  const g = groupAt(event), inside = g && scene(view).members.get(g);
+  if (!inside || !single(inside) || !isNumber(inputOf.get(inside[0]))) return null;
+  const slot = g.querySelector("text.value"), r = slot?.getBoundingClientRect();
+  return r && event.clientY > r.top - 5 && event.clientY < r.bottom + 5 ? inputOf.get(inside[0]) : null;
+}
+
+if (live) {
+  stage.addEventListener(
+    "pointerdown",
+    (event) => {
+      const i = event.button === 0 ? numberUnder(event) : null;
+      if (i === null) return;
+      drag = { i, x: event.clientX, from: given[i], step: grain(start[i]), id: {} };
+      event.stopPropagation();
+      stage.setPointerCapture(event.pointerId);
+    },
+    true,
+  );
+  stage.addEventListener("touchmove", (event) => drag && event.preventDefault(), { passive: false });
+  addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    const dx = event.clientX - drag.x;
+    if (!drag.on && Math.abs(dx) < 3) return;
+    drag.on = true;
+    play(false);
+    change(drag.i, 0, rounded(drag.from + dx * drag.step * (event.shiftKey ? 0.1 : 1), drag.step / 10), drag.id);
+  });
+  for (const end of ["pointerup", "pointercancel"])
+    addEventListener(end, () => {
+      draggedAway = Boolean(drag?.on);
+      drag = null;
+    });
+  let sliding = {};
+  $("amount").addEventListener("pointerdown", () => (sliding = {}));
+  $("amount").addEventListener("keydown", () => (sliding = {}));
+  $("amount").addEventListener("input", () => change(chosenInput, chosenCell, Number($("amount").value), sliding));
+  $("exact").addEventListener("change", () => $("exact").value !== "" && change(chosenInput, chosenCell, Number($("exact").value)));
+  $("row").addEventListener("change", () => chooseCell($("row").selectedIndex * shapeOf(chosenInput).at(-1)));
+  $("cells").addEventListener("click", (event) => event.target.dataset.at && chooseCell(Number(event.target.dataset.at)));
+  $("nudge").addEventListener("click", () => {
+    $("nudges").hidden = !$("nudges").hidden;
+    draw();
+  });
+  $("undo").addEventListener("click", undo);
+  $("reset").addEventListener("click", reset);
+  $("hint").textContent = word("drag_hint");
+  document.body.classList.add("live");
+}

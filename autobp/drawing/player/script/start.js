@@ -1,0 +1,15 @@
+// The beginning: what the page shows first.
+
+[turn, 1, data.backward.length - 1].forEach((n, i) => {
+  $("segments").children[i].style.flexGrow = n;
+});
+if (reverse.steps.length > LONG) reverse.at = reverse.steps.length;
+document.querySelector(".tools").hidden = !views.length;
+if (!data.passes.length) {
+  $("mode-tangent").disabled = true;
+  $("mode-tangent").title = word("no_passes");
+}
+ratio();
+strip();
+if (views.length) look(opening());
+else draw();

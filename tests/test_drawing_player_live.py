@@ -1,0 +1,295 @@
+"""The live page: an input changes, and everything that depends on it follows."""
+
+import re
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, graph, nn, play, relu, value_and_grad
+from autobp.drawing.diagram import diagram
+from autobp.drawing.literal import number
+from autobp.drawing.player.live import Live, live
+from autobp.drawing.player.steps import Script
+from tests.browser import needs_browser
+from tests.drawing import neuron
+
+pytestmark = needs_browser
+
+SLIDE = """
+const field = document.getElementById('exact');
+field.value = arguments[0];
+field.dispatchEvent(new Event('change'));
+"""
+
+
+def choose(page, name):
+    page(
+        "[...document.querySelectorAll('.view:not([hidden]) .node')].find((g) =>"
+        " g.querySelector('.name').textContent.split(' ')[0] === arguments[0]).focus()",
+        name,
+    )
+
+
+def move(page, name, value):
+    choose(page, name)
+    page(SLIDE, value)
+    settle(page)
+
+
+def settle(page):
+    page.driver.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
+    )
+
+
+def reason(player):
+    found = re.search(r'<p class="small">This page is not live: ([^<]*)', player.page)
+    return found and found[1]
+
+
+def close(text, expected):
+    """Whether a text is a number in four digits."""
+    assert float(text.replace("−", "-")) == pytest.approx(expected, rel=6e-4, abs=1e-12)
+
+
+# ── numbers ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def moved(page, tmp_path):
+    page.open(play(neuron()), tmp_path / "neuron.html")
+    move(page, "w1", -2.5)
+    return page
+
+
+def neuron_at(**changed):
+    given = {"x1": 2.0, "x2": 0.0, "w1": -3.0, "w2": 1.0, "b": 6.8813735870195432, **changed}
+
+    def o(v):
+        return np.tanh(v["x1"] * v["w1"] + v["x2"] * v["w2"] + v["b"])
+
+    return value_and_grad(o)(given)
+
+
+def test_values_and_gradients_follow(moved):
+    value, gradients = neuron_at(w1=-2.5)
+    assert moved.at == moved.steps  # the first change shows what follows from it
+    close(moved.labels("value")["o"], value)
+    for name, g in gradients.items():
+        close(moved.labels("grad")[name].removeprefix("grad "), g)
+    close(moved.text("found").removeprefix(" = "), value)
+
+
+def test_sentences_the_panel_and_the_table_follow(moved):
+    _, gradients = neuron_at(w1=-2.5)
+    moved.go(moved.steps)
+    assert moved.text("sentence").startswith("grad of w1: 0 + ")
+    close(moved.text("sentence").rpartition("= ")[2], gradients["w1"])
+    assert moved.text("why") == "local derivative ∂t5/∂w1 = x1 = 2"
+    close(moved.facts()["gradient at the end"], gradients["w1"])
+    (contribution,) = moved(
+        "return [...document.querySelectorAll('#uses td:last-child')].map((e) => e.textContent)"
+    )
+    close(contribution, gradients["w1"])
+    moved("document.getElementById('text').open = true")
+    settle(moved)
+    last = moved("return document.getElementById('rows').lastChild.cells[3].textContent")
+    close(last, gradients["w1"])
+
+
+def test_what_has_not_changed_keeps_its_text_and_what_has_four_digits(moved):
+    assert moved.labels("value")["x1"] == "2"
+    assert moved.labels("value")["w1"] == "−2.500"
+    slopes = moved("return [...document.querySelectorAll('.back text')].map((e) => e.textContent)")
+    assert "∂t5/∂x1 = −2.500" in slopes
+    assert "∂t5/∂w1 = 2" in slopes
+
+
+def test_forward_mode_follows(moved):
+    _, gradients = neuron_at(w1=-2.5)
+    moved.click("mode-tangent")
+    moved.set("pass", 0, "change")
+    while "tangent of o" not in moved.text("sentence"):
+        moved.click("next")
+    close(moved.text("sentence").rpartition("= ")[2], gradients["x1"])
+    move(moved, "x2", 1.0)
+    close(moved.text("sentence").rpartition("= ")[2], neuron_at(w1=-2.5, x2=1.0)[1]["x1"])
+
+
+def test_undo_and_reset(moved):
+    before = moved.labels("value")
+    move(moved, "b", 5.0)
+    move(moved, "b", 6.0)
+    moved.click("undo")
+    assert moved.labels("value")["b"] == "5.000"
+    moved.click("undo")
+    assert moved.labels("value") == before
+    moved.click("reset")
+    assert moved.labels("value")["o"] == "0.7071"
+    assert moved.labels("value")["w1"] == "−3"
+    assert moved("return document.getElementById('undo').disabled")
+
+
+def test_the_number_in_the_graph_is_dragged(moved):
+    moved("document.getElementById('stage').scrollIntoView()")
+    x, y = moved(
+        "const r = [...document.querySelectorAll('.node')].find((g) => g.querySelector('.name').textContent === 'b')"
+        ".querySelector('.value').getBoundingClientRect(); return [(r.left + r.right) / 2, (r.top + r.bottom) / 2]"
+    )
+    moved.mouse("mousePressed", x, y, button="left", clickCount=1)
+    for dx in (5, 20, 50):
+        moved.mouse("mouseMoved", x + dx, y, button="left", buttons=1)
+    moved.mouse("mouseReleased", x + 50, y, button="left", clickCount=1)
+    settle(moved)
+    close(moved.labels("value")["b"], 7.381)
+    moved.click("undo")  # the whole drag
+    assert moved.labels("value")["b"] == "6.881"
+
+
+def test_a_nudge_says_why_it_differs_from_the_gradient(moved):
+    choose(moved, "w1")
+    moved.click("nudge")
+    rows = moved(
+        "return [...document.getElementById('nudge-rows').rows].map((r) => [...r.cells].map((c) => c.textContent))"
+    )
+    value, gradients = neuron_at(w1=-2.5)
+    for step, change, ratio, gap in rows:
+        h = float(step)
+        expected = neuron_at(w1=-2.5 + h)[0] - value
+        close(change, expected)
+        close(ratio, expected / h)
+        close(gap, expected / h - gradients["w1"])
+    assert "The loss bends" in moved.text("nudge-why")
+    close(moved.labels("value")["o"], value)
+
+
+def test_predict_hides_what_moves(moved):
+    moved.click("predict")
+    moved.go(3)
+    assert moved.text("sentence").endswith("= ?")
+    move(moved, "w1", -2.0)
+    assert moved.text("sentence").endswith("= ?")
+    assert moved("return document.getElementById('found').hidden")
+
+
+# ── arrays ────────────────────────────────────────────────────────────────────────────────────────
+
+W = np.random.default_rng(0).standard_normal((6, 4))
+X = np.random.default_rng(1).standard_normal((3, 6))
+
+
+def layer(W, X):
+    return np.sum(relu(X @ W) ** 2)
+
+
+def test_a_cell_of_a_heat_map_is_clicked_and_changed(page, tmp_path):
+    page.open(play(layer, W, X), tmp_path / "x.html")
+    choose(page, "W")
+    page("document.querySelector('dd.map canvas').scrollIntoView({ block: 'center' })")
+    left, top, right, bottom = page.rect("dd.map canvas")
+    x, y = left + 1.5 * (right - left) / 4, top + 2.5 * (bottom - top) / 6
+    for kind in ("mousePressed", "mouseReleased"):
+        page.mouse(kind, x, y, button="left", clickCount=1)
+    assert page.text("changed") == "W[2, 1]"
+    page(SLIDE, 2.5)
+    settle(page)
+    changed = W.copy()
+    changed[2, 1] = 2.5
+    value, gradient = value_and_grad(layer)(changed, X)
+    close(page.text("found").removeprefix(" = "), value)
+    low, high = page.facts()["gradient at the end"].split(" … ")
+    close(low, gradient.min())
+    close(high, gradient.max())
+
+
+def test_a_row_of_data_is_chosen(page, tmp_path):
+    page.open(play(lambda W: layer(W, X), W), tmp_path / "x.html")
+    choose(page, "array0")
+    page.set("row", page("return document.getElementById('row').options[2].value"), "change")
+    assert page.text("changed") == "array0[2, 0]"
+    numbers = page(
+        "return [...document.querySelectorAll('#cells button')].map((b) => b.textContent)"
+    )
+    assert numbers == [number(x) for x in X[2]]
+    page("document.querySelectorAll('#cells button')[3].click()")
+    page(SLIDE, -1.25)
+    settle(page)
+    changed = X.copy()
+    changed[2, 3] = -1.25
+    close(page.text("found").removeprefix(" = "), layer(W, changed))
+
+
+# ── what is computed ──────────────────────────────────────────────────────────────────────────────
+
+
+def network():
+    model = nn.Sequential(nn.Linear(2, 4, rng=0), nn.tanh, nn.Linear(4, 3, rng=1))
+    data = np.random.default_rng(2).standard_normal((5, 2))
+    return lambda x: nn.cross_entropy(model(x), np.array([0, 1, 2, 1, 0])), data
+
+
+def test_the_steps_are_those_of_the_static_page():
+    function, data = network()
+    script = Script(diagram(graph(function(Tensor(data, name="x")))))
+    found = live(script)
+    assert isinstance(found, Live)
+    pairs = zip(script.forward + script.backward, found.script.forward + found.script.backward)
+    for step, opened in pairs:
+        assert step.item == opened.item
+        assert step.arrows == opened.arrows
+        assert step.count == opened.count
+
+
+def test_a_page_computes_what_it_says_it_computes(page, tmp_path):
+    """After a change and back again, every text is what Python wrote."""
+    function, data = network()
+    page.open(play(function, data), tmp_path / "x.html")
+    page("document.getElementById('text').open = true")
+    page.go(page.steps)
+    settle(page)
+    rows = "return [...document.getElementById('rows').rows].map((r) => r.cells[3].textContent)"
+    before, labels = page(rows), page.labels("value")
+    choose(page, "x")
+    page(SLIDE, 3.0)
+    settle(page)
+    assert page(rows) != before
+    page.click("reset")
+    page("document.activeElement.blur()")
+    assert page(rows) == before
+    assert page.labels("value") == labels
+
+
+def test_the_neurons_page_is_small_and_safe():
+    text = play(neuron()).page
+    assert len(text.encode()) < 150_000
+    assert "eval(" not in text
+    assert "unsafe" not in text
+
+
+# ── what is not live says why ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_function_that_asks_for_values_is_not_live():
+    def function(a, b):
+        return a * b if a > 0 else b
+
+    player = play(function, 2.0, -0.3)
+    assert "its truth was asked for, as by if" in reason(player)
+    assert "test_drawing_player_live.py:" in reason(player)
+    assert reason(play(lambda a, b: np.where(a > 0, a * b, b), 2.0, -0.3)) is None
+
+
+def test_what_cannot_be_printed_is_named():
+    A = Tensor(np.eye(2) + 1.0, name="A")
+    assert "np.linalg.inv" in reason(play(np.sum(np.linalg.inv(A))))
+    x = Tensor(np.float32(2.0), name="x")
+    assert "float32: JavaScript computes in float64" in reason(play(x * x))
+
+
+def test_a_page_that_is_not_live_plays_as_before(page, tmp_path):
+    A = Tensor(np.eye(2) + 1.0, name="A")
+    page.open(play(np.sum(np.linalg.inv(A))), tmp_path / "x.html")
+    page.go(page.steps)
+    assert page("return getComputedStyle(document.getElementById('tune')).display") == "none"
+    choose(page, "A")
+    assert page("return document.getElementById('change').hidden")
