@@ -149,9 +149,9 @@ class _Segment(NamedTuple):
     def __repr__(self) -> str:
         return str(getattr(self.call.function, "__name__", type(self.call.function).__name__))
 
-    def again(self, value: Any) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def again(self, value: Any = None) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """The outputs, recorded again; what they were computed from, of which some was there before;
-        and what was recorded."""
+        and what was recorded. The values are to be those of the first run, where these are given."""
         changed = next((t for t in self.inputs if t.born > self.call.ended), None)
         if changed is not None:
             raise replaced(changed)
@@ -159,7 +159,7 @@ class _Segment(NamedTuple):
         with self.call.again() as result:
             outputs = list(_outputs(result, began).get(self.level, ()))
         order, used = recorded_since(began, outputs, self.level)
-        before = value if type(value) is Results else [value]
+        before = value if type(value) is Results else [value] if value is not None else outputs
         same = len(outputs) == len(before) and used.keys() <= set(self.inputs)
         if not same or not all(map(_is_same, before, (t.value for t in outputs))):
             raise RuntimeError(
@@ -290,7 +290,17 @@ def _pulled(g: Any, out: Array, *values: Array, of: _Segment) -> Iterator[Array 
 
 
 def _run_again(*values: Array, of: _Segment) -> Array:
-    raise AssertionError("a call is recorded when it has run")
+    """The results for other values of what the function used."""
+    outputs, _, order = of.again()
+    known: dict[Any, Any] = dict(zip(of.inputs, values, strict=True))
+    for t in order:
+        if t.primitive is None:
+            known[t] = t.value
+            continue
+        args = [known[a] if isinstance(a, Tensor) and a in known else constant(a) for a in t.args]
+        known[t] = t.primitive(*args, **t.params)
+    results = [known[t] for t in outputs]
+    return results[0] if len(results) == 1 else Results(results)
 
 
 def _cost(out: Any, *shapes: Any, of: _Segment) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from autobp.context import no_grad, scope, tracing
 from autobp.owner import owner
 from autobp.primitive import constant
 from autobp.results import rows
+from autobp.tensor import Tensor
 from autobp.tree import leaves, paired, refilled, transformed
 
 __all__ = ["Body", "scan"]
@@ -75,15 +76,16 @@ def scan(
         return trace.scan(body, init, xs, count, reverse)
     if not count:
         return init, body.no_rows(init, xs)
-    row_of = [rows(x) for _, x in leaves(xs)]
+    row = _row_maker(xs)
     carry = transformed(_lent, init)
     forms: Sequence[Form] = []
     ys: list[Any] = [None] * count
     with scope(body.name):
         for i in reversed(range(count)) if reverse else range(count):
             before = carry
-            carry, ys[i] = body(carry, refilled(xs, (row(i) for row in row_of)))
-            forms = body.checked(before, carry, forms, i)
+            carry, ys[i] = body(carry, row(i))
+            if not (forms and alike(before, carry)):
+                forms = body.checked(before, carry, forms, i)
     return carry, body.stacked(ys)
 
 
@@ -166,7 +168,7 @@ class Body:
                         f" {np.shape(first)} at iteration 0, and cannot be stacked"
                     )
                 column.append(now)
-        return refilled(ys[0], map(np.stack, columns))
+        return refilled(ys[0], map(_stacked, columns))
 
     def no_rows(self, init: Any, xs: Any) -> Any:
         """The ys of a loop of length 0."""
@@ -200,6 +202,30 @@ def _count(xs: Any, length: int | None, body: Body) -> int:
     return int(count)
 
 
+def _row_maker(xs: Any) -> Callable[[int], Any]:
+    """The function that takes a row of each leaf."""
+    makers = [rows(x) for _, x in leaves(xs)]
+    if not isinstance(xs, list | tuple | dict) and makers:
+        return makers[0]
+    return lambda i: refilled(xs, (make(i) for make in makers))
+
+
+def alike(x: Any, y: Any) -> bool:
+    """Whether two carries plainly have one form. If not, they may have it all the same."""
+    kind = type(x)
+    if kind is not type(y):
+        return False
+    if kind is tuple or kind is list:
+        return len(x) == len(y) and all(map(alike, x, y))
+    if kind is dict:
+        return x.keys() == y.keys() and all(alike(x[key], y[key]) for key in x)
+    if kind is float or x is y:
+        return True
+    if not isinstance(x, Tensor | np.ndarray | np.generic):
+        return False
+    return x.shape == y.shape and x.dtype == y.dtype
+
+
 def form_of(x: Any) -> Form:
     """The shape and the dtype of a leaf."""
     dtype = getattr(x, "dtype", None)
@@ -210,6 +236,20 @@ def is_weak(x: Any) -> bool:
     """Whether a number has no dtype of its own: one of Python's, or a Tensor that holds one."""
     x = constant(x)
     return type(getattr(x, "now", x)) in (float, int, bool)
+
+
+def _stacked(column: list[Any]) -> Any:
+    """The ys of one leaf. Numbers of Python's take the dtype of the others, as everywhere."""
+    strong = {form_of(y)[1] for y in column if not is_weak(y)}
+    if strong and len(strong) < len({form_of(y)[1] for y in column}):
+        weak = (0.0 if isinstance(y, Tensor) else y for y in column if is_weak(y))
+        dtype = np.result_type(*strong, *weak)
+        column = [_cast(y, dtype) if is_weak(y) else y for y in column]
+    return np.stack(column)
+
+
+def _cast(y: Any, dtype: Any) -> Any:
+    return y.astype(dtype) if isinstance(y, Tensor) else dtype.type(y)
 
 
 def zeros_of(shape: tuple[int, ...], dtype: Any) -> Any:

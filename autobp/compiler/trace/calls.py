@@ -43,4 +43,4 @@ def guarded(value: Any, expected: Any) -> Any:
 @operation(static=True, fresh=True)
 def numbers(array: Any) -> list[Any]:
     """The elements of an array as Python's numbers."""
-    return array.tolist()  # type: ignore[no-any-return]
+    return array.tolist()

@@ -16,7 +16,15 @@ from autobp.forward import Dual, dual
 from autobp.tensor import CONSTANT, Tensor, leaf
 
 __all__ = [
-    "PLAIN", "Pattern", "bottoms", "built", "joined", "kept", "pattern_of", "size", "tensors",
+    "PLAIN",
+    "Pattern",
+    "bottoms",
+    "built",
+    "joined",
+    "kept",
+    "pattern_of",
+    "size",
+    "tensors",
 ]
 
 
