@@ -43,7 +43,14 @@ from autobp.numerical import numerical_gradient
 from autobp.recomputation import remat
 from autobp.recurrence import scan
 from autobp.reverse import grad, value_and_grad, vjp
-from autobp.rules.convolution import avg_pool2d, conv2d, max_pool2d
+from autobp.rules.convolution import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    conv1d,
+    conv2d,
+    max_pool2d,
+)
+from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
 
@@ -90,9 +97,13 @@ __all__ = [
     "softmax",
     "log_softmax",
     "logsumexp",
+    "conv1d",
     "conv2d",
     "max_pool2d",
     "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "solve_triangular",
+    "cho_solve",
     "NoRuleError",
     "GradientError",
     "CaptureError",

@@ -28,24 +28,14 @@ def label(a: Any) -> str:
 _INSTEAD = {
     "asarray": "the Tensor itself, or t.numpy() for its value as a constant",
     "array": "np.stack of the tensors, or t.numpy() for the value as a constant",
-    "nansum": "np.sum(np.where(np.isnan(t), 0, t))",
-    "nanmean": "np.mean(t[~np.isnan(t)])",
-    "delete": "t[mask] with a boolean mask",
-    "insert": "np.concatenate",
-    "select": "np.where, nested",
-    "piecewise": "np.where, nested",
-    "choose": "np.where, nested",
     "fill_diagonal": "t * (1 - np.eye(n)) + value * np.eye(n)",
     "put": "t.at[i].set(v)",
     "put_along_axis": "t.at[i].set(v)",
     "place": "np.where",
     "copyto": "t.at[...].set(v)",
-    "quantile": "np.sort and an index",
-    "percentile": "np.sort and an index",
-    "linspace": "start + (stop - start) * np.linspace(0, 1, n)",
-    "convolve": "a sum of shifted products",
-    "block": "np.concatenate",
-    "polyval": "Horner's rule, written out",
+    "eig": "np.linalg.eigh, for symmetric matrices",
+    "eigvals": "np.linalg.eigvalsh, for symmetric matrices",
+    "polyfit": "np.linalg.lstsq(np.vander(x, n + 1), y)",
 }
 
 

@@ -199,7 +199,7 @@ def backward(result: Tensor, gradient: Any = None) -> None:
     if gradient is not None:
         seed = checked_cotangent(constant(gradient), value, "backward(): the gradient")
     else:
-        seed = project(1.0, value) if result.size == 1 else unit_cotangent(value, "backward()")
+        seed = unit_cotangent(value, "backward()")
     found = sweep({result: seed}, ancestors([result], result.level))
     with _adding:
         for leaf, g in found.items():
@@ -211,8 +211,8 @@ _adding = fork_safe(threading.Lock())
 
 
 def unit_cotangent(value: Array, who: str) -> Array:
-    """The cotangent that a gradient starts from: 1, for a result that is a single number."""
-    if np.shape(value) != ():
+    """The cotangent that a gradient starts from: 1, for a result that has one element."""
+    if np.size(value) != 1:
         raise ValueError(
             f"{who} needs a scalar; this result has shape {np.shape(value)}: take a sum or a mean,"
             " pass a cotangent (vjp, backward(gradient)), or use jacobian"

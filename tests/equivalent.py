@@ -140,6 +140,148 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "cholesky",
         ("_cholesky_reverse: inner.mT → inner",),
     ),
+    # ── decompositions ──
+    (
+        "the rest of the rule makes it symmetric",
+        "eigh",
+        ("_symmetric: x.mT → x",),
+    ),
+    (
+        "any size will do that is above rounding and below the values",
+        "eigh",
+        (
+            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(_noise(constant(w)), -1)",
+            "_reciprocal_gaps: -1 → 1 (2)",
+            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.max(np.abs(values), axis=None, keepdims=True, initial=0.0)",
+            "_noise: np.abs(values) → values",
+            "_noise: 0.0 → 1.0",
+        ),
+    ),
+    (
+        "the matrix of gaps is square",
+        "eigh",
+        ("_reciprocal_gaps: 1 → 2 (2)",),
+    ),
+    (
+        "seen in tests/test_rules_decompositions.py, by cotangents of values or of vectors alone",
+        "eigh",
+        (
+            "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0) → equal & ~np.eye(w.shape[-1], dtype=bool)",
+            "_reciprocal_gaps: 0 → 1",
+        ),
+    ),
+    (
+        ANY_DIVISOR,
+        "eigh",
+        ("_reciprocal_gaps: 1.0 → 2.0 (2)",),
+    ),
+    (
+        "arrays that have the same shape",
+        "eigh",
+        ("_reciprocal_gaps: w → turning (4)",),
+    ),
+    (
+        SHORTCUT,
+        "svd",
+        (
+            "forward[0]: a.shape[-2] > a.shape[-1] → a.shape[-2] >= a.shape[-1]",
+            "forward[0]: a.shape[-2] < a.shape[-1] → a.shape[-2] <= a.shape[-1]",
+            "reverse[0]: a.shape[-2] > a.shape[-1] → a.shape[-2] >= a.shape[-1]",
+            "reverse[0]: a.shape[-2] < a.shape[-1] → a.shape[-2] <= a.shape[-1]",
+        ),
+    ),
+    (
+        "arrays that have the same shape",
+        "svd",
+        (
+            "forward[0]: a → t",
+            "forward[0]: a → t (2)",
+            "forward[0]: a → y (2)",
+            "forward[0]: a → t (3)",
+            "forward[0]: a → y (3)",
+            "forward[0]: a → t (4)",
+            "forward[0]: a → t (5)",
+            "reverse[0]: a → g (3)",
+            "reverse[0]: a → y (3)",
+            "reverse[0]: a → g (4)",
+            "reverse[0]: a → y (4)",
+            "_reciprocal_gaps: w → turning (4)",
+        ),
+    ),
+    (
+        "seen in tests/test_rules_decompositions.py, by cotangents of values or of vectors alone",
+        "svd",
+        (
+            "reverse[0]: np.abs(left) + np.abs(right) → np.abs(left)",
+            "reverse[0]: np.abs(left) + np.abs(right) → np.abs(right)",
+            "reverse[0]: np.abs(left) + np.abs(right) → np.abs(left) - np.abs(right)",
+            "reverse[0]: np.abs(left) → left",
+            "reverse[0]: np.abs(right) → right",
+            "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0) → equal & ~np.eye(w.shape[-1], dtype=bool)",
+            "_reciprocal_gaps: 0 → 1",
+            "_reciprocal_gaps: turning → w",
+        ),
+    ),
+    (
+        "any size will do that is above rounding and below the values",
+        "svd",
+        (
+            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(_noise(constant(w)), -1)",
+            "_reciprocal_gaps: np.expand_dims(_noise(constant(w)), -1) → _noise(constant(w))",
+            "_reciprocal_gaps: -1 → 1 (2)",
+            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.max(np.abs(values), axis=None, keepdims=True, initial=0.0)",
+            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.max(np.abs(values), axis=-1, keepdims=False, initial=0.0)",
+            "_noise: np.abs(values) → values",
+            "_noise: 0.0 → 1.0",
+        ),
+    ),
+    (
+        "the matrix of gaps is square",
+        "svd",
+        ("_reciprocal_gaps: 1 → 2 (2)",),
+    ),
+    (
+        ANY_DIVISOR,
+        "svd",
+        (
+            "_reciprocal_gaps: 1.0 → 2.0 (2)",
+            "_reciprocal_sums: 1.0 → 2.0 (2)",
+        ),
+    ),
+    (
+        "two zeros are equal values, which are refused if they turn",
+        "svd",
+        (
+            "_reciprocal_sums: 0 → 1",
+            "_reciprocal_sums: 0.0 → 1.0",
+        ),
+    ),
+    (
+        "any size will do that is above rounding and below the values",
+        "svdvals",
+        (
+            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.abs(values)",
+            "_noise: np.abs(values) → values",
+            "_noise: np.finfo(values.dtype).eps * values.shape[-1] → np.finfo(values.dtype).eps",
+            "_noise: np.finfo(values.dtype).eps * values.shape[-1] → np.finfo(values.dtype).eps / values.shape[-1]",
+        ),
+    ),
+    (
+        "the rest of the triangle is rounding, which is cleared away",
+        "qr",
+        (
+            "forward[0]: np.triu((inner - spin) @ r) → (inner - spin) @ r",
+            "reverse[0]: np.triu(g[..., a.shape[-2]:, :]) → g[..., a.shape[-2]:, :]",
+        ),
+    ),
+    (
+        "arrays that have the same shape",
+        "qr",
+        (
+            "forward[0]: a → t",
+            "forward[0]: a → t (2)",
+        ),
+    ),
     # ── convolutions ──
     (COMMUTES, "max_pool2d", ("_seen: offset → dilation, and back",)),
     (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, grad, graph, nn, scope
+from autobp import Tensor, check_gradients, compile, grad, graph, nn, scope
 from autobp.verify.samples import generator
 
 # ── values and gradients, as PyTorch has them ─────────────────────────────────────────────────────
@@ -25,6 +25,14 @@ CASES: dict[str, Case] = {
     "MaxPool2d": (lambda nn: nn.MaxPool2d(2), (1, 1, 4, 4)),
     "MaxPool2d, strided": (lambda nn: nn.MaxPool2d((2, 3), 1, (1, 0)), (1, 1, 3, 4)),
     "AvgPool2d": (lambda nn: nn.AvgPool2d(2, 1, 1), (1, 1, 2, 3)),
+    "Conv2d, groups": (lambda nn: nn.Conv2d(2, 2, 2, groups=2), (1, 2, 2, 3)),
+    "Conv2d, the same": (lambda nn: nn.Conv2d(1, 1, (2, 3), padding="same"), (1, 1, 2, 3)),
+    "Conv2d, one image": (lambda nn: nn.Conv2d(1, 1, 2), (1, 2, 3)),
+    "MaxPool2d, dilated": (lambda nn: nn.MaxPool2d(2, 1, 0, 2), (1, 1, 3, 4)),
+    "MaxPool2d, ceiling": (lambda nn: nn.MaxPool2d(2, ceil_mode=True), (1, 1, 3, 3)),
+    "AvgPool2d, counts": (lambda nn: nn.AvgPool2d(2, 2, 1, True, False), (1, 1, 3, 4)),
+    "AvgPool2d, divisor": (lambda nn: nn.AvgPool2d(2, 1, divisor_override=3), (1, 1, 2, 3)),
+    "AdaptiveAvgPool2d": (lambda nn: nn.AdaptiveAvgPool2d((1, 2)), (1, 1, 3, 3)),
     "BatchNorm1d": (lambda nn: nn.BatchNorm1d(2), (4, 2)),
     "BatchNorm1d, in use": (lambda nn: nn.BatchNorm1d(2).eval(), (3, 2)),
     "BatchNorm1d, lengths": (lambda nn: nn.BatchNorm1d(2, 1e-3, 0.3), (2, 2, 2)),
@@ -39,6 +47,10 @@ CASES: dict[str, Case] = {
     "LeakyReLU": (lambda nn: nn.LeakyReLU(0.2), (4,)),
     "GELU": (lambda nn: nn.GELU(), (4,)),
     "GELU, tanh": (lambda nn: nn.GELU(approximate="tanh"), (4,)),
+    "ELU": (lambda nn: nn.ELU(1.5), (4,)),
+    "SELU": (lambda nn: nn.SELU(), (4,)),
+    "SiLU": (lambda nn: nn.SiLU(), (4,)),
+    "GLU": (lambda nn: nn.GLU(0), (4, 2)),
     "Softplus": (lambda nn: nn.Softplus(), (4,)),
     "Softmax": (lambda nn: nn.Softmax(-1), (2, 3)),
     "Softmax, columns": (lambda nn: nn.Softmax(0), (2, 2)),
@@ -111,6 +123,75 @@ def test_derivatives_of_both_orders_and_modes(case):
 
 # fmt: off
 EXPECTED: dict[str, dict[str, list[float]]] = {
+    "Conv2d, groups": {
+        "output": [-3.35437304775, 2.90404702475, -0.376363299981, -0.929821175667],
+                "input": [0.100982080148, -0.0705364033034, -0.22753405695, -0.169963396757,
+            0.48173916131, -0.303293718213, 0.349127728589, -0.131216103277, -0.311658119073,
+            -0.896767964313, -1.79612720065, -0.853540715414],
+                "weight": [-0.105559820802, -0.628665967977, 0.626658063251, -0.402581066768,
+            -0.738385403302, 1.78037571554, -0.378129287554, 0.651693444592],
+        "bias": [-0.151917813951, -1.43003587871],
+    },
+    "Conv2d, the same": {
+                "output": [-0.104375262616, 2.1994686116, 1.80195554738, -0.371637373719,
+            -0.297184881415, 2.07595680384],
+                "input": [-0.0705364033034, -0.874234725862, -0.246927573182, -0.456548235023,
+            0.172140592161, -0.834945283089],
+                "weight": [-1.41344708488, -2.12434153674, 0.25111329896, -1.39168670355,
+            -1.72325721402, -0.402123656068],
+        "bias": [-1.5598041119],
+    },
+    "Conv2d, one image": {
+        "output": [0.806433273982, -0.113837912004],
+                "input": [0.100982080148, -0.0705364033034, -0.22753405695, -0.169963396757,
+            0.48173916131, -0.303293718213],
+        "weight": [0.870756277491, -0.382618653824, -0.051648773034, -0.130230654073],
+        "bias": [-0.151917813951],
+    },
+    "MaxPool2d, dilated": {
+        "output": [1.83983550962, 0.784382125542],
+        "input": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.170614237931, -0.322532051882],
+    },
+    "MaxPool2d, ceiling": {
+        "output": [1.49763168559, -0.121942469947, 1.62349814459, -0.812413118431],
+                "input": [0, 0.170614237931, -0.322532051882, 0, 0, 0, 0, -0.805471290179,
+            -0.624564588529],
+    },
+    "AvgPool2d, counts": {
+                "output": [0.550539675393, -0.331810436112, -0.222190847661, -0.620475614163,
+            0.114223185971, -1.27486270057],
+                "input": [0.170614237931, -0.161266025941, -0.161266025941, -0.805471290179,
+            -0.312282294265, 0.152610222309, 0.152610222309, -0.294145654239, -0.312282294265,
+            0.152610222309, 0.152610222309, -0.294145654239],
+    },
+    "AvgPool2d, divisor": {
+        "output": [1.02551948963, 0.106107311243],
+                "input": [0.0568714126437, -0.050639271317, -0.107510683961, 0.0568714126437,
+            -0.050639271317, -0.107510683961],
+    },
+    "AdaptiveAvgPool2d": {
+        "output": [-0.0879934948732, -0.130896445948],
+                "input": [0.0284357063218, -0.0253196356585, -0.0537553419803, 0.0284357063218,
+            -0.0253196356585, -0.0537553419803, 0.0284357063218, -0.0253196356585,
+            -0.0537553419803],
+    },
+    "ELU": {
+        "output": [1.69890366148, 1.65440091027, -0.51506738339, -1.0657007137],
+        "input": [0.170614237931, -0.322532051882, -0.793334945441, -0.271247955045],
+    },
+    "SELU": {
+        "output": [1.80817444532, -0.604107868277, 0.800817968301, -0.703950875564],
+        "input": [0.179264548251, -0.372199237502, -0.846309479878, -0.658383802469],
+    },
+    "SiLU": {
+        "output": [-0.278459498762, -0.267441568699, -0.107071208762, -0.277409578757],
+        "input": [0.000253676802721, -0.0252892170083, -0.305556418284, 0.0127831993552],
+    },
+    "GLU": {
+        "output": [-0.757415916803, -1.0474886161, -0.659544129513, 0.259127637043],
+                "input": [0.11929862763, -0.244908811211, -0.633377728236, -0.0843362644697,
+            -0.0388672600225, 0.0813094609472, 0.113503298507, -0.139988089077],
+    },
     "Linear": {
         "output": [-0.641906047889, 2.02851949242, -1.21756098753, 0.453680972546],
         "input": [-0.202311638065, 0.26016183078, -0.330907091735, -1.06404794473,
@@ -447,6 +528,70 @@ def test_linear_takes_any_number_of_axes_in_front():
     np.testing.assert_allclose(layer([1.0, 2.0, 3.0]).numpy(), layer(np.r_[1.0, 2, 3]).numpy())
 
 
+def test_an_embedding_is_a_row_for_each_index():
+    layer = nn.Embedding(4, 2, padding_idx=1, rng=0)
+    assert layer.weight.data[1].tolist() == [0.0, 0.0]
+    assert repr(layer) == "Embedding(4, 2, padding_idx=1)"
+    index, weight = np.array([[0, 2, 2], [1, 3, 0]]), np.arange(8.0).reshape(4, 2)
+    np.testing.assert_array_equal(nn.embedding(index, weight), weight[index])
+    uses = lambda padding: grad(lambda w: np.sum(nn.embedding(index, w, padding)))(weight)[:, 0]
+    assert uses(None).tolist() == [2, 1, 2, 1]
+    assert uses(2).tolist() == [2, 1, 0, 1]
+    assert uses(-1).tolist() == [2, 1, 2, 0]
+    check_gradients(lambda w: nn.embedding(index, w) ** 3, weight, order=2)
+    np.testing.assert_array_equal(
+        compile(grad(lambda w: np.sum(nn.embedding(index, w) ** 2)))(weight),
+        grad(lambda w: np.sum(nn.embedding(index, w) ** 2))(weight),
+    )
+
+
+def attended(q, k, v, allowed, scale):
+    """One query at a time."""
+    rows = []
+    for i, query in enumerate(q):
+        e = np.exp(scale * (k @ query)) * allowed[i]
+        rows.append(e @ v / np.sum(e))
+    return np.stack(rows)
+
+
+def test_attention_takes_means_of_values():
+    rng = np.random.default_rng(4)
+    q, k, v = (rng.standard_normal(s) for s in ((2, 3, 4), (2, 5, 4), (2, 5, 6)))
+    attend, root = nn.scaled_dot_product_attention, 0.5
+    mask = rng.random((3, 5)) < 0.6
+    mask[:, 0] = True
+    causal, full = np.tri(3, 5), np.ones((3, 5))
+    for options, allowed, scale in (
+        ({}, full, root),
+        ({"is_causal": True}, causal, root),
+        ({"attn_mask": mask}, mask, root),
+        ({"attn_mask": np.log(mask + 1e-300), "scale": 2.0}, mask, 2.0),
+    ):
+        expected = np.stack([attended(a, b, c, allowed, scale) for a, b, c in zip(q, k, v)])
+        np.testing.assert_allclose(attend(q, k, v, **options), expected, rtol=1e-12)
+    single = [a.astype(np.float32) for a in (q, k, v)]
+    assert attend(*single, is_causal=True).dtype == np.float32
+    np.testing.assert_allclose(attend(q[0], k[0], v[0]), attend(q, k, v)[0], rtol=1e-13)
+    check_gradients(lambda q, k, v: attend(q, k, v, is_causal=True), q, k, v, order=2)
+    f = grad(lambda q, k, v: np.sum(attend(q, k, v, mask) ** 2), (0, 1, 2))
+    for a, b in zip(compile(f)(q, k, v), f(q, k, v), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_attention_heads_share_keys_and_a_part_of_the_weights_is_dropped():
+    rng = np.random.default_rng(4)
+    q, k, v = (rng.standard_normal((n, 3, 2)) for n in (4, 2, 2))
+    shared = nn.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+    for i in range(4):
+        np.testing.assert_allclose(
+            shared[i], nn.scaled_dot_product_attention(q[i], k[i // 2], v[i // 2]), rtol=1e-13
+        )
+    ones = np.ones((1, 2000, 1))
+    half = nn.scaled_dot_product_attention(ones, ones[:, :50], ones[:, :50], dropout_p=0.5, rng=0)
+    assert abs(np.mean(half) - 1) < 0.02 < np.std(half)
+    assert not np.any(nn.scaled_dot_product_attention(q, q, q, dropout_p=1.0))
+
+
 def test_flatten():
     assert nn.Flatten()(np.ones((2, 3, 4))).shape == (2, 12)
     assert nn.Flatten()(np.ones((0, 3, 4))).shape == (0, 12)
@@ -604,6 +749,22 @@ def test_neurons_learn_xor():
 
 # fmt: off
 REFUSED = {
+    "embedding: indices are 0 to 2, not 1 to 3":
+        lambda: nn.embedding([1, 3], np.ones((3, 2))),
+    "embedding: indices must be whole numbers, not float64":
+        lambda: nn.embedding([1.0], np.ones((3, 2))),
+    "embedding: padding_idx=3 is not one of 3 rows":
+        lambda: nn.embedding([1], np.ones((3, 2)), 3),
+    "Embedding: padding_idx=5 is not one of the rows":
+        lambda: nn.Embedding(3, 2, padding_idx=5),
+    "scaled_dot_product_attention takes an attn_mask or is_causal, not both":
+        lambda: nn.scaled_dot_product_attention(*[np.ones((2, 2))] * 4, is_causal=True),
+    "scaled_dot_product_attention: dropout_p is a probability from 0 to 1, not 2":
+        lambda: nn.scaled_dot_product_attention(*[np.ones((2, 2))] * 3, dropout_p=2),
+    "glu: axis -1 of shape (3,) does not divide into two halves":
+        lambda: nn.glu([1, 2, 3]),
+    "Conv2d: groups=2 does not divide 3 and 4 channels":
+        lambda: nn.Conv2d(3, 4, 2, groups=2),
     "Linear 'mlp/linear1' takes 784 features, not 28×28; flatten first (nn.Flatten) (its input has"
     " shape (5, 28, 28))":
         lambda: nn.MLP([784, 3, 2])(np.ones((5, 28, 28))),
@@ -655,7 +816,7 @@ REFUSED = {
     "MLP: sizes must be a list of the sizes of the input and of each layer, two or more, not 3":
         lambda: nn.MLP(3, 2),
     "no activation is called 'rely'; there are identity, step, sigmoid, tanh, relu, leaky_relu,"
-    " gelu, softplus, softmax, log_softmax":
+    " gelu, elu, selu, silu, glu, softplus, softmax, log_softmax":
         lambda: nn.MLP([3, 2, 1], "rely"),
     "3 is neither a module nor a function":
         lambda: nn.Sequential(3),
@@ -674,6 +835,6 @@ def named(module: nn.Module, name: str) -> nn.Module:
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text.partition(" at 0x")[0])
 def test_what_is_refused(text):
-    with pytest.raises((ValueError, TypeError)) as caught:
+    with pytest.raises((ValueError, TypeError, IndexError)) as caught:
         REFUSED[text]()
     assert str(caught.value) == text

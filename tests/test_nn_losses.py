@@ -13,6 +13,7 @@ from tests.test_nn_layers import weights_of
 
 # ── values and gradients, as PyTorch has them ─────────────────────────────────────────────────────
 
+WEIGHTS = np.array([0.5, 1.0, 2.5])
 LABELS = np.array([2, 0, 1])
 SIGNS = np.array([1, -1, -1, 1])
 
@@ -44,6 +45,35 @@ CASES: dict[str, tuple[Any, dict[str, Any], tuple[int, ...], Any]] = {
     "cross_entropy, one sample": (nn.cross_entropy, {}, (3,), np.array(1)),
     "cross_entropy, pixels": (nn.cross_entropy, {}, (2, 3, 2), np.array([[0, 2], [1, 1]])),
     "nll": (nn.nll, {}, (3, 4), LABELS),
+    "cross_entropy, weights": (nn.cross_entropy, {"weight": WEIGHTS}, (3, 3), LABELS),
+    "cross_entropy, ignored": (nn.cross_entropy, {"ignore_index": 0}, (3, 3), LABELS),
+    "cross_entropy, smoothed": (nn.cross_entropy, {"label_smoothing": 0.1}, (3, 3), LABELS),
+    "cross_entropy, all of it": (
+        nn.cross_entropy,
+        {"weight": WEIGHTS, "ignore_index": 2, "label_smoothing": 0.2},
+        (2, 3, 2),
+        np.array([[0, 2], [1, 1]]),
+    ),
+    "cross_entropy, weighted probabilities": (
+        nn.cross_entropy,
+        {"weight": WEIGHTS, "label_smoothing": 0.1},
+        (2, 3),
+        "shares",
+    ),
+    "nll, weights": (nn.nll, {"weight": WEIGHTS, "reduction": "sum"}, (3, 3), LABELS),
+    "nll, missing": (nn.nll, {"reduction": "none"}, (3, 3), np.array([1, -100, 0])),
+    "binary_cross_entropy, weights": (
+        nn.binary_cross_entropy,
+        {"weight": WEIGHTS},
+        (2, 3),
+        "probabilities",
+    ),
+    "with logits, weights": (
+        nn.binary_cross_entropy_with_logits,
+        {"weight": WEIGHTS, "pos_weight": WEIGHTS + 1},
+        (2, 3),
+        "probabilities",
+    ),
     "hinge": (nn.hinge, {}, (4,), SIGNS),
     "huber": (nn.huber, {}, (4, 1), "numbers"),
     "huber, delta": (nn.huber, {"delta": 0.3, "reduction": "sum"}, (3, 2), "numbers"),
@@ -96,6 +126,52 @@ def test_derivatives_of_both_orders_and_modes(case):
 
 # fmt: off
 EXPECTED: dict[str, dict[str, list[float]]] = {
+    "cross_entropy, weights": {
+        "loss": [0.590342182108],
+                "gradient": [0.0170446999105, 0.0100309379567, -0.0270756378673, -0.0138191022908,
+            0.00480021318819, 0.00901888910262, 0.0019564301801, -0.0285554549062,
+            0.0265990247261],
+    },
+    "cross_entropy, ignored": {
+        "loss": [1.96951221415],
+                "gradient": [0.0757506810675, 0.00292972796653, -0.0786804090341, 0, 0, 0,
+            0.0563359165361, -0.0639286787364, 0.00759276220029],
+    },
+    "cross_entropy, smoothed": {
+        "loss": [2.0117317285],
+                "gradient": [0.0276342652002, 0.0242398119132, -0.0518740771134, -0.0373810501857,
+            0.0176451799466, 0.0197358702392, 0.0245918790181, -0.0344904824998,
+            0.00989860348166],
+    },
+    "cross_entropy, all of it": {
+        "loss": [1.37053487554],
+                "gradient": [-0.0164139825779, 0, 0.0209719253645, 0, -0.00455794278657, 0,
+            0.0111726488274, 0.00526221943465, -0.0470167418692, 0.00475568003498,
+            0.0358440930418, -0.0100178994696],
+    },
+    "cross_entropy, weighted probabilities": {
+        "loss": [1.92296032848],
+                "gradient": [-0.00596197949671, -0.00723763657046, 0.0131996160672,
+            -0.00899625054373, 0.0588117179694, -0.0498154674257],
+    },
+    "nll, weights": {
+        "loss": [3.09041474965],
+        "gradient": [0, 0, -0.426535594827, -0.0853071189655, 0, 0, 0, -0.170614237931, 0],
+    },
+    "nll, missing": {
+        "loss": [-0.683743220192, 0, -0.140464317113],
+        "gradient": [0, -0.170614237931, 0, 0, 0, 0, 0.805471290179, 0, 0],
+    },
+    "binary_cross_entropy, weights": {
+        "loss": [1.50524378097],
+                "gradient": [0.00421412239449, -0.322213711018, -0.253756801627, 0.00682621463763,
+            -0.314415358727, 0.0310083884341],
+    },
+    "with logits, weights": {
+        "loss": [1.7371832125],
+                "gradient": [0.00151469583676, -0.00389898917763, -0.0508969591038,
+            -0.00321405276903, 0.0140225944657, -0.0486020709578],
+    },
     "mse": {
         "loss": [1.69600584621],
         "gradient": [0.112054143528, -0.228174158156, 0.0347317543702],
@@ -288,6 +364,12 @@ def test_losses_are_scopes():
     assert nn.cross_entropy(Tensor([[1.0, 2.0]]), [0]).scope == "cross_entropy"
 
 
+def test_nothing_that_counts_has_no_mean():
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(nn.cross_entropy(ONES, [-100, -100]))
+    assert nn.cross_entropy(ONES, [-100, -100], reduction="sum") == 0.0
+
+
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
 
 ONES = np.ones((2, 3))
@@ -320,6 +402,16 @@ REFUSED = {
         lambda: nn.cross_entropy(ONES, [[2, -1, 0], [0, 1, 0]]),
     "cross_entropy takes a score for each class, not a single number":
         lambda: nn.cross_entropy(1.0, 0),
+    "cross_entropy: scores of shape (8, 5, 3) take labels of shape (8, 3) or probabilities of shape"
+    " (8, 5, 3), not a target of shape (8, 5); the classes are on axis 1: if they are last, pass"
+    " scores.reshape(-1, 3) and labels.reshape(-1)":
+        lambda: nn.cross_entropy(np.ones((8, 5, 3)), np.zeros((8, 5), int)),
+    "cross_entropy: weight has shape (2,), not (3,): one a class":
+        lambda: nn.cross_entropy(ONES, [0, 1], weight=[1, 2]),
+    "cross_entropy: label_smoothing is from 0 to 1, not 2":
+        lambda: nn.cross_entropy(ONES, [0, 1], label_smoothing=2),
+    "cross_entropy: the label at [0] is -7; with 3 classes labels are 0 to 2":
+        lambda: nn.cross_entropy(ONES, [-7, 1], ignore_index=1),
     "mse: predictions of shape (4, 1) and targets of shape (4,); the shapes must be equal"
     " (reshape one of them)":
         lambda: nn.mse(np.ones((4, 1)), np.ones(4)),

@@ -189,6 +189,7 @@ np.swapaxes(c, 0, 2);    np.swapaxes(c, -1, 0); c.swapaxes(0, 1)
 np.moveaxis(c, 0, -1);   np.moveaxis(c, (0, 1), (-1, 0)); np.moveaxis(c, [2], [0]); np.moveaxis(c, source=-1, destination=0); np.moveaxis(c, np.int64(0), np.int64(1))
 np.rollaxis(c, 2);       np.rollaxis(c, 0, 3); np.rollaxis(c, -1, 1)
 np.squeeze(o);           np.squeeze(o, 0); np.squeeze(o, axis=(0,)); o.squeeze(); k.squeeze(-1); np.squeeze(s)
+np.transpose(v, 0); np.diff(x, n=0, prepend=0.0); np.prod(s, 0); np.prod(s - 0.7, -1); softmax(np.zeros((5, 0, 0)) + s)
 np.expand_dims(x, 0);    np.expand_dims(x, (0, -1)); np.expand_dims(x, axis=1); np.expand_dims(s, 0)
 np.atleast_1d(s);        np.atleast_1d(x); np.atleast_2d(s); np.atleast_2d(v); np.atleast_2d(c); np.atleast_3d(s); np.atleast_3d(v); np.atleast_3d(x); np.atleast_3d(c); np.atleast_1d(s, x); np.atleast_2d(v, 1.0)
 np.broadcast_to(v, (2, 3)); np.broadcast_to(s, 3); np.broadcast_to(s, np.int64(3)); np.broadcast_to(k, (4, 2, 3)); np.broadcast_to(o, shape=[2, 3]); np.broadcast_to(s, ())
@@ -281,6 +282,54 @@ log_softmax(x);          log_softmax(x, 0); log_softmax(x, axis=None); log_softm
 logsumexp(x);            logsumexp(x, 0); logsumexp(x, axis=1, keepdims=True); logsumexp(c, axis=(0, -1)); logsumexp(s)
 """
 
+DECOMPOSITIONS = """
+np.linalg.eigh(A + A.T);  np.linalg.eigh(T + T.mT); np.linalg.eigh(A + A.T, UPLO="U"); np.linalg.eigh(A + A.T)[0]; np.linalg.eigvalsh(T + T.mT); np.linalg.eigvalsh(A + A.T, "U")
+np.linalg.svd(A);         np.linalg.svd(T); np.linalg.svd(x, full_matrices=False); np.linalg.svd(c, False); np.linalg.svd(x, compute_uv=False); np.linalg.svdvals(c)
+np.linalg.qr(A);          np.linalg.qr(d); np.linalg.qr(c); np.linalg.qr(x, mode="r"); np.linalg.qr(x, "complete")
+np.linalg.pinv(A);        np.linalg.pinv(x); np.linalg.pinv(d, rcond=1e-12); np.linalg.pinv(x, rtol=1e-9); np.linalg.pinv(x, rtol=None)
+np.linalg.lstsq(x.T, v);  np.linalg.lstsq(x, x[:, :2])[0]; np.linalg.lstsq(A, B); np.linalg.lstsq(x.T, [1, 2, 4])
+np.linalg.norm(x, 2);     np.linalg.norm(x, -2); np.linalg.norm(x, "nuc"); np.linalg.norm(c, "nuc", axis=(0, 2)); np.linalg.norm(c, 2, (2, 0), True); np.linalg.matrix_norm(c, ord=2); np.linalg.matrix_norm(T, ord="nuc", keepdims=True)
+np.linalg.cond(A);        np.linalg.cond(T, 2); np.linalg.cond(x, -2); np.linalg.cond(A, 1); np.linalg.cond(A, "fro")
+np.linalg.tensorinv(A[:, None], 1); np.linalg.tensorinv(A.reshape(3, 1, 3, 1)); np.linalg.tensorsolve(A.reshape(3, 1, 3), v[:, None]); np.linalg.tensorsolve(A[:, :, None], v[:, None], axes=(1,))
+solve_triangular(A, v);   solve_triangular(T, U, lower=True); solve_triangular(A, v, trans="T"); solve_triangular(A, v, unit_diagonal=True); cho_solve((A, False), v); cho_solve((T, True), U)
+"""
+
+STATISTICS = """
+np.nansum(x);             np.nansum(x, 0); np.nansum(c, axis=(0, 2), keepdims=True); np.nanprod(x); np.nanprod(x, axis=1)
+np.nanmean(x);            np.nanmean(x, 0); np.nanmean(c, axis=(0, 2), keepdims=True); np.nanmax(x, 0); np.nanmax(x); np.nanmin(c, axis=(0, 2)); np.fmax.reduce(x); np.fmin.reduce(x, axis=None)
+np.nanvar(x);             np.nanvar(x, axis=1, ddof=1); np.nanstd(x, 0, keepdims=True); np.nanstd(x, correction=1); np.nanvar(x, mean=0.5)
+np.nancumsum(x);          np.nancumsum(x, 1); np.nancumprod(x, axis=0); np.nanmedian(x); np.nanmedian(c, (0, 2))
+np.quantile(x, 0.3);      np.quantile(x, [0.1, 0.5, 0.9], axis=1); np.quantile(c, 0.7, axis=(0, 2), keepdims=True); np.quantile(l, [[0.1, 1]]); np.quantile(l, 0.3, method="lower"); np.quantile(l, 0.3, method="higher"); np.quantile(l, 0.3, method="nearest"); np.quantile(l, 0.3, method="midpoint"); np.quantile(l, 0.3, method="hazen"); np.quantile(l, 0.3, method="weibull"); np.quantile(l, 0.3, method="median_unbiased"); np.quantile(l, 0.3, method="normal_unbiased"); np.quantile(l, 0.3, method="interpolated_inverted_cdf"); np.quantile(x, s)
+np.percentile(x, 30);     np.percentile(x, [10, 50], 0); np.nanquantile(x, 0.3, 1); np.nanpercentile(x, [30, 70], axis=0, keepdims=True)
+np.cov(x);                np.cov(v); np.cov(v, w); np.cov(x, y); np.cov(x, rowvar=False); np.cov(x, bias=True); np.cov(x, ddof=0); np.cov(x, fweights=[1, 3, 2]); np.cov(x, aweights=[0.1, 0.3, 0.2]); np.cov(x, fweights=[1, 3, 2], aweights=[0.1, 0.3, 0.2])
+np.corrcoef(c[0]);        np.corrcoef(l[:3], l[3:6]); np.corrcoef(c[0], rowvar=False)
+"""
+
+SIGNALS = """
+np.interp(s, [0, 1, 2], v); np.interp(x, [-1, 0.3, 1.1], v); np.interp(x, np.sort(l), l); np.interp(x, [-1, 0.3, 1.1], v, -3, 4); np.interp(x, [-1, 0.3, 0.8], v, period=2.1); np.interp(x, [0.3], [1.0]); np.interp([0.5, 1.5], [0, 1, 2], v)
+np.trapezoid(x);          np.trapezoid(x, axis=0); np.trapezoid(x, dx=0.3); np.trapezoid(x, v); np.trapezoid(x, y); np.trapezoid(x, dx=s); np.trapezoid([1, 2, 4], v)
+np.gradient(l);           np.gradient(l, 0.5); np.gradient(l, s); np.gradient(c); np.gradient(c, 0.5, 2, 3); np.gradient(c, axis=1); np.gradient(c, axis=(0, 2)); np.gradient(l, edge_order=2); np.gradient(x, np.cumsum(v + 2), axis=1, edge_order=2); np.gradient(x, [0, 1, 3], axis=1)
+np.convolve(v, l);        np.convolve(l, v, "same"); np.convolve(v, l, "valid"); np.convolve(l, [1, 2]); np.convolve(s, v)
+np.correlate(l, v);       np.correlate(l, v, "same"); np.correlate(v, l, "full"); np.correlate(v, l, "same"); np.correlate(l, [1, 2], "full")
+np.polyval(v, x);         np.polyval([1, 2, 3], x); np.polyval(v, 2); np.vander(v); np.vander(v, 4, True); np.vander(v, N=2)
+np.linspace(s, 2);        np.linspace(s, 2, 4, endpoint=False); np.linspace(v, w, 3, axis=1); np.linspace(0, v, 3, retstep=True); np.linspace(v, 2, 1); np.logspace(s, 1.5, 4); np.logspace(v, 2, 3, base=2); np.geomspace(p, 7, 3); np.geomspace(-p, -7, 3, axis=1)
+np.unwrap(l * 9);         np.unwrap(c * 9, axis=0); np.unwrap(l * 9, period=4); np.ediff1d(x); np.ediff1d(x, 1.0, [2.0, 3.0]); np.ediff1d(l, v)
+np.maximum.accumulate(l); np.maximum.accumulate(c, axis=1); np.minimum.accumulate(x, 1); np.minimum.accumulate(l); np.logaddexp.accumulate(l); np.logaddexp.accumulate(x, axis=1)
+"""
+
+SELECTION = """
+np.select([mask, x > 1], [x, y]); np.select([mask], [x], 2.0); np.select([mask, mask], [x, v], 1); np.select([mask[0]], [x], 1)
+np.choose([0, 1, 0], [x, y]); np.choose([0, 7, -1], (x, v), mode="wrap"); np.choose([[5]], [x, y], mode="clip"); np.choose(1, [x, v])
+np.piecewise(x, [x < 0, x >= 0], [lambda t: -t, lambda t: t * t]); np.piecewise(x, [x < 0], [lambda t: -t, 3]); np.piecewise(v, v < 0, [2, lambda t, k: t * k], 3); np.piecewise(v, [v < 0], [np.exp])
+np.delete(x, 1);          np.delete(x, [0, 2], axis=1); np.delete(x, 0, 0); np.delete(l, slice(2, 5)); np.delete(l, [True] + [False] * 6)
+np.insert(l, 2, s);       np.insert(l, [1, 4], [5, 6]); np.insert(x, 1, 7, axis=1); np.insert(x, [0, 2], v, axis=0); np.insert(x, 1, v, axis=0); np.insert(v, 1, w); np.insert(x, 3, 1); np.insert(x, [1], k, axis=1); np.insert(x, -1, x[:, 0], axis=1)
+np.bincount([0, 1, 1], v); np.bincount([3, 0, 0], weights=v, minlength=6); np.append(x, y, 0);
+np.block([[+x, +k], [+o, 1.0]]); np.block([+v, 2, +w]); np.block(+x); np.block([[+A, +B], [+B, +A]]); np.block([+x])
+np.full_like(x, x[0]); np.full_like(s, s); np.resize(x, (4, 2)); np.resize(v, 8); np.ldexp(x, 2); np.ldexp(x, [1, 2, -1])
+np.lib.stride_tricks.sliding_window_view(l, 3); np.lib.stride_tricks.sliding_window_view(x, (2, 2)); np.lib.stride_tricks.sliding_window_view(c, 2, axis=1); np.lib.stride_tricks.sliding_window_view(c, (2, 3), axis=(0, -1))
+np.modf(x);               np.real_if_close(x); np.imag(x)
+"""
+
 # What came to NumPy after the oldest version that is served.
 LATER = {
     "2.2": "np.matvec(T, v); np.matvec(A, x); np.vecmat(v, T); np.vecmat(x, A)",
@@ -321,7 +370,16 @@ np.linalg.norm(c, 2); np.linalg.norm(x, 3); np.linalg.norm(x, "no"); np.linalg.n
 np.linalg.inv(x); np.linalg.inv(z[:, :2] * 0); np.linalg.solve(A, l); np.linalg.solve(x, v); np.linalg.solve(T, x); np.linalg.det(x); np.linalg.slogdet(x); np.linalg.cholesky(-A @ A.T); np.linalg.cholesky(x); np.linalg.matrix_power(x, 2); np.linalg.matrix_power(A, 0.5); np.linalg.matrix_power(v, 2); np.linalg.multi_dot([A]); np.linalg.multi_dot([A, x])
 """
 # fmt: on
-DIFFERENTIABLE = [ELEMENTWISE, REDUCTIONS, SHAPES, INDEXING, LINEAR_ALGEBRA, EDGES, NEURAL]
+DIFFERENTIABLE = [
+    ELEMENTWISE,
+    REDUCTIONS,
+    SHAPES,
+    INDEXING,
+    LINEAR_ALGEBRA,
+    DECOMPOSITIONS,
+    STATISTICS,
+]
+DIFFERENTIABLE += [SIGNALS, SELECTION, EDGES, NEURAL]
 DIFFERENTIABLE += [f"\n{rows}" for since, rows in LATER.items() if since + ".0" <= VERSION]
 
 

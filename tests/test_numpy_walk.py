@@ -56,6 +56,7 @@ NO_ARRAYS = {
 PLAIN_TOO = {
     "isscalar":  "asks what the object is",
     "iterable":  "asks what the object is",
+    "full_like": "has the shape of its argument, and none of its values",
     "bmat":      "gives None for what is neither text, nor a list, nor an array",
 }
 
@@ -77,6 +78,7 @@ OPTIONS = {
     "fromiter":    "count",
     "geomspace":   "endpoint",
     "gradient":    "edge_order",
+    "interp":      "left right",  # they count only outside
     "intersect1d": "return_indices",
     "linspace":    "endpoint retstep",
     "logspace":    "endpoint",
@@ -247,7 +249,7 @@ MAKERS = {
     "int64":      lambda t: np.int64(t),                    "complex":   lambda t: np.complex128(t),
     "bool":       lambda t: np.bool_(t),                    "matrix":    lambda t: np.matrix(t),
     "broadcast":  lambda t: np.broadcast(t, t),             "ndenumerate": lambda t: list(np.ndenumerate(t)),
-    "poly1d":     lambda t: np.poly1d(t),                   "of poly1d": lambda t: np.poly1d([1, 2])(t),
+    "poly1d":     lambda t: np.poly1d(t),
     "vectorize":  lambda t: np.vectorize(abs)(t),           "frompyfunc": lambda t: np.frompyfunc(abs, 1, 1)(t),
     "r_":         lambda t: np.r_[t, t],                    "c_":        lambda t: np.c_[t, t],
     "masked":     lambda t: np.ma.array(t),                 "of ma":     lambda t: np.ma.sum(t),

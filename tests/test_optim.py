@@ -20,6 +20,7 @@ from autobp.optim import (
     Adam,
     AdamW,
     CosineAnnealingLR,
+    LambdaLR,
     LinearLR,
     Optimizer,
     ReduceLROnPlateau,
@@ -28,6 +29,7 @@ from autobp.optim import (
     SequentialLR,
     StepLR,
     clip_grad_norm,
+    clip_grad_value,
     gradient_descent,
 )
 from autobp.optim.option import at_least_zero, fraction, option
@@ -96,6 +98,9 @@ METRICS = [3.0, 2.0, 2.0, 1.99999, 2.5, 2.0, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 
 # name: the schedule and its options, of an optimizer with the rates 0.5 and 0.02
 SCHEDULES = {
     "StepLR": ("StepLR", {"step_size": 3, "gamma": 0.4}),
+    "MultiStepLR": ("MultiStepLR", {"milestones": [2, 7, 7], "gamma": 0.3}),
+    "ExponentialLR": ("ExponentialLR", {"gamma": 0.8}),
+    "LambdaLR": ("LambdaLR", {"lr_lambda": lambda t: 0.9**t + 0.1 * (t % 3)}),
     "CosineAnnealingLR": ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
     "LinearLR": ("LinearLR", {"start_factor": 0.25, "total_iters": 6}),
     "LinearLR, by default": ("LinearLR", {}),
@@ -186,6 +191,33 @@ EXPECTED = {
          0.8760350541536175],
 }
 RATES = {
+    "MultiStepLR":
+        [[0.5, 0.02], [0.5, 0.02], [0.15, 0.006], [0.15, 0.006], [0.15, 0.006], [0.15,
+         0.006], [0.15, 0.006], [0.0135, 0.00054], [0.0135, 0.00054], [0.0135, 0.00054],
+         [0.0135, 0.00054], [0.0135, 0.00054], [0.0135, 0.00054], [0.0135, 0.00054],
+         [0.0135, 0.00054], [0.0135, 0.00054], [0.0135, 0.00054]],
+    "ExponentialLR":
+        [[0.5, 0.02], [0.4, 0.016], [0.32000000000000006, 0.0128], [0.25600000000000006,
+         0.01024], [0.20480000000000007, 0.008192000000000001], [0.16384000000000007,
+         0.0065536000000000014], [0.13107200000000005, 0.005242880000000002],
+         [0.10485760000000005, 0.004194304000000002], [0.08388608000000004,
+         0.003355443200000002], [0.06710886400000003, 0.0026843545600000016],
+         [0.05368709120000003, 0.0021474836480000013], [0.042949672960000025,
+         0.0017179869184000011], [0.03435973836800002, 0.001374389534720001],
+         [0.027487790694400018, 0.001099511627776001], [0.021990232555520017,
+         0.0008796093022208008], [0.017592186044416015, 0.0007036874417766407],
+         [0.014073748835532814, 0.0005629499534213126]],
+    "LambdaLR":
+        [[0.5, 0.02], [0.5, 0.02], [0.505, 0.0202], [0.36450000000000005,
+         0.014580000000000003], [0.37805, 0.015122], [0.39524500000000007,
+         0.015809800000000002], [0.2657205, 0.01062882], [0.28914845000000006,
+         0.011565938000000003], [0.3152336050000001, 0.012609344200000004],
+         [0.19371024450000005, 0.007748409780000002], [0.22433922005000007,
+         0.008973568802000002], [0.25690529804500006, 0.010276211921800003],
+         [0.14121476824050005, 0.005648590729620003], [0.17709329141645003,
+         0.007083731656658002], [0.21438396227480505, 0.008575358490992202],
+         [0.10294556604732454, 0.004117822641892982], [0.14265100944259207,
+         0.0057060403777036825]],
     "StepLR":
         [[0.5, 0.02], [0.5, 0.02], [0.5, 0.02], [0.2, 0.008], [0.2, 0.008], [0.2, 0.008],
          [0.08000000000000002, 0.0032], [0.08000000000000002, 0.0032], [0.08000000000000002,
@@ -704,6 +736,43 @@ def test_the_length_does_not_overflow(dtype, share):
     (p,) = gradients(np.full(4, np.finfo(dtype).tiny))
     assert clip_grad_norm([p], 1.0) == pytest.approx(2 * float(np.finfo(dtype).tiny), rel=1e-6)
     assert clip_grad_norm(gradients(np.zeros(3, dtype)), 1.0) == 0
+
+
+def test_clipping_by_value():
+    a, b, c = Tensor([1.0, 2.0]), Tensor(3.0), Tensor(np.ones(2, np.float32))
+    a.grad, b.grad = np.array([-4.0, 0.5]), 9.0
+    kept = a.grad
+    clip_grad_value([a, b, c], 2)
+    assert a.grad is kept
+    assert a.grad.tolist() == [-2.0, 0.5]
+    assert (b.grad, c.grad) == (2.0, None)
+    c.grad = np.array([3.0, 1.0], np.float32)
+    clip_grad_value(c, 0.5)
+    assert c.grad.tolist() == [0.5, 0.5]
+    assert c.grad.dtype == np.float32
+    with pytest.raises(TypeError, match="clip_grad_value: .* is not a Tensor: 3"):
+        clip_grad_value([3], 1.0)
+    with pytest.raises(ValueError, match="clip_grad_value: clip_value"):
+        clip_grad_value(a, -1.0)
+
+
+def test_clipping_by_value_is_compiled():
+    def step(w, x):
+        loss = np.sum((w * x) ** 2)
+        w.grad = None
+        loss.backward()
+        clip_grad_value([w], 1.0)
+        return w.grad
+
+    w, x = Tensor([1.0, -0.1]), np.array([2.0, 1.0])
+    np.testing.assert_array_equal(autobp.compile(step)(w, x), [1.0, -0.2])
+
+
+def test_a_schedule_by_a_function_takes_one():
+    with pytest.raises(
+        TypeError, match=r"LambdaLR takes one function of the number of steps, not \["
+    ):
+        LambdaLR(SGD([Tensor(1.0)], lr=0.1), [lambda t: 1.0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

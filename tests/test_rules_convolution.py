@@ -1,14 +1,18 @@
 """Convolution and pooling: against loops over pixels, through every mode, and at their edges."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
 from autobp import (
     Tensor,
+    adaptive_avg_pool2d,
     avg_pool2d,
     check_gradients,
+    compile,
+    conv1d,
     conv2d,
     grad,
     hvp,
@@ -265,6 +269,133 @@ def test_ties_share_the_maximum(case):
     np.testing.assert_allclose(linearize(total, x)[1](v), slope, rtol=1e-14, atol=1e-15)
 
 
+# ── PyTorch's options ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_groups_are_convolutions_side_by_side():
+    x, w, b = (rng.standard_normal(s) for s in ((2, 4, 5, 6), (6, 2, 3, 2), (6,)))
+    parts = [conv2d(x[:, 2 * g : 2 * g + 2], w[3 * g : 3 * g + 3], padding=1) for g in range(2)]
+    expected = np.concatenate(parts, axis=1) + b[:, None, None]
+    np.testing.assert_allclose(conv2d(x, w, b, padding=1, groups=2), expected, rtol=1e-13)
+    check_gradients(lambda x, w: conv2d(x, w, dilation=2, groups=2), x, w, order=2)
+
+
+@pytest.mark.parametrize(("size", "dilation"), [((3, 3), 1), ((2, 4), 1), ((2, 3), 2), ((1, 1), 3)])
+def test_the_same_padding_keeps_the_size(size, dilation):
+    x, w = rng.standard_normal((2, 3, 7, 6)), rng.standard_normal((2, 3, *size))
+    found = conv2d(x, w, padding="same", dilation=dilation)
+    assert found.shape == (2, 2, 7, 6)
+    # the odd one of an even number of rows or columns is added behind
+    width = [(0, 0), (0, 0), *((n // 2, n - n // 2) for n in (dilation * (k - 1) for k in size))]
+    np.testing.assert_array_equal(found, conv2d(np.pad(x, width), w, dilation=dilation))
+    np.testing.assert_array_equal(conv2d(x, w, padding="valid"), conv2d(x, w))
+
+
+def test_one_image_is_a_batch_without_its_axis():
+    x, w = rng.standard_normal((3, 6, 5)), rng.standard_normal((2, 3, 2, 2))
+    for f in (
+        lambda x: conv2d(x, w, [1.0, 2.0], padding="same"),
+        lambda x: max_pool2d(x, 2, padding=1),
+        lambda x: avg_pool2d(x, (2, 3), 1),
+        lambda x: adaptive_avg_pool2d(x, (2, 3)),
+    ):
+        np.testing.assert_array_equal(f(x), f(x[None])[0])
+
+
+def test_sequences_are_flat_images():
+    x, w, b = (rng.standard_normal(s) for s in ((2, 4, 9), (6, 2, 3), (6,)))
+    found = conv1d(x, w, b, stride=2, padding=1, groups=2)
+    places = [np.pad(x, ((0, 0), (0, 0), (1, 1)))[..., i : i + 3] for i in range(0, 9, 2)]
+    halves = [np.einsum("pncl,ocl->nop", np.stack(places)[:, :, c], w[o]) for c, o in (
+        (slice(0, 2), slice(0, 3)), (slice(2, 4), slice(3, 6)),
+    )]  # fmt: skip
+    np.testing.assert_allclose(found, np.concatenate(halves, 1) + b[:, None], rtol=1e-12)
+    np.testing.assert_array_equal(conv1d(x[0], w, b, groups=2), conv1d(x, w, b, groups=2)[0])
+    assert conv1d(x, w, padding="same", groups=2).shape == (2, 6, 9)
+    check_gradients(lambda x, w: conv1d(x, w, dilation=2, groups=2), x, w, order=2)
+
+
+def pooled(x, size, stride, padding, dilation, ceil_mode, of):
+    """Window by window, as PyTorch's documentation defines them."""
+    rows = []
+    for n, k, s, p, d in zip(x.shape[2:], size, stride, padding, dilation, strict=True):
+        rest = n + 2 * p - d * (k - 1) - 1
+        places = (math.ceil(rest / s) if ceil_mode else rest // s) + 1
+        starts = [s * i - p for i in range(places)]
+        rows.append([(a, [a + d * j for j in range(k)]) for a in starts if a < n or not ceil_mode])
+    result = np.empty((*x.shape[:2], len(rows[0]), len(rows[1])))
+    for i, (_, ys) in enumerate(rows[0]):
+        for j, (_, xs) in enumerate(rows[1]):
+            result[:, :, i, j] = of(x, ys, xs)
+    return result
+
+
+WINDOWS = [
+    ((2, 2), (2, 2), (0, 0), True),
+    ((3, 2), (2, 3), (1, 1), True),
+    ((3, 3), (2, 2), (1, 0), False),
+    ((2, 3), (3, 2), (1, 1), True),
+]
+
+
+@pytest.mark.parametrize(("size", "stride", "padding", "ceil_mode"), WINDOWS)
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1), (1, 2)])
+def test_maxima_of_windows(size, stride, padding, ceil_mode, dilation):
+    x = rng.standard_normal((2, 3, 7, 6))
+
+    def greatest(x, ys, xs):
+        inside = [(y, z) for y in ys for z in xs if 0 <= y < x.shape[2] and 0 <= z < x.shape[3]]
+        return np.max([x[:, :, y, z] for y, z in inside], axis=0)
+
+    f = lambda x: max_pool2d(x, size, stride, padding, dilation, ceil_mode)
+    expected = pooled(x, size, stride, padding, dilation, ceil_mode, greatest)
+    np.testing.assert_array_equal(f(x), expected)
+    check_gradients(f, x, order=2)
+
+
+@pytest.mark.parametrize(("size", "stride", "padding", "ceil_mode"), WINDOWS)
+@pytest.mark.parametrize(("count_include_pad", "divisor"), [(True, None), (False, None), (True, 3)])
+def test_means_of_windows(size, stride, padding, ceil_mode, count_include_pad, divisor):
+    x = rng.standard_normal((2, 3, 7, 6))
+
+    def mean(x, ys, xs):
+        (h, w), (p, q) = x.shape[2:], padding
+        inside = [(y, z) for y in ys for z in xs if 0 <= y < h and 0 <= z < w]
+        padded = [(y, z) for y in ys for z in xs if y < h + p and z < w + q]
+        number = divisor or len(padded if count_include_pad else inside)
+        return np.sum([x[:, :, y, z] for y, z in inside], axis=0) / number
+
+    f = lambda x: avg_pool2d(x, size, stride, padding, ceil_mode, count_include_pad, divisor)
+    expected = pooled(x, size, stride, padding, (1, 1), ceil_mode, mean)
+    np.testing.assert_allclose(f(x), expected, rtol=1e-13, atol=1e-15)
+    check_gradients(f, x, order=2)
+
+
+def test_adaptive_windows_share_out_the_image():
+    x = rng.standard_normal((2, 3, 5, 4))
+    np.testing.assert_allclose(adaptive_avg_pool2d(x, 1)[..., 0, 0], np.mean(x, (2, 3)))
+    found = adaptive_avg_pool2d(x, (2, 3))
+    rows, columns = (slice(0, 3), slice(2, 5)), (slice(0, 2), slice(1, 3), slice(2, 4))
+    for i, a in enumerate(rows):
+        for j, b in enumerate(columns):
+            np.testing.assert_allclose(found[:, :, i, j], np.mean(x[:, :, a, b], (2, 3)))
+    assert adaptive_avg_pool2d(x.astype(np.float32), 2).dtype == np.float32
+    check_gradients(lambda x: adaptive_avg_pool2d(x, 3), x, order=2)
+
+
+@pytest.mark.parametrize("f", [
+    lambda x, w: conv2d(x, w, padding="same", groups=2),
+    lambda x, w: max_pool2d(x, 2, dilation=2, ceil_mode=True) * np.sum(w),
+    lambda x, w: avg_pool2d(x, 3, 2, 1, True, False) * np.sum(w),
+    lambda x, w: adaptive_avg_pool2d(x, 2) * np.sum(w),
+])  # fmt: skip
+def test_options_are_compiled(f):
+    x, w = rng.standard_normal((2, 4, 5, 5)), rng.standard_normal((2, 2, 3, 3))
+    loss = grad(lambda x, w: np.sum(f(x, w) ** 2), (0, 1))
+    for found, expected in zip(compile(loss)(x, w), loss(x, w), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 X, W = np.zeros((2, 3, 5, 6)), np.zeros((4, 3, 3, 3))
 NAMED = Tensor(X, name="photos"), Tensor(np.zeros((4, 2, 3, 3)), name="edges")
 BOTH = "conv2d: x of shape (2, 3, 5, 6) and w of shape "
@@ -273,8 +404,11 @@ BOTH = "conv2d: x of shape (2, 3, 5, 6) and w of shape "
 ERRORS = [
     (lambda: conv2d(*NAMED),                           "conv2d: x 'photos' of shape (2, 3, 5, 6) and w 'edges' of shape (4, 2, 3, 3) do not fit:"
                                                        " 3 channels (axis 1 of x) are not 2 (axis 1 of w)"),
-    (lambda: conv2d(X[0], W),                          "conv2d: x of shape (3, 5, 6) and w of shape (4, 3, 3, 3): each takes 4 dimensions, not 3"),
-    (lambda: conv2d(X, W[0, 0]),                       BOTH + "(3, 3): each takes 4 dimensions, not 2"),
+    (lambda: conv2d(X[0, 0], W),                       "conv2d: x of shape (5, 6) and w of shape (4, 3, 3, 3): x takes 4 dimensions, or 3 for one image, not 2"),
+    (lambda: conv2d(X, W[0, 0]),                       BOTH + "(3, 3): w takes 4 dimensions, not 2"),
+    (lambda: conv2d(X, W, groups=3),                   "conv2d: groups=3 does not divide 4 channels out"),
+    (lambda: conv2d(X, W, groups=2),                   BOTH + "(4, 3, 3, 3) do not fit: 3 channels (axis 1 of x) are not 3 (axis 1 of w) in 2 groups"),
+    (lambda: conv2d(X, W, stride=2, padding="same"),   'conv2d: padding="same" takes stride=1, not (2, 2)'),
     (lambda: conv2d(X, np.zeros((4, 3, 6, 2))),        BOTH + "(4, 3, 6, 2) do not fit: the kernel of (6, 2) is larger than the image of (5, 6)"),
     (lambda: conv2d(X, np.zeros((4, 3, 2, 9)), padding=1),
                                                        BOTH + "(4, 3, 2, 9) do not fit: the kernel of (2, 9) is larger than the image, padded by (1, 1), of (7, 8)"),
@@ -285,11 +419,14 @@ ERRORS = [
     (lambda: conv2d(X, W, stride=0),                   "conv2d: stride=0 is not a number, or two, of 1 or more"),
     (lambda: conv2d(X, W, stride=(1, 0)),              "conv2d: stride=(1, 0) is not a number, or two, of 1 or more"),
     (lambda: conv2d(X, W, padding=-1),                 "conv2d: padding=-1 is not a number, or two, of 0 or more"),
-    (lambda: conv2d(X, W, padding="same"),             "conv2d: padding='same' is not a number, or two, of 0 or more"),
+    (lambda: conv2d(X, W, padding="some"),             "conv2d: padding is a number, \"same\" or \"valid\", not 'some'"),
+    (lambda: conv1d(X, W[0]),                          "conv1d: x of shape (2, 3, 5, 6) and w of shape (3, 3, 3): x takes 2 or 3 dimensions, w 3"),
+    (lambda: avg_pool2d(X, 2, divisor_override=0),     "avg_pool2d: divisor_override must not be 0"),
+    (lambda: adaptive_avg_pool2d(X[0, 0], 1),          "adaptive_avg_pool2d: x of shape (5, 6): x takes 4 dimensions, or 3"),
     (lambda: conv2d(X, W, dilation=(1, 2, 3)),         "conv2d: dilation=(1, 2, 3) is not a number, or two, of 1 or more"),
     (lambda: max_pool2d(X, 0),                         "max_pool2d: size=0 is not a number, or two, of 1 or more"),
     (lambda: max_pool2d(X, 2, 0),                      "max_pool2d: stride=0 is not a number, or two, of 1 or more"),
-    (lambda: max_pool2d(X[0], 2),                      "max_pool2d: x of shape (3, 5, 6): x takes 4 dimensions, not 3"),
+    (lambda: max_pool2d(X[0, 0], 2),                   "max_pool2d: x of shape (5, 6): x takes 4 dimensions, or 3 for one image, not 2"),
     (lambda: max_pool2d(NAMED[0], (6, 2)),             "max_pool2d: x 'photos' of shape (2, 3, 5, 6) does not fit: the window of (6, 2) is larger than the image of (5, 6)"),
     (lambda: avg_pool2d(X, 9, padding=1),              "avg_pool2d: x of shape (2, 3, 5, 6) does not fit: the window of (9, 9) is larger than the image, padded by (1, 1), of (7, 8)"),
     (lambda: avg_pool2d(X, 3, padding=(1, 2)),         "avg_pool2d: padding=(1, 2) is more than half of size=(3, 3),"

@@ -17,29 +17,39 @@ Names and behaviour are those of PyTorch. The functions also work without any cl
 """
 
 from autobp.nn.activations import (
+    ELU,
     GELU,
+    GLU,
+    SELU,
     Activation,
     Identity,
     LeakyReLU,
     LogSoftmax,
     ReLU,
     Sigmoid,
+    SiLU,
     Softmax,
     Softplus,
     Step,
     Tanh,
+    elu,
     gelu,
+    glu,
     identity,
     leaky_relu,
     log_softmax,
     relu,
+    selu,
     sigmoid,
+    silu,
     softmax,
     softplus,
     step,
     tanh,
 )
-from autobp.nn.images import AvgPool2d, Conv2d, MaxPool2d
+from autobp.nn.attention import scaled_dot_product_attention
+from autobp.nn.embeddings import Embedding, embedding
+from autobp.nn.images import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d
 from autobp.nn.initializers import from_npy, he, normal, uniform, xavier, zeros
 from autobp.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
 from autobp.nn.losses import (
@@ -65,6 +75,8 @@ __all__ = [
     "Conv2d",
     "MaxPool2d",
     "AvgPool2d",
+    "AdaptiveAvgPool2d",
+    "Embedding",
     "Flatten",
     "Dropout",
     "BatchNorm1d",
@@ -82,6 +94,10 @@ __all__ = [
     "ReLU",
     "LeakyReLU",
     "GELU",
+    "ELU",
+    "SELU",
+    "SiLU",
+    "GLU",
     "Softplus",
     "Softmax",
     "LogSoftmax",
@@ -92,10 +108,16 @@ __all__ = [
     "relu",
     "leaky_relu",
     "gelu",
+    "elu",
+    "selu",
+    "silu",
+    "glu",
     "softplus",
     "softmax",
     "log_softmax",
     "linear",
+    "embedding",
+    "scaled_dot_product_attention",
     "normal",
     "uniform",
     "xavier",

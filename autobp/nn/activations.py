@@ -15,12 +15,16 @@ import numpy as np
 from autobp.nn.module import Module
 from autobp.primitive import Array
 from autobp.rules.neural import (
+    elu,
     floating,
     gelu,
+    glu,
     leaky_relu,
     log_softmax,
     relu,
+    selu,
     sigmoid,
+    silu,
     softmax,
     softplus,
 )
@@ -29,22 +33,30 @@ __all__ = [
     "Activation",
     "Given",
     "Identity",
+    "ELU",
     "GELU",
+    "GLU",
     "LeakyReLU",
     "LogSoftmax",
     "ReLU",
+    "SELU",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Step",
     "Tanh",
     "as_module",
+    "elu",
     "gelu",
+    "glu",
     "identity",
     "leaky_relu",
     "log_softmax",
     "relu",
+    "selu",
     "sigmoid",
+    "silu",
     "softmax",
     "softplus",
     "step",
@@ -189,6 +201,50 @@ class GELU(Module):
     """
 
     approximate: str = "none"
+
+
+@_applies(elu)
+class ELU(Module):
+    """x where positive, alpha · (eˣ − 1) elsewhere.
+
+    >>> from autobp import nn
+    >>> nn.ELU()([-100.0, 0.0, 2.0])
+    array([-1.,  0.,  2.])
+    """
+
+    alpha: float = 1.0
+
+
+@_applies(selu)
+class SELU(Module):
+    """The ELU that keeps mean and variance from layer to layer.
+
+    >>> from autobp import nn
+    >>> nn.SELU()([-100.0, 0.0, 1.0]).round(4)
+    array([-1.7581,  0.    ,  1.0507])
+    """
+
+
+@_applies(silu)
+class SiLU(Module):
+    """x · sigmoid(x): a smooth ReLU, also called swish.
+
+    >>> from autobp import nn
+    >>> nn.SiLU()([0.0, 1.0]).round(4)
+    array([0.    , 0.7311])
+    """
+
+
+@_applies(glu)
+class GLU(Module):
+    """The first half of the input times the sigmoid of the second, along `axis`.
+
+    >>> from autobp import nn
+    >>> nn.GLU()([1.0, 2.0, 0.0, 100.0])
+    array([0.5, 2. ])
+    """
+
+    axis: int = -1
 
 
 @_applies(softplus)

@@ -47,28 +47,43 @@ def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str =
 
 
 @scope("cross_entropy")
-def cross_entropy(logits: Array, target: Any, *, reduction: str = "mean") -> Array:
+def cross_entropy(
+    logits: Array,
+    target: Any,
+    weight: Array = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Array:
     """−log p, where p is the probability of the true class: the softmax of the scores. Classes are
     along axis 1, or axis 0 for a single sample.
 
-    Targets are integer labels, with one dimension less, or a probability for every class.
+    Targets are integer labels, with one dimension less, or a probability for every class. `weight`
+    has a number for each class; the mean is then a weighted one. Labels that are `ignore_index` do not
+    count. `label_smoothing` moves that part of the probability from the true class to all evenly.
 
     >>> import numpy as np
     >>> from autobp import nn
     >>> Z = np.array([[2.0, 25.0, 13.0], [54.0, 3.0, 11.0]])
     >>> float(nn.cross_entropy(Z, [2, 1]))
     31.500003072148047
+    >>> float(nn.cross_entropy(Z, [2, -100]))
+    12.000006144296096
     """
     logits = floating(logits)
-    return _picked(
-        "cross_entropy", log_softmax(logits, _axis("cross_entropy", logits)), target, reduction
-    )
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing}")
+    logs = log_softmax(logits, _axis("cross_entropy", logits))
+    return _picked("cross_entropy", logs, target, reduction, weight, ignore_index, label_smoothing)
 
 
 @scope("binary_cross_entropy")
-def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str = "mean") -> Array:
+def binary_cross_entropy(
+    probabilities: Array, target: Array, weight: Array = None, *, reduction: str = "mean"
+) -> Array:
     """−y log p − (1 − y) log(1 − p). As in PyTorch, logarithms are at least −100, so that a wrong 0 or
-    1 costs 100; the derivative is 0 there.
+    1 costs 100; the derivative is 0 there. Each loss is multiplied by the `weight`, if there is one.
 
     >>> from autobp import nn
     >>> nn.binary_cross_entropy([0.0, 1.0, 0.5], [0.0, 1.0, 1.0], reduction="none").round(3)
@@ -84,7 +99,7 @@ def binary_cross_entropy(probabilities: Array, target: Array, *, reduction: str 
     above, below = ~(primal <= _LEAST), ~(primal >= 1)  # both true for a NaN, which propagates
     if_true = np.where(above, -np.log(np.where(above, p, 1.0)), 100.0)
     if_false = np.where(below, -np.log1p(-np.where(below, p, 0.0)), 100.0)
-    return _reduced(who, y * if_true + (1 - y) * if_false, reduction)
+    return _reduced(who, _weighted(y * if_true + (1 - y) * if_false, weight), reduction)
 
 
 _LEAST = np.exp(-100.0)
@@ -104,10 +119,15 @@ def _within_unit(who: str, what: str, a: Any) -> None:
 
 @scope("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
-    logits: Array, target: Array, *, reduction: str = "mean"
+    logits: Array,
+    target: Array,
+    weight: Array = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Array = None,
 ) -> Array:
     """`binary_cross_entropy` of sigmoid(logits), exact for scores of any size. Its derivative is
-    sigmoid(logits) − target.
+    sigmoid(logits) − target. `pos_weight` multiplies the part of the true samples alone.
 
     >>> from autobp import nn
     >>> nn.binary_cross_entropy_with_logits([1000.0, -1000.0], [0.0, 0.0], reduction="none")
@@ -116,7 +136,8 @@ def binary_cross_entropy_with_logits(
     who = "binary_cross_entropy_with_logits"
     z, y = _aligned(who, logits, target)
     _within_unit(who, "targets", constant(y))
-    return _reduced(who, y * softplus(-z) + (1 - y) * softplus(z), reduction)
+    true = _weighted(y * softplus(-z), pos_weight)
+    return _reduced(who, _weighted(true + (1 - y) * softplus(z), weight), reduction)
 
 
 @scope("hinge")
@@ -164,7 +185,14 @@ def l2_penalty(params: Any, strength: float = 1.0) -> Array:
 
 
 @scope("nll")
-def nll(log_probabilities: Array, target: Any, *, reduction: str = "mean") -> Array:
+def nll(
+    log_probabilities: Array,
+    target: Any,
+    weight: Array = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
     """Negative log likelihood: `cross_entropy` for log probabilities instead of scores.
 
     >>> import numpy as np
@@ -172,7 +200,7 @@ def nll(log_probabilities: Array, target: Any, *, reduction: str = "mean") -> Ar
     >>> float(nn.nll(np.log([0.3, 0.5, 0.2]), 2))
     1.6094379124341003
     """
-    return _picked("nll", floating(log_probabilities), target, reduction)
+    return _picked("nll", floating(log_probabilities), target, reduction, weight, ignore_index)
 
 
 def _axis(who: str, scores: Array) -> int:
@@ -181,42 +209,107 @@ def _axis(who: str, scores: Array) -> int:
     return 1 if scores.ndim > 1 else 0
 
 
-def _picked(who: str, logs: Array, target: Any, reduction: str) -> Array:
+def _picked(
+    who: str,
+    logs: Array,
+    target: Any,
+    reduction: str,
+    weight: Array,
+    ignore_index: int,
+    smoothing: float = 0.0,
+) -> Array:
     axis = _axis(who, logs)
     classes = logs.shape[axis]
     labels_shape = logs.shape[:axis] + logs.shape[axis + 1 :]
     given = array_of(target)
-    if given.shape == logs.shape:
-        if given.dtype.kind not in "fiub":
-            raise TypeError(f"{who}: targets must be numbers, not {given.dtype}")
-        totals, least = np.sum(given, axis=axis), np.min(given, axis=axis)
-        wrong = ~((np.abs(totals - 1) <= 1e-3) & (least >= 0))
-        if np.any(wrong):
-            where = _first(wrong)
+    if weight is not None:
+        weight = floating(weight)
+        if weight.shape != (classes,):
             raise ValueError(
-                f"{who}: probabilities must be 0 or more and sum to 1; those of the target{_at(where)}"
-                f" sum to {totals[where]:.6g}, the least of them is {least[where]:.6g}"
+                f"{who}: weight has shape {weight.shape}, not ({classes},): one a class"
             )
-        soft = target if isinstance(target, Tensor) else given.astype(logs.dtype, copy=False)
-        return _reduced(who, -np.sum(soft * logs, axis=axis), reduction)
+    if given.shape == logs.shape:
+        soft = _probabilities(who, target, given, axis, logs.dtype)
+        if smoothing:
+            soft = (1 - smoothing) * soft + smoothing / classes
+        losses = -np.sum(_weighted(soft * logs, _laid(weight, axis, logs.ndim)), axis=axis)
+        return _reduced(who, losses, reduction)
     if given.shape != labels_shape:
+        hint = ""
+        if given.shape == logs.shape[:-1]:
+            hint = (
+                f"; the classes are on axis {axis}: if they are last, pass"
+                f" scores.reshape(-1, {logs.shape[-1]}) and labels.reshape(-1)"
+            )
         raise ValueError(
             f"{who}: scores of shape {logs.shape} take labels of shape {labels_shape} or"
-            f" probabilities of shape {logs.shape}, not a target of shape {given.shape}"
+            f" probabilities of shape {logs.shape}, not a target of shape {given.shape}{hint}"
         )
+    labels, counted = _counted(who, given, classes, ignore_index)
     index: list[Any] = list(np.indices(given.shape, sparse=True))
-    index.insert(axis, as_labels(who, given, classes))
-    return _reduced(who, -logs[tuple(index)], reduction)
+    index.insert(axis, labels)
+    losses = -logs[tuple(index)]
+    share = weight[labels] if weight is not None else None
+    if counted is not None:
+        share = counted.astype(logs.dtype) if share is None else _weighted(share, counted)
+        losses = np.where(counted, losses, 0.0)
+    losses = _weighted(losses, share)
+    if smoothing:
+        even = -np.sum(_weighted(logs, _laid(weight, axis, logs.ndim)), axis=axis)
+        even = even if counted is None else np.where(counted, even, 0.0)
+        losses = (1 - smoothing) * losses + smoothing / classes * even
+    if share is not None and reduction == "mean":
+        return np.sum(losses) / np.sum(share)
+    return _reduced(who, losses, reduction)
 
 
-def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
-    """Labels as integers, checked to be classes."""
+def _probabilities(who: str, target: Any, given: Any, axis: int, dtype: Any) -> Array:
+    """Targets with a probability for every class, checked."""
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: targets must be numbers, not {given.dtype}")
+    totals, least = np.sum(given, axis=axis), np.min(given, axis=axis)
+    wrong = ~((np.abs(totals - 1) <= 1e-3) & (least >= 0))
+    if np.any(wrong):
+        where = _first(wrong)
+        raise ValueError(
+            f"{who}: probabilities must be 0 or more and sum to 1; those of the target{_at(where)}"
+            f" sum to {totals[where]:.6g}, the least of them is {least[where]:.6g}"
+        )
+    return target if isinstance(target, Tensor) else given.astype(dtype, copy=False)
+
+
+def _laid(weight: Array, axis: int, ndim: int) -> Array:
+    """The weights of the classes along their axis."""
+    return None if weight is None else np.reshape(weight, (-1,) + (1,) * (ndim - axis - 1))
+
+
+def _weighted(losses: Array, weight: Array) -> Array:
+    return losses if weight is None else losses * floating(weight).astype(losses.dtype)
+
+
+def _counted(who: str, given: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
+    """The labels, and which of them count: None, if all do."""
+    labels = _whole(who, given)
+    inside = not labels.size or 0 <= np.min(labels) <= np.max(labels) < classes
+    if inside and not 0 <= ignore_index < classes:
+        return labels, None
+    ignored = labels == ignore_index
+    return as_labels(who, np.where(ignored, 0, labels), classes), ~ignored
+
+
+def _whole(who: str, given: np.ndarray) -> np.ndarray:
+    """Labels as integers."""
     if given.dtype.kind not in "iubf":
         raise TypeError(f"{who}: labels must be integers, not {given.dtype}")
     if given.dtype.kind == "f" and np.any(given != np.rint(given)):
         where = _first(given != np.rint(given))
         raise ValueError(f"{who}: labels must be integers, not {given[where]:.6g}{_at(where)}")
-    labels = given.astype(int, copy=False)
+    return given.astype(int, copy=False)
+
+
+def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
+    """Labels as integers, checked to be classes."""
+    labels = _whole(who, given)
     if labels.size and not 0 <= np.min(labels) <= np.max(labels) < classes:
         where = _first((labels < 0) | (labels >= classes))
         raise ValueError(

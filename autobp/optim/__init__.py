@@ -3,13 +3,16 @@
 Names and behaviour are those of PyTorch. Only `.data` and `.grad` of Tensors are used.
 """
 
-from autobp.optim.clip import clip_grad_norm
+from autobp.optim.clip import clip_grad_norm, clip_grad_value
 from autobp.optim.descent import Descent, gradient_descent
 from autobp.optim.methods import SGD, Adagrad, Adam, AdamW, RMSprop
 from autobp.optim.optimizer import Optimizer
 from autobp.optim.schedules import (
     CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
     LinearLR,
+    MultiStepLR,
     ReduceLROnPlateau,
     Schedule,
     SequentialLR,
@@ -25,11 +28,15 @@ __all__ = [
     "AdamW",
     "Schedule",
     "StepLR",
+    "MultiStepLR",
+    "ExponentialLR",
+    "LambdaLR",
     "CosineAnnealingLR",
     "LinearLR",
     "SequentialLR",
     "ReduceLROnPlateau",
     "clip_grad_norm",
+    "clip_grad_value",
     "gradient_descent",
     "Descent",
 ]

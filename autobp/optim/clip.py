@@ -1,4 +1,4 @@
-"""Gradient clipping by norm."""
+"""Gradient clipping, by norm and by value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autobp.optim.option import not_negative
 from autobp.primitive import Variable, condition
 from autobp.tensor import Tensor
 
-__all__ = ["clip_grad_norm", "largest"]
+__all__ = ["clip_grad_norm", "clip_grad_value", "largest"]
 
 
 @updates
@@ -70,6 +70,30 @@ def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
     for p in given:
         p.grad = (p.grad * scale).astype(p.dtype)
     return norm.canonical()
+
+
+@updates
+def clip_grad_value(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Bring each number of the gradients to within ±`clip_value`, in place.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import clip_grad_value
+    >>> w = Tensor([3.0, -0.2])
+    >>> (w @ w).backward()
+    >>> clip_grad_value([w], 1.0)
+    >>> w.grad
+    array([ 1. , -0.4])
+    """
+    entries = [params] if isinstance(params, Tensor) else listed(params, "clip_grad_value")
+    bound = not_negative("clip_grad_value: clip_value", clip_value)
+    for i, p in enumerate(entries):
+        if not isinstance(p, Tensor):
+            raise TypeError(f"clip_grad_value: {titled(p, i)} is not a Tensor: {p!r:.50}")
+        if type(p.grad) is np.ndarray:
+            np.clip(p.grad, -bound, bound, out=p.grad)
+        elif p.grad is not None:
+            clipped = np.clip(p.grad, -bound, bound)
+            p.grad = clipped if isinstance(clipped, Variable) else type(p.grad)(clipped)
 
 
 def largest(g: Any) -> float:

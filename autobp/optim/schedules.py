@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autobp.context import updates
@@ -20,7 +20,10 @@ from autobp.tensor import Tensor
 
 __all__ = [
     "CosineAnnealingLR",
+    "ExponentialLR",
+    "LambdaLR",
     "LinearLR",
+    "MultiStepLR",
     "ReduceLROnPlateau",
     "Schedule",
     "SequentialLR",
@@ -121,6 +124,78 @@ class StepLR(Schedule):
 
     def rate(self, initial: float, t: int) -> float:
         return initial * self.gamma ** (t // self.step_size)
+
+
+class MultiStepLR(Schedule):
+    """Multiplies the rate by `gamma` at each of the milestones.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, MultiStepLR
+    >>> schedule = MultiStepLR(SGD([Tensor(1.0)], lr=0.8), milestones=[1, 3], gamma=0.5)
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> schedule.get_last_lr()
+    [0.2]
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
+        self.milestones = sorted(count("MultiStepLR: a milestone", m) for m in milestones)
+        self.gamma = at_least_zero("MultiStepLR: gamma", gamma)
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        return initial * self.gamma ** bisect.bisect_right(self.milestones, t)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of steps. The milestones are not saved."""
+        return {"last_epoch": self.last_epoch}
+
+
+class ExponentialLR(Schedule):
+    """Multiplies the rate by `gamma` at each step.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, ExponentialLR
+    >>> schedule = ExponentialLR(SGD([Tensor(1.0)], lr=0.8), gamma=0.5)
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> schedule.get_last_lr()
+    [0.1]
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = at_least_zero("ExponentialLR: gamma", gamma)
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        return initial * self.gamma**t
+
+
+class LambdaLR(Schedule):
+    """Multiplies the initial rate by a function of the number of steps.
+
+    >>> from autobp import Tensor
+    >>> from autobp.optim import SGD, LambdaLR
+    >>> schedule = LambdaLR(SGD([Tensor(1.0)], lr=0.6), lambda t: 1 / (1 + t))
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.3]
+    """
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
+        if not callable(lr_lambda):
+            raise TypeError(
+                f"LambdaLR takes one function of the number of steps, not {lr_lambda!r:.50}"
+            )
+        self.lr_lambda = lr_lambda
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, t: int) -> float:
+        return initial * self.lr_lambda(t)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of steps. The function is not saved."""
+        return {"last_epoch": self.last_epoch}
 
 
 class CosineAnnealingLR(Schedule):

@@ -6,19 +6,29 @@ from autobp.primitive import NUMPY, Primitive
 from autobp.rules import (
     arithmetic,
     convolution,
+    decompositions,
     functions,
     indexing,
     linalg,
     neural,
     reduction,
+    selection,
     shape,
+    signals,
+    statistics,
 )
 
 __all__ = ["PRIMITIVES"]
 
+# Statistics, signals and selection hold no primitives: what is in them is made of others.
+_TABLES = (
+    arithmetic, reduction, shape, indexing, linalg, decompositions, neural, convolution,
+    statistics, signals, selection, functions,
+)  # fmt: skip
+
 PRIMITIVES: dict[str, Primitive] = {
     value.name: value
-    for module in (arithmetic, reduction, shape, indexing, linalg, neural, convolution, functions)
+    for module in _TABLES
     for value in vars(module).values()
     if isinstance(value, Primitive)
 }

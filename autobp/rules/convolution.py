@@ -11,7 +11,7 @@ goes through them in long runs, wherever the window stands. Elementwise function
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import accumulate
 from typing import Any
@@ -213,13 +213,16 @@ def conv2d(
     w: Array,
     b: Array = None,
     stride: int | Pair = 1,
-    padding: int | Pair = 0,
+    padding: int | Pair | str = 0,
     dilation: int | Pair = 1,
+    groups: int = 1,
 ) -> Array:
     """Slide kernels over images: each pixel that comes out is a product of a kernel with a window.
 
-    `x` is (samples, channels, height, width), `w` (channels out, channels in, height, width), and
-    `b` has one number for each channel out. What is not square is given as (vertical, horizontal).
+    `x` is (samples, channels, height, width), or one image without the first axis, `w` (channels out,
+    channels in, height, width), and `b` has one number for each channel out. What is not square is
+    given as (vertical, horizontal). `padding="same"` keeps the size of the image. With `groups`, the
+    channels are in so many groups, each with kernels of its own.
 
     >>> import numpy as np
     >>> from autobp import conv2d
@@ -228,38 +231,79 @@ def conv2d(
              [1.5, 2.5]]]])
     """
     x, w = floating(x), floating(w)
-    at_least = {"stride": 1, "padding": 0, "dilation": 1}
-    given = {"stride": stride, "padding": padding, "dilation": dilation}
-    steps, margin, spread = (pair("conv2d", k, v, at_least[k]) for k, v in given.items())
+    steps, spread = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     both = f"{_described('x', x)} and {_described('w', w)}"
-    for a in (x, w):
-        if a.ndim != 4:
-            raise ValueError(f"conv2d: {both}: each takes 4 dimensions, not {a.ndim}")
-    if x.shape[1] != w.shape[1]:
+    if w.ndim != 4:
+        raise ValueError(f"conv2d: {both}: w takes 4 dimensions, not {w.ndim}")
+    x, batched = _batch("conv2d", both, x)
+    if not isinstance(groups, int | np.integer) or groups < 1 or w.shape[0] % groups:
+        raise ValueError(f"conv2d: groups={groups!r} does not divide {w.shape[0]} channels out")
+    if x.shape[1] != w.shape[1] * groups:
         raise ValueError(
             f"conv2d: {both} do not fit: {x.shape[1]} channels (axis 1 of x)"
-            f" are not {w.shape[1]} (axis 1 of w)"
+            f" are not {w.shape[1]} (axis 1 of w)" + f" in {groups} groups" * (groups > 1)
         )
     size = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[2:], spread, strict=True))
     if 0 in w.shape[2:]:
         raise ValueError(f"conv2d: {both} do not fit: the kernel is empty")
+    margin = margins("conv2d", padding, size, steps)
+    x = _padded(x, margin)
     _fits("conv2d", f"{both} do", "kernel", x, size, margin, spread)
-    y = conv2d_(_padded(x, margin), w, stride=steps, dilation=spread)
-    if b is None:
-        return y
-    b = floating(b)
-    if b.shape != w.shape[:1]:
+    step: dict[str, Any] = {"stride": steps, "dilation": spread}
+    if groups == 1:
+        y = conv2d_(x, w, **step)
+    else:
+        parts = zip(np.split(x, groups, axis=1), np.split(w, groups, axis=0), strict=True)
+        y = np.concatenate([conv2d_(part, own, **step) for part, own in parts], axis=1)
+    if b is not None:
+        b = floating(b)
+        if b.shape != w.shape[:1]:
+            raise ValueError(
+                f"conv2d: {_described('b', b)} and {_described('w', w)} do not fit:"
+                f" a bias has shape {w.shape[:1]}, one number for each channel out"
+            )
+        y = y + np.reshape(b, (-1, 1, 1))
+    return y if batched else y[0]
+
+
+def conv1d(
+    x: Array,
+    w: Array,
+    b: Array = None,
+    stride: int = 1,
+    padding: int | str = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Array:
+    """The convolution of sequences (samples, channels, length), or of one without the first axis, with
+    kernels (channels out, channels in, length): `conv2d` of images that are one pixel high.
+
+    >>> from autobp import conv1d
+    >>> conv1d([[1.0, 2.0, 4.0]], [[[-1.0, 1.0]]])
+    array([[1., 2.]])
+    """
+    x, w = floating(x), floating(w)
+    if x.ndim not in (2, 3) or w.ndim != 3:
         raise ValueError(
-            f"conv2d: {_described('b', b)} and {_described('w', w)} do not fit:"
-            f" a bias has shape {w.shape[:1]}, one number for each channel out"
+            f"conv1d: {_described('x', x)} and {_described('w', w)}: x takes 2 or 3 dimensions, w 3"
         )
-    return y + np.reshape(b, (-1, 1, 1))
+    flat = padding if isinstance(padding, str) else (0, padding)
+    x, w = np.expand_dims(x, -2), np.expand_dims(w, -2)
+    y = conv2d(x, w, b, (1, stride), flat, (1, dilation), groups)
+    return np.squeeze(y, -2)
 
 
 def max_pool2d(
-    x: Array, size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+    x: Array,
+    size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
 ) -> Array:
     """The greatest of each window. Ties share the derivative equally, as they do in `np.max`.
+
+    With `ceil_mode`, windows that reach over the end count too, as in PyTorch.
 
     >>> import numpy as np
     >>> from autobp import max_pool2d
@@ -267,14 +311,29 @@ def max_pool2d(
     array([[[[ 5.,  7.],
              [13., 15.]]]])
     """
-    x, window, steps = _pooled("max_pool2d", x, size, stride, padding, -np.inf)
-    return max_pool2d_(x, size=window, stride=steps)
+    spread = pair("max_pool2d", "dilation", dilation, 1)
+    x, batched, window, steps, _, places = _pooled(
+        "max_pool2d", x, size, stride, padding, ceil_mode, -np.inf, spread
+    )
+    if spread != (1, 1):  # what the windows see, laid out side by side
+        for axis, (n, k, s, d) in enumerate(zip(places, window, steps, spread, strict=True), 2):
+            x = np.take(x, np.ravel(s * np.arange(n)[:, None] + d * np.arange(k)), axis=axis)
+        steps = window
+    y = max_pool2d_(x, size=window, stride=steps)
+    return y if batched else y[0]
 
 
 def avg_pool2d(
-    x: Array, size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+    x: Array,
+    size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: float | None = None,
 ) -> Array:
-    """The mean of each window, in which the zeros of the padding count.
+    """The mean of each window, in which the zeros of the padding count, or not
+    (`count_include_pad=False`); or its sum over a number of your own, the `divisor_override`.
 
     >>> import numpy as np
     >>> from autobp import avg_pool2d
@@ -282,31 +341,114 @@ def avg_pool2d(
     array([[[[ 2.5,  4.5],
              [10.5, 12.5]]]])
     """
-    x, window, steps = _pooled("avg_pool2d", x, size, stride, padding, 0.0)
-    share = np.full((*window, 1, 1, 1, 1), 1 / math.prod(window), x.dtype)
-    return pool2d(x, share, stride=steps)
+    image = np.shape(x)[-2:]
+    x, batched, window, steps, margin, places = _pooled(
+        "avg_pool2d", x, size, stride, padding, ceil_mode, 0.0, (1, 1)
+    )
+    counts = [
+        _counted(*given, count_include_pad)
+        for given in zip(image, places, window, steps, margin, strict=True)
+    ]
+    number = np.multiply.outer(*counts) if divisor_override is None else divisor_override
+    if divisor_override == 0:
+        raise ValueError("avg_pool2d: divisor_override must not be 0")
+    share = np.broadcast_to(1 / number, places)
+    if np.all(share == share.flat[0]):  # as it most often is
+        share = share[:1, :1]
+    weight = np.broadcast_to(share.astype(x.dtype), (*window, 1, 1, *share.shape))
+    y = pool2d(x, weight, stride=steps)
+    return y if batched else y[0]
+
+
+def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Array:
+    """The means of windows that share out the image evenly; `output_size=1` gives the mean of each
+    channel.
+
+    >>> import numpy as np
+    >>> from autobp import adaptive_avg_pool2d
+    >>> adaptive_avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 1)
+    array([[[[7.5]]]])
+    """
+    x = floating(x)
+    if x.ndim not in (3, 4):
+        raise ValueError(f"adaptive_avg_pool2d: {_described('x', x)}: x takes 4 dimensions, or 3")
+    places = pair("adaptive_avg_pool2d", "output_size", output_size, 1)
+    rows, columns = (_shares(n, m).astype(x.dtype) for n, m in zip(x.shape[-2:], places))
+    return rows @ x @ columns.T
+
+
+def _shares(n: int, places: int) -> Array:
+    """A matrix whose rows take the means of so many even parts of n elements."""
+    i, k = np.arange(places)[:, None], np.arange(n)
+    inside = (k >= i * n // places) & (k < -(-(i + 1) * n // places))
+    return inside / np.sum(inside, axis=1, keepdims=True)
+
+
+def _counted(n: int, places: int, k: int, s: int, p: int, padding: bool) -> Array:
+    """How many elements along one axis each window counts: not those beyond the padding."""
+    start = s * np.arange(places) - p
+    stop = np.minimum(start + k, n + p)
+    return stop - start if padding else np.minimum(stop, n) - np.maximum(start, 0)
 
 
 def _pooled(
-    name: str, x: Array, size: Any, stride: Any, padding: Any, border: float
-) -> tuple[Array, Pair, Pair]:
+    name: str,
+    x: Array,
+    size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    border: float,
+    dilation: Pair,
+) -> tuple[Array, bool, Pair, Pair, Pair, Pair]:
+    """The padded images, whether they are a batch, and the windows: size, step, margin, places."""
     x = floating(x)
     window = pair(name, "size", size, 1)
     steps = window if stride is None else pair(name, "stride", stride, 1)
     margin = pair(name, "padding", padding, 0)
-    if x.ndim != 4:
-        raise ValueError(f"{name}: {_described('x', x)}: x takes 4 dimensions, not {x.ndim}")
-    if any(2 * p > k for p, k in zip(margin, window, strict=True)):
+    x, batched = _batch(name, _described("x", x), x)
+    spans = tuple(d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True))
+    if any(2 * p > k for p, k in zip(margin, spans, strict=True)):
         raise ValueError(
             f"{name}: padding={margin} is more than half of size={window},"
             " which leaves windows with nothing in them but padding"
         )
-    _fits(name, _described("x", x) + " does", "window", x, window, margin, (1, 1))
-    return _padded(x, margin, border), window, steps
+    places, width = [], []
+    for n, k, s, p in zip(x.shape[2:], spans, steps, margin, strict=True):
+        rest = n + 2 * p - k
+        count = (-(-rest // s) if ceil_mode else rest // s) + 1
+        count -= ceil_mode and (count - 1) * s >= n + p  # the last begins in the image
+        places.append(max(count, 0))
+        width.append((p, p + max(0, (count - 1) * s - rest)))
+    padded = _padded(x, width, border)
+    _fits(name, _described("x", x) + " does", "window", padded, spans, margin, dilation)
+    return padded, batched, window, steps, margin, (places[0], places[1])
+
+
+def _batch(name: str, said: str, x: Array) -> tuple[Array, bool]:
+    """The images with an axis of samples, and whether there was one."""
+    if x.ndim not in (3, 4):
+        raise ValueError(f"{name}: {said}: x takes 4 dimensions, or 3 for one image, not {x.ndim}")
+    return (x, True) if x.ndim == 4 else (np.expand_dims(x, 0), False)
+
+
+def margins(name: str, padding: Any, size: Any, stride: Pair) -> list[Pair]:
+    """How much is added before and behind, vertically and horizontally."""
+    if padding == "valid":
+        padding = 0
+    if padding != "same":
+        if isinstance(padding, str):
+            raise ValueError(f'{name}: padding is a number, "same" or "valid", not {padding!r}')
+        return [(p, p) for p in pair(name, "padding", padding, 0)]
+    if stride != (1, 1):
+        raise ValueError(f'{name}: padding="same" takes stride=1, not {stride}')
+    return [((k - 1) // 2, k - 1 - (k - 1) // 2) for k in size]
 
 
 def pair(name: str, what: str, given: Any, least: int) -> Pair:
     both = (given, given) if isinstance(given, int | np.integer) else given
+    if isinstance(both, tuple | list) and len(both) == 1:  # as PyTorch takes it
+        both = (both[0], both[0])
     if not (
         isinstance(both, tuple | list)
         and len(both) == 2
@@ -322,19 +464,22 @@ def _described(role: str, a: Array) -> str:
 
 
 def _fits(
-    name: str, said: str, what: str, x: Array, size: Any, margin: Pair, dilation: Pair
+    name: str, said: str, what: str, x: Array, size: Any, margin: Any, dilation: Pair
 ) -> None:
-    image = tuple(n + 2 * p for n, p in zip(x.shape[2:], margin, strict=True))
+    """Whether a window fits into images that are padded."""
+    image = x.shape[2:]
     if all(k <= n for k, n in zip(size, image, strict=True)):
         return
     dilated = f", dilated by {dilation}," if dilation != (1, 1) else ""
-    padded = f", padded by {margin}," if any(margin) else ""
+    margin = tuple(p[0] if isinstance(p, tuple) and p[0] == p[1] else p for p in margin)
+    padded = f", padded by {margin}," if margin != (0, 0) else ""
     raise ValueError(
         f"{name}: {said} not fit: the {what}{dilated} of {size}"
         f" is larger than the image{padded} of {image}"
     )
 
 
-def _padded(x: Array, margin: Pair, border: float = 0.0) -> Array:
-    width = ((0, 0), (0, 0), *((p, p) for p in margin))
-    return pad(x, width, constant_values=border) if any(margin) else x
+def _padded(x: Array, width: Sequence[Pair], border: float = 0.0) -> Array:
+    if not any(map(any, width)):
+        return x
+    return pad(x, ((0, 0), (0, 0), *width), constant_values=border)

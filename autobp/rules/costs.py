@@ -123,6 +123,39 @@ def cholesky(out: Shape, a: Shape) -> Triple:
     return _total((batch, ((n**3 - n) // 6 + pairs, (n**3 - n) // 6, n)))
 
 
+def _halves(batch: int, operations: int) -> Triple:
+    """What is iterative is counted as it is in books: so many operations, half of them products."""
+    return batch * operations // 2, batch * operations // 2, 0
+
+
+def eigh(out: Shape, a: Shape, UPLO: str) -> Triple:
+    return _halves(math.prod(a[:-2]), 9 * a[-1] ** 3)
+
+
+def eigvalsh(out: Shape, a: Shape, UPLO: str) -> Triple:
+    return _halves(math.prod(a[:-2]), 4 * a[-1] ** 3 // 3)
+
+
+def svd(out: Shape, a: Shape) -> Triple:
+    short, long = sorted(a[-2:])
+    return _halves(math.prod(a[:-2]), 6 * long * short**2 + 20 * short**3)
+
+
+def svdvals(out: Shape, a: Shape) -> Triple:
+    short, long = sorted(a[-2:])
+    return _halves(math.prod(a[:-2]), 4 * long * short**2 - 4 * short**3 // 3)
+
+
+def qr(out: Shape, a: Shape) -> Triple:
+    m, n = a[-2:]
+    return _halves(math.prod(a[:-2]), 4 * m * n**2 - 4 * n**3 // 3)
+
+
+def pinv(out: Shape, a: Shape, rcond: float) -> Triple:
+    short, long = sorted(a[-2:])
+    return _total((1, svd(out, a)), (math.prod(a[:-2]), products(long * short, short)))
+
+
 def conv2d(out: Shape, x: Shape, w: Shape, **_: Any) -> Triple:
     return products(math.prod(out), math.prod(w[1:]))
 

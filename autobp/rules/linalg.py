@@ -303,11 +303,13 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
 def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:
     if ord == "fro":
         return norm_(x, axis=axes, keepdims=keepdims, ord=2)
+    if ord in ("nuc", 2, -2):
+        values = np.linalg.svdvals(np.moveaxis(x, axes, (-2, -1)))
+        reduce: Any = {"nuc": np.sum, 2: np.max, -2: np.min}[ord]
+        result = reduce(values, axis=-1)
+        return np.expand_dims(result, axes) if keepdims else result
     if ord not in (1, -1, np.inf, -np.inf):
-        raise TypeError(
-            f"norm: the matrix norm ord={ord!r} needs singular values, which have no rule of"
-            " differentiation; 'fro', 1, -1, inf and -inf have"
-        )
+        raise ValueError(f"norm: a matrix has no norm ord={ord!r}")
     row, column = axes
     summed, rest = (row, column) if abs(ord) == 1 else (column, row)
     sums = np.sum(np.abs(x), axis=summed, keepdims=True)

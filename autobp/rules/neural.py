@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from autobp.primitive import Array, Variable, bilinear, constant, elementwise, g
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
-from autobp.rules.shape import Axis
+from autobp.rules.shape import Axis, axes_of
 
 
 def floating(x: Array) -> Array:
@@ -41,17 +42,23 @@ def _softplus(x: Array) -> Array:
 
 
 def _softmax(x: Array, axis: Axis) -> Array:
+    if not np.size(x):
+        return np.copy(x)
     z = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return z / np.sum(z, axis=axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
+    if not np.size(x):
+        return np.copy(x)
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    top = np.max(x, axis=axis, keepdims=True)
+    nothing = 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
+    first: Any = {"initial": -np.inf} if nothing else {}
+    top = np.max(x, axis=axis, keepdims=True, **first)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
     with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
         total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -216,6 +223,53 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     if approximate == "tanh":
         return x * (0.5 + 0.5 * np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
+
+
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    """x where positive, alpha·(eˣ − 1) elsewhere.
+
+    >>> from autobp import nn
+    >>> nn.elu([-100.0, 0.0, 2.0])
+    array([-1.,  0.,  2.])
+    """
+    x = floating(x)
+    positive = x > 0
+    return np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+
+
+def selu(x: Array) -> Array:
+    """The `elu` whose constants keep mean and variance from layer to layer.
+
+    >>> from autobp import nn
+    >>> nn.selu([-100.0, 0.0, 1.0]).round(4)
+    array([-1.7581,  0.    ,  1.0507])
+    """
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def silu(x: Array) -> Array:
+    """x·sigmoid(x), a smooth relu, also called swish.
+
+    >>> from autobp import nn
+    >>> nn.silu([-100.0, 0.0, 1.0]).round(4)
+    array([-0.    ,  0.    ,  0.7311])
+    """
+    x = floating(x)
+    return x * sigmoid(x)
+
+
+def glu(x: Array, axis: int = -1) -> Array:
+    """The first half of x times the sigmoid of the second: a gate.
+
+    >>> from autobp import nn
+    >>> nn.glu([1.0, 2.0, 0.0, 100.0])
+    array([0.5, 2. ])
+    """
+    x = floating(x)
+    if not x.ndim or x.shape[axis] % 2:
+        raise ValueError(f"glu: axis {axis} of shape {x.shape} does not divide into two halves")
+    kept, gate = np.split(x, 2, axis=axis)
+    return kept * sigmoid(gate)
 
 
 def softmax(x: Array, axis: Axis = -1) -> Array:

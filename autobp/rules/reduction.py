@@ -144,6 +144,7 @@ def mean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 @implements(np.prod, np.multiply.reduce)
 def prod(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    axis = None if a.ndim == 0 and axis in (0, -1) else axis  # which a number has for NumPy
     return prod_(a, axis=axis, keepdims=keepdims)
 
 

@@ -116,6 +116,8 @@ def ravel(a: Array, order: str = "C") -> Array:
 
 @implements(np.transpose, np.permute_dims)
 def transpose(a: Array, axes: Any = None) -> Array:
+    if isinstance(axes, int | np.integer):  # which NumPy takes for a sequence of one
+        axes = (axes,)
     return transpose_(a, axes=None if axes is None else tuple(axes))
 
 
@@ -191,11 +193,6 @@ def concatenate(arrays: Sequence[Array], /, axis: int | None = 0) -> Array:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
     return concatenate_(*arrays, axis=axis)
-
-
-@implements(np.append)
-def append(arr: Array, values: Array, axis: int | None = None) -> Array:
-    return concatenate([arr, values], axis)
 
 
 @implements(np.stack)
@@ -386,6 +383,8 @@ def diff(
 ) -> Array:
     if n < 0:
         raise ValueError(f"diff: n is {n}, and must not be negative")
+    if n == 0:  # then NumPy leaves out what was to be put before and behind, too
+        return a
     a = a if isinstance(a, Variable) else np.asarray(a)
     axis = axis_of(axis, a.ndim)
     ends = [

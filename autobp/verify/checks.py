@@ -258,6 +258,25 @@ def check_kinks(primitive: Primitive, record: Record) -> Iterator[float]:
                 )
 
 
+def check_undefined(primitive: Primitive, record: Record) -> float:
+    """Where there is no derivative, taking it raises an error in both modes."""
+    rng = generator(primitive.name + " undefined")
+    for s in record.undefined:
+        x, function = picked(s, variables(s)), bound(primitive, s, variables(s))
+        y, pullback = vjp(function, *x)
+        u, v = directions(rng, x), directions(rng, [y])
+        for name, derivative in (
+            ("jvp", lambda f=function, x=x, u=u: jvp(f, x, u)),
+            ("vjp", lambda p=pullback, v=v: p(v[0])),
+        ):
+            try:
+                derivative()
+            except np.linalg.LinAlgError:
+                continue
+            raise AssertionError(f"{primitive.name} at {s.args}: {name} raises no error")
+    return 0.0
+
+
 @measured
 def check_second_order(primitive: Primitive, record: Record) -> Iterator[float]:
     """Second derivatives are right, in both modes of both modes.
@@ -387,6 +406,7 @@ CHECKS: tuple[Check, ...] = (
     check_cotangents,
     check_adjoints,
     check_kinks,
+    check_undefined,
     check_values,
     check_forms,
     check_second_order,

@@ -34,6 +34,9 @@ class Sample:
 class Record:
     samples: tuple[Sample, ...]
     kinks: tuple[Sample, ...] = ()
+    undefined: tuple[
+        Sample, ...
+    ] = ()  # where there is no derivative, and taking it raises an error
     symmetric: bool = False  # its function is defined for symmetric matrices alone
     reference: Callable[..., Any] | None = None  # the same value from NumPy, by another way
 
@@ -838,6 +841,76 @@ def _linalg() -> dict[str, Record]:
     }
 
 
+def _decompositions() -> dict[str, Record]:
+    rng = generator("decompositions")
+
+    def spread(*shape: int) -> np.ndarray:
+        """Matrices whose singular values are far from each other and from 0."""
+        x = draw(rng, shape, ((-0.5, 0.5),))
+        diagonal = np.arange(min(shape[-2:]))
+        x[..., diagonal, diagonal] += 1.5 + 2.0 * diagonal
+        return x
+
+    def symmetric(*shape: int) -> np.ndarray:
+        x = spread(*shape)
+        return (x + x.mT) / 2
+
+    squares = ((1, 1), (2, 2), (3, 3), (2, 3, 3), (2, 1, 2, 2), (0, 2, 2))
+    tall = ((1, 1), (2, 2), (3, 3), (4, 2), (3, 1), (2, 4, 2))
+    shapes = (*tall, (2, 4), (1, 3), (2, 2, 3))
+    turned = spread(3, 2).T.copy().T
+    # Matrices of which one has equal values, but for rounding.
+    turn = np.linalg.qr(spread(3, 3)).Q
+    equal = np.eye(2), turn @ np.diag([2.0, 2.0, 5.0]) @ turn.T, [np.eye(2), np.diag([1e9, 2e9])]
+    return {
+        "eigh": Record(
+            tuple(sample(symmetric(*shape), UPLO=u) for shape in squares for u in "LU"),
+            undefined=tuple(sample(a, UPLO="L") for a in equal),
+            symmetric=True,
+            reference=lambda a, UPLO: np.concatenate(
+                [np.linalg.eigvalsh(a)[..., None, :], np.linalg.eigh(a, UPLO).eigenvectors], axis=-2
+            ),
+        ),
+        "eigvalsh": Record(
+            tuple(sample(symmetric(*shape), UPLO=u) for shape in squares for u in "LU"),
+            (kink(np.eye(2), to=[np.eye(2)], UPLO="L"),),
+            symmetric=True,
+            reference=lambda a, UPLO: np.linalg.eigh(a).eigenvalues,
+        ),
+        "svd": Record(
+            (*(sample(spread(*shape)) for shape in shapes), Sample((turned,))),
+            undefined=tuple(map(sample, equal)),
+        ),
+        "svdvals": Record(
+            (*(sample(spread(*shape)) for shape in shapes), Sample((turned,))),
+            (
+                kink(np.eye(2), to=[np.eye(2)]),
+                kink(np.diag([2.0, 0.0]), to=[np.diag([1.0, 0.0])]),
+                kink(np.zeros((2, 3)), to=[np.zeros((2, 3))]),
+                kink(  # a small value is no zero
+                    [[[2.0, 0.0], [0.0, 0.0]], [[1e-20, 0.0], [0.0, 5e-21]]],
+                    to=[[[[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]],
+                ),
+            ),
+            reference=lambda a: np.sqrt(
+                np.linalg.eigvalsh(a @ a.mT if a.shape[-2] < a.shape[-1] else a.mT @ a)[..., ::-1]
+            ),
+        ),
+        "qr": Record((*(sample(spread(*shape)) for shape in tall), Sample((turned,)))),
+        "pinv": Record(
+            (
+                *(sample(spread(*shape), rcond=1e-15) for shape in shapes),
+                Sample((turned,), {"rcond": 1e-15}),
+            ),
+            reference=lambda a, rcond: (
+                np.linalg.solve(a.mT @ a, a.mT)
+                if a.shape[-2] >= a.shape[-1]
+                else np.linalg.solve(a @ a.mT, a).mT
+            ),
+        ),
+    }
+
+
 # ── networks ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -1012,6 +1085,7 @@ RECORDS: dict[str, Record] = {
     **_shapes(),
     **_indexing(),
     **_linalg(),
+    **_decompositions(),
     **_neural(),
     **_convolutions(),
 }

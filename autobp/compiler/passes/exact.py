@@ -149,7 +149,13 @@ def _canonical_axis(axis: Any, ndim: int) -> Any:
 def _order(step: Step) -> tuple[int, ...]:
     """The axes of what is transposed, in the order of the result's."""
     axes = step.args[1] if len(step.args) > 1 else step.params.get("axes")
-    return tuple(range(step.ndim))[::-1] if axes is None else tuple(a % step.ndim for a in axes)
+    if isinstance(axes, int | np.integer):  # of a vector
+        axes = (axes,)
+    if isinstance(axes, int | np.integer):  # of a vector
+        return (0,)
+    return (
+        tuple(range(step.ndim))[::-1] if axes is None else tuple(int(a) % step.ndim for a in axes)
+    )
 
 
 def algebraic_simplification(step: Step, rewrite: Rewrite) -> Step | None:

@@ -1,0 +1,392 @@
+"""Decompositions of matrices, and what follows from them: norms, least squares, pseudo-inverses.
+
+A decomposition has several results and a primitive has one. So the parts are packed, one below the
+other, into one matrix with a column for each eigenvalue or singular value, and sliced out again.
+
+    >>> import numpy as np
+    >>> from autobp import grad
+    >>> A = np.diag([3.0, 1.0])
+    >>> grad(lambda a: np.linalg.eigh(a).eigenvalues[0])(A)
+    array([[0., 0.],
+           [0., 1.]])
+
+The vectors of equal eigenvalues are not determined, and their derivatives raise an error; functions
+of the values alone (`eigvalsh`, `svdvals`) have derivatives there too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Variable, constant, general, implements
+from autobp.rules import costs
+from autobp.rules.neural import floating
+
+#: The named tuples of NumPy's results.
+_Eigh: Any = type(np.linalg.eigh(np.eye(1)))
+_QR: Any = type(np.linalg.qr(np.eye(1)))
+_SVD: Any = type(np.linalg.svd(np.eye(1)))
+
+
+def _skew(x: Array) -> Array:
+    return (x - x.mT) / 2
+
+
+def _symmetric(x: Array) -> Array:
+    return (x + x.mT) / 2
+
+
+def _diagonal(x: Array) -> Array:
+    return np.diagonal(x, axis1=-2, axis2=-1)
+
+
+def _columns(x: Array, y: Array) -> Array:
+    """The columns of a matrix, each times a number: x·diag(y)."""
+    return x * np.expand_dims(y, -2)
+
+
+def _noise(values: Array) -> Array:
+    """What rounding may make of a value that is 0."""
+    largest = np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0)
+    return np.finfo(values.dtype).eps * values.shape[-1] * largest
+
+
+def _reciprocal_gaps(w: Array, turning: Array) -> Array:
+    """1 / (wⱼ − wᵢ), and 0 on the diagonal. Where two values are equal, their vectors must not be
+    asked to turn into each other."""
+    gap = np.expand_dims(w, -2) - np.expand_dims(w, -1)
+    equal = np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1)
+    if np.any(equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0)):
+        raise np.linalg.LinAlgError(
+            "eigh or svd: two of the values are equal, so their vectors are not determined and have no"
+            " derivative; the values alone (np.linalg.eigvalsh, np.linalg.svdvals) have one"
+        )
+    return np.where(equal, 0.0, 1.0 / np.where(equal, 1.0, gap))
+
+
+# ── symmetric matrices ────────────────────────────────────────────────────────────────────────────
+
+
+def _eigh(a: Array, UPLO: Any) -> Array:
+    """The eigenvalues in a row, above the matrix of eigenvectors."""
+    w, v = np.linalg.eigh(a, UPLO)
+    return np.concatenate([w[..., None, :], v], axis=-2)
+
+
+def _eigh_forward(t: Array, y: Array) -> Array:
+    w, v = y[..., 0, :], y[..., 1:, :]
+    inner = v.mT @ _symmetric(t) @ v
+    turned = v @ (inner * _reciprocal_gaps(w, inner))
+    return np.concatenate([np.expand_dims(_diagonal(inner), -2), turned], axis=-2)
+
+
+def _eigh_reverse(g: Array, y: Array) -> Array:
+    w, v = y[..., 0, :], y[..., 1:, :]
+    inner = v.mT @ g[..., 1:, :]
+    turned = v @ (inner * _reciprocal_gaps(w, inner)) @ v.mT
+    return _symmetric(turned + _columns(v, g[..., 0, :]) @ v.mT)
+
+
+def _eigenvectors(a: Array, UPLO: Any) -> Array:
+    return np.linalg.eigh(a, UPLO)[1]
+
+
+def _along_vectors(t: Array, v: Array) -> Array:
+    """The diagonal of vᵀ·t·v."""
+    return np.sum(v * (t @ v), axis=-2)
+
+
+# ── singular values ───────────────────────────────────────────────────────────────────────────────
+
+
+def _svd(a: Array) -> Array:
+    """The left vectors, below them the values in a row, below them the right vectors."""
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    return np.concatenate([u, s[..., None, :], vh.mT], axis=-2)
+
+
+def _svd_parts(y: Array, a: Array) -> tuple[Array, Array, Array]:
+    m = a.shape[-2]
+    return y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
+
+
+def _outside(u: Array, x: Array) -> Array:
+    """The part of x that is orthogonal to the columns of u."""
+    return x - u @ (u.mT @ x)
+
+
+def _reciprocal_sums(s: Array) -> Array:
+    """1 / (sⱼ + sᵢ), and 0 between two zeros, which are equal values."""
+    total = np.expand_dims(s, -2) + np.expand_dims(s, -1)
+    none = total == 0
+    return np.where(none, 0.0, 1.0 / np.where(none, 1.0, total))
+
+
+def _svd_forward(t: Array, y: Array, a: Array) -> Array:
+    u, s, v = _svd_parts(y, a)
+    inner = u.mT @ t @ v
+    turned = _symmetric(inner) * _reciprocal_gaps(s, inner)
+    spun = _skew(inner) * _reciprocal_sums(s)
+    left, right = u @ (turned + spun), v @ (turned - spun)
+    if a.shape[-2] > a.shape[-1]:
+        left = left + _outside(u, t @ v) / np.expand_dims(s, -2)
+    if a.shape[-2] < a.shape[-1]:
+        right = right + _outside(v, t.mT @ u) / np.expand_dims(s, -2)
+    return np.concatenate([left, np.expand_dims(_diagonal(inner), -2), right], axis=-2)
+
+
+def _svd_reverse(g: Array, y: Array, a: Array) -> Array:
+    u, s, v = _svd_parts(y, a)
+    gu, gs, gv = _svd_parts(g, a)
+    left, right = u.mT @ gu, v.mT @ gv
+    turned = _skew(left + right) * _reciprocal_gaps(s, np.abs(left) + np.abs(right))
+    spun = _skew(left - right) * _reciprocal_sums(s)
+    result = (u @ (turned + spun) + _columns(u, gs)) @ v.mT
+    if a.shape[-2] > a.shape[-1]:
+        result = result + (_outside(u, gu) / np.expand_dims(s, -2)) @ v.mT
+    if a.shape[-2] < a.shape[-1]:
+        result = result + (u / np.expand_dims(s, -2)) @ _outside(v, gv).mT
+    return result
+
+
+def _singular_vectors(a: Array, y: Array) -> tuple[Array, Array]:
+    """The vectors on both sides. Where a value is 0, its kink, the left one is 0 too."""
+    u, _, vh = np.linalg.svd(a, full_matrices=False)
+    nonzero = np.expand_dims(y > _noise(constant(y)), -2)
+    return np.where(nonzero, u, 0.0), vh.mT
+
+
+def _svdvals_forward(t: Array, y: Array, a: Array) -> Array:
+    u, v = _singular_vectors(a, y)
+    return np.sum(u * (t @ v), axis=-2)
+
+
+def _svdvals_reverse(g: Array, y: Array, a: Array) -> Array:
+    u, v = _singular_vectors(a, y)
+    return _columns(u, g) @ v.mT
+
+
+# ── Q·R ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _qr(a: Array) -> Array:
+    """Q above R, of a matrix with as many rows as columns, or more."""
+    return np.concatenate([*np.linalg.qr(a)], axis=-2)
+
+
+def _divided(x: Array, r: Array) -> Array:
+    """x·r⁻¹."""
+    return np.linalg.solve(r.mT, x.mT).mT
+
+
+def _qr_forward(t: Array, y: Array, a: Array) -> Array:
+    q, r = y[..., : a.shape[-2], :], y[..., a.shape[-2] :, :]
+    inner = q.mT @ _divided(t, r)
+    below = np.tril(inner, -1)
+    spin = below - below.mT
+    turned = q @ spin + _outside(q, _divided(t, r))
+    return np.concatenate([turned, np.triu((inner - spin) @ r)], axis=-2)
+
+
+def _qr_reverse(g: Array, y: Array, a: Array) -> Array:
+    q, r = y[..., : a.shape[-2], :], y[..., a.shape[-2] :, :]
+    gq, gr = g[..., : a.shape[-2], :], np.triu(g[..., a.shape[-2] :, :])
+    inner = r @ gr.mT - gq.mT @ q
+    below = np.tril(inner, -1)
+    return _divided(gq + q @ (np.tril(inner) + below.mT), r.mT)
+
+
+# ── pseudo-inverses ───────────────────────────────────────────────────────────────────────────────
+
+
+def _pinv_forward(t: Array, y: Array, a: Array) -> Array:
+    """The rank is taken to stay the same."""
+    left, right = t.mT - t.mT @ a @ y, t.mT @ y.mT
+    return y @ y.mT @ left - y @ t @ y + (right - y @ (a @ right)) @ y
+
+
+def _pinv_reverse(g: Array, y: Array, a: Array) -> Array:
+    left, right = g.mT @ y @ y.mT, y.mT @ y @ g.mT
+    return left - a @ (y @ left) - y.mT @ g @ y.mT + right - right @ y @ a
+
+
+# fmt: off
+eigh     = general(_eigh,
+                   forward=lambda t, y, a, UPLO: _eigh_forward(t, y),
+                   reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y),
+                   cost=costs.eigh)
+eigvalsh = general(np.linalg.eigvalsh,
+                   forward=lambda t, y, a, UPLO: _along_vectors(t, _eigenvectors(a, UPLO)),
+                   reverse=lambda g, y, a, UPLO: _columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT,
+                   cost=costs.eigvalsh, static=True, fresh=True)
+svd      = general(_svd,
+                   forward=_svd_forward,
+                   reverse=_svd_reverse,
+                   cost=costs.svd)
+svdvals  = general(lambda a: np.linalg.svd(a, compute_uv=False),
+                   forward=_svdvals_forward,
+                   reverse=_svdvals_reverse,
+                   name="svdvals", cost=costs.svdvals)
+qr       = general(_qr,
+                   forward=_qr_forward,
+                   reverse=_qr_reverse,
+                   cost=costs.qr)
+pinv     = general(lambda a, rcond: np.linalg.pinv(a, rcond),
+                   forward=lambda t, y, a, rcond: _pinv_forward(t, y, a),
+                   reverse=lambda g, y, a, rcond: _pinv_reverse(g, y, a),
+                   name="pinv", cost=costs.pinv)
+# fmt: on
+
+
+# ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
+
+
+@implements(np.linalg.eigh)
+def eigh_(a: Array, UPLO: str = "L") -> Any:
+    """The derivative is that by a symmetric matrix, as the one of `cholesky`."""
+    y = eigh(a, UPLO=UPLO)
+    return _Eigh(y[..., 0, :], y[..., 1:, :])
+
+
+@implements(np.linalg.eigvalsh)
+def eigvalsh_(a: Array, UPLO: str = "L") -> Array:
+    return eigvalsh(a, UPLO=UPLO)
+
+
+@implements(np.linalg.svd)
+def svd_(
+    a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> Any:
+    if not compute_uv:
+        return svdvals(a)
+    m, n = a.shape[-2:]
+    if full_matrices and m != n:
+        raise TypeError(
+            f"svd: of {m}×{n} matrices the square U and V have vectors that are not determined and have"
+            " no derivative: call np.linalg.svd(a, full_matrices=False), or np.linalg.svdvals(a)"
+        )
+    u, s, v = _svd_parts(svd(a), a)
+    return _SVD(u, s, v.mT)
+
+
+@implements(np.linalg.svdvals)
+def svdvals_(x: Array, /) -> Array:
+    return svdvals(x)
+
+
+@implements(np.linalg.qr)
+def qr_(a: Array, mode: str = "reduced") -> Any:
+    m, n = a.shape[-2:]
+    if mode not in ("reduced", "r") and not (mode == "complete" and m <= n):
+        raise TypeError(
+            f"qr(mode={mode!r}) of {m}×{n} matrices has no rule of differentiation; 'reduced' and 'r' have"
+        )
+    y = qr(a if m >= n else a[..., :m])
+    q, r = y[..., :m, :], y[..., m:, :]
+    if m < n:  # the other columns, in the basis that the first ones give
+        r = np.concatenate([r, q.mT @ a[..., m:]], axis=-1)
+    return r if mode == "r" else _QR(q, r)
+
+
+@implements(np.linalg.pinv)
+def pinv_(
+    a: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue
+) -> Array:
+    if rcond is None and rtol is not None and rtol is not np._NoValue:
+        rcond = rtol
+    elif rcond is None:
+        small = rtol is None  # which is not the same as no rtol at all
+        rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps if small else 1e-15
+    return pinv(a, rcond=constant(rcond))
+
+
+@implements(np.linalg.lstsq)
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, Any, Array]:
+    """As in NumPy: the solution, the sums of the squared residuals, the rank, the singular values."""
+    a, b = (x if isinstance(x, Variable) else np.asarray(x) for x in (a, b))
+    if a.ndim != 2 or b.ndim not in (1, 2):
+        raise np.linalg.LinAlgError(
+            f"lstsq takes a matrix, and a vector or a matrix, not shapes {a.shape} and {b.shape};"
+            " np.linalg.pinv(a) @ b solves many at once"
+        )
+    m, n = a.shape
+    if rcond is None:
+        rcond = np.finfo(np.result_type(a.dtype, b.dtype)).eps * max(m, n)
+    s = np.linalg.svdvals(a)
+    known = constant(s)
+    rank = np.sum(known > rcond * np.max(known, initial=0.0)).astype(np.int32)
+    x = np.linalg.pinv(a, rcond) @ b
+    residuals = np.sum((a @ x - b) ** 2, axis=0, keepdims=b.ndim == 1)
+    return x, residuals if rank == n < m else np.empty(0, x.dtype), rank, s
+
+
+@implements(np.linalg.cond)
+def cond(x: Array, p: Any = None) -> Array:
+    if p is None or p in (2, -2):
+        s = svdvals(x)
+        largest, least = s[..., 0], s[..., -1]
+        return least / largest if p == -2 else largest / least
+    return np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, (-2, -1))
+
+
+@implements(np.linalg.tensorinv)
+def tensorinv(a: Array, ind: int = 2) -> Array:
+    if ind <= 0:
+        raise ValueError(f"tensorinv: ind must be above 0, not {ind}")
+    rows = math.prod(a.shape[ind:])
+    inverse = np.linalg.inv(np.reshape(a, (-1, rows)))
+    return np.reshape(inverse, a.shape[ind:] + a.shape[:ind])
+
+
+@implements(np.linalg.tensorsolve)
+def tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
+    a, b = floating(a), floating(b)
+    if axes is not None:
+        last = [k for k in range(a.ndim) if k not in axes]
+        a = np.transpose(a, (*last, *axes))
+    shape = a.shape[b.ndim - a.ndim :] if a.ndim > b.ndim else ()
+    solution = np.linalg.solve(np.reshape(a, (-1, math.prod(shape))), np.ravel(b))
+    return np.reshape(solution, shape)
+
+
+# ── triangular systems, for which NumPy has no function ───────────────────────────────────────────
+
+
+def solve_triangular(
+    a: Array, b: Array, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False
+) -> Array:
+    """x in a·x = b (trans=0) or aᵀ·x = b (trans=1 or "T"), where only one triangle of `a` is used:
+    the upper one, or the lower one. With `unit_diagonal`, its diagonal is taken to be 1.
+
+    Names and defaults are those of `scipy.linalg.solve_triangular`; axes in front are a batch.
+
+    >>> import numpy as np
+    >>> from autobp import solve_triangular
+    >>> solve_triangular([[2.0, 0.0], [1.0, 4.0]], [2.0, 9.0], lower=True)
+    array([1., 2.])
+    """
+    if trans not in (0, 1, "N", "T"):
+        raise ValueError(f'solve_triangular: trans is 0, 1, "N" or "T", not {trans!r}')
+    a, b = floating(a), floating(b)
+    k = int(unit_diagonal)
+    triangle = np.tril(a, -k) if lower else np.triu(a, k)
+    if unit_diagonal:
+        triangle = triangle + np.eye(a.shape[-1], dtype=a.dtype)
+    return np.linalg.solve(triangle.mT if trans in (1, "T") else triangle, b)
+
+
+def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
+    """x in A·x = b, from the Cholesky factor of A and whether it is the lower one, as in SciPy.
+
+    >>> import numpy as np
+    >>> from autobp import cho_solve
+    >>> A = np.array([[4.0, 2.0], [2.0, 3.0]])
+    >>> cho_solve((np.linalg.cholesky(A), True), [8.0, 8.0])
+    array([1., 2.])
+    """
+    c, lower = c_and_lower
+    first, second = (0, 1) if lower else (1, 0)
+    return solve_triangular(c, solve_triangular(c, b, first, lower), second, lower)

@@ -1,0 +1,222 @@
+"""Choosing, putting together and laying out: functions that are made of `where`, `take` and the like.
+
+>>> import numpy as np
+>>> from autobp import grad
+>>> grad(lambda x: np.sum(np.select([x < 0, x > 1], [x**2, np.sin(x)], x)))(np.array([-1.0, 0.5]))
+array([-2.,  1.])
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, Variable, array_of, constant, implements
+from autobp.rules.indexing import put, scatter
+from autobp.rules.neural import floating
+from autobp.rules.shape import axis_of
+
+
+def stacked(a: Any) -> Array:
+    """An array of what may be a nest of lists with Tensors in it."""
+    if isinstance(a, list | tuple) and _holds_variables(a):
+        return np.stack([stacked(x) for x in a])
+    return a if isinstance(a, Variable) else np.asarray(a)
+
+
+def _holds_variables(nest: Any) -> bool:
+    if isinstance(nest, list | tuple):
+        return any(map(_holds_variables, nest))
+    return isinstance(nest, Variable)
+
+
+# ── choosing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@implements(np.select)
+def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Array = 0) -> Array:
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
+    conditions = list(map(array_of, condlist))
+    for condition in conditions:
+        if condition.dtype != bool:
+            raise TypeError(f"select: conditions are truth values, not {condition.dtype}")
+    pairs = reversed(list(zip(conditions, choicelist, strict=True)))
+    shape = np.broadcast_shapes(
+        *map(np.shape, conditions), *map(np.shape, choicelist), np.shape(default)
+    )
+    chosen = reduce(lambda rest, pair: np.where(pair[0], pair[1], rest), pairs, default)
+    return np.broadcast_to(chosen, shape)
+
+
+@implements(np.choose)
+def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
+    index, n = array_of(a), len(choices)
+    if index.dtype.kind not in "iub":
+        raise TypeError(f"choose: the indices must be whole numbers, not {index.dtype}")
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"choose: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
+    if mode == "raise" and np.any((index < 0) | (index >= n)):
+        raise ValueError(f"choose: an index is not one of {n} choices")
+    index = index % n if mode == "wrap" else np.clip(index, 0, n - 1)
+    return reduce(lambda rest, k: np.where(index == k, choices[k], rest), range(1, n), choices[0])
+
+
+@implements(np.piecewise)
+def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Array:
+    conditions = [array_of(c) for c in (condlist if np.ndim(condlist[0]) else [condlist])]
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(~reduce(np.logical_or, conditions))
+    if len(funclist) != len(conditions):
+        raise ValueError(f"piecewise: {len(funclist)} functions for {len(conditions)} conditions")
+    y = 0.0 * x
+    for condition, function in zip(conditions, funclist, strict=True):
+        value = function(x[condition], *args, **kw) if callable(function) else function
+        y = put(y, value, index=condition)
+    return y
+
+
+@implements(np.delete)
+def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
+    arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
+    return np.take(arr, np.delete(np.arange(arr.shape[axis]), constant(obj)), axis=axis)
+
+
+@implements(np.insert)
+def insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Array:
+    arr, values = stacked(arr), stacked(values)
+    arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis_of(axis, arr.ndim))
+    if np.ndim(obj) == 0 and not isinstance(obj, slice):  # as NumPy has it for a single place
+        values = np.reshape(values, (1,) * (arr.ndim - values.ndim) + values.shape)
+        values = np.moveaxis(values, 0, axis)
+    n = arr.shape[axis]
+    probe = np.insert(
+        np.arange(n), constant(obj), -1 if np.ndim(obj) else [-1] * _rows(values, axis)
+    )
+    new = np.cumsum(probe == -1) - 1
+    width = int(np.sum(probe == -1))
+    values = np.broadcast_to(
+        values.astype(arr.dtype), (*arr.shape[:axis], width, *arr.shape[axis + 1 :])
+    )
+    both = np.concatenate([arr, values], axis=axis)
+    return np.take(both, np.where(probe == -1, n + new, probe), axis=axis)
+
+
+def _rows(values: Array, axis: int) -> int:
+    return values.shape[axis] if values.ndim else 1
+
+
+@implements(np.bincount)
+def bincount(x: Any, weights: Array = None, minlength: int = 0) -> Array:
+    x = array_of(x)
+    if weights is None or x.ndim != 1 or np.shape(weights) != x.shape:
+        raise ValueError(f"bincount: weights of shape {np.shape(weights)} for x of shape {x.shape}")
+    n = max(int(np.max(x, initial=-1)) + 1, operator.index(minlength))
+    return scatter(weights, index=x, shape=(n,))
+
+
+# ── putting together ──────────────────────────────────────────────────────────────────────────────
+
+
+@implements(np.append)
+def append(arr: Array, values: Array, axis: int | None = None) -> Array:
+    arr, values = stacked(arr), stacked(values)
+    return np.concatenate(
+        [np.ravel(arr), np.ravel(values)] if axis is None else [arr, values], axis or 0
+    )
+
+
+@implements(np.block)
+def block(arrays: Any) -> Array:
+    depth = _depth(arrays)
+    if not depth:
+        return np.positive(arrays)
+
+    def least(nest: Any) -> int:
+        return max(map(least, nest)) if isinstance(nest, list) else np.ndim(nest)
+
+    ndim = max(depth, least(arrays))
+
+    def joined(nest: Any, axis: int) -> Array:
+        if isinstance(nest, list):
+            return np.concatenate([joined(part, axis + 1) for part in nest], axis)
+        return np.reshape(nest, (1,) * (ndim - np.ndim(nest)) + np.shape(nest))
+
+    return joined(arrays, -depth)
+
+
+def _depth(nest: Any) -> int:
+    return 1 + _depth(nest[0]) if isinstance(nest, list) else 0
+
+
+@implements(np.full_like)
+def full_like(a: Array, fill_value: Array, dtype: Any = None, *, shape: Any = None) -> Array:
+    filled = np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
+    return filled.astype(stacked(a).dtype if dtype is None else dtype)
+
+
+# ── laying out ────────────────────────────────────────────────────────────────────────────────────
+
+
+@implements(np.lib.stride_tricks.sliding_window_view)
+def sliding_window_view(x: Array, window_shape: Any, axis: Any = None) -> Array:
+    """As in NumPy, but a copy: a Tensor has no views."""
+    shape = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
+    axes = range(x.ndim) if axis is None else axis if np.iterable(axis) else (axis,)
+    axes = [axis_of(a, x.ndim) for a in axes]
+    if len(axes) != len(shape):
+        raise ValueError(f"sliding_window_view: {len(shape)} window sizes for {len(axes)} axes")
+    for width, a in zip(shape, axes, strict=True):
+        n = x.shape[a] - width + 1
+        if n < 1 or width < 0:
+            raise ValueError(f"sliding_window_view: a window of {width} on {x.shape[a]} elements")
+        x = np.take(x, np.arange(n)[:, None] + np.arange(width), axis=a)
+        x = np.moveaxis(x, a + 1, -1)
+    return x
+
+
+@implements(np.resize)
+def resize(a: Array, new_shape: Any) -> Array:
+    shape = tuple(new_shape) if np.iterable(new_shape) else (new_shape,)
+    size = int(np.prod(shape))
+    if not np.size(a):
+        return np.zeros(shape, a.dtype)
+    return np.reshape(np.take(np.ravel(a), np.arange(size) % np.size(a)), shape)
+
+
+@implements(np.ediff1d)
+def ediff1d(ary: Array, to_end: Array = None, to_begin: Array = None) -> Array:
+    ary = floating(ary)
+    ends = [
+        None if e is None else np.ravel(floating(e)).astype(ary.dtype) for e in (to_begin, to_end)
+    ]
+    parts = [ends[0], np.diff(np.ravel(ary)), ends[1]]
+    return np.concatenate([p for p in parts if p is not None])
+
+
+@implements(np.ldexp)
+def ldexp(x1: Array, x2: Any) -> Array:
+    exponent = array_of(x2)
+    if exponent.dtype.kind not in "iub":
+        raise TypeError(f"ldexp: the exponents must be whole numbers, not {exponent.dtype}")
+    return x1 * np.exp2(exponent.astype(floating(x1).dtype))
+
+
+@implements(np.modf)
+def modf(x: Array) -> tuple[Array, Array]:
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+@implements(np.real_if_close)
+def real_if_close(a: Array, tol: float = 100) -> Array:
+    return np.positive(a)
+
+
+@implements(np.imag)
+def imag(val: Array) -> Array:
+    return 0.0 * val

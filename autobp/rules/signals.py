@@ -1,0 +1,259 @@
+"""Functions given by their values at points: interpolation, differences, integrals, convolutions.
+
+>>> import numpy as np
+>>> from autobp import grad
+>>> grad(lambda y: np.interp(0.25, [0.0, 1.0, 2.0], y))(np.array([1.0, 3.0, 2.0]))
+array([0.75, 0.25, 0.  ])
+>>> grad(np.trapezoid)(np.zeros(4))
+array([0.5, 1. , 1. , 0.5])
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from autobp.primitive import Array, array_of, constant, implements
+from autobp.rules.convolution import conv2d_
+from autobp.rules.neural import floating
+from autobp.rules.shape import Axis, axes_of, axis_of
+
+# ── between points ────────────────────────────────────────────────────────────────────────────────
+
+
+@implements(np.interp)
+def interp(
+    x: Array, xp: Array, fp: Array, left: Array = None, right: Array = None, period: Any = None
+) -> Array:
+    x, xp, fp = (floating(a) for a in (x, xp, fp))
+    if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
+        raise ValueError(
+            f"interp: xp and fp are vectors of one length, not of shapes {xp.shape} and {fp.shape}"
+        )
+    if period is not None:
+        period = abs(period)
+        x, xp = x % period, xp % period
+        order = np.argsort(constant(xp))
+        xp, fp, left, right = xp[order], fp[order], None, None
+        xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
+        fp = np.concatenate([fp[-1:], fp, fp[:1]])
+    known, points = array_of(x), array_of(xp)
+    after = np.clip(np.searchsorted(points, known, "right"), 1, max(len(points) - 1, 1))
+    if len(points) == 1:
+        y = fp[0] + 0.0 * x
+    else:
+        x0, x1, f0, f1 = xp[after - 1], xp[after], fp[after - 1], fp[after]
+        y = (f1 - f0) / (x1 - x0) * (x - x0) + f0
+    y = np.where(known < points[0], fp[0] if left is None else left, y)
+    return np.where(known > points[-1], fp[-1] if right is None else right, y)
+
+
+@implements(np.trapezoid)
+def trapezoid(y: Array, x: Array = None, dx: Array = 1.0, axis: int = -1) -> Array:
+    y = floating(y)
+    axis = axis_of(axis, y.ndim)
+    if x is not None:
+        dx = np.diff(floating(x), axis=-1 if np.ndim(x) == 1 else axis)
+        if np.ndim(x) == 1:
+            dx = np.reshape(dx, [-1 if k == axis else 1 for k in range(y.ndim)])
+    before = (slice(None),) * axis
+    return np.sum(dx * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2, axis)
+
+
+@implements(np.gradient)
+def gradient(f: Array, *varargs: Array, axis: Axis = None, edge_order: int = 1) -> Any:
+    f = floating(f)
+    axes = [axis_of(a, f.ndim) for a in axes_of(axis, f.ndim)]
+    steps = list(varargs or (1.0,))
+    if len(steps) == 1 and len(axes) > 1 and np.ndim(steps[0]) == 0:
+        steps *= len(axes)
+    if len(steps) != len(axes):
+        raise TypeError(f"gradient: {len(steps)} spacings for {len(axes)} axes")
+    if edge_order not in (1, 2):
+        raise ValueError(f"gradient: edge_order is 1 or 2, not {edge_order}")
+    results = tuple(_slopes(f, h, a, edge_order) for h, a in zip(steps, axes, strict=True))
+    return results[0] if len(results) == 1 else results
+
+
+def _slopes(f: Array, h: Array, axis: int, edge_order: int) -> Array:
+    """The slope of the parabola through three neighbours; at the ends, of one or two pieces."""
+    f = np.moveaxis(f, axis, 0)
+    n = f.shape[0]
+    if n < edge_order + 1:
+        raise ValueError(
+            f"gradient: axis {axis} has {n} elements; edge_order={edge_order} needs {edge_order + 1}"
+        )
+    h = floating(h).astype(f.dtype)
+    if h.ndim and h.shape != (n,):
+        raise ValueError(f"gradient: {h.shape} coordinates for an axis of {n} elements")
+    h = np.diff(h) if h.ndim else np.broadcast_to(h, (n - 1,))
+    h = np.reshape(h, (n - 1,) + (1,) * (f.ndim - 1))
+    d = np.diff(f, axis=0) / h  # the slopes of the pieces
+    a, b = h[:-1], h[1:]
+    inside = (b * d[:-1] + a * d[1:]) / (a + b)
+    first, last = d[:1], d[-1:]
+    if edge_order == 2:
+        first = first + (first - d[1:2]) * a[:1] / (a[:1] + b[:1])
+        last = last + (last - d[-2:-1]) * b[-1:] / (a[-1:] + b[-1:])
+    return np.moveaxis(np.concatenate([first, inside, last], axis=0), 0, axis)
+
+
+# ── convolutions ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _full(a: Array, v: Array) -> Array:
+    """All sums of products of a vector with a turned one, wherever they overlap."""
+    n = v.shape[0]
+    image = np.reshape(np.pad(a, (n - 1, n - 1)), (1, 1, 1, -1))
+    kernel = np.reshape(np.flip(v), (1, 1, 1, -1))
+    return np.ravel(conv2d_(image, kernel, stride=(1, 1), dilation=(1, 1)))
+
+
+def _vectors(a: Array, v: Array, who: str) -> tuple[Array, Array]:
+    a, v = np.atleast_1d(floating(a)), np.atleast_1d(floating(v))
+    if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
+        raise ValueError(f"{who} takes two vectors with elements, not {a.shape} and {v.shape}")
+    return a, v
+
+
+def _middle(full: Array, m: int, n: int, mode: Any, who: str) -> Array:
+    """The part of a full convolution that a mode means."""
+    least = min(m, n)
+    if mode == "full":
+        return full
+    if mode == "valid":
+        return full[least - 1 : full.shape[0] - least + 1]
+    if mode == "same":
+        start = (least - 1) // 2
+        return full[start : start + max(m, n)]
+    raise ValueError(f"{who}: mode is 'full', 'same' or 'valid', not {mode!r}")
+
+
+@implements(np.convolve)
+def convolve(a: Array, v: Array, mode: Any = "full") -> Array:
+    a, v = _vectors(a, v, "convolve")
+    return _middle(_full(a, v), a.size, v.size, mode, "convolve")
+
+
+@implements(np.correlate)
+def correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
+    a, v = _vectors(a, v, "correlate")
+    if a.size < v.size:
+        turned = _middle(_full(v, np.flip(a)), v.size, a.size, mode, "correlate")
+        return np.flip(turned)
+    return _middle(_full(a, np.flip(v)), a.size, v.size, mode, "correlate")
+
+
+# ── polynomials and sequences ─────────────────────────────────────────────────────────────────────
+
+
+@implements(np.polyval)
+def polyval(p: Array, x: Array) -> Array:
+    """By Horner's scheme, as in NumPy."""
+    y = 0.0 * floating(x)
+    for coefficient in floating(p):
+        y = y * x + coefficient
+    return y
+
+
+@implements(np.vander)
+def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    if x.ndim != 1:
+        raise ValueError(f"vander takes a vector, not {x.ndim} dimensions")
+    n = x.shape[0] if N is None else operator.index(N)
+    if not n:
+        return x[:, None][:, :0]
+    return np.stack([x**k for k in (range(n) if increasing else range(n - 1, -1, -1))], axis=1)
+
+
+@implements(np.linspace)
+def linspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    *,
+    axis: int = 0,
+) -> Any:
+    start, stop = (a if isinstance(a, int | float) else floating(a) for a in (start, stop))
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace makes 0 numbers or more, not {num}")
+    pieces = num - 1 if endpoint else num
+    whole = stop - start
+    along = np.reshape(np.arange(num), (-1,) + (1,) * whole.ndim).astype(whole.dtype)
+    step = whole / pieces if pieces else np.nan
+    y = start + along * (step if pieces else whole)
+    if endpoint and num > 1:  # exactly, as in NumPy
+        last = np.broadcast_to(stop, y.shape[1:])[None].astype(y.dtype)
+        y = np.concatenate([y[:-1], last])
+    y = np.moveaxis(y, 0, axis) if axis else y
+    return (y, step) if retstep else y
+
+
+@implements(np.logspace)
+def logspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Array = 10.0,
+    *,
+    axis: int = 0,
+) -> Array:
+    exponents = np.linspace(start, stop, num, endpoint)
+    return np.moveaxis(np.power(base, exponents), 0, axis)
+
+
+@implements(np.geomspace)
+def geomspace(
+    start: Array, stop: Array, num: int = 50, endpoint: bool = True, *, axis: int = 0
+) -> Array:
+    start, stop = floating(start), floating(stop)
+    sign = np.sign(array_of(start))
+    if np.any(sign * np.sign(array_of(stop)) <= 0):
+        raise ValueError("geomspace: start and stop must have the same sign, and not be 0")
+    exponents = np.linspace(np.log(sign * start), np.log(sign * stop), num, endpoint)
+    return np.moveaxis(sign * np.exp(exponents), 0, axis)
+
+
+@implements(np.unwrap)
+def unwrap(
+    p: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi
+) -> Array:
+    """Whole periods are added, which are constants."""
+    known = array_of(p)
+    return p + (np.unwrap(known, discont, axis, period=period) - known)
+
+
+def _running(function: Any) -> Any:
+    """The maximum or the minimum so far: each is one of the elements, in a tie the last of them."""
+
+    def running(a: Array, axis: int = 0) -> Array:
+        known = array_of(a)
+        axis = axis_of(axis, known.ndim)
+        best = function.accumulate(known, axis=axis)
+        place = np.reshape(
+            np.arange(known.shape[axis]), [-1 if k == axis else 1 for k in range(known.ndim)]
+        )
+        taken = np.where((known == best) | np.isnan(known), place, 0)
+        return np.take_along_axis(a, np.maximum.accumulate(taken, axis=axis), axis)
+
+    return implements(function.accumulate)(running)
+
+
+running_maximum = _running(np.maximum)
+running_minimum = _running(np.minimum)
+
+
+@implements(np.logaddexp.accumulate)
+def running_logaddexp(array: Array, axis: int = 0) -> Array:
+    """Each sum from the one before, so that no digits are lost, however far the elements range."""
+    rows = np.moveaxis(array, axis, 0)
+    sums: list[Array] = [rows[0]] if rows.shape[0] else []
+    for row in rows[1:]:
+        sums.append(np.logaddexp(sums[-1], row))
+    return np.moveaxis(np.stack(sums), 0, axis) if sums else np.positive(array)

@@ -1,0 +1,171 @@
+"""Decompositions: where they have derivatives, where they have none, and what is made of them."""
+
+import numpy as np
+import pytest
+
+from autobp import (
+    Tensor,
+    check_gradients,
+    cho_solve,
+    compile,
+    grad,
+    hessian,
+    jvp,
+    solve_triangular,
+    vjp,
+)
+
+rng = np.random.default_rng(3)
+
+
+def symmetric(n):
+    x = rng.standard_normal((n, n))
+    return x + x.T
+
+
+# ── equal values ──────────────────────────────────────────────────────────────────────────────────
+
+TURN = np.linalg.qr(rng.standard_normal((3, 3))).Q
+EQUAL = TURN @ np.diag([2.0, 2.0, 5.0]) @ TURN.T
+
+
+def test_functions_of_equal_eigenvalues_have_derivatives():
+    """The trace of a function of a symmetric matrix, whose gradient is the derivative of it."""
+    expected = TURN @ np.diag(np.cos([2.0, 2.0, 5.0])) @ TURN.T
+    for values in (np.linalg.eigvalsh, lambda a: np.linalg.eigh(a).eigenvalues):
+        found = grad(lambda a, f=values: np.sum(np.sin(f(a))))(EQUAL)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    t = symmetric(3)
+    slope = jvp(lambda a: np.sum(np.sin(np.linalg.eigvalsh(a))), (EQUAL,), (t,))[1]
+    np.testing.assert_allclose(slope, np.sum(expected * t), rtol=1e-12)
+
+
+def test_functions_of_equal_singular_values_have_derivatives():
+    nuclear = lambda a: np.linalg.norm(a, "nuc")
+    np.testing.assert_allclose(grad(nuclear)(EQUAL), np.eye(3), rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(grad(nuclear)(np.zeros((2, 3))), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("f", [
+    lambda a: np.linalg.eigh(a).eigenvectors,
+    lambda a: np.linalg.svd(a).U,
+    lambda a: np.linalg.svd(a).Vh,
+    lambda a: (lambda v: v @ v.T)(np.linalg.eigh(a).eigenvectors[:, :1]),
+])  # fmt: skip
+def test_vectors_of_equal_values_have_none(f):
+    said = "two of the values are equal, so their vectors are not determined"
+    with pytest.raises(np.linalg.LinAlgError, match=said):
+        vjp(f, EQUAL)[1](rng.standard_normal((3, 3)))
+    with pytest.raises(np.linalg.LinAlgError, match=said):
+        jvp(f, (EQUAL,), (symmetric(3),))
+
+
+def test_a_function_through_vectors_of_equal_values_is_refused_too():
+    """It has a derivative, but vectors that are not determined do not lead to it."""
+    square = lambda a: (lambda w, v: v @ np.diag(w**2) @ v.T)(*np.linalg.eigh(a))
+    with pytest.raises(np.linalg.LinAlgError):
+        grad(lambda a: np.sum(square(a) * symmetric(2)))(np.eye(2))
+
+
+def test_a_compiled_program_refuses_as_well():
+    c = compile(grad(lambda a: np.sum(np.linalg.eigh(a).eigenvectors ** 3)), check=0)
+    c(np.diag([1.0, 2.0, 4.0]))
+    with pytest.raises(np.linalg.LinAlgError):
+        c(EQUAL)
+
+
+def test_dependent_columns_have_no_qr():
+    a = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
+    a[:, 1] = 0.0
+    with pytest.raises(np.linalg.LinAlgError):
+        grad(lambda a: np.sum(np.linalg.qr(a).Q))(a)
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────
+
+X = Tensor(np.ones((2, 3)), name="X")
+
+# fmt: off
+REFUSED = {
+    "svd: of 2×3 matrices the square U and V have vectors that are not determined and have no derivative:"
+    " call np.linalg.svd(a, full_matrices=False), or np.linalg.svdvals(a)":
+        lambda: np.linalg.svd(X),
+    "qr(mode='complete') of 3×2 matrices has no rule of differentiation; 'reduced' and 'r' have":
+        lambda: np.linalg.qr(X.T, mode="complete"),
+    "lstsq takes a matrix, and a vector or a matrix, not shapes (1, 2, 3) and (2,);"
+    " np.linalg.pinv(a) @ b solves many at once":
+        lambda: np.linalg.lstsq(X[None], np.ones(2)),
+    "norm: a matrix has no norm ord='no'":
+        lambda: np.linalg.norm(X, "no"),
+    "tensorinv: ind must be above 0, not 0":
+        lambda: np.linalg.tensorinv(X, 0),
+    'solve_triangular: trans is 0, 1, "N" or "T", not 2':
+        lambda: solve_triangular(np.eye(2), np.ones(2), trans=2),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_refused(text):
+    with pytest.raises((TypeError, ValueError, np.linalg.LinAlgError)) as caught:
+        REFUSED[text]()
+    assert str(caught.value) == text
+
+
+# ── what is made of them ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("trans", [0, 1])
+def test_triangular_systems(lower, unit, trans):
+    a, b = rng.standard_normal((2, 4, 4)) + 4 * np.eye(4), rng.standard_normal((2, 4, 3))
+    triangle = np.tril(a) if lower else np.triu(a)
+    if unit:
+        triangle[:, range(4), range(4)] = 1.0
+    f = lambda a, b: solve_triangular(a, b, trans, lower, unit)
+    x = f(a, b)
+    np.testing.assert_allclose((triangle.mT if trans else triangle) @ x, b, rtol=1e-10, atol=1e-12)
+    unused = np.triu(a, 1) if lower else np.tril(a, -1)
+    np.testing.assert_array_equal(f(a + unused, b), x)
+    check_gradients(f, a, b, order=2)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_systems_of_a_cholesky_factor(lower):
+    x = rng.standard_normal((3, 3))
+    a, b = x @ x.T + np.eye(3), rng.standard_normal(3)
+    factor = lambda a: np.linalg.cholesky(a, upper=not lower)
+    np.testing.assert_allclose(cho_solve((factor(a), lower), b), np.linalg.solve(a, b), rtol=1e-10)
+    expected = grad(lambda b: b @ np.linalg.solve(a, b))(b)
+    np.testing.assert_allclose(grad(lambda b: b @ cho_solve((factor(a), lower), b))(b), expected)
+
+
+def test_the_second_derivative_of_an_eigenvalue():
+    """That of perturbation theory: 2 Σ (vᵢᵀ T v)² / (w − wᵢ)."""
+    a, t = symmetric(4), symmetric(4)
+    w, v = np.linalg.eigh(a)
+    mixed = v.T @ t @ v
+    expected = 2 * sum(mixed[0, i] ** 2 / (w[0] - w[i]) for i in range(1, 4))
+    found = hessian(lambda s: np.linalg.eigvalsh(a + s * t)[0])(0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_projections_do_not_depend_on_the_signs_of_vectors():
+    a = rng.standard_normal((4, 3))
+    f = lambda a: (lambda u: u @ u.T)(np.linalg.svd(a, full_matrices=False).U)
+    g = lambda a: (lambda q: q @ q.T)(np.linalg.qr(a).Q)
+    c = rng.standard_normal((4, 4))
+    np.testing.assert_allclose(vjp(f, a)[1](c)[0], vjp(g, a)[1](c)[0], rtol=1e-9, atol=1e-12)
+    check_gradients(f, a, order=2)
+
+
+def test_least_squares_of_fewer_equations_is_the_shortest_solution():
+    a, b = rng.standard_normal((2, 4)), rng.standard_normal(2)
+    x, residuals, rank, s = np.linalg.lstsq(Tensor(a), b)
+    wanted = np.linalg.lstsq(a, b)
+    np.testing.assert_allclose(x.numpy(), wanted[0], rtol=1e-12)
+    assert (residuals.shape, rank) == ((0,), 2)
+    np.testing.assert_allclose(s.numpy(), wanted[3])
+    f = compile(grad(lambda a, b: np.sum(np.linalg.lstsq(a, b)[0] ** 2)))
+    np.testing.assert_allclose(f(a, b), grad(lambda a: np.sum((np.linalg.pinv(a) @ b) ** 2))(a))
