@@ -15,7 +15,7 @@ import numpy as np
 
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
-from autobp.primitive import Array, Primitive, Results, Variable, constant
+from autobp.primitive import Array, Primitive, Results, Variable, constant, part
 from autobp.rules import arithmetic as ops
 
 __all__ = [
@@ -91,10 +91,16 @@ def evaluate(
     context: Context,
 ) -> Any:
     """The value of an operation. Messages call the values by the `args` they are those of."""
+    if primitive is part:
+        return values[0][params["index"]]
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
             v.on_operands(args)
             result = v.apply(primitive, values, params)
+            if type(result) is Results:  # of an array that is traced
+                return result
+            if type(result.value) is Results:
+                return Results(part(result, index=i) for i in range(len(result.value)))
             return result if result.requires_grad else result.value
     try:
         if len(values) == 1 and type(values[0]) is float:
@@ -107,6 +113,8 @@ def evaluate(
         if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
             raise
         raise explained(error, primitive, args, params) from error
+    if type(value) is Results:
+        return value
     if isinstance(value, Variable):
         raise TypeError(f"{primitive.name}: a parameter is a Tensor; pass Tensors by position")
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":

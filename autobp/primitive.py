@@ -49,6 +49,7 @@ __all__ = [
     "linear",
     "same",
     "opaque",
+    "part",
 ]
 
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
@@ -152,12 +153,22 @@ class Together(Each):
 
 
 class Results(list[Any]):
-    """The value of an operation that has several results: a list of theirs."""
+    """The value of an operation that has several results: a list of theirs. To those who show values
+    it is one array of all their numbers."""
 
     __slots__ = ()
 
-    shape = ()
     dtype = np.dtype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (sum(np.size(x) for x in self),)
+
+    def joined(self) -> Array:
+        return np.concatenate([np.zeros(0), *map(np.ravel, self)])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.joined(), dtype)
 
     def __str__(self) -> str:
         return f"{len(self)} results"
@@ -277,6 +288,20 @@ def general(
     """A primitive whose rules are both written out, a row for each mode."""
     forward, reverse = ((rules,) if callable(rules) else rules for rules in (forward, reverse))
     return Primitive(name, function, forward, reverse, "general", **facts)
+
+
+def _collected(*_: Any, **__: Any) -> Array:
+    raise AssertionError("sweeps collect the cotangents of the parts themselves")
+
+
+#: One of the results of an operation that has several.
+part: Primitive = general(
+    lambda results, index: results[index],
+    forward=lambda t, y, results, index: t[index],
+    reverse=_collected,
+    name="part",
+    moves=True,
+)
 
 
 def implements(*numpy: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -25,7 +25,7 @@ from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
 from autobp.results import several, taken
 from autobp.reverse import derived, sweep
-from autobp.tensor import CONSTANT, Tensor, node
+from autobp.tensor import CONSTANT, Tensor, leaf, node
 from autobp.tree import leaves, transformed
 
 __all__ = ["remat"]
@@ -149,9 +149,31 @@ class _Segment(NamedTuple):
     def __repr__(self) -> str:
         return str(getattr(self.call.function, "__name__", type(self.call.function).__name__))
 
-    def again(self, value: Any = None) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The outputs, recorded again; what they were computed from, of which some was there before;
-        and what was recorded. The values are to be those of the first run, where these are given."""
+    def on(
+        self, out: Any, values: Sequence[Any]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The outputs, recorded again; what they were computed from that was there before; and what was
+        recorded. The values are those that the call was recorded with, or others, on which a reader
+        of graphs has evaluated it."""
+        if not all(map(_is_value, self.inputs, values)):
+            level = clock()
+            inputs = [leaf(v, level) for v in values]
+            outputs = self.evaluated(inputs)
+            order, _ = recorded_since(level, outputs, level)
+            return outputs, inputs, [t for t in order if not t.is_leaf]
+        outputs, used, order = self.again()
+        before = out if type(out) is Results else [out]
+        same = len(outputs) == len(before) and set(used) <= set(self.inputs)
+        if not same or not all(map(_is_same, before, (t.value for t in outputs))):
+            raise RuntimeError(
+                f"remat: {self.call.place} gave other results when it ran again for the backward sweep."
+                " It must do the same both times: pass the generators that it draws from as arguments,"
+                " and let it depend on nothing that changes between the two runs"
+            )
+        return outputs, self.inputs, order
+
+    def again(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """What the function records when it runs again."""
         changed = next((t for t in self.inputs if t.born > self.call.ended), None)
         if changed is not None:
             raise replaced(changed)
@@ -159,22 +181,20 @@ class _Segment(NamedTuple):
         with self.call.again() as result:
             outputs = list(_outputs(result, began).get(self.level, ()))
         order, used = recorded_since(began, outputs, self.level)
-        before = value if type(value) is Results else [value] if value is not None else outputs
-        same = len(outputs) == len(before) and used.keys() <= set(self.inputs)
-        if not same or not all(map(_is_same, before, (t.value for t in outputs))):
-            raise RuntimeError(
-                f"remat: {self.call.place} gave other results when it ran again for the backward sweep."
-                " It must do the same both times: pass the generators that it draws from as arguments,"
-                " and let it depend on nothing that changes between the two runs"
-            )
         return outputs, list(used), order
+
+    def evaluated(self, values: Sequence[Any]) -> list[Any]:
+        """The results for other values of the inputs."""
+        outputs, _, order = self.again()
+        known: dict[Any, Any] = dict(zip(self.inputs, values, strict=True))
+        for t in order:
+            args = [known[a] if isinstance(a, Tensor) and a in known else a for a in t.args]
+            known[t] = t.value if t.primitive is None else t.primitive(*args, **t.params)
+        return [known[t] for t in outputs]
 
     def cost(self) -> tuple[int, int, int]:
         """What one run of the function costs."""
-        began = clock()
-        with self.call.again() as result:
-            outputs = _outputs(result, began).get(self.level, ())
-        order, _ = recorded_since(began, outputs, self.level)
+        _, _, order = self.again()
         counts = counted(t for t in order if not t.is_leaf)
         return counts.multiplications, counts.additions, counts.transcendental
 
@@ -202,6 +222,11 @@ def _with(new: dict[Tensor, Tensor], y: Any) -> Any:
         value, tangent = _with(new, y.value), _with(new, y.tangent)
         return y if value is y.value and tangent is y.tangent else dual(value, tangent, y.level)
     return new.get(y, y) if isinstance(y, Tensor) else y
+
+
+def _is_value(t: Tensor, value: Any) -> bool:
+    """Whether a value is what a tensor holds; rules are given NumPy's numbers for Python's."""
+    return value is t.value or (type(value) is np.float64 and value == t.value)
 
 
 def _is_same(before: Any, now: Any) -> bool:
@@ -274,32 +299,23 @@ class _Remat(Primitive):
     def push(
         self, tangents: Sequence[Array | None], out: Array, args: Sequence[Array], params: Any
     ) -> Array | None:
-        outputs, _, order = params["of"].again(out)
-        given: dict[Tensor, Array | None] = dict(zip(params["of"].inputs, tangents, strict=True))
+        outputs, inputs, order = params["of"].on(out, args)
+        given: dict[Tensor, Array | None] = dict(zip(inputs, tangents, strict=True))
         known = sweep_forward(with_last_uses(order, outputs), given)
         found = [known.get(y) for y in outputs]
         return Results(found) if type(out) is Results else found[0]
 
 
 def _pulled(g: Any, out: Array, *values: Array, of: _Segment) -> Iterator[Array | None]:
-    outputs, used, order = of.again(out)
+    outputs, inputs, order = of.on(out, values)
     cotangents = g if type(out) is Results else [g]
     seeds = {y: c for y, c in zip(outputs, cotangents, strict=True) if c is not None}
-    found = sweep(seeds, [*used, *order], inputs=set(used))
-    return (found.get(t) for t in of.inputs)
+    found = sweep(seeds, [*inputs, *order], inputs=set(inputs))
+    return (found.get(t) for t in inputs)
 
 
 def _run_again(*values: Array, of: _Segment) -> Array:
-    """The results for other values of what the function used."""
-    outputs, _, order = of.again()
-    known: dict[Any, Any] = dict(zip(of.inputs, values, strict=True))
-    for t in order:
-        if t.primitive is None:
-            known[t] = t.value
-            continue
-        args = [known[a] if isinstance(a, Tensor) and a in known else constant(a) for a in t.args]
-        known[t] = t.primitive(*args, **t.params)
-    results = [known[t] for t in outputs]
+    results = of.evaluated(values)
     return results[0] if len(results) == 1 else Results(results)
 
 

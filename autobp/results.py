@@ -14,24 +14,10 @@ import numpy as np
 
 from autobp.calculus import as_value, zeros
 from autobp.context import current
-from autobp.primitive import Array, Primitive, Results, Together, general
+from autobp.primitive import Array, Primitive, Results, Together, general, part
 from autobp.tensor import CONSTANT, Tensor, leaf, node
 
-__all__ = ["part", "rows", "several", "taken"]
-
-
-def _never(*_: Any, **__: Any) -> Any:
-    raise AssertionError("a sweep backwards takes the parts of results itself")
-
-
-#: One of the results of an operation.
-part: Primitive = general(
-    lambda results, index: results[index],
-    forward=lambda t, y, results, index: t[index],
-    reverse=_never,
-    name="part",
-    moves=True,
-)
+__all__ = ["rows", "several", "taken"]
 
 
 def several(

@@ -18,8 +18,7 @@ from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
 from autobp.locks import fork_safe
-from autobp.primitive import Array, Together, constant
-from autobp.results import part
+from autobp.primitive import Array, Results, Together, constant, part
 from autobp.tensor import CONSTANT, RETAIN, Tensor
 from autobp.tree import paired, refilled
 
@@ -87,7 +86,7 @@ def _sweep(
                 found[node] = zeros(node.value)
             continue
         if reached is not None:
-            reached(node, g)
+            reached(node, _of_all(g, node.value) if type(g) is list else g)
         if node.hooks and kept is None:
             g = _hooked(node, g)
         if primitive is None:
@@ -157,6 +156,11 @@ def accumulate(
         cotangents[a] = total = before + c
         if type(total) is np.ndarray:
             owned.add(a)
+
+
+def _of_all(g: list[Array | None], value: Any) -> Results:
+    """The cotangents of several results, none of which is left out."""
+    return Results(zeros(v) if c is None else c for c, v in zip(g, value, strict=True))
 
 
 def _hooked(node: Tensor, g: Array) -> Array:

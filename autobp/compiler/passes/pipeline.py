@@ -13,7 +13,7 @@ import numpy as np
 from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
-from autobp.compiler.passes.loops import loop_optimization
+from autobp.compiler.passes.loops import with_optimized_bodies
 from autobp.compiler.passes.rewrite import Pass, each
 from autobp.compiler.program import Program, Step, mapped
 
@@ -43,8 +43,8 @@ ROUNDS = 10
 
 def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
     """The program after all passes: after those that simplify until none finds more, then after each
-    that lowers. So are the bodies of its loops."""
-    program = loop_optimization(program, lambda body: optimized(body, passes))
+    that lowers. The bodies of loops come first."""
+    program = with_optimized_bodies(program, lambda body: optimized(body, passes))
     for _ in range(ROUNDS):
         before = program.steps
         for simplifies in passes:
