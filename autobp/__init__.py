@@ -17,6 +17,7 @@ What is here serves any program. These modules are public too, and are imported 
     optim     optimizers and schedules
     data      data sets, and how to split and batch them
     train     the training loop, checkpoints, searches
+    tree      nested arguments: `tree.map`, `tree.ravel`
     drawing   pictures (`drawing.plots` has curves and decision regions)
     cost      what the ways to take a derivative cost, counted and measured
     verify    the checks that every rule of differentiation passes
@@ -38,6 +39,7 @@ from autobp.drawing import draw
 from autobp.drawing.player import play
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
+from autobp.habits import PACKAGE, absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.recomputation import remat
@@ -53,6 +55,7 @@ from autobp.rules.convolution import (
 from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.tensor import Tensor
+from autobp.tree import stop_gradient
 
 if TYPE_CHECKING:
     from autobp import cost as cost
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from autobp import nn as nn
     from autobp import optim as optim
     from autobp import train as train
+    from autobp import tree as tree
     from autobp import verify as verify
 
 fast_paths.install()
@@ -87,6 +91,7 @@ __all__ = [
     "check_gradients",
     "numerical_gradient",
     "custom",
+    "stop_gradient",
     "no_grad",
     "scope",
     "detect_anomaly",
@@ -109,7 +114,7 @@ __all__ = [
     "CaptureError",
 ]
 
-_MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "verify")
+_MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "tree", "verify")
 
 if not TYPE_CHECKING:  # else a type checker would believe every name
 
@@ -117,7 +122,7 @@ if not TYPE_CHECKING:  # else a type checker would believe every name
         """A public module, imported when it is first asked for."""
         if name in _MODULES:
             return import_module(f"autobp.{name}")
-        raise AttributeError(f"module 'autobp' has no attribute {name!r}")
+        raise absent_from_module("autobp", name, PACKAGE, __dir__)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,15 @@ import numpy as np
 
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
-from autobp.primitive import Array, Primitive, Results, Variable, constant, part
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Results,
+    Variable,
+    constant,
+    part,
+    plain_array,
+)
 from autobp.rules import arithmetic as ops
 
 __all__ = [
@@ -58,7 +66,7 @@ def as_value(data: Any, dtype: Any = None) -> Any:
     if isinstance(data, np.float64) and dtype is None:
         return float(data)
     try:
-        array = np.asarray(data, dtype)
+        array = plain_array(data, dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(f"a Tensor holds floating-point numbers: {error}") from None
     if array.dtype.kind in "iu":
@@ -77,7 +85,7 @@ def operand(a: Any) -> Any:
         return a
     if kind is float or kind is int or (kind is np.ndarray and a.ndim and a.dtype.kind in "fiub"):
         return a
-    array = np.asarray(a)
+    array = plain_array(a)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"a Tensor combines with numbers and arrays, not with {a!r:.50} of {kind}")
     return array if array.ndim else float(array) if array.dtype == np.float64 else array[()]

@@ -25,7 +25,9 @@ __all__ = [
     "clock",
     "current",
     "detect_anomaly",
+    "evaluation",
     "lines",
+    "module_call",
     "no_grad",
     "resumed",
     "value_listener",
@@ -65,6 +67,16 @@ class Context:
         self.outer = outer
         self.block = block  # the block that made it; None if that has ended
 
+    @property
+    def keeps_leaves(self) -> bool:
+        """Whether a block since the innermost no_grad() began keeps `p += x` from changing p."""
+        context: Context | None = self
+        while context is not None and context.threshold == self.threshold:
+            if context.block is not None and context.block.keeps_leaves:
+                return True
+            context = context.outer
+        return False
+
 
 _context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (not changed)
 current = _context.get
@@ -96,6 +108,7 @@ class _Block(contextlib.ContextDecorator):
     __slots__ = ("_state",)
 
     _state: Context  # the one it made when it was last entered
+    keeps_leaves = False  # see Context
 
     def within(self, outer: Context, before: Context | None = None) -> Context:
         """The state inside the block: a new one, or, if a block around it has ended first, that of
@@ -197,6 +210,15 @@ class no_grad(_Block):
     ...     y = x * x
     >>> y
     Tensor(9.0, requires_grad=False)
+
+    A leaf is updated in place, as in PyTorch, so a training step can be written by hand:
+
+    >>> w = Tensor([1.0, -2.0])
+    >>> (w @ w).backward()
+    >>> with no_grad():
+    ...     w -= 0.1 * w.grad
+    >>> w
+    Tensor([ 0.8 -1.6])
     """
 
     __slots__ = ()
@@ -204,6 +226,14 @@ class no_grad(_Block):
     def within(self, outer: Context, before: Context | None = None) -> Context:
         threshold = clock() if before is None else before.threshold
         return Context(threshold, outer.scope, outer.anomaly, outer.lines, outer, self)
+
+
+class evaluation(no_grad):
+    """The no_grad() of the library, in which a model runs. A user's code inside means to compute, not
+    to update, as it does where it is recorded."""
+
+    __slots__ = ()
+    keeps_leaves = True
 
 
 class scope(_Block):
@@ -226,7 +256,7 @@ class scope(_Block):
         return Context(outer.threshold, name, outer.anomaly, outer.lines, outer, self)
 
     def _recreate_cm(self) -> scope:
-        return scope(self._name)
+        return type(self)(self._name)
 
     def __repr__(self) -> str:
         return f"scope({self._name!r})"
@@ -247,6 +277,13 @@ class resumed(_Block):
 
     def _recreate_cm(self) -> resumed:
         return resumed(self._earlier)
+
+
+class module_call(scope):
+    """The scope of a module while it runs."""
+
+    __slots__ = ()
+    keeps_leaves = True
 
 
 class detect_anomaly(_Block):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autobp.errors import no_rule
+from autobp.habits import foreign_keyword
 from autobp.primitive import NUMPY, Primitive
 
 __all__ = ["called", "called_ufunc", "method"]
@@ -64,6 +65,8 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
     defaults."""
     if len(args) == 1 and not kwargs:  # nothing to fit
         return ours(*args)
+    if kwargs and (foreign := foreign_keyword(theirs.__name__, kwargs)):
+        raise foreign
     if isinstance(ours, Primitive):
         if kwargs:
             raise no_rule(theirs, kwargs)

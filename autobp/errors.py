@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NoRuleError", "explained", "label", "no_rule", "not_in_place", "not_plain", "replaced"]
+__all__ = [
+    "NoRuleError",
+    "changed_in_model",
+    "explained",
+    "label",
+    "no_rule",
+    "not_in_place",
+    "not_plain",
+    "replaced",
+    "shape_changed",
+]
 
 
 class NoRuleError(TypeError):
@@ -75,6 +85,21 @@ def not_in_place(tensor: Any) -> TypeError:
     return TypeError(
         f"{label(tensor)} cannot be changed in place: use t = t.at[i].set(v) or t = t.at[i].add(v),"
         " which give a new Tensor (or t.data[i] = v for a parameter that nothing was computed from)"
+    )
+
+
+def changed_in_model(tensor: Any, sign: str) -> RuntimeError:
+    return RuntimeError(
+        f"{sign}= would change {label(tensor)} in place, since nothing is recorded while the model is"
+        f" evaluated under no_grad(): write h = h {sign} x, which gives a new Tensor (or open"
+        " no_grad() around an update that is meant)"
+    )
+
+
+def shape_changed(tensor: Any, sign: str, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"{sign}= under no_grad() updates {label(tensor)} in place, and it cannot take a result of shape"
+        f" {shape}: its shape is {tensor.shape}; write t = t {sign} x for a new Tensor"
     )
 
 

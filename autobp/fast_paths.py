@@ -23,7 +23,7 @@ from autobp import reverse
 from autobp.calculus import as_numpy_scalars, on_float
 from autobp.context import current
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Array, Primitive, same
+from autobp.primitive import NUMPY, Array, Primitive, defers_to, same
 from autobp.reverse import accumulate
 from autobp.tensor import CONSTANT, Tensor, node
 
@@ -82,6 +82,8 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                 if reflected:
                     return node(value, primitive, other, self, _NONE, level, context)
                 return node(value, primitive, self, other, _NONE, level, context)
+        if defers_to(type(other)):
+            return NotImplemented
         return _general_apply(self, primitive, (other, self) if reflected else (self, other), _NONE)
 
     return operator_
@@ -108,7 +110,8 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
     if method == "__call__" and not kwargs and ufunc in NUMPY:
         if inputs[-1] is self and ufunc in _REFLECTED:
             return _REFLECTED[ufunc](self, inputs[0])  # as of array * tensor
-        return NUMPY[ufunc](*inputs)
+        if len(inputs) == 1:
+            return NUMPY[ufunc](self)
     return _general_array_ufunc(self, ufunc, method, *inputs, **kwargs)
 
 

@@ -63,6 +63,11 @@ def along(
     function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], who: str
 ) -> tuple[Any, Any]:
     """`jvp` for whoever else the user has called, which messages name."""
+    if not callable(function):
+        raise TypeError(
+            f"{who} takes a function first, then the tuples of its arguments and their directions, not a"
+            f" {type(function).__name__}"
+        )
     level = clock()
     duals = [dual(v, t, level) for v, t in zip(*_matched(primals, tangents, who), strict=True)]
     result = function(*refilled(primals, duals))

@@ -11,8 +11,17 @@ import numpy as np
 from autobp.counts import Sweeps
 from autobp.dag import Recording, record
 from autobp.forward import along, in_order, pushed
+from autobp.habits import checks_keywords
 from autobp.primitive import Array
-from autobp.reverse import chosen_arguments, derived, grad, is_one, positions, pulled
+from autobp.reverse import (
+    check_function,
+    chosen_arguments,
+    derived,
+    grad,
+    is_one,
+    positions,
+    pulled,
+)
 from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
@@ -23,6 +32,7 @@ Mode = Literal["auto", "forward", "reverse"]
 MANY = 32
 
 
+@checks_keywords
 def jacobian(
     function: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: Mode = "auto"
 ) -> Callable[..., Any]:
@@ -42,6 +52,7 @@ def jacobian(
     array([[2., 0.],
            [0., 4.]])
     """
+    check_function("jacobian", function)
     if mode not in ("auto", "forward", "reverse"):
         raise ValueError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
     chosen = chosen_arguments(argnums)
@@ -131,6 +142,7 @@ def _assembled(pieces: list[Array], shape: tuple[int, ...], axis: int) -> Array:
     return np.reshape(np.stack(pieces, axis=axis), shape)
 
 
+@checks_keywords
 def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """The function that computes all second partial derivatives of `function`, which returns a number,
     by forward mode over reverse mode.
@@ -141,6 +153,7 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     array([[6., 2.],
            [2., 0.]])
     """
+    check_function("hessian", function)
     both = jacobian(grad(function, argnums), argnums, mode="forward")
     return derived(both, function, "hessian")
 

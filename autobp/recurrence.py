@@ -17,7 +17,7 @@ from autobp.owner import owner
 from autobp.primitive import constant
 from autobp.results import rows
 from autobp.tensor import Tensor
-from autobp.tree import leaves, paired, refilled, transformed
+from autobp.tree import leaves, paired, parts_of, refilled, transformed
 
 __all__ = ["Body", "scan"]
 
@@ -130,7 +130,7 @@ class Body:
         found = []
         pairs = paired(before, after, f"scan: the carry that {self.place} returns")
         for k, (path, x, y) in enumerate(pairs):
-            if isinstance(y, list | tuple | dict):
+            if parts_of(y) is not None:
                 raise TypeError(
                     f"scan: the carry that {self.place} returns has {_said(y)} at carry{path}, where it"
                     f" was given {_said(x)}. A carry has one structure"
@@ -205,7 +205,7 @@ def _count(xs: Any, length: int | None, body: Body) -> int:
 def _row_maker(xs: Any) -> Callable[[int], Any]:
     """The function that takes a row of each leaf."""
     makers = [rows(x) for _, x in leaves(xs)]
-    if not isinstance(xs, list | tuple | dict) and makers:
+    if makers and parts_of(xs) is None:
         return makers[0]
     return lambda i: refilled(xs, (make(i) for make in makers))
 

@@ -17,10 +17,12 @@ from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project,
 from autobp.context import current, tracing
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
+from autobp.habits import checks_keywords
+from autobp.hooks import RETAIN
 from autobp.locks import fork_safe
 from autobp.primitive import Array, Results, Together, constant, part
-from autobp.tensor import CONSTANT, RETAIN, Tensor
-from autobp.tree import paired, refilled
+from autobp.tensor import CONSTANT, Tensor
+from autobp.tree import paired, parts_of, refilled, transformed
 
 __all__ = ["SweepRecord", "backward", "grad", "sweep", "value_and_grad", "vjp"]
 
@@ -248,6 +250,7 @@ def vjp(
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 20.]),)
     """
+    check_function("vjp", function)
     traced = record(function, primals, range(len(primals)), keep=True)
     order = traced.order()
 
@@ -262,32 +265,79 @@ def vjp(
     return traced.refill(map(copied, traced.values)), pullback
 
 
+@checks_keywords
 def value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
     """The function that computes both the value of `function`, a number, and its gradient.
+
+    With `has_aux=True`, `function` returns a number and something more; the result is then
+    `((value, more), gradient)`, and no derivative is taken of `more`.
 
     >>> import numpy as np
     >>> from autobp import value_and_grad
     >>> value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (5.0, array([2., 4.]))
+    >>> value_and_grad(lambda x: (x**2, {"x": x}), has_aux=True)(3.0)
+    ((9.0, {'x': 3.0}), 6.0)
     """
+    check_function("grad", function)
     chosen = chosen_arguments(argnums)
 
     def with_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         where = positions(chosen, args)
-        traced = record(lambda *a: function(*a, **kwargs), args, where)
-        if len(traced.values) != 1 or isinstance(traced.result, list | tuple | dict):
+        aux: list[Any] = []
+
+        def number(*a: Any) -> Any:
+            result = function(*a, **kwargs)
+            return _without_aux(result, aux) if has_aux else result
+
+        traced = record(number, args, where)
+        if len(traced.values) != 1 or parts_of(traced.result) is not None:
+            hint = "; has_aux=True if the rest is not to be differentiated" * (not has_aux)
             raise TypeError(
                 f"grad takes a function that returns a number; this one returned a"
-                f" {type(traced.result).__name__}"
+                f" {type(traced.result).__name__}{hint}"
             )
         value = traced.values[0]
         gradients = pulled(traced, traced.order(), [unit_cotangent(value, "grad")])
         nests = refilled([args[i] for i in where], gradients)
-        return value, nests[0] if is_one(argnums) else tuple(nests)
+        gradient = nests[0] if is_one(argnums) else tuple(nests)
+        if not has_aux:
+            return value, gradient
+        return (value, transformed(lambda y: _below(y, traced.level), aux[0])), gradient
 
-    return derived(with_gradient, function, "value_and_grad", argnums)
+    return derived(with_gradient, function, "value_and_grad", None if has_aux else argnums)
+
+
+def _without_aux(result: Any, aux: list[Any]) -> Any:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            "has_aux=True: the function must return a pair, a number and something more, not a"
+            f" {type(result).__name__}"
+        )
+    aux.append(result[1])
+    return result[0]
+
+
+def _below(y: Any, level: int) -> Any:
+    """The value of a variable of a derivative, as it is outside of that."""
+    return copied(y.value) if isinstance(y, Tensor) and y.level == level else y
+
+
+def check_function(who: str, function: Any) -> None:
+    """Refuse what is no function, and PyTorch's grad(loss, w) above all."""
+    if callable(function):
+        return
+    if isinstance(function, Tensor):
+        raise TypeError(
+            f"{who} takes a function, not {label(function)}: write loss.backward() and read w.grad, or"
+            f" {who}(f)(w) with the function f that computes the loss of w"
+        )
+    raise TypeError(
+        f"{who} takes a function and returns one: write {who}(f)(x), not {who} of a"
+        f" {type(function).__name__}"
+    )
 
 
 class Recipe(NamedTuple):
@@ -311,11 +361,16 @@ def derived(
     return derivative
 
 
-def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+@checks_keywords
+def grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
     """The function that computes the gradient of `function`, which returns a number.
 
-    The gradient has the form of the argument: a number, an array, or nested lists, tuples and dicts
-    of them. Derivatives nest: `grad(grad(f))`, `jvp` of `grad`, and so on.
+    The gradient has the form of the argument: a number, an array, or nested lists, tuples, dicts and
+    dataclasses of them. Derivatives nest: `grad(grad(f))`, `jvp` of `grad`, and so on. With
+    `has_aux=True`, `function` returns a number and something more, and the result is
+    `(gradient, more)`.
 
     >>> import numpy as np
     >>> from autobp import grad
@@ -326,7 +381,14 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
     >>> grad(lambda p, x: p["w"] * x + p["b"])({"w": 2.0, "b": 1.0}, 5.0)
     {'w': 5.0, 'b': 1.0}
     """
-    both = value_and_grad(function, argnums)
+    both = value_and_grad(function, argnums, has_aux=has_aux)
+    if has_aux:
+
+        def with_aux(*args: Any, **kwargs: Any) -> Any:
+            (_, aux), gradient = both(*args, **kwargs)
+            return gradient, aux
+
+        return derived(with_aux, function, "grad")
     return derived(lambda *args, **kwargs: both(*args, **kwargs)[1], function, "grad", argnums)
 
 
@@ -338,7 +400,10 @@ def is_one(argnums: Any) -> bool:
 def chosen_arguments(argnums: Any) -> tuple[int, ...]:
     chosen = (argnums,) if is_one(argnums) else argnums
     if not isinstance(chosen, Sequence) or not all(map(is_one, chosen)):
-        raise TypeError(f"argnums must be the position of an argument, or several, not {argnums!r}")
+        raise TypeError(
+            f"argnums must be the position of an argument, or several, not {argnums!r:.50}: the"
+            " arguments themselves are for the function that comes back, grad(f)(w)"
+        )
     return tuple(chosen)
 
 

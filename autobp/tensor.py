@@ -16,19 +16,26 @@ Here is the general code. `fast_paths` puts quicker methods with the same result
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
-from autobp.dispatch import called, called_ufunc, method
+from autobp.dispatch import called, called_ufunc
 from autobp.errors import label, not_in_place, not_plain, replaced
+from autobp.habits import TENSOR, absent, foreign_keyword
+from autobp.hooks import RETAIN, Hook, HookHandle
+from autobp.in_place import UNRECORDED, in_place
+from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Primitive, Variable, constant
+from autobp.primitive import NUMPY, Primitive, Variable, constant, defers_to
 from autobp.rules import arithmetic as ops
-from autobp.rules import indexing, linalg, shape
+from autobp.rules import indexing, linalg
 
 __all__ = ["Tensor"]
 
@@ -52,7 +59,8 @@ def node(
     """Make a tensor without the checks of the constructor."""
     t = _new(kind or Tensor)
     t.value = value
-    t.grad = None
+    if primitive is None:
+        t.grad = None  # in results the slot is empty: see Tensor.__getattr__
     t.primitive = primitive
     t.first = first
     t.second = second
@@ -84,13 +92,26 @@ def leaf(value: Any, level: int, kind: Any = None) -> Any:
     return node(value, None, None, None, _NONE, level, current(), kind)
 
 
+def kept_grad(t: Tensor) -> Any:
+    """The `.grad` of any tensor, without the warning that results have none."""
+    kind: Any = type(t)
+    try:
+        return kind.grad.__get__(t)
+    except AttributeError:
+        return None
+
+
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two methods of a binary operator."""
 
     def operator_(self: Tensor, other: Any) -> Any:
+        if defers_to(type(other)):
+            return NotImplemented
         return self.apply(primitive, (self, other), _NONE)
 
     def reflected(self: Tensor, other: Any) -> Any:
+        if defers_to(type(other)):
+            return NotImplemented
         return self.apply(primitive, (other, self), _NONE)
 
     return operator_, reflected
@@ -127,7 +148,7 @@ def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Te
     return t
 
 
-class Tensor(Variable):
+class Tensor(ArrayMethods):
     """A float, or an array of floats, that you can differentiate by.
 
     Write NumPy: operators, NumPy's functions and ndarray's methods are all recorded.
@@ -172,7 +193,13 @@ class Tensor(Variable):
     hooks: tuple[Hook, ...]
 
     def __init__(
-        self, data: Any, *, requires_grad: bool = True, name: str | None = None, dtype: Any = None
+        self,
+        data: Any,
+        *,
+        requires_grad: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+        label: str | None = None,  # micrograd's word for the name
     ) -> None:
         if isinstance(data, Tensor) and data.requires_grad:
             raise not_plain(data, "a new Tensor", "its .detach() or .numpy()")
@@ -184,7 +211,7 @@ class Tensor(Variable):
         self.primitive = None
         self.first = self.second = None
         self.params = _NONE
-        self.name = name
+        self.name = label if name is None else name
         self.scope = current().scope
         self.line = None
         self.level = 0 if requires_grad else CONSTANT
@@ -203,7 +230,7 @@ class Tensor(Variable):
         if top.level < context.threshold or top.level == CONSTANT:
             values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
-            return leaf(value, CONSTANT)
+            return node(value, None, None, None, UNRECORDED, CONSTANT, context)
         return top.record(primitive, args, params, context)
 
     def record(
@@ -354,15 +381,25 @@ class Tensor(Variable):
         return _FLOAT64 if type(value) is float else value.dtype
 
     @property
+    def label(self) -> str | None:
+        """The name, by micrograd's word for it."""
+        return self.name
+
+    @label.setter
+    def label(self, label: str | None) -> None:
+        self.name = label
+
+    @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
     # ── differentiating ───────────────────────────────────────────────────────────────────────────
 
-    def backward(self, gradient: Any = None) -> None:
+    def backward(self, gradient: Any = None, retain_graph: Any = None, **options: Any) -> None:
         """Add the derivatives of this tensor to the `.grad` of the leaves it was computed from.
 
-        A result with more than one element needs a cotangent of its shape, the `gradient`.
+        A result with more than one element needs a cotangent of its shape, the `gradient`. A second
+        backward() through a graph works whether or not `retain_graph` is given.
 
         Several threads may call this at once: no addition is lost, but their order, and so the last
         bits of the sums, may vary. Reset gradients, take a step, or call a compiled function that
@@ -370,6 +407,16 @@ class Tensor(Variable):
         """
         from autobp.reverse import backward  # late: reverse mode reads tensors
 
+        if options.pop("create_graph", False):
+            raise TypeError(
+                "backward(create_graph=True): gradients in .grad are plain arrays; for derivatives of"
+                " derivatives write grad(grad(f)), hessian(f) or hvp(f, (x,), (v,))"
+            )
+        if options:
+            raise foreign_keyword("backward()", options) or TypeError(
+                f"backward() has no {', '.join(options)}; grad(f, argnums) takes the derivative by some"
+                " arguments alone"
+            )
         backward(self, gradient)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
@@ -384,10 +431,33 @@ class Tensor(Variable):
         if not self.is_leaf and RETAIN not in self.hooks:
             self.hooks = (*self.hooks, RETAIN)
 
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there: the gradient of a result, and names of other libraries."""
+        if name == "grad":
+            if RETAIN not in self.hooks:
+                warnings.warn(
+                    f".grad of {label(self)} is None: the gradient of a result is not kept, unless"
+                    " retain_grad() is called on it before backward(). A parameter stays a leaf if it is"
+                    " updated as in: with no_grad(): p -= lr * p.grad",
+                    stacklevel=2,
+                )
+            return None
+        raise absent(
+            f"{type(self).__name__!r} object has no attribute {name!r}",
+            name,
+            TENSOR,
+            lambda: dir(Tensor),
+            numpy=True,
+        )
+
     # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
+
+    __pandas_priority__ = 5000  # above all of pandas': what it would hold is an object to it
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:
+            if any(defers_to(type(x)) for x in inputs):
+                return NotImplemented
             return NUMPY[ufunc](*inputs)
         return called_ufunc(ufunc, method, inputs, kwargs)
 
@@ -412,6 +482,10 @@ class Tensor(Variable):
     __mod__,      __rmod__      = _infix(ops.remainder)
     __matmul__,   __rmatmul__   = _infix(linalg.matmul)
 
+    __iadd__, __isub__, __imul__       = map(in_place, ("+", "-", "*"))
+    __itruediv__, __ifloordiv__        = map(in_place, ("/", "//"))
+    __imod__, __imatmul__, __ipow__    = map(in_place, ("%", "@", "**"))
+
     __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
     __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)
 
@@ -423,10 +497,12 @@ class Tensor(Variable):
     def __pow__(self, other: Any) -> Tensor:
         if type(other) is int or type(other) is float:
             return self.apply(ops.power_by, (self,), {"n": other})
+        if defers_to(type(other)):
+            return NotImplemented
         return NUMPY[np.power](self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return ops.power(other, self)
+        return NotImplemented if defers_to(type(other)) else ops.power(other, self)
 
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
@@ -474,64 +550,6 @@ class Tensor(Variable):
 
     __hash__ = object.__hash__
 
-    # ── ndarray's methods ─────────────────────────────────────────────────────────────────────────
-
-    @property
-    def T(self) -> Tensor:
-        return shape.transpose(self)
-
-    @property
-    def mT(self) -> Tensor:
-        return shape.swapaxes(self, -1, -2)
-
-    @property
-    def real(self) -> Tensor:
-        return ops.positive(self)
-
-    def astype(self, dtype: Any) -> Tensor:
-        """The same numbers in another floating-point type. The gradient comes back in this one."""
-        if np.dtype(dtype).kind != "f":
-            raise TypeError(
-                f"astype({np.dtype(dtype)}) would cut {label(self)} off from its derivative;"
-                f" if you mean that, use .numpy().astype({np.dtype(dtype)})"
-            )
-        return ops.astype(self, dtype=np.dtype(dtype))
-
-    def reshape(self, *shape_: Any, order: str = "C") -> Tensor:
-        size = shape_[0] if len(shape_) == 1 else shape_
-        return shape.reshape(self, size, order)
-
-    def flatten(self, order: str = "C") -> Tensor:
-        return shape.ravel(self, order)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        many = len(axes) == 1 and not isinstance(axes[0], int)
-        return shape.transpose(self, (axes[0] if many else axes) or None)
-
-    # fmt: off
-    sum,     mean,    prod     = method(np.sum),     method(np.mean),    method(np.prod)
-    var,     std               = method(np.var),     method(np.std)
-    max,     min               = method(np.max),     method(np.min)
-    cumsum,  cumprod           = method(np.cumsum),  method(np.cumprod)
-    argmax,  argmin,  argsort  = method(np.argmax),  method(np.argmin),  method(np.argsort)
-    all,     any,     nonzero  = method(np.all),     method(np.any),     method(np.nonzero)
-    ravel,   squeeze, swapaxes = method(np.ravel),   method(np.squeeze), method(np.swapaxes)
-    round,   dot               = method(np.round),   method(np.dot)
-    take,    repeat,  copy     = method(np.take),    method(np.repeat),  method(np.copy)
-    trace,   diagonal          = method(np.trace),   method(np.diagonal)
-    argpartition, searchsorted = method(np.argpartition), method(np.searchsorted)
-    conj = conjugate           = method(np.conjugate)
-    # fmt: on
-
-    def clip(self, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
-        return np.clip(self, min, max, **kwargs)
-
-    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
-        return indexing.compress(condition, self, axis)
-
-    def sort(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("sort() would change the Tensor in place: use np.sort(t)")
-
     # ── copies and text ───────────────────────────────────────────────────────────────────────────
 
     def __reduce__(self) -> Any:
@@ -541,7 +559,7 @@ class Tensor(Variable):
             raise not_plain(self, "a copy", "its .detach()")
         return _rebuild, (
             self.primal_value(),
-            self.grad,
+            kept_grad(self),
             self.name,
             self.is_leaf and self.requires_grad,
         )
@@ -573,27 +591,11 @@ class Tensor(Variable):
         return format(self.item(), spec) if spec else repr(self)
 
 
-class Hook:
-    """A function to call with a tensor's gradient. The tensor refers to it, not it to the tensor."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Callable[[Any], Any]) -> None:
-        self.call = call
+class _CalledModule(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "autobp.tensor is a module: write Tensor(x) to differentiate by it; a constant is a plain array"
+        )
 
 
-class HookHandle:
-    """The handle by which a hook is removed."""
-
-    __slots__ = ("_hook", "_tensor")
-
-    def __init__(self, tensor: Tensor, hook: Hook) -> None:
-        self._tensor = tensor
-        self._hook = hook
-
-    def remove(self) -> None:
-        self._tensor.hooks = tuple(h for h in self._tensor.hooks if h is not self._hook)
-
-
-#: The hook of retain_grad: a sweep that finds it stores the gradient.
-RETAIN = Hook(lambda gradient: None)
+sys.modules[__name__].__class__ = _CalledModule  # for PyTorch's torch.tensor(x)

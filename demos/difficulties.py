@@ -54,7 +54,7 @@ def main():
     said += refused(
         "fit on a ReLU network whose activations explode",
         lambda: fit(
-            model, data, nn.mse, SGD(model.parameters(), lr=1.0), epochs=5,
+            model, data, nn.squared_error, SGD(model.parameters(), lr=1.0), epochs=5,
             rng=demo.seed, progress=False,
         ),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def main():
 
     print("\nA2 = sigmoid(relu(X·W1)·W2), Σ(D − A2)², and its gradient:")
     A1, W2 = hidden(X, layers["ordinary"][1]), second_layer(demo.seed)
-    nn.mse(sigmoid(A1 @ W2), D, reduction="sum").backward()
+    nn.squared_error(sigmoid(A1 @ W2), D, reduction="sum").backward()
     A2 = sigmoid(A1 @ W2).numpy()
     by_hand = -2 * A1.T @ (A2 * (1 - A2) * (D - A2))
     compared({"∂L/∂W2": ("−2·A1ᵀ·[A2(1 − A2)(D − A2)]", W2.grad, by_hand)})
@@ -91,7 +91,7 @@ def descend(A1, D, y, name, demo):
     optimizer, accuracies = SGD([W2], lr=STEP), []
     for _ in watched(demo.epochs, lambda i: f"{name}: accuracy {accuracies[-1]:.4f}"):
         optimizer.zero_grad()
-        nn.mse(sigmoid(A1 @ W2), D, reduction="sum").backward()
+        nn.squared_error(sigmoid(A1 @ W2), D, reduction="sum").backward()
         optimizer.step()
         accuracies.append(nn.accuracy(A1 @ W2.numpy(), y))
     return accuracies

@@ -12,9 +12,9 @@ from autobp.nn import (
     binary_cross_entropy_with_logits,
     cross_entropy,
     l2_penalty,
-    mse,
     nll,
     one_hot,
+    squared_error,
 )
 
 
@@ -37,8 +37,8 @@ def main():
     print("  forward mode, reverse mode and central differences agree")
 
     print("\nOther losses.")
-    show("squared error of 1, 2 for 1, 5", mse([1.0, 2.0], [1.0, 5.0]))
-    show("the half of it", mse([1.0, 2.0], [1.0, 5.0], half=True))
+    show("squared error of 1, 2 for 1, 5", squared_error([1.0, 2.0], [1.0, 5.0]))
+    show("the half of it", squared_error([1.0, 2.0], [1.0, 5.0], half=True))
     show("binary cross entropy of 0, 1 for 0, 1", binary_cross_entropy([0.0, 1.0], [0.0, 1.0]))
     show("… and of 0.2 for 1: −log 0.2", binary_cross_entropy([0.2], [1.0]))
     show("class 2 of [.3, .5, .2]: −log 0.2", nll(np.log([0.3, 0.5, 0.2]), 2))
@@ -65,7 +65,7 @@ def main():
             (F - Y) / m,
         ),
         "sigmoid, squared error: 2(F − Y)F(1 − F)/m": (
-            grad(lambda z: mse(sigmoid(z), t))(z),
+            grad(lambda z: squared_error(sigmoid(z), t))(z),
             2 * (f - t) * f * (1 - f) / m,
         ),
     }
@@ -84,7 +84,7 @@ def picture():
     truth = np.ones(z.shape)
     losses = {
         "cross entropy": lambda z: binary_cross_entropy_with_logits(z, truth, reduction="none"),
-        "squared error": lambda z: mse(sigmoid(z), truth, reduction="none"),
+        "squared error": lambda z: squared_error(sigmoid(z), truth, reduction="none"),
     }
     slopes = {name: grad(lambda z, f=f: f(z).sum())(z) for name, f in losses.items()}
     figure, (left, right) = plots.figure(1, 2, sharex=True)

@@ -23,7 +23,10 @@ CASES: dict[str, tuple[Any, dict[str, Any], tuple[int, ...], Any]] = {
     "mse, outputs": (nn.mse, {}, (3, 2), "numbers"),
     "mse, half": (nn.mse, {"half": True}, (3,), "numbers"),
     "mse, sum": (nn.mse, {"reduction": "sum"}, (3, 2), "numbers"),
-    "mse, none": (nn.mse, {"reduction": "none"}, (3,), "numbers"),
+    "mse, none": (nn.mse, {"reduction": "none"}, (3, 2), "numbers"),
+    "squared error": (nn.squared_error, {}, (3, 2), "numbers"),
+    "squared error, half": (nn.squared_error, {"half": True}, (3, 2), "numbers"),
+    "squared error, none": (nn.squared_error, {"reduction": "none"}, (3, 2, 2), "numbers"),
     "binary_cross_entropy": (nn.binary_cross_entropy, {}, (4, 1), "probabilities"),
     "binary_cross_entropy, sum": (
         nn.binary_cross_entropy,
@@ -177,9 +180,9 @@ EXPECTED: dict[str, dict[str, list[float]]] = {
         "gradient": [0.112054143528, -0.228174158156, 0.0347317543702],
     },
     "mse, outputs": {
-        "loss": [10.3348239391],
-        "gradient": [0.285665565643, 0.0783007294716, -0.267740639381, 0.0503376095738,
-            0.358633370854, 0.332483915437],
+        "loss": [5.16741196954],
+        "gradient": [0.142832782822, 0.0391503647358, -0.13387031969, 0.0251688047869,
+            0.179316685427, 0.166241957719],
     },
     "mse, half": {
         "loss": [1.09504249817],
@@ -191,8 +194,26 @@ EXPECTED: dict[str, dict[str, list[float]]] = {
             -0.338079374529, -0.332400956927],
     },
     "mse, none": {
-        "loss": [2.45756704735, 9.20766715989, 0.410627797986],
-        "gradient": [0.534931230664, 1.95739142369, -1.032295975],
+        "loss": [0.152409192101, 0.00566081921777, 1.17014827594, 0.00728350737938,
+            0.503157436699, 4.74451320659],
+        "gradient": [0.133214299927, 0.048533601281, -1.74261123403, 0.106605014846,
+            0.866015290331, 2.56282090379],
+    },
+    "squared error": {
+        "loss": [2.57309278147],
+        "gradient": [0.0451338921794, 0.163282795805, -0.0260783296032, 0.20044672714,
+            -0.0875502286778, 0.150483466581],
+    },
+    "squared error, half": {
+        "loss": [3.57524931222],
+        "gradient": [0.205379851731, 0.0472427869875, -0.127454383017, 0.0613078636466,
+            0.0582214845273, 0.0396992269605],
+    },
+    "squared error, none": {
+        "loss": [12.9117363257, 6.86043807629, 4.35887429171],
+        "gradient": [-0.961334570899, -0.438123473932, -0.554194423356, 0.283115532781,
+            -0.648583345561, 1.41987315494, -0.646429386819, -0.0104885918233, -0.73768857726,
+            0.248239869365, 0.460442956636, -3.23945310132],
     },
     "binary_cross_entropy": {
         "loss": [1.28534172653],
@@ -478,3 +499,33 @@ def test_confusion_matrix():
     assert nn.confusion_matrix(found, truth).tolist() == expected
     assert nn.confusion_matrix(nn.one_hot(found), truth).tolist() == expected
     assert nn.confusion_matrix([0], [0], classes=2).tolist() == [[1, 0], [0, 0]]
+
+
+def test_there_is_one_convention():
+    """The mean is over all elements, the sum over them too, and "none" leaves one loss for each."""
+    rng = generator("convention")
+    p, t = rng.uniform(0.1, 0.9, (5, 3, 2)), rng.integers(0, 2, (5, 3, 2)).astype(float)
+    for loss in (
+        nn.mse,
+        nn.huber,
+        nn.binary_cross_entropy,
+        nn.binary_cross_entropy_with_logits,
+        lambda p, t, **how: nn.hinge(p, 2 * t - 1, **how),
+    ):
+        each = loss(p, t, reduction="none")
+        assert each.shape == p.shape
+        assert loss(p, t) == pytest.approx(each.mean())
+        assert loss(p, t, reduction="sum") == pytest.approx(each.sum())
+    for loss in (nn.cross_entropy, nn.nll):
+        labels = rng.integers(0, 3, (5, 2))
+        each = loss(np.log(p), labels, reduction="none")
+        assert each.shape == labels.shape
+        assert loss(np.log(p), labels) == pytest.approx(each.mean())
+
+
+def test_the_textbooks_squared_error_has_a_name_of_its_own():
+    p, t = Tensor(np.ones((4, 3))), np.zeros((4, 3))
+    assert nn.squared_error(p, t).item() == 3.0
+    assert nn.mse(p, t).item() == 1.0
+    nn.squared_error(p, t, half=True).backward()
+    np.testing.assert_array_equal(p.grad, np.full((4, 3), 1 / 4))  # (F − Y)/m

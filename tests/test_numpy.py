@@ -350,7 +350,7 @@ np.argmin(x);            np.argmin(x, 0); np.argmin(x, axis=-1); x.argmin(); x.a
 np.argsort(x);           np.argsort(x, 0); np.argsort(x, axis=None); x.argsort(); np.argsort(x, kind="stable"); np.argpartition(l, 3)[3]; l.argpartition(0)[0]; np.lexsort((v, w))
 np.nonzero(z);           z.nonzero(); np.flatnonzero(z); np.argwhere(z); np.where(z > 0); np.where(z)
 np.searchsorted(np.sort(l), v); np.searchsorted([-1, 0, 1], x); np.searchsorted([-1, 0, 1], s, side="right"); np.sort(l).searchsorted(0.1); np.digitize(x, [-1, 0, 1])
-np.shape(x);             np.ndim(x); np.size(x); np.size(x, 0); x.shape; x.ndim; x.size; x.dtype; x.nbytes; len(x)
+np.shape(x);             np.ndim(x); np.size(x); np.size(x, 0); np.result_type(x, np.float32); x.shape; x.ndim; x.size; x.dtype; x.nbytes; len(x)
 np.zeros_like(x);        np.ones_like(x); np.zeros_like(x, dtype=int); np.empty_like(x) * 0; np.shape(np.empty_like(x)); np.zeros_like(s)
 np.array2string(v);      np.array_str(v); np.array_repr(v); np.array2string(v, precision=2); np.may_share_memory(x, y); np.shares_memory(x, y)
 x[0, 0].item(); s.item(); x.tolist(); s.tolist(); bool(s)

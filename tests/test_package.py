@@ -27,9 +27,13 @@ LAYERS = [
     "colours",
     "operation",
     "primitive",
+    "habits",
     "rules",
     "calculus",
     "dispatch",
+    "hooks",
+    "in_place",
+    "methods",
     "tensor",
     "tree",
     "results",
@@ -186,7 +190,7 @@ def test_public_modules_are_imported_when_they_are_used():
 
 
 def test_dir_lists_what_a_user_should_see():
-    public = {"cost", "data", "drawing", "nn", "optim", "train", "verify"}
+    public = {"cost", "data", "drawing", "nn", "optim", "train", "tree", "verify"}
     assert dir(autobp) == sorted({*autobp.__all__, *public, "__version__"})
     assert all(f"    {name} " in autobp.__doc__ for name in public)
     with pytest.raises(AttributeError, match="module 'autobp' has no attribute 'nonsense'"):

@@ -21,6 +21,7 @@ from autobp.compiler.terms import (
     differentiated,
 )
 from autobp.context import current
+from autobp.habits import checks_keywords
 from autobp.locks import fork_safe
 from autobp.tree import leaves
 
@@ -224,6 +225,7 @@ class Compiled(Generic[F]):
         return f"<compiled {self.__name__}: {n} program{'s' if n != 1 else ''}>"
 
 
+@checks_keywords
 def compile(
     function: F,
     *,

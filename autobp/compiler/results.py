@@ -6,7 +6,7 @@ from typing import Any
 
 from autobp.compiler.terms import CaptureError
 from autobp.tensor import Tensor
-from autobp.tree import leaves, transformed
+from autobp.tree import leaves, parts_of, transformed
 
 __all__ = ["Results", "form", "plain_nest"]
 
@@ -44,16 +44,18 @@ def plain_nest(nest: Any, level: int = 0) -> Any:
         parts = [plain_nest(v, level + 1) for v in nest.values()]
         is_text = all(isinstance(k, str | int | float | bool) for k in nest)
         return dict(zip(nest, parts)) if is_text and type(nest) is dict else parts
-    if isinstance(nest, list | tuple):
-        parts = [plain_nest(v, level + 1) for v in nest]
-        return parts if isinstance(nest, list) else tuple(parts)
-    return nest
+    inner = parts_of(nest)
+    if inner is None:
+        return nest
+    parts = [plain_nest(v, level + 1) for v in inner]
+    return tuple(parts) if isinstance(nest, tuple) else parts
 
 
 def form(nest: Any) -> Any:
     """A nest without its leaves."""
     if isinstance(nest, dict):
         return {key: form(branch) for key, branch in nest.items()}
-    if isinstance(nest, list | tuple):
-        return type(nest).__name__, [form(branch) for branch in nest]
+    parts = parts_of(nest)
+    if parts is not None:
+        return type(nest).__name__, [form(branch) for branch in parts]
     return None if nest is None else ...

@@ -8,6 +8,8 @@
 All functions return plain arrays. Nothing here depends on Tensors.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from autobp.data.batching import batches
 from autobp.data.folds import k_folds, split
 from autobp.data.idx import DataError, read_idx
@@ -16,6 +18,7 @@ from autobp.data.mnist_files import fashion_mnist, mnist
 from autobp.data.points import circles, linear, moons, regression, spiral, xor
 from autobp.data.small_digits import digits
 from autobp.data.standard import Standard, standardize
+from autobp.habits import DATA, absent_from_module
 
 __all__ = [
     "linear",
@@ -36,6 +39,11 @@ __all__ = [
     "read_idx",
     "DataError",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.data", name, DATA, __dir__)
 
 
 def __dir__() -> list[str]:

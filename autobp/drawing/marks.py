@@ -13,6 +13,7 @@ from autobp.drawing.literal import few
 from autobp.primitive import constant
 from autobp.rules.arithmetic import maximum
 from autobp.rules.neural import relu_
+from autobp.tensor import kept_grad
 
 __all__ = ["Mark", "marks"]
 
@@ -66,7 +67,7 @@ def marks(diagram: Diagram) -> dict[int, list[Mark]]:
             first = False
         elif g == 0 if type(g) is float else np.size(g) and not np.any(g):
             add(node, "zero", "gradient 0", True)
-        given = None if node.tensor is None else constant(node.tensor.grad)
+        given = None if node.tensor is None else constant(kept_grad(node.tensor))
         if given is not None and not _same(given, g):
             text = f".grad {few(given)}" if np.size(g) <= 4 else ".grad differs from this"
             add(node, "grad", text, True)

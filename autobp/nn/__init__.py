@@ -16,6 +16,9 @@
 Names and behaviour are those of PyTorch. The functions also work without any class.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from autobp.habits import NN, absent_from_module
 from autobp.nn.activations import (
     ELU,
     GELU,
@@ -61,6 +64,7 @@ from autobp.nn.losses import (
     l2_penalty,
     mse,
     nll,
+    squared_error,
 )
 from autobp.nn.metrics import accuracy, confusion_matrix, one_hot
 from autobp.nn.module import Module, functional_call
@@ -125,6 +129,7 @@ __all__ = [
     "zeros",
     "from_npy",
     "mse",
+    "squared_error",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
@@ -136,6 +141,11 @@ __all__ = [
     "accuracy",
     "confusion_matrix",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.nn", name, NN, __dir__)
 
 
 def __dir__() -> list[str]:

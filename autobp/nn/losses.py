@@ -1,17 +1,19 @@
 """Losses: functions of predictions and targets, to be minimized.
 
-`reduction` is "mean" or "sum", taken over the losses of the samples, or "none" for the losses
-themselves. Predictions and targets must have the same shape; they are not broadcast. Each loss
+`reduction` is "mean" or "sum", taken over all losses, or "none" for the losses themselves, as in
+PyTorch. There is a loss for each element, or, where classes are scored, for each label. Predictions and targets must have the same shape; they are not broadcast. Each loss
 opens a scope of its name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from autobp.context import scope
+from autobp.habits import checks_keywords
 from autobp.primitive import Array, array_of, constant
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
@@ -26,26 +28,51 @@ __all__ = [
     "l2_penalty",
     "mse",
     "nll",
+    "squared_error",
 ]
 
 
+@checks_keywords
 @scope("mse")
 def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
-    """The squared error, summed over the outputs of a sample and averaged over samples. `half=True`
-    halves it; its gradient is then (predicted − target) / samples. (PyTorch's `mse_loss` averages
-    over the outputs too.)
+    """The mean of the squared errors of all elements, as PyTorch's. `half=True` halves it.
+
+    `squared_error` is the textbook's, which adds up the outputs of a sample.
 
     >>> from autobp import nn
-    >>> nn.mse([[1.0], [2.0]], [[1.0], [5.0]])
+    >>> nn.mse([[1.0, 2.0]], [[1.0, 5.0]])
     np.float64(4.5)
     """
-    predicted, target = _aligned("mse", predicted, target)
-    squares = (predicted - target) ** 2
+    return _reduced("mse", _squares("mse", predicted, target, half), reduction)
+
+
+@checks_keywords
+@scope("squared_error")
+def squared_error(
+    predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean"
+) -> Array:
+    """The squared error of a sample: the sum over its outputs. The mean of it is taken over samples,
+    so that with `half=True` the gradient is (predicted − target) / samples.
+
+    For one output it equals `mse`; for k outputs it is k times as large.
+
+    >>> from autobp import nn
+    >>> nn.squared_error([[1.0, 2.0]], [[1.0, 5.0]])
+    np.float64(9.0)
+    """
+    squares = _squares("squared_error", predicted, target, half)
     if squares.ndim > 1:
         squares = np.sum(squares, axis=tuple(range(1, squares.ndim)))
-    return _reduced("mse", squares / 2 if half else squares, reduction)
+    return _reduced("squared_error", squares, reduction)
 
 
+def _squares(who: str, predicted: Array, target: Array, half: bool) -> Array:
+    predicted, target = _aligned(who, predicted, target)
+    squares = (predicted - target) ** 2
+    return squares / 2 if half else squares
+
+
+@checks_keywords
 @scope("cross_entropy")
 def cross_entropy(
     logits: Array,
@@ -78,6 +105,7 @@ def cross_entropy(
     return _picked("cross_entropy", logs, target, reduction, weight, ignore_index, label_smoothing)
 
 
+@checks_keywords
 @scope("binary_cross_entropy")
 def binary_cross_entropy(
     probabilities: Array, target: Array, weight: Array = None, *, reduction: str = "mean"
@@ -117,6 +145,7 @@ def _within_unit(who: str, what: str, a: Any) -> None:
     )
 
 
+@checks_keywords
 @scope("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     logits: Array,
@@ -140,6 +169,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(who, _weighted(true + (1 - y) * softplus(z), weight), reduction)
 
 
+@checks_keywords
 @scope("hinge")
 def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     """max(0, 1 − y·score), for labels y of −1 or 1. It is 0 for scores that are right by a margin.
@@ -154,6 +184,7 @@ def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     return _reduced("hinge", relu(1 - y * f), reduction)
 
 
+@checks_keywords
 @scope("huber")
 def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
     """Half the square of errors up to `delta`, and linear above it, which limits the gradient of
@@ -171,19 +202,22 @@ def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str
     return _reduced("huber", small * (size - small / 2), reduction)
 
 
+@checks_keywords
 @scope("l2_penalty")
 def l2_penalty(params: Any, strength: float = 1.0) -> Array:
-    """strength · Σ‖W‖² over a Tensor, or nested lists, tuples, dicts or an iterator of Tensors.
+    """strength · Σ‖W‖² over a Tensor, or nested lists, tuples, dicts, dataclasses or an iterator of
+    Tensors.
 
     >>> from autobp import nn
     >>> nn.l2_penalty([[3.0, 4.0], [1.0]], 0.1)
     np.float64(2.6)
     """
-    if not isinstance(params, dict | list | tuple | Tensor | np.ndarray):
+    if isinstance(params, Iterator):
         params = list(params)
     return strength * sum(np.sum(w**2) for w in (floating(w) for _, w in leaves(params)))
 
 
+@checks_keywords
 @scope("nll")
 def nll(
     log_probabilities: Array,

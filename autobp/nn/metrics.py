@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.nn.losses import as_labels
 from autobp.primitive import constant
 
 __all__ = ["accuracy", "confusion_matrix", "one_hot"]
 
 
+@checks_keywords
 def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
     """A row for each label, with 1 at the label and 0 elsewhere. The default for `classes` is the
     largest label plus 1.

@@ -8,11 +8,13 @@ are children. Attributes that begin with an underscore, and results of operation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from inspect import signature
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from autobp.context import current, no_grad, scope
+from autobp.context import current, evaluation, module_call
+from autobp.habits import MODULE, absent, check_set_to_none, foreign_keyword
 from autobp.nn.summary import Row, Summary
 from autobp.tensor import Tensor
 from autobp.tree import transformed
@@ -21,6 +23,13 @@ __all__ = ["Module", "functional_call"]
 
 M = TypeVar("M", bound="Module")
 _NEST = (dict, list, tuple)
+
+
+class Unmatched(NamedTuple):
+    """The names that `load_state_dict` found on one side only."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -43,26 +52,45 @@ class Module:
     that holds the module, else the class name in lower case, without 1d or 2d. The parameters belong
     to that scope, and those without a name get one.
 
-    To freeze a layer, set `p.requires_grad = False` on its parameters, which become buffers.
+    A Tensor in an attribute is trained, unless it is made by `Tensor(table, requires_grad=False)` or by
+    `register_buffer`. To freeze a layer, set `p.requires_grad = False` on its parameters, which become
+    buffers.
     """
 
     #: Whether Dropout and batch normalization are in training mode: see `train` and `eval`.
     training: bool = True
     #: The name of the scope, if the user sets one.
     name: str | None = None
+    is_leaf_of_trees: ClassVar = True  # also where it is a dataclass
     _title: str | None = None  # the path of the module in its parent
     _not_state: ClassVar = ("_title",)  # no result depends on it; all other attributes are live
 
     #: What the module computes. Every subclass defines it; users call the module itself.
     forward: Callable[..., Any]
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Explains keywords of other libraries, before the constructor cannot."""
+        if kwargs:
+            taken = signature(cls.__init__).parameters
+            if all(p.kind is not p.VAR_KEYWORD for p in taken.values()):
+                error = foreign_keyword(cls.__name__, kwargs.keys() - taken.keys())
+                if error is not None:
+                    raise error
+        return super().__new__(cls)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._called(self._scope, *args, **kwargs)
 
     def _called(self, title: str, *args: Any, **kwargs: Any) -> Any:
-        with scope(title):
+        with module_call(title):
             self._entitle(self._members())
             return self.forward(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there."""
+        kind = type(self)
+        said = f"{kind.__name__!r} object has no attribute {name!r}"
+        raise absent(said, name, MODULE, lambda: [*dir(kind), *vars(self)])
 
     # ── members ───────────────────────────────────────────────────────────────────────────────────
 
@@ -96,6 +124,37 @@ class Module:
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """The Tensors that are saved but not trained, with their paths, each once."""
         return ((path, t) for path, t in self._tensors() if not t.requires_grad)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Set an attribute to a Tensor that is saved but not trained, as
+        `self.name = Tensor(array, requires_grad=False)` does.
+
+        >>> import numpy as np
+        >>> from autobp import nn
+        >>> class Scaled(nn.Module):
+        ...     def __init__(self):
+        ...         self.register_buffer("scale", np.array([1.0, 10.0]))
+        ...     def forward(self, x):
+        ...         return x * self.scale
+        >>> list(Scaled().parameters()), list(Scaled().state_dict())
+        ([], ['scale'])
+        """
+        who = f"{type(self).__name__}.register_buffer({name!r})"
+        if not persistent:
+            raise ValueError(
+                f"{who}: what is not to be saved is an attribute that begins with an underscore:"
+                f" write self._{name} = array"
+            )
+        if isinstance(tensor, Tensor):
+            tensor = tensor.detach()
+        elif tensor is not None:
+            if (kind := np.asarray(tensor).dtype).kind not in "fiu":
+                raise TypeError(
+                    f"{who}: a buffer holds floating-point numbers, not {kind}; write self.{name} ="
+                    " array, which is not saved"
+                )
+            tensor = Tensor(tensor, requires_grad=False)
+        setattr(self, name, tensor)
 
     def buffers(self) -> Iterator[Tensor]:
         return (b for _, b in self.named_buffers())
@@ -137,8 +196,9 @@ class Module:
         """Evaluation mode: Dropout drops nothing, batch normalization uses its running averages."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of all parameters. (`backward` adds to those that exist.)"""
+        check_set_to_none(set_to_none)
         for p in self.parameters():
             p.grad = None
 
@@ -153,17 +213,30 @@ class Module:
         """
         return {path: t.numpy() for path, t in self._tensors()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Unmatched:
         """Set all values to those that `state_dict` returned, in the dtypes of this module. Names and
-        shapes must match; otherwise nothing changes."""
+        shapes must match; otherwise nothing changes.
+
+        With `strict=False`, names that only one side has are passed over and returned. A shape that
+        does not match is still an error. The number of batches that PyTorch's batch normalization
+        counts is not needed here, and passed over too.
+
+        >>> from autobp import nn
+        >>> model = nn.Linear(2, 1)
+        >>> model.load_state_dict({"weight": [[1.0, 2.0]], "head": 0.0}, strict=False)
+        Unmatched(missing_keys=['bias'], unexpected_keys=['head'])
+        """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
                 f"{type(self).__name__}.load_state_dict takes what state_dict() or load_weights(path)"
                 f" returns, not {state_dict!r:.50}"
             )
         tensors = dict(self._tensors())
-        wrong = [f"{path} is missing" for path in tensors if path not in state_dict]
-        wrong += [f"{path} is unexpected" for path in state_dict if path not in tensors]
+        missing = [path for path in tensors if path not in state_dict]
+        others = [path for path in state_dict if path not in tensors]
+        unexpected = [path for path in others if not _is_count_of_batches(path, tensors)]
+        wrong = [f"{path} is missing" for path in missing if strict]
+        wrong += [f"{path} is unexpected" for path in unexpected if strict]
         values = {}
         for path, value in state_dict.items():
             if path in tensors:
@@ -177,6 +250,7 @@ class Module:
             raise ValueError(f"{type(self).__name__}.load_state_dict: {_shortened(wrong)}")
         for path, array in values.items():
             tensors[path].data = array.astype(tensors[path].dtype)
+        return Unmatched(missing, unexpected)
 
     def astype(self, dtype: Any) -> Self:
         """A copy of this module in another floating-point dtype. Pass data of the same dtype: of two
@@ -265,7 +339,7 @@ class Module:
 
         for module in copy.modules():
             vars(module)["forward"] = listed(module, module.forward)
-        with no_grad():
+        with evaluation():
             copy(*given)
         return Summary(
             rows=tuple(rows),
@@ -339,6 +413,12 @@ def _within(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _within(branch, f"{path}.{i}")
     else:
         yield path, nest
+
+
+def _is_count_of_batches(path: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether it is what PyTorch's batch normalization counts, which no result depends on."""
+    module, _, name = path.rpartition(".")
+    return name == "num_batches_tracked" and _joined(module, "running_mean") in tensors
 
 
 def _joined(path: str, step: str) -> str:

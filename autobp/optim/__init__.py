@@ -3,6 +3,9 @@
 Names and behaviour are those of PyTorch. Only `.data` and `.grad` of Tensors are used.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from autobp.habits import OPTIM, absent_from_module
 from autobp.optim.clip import clip_grad_norm, clip_grad_value
 from autobp.optim.descent import Descent, gradient_descent
 from autobp.optim.methods import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -40,6 +43,11 @@ __all__ = [
     "gradient_descent",
     "Descent",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.optim", name, OPTIM, __dir__)
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from autobp.context import updates
+from autobp.habits import check_set_to_none, foreign_keyword
 from autobp.optim.option import Option, at_least_zero, count, option
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
@@ -79,7 +80,9 @@ class Optimizer(_Declared):
             given = self._signature.bind(params, *args, **options)
         except TypeError as error:
             names = ", ".join(self.options)
-            raise TypeError(f"{self._name}: {error}; the options are {names}") from None
+            foreign = foreign_keyword(self._name, options.keys() - self.options.keys())
+            hint = f". {foreign}" if foreign else ""
+            raise TypeError(f"{self._name}: {error}; the options are {names}{hint}") from None
         given.apply_defaults()
         self.defaults = {
             name: o.check(f"{self._name}: {name}", given.arguments[name])
@@ -120,8 +123,9 @@ class Optimizer(_Declared):
                 self.state[p] = state
             p.data = x  # mostly the same array; setting it marks results computed from it as stale
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of all parameters. (`backward` adds to those that exist.)"""
+        check_set_to_none(set_to_none)
         for group in self.param_groups:
             for p in group["params"]:
                 p.grad = None

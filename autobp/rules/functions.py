@@ -49,6 +49,9 @@ NUMPY |= {function: _plainly(function) for function in PLAIN}
 
 # Told without a look at the values.
 NUMPY[np.shape] = lambda a: a.shape
+NUMPY[np.result_type] = lambda *xs: np.result_type(
+    *(x.dtype if isinstance(x, Variable) else x for x in xs)
+)
 NUMPY[np.ndim] = lambda a: a.ndim
 
 

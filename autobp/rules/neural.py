@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.operation import PLUS, each
-from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
+from autobp.primitive import (
+    Array,
+    Variable,
+    bilinear,
+    constant,
+    elementwise,
+    general,
+    implements,
+    plain_array,
+)
 from autobp.rules import costs
 from autobp.rules.linalg import product
 from autobp.rules.reduction import spread
@@ -17,7 +27,7 @@ from autobp.rules.shape import Axis, axes_of
 
 
 def floating(x: Array) -> Array:
-    x = x if isinstance(x, Variable) else np.asarray(x)
+    x = x if isinstance(x, Variable) else plain_array(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
@@ -272,6 +282,7 @@ def glu(x: Array, axis: int = -1) -> Array:
     return kept * sigmoid(gate)
 
 
+@checks_keywords
 def softmax(x: Array, axis: Axis = -1) -> Array:
     """eˣ over its sum along the axis: probabilities from scores.
 
@@ -282,11 +293,13 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
     return softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
     return log_softmax_(floating(x), axis=axis)
 
 
+@checks_keywords
 @implements(np.logaddexp.reduce)
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log Σ eˣ, a smooth maximum.

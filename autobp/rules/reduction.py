@@ -90,6 +90,8 @@ cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
 
 def _others(x: Array, y: Array, axis: Axis) -> Array:
     """For each element the product of all the others: y / x, unless y has lost it."""
+    if not x.ndim:
+        return np.ones_like(x)
     if np.all((y != 0) & np.isfinite(y)):
         return spread(y, x, axis) / x
     axes = axes_of(axis, x.ndim)

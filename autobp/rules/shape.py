@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.operation import MOVE
-from autobp.primitive import Array, Together, Variable, constant, implements, linear
+from autobp.primitive import Array, Together, Variable, constant, implements, linear, plain_array
 
 Axis = int | tuple[int, ...] | None
 
@@ -197,7 +197,7 @@ def concatenate(arrays: Sequence[Array], /, axis: int | None = 0) -> Array:
 
 @implements(np.stack)
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
-    parts: list[Any] = [a if isinstance(a, Variable) else np.asarray(a) for a in arrays]
+    parts: list[Any] = [a if isinstance(a, Variable) else plain_array(a) for a in arrays]
     shapes = {a.shape for a in parts}
     if len(shapes) > 1:
         raise ValueError(

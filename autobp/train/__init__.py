@@ -16,9 +16,12 @@
 True
 """
 
+from typing import TYPE_CHECKING, Any
+
+from autobp.habits import TRAIN, absent_from_module
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from autobp.train.diverged import DivergedError
-from autobp.train.fitting import Run, evaluate, fit
+from autobp.train.fitting import Run, evaluate, fit, predict
 from autobp.train.gradients import gradient_over, value_and_gradient_over
 from autobp.train.history import History
 from autobp.train.search import Trials, cross_validate, sweep
@@ -27,6 +30,7 @@ from autobp.train.weights import load_weights, save_weights
 __all__ = [
     "fit",
     "evaluate",
+    "predict",
     "History",
     "Run",
     "DivergedError",
@@ -41,6 +45,11 @@ __all__ = [
     "gradient_over",
     "value_and_gradient_over",
 ]
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.train", name, TRAIN, __dir__)
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from autobp.tensor import Tensor
+from autobp.tensor import Tensor, kept_grad
 
 __all__ = ["UNSEEN", "fingerprint"]
 
@@ -178,7 +178,7 @@ _KINDS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     ((list, tuple, deque),         list),
     ((set, frozenset, WeakSet),    _unordered),
     (np.ndarray,                   _array),
-    (Tensor,                       lambda x: [x.numpy(), x.grad]),
+    (Tensor,                       lambda x: [x.numpy(), kept_grad(x)]),
     (_DRAWING,                     _drawn),
     (np.random.RandomState,        lambda x: [x.get_state(legacy=False)]),
     (random.SystemRandom,          lambda x: []),

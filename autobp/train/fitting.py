@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from autobp.calculus import is_finite, nonfinite_kind
-from autobp.context import no_grad, updates
-from autobp.data.batching import batches
+from autobp.context import evaluation, updates
+from autobp.data.batching import aligned
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count
 from autobp.primitive import constant
@@ -22,12 +23,15 @@ from autobp.table import short
 from autobp.train.diverged import DivergedError
 from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of
-from autobp.train.options import Function, Options, checked_metrics, pair
+from autobp.train.options import Function, Options, checked_metrics
 from autobp.train.progress import Progress
+from autobp.train.source import Pair, Stream, source
 from autobp.train.state import State, Weights
 from autobp.train.step import Step, number
+from autobp.tree import leaves, transformed
+from autobp.tree import map as tree_map
 
-__all__ = ["Run", "evaluate", "fit"]
+__all__ = ["Run", "evaluate", "fit", "predict"]
 
 
 @dataclass
@@ -49,6 +53,7 @@ class Run:
         self.history.stopped = why
 
 
+@checks_keywords
 @updates
 def fit(
     model: Any,
@@ -74,6 +79,11 @@ def fit(
     compile: bool | None = None,
 ) -> History:
     """Train `model` on `data`, a pair of arrays (X, y), and return the `History`.
+
+    `data` may also be an iterable of batches (x, y), which decides their size and order: a list, an
+    object that can be iterated over again in each epoch, such as PyTorch's DataLoader, or a function
+    that returns a new generator, `lambda: read(files)`. So does data that memory cannot hold, but a
+    `numpy.memmap` is an array like any other. An iterator itself serves for one epoch.
 
     >>> from autobp import nn
     >>> from autobp.data import moons
@@ -121,12 +131,16 @@ def fit(
     least 6 batches. With `compile=True` they begin at once. `history.compiled` tells which steps
     were compiled, and why others were not. Pass `compile=False` to use a debugger.
 
+    Afterwards the model is in the mode that it was in before, mostly training mode, and drops out
+    when it is called. `predict` and `evaluate` use it in evaluation mode.
+
     A terminal shows a progress bar, other outputs about 20 lines. `progress=False` turns them off;
     within a `sweep`, which prints its own, they are off.
     """
     return _Training(Options(**locals())).result()  # the arguments are the only locals
 
 
+@checks_keywords
 def evaluate(
     model: Any,
     data: Any,
@@ -135,7 +149,8 @@ def evaluate(
     metrics: Mapping[str, Function] | None = None,
     batch_size: int = 256,
 ) -> dict[str, float]:
-    """The mean loss and metrics of `model` on `data`, in evaluation mode and without recording.
+    """The mean loss and metrics of `model` on `data`, a pair (X, y) or an iterable of such batches, in
+    evaluation mode and without recording.
 
     >>> from autobp import nn
     >>> from autobp.data import moons
@@ -144,15 +159,52 @@ def evaluate(
     >>> sorted(found)
     ['loss', 'right']
     """
-    X, y = pair("evaluate: data", data)
+    given = source("evaluate: data", data)
     metrics = checked_metrics("evaluate: metrics", metrics)
     means = _Means()
-    with no_grad(), _mode(model, training=False):
-        for xs, ys in batches(X, y, size=count("evaluate: batch_size", batch_size, 1)):
+    with evaluation(), _mode(model, training=False):
+        for xs, ys in given.batches(count("evaluate: batch_size", batch_size, 1), None):
             prediction = model(xs)
             value = number("evaluate: the loss", loss(prediction, ys))
             means.add(len(xs), {"loss": value, **_measured(metrics, prediction, ys)})
     return means.found()
+
+
+@checks_keywords
+def predict(model: Any, X: Any, *, batch_size: int = 256) -> Any:
+    """What `model` makes of `X`, as plain arrays: in evaluation mode, without recording, in batches.
+
+    A model in training mode, as it is when it is made and after `fit`, drops out and uses the averages
+    of the batch when it is called. `predict` and `evaluate` change that for as long as they run.
+
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> from autobp.train import predict
+    >>> model = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1, init=nn.normal(), rng=0))
+    >>> predict(model, np.zeros((1000, 2))).shape, model.training
+    ((1000, 1), True)
+
+    `X` is an array of samples. For data that memory cannot hold, a generator of arrays gives the
+    batches. A model that returns a list, a tuple or a dict of arrays gets one of whole arrays back.
+    """
+    size = count("predict: batch_size", batch_size, 1)
+    if isinstance(X, tuple):
+        raise TypeError(
+            f"predict takes X alone, not a tuple of {len(X)}: write predict(model, X), without targets"
+        )
+    if isinstance(X, Iterator):
+        given = X
+    else:
+        (samples,) = aligned((X,))
+        given = (samples[i : i + size] for i in range(0, max(len(samples), 1), size))
+    with evaluation(), _mode(model, training=False):
+        found = [transformed(lambda y: np.asarray(constant(y)), model(xs)) for xs in given]
+    if not found:
+        raise ValueError("predict: there are no batches")
+    first = found[0]
+    if any(not np.ndim(y) for _, y in leaves(first)):
+        raise ValueError("predict: the model returns a single number for a batch of samples")
+    return tree_map(lambda *parts: np.concatenate(parts), *found) if len(found) > 1 else first
 
 
 class _Training:
@@ -165,6 +217,8 @@ class _Training:
         self.options = o = options
         others: dict[str, Any] = {f"callbacks[{i}]": f for i, f in enumerate(o.callbacks)}
         others |= {f"metrics[{name!r}]": f for name, f in o.metrics.items()}
+        if isinstance(o.data, Stream) and not o.data.is_read_once:
+            others["data"] = o.data.source
         saves = o.checkpoint is not None
         self.state = State(o.model, o.optimizer, o.schedule, o.rng, o.loss, others, saves)
         self.history = History([], o.monitor, o.mode)
@@ -204,7 +258,7 @@ class _Training:
             history.compiled, history.unsaved = saved.compiled, saved.unsaved
             self.run.best = saved.best
         self._find_best(range(1, self.run.epoch + 1))
-        ticks = -(-len(o.data[0]) // o.batch_size)
+        ticks = o.data.count(o.batch_size) or 0
         self.shown = Progress(o.epochs, ticks, o.progress and not in_a_task(), self.run.epoch)
         self.step = Step(o, self.state, history.compiled, self.shown.say)
         if saved is not None:
@@ -236,8 +290,9 @@ class _Training:
         """Go once through the data. Return the mean loss and metrics."""
         o, before, means, batch = self.options, self.state.weights(), _Means(), 0
         self.step.begin_epoch()
+        xs = ys = np.zeros(0)
         try:
-            for xs, ys in batches(*o.data, size=o.batch_size, shuffle=True, rng=o.rng):
+            for xs, ys in o.data.batches(o.batch_size, o.rng):
                 batch += 1
                 prediction, value = self.step(xs, ys)
                 means.add(len(xs), {"loss": value, **_measured(o.metrics, prediction, ys)})
@@ -246,7 +301,8 @@ class _Training:
         except DivergedError as error:
             self.state.restore(before)
             o.optimizer.zero_grad()
-            raise self._explained(f"batch {batch}, {error}") from None
+            seen = ("data", o.data) if isinstance(o.data, Pair) else ("batch", (xs, ys))
+            raise self._explained(f"batch {batch}, {error}", *seen) from None
         return means.found()
 
     def _check_parameters(self) -> None:
@@ -256,13 +312,13 @@ class _Training:
             kind, name = nonfinite_kind(bad[0].data), self.state.name_of(bad[0])
             raise DivergedError(f"the step made {kind} of the parameter {name!r}")
 
-    def _explained(self, said: str) -> DivergedError:
+    def _explained(self, said: str, what: str, arrays: Sequence[Any]) -> DivergedError:
         """The error with the epoch, a way out, and the state of the model."""
         advice = "a smaller learning rate or clip_norm= may help"
-        for name, values in zip("Xy", map(constant, self.options.data)):
+        for name, values in zip("Xy", map(constant, arrays)):
             if kind := nonfinite_kind(values):
                 sample = np.argwhere(~np.isfinite(values))[0, 0]
-                said, advice = said.partition(":")[0], f"the data has {kind} in {name}[{sample}]"
+                said, advice = said.partition(":")[0], f"the {what} has {kind} in {name}[{sample}]"
                 break
         done = self.run.epoch
         since = f"from the end of epoch {done}" if done else "that it began with"

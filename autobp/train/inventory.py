@@ -30,7 +30,7 @@ from autobp.compiler.trace.free_variables import (
     same_item,
 )
 from autobp.compiler.trace.search import reachable
-from autobp.tensor import Tensor
+from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
 
 __all__ = ["Inventory", "Saved"]
@@ -345,7 +345,8 @@ class _Taking:
                 return
             hooks = [self.form(h.call, f"a hook of {path}", live) for h in x.hooks]
             value = None if id(x) in self.without else x.numpy()
-            grad = None if x.grad is None or id(x) in self.zeroed else np.array(x.grad)
+            kept = None if id(x) in self.zeroed else kept_grad(x)
+            grad = None if kept is None else np.array(kept)
             kind, content = "tensor", [value, x.requires_grad, grad, hooks, x.is_leaf]
         elif is_kind(x, random.SystemRandom):  # which has no state
             return

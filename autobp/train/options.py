@@ -11,29 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from autobp.data.batching import aligned
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count, flag, not_negative
 from autobp.train.history import highest
+from autobp.train.source import Source, Stream, source
 
-__all__ = ["Function", "Options", "checked_metrics", "pair"]
+__all__ = ["Function", "Options", "checked_metrics"]
 
 Function = Callable[[Any, Any], Any]
-Pair = tuple[Any, Any]
-
-
-def pair(name: str, value: Any) -> Pair:
-    """Samples and their targets."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        many = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-        raise TypeError(f"{name} must be a pair (X, y), not {type(value).__name__}{many}")
-    try:
-        X, y = aligned(tuple(value))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if not len(X):
-        raise ValueError(f"{name} has no samples")
-    return X, y
 
 
 def checked_metrics(name: str, value: Any) -> dict[str, Function]:
@@ -101,14 +86,14 @@ class Options:
     """The arguments of `fit`, checked and in canonical form. `None` means that one is not used."""
 
     model: Any = _checked(_function, "of a batch of X")
-    data: Pair = _checked(pair)
+    data: Source = _checked(source)
     loss: Function = _checked(_function, "such as nn.cross_entropy")
     optimizer: Optimizer = _checked(
         _instance, (Optimizer,), "an optimizer such as Adam(model.parameters())"
     )
     epochs: int = _checked(count, 1)
     batch_size: int = _checked(count, 1)
-    validation: Pair | None = _checked(pair, optional=True)
+    validation: Source | None = _checked(source, optional=True)
     callbacks: Sequence[Callable[..., object]] = _checked(_callbacks)
     metrics: Mapping[str, Function] = _checked(checked_metrics)
     schedule: Schedule | ReduceLROnPlateau | None = _checked(
@@ -134,6 +119,13 @@ class Options:
             if how and not (how["optional"] and value is None):
                 value = how["check"](f"fit: {option.name}", value, *how["args"])
                 object.__setattr__(self, option.name, value)
+        for given in (self.data, self.validation):
+            if isinstance(given, Stream) and given.is_read_once and self.epochs > 1:
+                raise TypeError(
+                    f"{given.name} is a {type(given.source).__name__}, which can be read only once, and there"
+                    f" are {self.epochs} epochs: pass a list of batches, an object whose __iter__ begins anew,"
+                    " or a function that returns a new iterator"
+                )
         if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
             raise ValueError("fit: the schedule belongs to another optimizer")
         if self.checkpoint is None and self.resume:

@@ -31,7 +31,7 @@ class Progress:
             from tqdm import tqdm  # type: ignore[import-untyped]  # late: not needed to import autobp
 
             self.bar = tqdm(
-                total=steps * ticks,
+                total=steps * ticks or None,  # None: unknown
                 initial=done * ticks,
                 bar_format=_BAR,
                 dynamic_ncols=True,

@@ -21,8 +21,8 @@ from autobp.data.folds import k_folds
 from autobp.data.points import Seed
 from autobp.train.executors import Outcome, outcomes
 from autobp.train.history import History, best_of
-from autobp.train.options import pair
 from autobp.train.progress import Progress
+from autobp.train.source import pair
 
 __all__ = ["Trials", "cross_validate", "sweep"]
 

@@ -19,6 +19,7 @@ from autobp.tensor import Tensor
 from autobp.train.diverged import DivergedError, of_gradient, of_loss
 from autobp.train.history import Compilation
 from autobp.train.options import Options
+from autobp.train.source import Pair
 from autobp.train.state import State
 from autobp.train.survey import Survey
 
@@ -64,13 +65,13 @@ class Step:
         self.generators: list[np.random.Generator] = []
         self.averages: list[Tensor] = []
         self.never = ""  # why this training is not compiled, whatever the model
-        n = -(-len(options.data[0]) // options.batch_size)
+        n = options.data.count(options.batch_size)
         if options.compile is False:
             self.never = "compile=False"
         elif options.compile:
             record.why = ""
             self.gradient, self.update = self._gradient_program(), self._update_program()
-        elif n < FEWEST:
+        elif n is not None and n < FEWEST:
             self.never = f"an epoch has fewer than {FEWEST} batches, too few to gain by it"
 
     def state_dict(self) -> dict[str, Any]:
@@ -102,7 +103,8 @@ class Step:
         if self.options.compile is not None or self.never or self.record.why:
             return
         state = self.state
-        survey = Survey(state.model, self.options.loss, state.optimizer, self.options.data)
+        data = self.options.data if isinstance(self.options.data, Pair) else ()
+        survey = Survey(state.model, self.options.loss, state.optimizer, data)
         if survey.unknown:
             self._end(f"{survey.unknown} (compile=True compiles it anyway)")
             return

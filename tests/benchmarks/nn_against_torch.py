@@ -69,10 +69,13 @@ def loss(torch: Any, case: str, dtype: Any) -> Results:
 #: PyTorch's own, for the losses of the tests.
 LOSSES = {
     "mse": lambda F, p, t: F.mse_loss(p, t),
-    "mse, outputs": lambda F, p, t: F.mse_loss(p, t, reduction="none").sum(1).mean(),
+    "mse, outputs": lambda F, p, t: F.mse_loss(p, t),
     "mse, half": lambda F, p, t: F.mse_loss(p, t) / 2,
     "mse, sum": lambda F, p, t: F.mse_loss(p, t, reduction="sum"),
     "mse, none": lambda F, p, t: F.mse_loss(p, t, reduction="none"),
+    "squared error": lambda F, p, t: F.mse_loss(p, t, reduction="none").sum(1).mean(),
+    "squared error, half": lambda F, p, t: F.mse_loss(p, t, reduction="sum") / 2 / len(p),
+    "squared error, none": lambda F, p, t: F.mse_loss(p, t, reduction="none").sum((1, 2)),
     "binary_cross_entropy": lambda F, p, t: F.binary_cross_entropy(p, t),
     "binary_cross_entropy, sum": lambda F, p, t: F.binary_cross_entropy(p, t, reduction="sum"),
     "with logits": lambda F, p, t: F.binary_cross_entropy_with_logits(p, t),

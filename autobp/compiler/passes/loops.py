@@ -7,6 +7,7 @@ one need not stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from autobp.compiler.passes.exact import dead_code_elimination, is_pure
@@ -39,7 +40,7 @@ class _Optimization:
         self.given: list[list[Any]] = [list(xs) for xs in step.args]
         ends = [0, *(len(xs) for xs in self.given)]
         starts = [sum(ends[: i + 1]) for i in range(len(ends))]
-        self.arguments = [loop.body.arguments[a:b] for a, b in zip(starts, starts[1:])]
+        self.arguments = [loop.body.arguments[a:b] for a, b in pairwise(starts)]
         becomes, rows = loop.body.returns
         self.becomes: list[Any] = list(becomes)
         self.rows: list[Any] = list(rows)

@@ -91,7 +91,8 @@ class Listener:
         t = primitive(*args)
         mask: Mask = object.__new__(Mask)
         for name in Tensor.__slots__:
-            setattr(mask, name, getattr(t, name))
+            if name != "grad":  # which results have not
+                setattr(mask, name, getattr(t, name))
         mask.listener = self
         return mask
 

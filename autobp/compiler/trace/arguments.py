@@ -29,6 +29,7 @@ from autobp.compiler.trace.live import LiveTensor, LiveVariable
 from autobp.compiler.trace.trace import Trace
 from autobp.compiler.trace.tracer import Tracer
 from autobp.tensor import Tensor
+from autobp.tree import parts_of
 
 __all__ = ["Arguments"]
 
@@ -258,7 +259,7 @@ def _object_place(text: str) -> Place:
 
 
 def _entries(nest: Any) -> dict[Any, Any]:
-    return dict(nest) if isinstance(nest, dict) else dict(enumerate(nest))
+    return dict(nest) if isinstance(nest, dict) else dict(enumerate(parts_of(nest) or ()))
 
 
 def _same_array(x: Any, before: np.ndarray) -> bool:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from autobp.tree import fields_of, rebuilt
 
 __all__ = ["Form", "Place"]
 
@@ -30,6 +33,10 @@ class Place(NamedTuple):
     def entry(self, key: str, is_literal: bool = True) -> Place:
         text, local = f"{self.text}[{key}]", f"{self.local}[{key}]"
         return Place(self.root, text, local, is_literal=self.is_literal and is_literal)
+
+    def field(self, name: str) -> Place:
+        text, local = f"{self.text}.{name}", f"{self.local}.{name}"
+        return Place(self.root, text, local, is_literal=self.is_literal)
 
     def of_tensor(self, attribute: str) -> Place:
         return self._replace(attribute=attribute, local=self.local + attribute)
@@ -58,8 +65,8 @@ class Form:
 
     def visit(self, x: Any, place: Place, name: str) -> Any:
         """What the function is given instead of x, which messages call by the name."""
-        visit = self.visit_nest if isinstance(x, dict | list | tuple) else self.visit_leaf
-        return visit(x, place, name)
+        is_nest = isinstance(x, dict | list | tuple) or is_frozen(x)
+        return (self.visit_nest if is_nest else self.visit_leaf)(x, place, name)
 
     def visit_nest(self, x: Any, place: Place, name: str) -> Any:
         kind, local = type(x), f"n{len(self.tests)}_"
@@ -73,9 +80,23 @@ class Form:
             nest = copy(x)  # which keeps what a defaultdict has besides
             dict.update(nest, branches)  # a Counter's own would add
             return nest
+        if is_frozen(x):
+            return self.visit_frozen(x, place, name)
         self.tests.append(f"len({local}) == {len(x)}")
         parts = self.visit_parts(x, place, name)
         return kind(*parts) if hasattr(x, "_fields") else kind(parts)
+
+    def visit_frozen(self, x: Any, place: Place, name: str) -> Any:
+        """A frozen dataclass. (One that is not frozen is an object, which the function may change.)"""
+        parts: list[Any] = []
+        branches = fields_of(x) or ()
+        for field in fields(x):
+            inner, value = place.field(field.name), getattr(x, field.name)
+            if field.name in branches:
+                parts.append(self.visit(value, inner, _inner(name, field.name)))
+            else:
+                Form.visit_leaf(self, value, inner, field.name)  # a constant
+        return rebuilt(x, parts)
 
     def visit_parts(self, x: Sequence[Any], place: Place, name: str) -> list[Any]:
         return [self.visit(v, place.entry(str(i)), f"{name}{i}") for i, v in enumerate(x)]
@@ -109,6 +130,11 @@ class Form:
         exec(f"def made({', '.join(self.parameters)}):{lines}", space)
         made: Callable[..., Any] = space["made"]
         return made
+
+
+def is_frozen(x: Any) -> bool:
+    """Whether it is a nest of a dataclass that is frozen."""
+    return fields_of(x) is not None and type(x).__dataclass_params__.frozen
 
 
 def _inner(name: str, key: Any) -> str:

@@ -1,0 +1,53 @@
+"""`p -= lr * p.grad`: the operators that update a leaf in place where nothing is recorded.
+
+Elsewhere `a += b` makes a new Tensor, as `a = a + b` does: a recorded value must stay what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autobp.context import current
+from autobp.errors import changed_in_model, shape_changed
+from autobp.operation import SIGNS
+from autobp.primitive import Variable
+
+__all__ = ["UNRECORDED", "in_place"]
+
+#: The params of a result that was not recorded, by which it is told from a leaf that a user made.
+UNRECORDED: dict[str, Any] = {}
+
+
+def in_place(text: str) -> Callable[[Any, Any], Any]:
+    """The method of Tensor for an operator such as `+=`."""
+    compute = SIGNS[text].python
+
+    def update(self: Any, other: Any) -> Any:
+        context = current()
+        result = compute(self, other)
+        if not context.threshold or not _is_update(self, result):
+            return result
+        if context.keeps_leaves:
+            if self.born > context.threshold:  # made since: it is no parameter
+                return result
+            raise changed_in_model(self, text)
+        if result.shape != self.shape:
+            raise shape_changed(self, text, result.shape)
+        old, new = self.value, result.value
+        if type(old) is np.ndarray and old.flags.writeable and not isinstance(new, Variable):
+            old[...] = new
+            new = old
+        self.data = new
+        return self
+
+    return update
+
+
+def _is_update(t: Any, result: Any) -> bool:
+    """Whether `t` is a leaf that a user made, and the result was not recorded."""
+    if t.primitive is not None or t.level > 0 or t.params is UNRECORDED:
+        return False
+    return not getattr(result, "requires_grad", True)

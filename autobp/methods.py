@@ -1,0 +1,93 @@
+"""The methods that a Tensor shares with ndarray, and the few of micrograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.dispatch import method
+from autobp.errors import label
+from autobp.primitive import Variable
+from autobp.rules import arithmetic as ops
+from autobp.rules import indexing, neural, shape
+
+__all__ = ["ArrayMethods"]
+
+
+class ArrayMethods(Variable):
+    """Methods that record, each a NumPy function of the tensor."""
+
+    __slots__ = ()
+
+    @property
+    def T(self) -> Any:
+        return shape.transpose(self)
+
+    @property
+    def mT(self) -> Any:
+        return shape.swapaxes(self, -1, -2)
+
+    @property
+    def real(self) -> Any:
+        return ops.positive(self)
+
+    def astype(self, dtype: Any) -> Any:
+        """The same numbers in another floating-point type. The gradient comes back in this one."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(
+                f"astype({np.dtype(dtype)}) would cut {label(self)} off from its derivative;"
+                f" if you mean that, use .numpy().astype({np.dtype(dtype)})"
+            )
+        return ops.astype(self, dtype=np.dtype(dtype))
+
+    def reshape(self, *shape_: Any, order: str = "C") -> Any:
+        size = shape_[0] if len(shape_) == 1 else shape_
+        return shape.reshape(self, size, order)
+
+    def flatten(self, order: Any = "C", **foreign: Any) -> Any:
+        if foreign or isinstance(order, int):  # PyTorch's flatten(1) keeps the first axis
+            raise TypeError(
+                "flatten() gives one axis; to keep the first, write t.reshape(len(t), -1) or nn.Flatten()"
+            )
+        return shape.ravel(self, order)
+
+    def transpose(self, *axes: Any) -> Any:
+        many = len(axes) == 1 and np.iterable(axes[0])
+        return (
+            shape.transpose(self, axes[0] if many else axes if axes != (None,) else None)
+            if axes
+            else shape.transpose(self)
+        )
+
+    # fmt: off
+    sum,     mean,    prod     = method(np.sum),     method(np.mean),    method(np.prod)
+    var,     std               = method(np.var),     method(np.std)
+    max,     min               = method(np.max),     method(np.min)
+    cumsum,  cumprod           = method(np.cumsum),  method(np.cumprod)
+    argmax,  argmin,  argsort  = method(np.argmax),  method(np.argmin),  method(np.argsort)
+    all,     any,     nonzero  = method(np.all),     method(np.any),     method(np.nonzero)
+    ravel,   squeeze, swapaxes = method(np.ravel),   method(np.squeeze), method(np.swapaxes)
+    round,   dot               = method(np.round),   method(np.dot)
+    take,    repeat,  copy     = method(np.take),    method(np.repeat),  method(np.copy)
+    trace,   diagonal          = method(np.trace),   method(np.diagonal)
+    argpartition, searchsorted = method(np.argpartition), method(np.searchsorted)
+    conj = conjugate           = method(np.conjugate)
+    exp, log, sqrt, tanh, abs  = map(method, (np.exp, np.log, np.sqrt, np.tanh, np.abs))
+    # fmt: on
+
+    def relu(self) -> Any:
+        return neural.relu(self)
+
+    def sigmoid(self) -> Any:
+        return neural.sigmoid(self)
+
+    def clip(self, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
+        clip: Any = np.clip  # whose overloads know arrays alone
+        return clip(self, min, max, **kwargs)
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        return indexing.compress(condition, self, axis)
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("sort() would change the Tensor in place: use np.sort(t)")

@@ -1,0 +1,312 @@
+"""Names of other libraries: each raises with a spelling that works here."""
+
+import copy
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import Tensor, data, grad, habits, nn, no_grad, optim, train, tree
+from autobp.habits import DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
+
+OWNERS = {
+    "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
+    "autobp": (PACKAGE, lambda: autobp),
+    "nn": (NN, lambda: nn),
+    "Module": (MODULE, lambda: nn.Module()),
+    "optim": (OPTIM, lambda: optim),
+    "data": (DATA, lambda: data),
+    "train": (TRAIN, lambda: train),
+}
+ROWS = [(owner, name) for owner, (table, _) in OWNERS.items() for name in table]
+HINTS = sorted(
+    {hint for table, _ in OWNERS.values() for hint in table.values()} | {*KEYWORDS.values()}
+)
+
+
+def space(tmp_path):
+    """What the spellings in the hints are about."""
+    rng = np.random.default_rng(0)
+    t = Tensor(rng.uniform(0.5, 1.5, (2, 3)))
+    model = nn.Sequential(nn.Linear(3, 3, rng=0))
+    share = np.array([[0.2, 0.3, 0.5], [0.1, 0.6, 0.3]])
+    f = lambda x: np.sum(x**2)
+    names = {name: getattr(autobp, name) for name in autobp.__all__}
+    return names | {
+        "np": np, "nn": nn, "optim": optim, "train": train, "data": data, "tree": tree,
+        "t": t, "p": Tensor(1.5 * np.ones((2, 3))), "a": t, "b": t * 2, "x": t.numpy(), "W": Tensor(rng.normal(size=(3, 3))),
+        "q": t, "k": t, "v": t, "h": t, "average": Tensor(np.zeros((2, 3))), "loss": np.sum(t * t),
+        "shape": (3, 2), "shape_of_more": (4, 2, 3), "axes": (1, 0), "axis": 1, "i": 0, "n": 2, "value": 1.0,
+        "value_of_its_shape": np.ones((2, 3)), "step": 0.1, "low": 0.0, "high": 1.0, "mask": share > 0.25,
+        "indices": [0, 1], "places": np.zeros((2, 1), int), "labels": np.array([0, 2] * 4), "logits": rng.normal(size=(8, 3)),
+        "X": rng.normal(size=(8, 3)), "share": share, "log_shares": np.log(np.tile(share, (4, 1))), "log_of_share": np.log(share),
+        "signs": np.sign(t.numpy()), "images": np.ones((2, 1, 4, 4)), "kernels": np.ones((2, 1, 3, 3)),
+        "model": model, "params": list(model.parameters()), "params_nest": {"w": 1.0, "b": [2.0]},
+        "optimizer": optim.SGD(model.parameters(), lr=0.1), "path": tmp_path / "weights.safetensors",
+        "f": f, "g": lambda x, y: np.sum(x * y), "f_and_more": lambda x: (f(x), x), "rule": lambda g, y, x: g,
+        "compiled": compiled(f), "rng": rng,
+    }  # fmt: skip
+
+
+def compiled(f):
+    program = autobp.compile(f)
+    program(np.ones(2))
+    return program
+
+
+@pytest.mark.parametrize(("owner", "name"), ROWS)
+def test_a_foreign_name_raises_with_its_hint(owner, name):
+    table, make = OWNERS[owner]
+    thing = make()
+    assert not hasattr(thing, name)
+    with pytest.raises(AttributeError) as caught:
+        getattr(thing, name)
+    said = str(caught.value)
+    assert repr(name) in said
+    assert table[name] in said
+
+
+@pytest.mark.parametrize("hint", HINTS)
+def test_the_spelling_of_a_hint_runs(hint, tmp_path, capsys):
+    spellings = re.findall("`([^`]*)`", hint)
+    if not spellings:
+        assert re.search(
+            r"leave it out|^\w+=|an operator|or '|a subclass of Module defines it", hint
+        )
+        return
+    around = space(tmp_path)
+    if "load_weights" in hint:
+        train.save_weights(around["path"], around["model"].state_dict())
+    for spelling in spellings:
+        if spelling == "forward":  # of a class
+            continue
+        if "..." in spelling and "fit" in spelling:
+            continue
+        with no_grad() if "=" in spelling and " -= " in spelling else np.errstate():
+            exec(spelling, around)
+
+
+def test_there_are_many():
+    assert len(ROWS) > 400
+    for table in (TENSOR, PACKAGE, NN, MODULE, OPTIM):
+        assert all(hint.count("`") % 2 == 0 for hint in table.values())
+
+
+# ── what is not in a table ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda: Tensor(1.0).shpae, "'Tensor' object has no attribute 'shpae'; did you mean 'shape'?"),
+        (lambda: Tensor(1.0).xyz, "'Tensor' object has no attribute 'xyz'"),
+        (lambda: Tensor(1.0).sin, "'Tensor' object has no attribute 'sin': write `np.sin(t)`"),
+        (
+            lambda: Tensor(1.0).einsum,
+            "'Tensor' object has no attribute 'einsum': write `np.einsum`, which takes Tensors",
+        ),
+        (lambda: autobp.no_gard, "module 'autobp' has no attribute 'no_gard'; did you mean 'no_grad'?"),
+        (lambda: autobp.arctan2, "module 'autobp' has no attribute 'arctan2': write `np.arctan2`, which takes Tensors"),
+        (lambda: nn.Linaer, "module 'autobp.nn' has no attribute 'Linaer'; did you mean 'Linear'?"),
+        (lambda: nn.Linear(1, 1).wieght, "'Linear' object has no attribute 'wieght'; did you mean 'weight'?"),
+        (lambda: optim.Adma, "module 'autobp.optim' has no attribute 'Adma'; did you mean 'Adam'?"),
+        (lambda: train.fitt, "module 'autobp.train' has no attribute 'fitt'; did you mean 'fit'?"),
+        (lambda: data.xorr, "module 'autobp.data' has no attribute 'xorr'; did you mean 'xor'?"),
+        (
+            lambda: nn.Module()(1.0),
+            "'Module' object has no attribute 'forward': a subclass of Module defines it: def forward(self, x)",
+        ),
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
+    with pytest.raises(AttributeError) as caught:
+        ask()
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from autobp.nn import CrossEntropyLoss", "write `nn.cross_entropy(logits, labels)`"),
+        ("from autobp.nn import Linear, ModuleList", "plain lists and dicts hold layers"),
+        ("from autobp.nn import functional as F", "functions are in nn itself"),
+        ("from autobp import jit", "write `compile(f)`"),
+        ("from autobp import grad, as_tensor", "cannot import name 'as_tensor' from 'autobp'"),
+        ("from autobp import no_gard", "did you mean 'no_grad'?"),
+        ("from autobp.optim import lr_scheduler", "schedules are in optim itself"),
+        ("from autobp.optim import RMSProp", "write `optim.RMSprop(params)`"),
+        ("from autobp.data import DataLoader", "data.batches"),
+        ("from autobp.train import EarlyStopping", "patience="),
+    ],
+)
+def test_imports_say_it_too(line, said):
+    """Python's own message for these would be that the name cannot be imported, and no more."""
+    with pytest.raises(ImportError) as caught:
+        exec(line, {})
+    assert said in str(caught.value)
+
+
+def test_in_a_traceback_it_is_the_last_line():
+    found = subprocess.run(
+        [sys.executable, "-c", "import autobp; autobp.Tensor(1.0).unsqueeze(0)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr.rstrip().endswith(TENSOR["unsqueeze"])
+
+
+# ── what must not notice ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("make", [lambda: Tensor([1.0, 2.0]), lambda: nn.MLP([2, 3, 1], rng=0)])
+def test_copies_and_pickles(make):
+    thing = make()
+    for again in (copy.copy(thing), copy.deepcopy(thing), pickle.loads(pickle.dumps(thing))):
+        assert type(again) is type(thing)
+    kind = type(thing)
+    bare = kind.__new__(kind)  # as unpickling and subclasses have it for a moment
+    assert not hasattr(bare, "view_as")
+
+
+def test_protocols_of_numpy_are_asked_for_in_vain():
+    t = Tensor([1.0, 2.0], requires_grad=False)
+    for name in ("__array_interface__", "__array_struct__", "__dataframe__", "__torch_function__"):
+        assert not hasattr(t, name)
+    np.testing.assert_array_equal(np.asarray(t), [1.0, 2.0])
+    np.testing.assert_array_equal(np.multiply(np.ones(2), t), [1.0, 2.0])
+
+
+def test_the_error_can_be_pickled():
+    try:
+        Tensor(1.0).unsqueeze(0)
+    except AttributeError as error:
+        again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, AttributeError)
+    assert str(again).endswith(TENSOR["unsqueeze"])
+
+
+def test_an_error_costs_no_search_until_it_is_read(monkeypatch):
+    def search(*args):
+        raise AssertionError("a name was looked for")
+
+    monkeypatch.setattr(habits.difflib, "get_close_matches", search)
+    t = Tensor(1.0)
+    assert not hasattr(t, "shpae")
+    assert getattr(t, "shpae", 3) == 3
+
+
+# ── keywords ──────────────────────────────────────────────────────────────────────────────────────
+
+T = Tensor([[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: T.sum(dim=0), "sum has no dim=: write axis="),
+        (lambda: T.mean(axis=0, keepdim=True), "mean has no keepdim=: write keepdims="),
+        (lambda: T.max(dim=1), "max has no dim=: write axis="),
+        (lambda: T.std(dim=0, unbiased=False), "std has no dim=: write axis="),
+        (lambda: T.var(unbiased=False), "var has no unbiased=: write ddof=1 or ddof=0"),
+        (lambda: T.argmax(dim=1), "argmax has no dim=: write axis="),
+        (lambda: T.cumsum(dim=0), "cumsum has no dim=: write axis="),
+        (lambda: T.squeeze(dim=0), "squeeze has no dim=: write axis="),
+        (lambda: T.flatten(start_dim=1), r"write t.reshape(len(t), -1) or nn.Flatten()"),
+        (lambda: T.flatten(1), r"write t.reshape(len(t), -1) or nn.Flatten()"),
+        (lambda: autobp.softmax(T, dim=1), "softmax has no dim=: write axis="),
+        (lambda: nn.log_softmax(T, dim=1), "log_softmax has no dim=: write axis="),
+        (lambda: autobp.logsumexp(T, dim=1, keepdim=True), "logsumexp has no dim=: write axis="),
+        (lambda: nn.mse(T, T, size_average=True), "mse has no size_average=: write reduction="),
+        (lambda: nn.Dropout(0.5, inplace=True), "Dropout has no inplace=: a layer makes a new array"),
+        (lambda: nn.ReLU(inplace=True), "ReLU has no inplace=: a layer makes a new array: leave it out"),
+        (lambda: nn.Linear(2, 3, device="cuda"), "Linear has no device=: everything runs on the CPU"),
+        (lambda: nn.Softmax(dim=1), "Softmax has no dim=: write axis="),
+        (lambda: nn.Linear(2, 3, use_bias=False), "Linear has no use_bias=: write bias="),
+        (lambda: optim.Adam([T], amsgrad=True), "Adam has no amsgrad=: this option does not exist here"),
+        (lambda: optim.SGD([T], learning_rate=0.1), "SGD has no learning_rate=: write lr="),
+        (lambda: grad(np.sin, argnum=0), "grad has no argnum=: write argnums="),
+        (lambda: autobp.compile(np.sin, static_argnums=0), "compile has no static_argnums=: what is no array"),
+        (lambda: train.fit(nn.Linear(1, 1), verbose=0), "fit has no verbose=: write progress=False"),
+        (lambda: train.fit(nn.Linear(1, 1), validation_data=0), "write validation=(X, y)"),
+        (lambda: T.sum().backward(create_graph=True), "derivatives write grad(grad(f)), hessian(f) or hvp("),
+        (lambda: T.sum().backward(inputs=[T]), "backward() has no inputs; grad(f, argnums) takes"),
+    ],
+    ids=range(27),
+)  # fmt: skip
+def test_a_foreign_keyword_is_explained(call, said):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+def test_the_module_of_tensors_is_no_function():
+    from autobp import tensor
+
+    for called in (tensor, autobp.tensor):
+        with pytest.raises(TypeError, match=r"autobp\.tensor is a module: write Tensor\(x\)"):
+            called([1.0, 2.0])
+
+
+def test_what_is_harmless_works():
+    w = Tensor([1.0, 2.0])
+    loss = np.sum(w * w)
+    loss.backward(retain_graph=True)
+    loss.backward(retain_graph=True, create_graph=False)
+    np.testing.assert_array_equal(w.grad, [4.0, 8.0])
+    optimizer, model = optim.SGD([w], lr=0.1), nn.Linear(1, 1)
+    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
+    assert w.grad is None
+    for zero_grad in (optimizer.zero_grad, model.zero_grad):
+        with pytest.raises(
+            ValueError, match=r"gradients are cleared to None; for zeros, .* p\.grad = np"
+        ):
+            zero_grad(set_to_none=False)
+
+
+def test_keywords_that_exist_are_taken():
+    """Where a function has one of these, it is its own."""
+
+    class Layer(nn.Module):
+        def __init__(self, dim, seed=0, **rest):
+            self.dim = dim
+
+    assert Layer(dim=3, generator=1).dim == 3
+
+
+# ── the gradient of a result ──────────────────────────────────────────────────────────────────────
+
+
+def test_that_a_result_keeps_no_gradient_is_said():
+    w = Tensor([1.0, 2.0], name="w")
+    h = w * w
+    h.sum().backward()
+    said = r"\.grad of a Tensor of shape \(2,\) from multiply is None.*retain_grad\(\).*no_grad\(\): p -="
+    with pytest.warns(UserWarning, match=said) as caught:
+        assert h.grad is None
+    assert caught[0].filename == __file__
+
+
+def test_where_there_is_nothing_to_say_nothing_is_said(recwarn):
+    w = Tensor([1.0, 2.0])
+    assert w.grad is None
+    h = w * w
+    h.retain_grad()
+    assert h.grad is None  # not yet
+    h.sum().backward()
+    np.testing.assert_array_equal(h.grad, [1.0, 1.0])
+    with no_grad():
+        assert (w * w).grad is None
+    g = w * w
+    g.grad = np.ones(2)  # as one likes
+    np.testing.assert_array_equal(g.grad, [1.0, 1.0])
+    for again in (copy.copy(w * w), copy.deepcopy(w * w), pickle.loads(pickle.dumps(w * w))):
+        assert again.grad is None
+    assert autobp.graph(np.sum(w * w)).text()
+    assert not recwarn.list
