@@ -138,7 +138,7 @@ BY_HAND = {
     "sigmoid":           (sigmoid,                          V,         (3,     6,          3)),
     "normal_cdf":        (lambda v: PRIMITIVES["normal_cdf"](v), V,   (3 * 27, 3 * 25,         3)),
     "square":            (lambda v: v ** 2,                 V,         (3,     0,          0)),
-    "cube":              (lambda v: v ** 3,                 V,         (0,     0,          3)),
+    "cube":              (lambda v: v ** 3,                 V,         (6,     0,          0)),
     "reciprocal":        (lambda v: v ** -1,                V,         (3,     0,          0)),
     "broadcast":         (lambda v: np.ones((4, 3)) * v,    V,         (12,    0,          0)),
     "scattered":         (lambda v: np.sum(v[[0, 0, 1]]),   V,         (0,     2,          0)),

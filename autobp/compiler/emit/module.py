@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -62,6 +63,8 @@ class Module:
         """What the module defines: the function, and the arrays of an arena of its own."""
         names = self.names
         given = {**objects, "np": np, "math": math, "Changed": Changed}
+        if "scipy.special" in sys.modules:  # where it is not, no program calls it
+            given["scipy"] = sys.modules["scipy"]
         given |= {names[step]: step.constant for step in self.program.constants()}
         given |= {name: function for function, name in self.printer.helpers.items()}
         space = dict(given)
@@ -98,6 +101,8 @@ class Module:
         function = "\n".join(self._lines(True))
         if "math." in function:
             needed.add("import math")
+        if "scipy.special." in function:
+            needed.add("import scipy.special")
         guards = any(step.function is guarded for p in self.program.nested() for step in p.steps)
         parts = [
             f'"""{self.name}, written by autobp.compile for arguments of these shapes."""',

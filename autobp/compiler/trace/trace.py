@@ -33,7 +33,7 @@ from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
 from autobp.operation import SIGNS, of, operation
-from autobp.owner import Owner, owner, owner_of_frame
+from autobp.owner import Owner, is_scipys, owner, owner_of_frame
 from autobp.primitive import Variable
 from autobp.recurrence import Body
 from autobp.tensor import Tensor
@@ -551,8 +551,9 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 @functools.lru_cache(256)
 def _known_ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
-    """A ufunc of NumPy's; another one as a function of which nothing is known but its result."""
-    if getattr(np, ufunc.__name__, None) is ufunc:
+    """A ufunc of NumPy's or SciPy's; another one as a function of which nothing is known but its
+    result."""
+    if getattr(np, ufunc.__name__, None) is ufunc or is_scipys(ufunc):
         return ufunc
 
     @operation(static=True)

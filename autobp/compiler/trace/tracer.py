@@ -23,7 +23,7 @@ from autobp.compiler.terms import CaptureError
 from autobp.compiler.trace.calls import as_type, draw, put
 from autobp.context import user_line
 from autobp.operation import COMPARISON, PREFIXES, SIGNS, Sign, of
-from autobp.owner import Owner, owner_of_frame
+from autobp.owner import Owner, is_scipys, owner_of_frame
 from autobp.primitive import Primitive, Variable
 from autobp.rules import arithmetic, indexing
 from autobp.tensor import Tensor
@@ -77,6 +77,8 @@ def named(function: Any) -> str:
     name = getattr(function, "__name__", repr(function))
     if isinstance(function, np.ufunc) and getattr(np, name, None) is function:
         return f"np.{name}"  # before NumPy 2.2 ufuncs have no module
+    if is_scipys(function):
+        return f"scipy.special.{name}"
     return ".".join(["np", *module[1:], name]) if module[0] == "numpy" else name
 
 
