@@ -96,3 +96,37 @@ def test_whole_powers_of_either_sign(n):
     with np.errstate(all="ignore"):
         found = (Tensor(special) ** n).numpy()
         assert np.array_equal(found, np.power(special, n), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("shape", [(150, 150), (2, 100, 100), (97, 97)])
+@pytest.mark.parametrize("columns", [(), (1,), (7,)])
+def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dtype, monkeypatch):
+    n = shape[-1]
+    a = RNG.normal(size=shape) / n + 2 * np.eye(n)
+    a = (np.tril(a) if lower else np.triu(a)).astype(dtype)
+    batch = shape[:-2] if columns else ()
+    b = RNG.normal(size=(*batch, n, *columns)).astype(dtype)
+    expected = (
+        np.linalg.solve(a, b) if columns or a.ndim == 2 else np.linalg.solve(a, b[:, None])[..., 0]
+    )
+    whole = []
+    solve = np.linalg.solve
+    monkeypatch.setattr(
+        np.linalg, "solve", lambda a, b: (whole.append(a.shape[-1]), solve(a, b))[1]
+    )
+    for matrix in (a, np.swapaxes(np.swapaxes(a, -1, -2).copy(), -1, -2)):
+        found = kernels.solved(matrix, b)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, 1e-4 if dtype == np.float32 else 1e-12)
+    assert max(whole) < n
+    a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
+    kernels.solved(a, b)
+    assert max(whole) == n
+
+
+def test_a_singular_factor_is_as_numpy_has_it():
+    a = np.diag(np.arange(120.0))
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        kernels.solved(a, np.ones(120))
