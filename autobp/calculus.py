@@ -100,13 +100,7 @@ def evaluate(
         return values[0][params["index"]]
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
-            v.on_operands(args)
-            result = v.apply(primitive, values, params)
-            if type(result) is Results:  # of an array that is traced
-                return result
-            if type(result.value) is Results:
-                return Results(part(result, index=i) for i in range(len(result.value)))
-            return result if result.requires_grad else result.value
+            return v.computed(primitive, args, values, params)
     try:
         if len(values) == 1 and type(values[0]) is float:
             value = on_float(primitive, values[0], params)

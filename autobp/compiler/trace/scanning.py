@@ -44,7 +44,7 @@ from autobp.reverse import sweep
 from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, paired, refilled
 
-__all__ = ["Scanning"]
+__all__ = ["SCAN", "Scanning"]
 
 Trace = Any  # see trace.py, which stands on this
 
@@ -75,7 +75,7 @@ class Scanning:
         trace = self.trace
         for attempt in range(_ATTEMPTS):
             operands = [
-                trace.numbers(a) if is_float else trace.operand(a)
+                trace.floats(a) if is_float else trace.operand(a)
                 for a, is_float in zip(self.sequences, self.floats)
             ]
             with trace.iteration(*self.how) as iteration:
@@ -275,7 +275,7 @@ class Recording:
         self.results: list[tuple[Tensor, int | None]] = []  # in the body, and which carry it is
         self.stacks: dict[Tensor, Tensor] = {}
         self.taken_carries = 0
-        self.whole: Any = several(_SCAN, (), (), {"of": self}, level)
+        self.whole: Any = several(SCAN, (), (), {"of": self}, level)
         self.whole.born = self.iteration.ended
 
     def next_carry(self) -> int:
@@ -413,4 +413,4 @@ def _cost(out: Any, *shapes: Any, of: Recording) -> tuple[int, int, int]:
     return counts.multiplications, counts.additions, counts.transcendental
 
 
-_SCAN = _Scan("scan", _never, None, Together(_pulled), cost=_cost)
+SCAN = _Scan("scan", _never, None, Together(_pulled), cost=_cost)
