@@ -91,6 +91,8 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
     ufunc, python = sign.ufunc, sign.python
 
     def compute(self: Tracer, x: Any, y: Any) -> Any:
+        if sign.total and _is_float(x) and _is_float(y):
+            return self.tracing.call(python, (x, y), {})
         if not _operand(x) or not _operand(y):
             return NotImplemented
         kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}
@@ -232,7 +234,7 @@ class Tracer(Variable):
             return trace.call(python, args, params)
         before = len(trace.steps), set(trace.effects), trace.refusal
         try:
-            result = primitive.function(*args, **params)
+            result = trace.run(primitive.function, args, params)
             if trace.refusal is before[2]:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it is one call
@@ -244,9 +246,22 @@ class Tracer(Variable):
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         return self.tracing.call(function, args, {})
 
-    def on_operands(self, args: Sequence[Any]) -> None:
-        if not self.tracing.is_elsewhere:
-            self.tracing.check_origins(args)
+    def computed(
+        self,
+        primitive: Primitive,
+        args: Sequence[Any],
+        values: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Any:
+        trace = self.tracing
+        if trace.is_elsewhere:
+            return super().computed(primitive, args, values, params)
+        heard = trace.listen(False)
+        try:
+            trace.check_origins(args)
+            return super().computed(primitive, args, values, params)
+        finally:
+            trace.listen(heard)
 
     def primal_value(self) -> Any:
         return self.now if self.tracing.is_elsewhere else self
@@ -286,6 +301,12 @@ class Tracer(Variable):
         if self.borrowed:
             raise _refused(
                 self, f"{what} changes an argument in place", "make a new array, and return it"
+            )
+        if self.tracing.inside and not self.tracing.varies(self.step):
+            raise _refused(
+                self,
+                f"{what} in the body of a scan changes in place what was there before",
+                "make it a part of the carry",
             )
         view = self.view
         if view is not None and view.call.function is not operator.getitem:
@@ -361,7 +382,8 @@ class Tracer(Variable):
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
         if self.tracing.is_elsewhere:
             return value
-        if self.static or _asked_by_library(self.tracing):
+        is_sure = not self.tracing.inside or not self.tracing.varies(self.current().step)
+        if self.static or (is_sure and _asked_by_library(self.tracing)):
             if type(value) is bool and self.dtype.kind != "b":
                 return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
@@ -372,6 +394,8 @@ class Tracer(Variable):
     def condition(self) -> bool:
         now = bool(self.current().now)
         if not self.tracing.is_elsewhere:
+            if self.tracing.inside and self.tracing.varies(self.step):
+                raise _refused(self, f"its truth was asked for {_OTHER_VALUES}", "use np.where")
             self.tracing.guard(self.current().step, now)
         return now
 
