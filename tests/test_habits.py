@@ -102,7 +102,7 @@ def test_there_are_many():
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda: Tensor(1.0).shpae, "'Tensor' object has no attribute 'shpae'; did you mean 'shape'?"),
+        (lambda: Tensor(1.0).shpae, "'Tensor' object has no attribute 'shpae'"),  # Python adds a guess
         (lambda: Tensor(1.0).xyz, "'Tensor' object has no attribute 'xyz'"),
         (lambda: Tensor(1.0).sin, "'Tensor' object has no attribute 'sin': write `np.sin(t)`"),
         (
@@ -151,6 +151,23 @@ def test_imports_say_it_too(line, said):
     assert said in str(caught.value)
 
 
+def test_a_misspelt_attribute_of_a_tensor_is_guessed_by_python():
+    found = subprocess.run(
+        [sys.executable, "-c", "import autobp; autobp.Tensor(1.0).shpae"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr.rstrip().endswith("Did you mean: 'shape'?")
+
+
+def test_foreign_names_are_not_listed():
+    listed = dir(Tensor(1.0))
+    assert {"shape", "grad", "backward", "relu", "value"} <= set(listed)
+    assert not set(listed) & {*TENSOR, "sin", "einsum"}
+    assert not hasattr(Tensor, "view")
+
+
 def test_in_a_traceback_it_is_the_last_line():
     found = subprocess.run(
         [sys.executable, "-c", "import autobp; autobp.Tensor(1.0).unsqueeze(0)"],
@@ -196,9 +213,9 @@ def test_an_error_costs_no_search_until_it_is_read(monkeypatch):
         raise AssertionError("a name was looked for")
 
     monkeypatch.setattr(habits.difflib, "get_close_matches", search)
-    t = Tensor(1.0)
-    assert not hasattr(t, "shpae")
-    assert getattr(t, "shpae", 3) == 3
+    model = nn.Linear(1, 1)
+    assert not hasattr(model, "wieght")
+    assert getattr(model, "wieght", 3) == 3
 
 
 # ── keywords ──────────────────────────────────────────────────────────────────────────────────────
