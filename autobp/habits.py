@@ -8,11 +8,9 @@ the nearest name that exists.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from opcode import opmap
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -393,7 +391,9 @@ def absent(
                 return f": write `np.{name}(t)`"
             if callable(function) and not isinstance(function, type):
                 return f": write `np.{name}`, which takes Tensors" * (function in NUMPY)
-        near = difflib.get_close_matches(name, known(), 1, 0.75) if name[:2] != "__" else []
+        from difflib import get_close_matches  # late: not needed to import autobp
+
+        near = get_close_matches(name, known(), 1, 0.75) if name[:2] != "__" else []
         return f"; did you mean {near[0]!r}?" if near else ""
 
     return AbsentError(said, name, hint)
@@ -414,17 +414,24 @@ class Absent:
         raise absent(said, self.name, self.table, tuple, numpy=True)
 
 
-def add_absent(kind: type, table: Table) -> None:
-    """Let a class explain the names of a table, and those of NumPy's functions that it has not."""
-    functions = {getattr(f, "__name__", ""): f for f in NUMPY}
-    numpy = (name for name, f in functions.items() if getattr(np, name, None) is f)
-    for name in (*table, *numpy):
+def add_absent(kind: type, table: Table, numpy: bool = False) -> None:
+    """Let a class explain the names of a table, and of NumPy's functions that it has not."""
+    functions = {getattr(f, "__name__", ""): f for f in NUMPY} if numpy else {}
+    more = (name for name, f in functions.items() if getattr(np, name, None) is f)
+    for name in (*table, *more):
         if not hasattr(kind, name):
             setattr(kind, name, Absent(name, table))
 
 
-def is_absent(kind: type, name: str) -> bool:
-    return any(isinstance(vars(base).get(name), Absent) for base in kind.__mro__)
+def present(thing: Any) -> list[str]:
+    """What dir() is to list: not the names that are only explained."""
+    kinds = type(thing).__mro__
+    return [
+        name
+        for name in object.__dir__(thing)
+        if not any(isinstance(vars(kind).get(name), Absent) for kind in kinds)
+        or name in getattr(thing, "__dict__", ())
+    ]
 
 
 def written(hint: str) -> str:
@@ -438,6 +445,8 @@ def absent_from_module(
     name is imported, since Python forgets the text of an AttributeError there."""
     said = f"module {module!r} has no attribute {name!r}"
     error = absent(said, name, table, known, numpy=module == "autobp")
+    from opcode import opmap  # late: not needed to import autobp
+
     frame = sys._getframe(2)
     code, at = frame.f_code.co_code, frame.f_lasti
     if 0 <= at < len(code) and code[at] == opmap["IMPORT_FROM"]:

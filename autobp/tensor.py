@@ -28,7 +28,7 @@ from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
 from autobp.errors import label, not_in_place, not_plain, replaced
-from autobp.habits import TENSOR, add_absent, foreign_keyword, is_absent
+from autobp.habits import TENSOR, add_absent, foreign_keyword, present
 from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
@@ -566,7 +566,7 @@ class Tensor(ArrayMethods):
         return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
 
     def __dir__(self) -> list[str]:
-        return [name for name in object.__dir__(self) if not is_absent(type(self), name)]
+        return present(self)
 
     def __repr__(self) -> str:
         value = self.primal_value()
@@ -591,7 +591,7 @@ class Tensor(ArrayMethods):
         return format(self.item(), spec) if spec else repr(self)
 
 
-add_absent(Tensor, TENSOR)
+add_absent(Tensor, TENSOR, numpy=True)
 
 
 class _CalledModule(ModuleType):

@@ -5,12 +5,13 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 import autobp
-from autobp import Tensor, data, grad, habits, nn, no_grad, optim, train, tree
+from autobp import Tensor, data, grad, nn, no_grad, optim, train, tree
 from autobp.habits import DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
 
 OWNERS = {
@@ -112,7 +113,6 @@ def test_there_are_many():
         (lambda: autobp.no_gard, "module 'autobp' has no attribute 'no_gard'; did you mean 'no_grad'?"),
         (lambda: autobp.arctan2, "module 'autobp' has no attribute 'arctan2': write `np.arctan2`, which takes Tensors"),
         (lambda: nn.Linaer, "module 'autobp.nn' has no attribute 'Linaer'; did you mean 'Linear'?"),
-        (lambda: nn.Linear(1, 1).wieght, "'Linear' object has no attribute 'wieght'; did you mean 'weight'?"),
         (lambda: optim.Adma, "module 'autobp.optim' has no attribute 'Adma'; did you mean 'Adam'?"),
         (lambda: train.fitt, "module 'autobp.train' has no attribute 'fitt'; did you mean 'fit'?"),
         (lambda: data.xorr, "module 'autobp.data' has no attribute 'xorr'; did you mean 'xor'?"),
@@ -121,7 +121,7 @@ def test_there_are_many():
             "'Module' object has no attribute 'forward': a subclass of Module defines it: def forward(self, x)",
         ),
     ],
-    ids=range(12),
+    ids=range(11),
 )  # fmt: skip
 def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
     with pytest.raises(AttributeError) as caught:
@@ -151,14 +151,21 @@ def test_imports_say_it_too(line, said):
     assert said in str(caught.value)
 
 
-def test_a_misspelt_attribute_of_a_tensor_is_guessed_by_python():
+@pytest.mark.parametrize(
+    ("program", "guess"),
+    [
+        ("autobp.Tensor(1.0).shpae", "Did you mean: 'shape'?"),
+        ("autobp.nn.Linear(1, 1).wieght", "Did you mean: 'weight'?"),
+    ],
+)
+def test_a_misspelt_attribute_is_guessed_by_python(program, guess):
     found = subprocess.run(
-        [sys.executable, "-c", "import autobp; autobp.Tensor(1.0).shpae"],
+        [sys.executable, "-c", f"import autobp; {program}"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.stderr.rstrip().endswith("Did you mean: 'shape'?")
+    assert found.stderr.rstrip().endswith(guess)
 
 
 def test_foreign_names_are_not_listed():
@@ -166,6 +173,31 @@ def test_foreign_names_are_not_listed():
     assert {"shape", "grad", "backward", "relu", "value"} <= set(listed)
     assert not set(listed) & {*TENSOR, "sin", "einsum"}
     assert not hasattr(Tensor, "view")
+    model = nn.Linear(1, 1)
+    model.params = 3  # a name of the user's
+    assert {"weight", "params", "parameters"} <= set(dir(model))
+    assert "predict" not in dir(model)
+
+
+def test_modules_may_use_the_names_themselves():
+    @dataclass
+    class Net(nn.Module):
+        device: str
+        weights: list = field(default_factory=list)
+
+        def forward(self, x):
+            return self.apply(x)
+
+        def apply(self, x):
+            return x * len(self.weights)
+
+    net = Net("cpu", [1.0, 2.0])
+    net.params = {"w": Tensor(1.0)}
+    assert net(2.0) == 4.0
+    assert net.device == "cpu"
+    assert [name for name, _ in net.named_parameters()] == ["params.w"]
+    with pytest.raises(AttributeError, match=r"'Net' object has no attribute 'fit': write"):
+        net.fit()
 
 
 def test_in_a_traceback_it_is_the_last_line():
@@ -212,10 +244,9 @@ def test_an_error_costs_no_search_until_it_is_read(monkeypatch):
     def search(*args):
         raise AssertionError("a name was looked for")
 
-    monkeypatch.setattr(habits.difflib, "get_close_matches", search)
-    model = nn.Linear(1, 1)
-    assert not hasattr(model, "wieght")
-    assert getattr(model, "wieght", 3) == 3
+    monkeypatch.setattr("difflib.get_close_matches", search)
+    assert not hasattr(nn, "Linaer")
+    assert getattr(nn, "Linaer", 3) == 3
 
 
 # ── keywords ──────────────────────────────────────────────────────────────────────────────────────
