@@ -18,6 +18,7 @@ import numpy as np
 from autobp.primitive import NUMPY
 
 __all__ = [
+    "AT",
     "CPU",
     "DATA",
     "KEYWORDS",
@@ -125,6 +126,16 @@ TENSOR = _table(
     ("null_grad null_gradients clear_graph",               "`t.grad = None`"),
     ("constant",                                           "`not t.requires_grad`"),
     ("_value primal",                                      "`t.data`"),
+)
+
+AT = _table(  # of t.at[i]
+    ("multiply mul",                                       "`t.at[i].set(t[i] * value)`"),
+    ("divide div",                                         "`t.at[i].set(t[i] / value)`"),
+    ("power pow",                                          "`t.at[i].set(t[i] ** value)`"),
+    ("subtract sub",                                       "`t.at[i].add(-value)`"),
+    ("min max",                                            "`t.at[i].set(np.minimum(t[i], value))`, `t.at[i].set(np.maximum(t[i], value))`"),
+    ("apply",                                              "`t.at[i].set(np.exp(t[i]))`"),
+    ("get",                                                "`t[i]`"),
 )
 
 PACKAGE = _table(

@@ -12,10 +12,11 @@ import pytest
 
 import autobp
 from autobp import Tensor, data, grad, nn, no_grad, optim, train, tree
-from autobp.habits import DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
+from autobp.habits import AT, DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
 
 OWNERS = {
     "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
+    "At": (AT, lambda: Tensor([1.0, 2.0]).at[0]),
     "autobp": (PACKAGE, lambda: autobp),
     "nn": (NN, lambda: nn),
     "Module": (MODULE, lambda: nn.Module()),
