@@ -52,6 +52,7 @@ from autobp.rules.convolution import (
 )
 from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from autobp.special import polygamma
 from autobp.tensor import Tensor
 from autobp.tree import stop_gradient
 
@@ -105,6 +106,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "solve_triangular",
     "cho_solve",
+    "polygamma",
     "NoRuleError",
     "GradientError",
     "CaptureError",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
+from autobp.kernels import BLAS, ones, total
 from autobp.primitive import Array, Primitive, Variable, constant, plain_array
 from autobp.rules import arithmetic as ops
 
@@ -36,9 +36,6 @@ __all__ = [
 # the system, and page faults then cost as much as the arithmetic. Once it has seen one large block
 # freed, it keeps up to twice that size for reuse. This is that block; it is never touched.
 np.empty(31 << 20, np.uint8)
-
-_BLAS = (np.dtype(np.float64), np.dtype(np.float32))
-_FEW = 4096
 
 
 def as_value(data: Any, dtype: Any = None) -> Any:
@@ -93,9 +90,7 @@ def evaluate(
     """The value of an operation. Messages call the values by the `args` they are those of."""
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
-            v.on_operands(args)
-            result = v.apply(primitive, values, params)
-            return result if result.requires_grad else result.value
+            return v.computed(primitive, args, values, params)
     try:
         if len(values) == 1 and type(values[0]) is float:
             value = on_float(primitive, values[0], params)
@@ -244,20 +239,13 @@ def project(c: Array, primal: Array) -> Array:
 def _added_up(c: Array, axes: int) -> Array:
     """The sum over the first axes. Where possible it is a product with ones: BLAS adds up rows several
     times as fast as NumPy's sum."""
-    if type(c) is np.ndarray and axes < c.ndim and c.dtype in _BLAS and c.flags.c_contiguous:
+    if type(c) is np.ndarray and axes < c.ndim and c.dtype in BLAS and c.flags.c_contiguous:
         rest = c.shape[axes:]
         rows = c if c.ndim == 2 else c.reshape(math.prod(c.shape[:axes]), math.prod(rest))
         if rows.shape[1] > 1:
-            n = len(rows)
-            total = (_ones(n, c.dtype) if n <= _FEW else np.ones(n, c.dtype)).dot(rows)
-            return total if rows is c else total.reshape(rest)
-    return np.add.reduce(c, axis=tuple(range(axes)))
-
-
-@lru_cache(maxsize=64)
-def _ones(n: int, dtype: Any) -> np.ndarray:
-    """Cached, since making a few ones takes twice as long as the product with them."""
-    return np.ones(n, dtype)
+            added = ones(len(rows), c.dtype).dot(rows)
+            return added if rows is c else added.reshape(rest)
+    return total(c, tuple(range(axes)))
 
 
 def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
@@ -273,5 +261,5 @@ def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     before = len(shape) - len(have)
     axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
     if axes:
-        c = np.add.reduce(c, axis=axes, keepdims=True)
+        c = total(c, axes, keepdims=True)
     return c if np.shape(c) == shape else np.broadcast_to(c, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from autobp.errors import no_rule
 from autobp.habits import foreign_keyword
+from autobp.owner import is_scipys
 from autobp.primitive import NUMPY, Primitive
 
 __all__ = ["called", "called_ufunc", "method"]
@@ -19,6 +21,9 @@ _TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
 def called(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call our counterpart of a NumPy function."""
     twin = NUMPY.get(function)
+    if twin is None and is_scipys(function):
+        importlib.import_module("autobp.rules.special")  # late: only where SciPy is used
+        twin = NUMPY.get(function)
     if twin is None:
         raise no_rule(function)
     return _fitted(twin, function, args, kwargs)

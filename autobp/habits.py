@@ -233,7 +233,7 @@ NN = _table(
     ("utils",                                              "`optim.clip_grad_norm(params, 1.0)`"),
     ("RNN LSTM GRU RNNCell LSTMCell GRUCell SimpleRNN",    "a recurrent cell is a program: `np.tanh(x @ W + h @ W)` in a loop"),
     ("Transformer TransformerEncoderLayer MultiheadAttention MultiHeadAttention", "attention is a program: `nn.softmax(q @ k.T) @ v`"),
-    ("Conv1d Conv3d ConvTranspose2d Conv1D",               "`nn.Conv2d(1, 2, 3)`, with an axis of length 1 for images of one dimension"),
+    ("Conv1d Conv3d ConvTranspose2d Conv1D",               "`nn.Conv2d(1, 2, 3)`, or autobp.conv1d"),
     ("max_pool2d avg_pool2d conv2d",                       "`max_pool2d(images, 2)`, `avg_pool2d(images, 2)`, `conv2d(images, kernels)` are in autobp"),
     ("dropout",                                            "`nn.Dropout(0.5)`"),
     ("batch_norm layer_norm",                              "`nn.BatchNorm1d(3)`, `nn.LayerNorm(3)`"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Owner", "owner", "owner_of_frame"]
+__all__ = ["Owner", "is_scipys", "owner", "owner_of_frame"]
 
 
 class Owner(Enum):
@@ -83,3 +83,17 @@ def owner(x: Any) -> Owner:
     if file:
         return _owner_of_file(file)
     return Owner.PYTHON if name.partition(".")[0] in _WITHOUT_FILE else Owner.USER
+
+
+def is_scipys(function: Any) -> bool:
+    """Whether a function is a ufunc of `scipy.special`. The question does not import SciPy.
+
+    >>> import numpy as np
+    >>> from scipy import special
+    >>> from autobp.owner import is_scipys
+    >>> is_scipys(special.erf), is_scipys(np.exp)
+    (True, False)
+    """
+    special = sys.modules.get("scipy.special")
+    name = getattr(function, "__name__", "")
+    return isinstance(function, np.ufunc) and getattr(special, name, None) is function

@@ -86,8 +86,17 @@ class Variable:
         """Itself in the form in which a tensor keeps it."""
         return self
 
-    def on_operands(self, args: Sequence[Any]) -> None:
-        """Told, before it takes an operation over, what the arguments were recorded as."""
+    def computed(
+        self,
+        primitive: Primitive,
+        args: Sequence[Any],
+        values: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Any:
+        """The value of an operation that is recorded with these arguments, and computes with these
+        values, of which it is one."""
+        result = self.apply(primitive, values, params)
+        return result if result.requires_grad else result.value
 
     def condition(self) -> bool:
         raise NotImplementedError

@@ -46,7 +46,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "power_by",
         ("reverse[0]: t * 0.0 → 0.0", "reverse[0]: t → y (2)", "reverse[0]: t → n (2)"),
     ),
-    (SHORTCUT, "power_by", ("_power: x if n == 1 else x ** n → x ** n",)),
+    (SHORTCUT, "power_by", ("_power: x → n (2)",)),
     ("a condition is not of numbers and has no tangent", "where", ("reverse[0]: None → same",)),
     (
         "a result is positive exactly if its argument is",
@@ -282,6 +282,17 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "forward[0]: a → t (2)",
         ),
     ),
+    # ── scipy.special ──
+    (
+        "where x is 0 the result is",
+        "xlogy xlog1py",
+        ("reverse[0]: z → x, and back", "reverse[0]: x → z"),
+    ),
+    (ANY_DIVISOR, "xlogy xlog1py", ("_quotient: 1.0 → 2.0",)),
+    ("the logarithm is not taken there", "xlogy xlog1py", ("_logarithm: 1.0 → 2.0",)),
+    (COMMUTES, "rel_entr", ("reverse[1]: t → x, and back",)),
+    (COMMUTES, "gamma", ("reverse[0]: t → y, and back",)),
+    ("the result has the sign of x", "i1e", ("reverse[0]: x → y",)),
     # ── convolutions ──
     (COMMUTES, "max_pool2d", ("_seen: offset → dilation, and back",)),
     (

@@ -2,8 +2,12 @@
 
 import itertools
 import math
+import random
+import re
 import struct
 import warnings
+from functools import reduce
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobp import compile, value_and_grad
+from autobp.compiler.emit import pieces
 from autobp.compiler.program import evaluated
+from autobp.compiler.scalars import numbers as scalars
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 2.0, 0.5, -2.5, 5e-324, -1e-310, 1e308, -1.5e308, 1e200, 1e-200]
 SPECIAL += [math.inf, -math.inf, math.nan, 1e22, 710.0, -750.0]
@@ -131,3 +137,80 @@ def test_a_saved_program_imports_what_it_uses(tmp_path):
     space = {}
     exec(text, space)
     assert space[compiled.__name__](4.0) == (8.0, 3.0)
+
+
+# ── long programs ─────────────────────────────────────────────────────────────────────────────────
+
+
+def wandering(x, n):
+    """A computation of n numbers, one after the other, of which no piece repeats."""
+    rng, earlier = random.Random(n), [x, 0.5 * x]
+    for _ in range(n):
+        y, z = earlier[-1], rng.choice(earlier[-9:])
+        k = rng.randrange(5)
+        c = rng.uniform(0.5, 1.5)
+        y = [y + c * z, y - c * z, y / c, np.sin(y), c * np.tanh(y)][k]
+        earlier.append(y)
+    return earlier[-1]
+
+
+def test_a_long_program_is_several_functions(monkeypatch, tmp_path):
+    """What is the same in one: each name is handed on from where it is made to where it is used."""
+    monkeypatch.setattr(pieces, "LONGEST", 30)
+    monkeypatch.setattr(pieces, "STEPS", 20)
+    f = value_and_grad(lambda x: wandering(x, 100))
+    compiled = compile(f)
+    for x in (0.7, 1.1, 1.2):
+        np.testing.assert_allclose(compiled(x), f(x), rtol=1e-11)
+    assert compiled.source.count("_part") > 10
+    assert "_part0(x):\n    # forward\n" in compiled.source
+    compiled.save(tmp_path / "program.py")
+    space = {}
+    exec((tmp_path / "program.py").read_text(), space)
+    assert space[compiled.__name__](1.2) == compiled(1.2)
+
+
+def test_pieces_hand_on_arrays_that_change_in_place_and_let_go_of_large_ones(monkeypatch):
+    monkeypatch.setattr(pieces, "LONGEST", 8)
+    monkeypatch.setattr(pieces, "STEPS", 4)
+
+    def f(w, x):
+        h = np.tanh(x @ w)
+        for _ in range(3):
+            h = np.sort(np.tanh(h @ w) + x, axis=0)  # of new memory, which is let go
+        return np.sum(np.log1p(h * h))
+
+    w, x = np.eye(100) * 0.3, np.random.default_rng(0).standard_normal((100, 100))
+    compiled = compile(value_and_grad(f))
+    for k in (1, 2, 3):
+        for a, b in zip(compiled(w * k, x), value_and_grad(f)(w * k, x), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    main = compiled.source[compiled.source.index(f"def {compiled.__name__}(") :]
+    assert "    del " in main
+
+
+def test_numbers_one_after_the_other_are_not_grouped_too(monkeypatch):
+    """A trace shows early whether there would be anything to group, and is gone on with if not."""
+    grouping = Mock(side_effect=scalars._recorded)
+    monkeypatch.setattr(scalars, "_recorded", grouping)
+    compile(value_and_grad(lambda x: wandering(x, 500)), check=0)(0.7)
+    horner = lambda x: reduce(lambda total, c: total * x + c, range(600), 0.0)
+    compile(value_and_grad(horner), check=0)(0.7)
+    assert grouping.call_count == 0
+    wide = lambda x: sum(wandering(x * k, 3) ** 2 for k in range(200))
+    compile(value_and_grad(wide), check=0)(0.1)
+    assert grouping.call_count == 1
+
+
+def test_who_waits_long_is_told_for_how_long(monkeypatch, capsys):
+    compiled = compile(value_and_grad(lambda x: wandering(x, 100)))
+    compiled(0.7)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("autobp.compiler.entry.LONG", 200)
+    compiled = compile(value_and_grad(lambda x: wandering(x, 100)))
+    for x in (0.7, 1.1):
+        compiled(x)
+    assert re.fullmatch(
+        r"compile: value_and_grad makes [\d,]+ calls one by one; its program is ready in about 1 s\n",
+        capsys.readouterr().err,
+    )

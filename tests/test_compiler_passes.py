@@ -223,7 +223,7 @@ def test_a_step_with_a_body_is_left_alone():
         shape=(),
         dtype=None,
     )
-    stack = rows.with_(function=operator.getitem, args=(loop, 1))
+    stack = rows.with_(function=operator.getitem, args=(loop, 1), kind=list)
     program = outer.with_(steps=[*outer.steps, loop, stack], returns=stack)
     check(program)
     for after in (*(p(program) for p in PASSES), optimized(program)):

@@ -313,7 +313,7 @@ np.convolve(v, l);        np.convolve(l, v, "same"); np.convolve(v, l, "valid");
 np.correlate(l, v);       np.correlate(l, v, "same"); np.correlate(v, l, "full"); np.correlate(v, l, "same"); np.correlate(l, [1, 2], "full")
 np.polyval(v, x);         np.polyval([1, 2, 3], x); np.polyval(v, 2); np.vander(v); np.vander(v, 4, True); np.vander(v, N=2)
 np.linspace(s, 2);        np.linspace(s, 2, 4, endpoint=False); np.linspace(v, w, 3, axis=1); np.linspace(0, v, 3, retstep=True); np.linspace(v, 2, 1); np.logspace(s, 1.5, 4); np.logspace(v, 2, 3, base=2); np.geomspace(p, 7, 3); np.geomspace(-p, -7, 3, axis=1)
-np.unwrap(l * 9);         np.unwrap(c * 9, axis=0); np.unwrap(l * 9, period=4); np.ediff1d(x); np.ediff1d(x, 1.0, [2.0, 3.0]); np.ediff1d(l, v)
+np.i0(x); np.unwrap(l * 9);         np.unwrap(c * 9, axis=0); np.unwrap(l * 9, period=4); np.ediff1d(x); np.ediff1d(x, 1.0, [2.0, 3.0]); np.ediff1d(l, v)
 np.maximum.accumulate(l); np.maximum.accumulate(c, axis=1); np.minimum.accumulate(x, 1); np.minimum.accumulate(l); np.logaddexp.accumulate(l); np.logaddexp.accumulate(x, axis=1)
 """
 

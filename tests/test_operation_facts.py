@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 from autobp import compile, grad, nn, optim
 from autobp.compiler.emit.source import _SPELLED, _public_name
@@ -538,7 +539,7 @@ def test_the_printer_has_a_name_for_every_function_of_numpys_and_pythons() -> No
     named = [f for f in _known if f not in _OPERATORS and f not in _SPELLED]
     assert len(named) > 100
     for f in named:
-        assert eval(str(_public_name(f)), {"np": np}) == f
+        assert eval(str(_public_name(f)), {"np": np, "scipy": scipy}) == f
 
 
 SPELLED = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,13 +31,24 @@ from autobp.tree import transformed
 __all__ = ["Entry", "compile_entry"]
 
 
-def compile_entry(call: Call, most: float = math.inf, earlier: Sequence[Found] = ()) -> Entry:
+def compile_entry(
+    call: Call,
+    many: float = math.inf,
+    is_wide: Callable[[Sequence[Step]], bool] | None = None,
+    earlier: Sequence[Found] = (),
+) -> Entry:
     """The program for calls like this one; see `trace_call`."""
-    traced = trace_call(call, most, earlier)
+    collects = gc.isenabled()
+    gc.disable()  # a program has many small parts and no cycles
     try:
-        entry = Entry(traced)
-    except Exception as error:
-        raise traced.failed(error) from error
+        traced = trace_call(call, many, is_wide, earlier)
+        try:
+            entry = Entry(traced)
+        except Exception as error:
+            raise traced.failed(error) from error
+    finally:
+        if collects:
+            gc.enable()
     if traced.is_cut:
         warnings.warn(
             f"{call.name} returns a Tensor that requires a gradient; compiled, its results are constants,"
@@ -46,11 +59,16 @@ def compile_entry(call: Call, most: float = math.inf, earlier: Sequence[Found] =
     return entry
 
 
+LONG = 20_000  # calls of a program that is waited for
+_WRITING = 1.6  # the time of all that comes after tracing, over that of tracing
+
+
 class Entry(Checked):
     def __init__(self, traced: Traced) -> None:
         super().__init__(traced.call, traced.found)
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
+        _tell_waiting(self.called, len(traced.program.steps), traced.seconds)
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
         self.program = owned_results(optimized(traced.program), traced.program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
@@ -173,6 +191,17 @@ class Entry(Checked):
         elif isinstance(x, np.ndarray) and id(_base(x)) in self._owners:
             return x.copy()
         return x
+
+
+def _tell_waiting(name: str, calls: int, seconds: float) -> None:
+    """Say how long a long program takes to write, by how long it took to trace."""
+    if calls > LONG and sys.stderr is not None:
+        print(
+            f"compile: {name} makes {calls:,} calls one by one; its program is ready in about"
+            f" {max(1, round(_WRITING * seconds))} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _base(x: np.ndarray) -> Any:

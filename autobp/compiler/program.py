@@ -7,6 +7,7 @@ functions from programs to programs; the steps themselves are never changed once
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -49,7 +50,14 @@ class Step:
     operands: list[Step] = field(init=False)  # the steps that it is called with, with repeats
 
     def __post_init__(self) -> None:
-        self.operands = [*steps_in(self.args), *steps_in(self.params)]
+        self.operands = operands = []
+        for a in self.args:
+            if type(a) is Step:
+                operands.append(a)
+            elif type(a) in _NESTS:
+                operands += steps_in(a)
+        if self.params:
+            operands += steps_in(self.params)
 
     def __repr__(self) -> str:
         kind = "constant" if self.is_constant else "loop" if self.loop else "argument"
@@ -62,7 +70,7 @@ class Step:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -116,7 +124,16 @@ class Step:
         return self.is_elementwise or all(alike)
 
     def with_(self, **changes: Any) -> Step:
-        return replace(self, **changes)
+        step: Step = object.__new__(Step)  # dataclasses.replace takes five times as long
+        for name in _FIELDS:
+            setattr(step, name, changes[name] if name in changes else getattr(self, name))
+        if "args" in changes or "params" in changes:
+            step.__post_init__()
+        return step
+
+
+_NESTS = (tuple, list, dict, slice)
+_FIELDS = Step.__slots__
 
 
 @dataclass(repr=False)
@@ -230,10 +247,18 @@ def steps_in(nest: Any) -> Iterator[Step]:
 
 def rebuilt(step: Step, other: Mapping[Step, Step]) -> Step:
     """The same call with other steps in place of some."""
-    if not any(s in other for s in step.operands):
+    if other.keys().isdisjoint(step.operands):
         return step
     swap = lambda s: other.get(s, s)
-    return step.with_(args=mapped(swap, step.args), params=mapped(swap, step.params))
+    args = [
+        other.get(a, a) if type(a) is Step else mapped(swap, a) if type(a) in _NESTS else a
+        for a in step.args
+    ]
+    params = mapped(swap, step.params) if step.params else step.params
+    return Step(
+        step.function, tuple(args), params, step.shape, step.dtype, step.kind, step.name,
+        step.scope, step.phase, step.line, step.errors, step.constant,
+    )  # fmt: skip
 
 
 def used_by(program: Program) -> dict[Step, list[Step]]:

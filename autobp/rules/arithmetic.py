@@ -43,9 +43,27 @@ def _over(x: Array, size: Array) -> Array:
     return np.where(size == 0, 0.0, x / _nonzero(size))
 
 
+#: NumPy has fast code for few powers; of negative numbers, others take 100 times as long as these.
+_BY_SQUARES: dict[float, Any] = {
+    3: lambda x: x**2 * x,
+    4: lambda x: (x**2) ** 2,
+    -2: lambda x: 1.0 / x**2,
+    -3: lambda x: 1.0 / (x**2 * x),
+}
+
+
+def _power_by(x: Array, n: float) -> Array:
+    by_squares = _BY_SQUARES.get(n) if getattr(x, "ndim", 0) and x.dtype.kind == "f" else None
+    return by_squares(x) if by_squares else x**n
+
+
 def _power(x: Array, n: float) -> Array:
     """xⁿ among the real numbers; Python would go on to the complex ones."""
-    y = x if n == 1 else x**n
+    if n == 1:
+        return x
+    if getattr(x, "ndim", 0):
+        return power_by(x, n=n)
+    y = x**n
     return math.nan if type(y) is complex else y
 
 
@@ -152,7 +170,7 @@ trunc        = elementwise(np.trunc,        None,                            cos
 rint         = elementwise(np.rint,         None,                            cost=PLUS)
 
 # ── with parameters ───────────────────────────────────────────────────────────────────────────────
-power_by     = elementwise(lambda x, n: x ** n,
+power_by     = elementwise(_power_by,
                            lambda t, y, x, n: t * (n * _power(x, n - 1)) if n else t * 0.0,
                            name="power_by", cost=costs.power_by, python=operator.pow)
 sinc: Primitive \

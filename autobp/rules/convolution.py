@@ -80,32 +80,40 @@ def _joined(a: Array, *runs: int) -> Array:
 _CACHE = 1 << 20  # bytes
 
 
-def _few(samples: Array, weight: Array, places: Pair) -> Iterator[slice]:
-    """Samples whose windows together fill the cache."""
-    bytes_ = math.prod(weight.shape[1:]) * math.prod(places) * weight.itemsize
+def _few(samples: Array, bytes_: int) -> Iterator[slice]:
+    """Samples that together fill the cache, of which each needs so many bytes."""
     n = max(1, _CACHE // max(1, bytes_))
     return (slice(i, i + n) for i in range(0, len(samples), n))
+
+
+def _windows_bytes(weight: Array, places: Pair) -> int:
+    return math.prod(weight.shape[1:]) * math.prod(places) * weight.itemsize
 
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
     size, places = w.shape[2:], _places(x, w.shape[2:], stride, dilation)
     y = np.empty((len(x), *places, len(w)), np.result_type(x, w))
     columns = _joined(_last(w), 1, 3).T
-    for few in _few(x, w, places):
+    for few in _few(x, _windows_bytes(w, places)):
         seen = _windows(x[few], size, places, stride, dilation)
         np.matmul(seen, columns, out=_joined(y[few], 3, 1))
     return _first(y)
 
 
 def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    """One element of the window after the other: each gives one pixel to each place."""
-    places = g.shape[2:]
-    x = _first(np.zeros((len(g), *image, w.shape[1]), np.result_type(g, w)))
-    rows = _joined(_last(g), 3, 1)
-    for i, j in np.ndindex(*w.shape[2:]):
-        given = (rows @ np.ascontiguousarray(w[:, :, i, j])).reshape(len(g), *places, w.shape[1])
-        part = x[_seen((i, j), places, stride, dilation)]
-        part += _first(given)
+    """One element of the window after the other: each gives one pixel to each place. The images of a
+    few samples at a time stay in the cache while all elements are added to them."""
+    places, channels = g.shape[2:], w.shape[1]
+    x = _first(np.zeros((len(g), *image, channels), np.result_type(g, w)))
+    g = _last(g)
+    each = [(ij, np.ascontiguousarray(w[:, :, *ij])) for ij in np.ndindex(*w.shape[2:])]
+    bytes_ = (math.prod(places) * (len(w) + channels) + math.prod(image) * channels) * x.itemsize
+    for few in _few(g, bytes_):
+        rows, images = _joined(g[few], 3, 1), x[few]
+        for offset, weight in each:
+            given = (rows @ weight).reshape(len(images), *places, channels)
+            part = images[_seen(offset, places, stride, dilation)]
+            part += _first(given)
     return x
 
 
@@ -113,7 +121,7 @@ def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair)
     w = np.zeros((*size, x.shape[1], g.shape[1]), np.result_type(x, g))
     places, columns = g.shape[2:], _joined(w, 3, 1)
     g = _last(g)
-    for few in _few(x, w.transpose(3, 2, 0, 1), places):
+    for few in _few(x, _windows_bytes(w.transpose(3, 2, 0, 1), places)):
         columns += _windows(x[few], size, places, stride, dilation).T @ _joined(g[few], 3, 1)
     return w.transpose(3, 2, 0, 1)
 

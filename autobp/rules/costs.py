@@ -48,8 +48,10 @@ def norm(out: Shape, x: Shape, axis: Any, keepdims: bool, ord: float) -> Triple:
 
 
 def power_by(out: Shape, x: Shape, n: float) -> Triple:
-    """NumPy multiplies for x², divides for x⁻¹, and calls a function for what is not as simple."""
-    return each(n in (2, -1), 0, n not in (0, 1, 2, -1))(out)
+    """Few powers are products and quotients; a function is called for what is not as simple."""
+    known: dict[float, int] = {0: 0, 1: 0, 2: 1, 3: 2, 4: 2, -1: 1, -2: 2, -3: 3}
+    products = known.get(n)
+    return each(0, 0, 1)(out) if products is None else each(products, 0, 0)(out)
 
 
 def sinc(out: Shape, x: Shape, order: int) -> Triple:

@@ -53,6 +53,7 @@ NUMPY[np.result_type] = lambda *xs: np.result_type(
     *(x.dtype if isinstance(x, Variable) else x for x in xs)
 )
 NUMPY[np.ndim] = lambda a: a.ndim
+NUMPY[np.size] = lambda a, axis=None: np.size(np.broadcast_to(0.0, a.shape), axis)
 
 
 # ── what is known of them ─────────────────────────────────────────────────────────────────────────

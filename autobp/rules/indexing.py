@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.habits import AT, add_absent
+from autobp.kernels import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
     Array,
@@ -29,11 +30,10 @@ Index = Any
 def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of the shape given, with x added in at the index, as often as that names a place."""
     x = np.asarray(x)
-    z = np.zeros(shape, x.dtype)
     if _repeats(index):
-        np.add.at(z, index, x)
-    else:
-        z[index] = x
+        return added_at(x, index, shape)
+    z = np.zeros(shape, x.dtype)
+    z[index] = x
     return z
 
 

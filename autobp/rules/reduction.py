@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.kernels import total
 from autobp.primitive import Array, general, implements, linear
 from autobp.rules import costs
 from autobp.rules.shape import Axis, along, axes_of
@@ -62,10 +63,10 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
 
 
 # fmt: off
-sum_    = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
+sum_    = linear(lambda x, axis, keepdims: total(x, axis, keepdims),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis),
                  name="sum", cost=costs.reduction((0, 1, 0), (0, -1, 0)))
-mean_   = linear(lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis),
+mean_   = linear(lambda x, axis, keepdims: total(x, axis, keepdims) / _count(x, axis),
                  lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
                  name="mean", cost=costs.reduction((0, 1, 0), (1, -1, 0)))
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),

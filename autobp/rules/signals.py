@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.extras import needed
 from autobp.primitive import Array, array_of, constant, implements
 from autobp.rules.convolution import conv2d_
 from autobp.rules.neural import floating
@@ -166,6 +167,11 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     if not n:
         return x[:, None][:, :0]
     return np.stack([x**k for k in (range(n) if increasing else range(n - 1, -1, -1))], axis=1)
+
+
+@implements(np.i0)
+def i0(x: Array) -> Array:
+    return needed("scipy.special", "np.i0 of a Tensor", "scipy").i0(x)
 
 
 @implements(np.linspace)

@@ -15,8 +15,16 @@ Traceback (most recent call last):
 AssertionError: sin(()): tangent by (0,): ...
 """
 
+from autobp.extras import MissingExtra
 from autobp.verify.checks import CHECKS, check_primitive
 from autobp.verify.samples import RECORDS, Record, Sample
+
+try:  # which adds the functions of scipy.special to the primitives
+    from autobp.verify import special
+except MissingExtra:
+    pass
+else:
+    RECORDS.update(special.RECORDS)
 
 __all__ = ["CHECKS", "RECORDS", "Record", "Sample", "check_primitive"]
 

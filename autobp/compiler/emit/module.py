@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autobp.compiler.emit.helpers import helper_sources
 from autobp.compiler.emit.literals import LARGE, long_text, short_text
+from autobp.compiler.emit.pieces import pieces
 from autobp.compiler.emit.plan import Plan
 from autobp.compiler.emit.source import Printer
 from autobp.compiler.program import Program, Step
@@ -56,16 +58,23 @@ class Module:
         self.printer = Printer(program, plan, given, [name, *parameters])
         names = self.names = self.printer.names
         self.bound = [b for b in bound if b.step not in given and b.step in names]
-        self._code = builtins.compile("\n".join(self._lines(False)), f"<{name}>", "exec")
+        self._pieces = pieces(self.printer, program)
+        self._names_of_pieces = [self.printer.free(f"{name}_part", True) for _ in self._pieces]
+        self._codes = [
+            builtins.compile("\n".join(lines), f"<{name}>", "exec") for lines in self._parts(False)
+        ]
 
     def run(self, objects: Mapping[str, Any]) -> dict[str, Any]:
         """What the module defines: the function, and the arrays of an arena of its own."""
         names = self.names
         given = {**objects, "np": np, "math": math, "Changed": Changed}
+        if "scipy.special" in sys.modules:  # where it is not, no program calls it
+            given["scipy"] = sys.modules["scipy"]
         given |= {names[step]: step.constant for step in self.program.constants()}
         given |= {name: function for function, name in self.printer.helpers.items()}
         space = dict(given)
-        exec(self._code, space)
+        for code in self._codes:
+            exec(code, space)
         return {name: x for name, x in space.items() if name not in given}
 
     def text(
@@ -95,9 +104,11 @@ class Module:
                 text = long_text(step.constant)
                 needed.add("import base64")
             arrays.append(f"{name} = {text}")
-        function = "\n".join(self._lines(True))
+        function = "\n\n\n".join("\n".join(lines) for lines in self._parts(True))
         if "math." in function:
             needed.add("import math")
+        if "scipy.special." in function:
+            needed.add("import scipy.special")
         guards = any(step.function is guarded for p in self.program.nested() for step in p.steps)
         parts = [
             f'"""{self.name}, written by autobp.compile for arguments of these shapes."""',
@@ -112,9 +123,10 @@ class Module:
         ]
         return "\n\n".join(filter(None, parts)) + "\n"
 
-    def _lines(self, saved: bool) -> list[str]:
-        """The arena and the function. In a saved module, what the function finds around it is handed
-        over: the arrays of Tensors, the numbers and averages of optimizers, generators."""
+    def _parts(self, saved: bool) -> Iterator[list[str]]:
+        """The arena, the pieces of the function if it is long, and the function. In a saved module, what
+        the function finds around it is handed over: the arrays of Tensors, the numbers and averages of
+        optimizers, generators."""
         parameters, body = list(self.parameters), []
         for step, owner, attribute, is_literal in self.bound:
             name = self.names[step]
@@ -123,14 +135,25 @@ class Module:
             else:
                 is_given = saved and attribute == ".value"  # the array, in place of the Tensor
                 body.append(f"{name} = {owner if is_given else owner + attribute}")
-        body += self.printer.lines(self.program)
+        functions = []
+        for piece, name in zip(self._pieces, self._names_of_pieces, strict=True):
+            gives = ", ".join(piece.gives)
+            lines = [*self.printer.lines(piece.program), f"return {gives or None}"]
+            functions.append(_function(name, piece.takes, lines))
+            body.append(f"{f'{gives} = ' if gives else ''}{name}({', '.join(piece.takes)})")
+            body += [f"del {', '.join(piece.freed)}"] if piece.freed else []
+        if not functions:
+            body += self.printer.lines(self.program)
         body.append(f"return {self.printer.text(self.program.returns)}")
         arena = self.printer.arena()
-        return [
-            *([PLACE, "", *arena, "", ""] if arena else []),
-            f"def {self.name}({', '.join(parameters)}):",
-            *(f"    {line}" for line in body),
-        ]
+        if arena:
+            yield [PLACE, "", *arena]
+        yield from functions
+        yield _function(self.name, parameters, body)
+
+
+def _function(name: str, parameters: Iterable[str], body: Iterable[str]) -> list[str]:
+    return [f"def {name}({', '.join(parameters)}):", *(f"    {line}" for line in body)]
 
 
 # ── constants ─────────────────────────────────────────────────────────────────────────────────────

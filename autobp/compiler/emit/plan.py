@@ -12,7 +12,6 @@ spare buffer; then the buffers change their roles.
 from __future__ import annotations
 
 import operator
-from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -21,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.emit.arena import Range, placed
 from autobp.compiler.emit.liveness import Liveness
 from autobp.compiler.program import Loop, Program, Step, form_of, used_by
 
 __all__ = ["Buffer", "Home", "LoopPlan", "Plan", "planned"]
 
-ALIGNED = 64  # bytes, a line of the cache
 LET_GO = 1 << 16  # bytes: smaller arrays stay until the program ends
 
 
@@ -263,17 +262,11 @@ class _Planner:
     # ── the arena ─────────────────────────────────────────────────────────────────────────────────
 
     def lay_out(self) -> None:
-        """Give each buffer of the arena its start: the lowest at which nothing else is alive."""
-        laid: list[Buffer] = []  # from the lowest
-        arena = (b for b in self.buffers if b.home is Home.ARENA)
-        for buffer in sorted(arena, key=lambda b: -b.nbytes):
-            for other in laid:
-                end = other.start + other.nbytes
-                together = buffer.first <= other.last and other.first <= buffer.last
-                if together and other.start < buffer.start + buffer.nbytes and buffer.start < end:
-                    buffer.start = -(-end // ALIGNED) * ALIGNED
-            insort(laid, buffer, key=lambda b: b.start)
-        self.plan.size = max((b.start + b.nbytes for b in laid), default=0)
+        """Give each buffer of the arena its start, and tell how much is held at most."""
+        arena = [b for b in self.buffers if b.home is Home.ARENA]
+        starts, self.plan.size = placed([Range(b.nbytes, b.first, b.last) for b in arena])
+        for buffer, start in zip(arena, starts, strict=True):
+            buffer.start = start
         changes = [0] * (self.live.length + 2)  # of what NumPy holds
         for buffer in self.buffers:
             if buffer.home is Home.NUMPY:
@@ -297,6 +290,8 @@ def _images(program: Program) -> set[Step]:
     """The images whose channels are last in memory, where pooling and elementwise work leave them."""
     images: set[Step] = set()
     for step in program.steps:
+        if not step.is_array:
+            continue
         kept = [s for s in step.args if isinstance(s, Step) and s in images]
         alike = step.is_elementwise and any(s.shape == step.shape for s in kept)
         pooled = step.operation.channels == "kept" and step.args[0] in kept

@@ -20,6 +20,7 @@ from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
 from autobp.compiler.trace.calls import as_type, draw, guarded, select
 from autobp.operation import COMPARISON, SIGNS
+from autobp.owner import is_scipys
 
 __all__ = ["Printer"]
 
@@ -36,7 +37,7 @@ class Printer:
     ) -> None:
         self.plan = plan
         self.names = dict(given)
-        names = Names({"np", "math", "Changed", "place", "arena", *taken})
+        names = Names({"np", "scipy", "math", "Changed", "place", "arena", *taken})
         self.free, self.taken = names.free, names.taken
         self.arenas: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
         self.helpers: dict[Any, str] = {}
@@ -419,6 +420,8 @@ def _public_name(function: Any) -> str | None:
     if isinstance(owner, np.ufunc):
         return f"{_public_name(owner)}.{function.__name__}"
     name = getattr(function, "__name__", "")
+    if is_scipys(function):
+        return f"scipy.special.{name}"
     spaces = (prefix for prefix, space in _SPACES if getattr(space, name, None) is function)
     prefix = next(spaces, None)
     return None if prefix is None else f"{prefix}{name}"

@@ -8,8 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
-from autobp.compiler.program import Program, Step, rebuilt
+from autobp.compiler.passes.rewrite import (
+    Rewrite,
+    constant_step,
+    frozen,
+    is_array,
+    is_number,
+    is_same,
+)
+from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.compiler.trace.calls import as_type, draw, guarded
 from autobp.operation import MOVE, PLUS, TIMES, operation
 from autobp.rules.indexing import scatter
@@ -58,41 +65,11 @@ def dead_code_elimination(program: Program) -> Program:
     return program if len(steps) == len(program.steps) else program.with_(steps=steps[::-1])
 
 
-def common_subexpression_elimination(program: Program) -> Program:
+def common_subexpression_elimination(step: Step, rewrite: Rewrite) -> Step | None:
     """What is computed twice is computed once."""
-    known: dict[Any, Step] = {}
-    alike: dict[Any, Step] = {}
-    other: dict[Step, Step] = {}
-    for c in program.constants():
-        first = alike.setdefault((c.shape, c.dtype, c.constant.tobytes()), c)
-        if first is not c:
-            other[c] = first
-
-    def rule(step: Step, rewrite: Rewrite) -> Step | None:
-        if step in program.effects or not is_pure(step):
-            return None
-        if other:
-            step = rebuilt(step, other)
-        key = (step.function, _frozen(step.args), _frozen(step.params), step.errors)
-        if key not in known:
-            known[key] = step
-            rewrite.steps.append(step)
-        return known[key]
-
-    return Rewrite(program).run(program, rule)
-
-
-def _frozen(nest: Any) -> Any:
-    if isinstance(nest, Step):
-        return id(nest)
-    kind = type(nest)
-    if kind is tuple or kind is list:
-        return kind, tuple(map(_frozen, nest))
-    if kind is dict:
-        return kind, tuple((k, _frozen(v)) for k, v in nest.items())
-    if kind is slice:
-        return kind, _frozen((nest.start, nest.stop, nest.step))
-    return kind, repr(nest)  # −0.0 is not 0.0, nor 1 True
+    if step in rewrite.program.effects or (step.loop and step.loop.body.effects):
+        return None
+    return rewrite.known_call(step)
 
 
 def canonicalization(step: Step, rewrite: Rewrite) -> Step | None:
@@ -133,7 +110,7 @@ def _canonical_reduction(step: Step, rewrite: Rewrite) -> Step | None:
             return None
         total = rewrite.other(step, np.add.reduce, x, shape=step.shape, **options)
         return rewrite.call(step, np.divide, total, x.size // max(1, step.size))
-    if is_method and not axes and _frozen(options) == _frozen(params):
+    if is_method and not axes and frozen(options) == frozen(params):
         return None
     return rewrite.call(step, ufunc.reduce, x, **options)
 
@@ -256,16 +233,21 @@ def errstate_merging(program: Program) -> Program:
         alike = all(getattr(first, k) == getattr(last, k) for k in ("errors", "phase", "scope"))
         if alike and len(between) <= 8 and all(map(_is_arithmetic, between)):
             merged[i:j] = [first.errors] * (j - i)
-    errors = iter(merged)
-
-    def rule(step: Step, rewrite: Rewrite) -> Step | None:
-        quiet = next(errors)
-        if quiet == step.errors:
-            return None
-        like = step.with_(errors=quiet)
-        return rewrite.call(like, step.function, *step.args, **step.params)
-
-    return Rewrite(program).run(program, rule)
+    instead: dict[Step, Step] = {}
+    for step, errors in zip(steps, merged, strict=True):
+        made = rebuilt(step, instead)
+        if errors != step.errors:
+            made = made.with_(errors=errors)
+        if made is not step:
+            instead[step] = made
+    if not instead:
+        return program
+    other = lambda s: instead.get(s, s)
+    return program.with_(
+        steps=[*map(other, steps)],
+        returns=mapped(other, program.returns),
+        effects={*map(other, program.effects)},
+    )
 
 
 def _is_arithmetic(step: Step) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
-from autobp.compiler.passes.rewrite import Pass, each
+from autobp.compiler.passes.rewrite import Pass, Rewrite, each
 from autobp.compiler.program import Program, Step, mapped
 
 __all__ = ["PASSES", "optimized", "owned_results"]
@@ -22,17 +22,17 @@ __all__ = ["PASSES", "optimized", "owned_results"]
 PASSES = (
     Pass(same.dead_code_elimination,            requires=same.is_call),
     each(same.canonicalization,                 requires=same.is_call),
-    each(same.algebraic_simplification,         requires=same.is_plain_call),
-    each(single.python_arithmetic,              requires=single.is_number_call),
+    each(same.algebraic_simplification,         requires=same.is_plain_call,        numbers=True),
+    each(single.python_arithmetic,              requires=single.is_number_call,     numbers=True),
     each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),
-    Pass(same.common_subexpression_elimination, requires=same.is_pure),
+    each(same.common_subexpression_elimination, requires=same.is_pure,              numbers=True),
     each(near.reassociation,                    requires=near.is_scaling,           exact=False),
     each(near.transpose_folding,                requires=near.is_transpose,         exact=False),
     each(near.dot_product_recognition,          requires=near.is_sum,               exact=False),
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
-    Pass(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True),
+    each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
 )
 # fmt: on
@@ -41,18 +41,31 @@ ROUNDS = 10
 
 
 def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
-    """The program after all passes: after those that simplify until none finds more, then after each
-    that lowers."""
+    """The program after all passes: after those that simplify until none finds more, then after those
+    that lower. The rules of passes go through the program together. After the first round they look
+    at steps alone about which something is new."""
+    simplify, lower = ([p for p in passes if p.lowers is lowers] for lowers in (False, True))
+    program = _without_rules(program, simplify)
+    rewrite, dirty = Rewrite(program), None
     for _ in range(ROUNDS):
-        before = program.steps
-        for simplifies in passes:
-            if not simplifies.lowers:
-                program = simplifies(program)
-        if all(a is b for a, b in zip(before, program.steps)) and len(before) == len(program.steps):
+        after = rewrite.run(simplify, dirty)
+        if after is program:
             break
-    for lowers in passes:
-        if lowers.lowers:
-            program = lowers(program)
+        program = _without_rules(after, simplify)
+        dirty, rewrite = rewrite.fresh, Rewrite(program, rewrite)
+        if dirty.isdisjoint(program.steps) and not rewrite.single_now:
+            break
+    rules = {p.rule for p in simplify}
+    if any(p.rule not in rules and any(map(p.requires, program.steps)) for p in lower if p.rule):
+        program = Rewrite(program, rewrite).run(lower)
+    return _without_rules(program, lower)
+
+
+def _without_rules(program: Program, passes: Sequence[Pass]) -> Program:
+    """The program after the passes that work on it as a whole."""
+    for p in passes:
+        if not p.rule:
+            program = p(program)
     return program
 
 

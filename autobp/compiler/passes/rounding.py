@@ -8,6 +8,7 @@ import numpy as np
 
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
 from autobp.compiler.program import Step
+from autobp.kernels import LONG, TINY
 
 FLOATS = (np.float32, np.float64)  # in which BLAS multiplies
 
@@ -114,14 +115,19 @@ def dot_product_recognition(step: Step, rewrite: Rewrite) -> Step | None:
 
 
 def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
-    """Sums over the rows or the columns of a matrix are its products with ones."""
+    """Sums over the last axis but one, or over a short last one, are products with ones."""
     x, axis = step.args[0], step.params.get("axis")
-    if not is_array(x) or x.ndim != 2 or axis not in (0, 1) or x.dtype not in FLOATS:
+    if not is_array(x) or x.ndim < 2 or type(axis) is not int or x.dtype not in FLOATS:
         return None
-    if not x.size or x.shape[axis] < 4:
+    *_, n, m = x.shape
+    over_rows = axis % x.ndim == x.ndim - 2
+    if not x.size or (over_rows and (n < 4 or (x.ndim > 2 and n * m < TINY))):
         return None
-    shape: tuple[int, ...] = (x.shape[axis],)
-    if step.params.get("keepdims"):
-        shape = (1, x.shape[0]) if axis == 0 else (x.shape[1], 1)
-    ones = constant_step(np.ones(shape, x.dtype))
-    return rewrite.call(step, np.matmul, *((ones, x) if axis == 0 else (x, ones)))
+    if axis % x.ndim < x.ndim - 2 or (not over_rows and not 1 < m <= LONG):
+        return None
+    keepdims = step.params.get("keepdims")
+    if over_rows:
+        ones = constant_step(np.ones((1, n) if keepdims else (n,), x.dtype))
+        return rewrite.call(step, np.matmul, ones, x)
+    ones = constant_step(np.ones((m, 1) if keepdims else (m,), x.dtype))
+    return rewrite.call(step, np.matmul, x, ones)

@@ -7,11 +7,13 @@ matrices, however the program was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from autobp.compiler.program import Step
 from autobp.compiler.scalars.groups import (
     CONSTANTS,
     HELD,
@@ -31,11 +33,38 @@ from autobp.compiler.scalars.numbering import ADD, Ids, Numbering, Ungrouped
 from autobp.primitive import Primitive
 from autobp.rules import arithmetic
 
-__all__ = ["grouped"]
+__all__ = ["MANY", "grouped", "is_wide"]
 
 MANY = 1000  # single numbers in a function, from which on they are grouped
 NARROW = 8  # numbers in a level: where there are fewer, calls cost more than they save
 FEW = 16  # numbers: groups are split by where their operands come from if that leaves more in each
+
+
+def is_wide(steps: Sequence[Step]) -> bool:
+    """Whether the single numbers of a trace are computed side by side, so that groups of them are worth
+    a call each, rather than one after the other. A chain of additions counts as one sum."""
+    levels: dict[Step, int] = {}
+    terms: dict[Step, int] = {}  # of sums, the level of what they add up
+    count = deepest = 0
+    for step in steps:
+        operands = step.operands
+        if step.shape or not operands:
+            continue
+        if step.function is float:
+            (x,) = operands
+            levels[step] = levels.get(x, 0)
+            if x in terms:
+                terms[step] = terms[x]
+            continue
+        if step.function in (operator.add, np.add):
+            below = terms[step] = max(terms.get(s, levels.get(s, 0)) for s in operands)
+            count += terms.keys().isdisjoint(operands)
+        else:
+            below = max(levels.get(s, 0) for s in operands)
+            count += 1
+        levels[step] = below + 1
+        deepest = max(deepest, below + 1)
+    return count >= NARROW * deepest
 
 
 def grouped(numbering: Numbering, varied: int) -> Groups:

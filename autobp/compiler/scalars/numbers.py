@@ -1,7 +1,8 @@
 """Numbers: functions written one number at a time, compiled as programs of arrays.
 
-A function that computes with arrays is traced call by call. One that computes with thousands of
-single numbers is recorded as a graph of Tensors instead, which is quick, and grouped. The groups are
+A function that computes with arrays is traced call by call, and so is one that computes one number
+after the other. One that computes with thousands of single numbers side by side, which its trace
+shows early, is recorded as a graph of Tensors instead, which is quick, and grouped. The groups are
 a function of two arrays, which is differentiated and compiled as if a user had written it. All that
 is left to do for a call is to read the numbers out of the nests that they come in.
 """
@@ -21,7 +22,7 @@ from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.program import Program
 from autobp.compiler.scalars.form import NUMBER, VALUE, NumberForm
-from autobp.compiler.scalars.grouping import MANY, grouped
+from autobp.compiler.scalars.grouping import MANY, grouped, is_wide
 from autobp.compiler.scalars.groups import HELD, VARIED, Groups
 from autobp.compiler.scalars.masks import Listener, Mask
 from autobp.compiler.scalars.numbering import Ungrouped, numbering
@@ -41,7 +42,7 @@ __all__ = ["Numbers", "compile_entry"]
 def compile_entry(call: Call, earlier: Sequence[Found] = ()) -> Any:
     """The program for arguments like these."""
     try:
-        return arrays.compile_entry(call, MANY, earlier)
+        return arrays.compile_entry(call, MANY, is_wide, earlier)
     except ManyNumbers:
         if call.settings.most < math.inf:
             raise CaptureError(

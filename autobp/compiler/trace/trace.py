@@ -13,9 +13,10 @@ import inspect
 import math
 import operator
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,15 +30,33 @@ from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, na
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
-from autobp.operation import SIGNS, of, operation
-from autobp.owner import Owner, owner, owner_of_frame
+from autobp.operation import COMPARISON, PREFIXES, SIGNS, of, operation
+from autobp.owner import Owner, is_scipys, owner, owner_of_frame
 from autobp.primitive import Variable
+from autobp.rules import PRIMITIVES
 from autobp.tensor import Tensor
 
 __all__ = ["ManyNumbers", "Trace"]
 
 #: Python's operators of which whole numbers make others.
 _WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
+
+#: Operators and ufuncs whose results have one form, and are new memory.
+_FLAT = {
+    float, np.matmul,
+    *(sign.python for sign in (*SIGNS.values(), *PREFIXES.values()) if sign.binding != COMPARISON),
+    *(f for f in vars(np).values() if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1),
+}  # fmt: skip
+
+#: The functions of primitives that are the library's own; those given to `custom` are watched.
+_OWN = {p.function for p in PRIMITIVES.values()}
+
+_FLOAT64 = np.dtype(np.float64)
+_NO_PARAMS: dict[str, Any] = {}
+_FORMS = (float, np.ndarray, np.float64)
+
+#: Whether a profiler can be switched off for a moment. From Python 3.12 on this is slow.
+_SWITCHES = sys.version_info < (3, 12)
 
 #: Functions written in Python that tell something of the process, by the ids of their codes.
 _ASKING = {
@@ -47,7 +66,7 @@ _ASKING = {
 
 
 class ManyNumbers(BaseException):
-    """A function computes more single numbers than are to be traced one by one. No user's
+    """A function computes many single numbers side by side, which are to be grouped. No user's
     `except Exception` is to stop it."""
 
 
@@ -60,11 +79,18 @@ class Phase(NamedTuple):
 
 
 class Trace:
-    """One function while it is traced. `most` results may be single numbers, and there may be so many
-    `calls`."""
+    """One function while it is traced. If there come to be `many` results that are single numbers, and
+    they are wide, it is not traced to its end. There may be so many `calls`."""
 
-    def __init__(self, most: float = math.inf, calls: float = math.inf) -> None:
-        self.most = most
+    def __init__(
+        self,
+        many: float = math.inf,
+        is_wide: Callable[[Sequence[Step]], bool] | None = None,
+        calls: float = math.inf,
+    ) -> None:
+        self.many = many
+        self.is_wide = is_wide
+        self.numbers = 0  # results that are single numbers
         self.calls = calls
         self.steps: list[Step] = []
         self.arguments: list[Step] = []
@@ -78,13 +104,16 @@ class Trace:
         self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.thread = threading.get_ident()
         self.closed = False
+        self.profiler: Callable[[FrameType, str, Any], None] | None = None
+        self.switches = self.listens = False  # whether it can be switched, and whether it is on
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
-        self.is_too_long = False  # there were more than `most` single numbers
+        self.is_too_long = False  # with many single numbers, side by side
         self.codes: set[CodeType] = (
             set()
         )  # of the functions that the search for variables has found
         self.met: dict[int, CodeType] = {}  # codes that have run, by their ids
+        self.own: set[int] = set()  # of these, those of the library, which may do what they like
         self.naming: set[int] = set()  # of these, those whose variables name arrays
         self.executed: list[Executed] = []  # calls of functions that it has not found
 
@@ -128,48 +157,114 @@ class Trace:
         self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]
     ) -> Any:
         """Carry a call out and record it."""
-        call = Call(function, tuple(args), dict(params))
         if self.is_elsewhere:
-            return self.meanwhile(*call)
+            return self.meanwhile(*Call(function, tuple(args), dict(params)))
+        heard = self.listen(False)
+        try:
+            if not params and function in _FLAT:
+                found = self._flat_call(function, args)
+                if found is not None:
+                    return found
+            return self._call(Call(function, tuple(args), dict(params)))
+        finally:
+            self.listen(heard)
+
+    def _flat_call(self, function: Any, args: Sequence[Any]) -> Any:
+        """A call of a ufunc of NumPy's or of an operator with arrays and plain numbers alone, as nearly
+        all are in loops: `_call`, without the questions whose answers are known."""
+        operands: list[Any] = []
+        plain: list[Any] = []
+        static = True
+        for a in args:
+            if type(a) is Tracer:
+                if a.tracing is not self or self.closed:
+                    return None
+                if a.view is not None:
+                    a.current()
+                now = a.now
+                if type(now) not in _FORMS:
+                    return None
+                static = static and a.static
+                operands.append(a.step)
+                plain.append(now)
+            elif type(a) is np.ndarray:
+                operands.append(self.constant(a))
+                plain.append(a)
+            elif type(a) is float or type(a) is int:
+                operands.append(a)
+                plain.append(a)
+            else:
+                return None
+        result = function(*plain)
+        kind = type(result)
+        if kind is float:
+            step = Step(function, tuple(operands), _NO_PARAMS, (), _FLOAT64, float)
+        elif kind is np.ndarray:
+            step = Step(function, tuple(operands), _NO_PARAMS, result.shape, result.dtype, kind)
+        elif kind is np.float64:
+            step = Step(function, tuple(operands), _NO_PARAMS, (), _FLOAT64, kind)
+        else:
+            return None
+        self._record(step)
+        self._check_length(step)
+        tracer = Tracer(self, step, result)
+        tracer.static = static
+        return tracer
+
+    def _call(self, call: Call) -> Any:
         if self.closed or any(t.tracing is not self for t in tracers_in(call[1:])):
             raise self.refuse(
-                f"{named(function)} at {user_line()} uses an array of a call that is over: a compiled"
-                " function must not keep its arrays anywhere but in what it returns"
+                f"{named(call.function)} at {user_line()} uses an array of a call that is over: a"
+                " compiled function must not keep its arrays anywhere but in what it returns"
             )
-        if isinstance(function, np.ufunc):
-            call = call._replace(function=_known_ufunc(function))
+        if isinstance(call.function, np.ufunc):
+            call = call._replace(function=_known_ufunc(call.function))
         else:
             call = _with_plain_shapes(call)
         function, args, params = call
         seen = list(tracers_in(call[1:]))
         plain_args, plain_params = mapped(lambda t: t.current().now, (args, params), Tracer)
+        operands = self._operands(args, function), self._operands(params, function)
         result = self._run(function, plain_args, plain_params)
-        step = _step(
-            function, self._operands(args, function), self._operands(params, function), result
-        )
+        step = _step(function, *operands, result)
         self._record(step)
+        self._check_length(step)
+        if function is draw:
+            self.effects.add(step)
+        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+
+    def _check_length(self, step: Step) -> None:
         if len(self.steps) > self.calls:
             raise self.refuse(
                 f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
             )
         if not step.shape:
-            self.most -= 1
-            if self.most < 0:
-                self.is_too_long = True
-                raise ManyNumbers
-        if function is draw:
-            self.effects.add(step)
-        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+            self.numbers += 1
+            if self.numbers > self.many:
+                self.many *= 2
+                self.is_too_long = self.is_wide is not None and self.is_wide(self.steps)
+                if self.is_too_long:
+                    raise ManyNumbers
+
+    def run(self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The result of a function, which is watched if it is one that was given to `custom`."""
+        if type(function) is not FunctionType or function in _OWN:
+            return function(*args, **params)
+        heard = self.listen(True)
+        try:
+            return function(*args, **params)
+        finally:
+            self.listen(heard)
 
     def _run(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
         """The result of a call. A function given to `custom` may write into an argument: that is
         undone and refused. The library's own do not, and are not copied for."""
         facts = of(function)
         if facts.form != "general" or facts.opaque:
-            return function(*args, **params)
+            return self.run(function, args, params)
         arrays = [a for a in args if type(a) is np.ndarray]
         before = [a.copy() for a in arrays]
-        result = function(*args, **params)
+        result = self.run(function, args, params)
         for a, value in zip(arrays, before, strict=True):
             if a.tobytes() != value.tobytes():
                 a[...] = value
@@ -180,15 +275,15 @@ class Trace:
         return result
 
     def _record(self, step: Step) -> None:
-        node = self.phase.node
-        step.phase = self.phase.name
+        name, node, g = self.phase
+        step.phase = name
         if node is not None:
-            step.scope, g = node.scope, self.phase.cotangent
-            if isinstance(g, Tracer) and isinstance(node.value, Tracer):
+            step.scope = node.scope
+            if type(g) is Tracer and type(node.value) is Tracer:
                 self.cotangents.setdefault(g.step, node.value.step)
-        elif step.phase == "forward":
+        elif name == "forward":
             step.scope = current().scope
-        errors: dict[str, Any] = {**np.geterr()}
+        errors: Any = np.geterr()
         if errors != self.errors:
             step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
         self.steps.append(step)
@@ -215,7 +310,7 @@ class Trace:
         tracer.static = all(t.static for t in seen)
         if not has_static_shape:
             self.guard(step, kind if isinstance(result, float | int) else (step.shape, step.dtype))
-        if isinstance(result, np.ndarray):
+        if isinstance(result, np.ndarray) and not step.is_fresh:
             for t in seen:
                 if isinstance(t.now, np.ndarray) and np.may_share_memory(t.now, result):
                     tracer.view = View(t, t.version, call)
@@ -292,7 +387,11 @@ class Trace:
 
     def sweep(self, run: Callable[..., Any], *args: Any) -> Any:
         """Run a sweep backwards, which tells the nodes that it reaches."""
-        found = self._during("backward", run, *args, self._reached)
+        heard = self.listens
+        try:
+            found = self._during("backward", run, *args, self._reached)
+        finally:
+            self.listen(heard)
         for leaf, g in found.items():
             if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
                 self.cotangents[g.step] = leaf.value.step
@@ -310,26 +409,58 @@ class Trace:
             self.phase = before
 
     def _reached(self, node: Tensor, cotangent: Any) -> None:
+        """Rules of the library are not watched, but hooks are, and rules given to `custom`."""
         self.phase = Phase(self.phase.name, node, cotangent)
+        primitive = node.primitive
+        is_users = node.hooks or (primitive is not None and primitive.function not in _OWN)
+        if bool(is_users) is not self.listens and not self.is_elsewhere:
+            self.listen(bool(is_users))
 
     # ── what the user's functions tell ────────────────────────────────────────────────────────────
 
-    def watch(self, frame: FrameType, event: str, result: Any) -> None:
+    def watched(self, run: Callable[..., Any], *args: Any) -> Any:
+        """Run a function under the profiler."""
+        self.switches, self.listens = _SWITCHES, True
+        self.profiler = self.watcher()
+        sys.setprofile(self.profiler)
+        try:
+            return run(*args)
+        finally:
+            self.switches = self.listens = False
+            self.profiler = None  # which refers to the trace
+            sys.setprofile(None)
+
+    def listen(self, listens: bool) -> bool:
+        """Switch the profiler off, while the library computes, or on again. Tell whether it was on."""
+        heard = self.listens
+        if self.switches and listens is not heard:
+            self.listens = listens
+            sys.setprofile(self.profiler if listens else None)
+        return heard
+
+    def watcher(self) -> Callable[[FrameType, str, Any], None]:
         """A profiler that refuses effects before they happen, meets functions that no search has
         found, and learns what the user's functions call their arrays."""
-        if event == "call":
+        own, met, naming = self.own, self.met, self.naming
+
+        def watch(frame: FrameType, event: str, result: Any) -> None:
             code = id(frame.f_code)
-            if code not in self.met or code in _ASKING:
-                self.met[code] = frame.f_code
-                self._meet(frame)
-        elif event == "c_call":
-            try:
-                check_call(frame, result)
-            except CaptureError as error:
-                self.refusal = self.refusal or error
-                raise
-        elif event == "return" and id(frame.f_code) in self.naming:
-            self._name(frame)
+            if code in own:
+                return
+            if event == "call":
+                if code not in met or code in _ASKING:
+                    met[code] = frame.f_code
+                    self._meet(frame)
+            elif event == "c_call":
+                try:
+                    check_call(frame, result)
+                except CaptureError as error:
+                    self.refusal = self.refusal or error
+                    raise
+            elif event == "return" and code in naming:
+                self._name(frame)
+
+        return watch
 
     def _meet(self, frame: FrameType) -> None:
         """A function is called for the first time: what it reads is to be known."""
@@ -340,6 +471,8 @@ class Trace:
                 " it gives in this call; keep it out of the compiled function"
             )
         whose = owner_of_frame(frame)
+        if whose.is_library and not asks:
+            self.own.add(id(frame.f_code))
         if whose is Owner.USER or whose is Owner.INSTALLED:
             self.naming.add(id(frame.f_code))
         if whose is Owner.USER and frame.f_code not in self.codes:
@@ -440,8 +573,9 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 @functools.lru_cache(256)
 def _known_ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
-    """A ufunc of NumPy's; another one as a function of which nothing is known but its result."""
-    if getattr(np, ufunc.__name__, None) is ufunc:
+    """A ufunc of NumPy's or SciPy's; another one as a function of which nothing is known but its
+    result."""
+    if getattr(np, ufunc.__name__, None) is ufunc or is_scipys(ufunc):
         return ufunc
 
     @operation(static=True)

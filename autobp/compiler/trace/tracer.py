@@ -23,7 +23,7 @@ from autobp.compiler.terms import CaptureError
 from autobp.compiler.trace.calls import as_type, draw, put
 from autobp.context import user_line
 from autobp.operation import COMPARISON, PREFIXES, SIGNS, Sign, of
-from autobp.owner import Owner, owner_of_frame
+from autobp.owner import Owner, is_scipys, owner_of_frame
 from autobp.primitive import Primitive, Variable
 from autobp.rules import arithmetic, indexing
 from autobp.tensor import Tensor
@@ -77,6 +77,8 @@ def named(function: Any) -> str:
     name = getattr(function, "__name__", repr(function))
     if isinstance(function, np.ufunc) and getattr(np, name, None) is function:
         return f"np.{name}"  # before NumPy 2.2 ufuncs have no module
+    if is_scipys(function):
+        return f"scipy.special.{name}"
     return ".".join(["np", *module[1:], name]) if module[0] == "numpy" else name
 
 
@@ -89,6 +91,8 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
     ufunc, python = sign.ufunc, sign.python
 
     def compute(self: Tracer, x: Any, y: Any) -> Any:
+        if sign.total and _is_float(x) and _is_float(y):
+            return self.tracing.call(python, (x, y), {})
         if not _operand(x) or not _operand(y):
             return NotImplemented
         kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}
@@ -230,7 +234,7 @@ class Tracer(Variable):
             return trace.call(python, args, params)
         before = len(trace.steps), set(trace.effects), trace.refusal
         try:
-            result = primitive.function(*args, **params)
+            result = trace.run(primitive.function, args, params)
             if trace.refusal is before[2]:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it is one call
@@ -242,9 +246,22 @@ class Tracer(Variable):
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         return self.tracing.call(function, args, {})
 
-    def on_operands(self, args: Sequence[Any]) -> None:
-        if not self.tracing.is_elsewhere:
-            self.tracing.check_origins(args)
+    def computed(
+        self,
+        primitive: Primitive,
+        args: Sequence[Any],
+        values: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Any:
+        trace = self.tracing
+        if trace.is_elsewhere:
+            return super().computed(primitive, args, values, params)
+        heard = trace.listen(False)
+        try:
+            trace.check_origins(args)
+            return super().computed(primitive, args, values, params)
+        finally:
+            trace.listen(heard)
 
     def primal_value(self) -> Any:
         return self.now if self.tracing.is_elsewhere else self

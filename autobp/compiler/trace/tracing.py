@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Traced:
     result: Any  # of the function
     tensors: list[LiveTensor]  # that the program reads or changes
     live: list[LiveVariable]  # that it changes
+    seconds: float = 0.0  # that it took
 
     @property
     def is_cut(self) -> bool:
@@ -65,9 +67,15 @@ class Traced:
         return _failed(self.call, self.arguments.trace, error)
 
 
-def trace_call(call: Call, most: float = math.inf, earlier: Sequence[Found] = ()) -> Traced:
-    """Trace a call, with at most so many results that are single numbers. Nothing is changed yet:
-    that is what the program does. What programs traced `earlier` have found tells which numbers of
+def trace_call(
+    call: Call,
+    many: float = math.inf,
+    is_wide: Callable[[Sequence[Step]], bool] | None = None,
+    earlier: Sequence[Found] = (),
+) -> Traced:
+    """Trace a call. Nothing is changed yet: that is what the program does. When there are `many`
+    results that are single numbers, and whenever they have doubled since, it is asked whether the
+    trace is wide; then it ends with ManyNumbers. What programs traced `earlier` have found tells which numbers of
     modules change between calls."""
     executed: list[Executed] = []
     reads_arrays = True
@@ -75,10 +83,12 @@ def trace_call(call: Call, most: float = math.inf, earlier: Sequence[Found] = ()
     counters = set(varying)
     for _ in range(_ATTEMPTS):
         found = free_variables(call.function, (call.args, call.kwargs), executed)
-        trace = Trace(most, call.settings.most)
+        trace = Trace(many, is_wide, call.settings.most)
         run = _Tracing(call, found, Arguments(call, trace, reads_arrays, counters))
         try:
+            start = time.perf_counter()
             traced = run.run()
+            traced.seconds = time.perf_counter() - start
             if not run.unknown:
                 return traced
         except CaptureError:
@@ -139,11 +149,10 @@ class _Tracing:
                 arguments.visit_found(self.found)
                 undo.randomness = Randomness(self.found, arguments.generators)
                 undo.context.run(tracing.set, trace)
+                run = self.call.run
                 if undo.profiles:
-                    sys.setprofile(trace.watch)
-                result = undo.context.run(self.call.run, given)
-                if undo.profiles:
-                    sys.setprofile(None)
+                    run = partial(trace.watched, run)
+                result = undo.context.run(run, given)
                 returns = transformed(self.returned, result)
         except Exception as error:
             failure = error

@@ -1,0 +1,132 @@
+"""Sums as products with ones, and rows that are added up where an index names them again and again."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, grad, kernels, value_and_grad
+from autobp.kernels import total
+from autobp.rules import indexing
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(6, 9, 10, 11)).transpose(0, 3, 1, 2)  # channels last in memory
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("x", "axes"),
+    [
+        (RNG.normal(size=(40, 35, 3)), [0, 1, 2, -1, (0, 1), (1, 2), (0, 2), (0, 1, 2), None, ()]),
+        (RNG.normal(size=(2, 3000)), [0, 1]),
+        (RNG.normal(size=(3000, 2)), [0, 1]),
+        (RNG.normal(size=(700, 2, 3)), [0, 1, 2]),
+        (IMAGES, [0, 1, 2, 3, (0, 2, 3), (2, 3), (1, 2), (0, 1)]),
+        (RNG.normal(size=(90, 90))[::2, ::-1], [0, 1]),
+        (np.empty((0, 5000)), [0, 1]),
+    ],
+)
+def test_sums_are_numpys(x, axes, dtype, keepdims):
+    x = x.astype(dtype, order="K")
+    for axis in axes:
+        expected = np.add.reduce(x, axis=axis, keepdims=keepdims)
+        found = total(x, axis, keepdims)
+        assert found.shape == expected.shape
+        assert found.dtype == expected.dtype
+        scale = max(1.0, np.abs(expected).max(initial=0.0))
+        np.testing.assert_allclose(found, expected, 0, np.finfo(dtype).eps * 64 * scale)
+
+
+def test_infinities_and_nans_stay_where_they_are():
+    x = np.ones((2000, 4))
+    x[3, 1], x[5, 2], x[7] = np.inf, np.nan, -np.inf
+    assert np.array_equal(total(x, 1), np.add.reduce(x, axis=1), equal_nan=True)
+    y = x.T.copy()
+    assert np.array_equal(total(y, 0), np.add.reduce(y, axis=0), equal_nan=True)
+
+
+INDICES = [
+    (RNG.integers(-50, 50, 2000),),
+    (slice(None), RNG.integers(-30, 30, 400)),
+    (RNG.integers(0, 50, 900), RNG.integers(0, 30, 900)),
+    (RNG.integers(0, 50, 900), slice(None), RNG.integers(0, 20, 900)),
+    (..., RNG.integers(0, 20, 70)),
+    (None, RNG.integers(0, 50, 500), slice(3, 20, 2)),
+    (RNG.random(50) < 0.5, slice(None), 3),
+]
+
+
+@pytest.mark.parametrize("scipy", ["with SciPy", "without"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("i", range(len(INDICES)))
+def test_rows_are_added_up_in_numpys_order(i, dtype, scipy, monkeypatch):
+    index, shape = INDICES[i], (50, 30, 20)
+    if scipy == "without":
+        monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    else:
+        pytest.importorskip("scipy.sparse")
+    monkeypatch.setattr(kernels, "_LARGE", 1 << 10)
+    x = RNG.normal(size=np.empty(shape)[index].shape).astype(dtype)
+    expected = np.zeros(shape, dtype)
+    np.add.at(expected, index, x)
+    found = indexing.scatter(x, index=index, shape=shape)
+    assert found.dtype == dtype
+    assert np.array_equal(found, expected)
+
+
+def test_the_gradient_of_an_embedding():
+    table, words = RNG.normal(size=(60, 16)), RNG.integers(0, 60, (30, 70))
+    c = RNG.normal(size=(30, 70, 16))
+    expected = np.zeros_like(table)
+    np.add.at(expected, words, c)
+    np.testing.assert_allclose(grad(lambda t: np.sum(t[words] * c))(table), expected, 1e-12)
+    second = grad(lambda t: np.sum(grad(lambda t: np.sum(t[words] ** 3))(t) * table))(table)
+    counts = np.bincount(words.ravel(), minlength=60)[:, None]
+    np.testing.assert_allclose(second, 6 * table**2 * counts, 1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 4, -2, -3, 2, 0.5, 5])
+def test_whole_powers_of_either_sign(n):
+    x = RNG.uniform(0.5, 2, 50) * (np.where(RNG.random(50) < 0.5, -1, 1) if n != 0.5 else 1)
+    value, slope = value_and_grad(lambda x: np.sum(x**n))(x)
+    np.testing.assert_allclose(value, np.sum(np.power(x, n)), 1e-14)
+    np.testing.assert_allclose(slope, n * np.power(x, n - 1.0), 1e-14)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e200, -1e-200])
+    with np.errstate(all="ignore"):
+        found = (Tensor(special) ** n).numpy()
+        assert np.array_equal(found, np.power(special, n), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("shape", [(150, 150), (2, 100, 100), (97, 97)])
+@pytest.mark.parametrize("columns", [(), (1,), (7,)])
+def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dtype, monkeypatch):
+    n = shape[-1]
+    a = RNG.normal(size=shape) / n + 2 * np.eye(n)
+    a = (np.tril(a) if lower else np.triu(a)).astype(dtype)
+    batch = shape[:-2] if columns else ()
+    b = RNG.normal(size=(*batch, n, *columns)).astype(dtype)
+    expected = (
+        np.linalg.solve(a, b) if columns or a.ndim == 2 else np.linalg.solve(a, b[:, None])[..., 0]
+    )
+    whole = []
+    solve = np.linalg.solve
+    monkeypatch.setattr(
+        np.linalg, "solve", lambda a, b: (whole.append(a.shape[-1]), solve(a, b))[1]
+    )
+    for matrix in (a, np.swapaxes(np.swapaxes(a, -1, -2).copy(), -1, -2)):
+        found = kernels.solved(matrix, b)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, 1e-4 if dtype == np.float32 else 1e-12)
+    assert max(whole) < n
+    a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
+    kernels.solved(a, b)
+    assert max(whole) == n
+
+
+def test_a_singular_factor_is_as_numpy_has_it():
+    a = np.diag(np.arange(120.0))
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        kernels.solved(a, np.ones(120))
