@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.habits import AT, add_absent
-from autobp.kernels import added_at
+from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
     Array,
