@@ -36,12 +36,14 @@ from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom_rules import custom
 from autobp.dag import Graph, graph
 from autobp.drawing import draw
-from autobp.drawing.player import play
+from autobp.drawing.player import play, play_training
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
 from autobp.habits import PACKAGE, absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
+from autobp.recomputation import remat
+from autobp.recurrence import scan
 from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.convolution import (
     adaptive_avg_pool2d,
@@ -84,7 +86,10 @@ __all__ = [
     "Graph",
     "draw",
     "play",
+    "play_training",
     "compile",
+    "scan",
+    "remat",
     "check_gradients",
     "numerical_gradient",
     "custom",

@@ -73,7 +73,7 @@ def test_every_demo_ends_with_its_result_and_its_files(quick, name):
     last = text.splitlines()[-1]
     assert re.match(r"Result( on the small digits)?: .*\. Written: .*\.$", last)
     assert sorted(last.split("Written: ")[1].rstrip(".").split(", ")) == [str(f) for f in files]
-    assert any(f.suffix in (".png", ".svg") for f in files)
+    assert any(f.suffix in (".png", ".svg", ".html") for f in files)
 
 
 @pytest.mark.parametrize("name", DEMOS)
@@ -344,6 +344,25 @@ def test_spiral(quick):
     text, files = quick("spiral")
     assert "loss 1.0986 → 0.8" in text
     assert [f.name for f in files] == ["spiral_loss.png", "spiral_regions.png"]
+
+
+def test_lbfgs(quick):
+    text, files = quick("lbfgs")
+    rows = [line.split() for line in text.splitlines() if line.startswith(("L-BFGS", "Adam"))]
+    assert [row[0] for row in rows] == ["L-BFGS", "Adam"]
+    assert int(rows[0][1]) == 20
+    assert float(rows[0][3]) < 1.0
+    assert [f.name for f in files] == ["lbfgs_loss.png"]
+
+
+def test_language(quick):
+    text, files = quick("language")
+    assert "8,483 characters, 58 different ones" in text
+    bits = [float(n) for n in re.findall(r"parameters: (\S+) bits a character", text)]
+    assert len(bits) == 2
+    assert all(2 < b < 5.5 for b in bits)  # 5.86 bits are those of 58 letters drawn evenly
+    assert text.count("    Alice ") == 2
+    assert [f.name for f in files] == ["language_loss.png"]
 
 
 def test_numerical_gradient(quick):

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from autobp.errors import no_rule
-from autobp.primitive import Array, Each, Variable, bilinear, constant, general, implements
+from autobp.kernels.triangular import solved
+from autobp.primitive import (
+    Array,
+    Each,
+    Primitive,
+    Variable,
+    bilinear,
+    constant,
+    general,
+    implements,
+)
 from autobp.rules import costs
 from autobp.rules.indexing import scatter
 from autobp.rules.reduction import norm_
@@ -48,13 +58,13 @@ def _phi(x: Array) -> Array:
 
 
 def _cholesky_forward(t: Array, y: Array) -> Array:
-    inner = np.linalg.solve(y, np.linalg.solve(y, (t + t.mT) / 2).mT)
+    inner = solve(y, solve(y, (t + t.mT) / 2).mT)
     return y @ _phi(inner)
 
 
 def _cholesky_reverse(g: Array, y: Array) -> Array:
     inner = _phi(y.mT @ g)
-    s = np.linalg.solve(y.mT, np.linalg.solve(y.mT, inner.mT).mT)
+    s = solve(y.mT, solve(y.mT, inner.mT).mT)
     return (s + s.mT) / 2
 
 
@@ -80,12 +90,13 @@ inv      = general(np.linalg.inv,
                    forward=lambda t, y, a: -(y @ t @ y),
                    reverse=lambda g, y, a: -(y.mT @ g @ y.mT),
                    cost=costs.inv, static=True, fresh=True)
-solve    = general(np.linalg.solve,
-                   forward=(lambda t, x, a, b: -np.linalg.solve(a, t @ x),
-                            lambda t, x, a, b: np.linalg.solve(a, t)),
-                   reverse=(lambda g, x, a, b: -_column(np.linalg.solve(a.mT, g)) @ _column(x).mT,
-                            lambda g, x, a, b: np.linalg.solve(a.mT, g)),
-                   cost=costs.solve, static=True, fresh=True)
+solve: Primitive \
+         = general(solved,
+                   forward=(lambda t, x, a, b: -solve(a, t @ x),
+                            lambda t, x, a, b: solve(a, t)),
+                   reverse=(lambda g, x, a, b: -_column(solve(a.mT, g)) @ _column(x).mT,
+                            lambda g, x, a, b: solve(a.mT, g)),
+                   name="solve", cost=costs.solve, static=True, fresh=True, opaque=True)
 det      = general(np.linalg.det,
                    forward=lambda t, y, a: y * _trace_with(a, t),
                    reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,

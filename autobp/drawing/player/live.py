@@ -32,11 +32,12 @@ from autobp.drawing.marks import Mark
 from autobp.drawing.player.cells import OpenCells
 from autobp.drawing.player.steps import Found, Script, text_of
 from autobp.drawing.player.words import said
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, Results, constant
 from autobp.tensor import Tensor, leaf
 
 __all__ = ["Dead", "Live", "live"]
 
+_OPERATIONS = 1000  # that are traced again
 _STEPS = 20_000  # calls of a program that a page may have
 _NUMBERS = 100_000  # that it may compute
 
@@ -72,10 +73,14 @@ def live(script: Script) -> Live | Dead:
 
 def _live(script: Script) -> Live:
     diagram = script.diagram
-    if script.parts:
-        raise Dead(said("dead_large", n=sum(n.kind == "result" for n in diagram.nodes)))
+    operations = sum(n.kind == "result" for n in diagram.nodes)
+    if script.parts or operations > _OPERATIONS:
+        raise Dead(said("dead_large", n=operations, most=f"{_OPERATIONS:,}"))
     if any(node.stale for node in diagram.nodes) or diagram.notes:
         raise Dead(said("dead_notes"))
+    held = 3 * sum(np.size(n.value) for n in diagram.nodes)  # values, gradients and contributions
+    if held > _NUMBERS:  # known before anything is traced
+        raise Dead(said("dead_long", n=held, most=f"{_NUMBERS:,}"))
     inputs = [n.index for n in diagram.nodes if _may_change(n)]
     made: list[Live] = []
 
@@ -153,8 +158,9 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
         tensor = thing if isinstance(thing, Tensor) else None
         gradient = node.gradient
         if gradient is not None and tensor is not None:
-            gradient = record.cotangents.get(tensor, zeros(constant(thing)))
-        nodes.append(replace(node, value=constant(thing), tensor=tensor, gradient=gradient))
+            gradient = _one_array(record.cotangents.get(tensor, zeros(constant(thing))))
+        value = _one_array(constant(thing))
+        nodes.append(replace(node, value=value, tensor=tensor, gradient=gradient))
     uses = [
         use
         if use.contribution is None
@@ -162,6 +168,10 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
         for use in diagram.uses
     ]
     return Diagram(nodes, uses, list(diagram.notes))
+
+
+def _one_array(value: Any) -> Any:
+    return value.joined() if type(value) is Results else value
 
 
 class _LiveScript(Script):
