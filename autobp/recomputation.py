@@ -240,7 +240,8 @@ def _is_same(before: Any, now: Any) -> bool:
 # ── what a second run depends on ──────────────────────────────────────────────────────────────────
 
 _PLAIN = (np.ndarray, np.generic, float, int, str, bytes, type(None), type, ModuleType, CodeType)
-_MOST = 5_000  # objects that are looked into
+_MOST = 100_000  # objects that are looked into
+_LONG = 10_000  # a list of so many is data, which is not searched
 
 
 def _sources(*roots: Any) -> tuple[list[np.random.Generator], list[Tensor]]:
@@ -261,7 +262,7 @@ def _sources(*roots: Any) -> tuple[list[np.random.Generator], list[Tensor]]:
         elif isinstance(x, np.random.Generator):
             generators.append(x)
         elif isinstance(x, list | tuple | set | frozenset | dict):
-            if len(x) < _MOST:  # else it is data
+            if len(x) < _LONG:
                 todo += x.values() if isinstance(x, dict) else x
         elif isinstance(x, FunctionType):
             todo += _read_by(x)
