@@ -46,9 +46,11 @@ def _is_number(x: Any) -> bool:
 
 
 def _is_part(step: Step) -> bool:
-    """Whether a step is a slice, or what else a loop goes through and nothing else needs."""
-    is_slice = step.function is operator.getitem and type(step.args[1]) is slice
-    return is_slice or step.function in (joined, numbers)
+    """Whether a step is a slice, or what else a loop goes through and nothing else needs. A copy of an
+    array is made where it stands: later, something else may be in the array's memory."""
+    if step.function is operator.getitem:
+        return type(step.args[1]) is slice
+    return step.function is joined or (step.function is numbers and step.args[0].is_constant)
 
 
 def _numbers_within(steps: list[Step], uses: Counter[Step]) -> set[Step]:
