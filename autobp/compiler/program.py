@@ -258,7 +258,7 @@ def rebuilt(step: Step, other: Mapping[Step, Step]) -> Step:
     params = mapped(swap, step.params) if step.params else step.params
     return Step(
         step.function, tuple(args), params, step.shape, step.dtype, step.kind, step.name,
-        step.scope, step.phase, step.line, step.errors, step.constant,
+        step.scope, step.phase, step.line, step.errors, step.constant, step.run,
     )  # fmt: skip
 
 
