@@ -279,7 +279,7 @@ sigmoid(x);              sigmoid(x * 9); sigmoid(s)
 softplus(x);             softplus(x * 9); softplus(s)
 softmax(x);              softmax(x, 0); softmax(x, axis=None); softmax(c, axis=(0, 2)); softmax(v)
 log_softmax(x);          log_softmax(x, 0); log_softmax(x, axis=None); log_softmax(c, axis=(0, 2))
-logsumexp(x);            logsumexp(x, 0); logsumexp(x, axis=1, keepdims=True); logsumexp(c, axis=(0, -1)); logsumexp(s)
+logsumexp(x);            logsumexp(x, 0); logsumexp(x, axis=1, keepdims=True); logsumexp(c, axis=(0, -1)); logsumexp(s); logsumexp(s, axis=0); logsumexp(x, axis=1, b=p); logsumexp(x, b=q, keepdims=True)
 """
 
 DECOMPOSITIONS = """

@@ -169,6 +169,21 @@ def _svdvals_reverse(g: Array, y: Array, a: Array) -> Array:
     return _columns(u, g) @ v.mT
 
 
+def _beyond(a: Array, left: bool) -> Array:
+    """The vectors that make U (or V) square."""
+    u, s, vh = np.linalg.svd(a)
+    return u[..., s.shape[-1] :] if left else vh.mT[..., s.shape[-1] :]
+
+
+def _no_derivative(t: Array, a: Array) -> None:
+    """Zero, if nothing is asked for."""
+    if np.any(constant(t)):
+        raise np.linalg.LinAlgError(
+            f"svd: of {a.shape[-2]}×{a.shape[-1]} matrices the vectors that make U and V square are not"
+            " determined and have no derivative: call np.linalg.svd(a, full_matrices=False)"
+        )
+
+
 # ── Q·R ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -241,6 +256,17 @@ pinv     = general(lambda a, rcond: np.linalg.pinv(a, rcond),
 # fmt: on
 
 
+#: In a tuple, since no sample could show more than that it raises.
+_BEYOND = (
+    general(
+        _beyond,
+        forward=lambda t, y, a, left: _no_derivative(t, a),
+        reverse=lambda g, y, a, left: _no_derivative(g, a),
+        cost=costs.svd_beyond,
+    ),
+)
+
+
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
@@ -262,13 +288,12 @@ def svd_(
 ) -> Any:
     if not compute_uv:
         return svdvals(a)
-    m, n = a.shape[-2:]
-    if full_matrices and m != n:
-        raise TypeError(
-            f"svd: of {m}×{n} matrices the square U and V have vectors that are not determined and have"
-            " no derivative: call np.linalg.svd(a, full_matrices=False), or np.linalg.svdvals(a)"
-        )
     u, s, v = _svd_parts(svd(a), a)
+    m, n = a.shape[-2:]
+    if full_matrices and m > n:
+        u = np.concatenate([u, _BEYOND[0](a, left=True)], axis=-1)
+    if full_matrices and m < n:
+        v = np.concatenate([v, _BEYOND[0](a, left=False)], axis=-1)
     return _SVD(u, s, v.mT)
 
 
