@@ -34,7 +34,8 @@ def test_functions_of_equal_eigenvalues_have_derivatives():
     expected = TURN @ np.diag(np.cos([2.0, 2.0, 5.0])) @ TURN.T
     for values in (np.linalg.eigvalsh, lambda a: np.linalg.eigh(a).eigenvalues):
         found = grad(lambda a, f=values: np.sum(np.sin(f(a))))(EQUAL)
-        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+        lower = np.tril(2 * expected) - np.diag(np.diag(expected))  # NumPy looks at no more
+        np.testing.assert_allclose(found, lower, rtol=1e-12, atol=1e-14)
     t = symmetric(3)
     slope = jvp(lambda a: np.sum(np.sin(np.linalg.eigvalsh(a))), (EQUAL,), (t,))[1]
     np.testing.assert_allclose(slope, np.sum(expected * t), rtol=1e-12)
