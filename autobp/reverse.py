@@ -258,6 +258,8 @@ def vjp(
         pairs = paired(traced.result, cotangent, "vjp: the cotangent")
         seeds = [
             checked_cotangent(c, v, f"vjp: the cotangent{path}")
+            if np.shape(c) != np.shape(v) or getattr(v, "dtype", type(v)) != bool
+            else None  # truth values do not vary
             for (path, _, c), v in zip(pairs, traced.values, strict=True)
         ]
         return tuple(refilled(primals, pulled(traced, order, seeds)))
