@@ -382,8 +382,7 @@ class Tracer(Variable):
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
         if self.tracing.is_elsewhere:
             return value
-        is_sure = not self.tracing.inside or not self.tracing.varies(self.current().step)
-        if self.static or (is_sure and _asked_by_library(self.tracing)):
+        if self.static or _asked_by_library(self.tracing):
             if type(value) is bool and self.dtype.kind != "b":
                 return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
@@ -394,8 +393,6 @@ class Tracer(Variable):
     def condition(self) -> bool:
         now = bool(self.current().now)
         if not self.tracing.is_elsewhere:
-            if self.tracing.inside and self.tracing.varies(self.step):
-                raise _refused(self, f"its truth was asked for {_OTHER_VALUES}", "use np.where")
             self.tracing.guard(self.current().step, now)
         return now
 
