@@ -178,7 +178,9 @@ PACKAGE = _table(
     ("jit",                                                "`compile(f)`"),
     ("pmap shard_map sharding",                            "`train.gradient_over` adds up gradients over shards; else " + CPU),
     ("numpy jnp",                                          "NumPy itself, `np.exp(t)`: its functions record Tensors"),
-    ("lax",                                                "Python's loops and conditions, and `np.where(mask, a, b)`"),
+    ("lax",                                                "`scan(lambda c, x: (c + np.sum(x), c), 0.0, t)`, Python's loops and conditions, and `np.where(mask, a, b)`"),
+    ("fori_loop while_loop associative_scan",              "a loop of Python's, or `scan(lambda c, x: (c + np.sum(x), c), 0.0, t)`"),
+    ("checkpoint checkpoint_sequential",                   "`remat(f)`, which is computed again in the backward pass"),
     ("custom_vjp custom_gradient defvjp defvjps Function", "`custom(f, vjp=rule)`"),
     ("custom_jvp defjvp",                          "`custom(f, jvp=rule)`"),
     ("jacfwd make_jvp_jacobian",                           "`jacobian(f, mode='forward')`"),
@@ -285,6 +287,8 @@ MODULE = _table(
     ("set_weights",                                        "`model.load_state_dict(model.state_dict())`"),
     ("count_params num_parameters",                        "`model.summary((1, 3))`, or `sum(p.size for p in model.parameters())`"),
     ("build call init",                                    "define `forward`, and call the model: `model(x)`"),
+    ("add",                                                "a container gets its layers at once: `nn.Sequential(model, nn.Linear(3, 2))`"),
+    ("layers",                                             "`list(model.children())`"),
     ("forward",                                            "a subclass of Module defines it: def forward(self, x)"),
     ("inference",                                          "`train.predict(model, X)`"),
 )
@@ -352,6 +356,7 @@ KEYWORDS = _table(
     ("device memory_format non_blocking pin_memory",       CPU),
     ("generator key seed random_state",                    "rng="),
     ("size_average reduce",                                "reduction='mean', 'sum' or 'none'"),
+    ("has_aux",                                            "`value_and_grad(f_and_more, has_aux=True)` and grad have it"),
     ("learning_rate",                                      "lr="),
     ("amsgrad foreach fused capturable differentiable maximize dampening decay nesterov_momentum", "this option does not exist here: leave it out"),
     ("validation_data",                                    "validation=(X, y)"),
@@ -423,6 +428,18 @@ class Absent:
     def __get__(self, instance: Any, owner: type) -> Any:
         said = f"{owner.__name__!r} object has no attribute {self.name!r}"
         raise absent(said, self.name, self.table, tuple, numpy=True)
+
+
+class NotASwitch(Absent):
+    """Keras' `trainable`, which would be a plain attribute here, and change nothing."""
+
+    __slots__ = ()
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        raise AttributeError(
+            f"{type(instance).__name__} has no switch {self.name!r}: write"
+            " `for p in model.parameters(): p.requires_grad = False`"
+        )
 
 
 def add_absent(kind: type, table: Table, numpy: bool = False) -> None:

@@ -232,15 +232,16 @@ class Tracer(Variable):
             return trace.call(primitive.function, args, params)
         if (python := _TOTAL.get(primitive.function)) and all(_is_float(a) for a in args):
             return trace.call(python, args, params)
-        before = len(trace.steps), set(trace.effects), trace.refusal
+        before, refusal = len(trace.steps), trace.refusal
         try:
             result = trace.run(primitive.function, args, params)
-            if trace.refusal is before[2]:
+            if trace.refusal is refusal:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it is one call
             pass
-        del trace.steps[before[0] :]
-        trace.effects, trace.refusal = before[1:]
+        trace.effects.difference_update(trace.steps[before:])
+        del trace.steps[before:]
+        trace.refusal = refusal
         return trace.call(primitive.function, args, params)
 
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
