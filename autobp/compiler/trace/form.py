@@ -26,6 +26,7 @@ class Place(NamedTuple):
     local: str  # the same within the tests, which have names for nests
     attribute: str = ""  # ".value" or ".grad", of a Tensor that is there
     is_literal: bool = True  # False: the text names objects, which only their own program knows
+    element: tuple[str, int] | None = None  # the list that it is in, as text, and its index
 
     def __str__(self) -> str:
         return self.text + self.attribute
@@ -34,12 +35,16 @@ class Place(NamedTuple):
         text, local = f"{self.text}[{key}]", f"{self.local}[{key}]"
         return Place(self.root, text, local, is_literal=self.is_literal and is_literal)
 
+    def part(self, i: int) -> Place:
+        """The place of an element of a list or a tuple."""
+        return self.entry(str(i))._replace(element=(self.text, i) if self.is_literal else None)
+
     def field(self, name: str) -> Place:
         text, local = f"{self.text}.{name}", f"{self.local}.{name}"
         return Place(self.root, text, local, is_literal=self.is_literal)
 
     def of_tensor(self, attribute: str) -> Place:
-        return self._replace(attribute=attribute, local=self.local + attribute)
+        return self._replace(attribute=attribute, local=self.local + attribute, element=None)
 
 
 class Form:
@@ -99,7 +104,7 @@ class Form:
         return rebuilt(x, parts)
 
     def visit_parts(self, x: Sequence[Any], place: Place, name: str) -> list[Any]:
-        return [self.visit(v, place.entry(str(i)), f"{name}{i}") for i, v in enumerate(x)]
+        return [self.visit(v, place.part(i), f"{name}{i}") for i, v in enumerate(x)]
 
     def visit_leaf(self, x: Any, place: Place, name: str) -> Any:
         """Anything that is no number is a constant of the program."""
