@@ -27,7 +27,7 @@ from autobp.compiler.trace.free_variables import Found
 from autobp.compiler.trace.live import update
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.tensor import Tensor
-from autobp.tree import transformed
+from autobp.tree import parts_of_values, transformed
 
 __all__ = ["Entry", "compile_entry"]
 
@@ -176,7 +176,7 @@ class Entry(Checked):
         """The program may overwrite what is given away, and what is in memory of its own."""
         args, kwargs = self._unshared(args, kwargs)
         values = [
-            transformed(copied, x) if name in self.arguments.donated else x
+            transformed(copied, x, parts_of_values) if name in self.arguments.donated else x
             for name, x in zip(self.arguments.parameters, (*args, *kwargs.values()))
         ]
         own = tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
@@ -186,7 +186,11 @@ class Entry(Checked):
         """The arguments, of results of earlier calls among them copies."""
         if not self._owners or self._is_apart(*args, **kwargs):
             return args, kwargs
-        return transformed(self._own_copy, args), transformed(self._own_copy, kwargs)
+        copy = self._own_copy
+        return (
+            transformed(copy, args, parts_of_values),
+            transformed(copy, kwargs, parts_of_values),
+        )
 
     def _own_copy(self, x: Any) -> Any:
         if isinstance(x, Tensor):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.tree import fields_of, rebuilt
+from autobp.tree import fields_of, parts_of_values, rebuilt
 
 __all__ = ["Form", "Place"]
 
@@ -70,8 +70,8 @@ class Form:
 
     def visit(self, x: Any, place: Place, name: str) -> Any:
         """What the function is given instead of x, which messages call by the name."""
-        is_nest = isinstance(x, dict | list | tuple) or is_frozen(x)
-        return (self.visit_nest if is_nest else self.visit_leaf)(x, place, name)
+        visit = self.visit_leaf if parts_of_values(x) is None else self.visit_nest
+        return visit(x, place, name)
 
     def visit_nest(self, x: Any, place: Place, name: str) -> Any:
         kind, local = type(x), f"n{len(self.tests)}_"
@@ -85,7 +85,7 @@ class Form:
             nest = copy(x)  # which keeps what a defaultdict has besides
             dict.update(nest, branches)  # a Counter's own would add
             return nest
-        if is_frozen(x):
+        if not isinstance(x, list | tuple):
             return self.visit_frozen(x, place, name)
         self.tests.append(f"len({local}) == {len(x)}")
         parts = self.visit_parts(x, place, name)
@@ -135,11 +135,6 @@ class Form:
         exec(f"def made({', '.join(self.parameters)}):{lines}", space)
         made: Callable[..., Any] = space["made"]
         return made
-
-
-def is_frozen(x: Any) -> bool:
-    """Whether it is a nest of a dataclass that is frozen."""
-    return fields_of(x) is not None and type(x).__dataclass_params__.frozen
 
 
 def _inner(name: str, key: Any) -> str:
