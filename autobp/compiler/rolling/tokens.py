@@ -51,12 +51,12 @@ class Tokens:
                 self._form(step.shape, step.dtype, step.kind),
                 step.errors,
                 is_effect := step in program.effects or not is_pure(step),
-                step if step.loop or step.is_loop_result else None,  # loops there are stay as they are
+                step if step.loop or step.is_loop_result else step.run,  # which no loop crosses
             )
             token = known.setdefault(key, len(known))
             number = len(tokens)
             if not is_effect:
-                number = made.setdefault((token, step.run, *found), number)
+                number = made.setdefault((token, *found), number)
             self._numbers[step] = number
             if number == len(tokens):
                 self.steps.append(step)
