@@ -25,6 +25,8 @@ class ArrayMethods(Variable):
 
     __slots__ = ()
 
+    ndim: Any
+
     @property
     def T(self) -> Any:
         return shape.transpose(self)
@@ -61,7 +63,8 @@ class ArrayMethods(Variable):
 
     def transpose(self, *axes: Any) -> Any:
         many = len(axes) == 1 and np.iterable(axes[0])
-        if (len(axes) == 2 and self.ndim > 2) or (axes == (0, 1) and self.ndim == 2):
+        pair = len(axes) == 2 and all(isinstance(i, int) for i in axes)
+        if pair and (self.ndim > 2 or (axes == (0, 1) and self.ndim == 2)):
             i, j = axes
             raise ValueError(
                 f"transpose({i}, {j}): NumPy's takes the new order of all {self.ndim} axes; PyTorch's, which"
@@ -97,7 +100,8 @@ class ArrayMethods(Variable):
                 f"repeat({sizes}): NumPy's takes repeats and an axis, and {label(self)} has"
                 f" {self.ndim} axes; PyTorch's is np.tile(t, ({sizes}))"
             )
-        return np.repeat(self, repeats, axis)
+        repeat: Any = np.repeat
+        return repeat(self, repeats, axis)
 
     def relu(self) -> Any:
         return neural.relu(self)

@@ -96,7 +96,7 @@ class Flatten(Module):
         shape = np.shape(x)
         n = len(shape)
         first, last = (i + n if i < 0 else i for i in (self.start_dim, self.end_dim))
-        if not 0 <= first <= last < n:
+        if not (0 <= first <= last < n or first == n == last + 1):
             raise ValueError(
                 f"{located(self)} makes axes {self.start_dim} to {self.end_dim} one, and its input has"
                 f" shape {shape}"
