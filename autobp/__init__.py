@@ -42,6 +42,8 @@ from autobp.forward import jvp, linearize
 from autobp.habits import PACKAGE, absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
+from autobp.recomputation import remat
+from autobp.recurrence import scan
 from autobp.reverse import grad, value_and_grad, vjp
 from autobp.rules.convolution import (
     adaptive_avg_pool2d,
@@ -85,6 +87,8 @@ __all__ = [
     "draw",
     "play",
     "compile",
+    "scan",
+    "remat",
     "check_gradients",
     "numerical_gradient",
     "custom",

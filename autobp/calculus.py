@@ -15,7 +15,15 @@ import numpy as np
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
 from autobp.kernels import BLAS, ones, total
-from autobp.primitive import Array, Primitive, Variable, constant, plain_array
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Results,
+    Variable,
+    constant,
+    part,
+    plain_array,
+)
 from autobp.rules import arithmetic as ops
 
 __all__ = [
@@ -88,6 +96,8 @@ def evaluate(
     context: Context,
 ) -> Any:
     """The value of an operation. Messages call the values by the `args` they are those of."""
+    if primitive is part:
+        return values[0][params["index"]]
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
             return v.computed(primitive, args, values, params)
@@ -102,6 +112,8 @@ def evaluate(
         if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
             raise
         raise explained(error, primitive, args, params) from error
+    if type(value) is Results:
+        return value
     if isinstance(value, Variable):
         raise TypeError(f"{primitive.name}: a parameter is a Tensor; pass Tensors by position")
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
@@ -195,7 +207,7 @@ def _pushed(
             pass
     out, *values = as_numpy_scalars(out, *values)
     t = primitive.push(as_numpy_scalars(*tangents), out, values, params)
-    return None if t is None else project(t, out)
+    return t if t is None or type(out) is Results else project(t, out)
 
 
 def zeros(value: Array) -> Array:

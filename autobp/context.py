@@ -29,6 +29,7 @@ __all__ = [
     "lines",
     "module_call",
     "no_grad",
+    "resumed",
     "value_listener",
     "scope",
     "tracing",
@@ -259,6 +260,23 @@ class scope(_Block):
 
     def __repr__(self) -> str:
         return f"scope({self._name!r})"
+
+
+class resumed(_Block):
+    """Go on in an earlier state: record what was recorded there, in its scope."""
+
+    __slots__ = ("_earlier",)
+
+    def __init__(self, earlier: Context) -> None:
+        self._earlier = earlier
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        earlier = self._earlier
+        anomaly, lines = outer.anomaly or earlier.anomaly, outer.lines or earlier.lines
+        return Context(earlier.threshold, earlier.scope, anomaly, lines, outer, self)
+
+    def _recreate_cm(self) -> resumed:
+        return resumed(self._earlier)
 
 
 class module_call(scope):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autobp.drawing.health import Health
     from autobp.drawing.picture import Picture
 
-__all__ = ["Edge", "Graph", "Recording", "ancestors", "graph", "record"]
+__all__ = ["Edge", "Graph", "Recording", "ancestors", "graph", "record", "recorded_since"]
 
 _born = attrgetter("born")
 
@@ -53,6 +53,26 @@ def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
             stack += fresh
     order.sort(key=_born)
     return order
+
+
+def recorded_since(
+    began: int, outputs: Iterable[Tensor], level: int
+) -> tuple[list[Tensor], dict[Tensor, None]]:
+    """What the outputs were computed from, arguments before results: what was recorded since then,
+    and what was there before."""
+    seen = set(outputs)
+    stack = list(seen)
+    order, before = [], []
+    while stack:
+        t = stack.pop()
+        if t.born < began:
+            before.append(t)
+            continue
+        order.append(t)
+        fresh = {a for a in t.args if isinstance(a, Tensor) and a.level == level} - seen
+        seen |= fresh
+        stack += fresh
+    return sorted(order, key=_born), dict.fromkeys(sorted(before, key=_born))
 
 
 class Recording(NamedTuple):

@@ -8,7 +8,7 @@ Both ways apply the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, paired, refilled
 
-__all__ = ["jvp", "linearize", "sweep"]
+__all__ = ["Dual", "dual", "jvp", "linearize", "sweep", "with_last_uses"]
 
 
 class Dual(Tensor):
@@ -104,10 +104,14 @@ Steps = list[tuple[Tensor, list[Tensor]]]
 
 def in_order(traced: Recording) -> Steps:
     """The operations of a recording, each with the tensors that are not needed after it."""
-    order = traced.order()
+    return with_last_uses(traced.order(), traced.outputs)
+
+
+def with_last_uses(order: Sequence[Tensor], outputs: Iterable[Tensor | None]) -> Steps:
+    """The operations in an order, each with the tensors that are not needed after it."""
     last = {a: t for t in order for a in t.args if isinstance(a, Tensor)}
     done: dict[Tensor, list[Tensor]] = {}
-    kept = set(traced.outputs)
+    kept = set(outputs)
     for a, t in last.items():
         if a not in kept:
             done.setdefault(t, []).append(a)

@@ -283,7 +283,7 @@ MODULE = _table(
 OPTIM = _table(
     ("lr_scheduler schedulers learning_rate_schedule",     "schedules are in optim itself: `optim.StepLR(optimizer, 10)`"),
     ("Adadelta NAdam RAdam Adamax Lion ASGD Rprop Nadam Lamb", "`optim.Adam(params)`; for another update, subclass `optim.Optimizer`"),
-    ("LBFGS",                                              "`optim.gradient_descent`, or SciPy's minimize with jac=`grad(f)`"),
+    ("LBFGS",                                              "`optim.minimize(f, x)`, over SciPy's methods"),
     ("Momentum SGDMomentum momentum",                      "`optim.SGD(params, lr=0.1, momentum=0.9)`"),
     ("Nesterov",                                           "`optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)`"),
     ("RMSProp rmsprop",                                    "`optim.RMSprop(params)`"),

@@ -28,6 +28,7 @@ class Owner(Enum):
 
     def __init__(self, name: str) -> None:
         self.is_library = name in ("autobp", "numpy")
+        self.is_foreign = name in ("numpy", "installed", "python")
 
 
 def _folder(file: str | None, *inside: str) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "NUMPY",
     "Each",
     "Primitive",
+    "Results",
     "Together",
     "Variable",
     "array_of",
@@ -50,6 +51,7 @@ __all__ = [
     "plain_array",
     "same",
     "opaque",
+    "part",
 ]
 
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
@@ -96,6 +98,10 @@ class Variable:
         """The value of an operation that is recorded with these arguments, and computes with these
         values, of which it is one."""
         result = self.apply(primitive, values, params)
+        if type(result) is Results:  # of an array that is traced
+            return result
+        if type(result.value) is Results:
+            return Results(part(result, index=i) for i in range(len(result.value)))
         return result if result.requires_grad else result.value
 
     def condition(self) -> bool:
@@ -189,6 +195,30 @@ class Together(Each):
             return next(islice(self.rule(*args, **params), slot, None))
 
         return one
+
+
+class Results(list[Any]):
+    """The value of an operation that has several results: a list of theirs. To those who show values
+    it is one array of all their numbers."""
+
+    __slots__ = ()
+
+    dtype = np.dtype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (sum(np.size(x) for x in self),)
+
+    def joined(self) -> Array:
+        return np.concatenate([np.zeros(0), *map(np.ravel, self)])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.joined(), dtype)
+
+    def __str__(self) -> str:
+        return f"{len(self)} results"
+
+    __repr__ = __str__
 
 
 class Primitive:
@@ -303,6 +333,20 @@ def general(
     """A primitive whose rules are both written out, a row for each mode."""
     forward, reverse = ((rules,) if callable(rules) else rules for rules in (forward, reverse))
     return Primitive(name, function, forward, reverse, "general", **facts)
+
+
+def _collected(*_: Any, **__: Any) -> Array:
+    raise AssertionError("sweeps collect the cotangents of the parts themselves")
+
+
+#: One of the results of an operation that has several.
+part: Primitive = general(
+    lambda results, index: results[index],
+    forward=lambda t, y, results, index: t[index],
+    reverse=_collected,
+    name="part",
+    moves=True,
+)
 
 
 def implements(*numpy: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

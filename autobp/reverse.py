@@ -7,7 +7,7 @@ the player give it a `SweepRecord` to fill in; the cost study runs it on values 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from autobp.errors import label, replaced
 from autobp.habits import checks_keywords
 from autobp.hooks import RETAIN
 from autobp.locks import fork_safe
-from autobp.primitive import Array, Together, constant
+from autobp.primitive import Array, Results, Together, constant, part
 from autobp.tensor import CONSTANT, Tensor
 from autobp.tree import paired, parts_of, refilled, transformed
 
@@ -42,23 +42,28 @@ shortcut: Callable[..., bool] | None = None
 
 
 def sweep(
-    seeds: dict[Tensor, Array], order: Sequence[Tensor], kept: SweepRecord | None = None
+    seeds: dict[Tensor, Array],
+    order: Sequence[Tensor],
+    kept: SweepRecord | None = None,
+    inputs: Collection[Tensor] = (),
 ) -> dict[Tensor, Array]:
     """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
     `order` of recording, backwards. A cotangent is dropped as soon as it has been passed on.
 
     With a record to be `kept`, everything stays there. Such a sweep is run to show the graph: it
-    calls no hooks, and detect_anomaly() does not stop it.
+    calls no hooks, and detect_anomaly() does not stop it. Through a part of a graph the sweep ends at
+    its `inputs`, as at leaves.
     """
     trace = tracing.get()
     if trace is None or kept is not None:
-        return _sweep(seeds, order, None, kept)
-    return trace.sweep(_sweep, seeds, order)
+        return _sweep(seeds, order, inputs, None, kept)
+    return trace.sweep(_sweep, seeds, order, inputs)
 
 
 def _sweep(
     seeds: dict[Tensor, Array],
     order: Sequence[Tensor],
+    inputs: Collection[Tensor],
     reached: Callable[[Tensor, Array], None] | None,
     kept: SweepRecord | None = None,
 ) -> dict[Tensor, Array]:
@@ -74,16 +79,24 @@ def _sweep(
 
     for node in reversed(order):
         primitive, g = node.primitive, cotangents.pop(node, None)
+        if inputs and node in inputs:
+            if g is not None:
+                found[node] = g
+            continue
         if g is None:
             if primitive is None:
                 found[node] = zeros(node.value)
             continue
         if reached is not None:
-            reached(node, g)
+            reached(node, _of_all(g, node.value) if type(g) is list else g)
         if node.hooks and kept is None:
             g = _hooked(node, g)
         if primitive is None:
             found[node] = g
+            continue
+        if primitive is part:
+            results: Any = node.first
+            cotangents.setdefault(results, [None] * len(results.value))[node.params["index"]] = g
             continue
         if fast is not None and fast(primitive, node, g, cotangents, owned):
             continue
@@ -110,12 +123,12 @@ def _sweep(
                     c = rule(g, value, *values, **params)
                 except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan
                     c = rule(*as_numpy_scalars(g, value, *values), **params)
-                if c is None:
-                    continue
+            if c is None:
+                continue
             if watched or kept is not None:
                 c = project(c, a.value)  # which may overflow
             if watched:
-                _watch(c, (g, *values), node, a)
+                _watch(c, (*(g if type(g) is list else (g,)), *values), node, a)
             if kept is not None:
                 kept.contributions[node, slot] = c
             accumulate(c, a, g, cotangents, owned)
@@ -163,6 +176,11 @@ def add_in_place(
     if type(total) is not np.ndarray or type(g) is not np.ndarray or total.dtype is not g.dtype:
         return False
     return adds(total, g, **node.params)
+
+
+def _of_all(g: list[Array | None], value: Any) -> Results:
+    """The cotangents of several results, none of which is left out."""
+    return Results(zeros(v) if c is None else c for c, v in zip(g, value, strict=True))
 
 
 def _hooked(node: Tensor, g: Array) -> Array:

@@ -346,6 +346,25 @@ def test_spiral(quick):
     assert [f.name for f in files] == ["spiral_loss.png", "spiral_regions.png"]
 
 
+def test_lbfgs(quick):
+    text, files = quick("lbfgs")
+    rows = [line.split() for line in text.splitlines() if line.startswith(("L-BFGS", "Adam"))]
+    assert [row[0] for row in rows] == ["L-BFGS", "Adam"]
+    assert int(rows[0][1]) == 20
+    assert float(rows[0][3]) < 1.0
+    assert [f.name for f in files] == ["lbfgs_loss.png"]
+
+
+def test_language(quick):
+    text, files = quick("language")
+    assert "8,483 characters, 58 different ones" in text
+    bits = [float(n) for n in re.findall(r"parameters: (\S+) bits a character", text)]
+    assert len(bits) == 2
+    assert all(2 < b < 5.5 for b in bits)  # 5.86 bits are those of 58 letters drawn evenly
+    assert text.count("    Alice ") == 2
+    assert [f.name for f in files] == ["language_loss.png"]
+
+
 def test_numerical_gradient(quick):
     text, _ = quick("numerical_gradient")
     assert "33 parameters" in text

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from autobp import compile, grad, nn, optim
+from autobp import compile, grad, nn, optim, scan
 from autobp.compiler.emit.source import _SPELLED, _public_name
 from autobp.compiler.passes import exact
 from autobp.compiler.program import Step
@@ -549,6 +549,10 @@ SPELLED = {
     calls.as_type: (lambda x: x.astype(np.float32) * x, ".astype(np.float32)"),
     calls.draw: (lambda x, rng: rng.normal(x), "rng.normal("),
     float: (lambda x, s: grad(lambda s: s * s * s)(s) * x, " = s * s"),
+    calls.numbers: (
+        lambda x: grad(lambda x: scan(lambda c, a: (c * a, None), 1.0, x[0])[0])(x),
+        ".tolist()",
+    ),
     calls.select: (lambda x, s: grad(lambda s: np.where(s > 1, s * s, s))(s) * x, " if t"),
 }
 

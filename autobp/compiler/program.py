@@ -47,6 +47,7 @@ class Step:
     line: str | None = None  # of the user's code that asked for it
     errors: tuple[tuple[str, str], ...] = ()  # what np.errstate was in force, where not the usual
     constant: Any = None
+    run: int = 0  # of a function that runs again: which run, and another's results are not its own
     operands: list[Step] = field(init=False)  # the steps that it is called with, with repeats
 
     def __post_init__(self) -> None:

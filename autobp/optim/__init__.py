@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules, gradient clipping, and textbook gradient descent.
+"""Optimizers, learning-rate schedules, gradient clipping, textbook gradient descent, and SciPy's solvers.
 
 Names and behaviour are those of PyTorch. Only `.data` and `.grad` of Tensors are used.
 """
@@ -21,6 +21,7 @@ from autobp.optim.schedules import (
     SequentialLR,
     StepLR,
 )
+from autobp.optim.solvers import least_squares, minimize, root
 
 __all__ = [
     "Optimizer",
@@ -42,6 +43,9 @@ __all__ = [
     "clip_grad_value",
     "gradient_descent",
     "Descent",
+    "minimize",
+    "least_squares",
+    "root",
 ]
 
 if not TYPE_CHECKING:  # else a type checker would believe every name

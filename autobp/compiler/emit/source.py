@@ -18,7 +18,7 @@ from autobp.compiler.emit.numbers import is_float_call, python_text
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step
-from autobp.compiler.trace.calls import as_type, draw, guarded, select
+from autobp.compiler.trace.calls import as_type, draw, guarded, numbers, select
 from autobp.operation import COMPARISON, SIGNS
 from autobp.owner import is_scipys
 
@@ -399,6 +399,7 @@ _SPELLED: dict[Any, Callable[[Printer, Step], str | None]] = {
     np.matrix_transpose: lambda p, s: f"{p.text(s.args[0])}.{'T' if s.ndim == 2 else 'mT'}",
     as_type: lambda p, s: (f"{p.text(s.args[0])}.astype({literal(s.args[1])})" if s.is_array
                            else f"{literal(s.args[1])}({p.text(s.args[0])})"),
+    numbers: lambda p, s: f"{p.text(s.args[0])}.tolist()",
     float: _float,
     select: _select,
     draw: lambda p, s: p.called(f"{p.text(s.args[0])}.{s.args[1]}", s.args[2:], s.params),

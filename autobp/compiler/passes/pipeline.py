@@ -13,6 +13,7 @@ import numpy as np
 from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
+from autobp.compiler.passes.loops import with_optimized_bodies
 from autobp.compiler.passes.rewrite import Pass, Rewrite, each
 from autobp.compiler.program import Program, Step, mapped
 
@@ -43,7 +44,8 @@ ROUNDS = 10
 def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
     """The program after all passes: after those that simplify until none finds more, then after those
     that lower. The rules of passes go through the program together. After the first round they look
-    at steps alone about which something is new."""
+    at steps alone about which something is new. The bodies of loops come first."""
+    program = with_optimized_bodies(program, lambda body: optimized(body, passes))
     simplify, lower = ([p for p in passes if p.lowers is lowers] for lowers in (False, True))
     program = _without_rules(program, simplify)
     rewrite, dirty = Rewrite(program), None

@@ -175,7 +175,7 @@ class Rewrite:
                 made = rebuilt(step, alike)
                 self.steps.append(made)
                 return self.known_call(made) or made
-            key = (step.function, frozen(step.args), frozen(step.params), step.errors)
+            key = (step.function, frozen(step.args), frozen(step.params), step.errors, step.run)
             self.keys[step] = key
         self.asked.append(key)
         return self.known.get(key)

@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.operation import operation
 
-__all__ = ["as_type", "draw", "guarded", "put", "select"]
+__all__ = ["as_type", "draw", "guarded", "numbers", "put", "select"]
 
 
 @operation(static=True, fresh=True)
@@ -38,3 +38,9 @@ def draw(rng: np.random.Generator, method: str, *args: Any, **kwargs: Any) -> An
 def guarded(value: Any, expected: Any) -> Any:
     """A guard: the program was traced with this value, or with this shape and dtype."""
     raise NotImplementedError
+
+
+@operation(static=True, fresh=True)
+def numbers(array: Any) -> list[Any]:
+    """The elements of an array as Python's numbers."""
+    return array.tolist()

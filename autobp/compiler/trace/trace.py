@@ -15,16 +15,19 @@ import operator
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.program import Program, Step, mapped
+from autobp.compiler.program import Program, Step, mapped, steps_in
 from autobp.compiler.terms import CaptureError, Changed
-from autobp.compiler.trace.calls import draw, guarded
+from autobp.compiler.trace.calls import draw, guarded, numbers
 from autobp.compiler.trace.effects import check_call
+from autobp.compiler.trace.iterations import Iteration
+from autobp.compiler.trace.scanning import SCAN, Scanning
 from autobp.compiler.trace.search import Executed
 from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, named, tracers_in
 from autobp.context import clock, current, user_line
@@ -33,6 +36,7 @@ from autobp.errors import label
 from autobp.operation import COMPARISON, PREFIXES, SIGNS, of, operation
 from autobp.owner import Owner, is_scipys, owner, owner_of_frame
 from autobp.primitive import Variable
+from autobp.recurrence import Body
 from autobp.rules import PRIMITIVES
 from autobp.tensor import Tensor
 
@@ -49,7 +53,7 @@ _FLAT = {
 }  # fmt: skip
 
 #: The functions of primitives that are the library's own; those given to `custom` are watched.
-_OWN = {p.function for p in PRIMITIVES.values()}
+_OWN = {SCAN.function, *(p.function for p in PRIMITIVES.values())}
 
 _FLOAT64 = np.dtype(np.float64)
 _NO_PARAMS: dict[str, Any] = {}
@@ -116,6 +120,13 @@ class Trace:
         self.own: set[int] = set()  # of these, those of the library, which may do what they like
         self.naming: set[int] = set()  # of these, those whose variables name arrays
         self.executed: list[Executed] = []  # calls of functions that it has not found
+        self.inside: Iteration | None = None  # the iteration of a scan that is traced
+        self.over: dict[Step, Iteration] = {}  # of iterations that are over, by their steps
+        self.element_kinds: dict[Step, type] = {}  # of lists of numbers
+        self.run_number = 0  # which run of a function that runs again
+        self.runs = 0  # so many were there
+        self.drawn: list[Any] = []  # random numbers
+        self.replayed: Iterator[Any] | None = None  # those of the first run, in a second one
 
     # ── what comes in ─────────────────────────────────────────────────────────────────────────────
 
@@ -177,7 +188,7 @@ class Trace:
         static = True
         for a in args:
             if type(a) is Tracer:
-                if a.tracing is not self or self.closed:
+                if a.tracing is not self or self.closed or a.step in self.over:
                     return None
                 if a.view is not None:
                     a.current()
@@ -205,7 +216,7 @@ class Trace:
             step = Step(function, tuple(operands), _NO_PARAMS, (), _FLOAT64, kind)
         else:
             return None
-        self._record(step)
+        self.record(step)
         self._check_length(step)
         tracer = Tracer(self, step, result)
         tracer.static = static
@@ -223,15 +234,22 @@ class Trace:
             call = _with_plain_shapes(call)
         function, args, params = call
         seen = list(tracers_in(call[1:]))
+        if self.over:
+            self.check_inside(call, seen)
+        if function is draw and self.replayed is not None:
+            self.drawn.append(next(self.replayed))
+            return self.drawn[-1]
         plain_args, plain_params = mapped(lambda t: t.current().now, (args, params), Tracer)
         operands = self._operands(args, function), self._operands(params, function)
         result = self._run(function, plain_args, plain_params)
         step = _step(function, *operands, result)
-        self._record(step)
+        self.record(step)
         self._check_length(step)
+        traced = self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
         if function is draw:
             self.effects.add(step)
-        return self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
+            self.drawn.append(traced)
+        return traced
 
     def _check_length(self, step: Step) -> None:
         if len(self.steps) > self.calls:
@@ -274,9 +292,10 @@ class Trace:
                 )
         return result
 
-    def _record(self, step: Step) -> None:
+    def record(self, step: Step) -> None:
         name, node, g = self.phase
         step.phase = name
+        step.run = self.run_number
         if node is not None:
             step.scope = node.scope
             if type(g) is Tracer and type(node.value) is Tracer:
@@ -361,6 +380,92 @@ class Trace:
                         " function, which would go on using the value that it has now: pass the Tensor"
                         " as an argument"
                     )
+
+    # ── loops ─────────────────────────────────────────────────────────────────────────────────────
+
+    def scan(
+        self,
+        body: Body,
+        init: Any,
+        xs: Any,
+        count: int,
+        is_reversed: bool,
+        of: Iteration | None = None,
+    ) -> tuple[Any, Any]:
+        """Trace the body of a scan once. It goes through the iterations `of` another loop again, or
+        through none."""
+        if count:
+            return Scanning(self, body, init, xs, count, is_reversed, of).run()
+        with self.iteration(count, is_reversed, None) as iteration:
+            ys = body.no_rows(init, xs)
+        iteration.discard()
+        return init, ys
+
+    @contextmanager
+    def iteration(self, count: int, is_reversed: bool, of: Iteration | None) -> Iterator[Iteration]:
+        """Trace an iteration: what is called meanwhile is a part of it."""
+        around, outer = self.steps, self.inside
+        self.inside = Iteration(self, count, is_reversed, of, outer, around)
+        self.steps = self.inside.steps
+        try:
+            yield self.inside
+        finally:
+            self.steps, self.inside = around, outer
+
+    def check_inside(self, call: Call, seen: Iterable[Tracer]) -> None:
+        """Refuse what a loop does not hand out."""
+        for t in seen:
+            owner = self.over.get(t.step)
+            here = self.inside
+            while owner is not None and here is not None and owner not in here.lineage():
+                here = here.outer
+            if owner is not None and here is None:
+                raise self.refuse(
+                    f"compile cannot capture that {named(call.function)} at {user_line()} uses an array"
+                    " of an iteration of a scan that is over: return it, in the carry or as y"
+                )
+
+    def varies(self, step: Step) -> bool:
+        """Whether a value may be another one in each iteration of a scan."""
+        here = self.inside
+        while here is not None and step not in here.steps and step not in here.arguments:
+            here = here.outer
+        return here is not None
+
+    def operand(self, x: Any) -> Any:
+        """What a step is called with for a tracer, an array or a number."""
+        return self._operands(x.current() if isinstance(x, Tracer) else x, operator.getitem)
+
+    def floats(self, array: Any) -> Step:
+        """The elements of an array of floats as Python's."""
+        made = _step(numbers, (self.operand(array),), {}, np.empty(array.shape)).with_(kind=list)
+        self.element_kinds[made] = float
+        self.record(made)
+        return made
+
+    def row(self, x: Any) -> Step:
+        """What a loop stacks for it."""
+        row = self.operand(x)
+        return row if isinstance(row, Step) else self.constant(np.asarray(row))
+
+    # ── functions that run again ──────────────────────────────────────────────────────────────────
+
+    def first_run(self, run: Callable[[], Any]) -> tuple[Any, list[Any]]:
+        """The result, and the random numbers that were drawn."""
+        start = len(self.drawn)
+        result = run()
+        return result, self.drawn[start:]
+
+    def second_run(self, run: Callable[[], Any], drawn: Sequence[Any]) -> Any:
+        """The result of a second run, which gets the same random numbers, and whose calls are not taken
+        for those of the first."""
+        before = self.run_number, self.replayed
+        self.runs += 1
+        self.run_number, self.replayed = self.runs, iter(drawn)
+        try:
+            return run()
+        finally:
+            self.run_number, self.replayed = before
 
     # ── other threads ─────────────────────────────────────────────────────────────────────────────
 
@@ -493,6 +598,12 @@ class Trace:
 
     def program(self, returns: Any) -> Program:
         self.closed = True
+        for step in steps_in(returns):
+            if step in self.over:
+                raise self.refuse(
+                    f"compile cannot capture that {step.name or 'an array'}, which is made in an iteration"
+                    " of a scan, outlives it: return it from the body, in the carry or as y"
+                )
         for step, primal in self.cotangents.items():
             if step.function is not None and step.name is None and primal.name:
                 step.name = re.sub(r"\W", "_", f"d{primal.name}")

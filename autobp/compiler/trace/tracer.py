@@ -302,6 +302,12 @@ class Tracer(Variable):
             raise _refused(
                 self, f"{what} changes an argument in place", "make a new array, and return it"
             )
+        if self.tracing.inside and not self.tracing.varies(self.step):
+            raise _refused(
+                self,
+                f"{what} in the body of a scan changes in place what was there before",
+                "make it a part of the carry",
+            )
         view = self.view
         if view is not None and view.call.function is not operator.getitem:
             raise _refused(self, f"{what} changes a view of an array in place", "use np.where")
@@ -376,7 +382,8 @@ class Tracer(Variable):
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
         if self.tracing.is_elsewhere:
             return value
-        if self.static or _asked_by_library(self.tracing):
+        is_sure = not self.tracing.inside or not self.tracing.varies(self.current().step)
+        if self.static or (is_sure and _asked_by_library(self.tracing)):
             if type(value) is bool and self.dtype.kind != "b":
                 return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
@@ -387,6 +394,8 @@ class Tracer(Variable):
     def condition(self) -> bool:
         now = bool(self.current().now)
         if not self.tracing.is_elsewhere:
+            if self.tracing.inside and self.tracing.varies(self.step):
+                raise _refused(self, f"its truth was asked for {_OTHER_VALUES}", "use np.where")
             self.tracing.guard(self.current().step, now)
         return now
 

@@ -32,7 +32,7 @@ from autobp.drawing.marks import Mark
 from autobp.drawing.player.cells import OpenCells
 from autobp.drawing.player.steps import Found, Script, text_of
 from autobp.drawing.player.words import said
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, Results, constant
 from autobp.tensor import Tensor, leaf
 
 __all__ = ["Dead", "Live", "live"]
@@ -153,8 +153,9 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
         tensor = thing if isinstance(thing, Tensor) else None
         gradient = node.gradient
         if gradient is not None and tensor is not None:
-            gradient = record.cotangents.get(tensor, zeros(constant(thing)))
-        nodes.append(replace(node, value=constant(thing), tensor=tensor, gradient=gradient))
+            gradient = _one_array(record.cotangents.get(tensor, zeros(constant(thing))))
+        value = _one_array(constant(thing))
+        nodes.append(replace(node, value=value, tensor=tensor, gradient=gradient))
     uses = [
         use
         if use.contribution is None
@@ -162,6 +163,10 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
         for use in diagram.uses
     ]
     return Diagram(nodes, uses, list(diagram.notes))
+
+
+def _one_array(value: Any) -> Any:
+    return value.joined() if type(value) is Results else value
 
 
 class _LiveScript(Script):

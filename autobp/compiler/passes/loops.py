@@ -1,0 +1,150 @@
+"""Passes of loops: their bodies are programs too.
+
+Loops are gone through from the last to the first, since what a later one no longer reads, an earlier
+one need not stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from autobp.compiler.passes.exact import dead_code_elimination, is_pure
+from autobp.compiler.program import Loop, Program, Step, form_of, mapped, rebuilt
+
+__all__ = ["with_optimized_bodies"]
+
+
+def with_optimized_bodies(program: Program, optimized: Callable[[Program], Program]) -> Program:
+    """The program with the bodies of its loops optimized. What is the same for all iterations is
+    computed before the loop; what nobody reads is neither carried nor stacked."""
+    for loop in reversed([step for step in program.steps if step.loop]):
+        program = dead_code_elimination(program)
+        if loop in program.steps:
+            program = _Optimization(program, loop).run(optimized)
+    return program
+
+
+class _Optimization:
+    """One loop of a program while its body is optimized."""
+
+    def __init__(self, program: Program, step: Step) -> None:
+        loop = step.loop
+        assert loop is not None
+        self.program = program
+        self.step = step
+        self.count = loop.count
+        self.parts = [s for s in program.steps if s.is_loop_result and s.args[0] is step]
+        self.body = loop.body
+        self.given: list[list[Any]] = [list(xs) for xs in step.args]
+        ends = [0, *(len(xs) for xs in self.given)]
+        starts = [sum(ends[: i + 1]) for i in range(len(ends))]
+        self.arguments = [loop.body.arguments[a:b] for a, b in pairwise(starts)]
+        becomes, rows = loop.body.returns
+        self.becomes: list[Any] = list(becomes)
+        self.rows: list[Any] = list(rows)
+        self.carried_at = list(range(len(becomes)))  # by the index that a result had
+        self.rows_at: list[int] = list(range(len(rows)))
+
+    def run(self, optimized: Callable[[Program], Program]) -> Program:
+        self.narrow()
+        returns = tuple(self.becomes), tuple(self.rows)
+        arguments = [a for kind in self.arguments for a in kind]
+        self.body = optimized(self.body.with_(arguments=arguments, returns=returns))
+        self.becomes, self.rows = map(list, self.body.returns)
+        hoisted = self.hoist()
+        self.drop_unused()
+        return self.replaced(hoisted)
+
+    def narrow(self) -> None:
+        """Leave out what is stacked or carried for nobody."""
+        carried = len(self.becomes)
+        used = {part.args[1] for part in self.parts}
+        self.rows_at = [j for j in self.rows_at if j + carried in used]
+        self.rows = [self.rows[j] for j in self.rows_at]
+        keep = {j for j in range(carried) if j in used}
+        while True:
+            becomes = [self.becomes[j] for j in sorted(keep)]
+            body = dead_code_elimination(self.body.with_(returns=(becomes, self.rows)))
+            read = {s for step in body.steps for s in step.operands}.union(body.results)
+            more = {j for j, a in enumerate(self.arguments[0]) if a in read} - keep
+            if not more:
+                break
+            keep |= more
+        self.body = body
+        self.carried_at = sorted(keep)
+        self.becomes = becomes
+        self.arguments[0] = [self.arguments[0][j] for j in self.carried_at]
+        self.given[0] = [self.given[0][j] for j in self.carried_at]
+
+    def hoist(self) -> list[Step]:
+        """Take the steps out of the body that are the same for all iterations."""
+        outside: dict[Step, Any] = dict(zip(self.arguments[2], self.given[2], strict=True))
+        hoisted: list[Step] = []
+        inside: dict[Step, Step] = {}  # and the arguments in their place
+        steps: list[Step] = []
+        for step in self.body.steps:
+            is_same = all(s.is_constant or s in outside for s in step.operands)
+            is_value = step.dtype is not None and not step.loop and step not in self.body.effects
+            if is_same and is_value and is_pure(step) and step.operands:
+                swap = lambda s: outside.get(s, s)
+                made = step.with_(args=mapped(swap, step.args), params=mapped(swap, step.params))
+                hoisted.append(made)
+                shape, dtype, kind = form_of(step)
+                argument = Step(None, (), {}, shape, dtype, kind, step.name)
+                inside[step] = argument
+                outside[step] = outside[argument] = made
+                self.arguments[2].append(argument)
+                self.given[2].append(made)
+            else:
+                steps.append(rebuilt(step, inside))
+                if steps[-1] is not step:
+                    inside[step] = steps[-1]
+        effects = {inside.get(s, s) for s in self.body.effects}
+        self.becomes, self.rows = mapped(lambda s: inside.get(s, s), [self.becomes, self.rows])
+        self.body = self.body.with_(steps=steps, effects=effects)
+        return hoisted
+
+    def drop_unused(self) -> None:
+        """Leave out the sequences and invariants that the body does not read."""
+        read = {s for step in self.body.steps for s in step.operands}
+        read.update(s for s in (*self.becomes, *self.rows) if isinstance(s, Step))
+        for kind in (1, 2):
+            pairs = zip(self.arguments[kind], self.given[kind], strict=True)
+            kept = [(a, x) for a, x in pairs if a in read]
+            self.arguments[kind] = [a for a, _ in kept]
+            self.given[kind] = [x for _, x in kept]
+
+    def replaced(self, hoisted: Sequence[Step]) -> Program:
+        """The program with the new loop in place of the old one."""
+        program, step = self.program, self.step
+        rows = list(dict.fromkeys(self.rows))
+        body = self.body.with_(
+            arguments=[a for kind in self.arguments for a in kind],
+            returns=(tuple(self.becomes), tuple(rows)),
+        )
+        given = tuple(map(tuple, self.given))
+        loop = step.with_(function=Loop(body, self.count), args=given)
+        instead = {step: loop}
+        carried = {old: new for new, old in enumerate(self.carried_at)}
+        before = len(self.step.args[0])
+        for part in self.parts:
+            old = part.args[1]
+            new = (
+                carried[old]
+                if old < before
+                else len(self.carried_at) + rows.index(self.rows[self.rows_at.index(old - before)])
+            )
+            instead[part] = part.with_(args=(loop, new))
+        steps: list[Step] = []
+        for s in program.steps:
+            if s is step:
+                steps += hoisted
+            made = instead.get(s) or rebuilt(s, instead)
+            if made is not s:
+                instead[s] = made
+            steps.append(made)
+        returns = mapped(lambda s: instead.get(s, s), program.returns)
+        effects = {instead.get(s, s) for s in program.effects}
+        return program.with_(steps=steps, returns=returns, effects=effects)

@@ -1,0 +1,219 @@
+"""Solvers of SciPy over nested parameters: minimize, least_squares, root.
+
+SciPy's methods take vectors. Here the unknowns are a number, an array, or a nest of lists, tuples and
+dicts of them, and every derivative that a method asks for is made by this library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler import compile as compiled
+from autobp.custom_rules import custom
+from autobp.extras import needed
+from autobp.forward import jvp
+from autobp.higher import hessian, hvp, jacobian
+from autobp.operation import operation
+from autobp.primitive import Array, opaque
+from autobp.reverse import value_and_grad, vjp
+from autobp.tree import leaves, parts_of, ravel
+
+__all__ = ["least_squares", "minimize", "root"]
+
+#: The methods of SciPy that take no gradient, the products of a Hessian, and a Hessian.
+_WITHOUT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
+_BY_PRODUCTS = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}
+_BY_HESSIANS = {"dogleg", "trust-exact"}
+
+
+def minimize(
+    f: Callable[[Any], Any],
+    x0: Any,
+    *,
+    method: str = "L-BFGS-B",
+    bounds: Any = None,
+    tol: float | None = None,
+    options: dict[str, Any] | None = None,
+    callback: Callable[[Any], Any] | None = None,
+    compile: bool = False,
+) -> Any:
+    """Minimize f(x), a number, over a nest x, from x0, by a method of `scipy.optimize.minimize`.
+
+    Gradients, Hessians and their products with vectors are made as the method needs them. `bounds` is
+    a pair (low, high) for all numbers, or a nest of pairs; an end is a number, an array, or None for
+    no bound. The callback is called with x after each iteration. `compile=True` compiles the function and its
+    derivatives; see `autobp.compile`.
+
+    The result is SciPy's; in its `x` and `jac` are nests in the form of x0.
+
+    >>> import numpy as np
+    >>> from autobp.optim import minimize
+    >>> def f(p):
+    ...     return np.sum((p["a"] - 3.0) ** 2) + (p["b"] + 1.0) ** 4
+    >>> found = minimize(f, {"a": np.zeros(2), "b": 0.0}, bounds={"a": (None, 2.5), "b": None})
+    >>> found.x["a"], round(found.x["b"], 1)
+    (array([2.5, 2.5]), -1.0)
+    """
+    optimize = needed("scipy.optimize", "minimize", "scipy")
+    start, unravel = _vector(x0, "minimize")
+    flat = lambda v: f(unravel(v))
+    made: Callable[[Any], Any] = compiled if compile else lambda function: function
+    both, kind = made(value_and_grad(flat)), str(method).lower()
+    given: dict[str, Any] = {"jac": kind not in _WITHOUT}
+
+    def function(v: np.ndarray) -> Any:
+        value, gradient = both(v)
+        return (float(value), gradient) if given["jac"] else float(value)
+
+    if kind in _BY_PRODUCTS:
+        given["hessp"] = made(lambda v, direction: hvp(flat, (v,), (direction,)))
+    if kind in _BY_HESSIANS:
+        given["hess"] = made(hessian(flat))
+    if bounds is not None:
+        given["bounds"] = optimize.Bounds(*_bounds(bounds, x0))
+    if callback is not None:
+        given["callback"] = lambda v, *_: callback(unravel(np.array(v)))
+    found = optimize.minimize(function, start, method=method, tol=tol, options=options, **given)
+    return _nested(found, unravel, "x", "jac")
+
+
+def least_squares(
+    f: Callable[[Any], Any],
+    x0: Any,
+    *,
+    method: str = "trf",
+    bounds: Any = None,
+    loss: str = "linear",
+    f_scale: float = 1.0,
+    max_nfev: int | None = None,
+) -> Any:
+    """Minimize the sum of the squares of f(x), an array of residuals or a nest of such, over a nest x,
+    by `scipy.optimize.least_squares`, with the Jacobian made here. Bounds are those of `minimize`.
+
+    The result is SciPy's, with `x` in the form of x0; `fun` and `jac` are of all residuals in a row.
+
+    >>> import numpy as np
+    >>> from autobp.optim import least_squares
+    >>> t, y = np.arange(4.0), np.array([5.0, 2.5, 1.25, 0.625])
+    >>> found = least_squares(lambda p: p["a"] * np.exp(-p["k"] * t) - y, {"a": 1.0, "k": 1.0})
+    >>> round(found.x["a"], 6), round(found.x["k"], 6)
+    (5.0, 0.693147)
+    """
+    optimize = needed("scipy.optimize", "least_squares", "scipy")
+    start, unravel = _vector(x0, "least_squares")
+    flat = lambda v: ravel(f(unravel(v)))[0]
+    ends = (-np.inf, np.inf) if bounds is None else _bounds(bounds, x0)
+    found = optimize.least_squares(
+        flat, start, jacobian(flat), ends, method=method, loss=loss, f_scale=f_scale,
+        max_nfev=max_nfev,
+    )  # fmt: skip
+    return _nested(found, unravel, "x")
+
+
+def root(
+    f: Callable[..., Any],
+    x0: Any,
+    *args: Any,
+    method: str = "hybr",
+    tol: float | None = None,
+    options: dict[str, Any] | None = None,
+) -> Any:
+    """The nest x in the form of x0 where f(x, *args) is 0, by `scipy.optimize.root`.
+
+    The solution can be differentiated by the `args`, in both modes and to any order, by the theorem of
+    implicit functions; how it was found is not recorded. What else f depends on is a constant.
+
+    >>> from autobp import grad
+    >>> from autobp.optim import root
+    >>> square_root = lambda a: root(lambda x, a: x * x - a, 1.0, a)
+    >>> round(square_root(9.0), 6), round(grad(square_root)(9.0), 6)
+    (3.0, 0.166667)
+    """
+    optimize = needed("scipy.optimize", "root", "scipy")
+    start, unravel = _vector(x0, "root")
+    given, again = ravel(list(args))
+
+    def residuals(x: Array, a: Array) -> Array:
+        return ravel(f(unravel(x), *again(a)))[0]
+
+    @opaque  # SciPy needs numbers: in a program it is one call
+    @operation(static=True, fresh=True)
+    def solved(a: Array) -> Array:
+        by_x = lambda x: residuals(x, a)
+        jac = {"jac": jacobian(by_x)} if method in ("hybr", "lm") else {}
+        found = optimize.root(by_x, start, method=method, tol=tol, options=options, **jac)
+        if not found.success:
+            raise RuntimeError(f"root: no solution was found: {' '.join(found.message.split())}")
+        return found.x
+
+    def slope(x: Array, a: Array) -> Array:
+        return jacobian(lambda x: residuals(x, a))(x)
+
+    def forward(t: Array, x: Array, a: Array) -> Array:
+        return -np.linalg.solve(slope(x, a), jvp(lambda a: residuals(x, a), (a,), (t,))[1])
+
+    def reverse(g: Array, x: Array, a: Array) -> Array:
+        return vjp(lambda a: residuals(x, a), a)[1](-np.linalg.solve(slope(x, a).mT, g))[0]
+
+    solve = custom(solved, vjp=reverse, jvp=forward, name="root", static=True, fresh=True)
+    return unravel(solve(given))
+
+
+# ── nests and vectors ─────────────────────────────────────────────────────────────────────────────
+
+
+def _vector(x0: Any, who: str) -> tuple[np.ndarray, Callable[[Any], Any]]:
+    """The start as a vector, and the function that makes nests of vectors."""
+    flat, unravel = ravel(x0)
+    flat = np.array(flat, np.float64)
+    if not flat.size:
+        raise ValueError(f"{who}: x0 holds no numbers")
+    if not np.all(np.isfinite(flat)):
+        raise ValueError(f"{who}: x0 must be finite")
+    return flat, unravel
+
+
+def _nested(found: Any, unravel: Callable[[Any], Any], *names: str) -> Any:
+    for name in names:
+        if name in found and np.size(found[name]):
+            found[name] = unravel(np.array(found[name]))
+    return found
+
+
+def _bounds(bounds: Any, nest: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper bound of each number, one after the other."""
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
+
+    def add(given: Any, branch: Any) -> None:
+        if given is None or _is_pair(given):
+            ends = (None, None) if given is None else given
+            for _, leaf in leaves(branch):
+                for end, without, found in zip(ends, (-np.inf, np.inf), (lows, highs)):
+                    end = without if end is None else end
+                    found.append(np.ravel(np.broadcast_to(end, np.shape(leaf))).astype(np.float64))
+            return
+        if isinstance(branch, dict) and isinstance(given, dict) and given.keys() == branch.keys():
+            for key, twig in branch.items():
+                add(given[key], twig)
+            return
+        inside = parts_of(branch)
+        if inside is None or isinstance(branch, dict) or len(given) != len(inside):
+            raise ValueError(
+                "bounds are a pair (low, high), or a nest of such pairs in the form of x0;"
+                f" {given!r:.60} does not fit {branch!r:.60}"
+            )
+        for part, twig in zip(given, inside, strict=True):
+            add(part, twig)
+
+    add(bounds, nest)
+    return np.concatenate(lows), np.concatenate(highs)
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether it is a lower and an upper end: numbers, arrays or None."""
+    ends = isinstance(given, tuple | list) and len(given) == 2
+    return ends and not any(isinstance(end, tuple | list | dict) for end in given)
