@@ -121,12 +121,12 @@ def agree(expected: Sequence[Any], found: Sequence[Any], who: str, rtol: float) 
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def measured(names: Sequence[str], effort: Effort) -> None:
+def measured(names: Sequence[str], effort: Effort, tiny: bool = False) -> None:
     rows, ratios = [], {who: [] for who in CONTESTANTS}  # type: ignore[var-annotated]
     for name in names:
-        make = WORKLOADS[name][0]
+        make, sizes = WORKLOADS[name]
         print(f"measuring {name} …", file=sys.stderr, flush=True)
-        steps, firsts = ready(name, make())
+        steps, firsts = ready(name, make(**sizes) if tiny else make())
         times = race(steps, effort, clock=time.process_time)
         base = times.get(TORCH, times[OURS])
         cells = [f"{name}: {' '.join((make.__doc__ or '').split())}", duration(base)]
@@ -213,8 +213,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peak", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     names = options.only or list(WORKLOADS)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     if options.peak:
         print(peak(names[0], options.peak))
     elif options.memory:
