@@ -36,7 +36,7 @@ from autobp.context import detect_anomaly, no_grad, scope
 from autobp.custom_rules import custom
 from autobp.dag import Graph, graph
 from autobp.drawing import draw
-from autobp.drawing.player import play
+from autobp.drawing.player import play, play_training
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
 from autobp.habits import PACKAGE, absent_from_module
@@ -86,6 +86,7 @@ __all__ = [
     "Graph",
     "draw",
     "play",
+    "play_training",
     "compile",
     "scan",
     "remat",

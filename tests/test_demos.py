@@ -73,7 +73,7 @@ def test_every_demo_ends_with_its_result_and_its_files(quick, name):
     last = text.splitlines()[-1]
     assert re.match(r"Result( on the small digits)?: .*\. Written: .*\.$", last)
     assert sorted(last.split("Written: ")[1].rstrip(".").split(", ")) == [str(f) for f in files]
-    assert any(f.suffix in (".png", ".svg") for f in files)
+    assert any(f.suffix in (".png", ".svg", ".html") for f in files)
 
 
 @pytest.mark.parametrize("name", DEMOS)

@@ -1,12 +1,14 @@
 """Sums as products with ones, and rows that are added up where an index names them again and again."""
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from autobp import Tensor, grad, kernels, value_and_grad
-from autobp.kernels import total
+from autobp import Tensor, compile, grad, nn, value_and_grad
+from autobp.kernels import attention, indexed, triangular
+from autobp.kernels.sums import total
 from autobp.rules import indexing
 
 RNG = np.random.default_rng(0)
@@ -66,7 +68,7 @@ def test_rows_are_added_up_in_numpys_order(i, dtype, scipy, monkeypatch):
         monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     else:
         pytest.importorskip("scipy.sparse")
-    monkeypatch.setattr(kernels, "_LARGE", 1 << 10)
+    monkeypatch.setattr(indexed, "_LARGE", 1 << 10)
     x = RNG.normal(size=np.empty(shape)[index].shape).astype(dtype)
     expected = np.zeros(shape, dtype)
     np.add.at(expected, index, x)
@@ -117,16 +119,73 @@ def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dt
         np.linalg, "solve", lambda a, b: (whole.append(a.shape[-1]), solve(a, b))[1]
     )
     for matrix in (a, np.swapaxes(np.swapaxes(a, -1, -2).copy(), -1, -2)):
-        found = kernels.solved(matrix, b)
+        found = triangular.solved(matrix, b)
         assert found.dtype == dtype
         np.testing.assert_allclose(found, expected, 1e-4 if dtype == np.float32 else 1e-12)
     assert max(whole) < n
     a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
-    kernels.solved(a, b)
+    triangular.solved(a, b)
     assert max(whole) == n
 
 
 def test_a_singular_factor_is_as_numpy_has_it():
     a = np.diag(np.arange(120.0))
     with pytest.raises(np.linalg.LinAlgError, match="Singular"):
-        kernels.solved(a, np.ones(120))
+        triangular.solved(a, np.ones(120))
+
+
+@pytest.mark.parametrize("scores", [1, 40, 100])
+@pytest.mark.parametrize("lengths", [(5, 7), (7, 5), (6, 6), (1, 4)])
+@pytest.mark.parametrize("masked", ["all", "causal", "truth values", "added", "a row"])
+def test_attention_is_the_same_for_a_few_queries_at_a_time(masked, lengths, scores, monkeypatch):
+    m, n = lengths
+    q, k, v = (RNG.normal(size=(2, *shape)) for shape in ((m, 4), (n, 4), (n, 3)))
+    masks = {"truth values": np.tri(m, n, dtype=bool), "added": RNG.normal(size=(m, n))}
+    mask = (masks | {"a row": RNG.normal(size=(1, n))}).get(masked)
+    given = 0.5, mask, masked == "causal"
+    y = attention.attended(q, k, v, *given)
+    g, t = RNG.normal(size=y.shape), RNG.normal(size=q.shape)
+    whole = [
+        y,
+        *attention.attended_cotangents(g, y, q, k, v, *given),
+        attention.attended_tangent(t, k, y, q, k, v, *given),
+        attention.attended_tangent(q, k[::-1], y, q, k, v, *given),
+    ]
+    monkeypatch.setattr(attention, "_SCORES", scores)
+    blocks = [
+        attention.attended(q, k, v, *given),
+        *attention.attended_cotangents(g, y, q, k, v, *given),
+        attention.attended_tangent(t, k, y, q, k, v, *given),
+        attention.attended_tangent(q, k[::-1], y, q, k, v, *given),
+    ]
+    for a, b in zip(whole, blocks, strict=True):
+        np.testing.assert_allclose(a, b, 1e-12, 1e-14)
+
+
+def test_attention_of_long_sequences_keeps_no_scores():
+    q, k, v = (RNG.normal(size=(2, 1500, 8)).astype(np.float32) for _ in range(3))
+
+    def loss(q, k, v):
+        return np.sum(nn.scaled_dot_product_attention(q, k, v, is_causal=True) ** 2)
+
+    def plain(q, k, v):
+        scores = np.where(np.tri(1500, dtype=bool), q @ k.mT / np.sqrt(8), -np.inf)
+        return np.sum((nn.softmax(scores) @ v) ** 2)
+
+    def peak(f):
+        tracemalloc.start()
+        try:
+            return f(q, k, v), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    found, most = peak(value_and_grad(loss, (0, 1, 2)))
+    expected, before = peak(value_and_grad(plain, (0, 1, 2)))
+    assert most < before / 5
+    np.testing.assert_allclose(found[0], expected[0], 1e-4)
+    for a, b in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(a, b, 1e-3, 1e-5)
+    compiled = compile(value_and_grad(loss, (0, 1, 2)))
+    compiled(q, k, v)
+    for a, b in zip(compiled(q * 1.1, k, v)[1], value_and_grad(loss, (0, 1, 2))(q * 1.1, k, v)[1]):
+        np.testing.assert_allclose(a, b, 1e-4, 1e-6)

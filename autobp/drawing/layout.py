@@ -34,14 +34,17 @@ class LayoutTimeout(TimeoutError):
     """Graphviz exceeded its time limit."""
 
 
-def render(text: str, format: str, seconds: float = SECONDS, dpi: float = 96.0) -> bytes:
+def render(
+    text: str, format: str, seconds: float = SECONDS, dpi: float = 96.0, placed: bool = False
+) -> bytes:
     """Draw DOT text as "svg", "png", "pdf" or another format of Graphviz. A PNG has `dpi` pixels per
-    inch. In a PDF, an inch of the drawing is `dpi` points, so 72 is the natural size.
+    inch. In a PDF, an inch of the drawing is `dpi` points, so 72 is the natural size. In a text that is `placed`, all
+    nodes and edges have their positions; only the program `dot` draws it.
 
     Raises LayoutTimeout after the time limit. Raises GraphvizMissing, with one line that says what to
     install, if nothing can draw it.
     """
-    command = _command(format, dpi)
+    command = _command(format, dpi) + ["-Kneato", "-n2"] * placed
     if command[0] == sys.executable:
         seconds *= _SLOWER
     try:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from autobp.context import scope
 from autobp.data.points import Seed
-from autobp.primitive import Array, array_of
+from autobp.primitive import Array, Variable, array_of
+from autobp.rules.attention import attend, masked_scores
 from autobp.rules.neural import floating, softmax
+from autobp.tensor import Tensor
 
 __all__ = ["scaled_dot_product_attention"]
+
+_MANY = (
+    1 << 18
+)  # scores: so many are one operation, a few are recorded step by step, to be looked at
 
 
 @scope("attention")
@@ -31,7 +38,9 @@ def scaled_dot_product_attention(
 
     A mask is True where a query may look, or is added to the scores. With `is_causal`, query i looks at
     the keys up to i. `enable_gqa` lets groups of heads (axis −3 of the queries) share keys and values.
-    Dropout draws from `rng`.
+    Dropout draws from `rng`. Many scores are not kept: where there are no weights to be dropped, they
+    are computed for a few queries at a time, and again for derivatives, so that memory grows with the
+    lengths and not with their product.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -49,16 +58,15 @@ def scaled_dot_product_attention(
         heads = query.shape[-3]
         key = np.repeat(key, heads // key.shape[-3], axis=-3)
         value = np.repeat(value, heads // value.shape[-3], axis=-3)
-    scores = query @ key.mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-    if is_causal:
-        attn_mask = np.tri(*scores.shape[-2:], dtype=bool)
-    if attn_mask is not None:
-        allowed = array_of(attn_mask)
-        if allowed.dtype == bool:
-            scores = np.where(allowed, scores, -np.inf)
-        else:
-            scores = scores + attn_mask
-    weights = softmax(scores)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    mask: Any = attn_mask
+    if mask is not None and not isinstance(mask, Tensor):
+        mask = array_of(mask)  # of truth values, or what is added
+    batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    scores = math.prod(batch) * query.shape[-2] * key.shape[-2]
+    if scores >= _MANY and not dropout_p and not isinstance(mask, Variable):
+        return attend(query, key, value, scale, mask, is_causal)
+    weights = softmax(masked_scores(query, key, scale, mask, is_causal))
     if dropout_p:
         kept = np.random.default_rng(rng).random(weights.shape, np.float32) >= dropout_p
         part = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0

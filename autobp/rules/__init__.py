@@ -5,6 +5,7 @@ import numpy as np
 from autobp.primitive import NUMPY, Primitive
 from autobp.rules import (
     arithmetic,
+    attention,
     convolution,
     decompositions,
     functions,
@@ -22,7 +23,7 @@ __all__ = ["PRIMITIVES"]
 
 # Statistics, signals and selection hold no primitives: what is in them is made of others.
 _TABLES = (
-    arithmetic, reduction, shape, indexing, linalg, decompositions, neural, convolution,
+    arithmetic, reduction, shape, indexing, linalg, decompositions, neural, attention, convolution,
     statistics, signals, selection, functions,
 )  # fmt: skip
 

@@ -68,6 +68,14 @@ def matmul(out: Shape, a: Shape, b: Shape) -> Triple:
     return products(math.prod(out), a[-1])
 
 
+def attention(out: Shape, q: Shape, k: Shape, v: Shape, **_: Any) -> Triple:
+    """Two products, and the scale and the softmax of each score."""
+    rows = math.prod(out[:-1])
+    scores = rows * k[-2]
+    both = _total((1, products(scores, k[-1])), (1, products(math.prod(out), k[-2])))
+    return _total((1, both), (scores, (1, 3, 1)), (rows, (0, -2, 0)), (math.prod(out), (1, 0, 0)))
+
+
 def einsum(out: Shape, *shapes: Shape, terms: Sequence[str], result: str) -> Triple:
     """Two at a time, in the order that NumPy chooses; each time over all indices of the two."""
     size = {i: n for term, shape in zip(terms, shapes) for i, n in zip(term, shape)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.kernels import added_at
+from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
     Array,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.errors import no_rule
-from autobp.kernels import solved
+from autobp.kernels.triangular import solved
 from autobp.primitive import (
     Array,
     Each,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.kernels import total
+from autobp.kernels.sums import total
 from autobp.primitive import Array, general, implements, linear
 from autobp.rules import costs
 from autobp.rules.shape import Axis, along, axes_of

@@ -934,7 +934,31 @@ def _neural() -> dict[str, Record]:
     def probabilities(x: Any, axis: Any) -> Any:
         return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
 
+    heads = tuple(draw(rng, shape, NONZERO) for shape in ((2, 2, 2), (2, 3, 2), (2, 3, 1)))
+    row = tuple(draw(rng, shape, NONZERO) for shape in ((3, 1), (4, 1), (4, 2)))
+    shared = (heads[0], heads[1][0], heads[2][:1])
+    some = np.array([[True, False, True], [False, True, True]])
+
+    def attention(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool) -> Any:
+        weights = np.exp(scale * np.einsum("...id,...jd->...ij", q, k))
+        if causal:
+            weights = np.tril(weights)
+        if mask is not None:
+            weights = weights * mask
+        return weights @ v / np.sum(weights, axis=-1, keepdims=True)
+
     return {
+        "attention": Record(
+            tuple(
+                Sample(args, {"scale": scale, "mask": mask, "causal": causal})
+                for args, mask, scale, causal in (
+                    (heads, None, -0.7, True),
+                    (row, None, 1.3, False),
+                    (shared, some, 1.0, False),
+                )
+            ),
+            reference=attention,
+        ),
         "softmax": Record(
             tuple(over),
             (kink(far, to=[np.zeros(3)], axis=0),),

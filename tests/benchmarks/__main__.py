@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from . import classifier, compiling, convolution, importing, jacobians, scalars, training
+from . import classifier, compiling, convolution, importing, jacobians, live, scalars, training
 from .race import Effort, Row, legend
 
 # In this order, since a peer is imported when its first row is set up: what PyTorch and JAX leave in
@@ -29,6 +29,7 @@ SECTIONS = {
     5: convolution.run,
     6: jacobians.run,
     7: compiling.run,
+    8: live.run,
 }
 PEERS = ("micrograd", "casadi", "torch", "autograd", "mygrad", "jax")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

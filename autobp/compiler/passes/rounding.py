@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
 from autobp.compiler.program import Step
-from autobp.kernels import LONG, TINY
+from autobp.kernels.sums import LONG, TINY
 
 FLOATS = (np.float32, np.float64)  # in which BLAS multiplies
 

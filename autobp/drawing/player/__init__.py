@@ -8,11 +8,14 @@ steps     the script: the steps as data
 frames    one box with its neighbours as a separate diagram
 shared    one picture for all boxes of equal structure
 views     the pictures, and the place of each step's items in them
-words     every text of the page
+live      the steps with holes for numbers, and the program that fills them
+film      the steps as pictures and as a GIF
+training  a recorded run of training
+words     every text of the page, and chinese
 page      the HTML file, with player.html, player.css and the parts of its script
 player    the object that users get
 """
 
-from autobp.drawing.player.api import play
+from autobp.drawing.player.api import play, play_training
 
-__all__ = ["play"]
+__all__ = ["play", "play_training"]

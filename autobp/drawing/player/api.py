@@ -10,11 +10,14 @@ from autobp.tensor import Tensor
 if TYPE_CHECKING:
     from autobp.drawing.player.player import Player
 
-__all__ = ["play"]
+__all__ = ["play", "play_training"]
 
 
 def play(
-    loss: Tensor | Callable[..., Any], *args: Any, names: Mapping[str, Any] | None = None
+    loss: Tensor | Callable[..., Any],
+    *args: Any,
+    names: Mapping[str, Any] | None = None,
+    lang: str = "en",
 ) -> Player:
     """Play the program behind a result step by step: its computation, then its gradient in reverse
     mode, or its tangents in forward mode.
@@ -24,7 +27,7 @@ def play(
     The page is live: it computes everything for the inputs that its reader sets. The branches that
     Python took are those of this run; a function with a branch that depends on values is not live.
     No tensor is changed, and no hook is called. `names=locals()` gives tensors the names of your
-    variables.
+    variables. `lang="zh"` writes the page in Traditional Chinese.
 
     >>> import numpy as np
     >>> from autobp import Tensor, play
@@ -35,4 +38,33 @@ def play(
     """
     from autobp.drawing.player.player import player
 
-    return player(loss, args, names)
+    return player(loss, args, names, lang)
+
+
+def play_training(
+    model: Callable[..., Any],
+    data: tuple[Any, Any],
+    loss: Callable[..., Any],
+    optimizer: Any,
+    steps: int = 100,
+    lang: str = "en",
+) -> Player:
+    """Train a model, and play the run: a second slider goes through the steps of training.
+
+    Each step uses all data, `loss(model(X), y)` of `data = X, y`. Parameters, gradients, the state of
+    the optimizer, the loss curve and, for data in the plane, the decision region change together; each
+    step can be played forward and backward. The page can run on from any step with another learning
+    rate. The model is trained when this returns.
+
+    >>> import numpy as np
+    >>> from autobp import nn, optim, play_training
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> y = np.array([[0.0], [1.0], [1.0], [0.0]])
+    >>> model = nn.MLP([2, 4, 1], "tanh", "sigmoid")
+    >>> optimizer = optim.SGD(model.parameters(), lr=1.0)
+    >>> page = play_training(model, (X, y), nn.mse, optimizer, steps=20)
+    >>> _ = page.save("training.html")   # doctest: +SKIP
+    """
+    from autobp.drawing.player.training import player_of_training
+
+    return player_of_training(model, data, loss, optimizer, steps, lang)

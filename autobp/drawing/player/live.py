@@ -37,6 +37,7 @@ from autobp.tensor import Tensor, leaf
 
 __all__ = ["Dead", "Live", "live"]
 
+_OPERATIONS = 1000  # that are traced again
 _STEPS = 20_000  # calls of a program that a page may have
 _NUMBERS = 100_000  # that it may compute
 
@@ -72,10 +73,14 @@ def live(script: Script) -> Live | Dead:
 
 def _live(script: Script) -> Live:
     diagram = script.diagram
-    if script.parts:
-        raise Dead(said("dead_large", n=sum(n.kind == "result" for n in diagram.nodes)))
+    operations = sum(n.kind == "result" for n in diagram.nodes)
+    if script.parts or operations > _OPERATIONS:
+        raise Dead(said("dead_large", n=operations, most=f"{_OPERATIONS:,}"))
     if any(node.stale for node in diagram.nodes) or diagram.notes:
         raise Dead(said("dead_notes"))
+    held = 3 * sum(np.size(n.value) for n in diagram.nodes)  # values, gradients and contributions
+    if held > _NUMBERS:  # known before anything is traced
+        raise Dead(said("dead_long", n=held, most=f"{_NUMBERS:,}"))
     inputs = [n.index for n in diagram.nodes if _may_change(n)]
     made: list[Live] = []
 

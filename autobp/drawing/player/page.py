@@ -32,27 +32,46 @@ from autobp.drawing.player.cells import ALPHABET
 from autobp.drawing.player.live import Dead, Live
 from autobp.drawing.player.steps import Item, Script, Step
 from autobp.drawing.player.views import View, Views
-from autobp.drawing.player.words import WORDS, said
+from autobp.drawing.player.words import phrased, said, spoken
 from autobp.drawing.theme import DARK, LIGHT, Paint, Theme
 
 __all__ = ["page"]
 
 
-_SCRIPTS = ("data", "live", "maps", "stage", "find", "strip", "player", "change", "start")
-_LARGE = 250_000  # characters of data beyond which it is compressed
+_SCRIPTS = (
+    "data",
+    "live",
+    "maps",
+    "stage",
+    "find",
+    "strip",
+    "player",
+    "table",
+    "change",
+    "training",
+    "lecture",
+    "start",
+)
+_LARGE = 120_000  # characters of data beyond which it is compressed
 
 
 def page(
-    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead, note: str = ""
+    script: Script,
+    views: Views,
+    health: Sequence[Layer],
+    found: Live | Dead,
+    note: str = "",
+    training: Any = None,
 ) -> str:
     """The whole page as text. Without views, it shows the `note` instead."""
-    code, style = _code(found), _style()
+    code, style = _code(found, training), _style()
     output = script.diagram.nodes[script.output]
-    everything = WORDS["one_derivative"]
+    everything = said("one_derivative")
     if script.entries != 1:
         everything = said("all_derivatives", n=script.entries)
     return Template(_read("player.html")).substitute(
-        {f"w_{key}": html.escape(text) for key, text in WORDS.items()},
+        {f"w_{key}": html.escape(text) for key, text in spoken().words.items()},
+        lang=spoken().tag,
         name=html.escape(shown(output.name)),
         value=html.escape(brief(output.value)),
         script=code,
@@ -66,7 +85,7 @@ def page(
         notes="".join(f'<p class="note">{html.escape(shown(n, 200))}</p>' for n in script.notes),
         held=_held(script),
         dead=f'<p class="small">{html.escape(str(found))}</p>' if isinstance(found, Dead) else "",
-        data=_packed(_escaped(_data(script, views, health, found))),
+        data=_packed(_escaped(_data(script, views, health, found, training))),
     )
 
 
@@ -79,12 +98,15 @@ def _parts() -> str:
     return "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
 
 
-def _code(found: Live | Dead) -> str:
-    """The script: the printed program over its runtime, and what the page does with it."""
+def _code(found: Live | Dead, training: Any = None) -> str:
+    """The script: the printed programs over their runtime, and what the page does with them."""
     program = "const program = null;\n"
     if isinstance(found, Live):
-        inside = f"{RUNTIME}{found.code}\nreturn [program, Changed];"
-        program = f"const [program, Changed] = (() => {{\n{inside}\n}})();\n"
+        more = [x for x in (training.code, training.region) if x] if training else []
+        names = ["program", "Changed", *("advance", "region")[: len(more)]]
+        parts = "\n".join([RUNTIME, found.code, *more, f"return [{', '.join(names)}];"])
+        names[3:] = ["classify"][: len(names) - 3]  # the page's own `region` draws it
+        program = f"const [{', '.join(names)}] = (() => {{\n{parts}\n}})();\n"
     code = f'"use strict";\n(async () => {{\n{program}{_parts()}}})();\n'
     return re.sub(r"^ *//.*\n|^ +", "", code, flags=re.M)
 
@@ -132,7 +154,7 @@ def _detail(views: Views) -> str:
     options = "".join(
         f'<option value="{i}">{html.escape(view.title)}</option>' for i, view in enumerate(whole)
     )
-    return f'<label>{WORDS["detail"]} <select id="view">{options}</select></label>'
+    return f'<label>{html.escape(said("detail"))} <select id="view">{options}</select></label>'
 
 
 def _key(script: Script, views: Views) -> str:
@@ -142,7 +164,7 @@ def _key(script: Script, views: Views) -> str:
         there.add("folded")
     kinds = ("parameter", "input", "constant", "result", "output", "folded")
     shown = "".join(
-        f'<i class="{kind}">{WORDS[f"kind_{kind}"]}</i>' for kind in kinds if kind in there
+        f'<i class="{kind}">{said(f"kind_{kind}")}</i>' for kind in kinds if kind in there
     )
     return f'<span class="key">{shown}</span>'
 
@@ -159,11 +181,16 @@ def _held(script: Script) -> str:
 
 
 def _data(
-    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead
+    script: Script, views: Views, health: Sequence[Layer], found: Live | Dead, training: Any
 ) -> dict[str, Any]:
     return {
+        "training": _training(script, found, training) if isinstance(found, Live) else None,
         "live": _live(script, found) if isinstance(found, Live) else None,
-        "words": WORDS,
+        "words": spoken().words,
+        "phrases": [
+            [pattern, re.sub(r"\\(\d)", r"$\1", phrase)]
+            for pattern, phrase in spoken().phrases.items()
+        ],
         "alphabet": ALPHABET,
         "colours": [BLUE, VERMILION, YELLOW, BLACK],  # of maps: below 0, above it, NaN, inf
         "maps": script.cells.maps,
@@ -185,7 +212,7 @@ def _data(
 
 def _item(i: Item, home: int | None) -> list[Any]:
     known = [i.name, i.kind, i.shape, i.value, i.formula, i.line, i.gradient, i.operation]
-    return [*known, home, i.value_map, i.gradient_map, i.marks]
+    return [*known, home, i.value_map, i.gradient_map, [*map(phrased, i.marks)]]
 
 
 def _step(script: Script, step: Step, last: str = "") -> list[Any]:
@@ -217,6 +244,15 @@ def _live(script: Script, found: Live) -> dict[str, Any]:
     }
 
 
+def _training(script: Script, found: Live, training: Any) -> dict[str, Any] | None:
+    """A recorded run, and which inputs of the program its parameters are."""
+    if training is None:
+        return None
+    nodes = {id(n.tensor): n.index for n in script.diagram.nodes}
+    inputs = [found.inputs.index(nodes[id(p)]) for p in training.run.parameters]
+    return {**training.data, "inputs": inputs}
+
+
 def _numbers(value: Any) -> tuple[list[int], list[Any]]:
     """The shape and the elements of an array; those that JSON does not have, as text."""
     flat = np.ravel(value).tolist()
@@ -235,7 +271,7 @@ def _view(view: View) -> dict[str, Any]:
         "rolls": view.rolls,
         "titles": view.titles,
         "outside": view.outside,
-        "texts": view.texts,
+        "texts": {id: [*map(phrased, lines)] for id, lines in view.texts.items()},
         "shares": view.shares,
     }
 

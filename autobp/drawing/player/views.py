@@ -25,7 +25,7 @@ from autobp.drawing.player.frames import Frame, Framing
 from autobp.drawing.player.plan import Plan
 from autobp.drawing.player.shared import alike, common_text, differing, drawn_nodes, light, widest
 from autobp.drawing.player.steps import STYLE, Script
-from autobp.drawing.player.words import WORDS
+from autobp.drawing.player.words import phrased, said
 from autobp.drawing.rows import in_rows
 
 __all__ = ["View", "Views", "views"]
@@ -97,7 +97,7 @@ def views(script: Script, plan: Plan) -> Views:
         _wrap(script, drawn, roomy, wholes, frames, shared, texts)
     titles = [title for title, _ in plan.whole]
     if not slow and (found := _overview(roomy, drawn[: len(wholes)])):
-        titles.insert(0, WORDS["glance"])
+        titles.insert(0, said("glance"))
         wholes.insert(0, found[0])
         drawn.insert(0, found[1])
     made = Views([], [], [], [None] * len(script.items))
@@ -341,6 +341,9 @@ def _slim(svg: bytes, diagram: Diagram) -> str:
         graph.remove(polygon)  # the page itself
     for g in graph.findall("g"):
         _classify(g, diagram)
+    for text in graph.iter("text"):
+        if text.get("class") != "name":
+            text.text = phrased(text.text or "")
     for e in root.iter():
         for name in list(e.attrib):
             if name not in _KEPT and not name.startswith("data-") and e is not graph:
@@ -374,10 +377,10 @@ def _classify(g: ElementTree.Element, diagram: Diagram) -> None:
     elif kind == "node" and name[0] != "n":
         g.set("class", "node folded")
         for text in texts[1:]:
-            said = text.text or ""
-            if re.search(r"^(first|last)\W.* = .*grad |gradient|\.grad", said):
+            label = text.text or ""
+            if re.search(r"^(first|last)\W.* = .*grad |gradient|\.grad", label):
                 text.set("class", "mark late")
-            elif re.search(r"^(first|last)\W.* = | = [−\d\[(aNi]|NaN|inf|dead", said):
+            elif re.search(r"^(first|last)\W.* = | = [−\d\[(aNi]|NaN|inf|dead", label):
                 text.set("class", "mark")
     elif kind == "node":
         node = diagram.nodes[int(name[1:])]

@@ -1,4 +1,6 @@
-"""Every text of the page that does not come from the user's program, in one table.
+"""Every text of the page that does not come from the user's program, in one table for each language.
+
+A page is written while its language is spoken. To add a language, add a table: `chinese` is one.
 
 Names in {braces} are replaced, here or by the page's script. A text with a plural has two forms, which
 "|" separates.
@@ -6,9 +8,15 @@ Names in {braces} are replaced, here or by the page's script. A text with a plur
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
-__all__ = ["WORDS", "said"]
+from autobp.drawing.player import chinese
+
+__all__ = ["LANGUAGES", "WORDS", "Language", "phrased", "said", "spoken", "speaking"]
 
 WORDS = {
     # the page
@@ -21,9 +29,12 @@ WORDS = {
     "predict": "Predict",
     "predict_title": "hide each number until you reveal it",
     "theme": "Light / dark",
+    "full": "Full screen",
+    "full_title": "the full screen, for a lecture (key F; B: a dark screen)",
     "no_script": "A script in this file plays the steps. It needs no network.",
     # the live page
     "drag_hint": "Drag a blue number: everything follows.",
+    "cell_hint": "Choose an array, click a cell of it and move the slider: everything follows.",
     "other_branch": "For this value the program takes another way ({line}). This page has the one that was recorded.",
     "undo": "Undo",
     "undo_title": "take the last change back (Ctrl+Z)",
@@ -41,9 +52,19 @@ WORDS = {
     "nudge_kink": "The gradient is {gradient}. The difference does not shrink with the step: there is a kink or a jump nearby, or the numbers are too large for so small a step.",
     "dead_branch": "This page is not live: at {line} the function chooses by a value what it computes.",
     "dead": "This page is not live: {why}",
-    "dead_large": "This page is not live: the program has too many operations ({n}).",
+    "dead_large": "This page is not live: the program has {n} operations; {most} are the most.",
     "dead_notes": "This page is not live: the recorded program could not be differentiated completely.",
     "dead_long": "This page is not live: the program computes {n} numbers; {most} are the most.",
+    # training
+    "epoch": "Step of training",
+    "epoch_of": "{at} of {of} steps",
+    "loss_is": "loss {n}",
+    "rate": "Learning rate",
+    "run_on": "Run on from here",
+    "recorded": "Recorded run",
+    "curve": "the loss at each step, from {low} to {high}",
+    "region": "what the model says for each point of the plane, and the data",
+    "remembered": "optimizer",
     # the graph
     "graph": "The program as a graph",
     "find": "Find a layer, variable or operation (key /)",
@@ -100,7 +121,7 @@ WORDS = {
     "step": "Step",
     "speed": "speed",
     "keys": "Keys: ← → or Page Up, Page Down: step. Home, End: first, last. Space: play. /: find."
-    " +, −, 0: zoom, fit. ↑ ↓ on a node: the next node. Esc: follow the steps.",
+    " +, −, 0: zoom, fit. ↑ ↓ on a node: the next node. Esc: follow the steps. F: full screen. B: dark.",
     # the cost
     "cost": "Cost",
     "multiplications": "Multiplications",
@@ -149,6 +170,7 @@ WORDS = {
     "numbers": "Numbers",
     # the health strip
     "health": "Gradient health",
+    "health_recorded": ", of the recorded run",
     "health_label": "RMS of the gradient and of the value in each layer, from input to loss",
     "health_gradient": "gradient",
     "health_value": "value",
@@ -188,13 +210,58 @@ WORDS = {
 }
 
 
+class Language(NamedTuple):
+    """A table of texts, what pictures and marks say in English with what they say in it, and its tag."""
+
+    words: Mapping[str, str]
+    phrases: Mapping[str, str]
+    tag: str
+
+
+LANGUAGES = {
+    "en": Language(WORDS, {}, "en"),
+    "zh": Language(chinese.WORDS, chinese.PHRASES, "zh-Hant"),
+}
+_spoken = ContextVar("language", default=LANGUAGES["en"])
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Write pages in a language.
+
+    >>> with speaking("zh"):
+    ...     said("play")
+    '播放'
+    """
+    if language not in LANGUAGES:
+        known = ", ".join(map(repr, LANGUAGES))
+        raise ValueError(f"there is no language {language!r}; a page speaks one of {known}")
+    token = _spoken.set(LANGUAGES[language])
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+def spoken() -> Language:
+    """The language of the page that is written."""
+    return _spoken.get()
+
+
+def phrased(text: str) -> str:
+    """A label or a mark of a picture in the language of the page."""
+    for pattern, phrase in spoken().phrases.items():
+        text = re.sub(pattern, phrase, text)
+    return text
+
+
 def said(key: str, **given: Any) -> str:
     """A text with the names in braces replaced, in its form for `n` things.
 
     >>> said("of_results", n=1), said("of_results", n=2000)
     ('1 result', '2,000 results')
     """
-    one, *many = WORDS[key].split("|")
+    one, *many = spoken().words[key].split("|")
     n = given.get("n")
     if isinstance(n, int):
         given["n"] = f"{n:,}"

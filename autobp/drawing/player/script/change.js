@@ -3,7 +3,7 @@
 const past = [];
 let chosenInput = null, chosenCell = 0, waiting = false;
 
-const entry = (i, at) => (typeof given[i] === "number" ? given[i] : given[i][at]);
+const entryOf = (i, at) => (typeof given[i] === "number" ? given[i] : given[i][at]);
 const shapeOf = (i) => live.inputs[i][1];
 const isNumber = (i) => i !== undefined && shapeOf(i).length === 0;
 
@@ -16,11 +16,13 @@ function put(i, at, x) {
 function change(i, at, x, drag) {
   if (!Number.isFinite(x)) return;
   const last = past.at(-1);
-  if (!last || !drag || last.drag !== drag) past.push({ i, at, x: entry(i, at), drag });
+  if (!last || !drag || last.drag !== drag) past.push({ i, at, x: entryOf(i, at), drag });
   put(i, at, x);
   if (line === reverse && line.at === 0 && !predicting()) line.at = line.steps.length;
   refresh();
 }
+
+const hint = () => word(live.inputs.some((input, i) => isNumber(i)) ? "drag_hint" : "cell_hint");
 
 function refresh() {
   if (waiting) return;
@@ -38,7 +40,7 @@ function recompute(moving) {
     put(i, at, x);
     compute();
   }
-  $("hint").textContent = refusal ? word("other_branch", { line: refusal }) : word("drag_hint");
+  $("hint").textContent = refusal ? word("other_branch", { line: refusal }) : hint();
   $("found").textContent = ` = ${oneLine(items[data.output][3])}`;
   draw(moving);
 }
@@ -81,7 +83,7 @@ function changing(n) {
     chosenCell = 0;
     $("nudges").hidden = true;
   }
-  const x = entry(i, chosenCell), origin = typeof start[i] === "number" ? start[i] : start[i][chosenCell];
+  const x = entryOf(i, chosenCell), origin = typeof start[i] === "number" ? start[i] : start[i][chosenCell];
   const reach = Math.max(2 * Math.abs(origin), 2), range = $("amount"), field = $("exact");
   $("changed").textContent = `${items[n][0]}${placeOf(i, chosenCell)}`;
   range.min = Math.min(origin - reach, x);
@@ -129,7 +131,7 @@ function chooseCell(at) {
 // ── what a small step does, beside what the gradient says ─────────────────────────────────────────
 
 function nudges() {
-  const i = chosenInput, x = entry(i, chosenCell), kept = numbers;
+  const i = chosenInput, x = entryOf(i, chosenCell), kept = numbers;
   const loss = (h) => {
     put(i, chosenCell, x + h);
     const changed = compute() ? NaN : Number(numbers[live.loss]);
@@ -208,6 +210,6 @@ if (live) {
   });
   $("undo").addEventListener("click", undo);
   $("reset").addEventListener("click", reset);
-  $("hint").textContent = word("drag_hint");
+  $("hint").textContent = hint();
   document.body.classList.add("live");
 }

@@ -7,7 +7,7 @@
 const $ = (id) => document.getElementById(id);
 const packed = $("data").textContent;
 const data = JSON.parse(packed.startsWith("{") ? packed : await inflated(packed));
-const { items, arrows, views, words } = data;
+const { items, arrows, views, words, training } = data;
 const stage = $("stage"), slider = $("slider"), calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 function inflated(text) {
@@ -21,6 +21,10 @@ function word(key, given = {}, n) {
   const form = forms[forms.length > 1 && n !== 1 ? 1 : 0];
   return form.replace(/\{(\w+)\}/g, (all, name) => given[name] ?? all);
 }
+
+// a mark in the language of the page
+const phrases = data.phrases.map(([pattern, phrase]) => [new RegExp(pattern, "g"), phrase]);
+const phrase = (text) => phrases.reduce((said, [pattern, by]) => said.replace(pattern, by), text);
 
 const count = (n) => n.toLocaleString("en");
 

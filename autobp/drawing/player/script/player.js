@@ -258,6 +258,7 @@ function one(n, { values, maps, slopes, slopeMaps }) {
     fact(word("gradient_so_far"), slopes[n] ?? word("not_yet"), "grad", slopeMaps[n]);
     fact(word("gradient_end"), complete || ended() ? last : predicting() ? word("asked") : word("not_yet"), "grad");
   }
+  if (inputOf.has(n)) remembered(n);
   fact(word("code"), code);
   uses(n, back);
 }
@@ -353,44 +354,6 @@ function trail() {
   $("trail").replaceChildren(...parts);
 }
 
-// ── the same as a table ────────────────────────────────────────────────────────────────────────
-
-let tabled = null, later = null;
-function table(moving) {
-  if (!$("text").open) return;
-  if (tabled !== line) {
-    tabled = line;
-    const name = (k) => (line === forward ? `${word("along")} ${data.passes[passAt(k + 1)][0]}` : word(`phase_${k < turn ? "forward" : k === turn ? "seed" : "backward"}`));
-    $("rows").replaceChildren(
-      ...line.steps.map((step, k) => {
-        const row = make("tr");
-        row.append(make("td", k + 1), make("td", name(k)), make("td"), make("td"), make("td", step[6]));
-        return row;
-      }),
-    );
-  }
-  // while a number moves, only what is in view; then all of it
-  clearTimeout(later);
-  const rows = [...$("rows").rows], box = $("rows").closest(".scroll");
-  let from = 0, to = rows.length;
-  if (moving && rows.length > 80) {
-    const at = (place) => Math.round((place / box.scrollHeight) * rows.length);
-    [from, to] = [at(box.scrollTop) - 10, at(box.scrollTop + box.clientHeight) + 10];
-    later = setTimeout(table, 200);
-  }
-  const write = (cell, text) => cell.textContent !== text && (cell.textContent = text);
-  rows.forEach((row, k) => {
-    if (k < from || k >= to) return;
-    const veil = predicting() && (k >= line.at || (hidden && k === line.at - 1));
-    const [item, says, result] = line.steps[k];
-    // what is yet to come would tell numbers that are to be found before it
-    write(row.cells[2], predicting() && k >= line.at ? items[item][0] : says.replace(/ =$/, ""));
-    write(row.cells[3], veil ? word("asked") : result);
-    if (k === line.at - 1) row.setAttribute("aria-current", "step");
-    else row.removeAttribute("aria-current");
-  });
-}
-
 // ── moving ─────────────────────────────────────────────────────────────────────────────────────
 
 function draw(moving) {
@@ -398,7 +361,8 @@ function draw(moving) {
   picture(state, step);
   say(step);
   // how large the gradients are would tell what is asked for
-  $("health").hidden = $("layers").hidden = !worth(data.health) || (predicting() && !ended());
+  $("health-of").textContent = numbers ? word("health_recorded") : "";
+  $("health").hidden = $("layers").hidden = Boolean(training) || !worth(data.health) || (predicting() && !ended());
   $("found").hidden = predicting() && (state.values[data.output] === null || state.values[data.output] === "?");
   panel(state, step);
   $("undo").disabled = $("reset").disabled = !past.length;
@@ -411,6 +375,7 @@ function draw(moving) {
   $("next").disabled = $("last").disabled = ended();
   $("reveal").hidden = !hidden;
   $("pass").value = String(passAt(line.at));
+  remember();
 }
 
 function go(k) {
@@ -543,7 +508,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll, #change")) return;
   const moves = { ArrowRight: next, ArrowLeft: () => go(line.at - 1), PageDown: next, PageUp: () => go(line.at - 1), Home: () => go(0), End: () => go(line.steps.length) };
   const nodes = views.length ? [...scene(view).members.keys()] : [];
-  if (event.key in moves) {
+  if (!$("dark").hidden) blank(false);
+  else if (event.key in moves) {
     play(false);
     moves[event.key]();
   } else if (event.key === " " && (on === slider || !["BUTTON", "SUMMARY", "INPUT"].includes(on.tagName))) play(!timer);
@@ -553,6 +519,8 @@ document.addEventListener("keydown", (event) => {
     else $("doors").querySelector("select")?.focus();
   } else if (event.key === "Escape") release();
   else if (event.key === "/") $("find").focus();
+  else if (event.key === "f") full();
+  else if (event.key === "b" || event.key === ".") blank($("dark").hidden);
   else if (event.key === "+" || event.key === "=") zoom(1.25);
   else if (event.key === "-") zoom(0.8);
   else if (event.key === "0") fit();
@@ -589,6 +557,7 @@ for (const [id, act] of Object.entries({
   },
   "mode-reverse": () => mode(reverse),
   "mode-tangent": () => mode(forward),
+  full,
   theme: () => {
     const root = document.documentElement;
     const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");

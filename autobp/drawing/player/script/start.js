@@ -13,3 +13,6 @@ ratio();
 strip();
 if (views.length) look(opening());
 else draw();
+$("full").hidden = !document.fullscreenEnabled; // as in a frame of a notebook
+if (training) toEpoch(0);
+reopen();

@@ -8,7 +8,7 @@ const worth = (rows) => rows.length > 1 && (data.layers.length > 1 || rows.lengt
 
 function strip() {
   const rows = data.health;
-  if (!worth(rows)) return;
+  if (!worth(rows) || training) return;
   $("health").hidden = false; // to be measured
   const sizes = rows.flatMap(([, v, g]) => [v, g]).filter((x) => x > 0 && Number.isFinite(x)).map(Math.log10);
   const low = Math.floor(Math.min(...sizes, 0) - 0.1), high = Math.ceil(Math.max(...sizes, 0) + 0.1), W = Math.max($("strip").clientWidth, 200);
@@ -38,7 +38,7 @@ function strip() {
         svg.append(name === "v" ? drawnAs("circle", { cx: x(i), cy: y(row[1]), r: 2.5 * u, class: "hush" }) : drawnAs("rect", { x: x(i) - 2.5 * u, y: y(row[2]) - 2.5 * u, width: 5 * u, height: 5 * u, class: "dot hush" }));
       });
   }
-  const text = (row) => [`${row[0]}: ${word("health_gradient")} ${said(row[2])}, ${word("health_value")} ${said(row[1])}`, ...row[4]].join(", ");
+  const text = (row) => [`${row[0]}: ${word("health_gradient")} ${said(row[2])}, ${word("health_value")} ${said(row[1])}`, ...row[4].map(phrase)].join(", ");
   rows.forEach((row, i) => {
     const hit = drawnAs("rect", { x: left + i * wide, y: 0, width: wide, height: H, class: "hit", role: "button", tabindex: i ? "-1" : "0", "aria-label": text(row) });
     hit.addEventListener("click", () => visit(i));
@@ -66,7 +66,7 @@ function strip() {
       button.type = "button";
       button.addEventListener("click", () => visit(i));
       name.append(button);
-      line.append(name, ...[1, 2, 3].map((k) => make("td", said(row[k]))), make("td", row[4].join(", ")));
+      line.append(name, ...[1, 2, 3].map((k) => make("td", said(row[k]))), make("td", row[4].map(phrase).join(", ")));
       return line;
     }),
   );
@@ -93,7 +93,7 @@ function ill(rows) {
     const go = make("button", rows[found[0]][0]);
     go.type = "button";
     go.addEventListener("click", () => visit(found[0]));
-    line.append(word("health_mark", { sign, kind, n: count(found.length) }), go, " ");
+    line.append(word("health_mark", { sign, kind: phrase(kind), n: count(found.length) }), go, " ");
   }
   if (!any) line.append(word("health_fine"));
 }

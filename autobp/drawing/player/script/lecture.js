@@ -1,0 +1,58 @@
+// The lecture: the full screen, a dark screen, and links that reopen the page as it is.
+
+function full() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.().catch(() => {});
+}
+
+function blank(on) {
+  $("dark").hidden = !on;
+}
+$("dark").addEventListener("click", () => blank(false));
+document.addEventListener("fullscreenchange", () => fitted && fit(true));
+
+// #step=12&mode=forward&predict, the view, and inputs that were changed: their places and numbers
+function link() {
+  const parts = [`step=${line.at}`];
+  if (line === forward) parts.push("mode=forward");
+  if (predicting()) parts.push(hidden ? "predict" : "predict=seen");
+  if (view) parts.push(`view=${view}`);
+  const moved = given.flatMap((x, i) => (typeof x === "number" ? (sameNumber(x, start[i]) ? [] : [`${i}.0.${x}`]) : [...x].flatMap((v, at) => (sameNumber(v, start[i][at]) ? [] : [`${i}.${at}.${v}`]))));
+  if (moved.length && moved.length <= 200) parts.push(`set=${moved.join(",")}`);
+  return `#${parts.join("&")}`;
+}
+
+let linked = "", writing = null;
+function remember() {
+  clearTimeout(writing); // browsers allow a hundred of these in half a minute
+  writing = setTimeout(() => {
+    linked = link();
+    try {
+      history.replaceState(null, "", linked);
+    } catch {
+      // in a frame of a notebook, which has no address
+    }
+  }, 400);
+}
+
+function reopen() {
+  if (location.hash === linked || location.hash.length < 2) return;
+  const said = new URLSearchParams(location.hash.slice(1)), step = said.get("step");
+  for (const entry of said.get("set")?.split(",") ?? []) {
+    const [i, at, ...x] = entry.split("."), value = Number(x.join("."));
+    if (live && Number.isFinite(value) && i in given && (typeof given[i] === "number" || at in given[i])) {
+      past.push({ i: Number(i), at: Number(at), x: entryOf(Number(i), Number(at)) });
+      put(Number(i), Number(at), value);
+    }
+  }
+  if (said.has("set") && live) recompute();
+  if (views[Number(said.get("view"))]) look(Number(said.get("view")));
+  $("predict").checked = said.has("predict");
+  mode(said.get("mode") === "forward" && data.passes.length ? forward : reverse);
+  if (step !== null && Number.isInteger(Number(step))) {
+    line.at = Math.min(Math.max(Number(step), 0), line.steps.length);
+    hidden = predicting() && said.get("predict") !== "seen" && line.at > 0;
+    draw();
+  }
+}
+addEventListener("hashchange", reopen);

@@ -1,0 +1,155 @@
+// Training: a second slider, over the steps of a recorded run, and on from there with another rate.
+
+
+let path = [], states = [], losses = [], epoch = 0, running = null, rate = 1, ownFrom = Infinity;
+
+function recorded() {
+  const bytes = Uint8Array.from(atob(training.path), (c) => c.charCodeAt(0)), all = new Float64Array(bytes.buffer);
+  let at = 0;
+  const next = (n) => all.slice(at, (at += n));
+  path = training.losses.map(() => training.sizes.map(next));
+  states = [null, training.state.map(([, , shape, values]) => (shape.length ? Float64Array.from(values) : values[0]))];
+  losses = [...training.losses];
+  ownFrom = Infinity;
+}
+
+const shaped = (i, value) => (training.shapes[i].length ? value : value[0]);
+const argumentsAt = (k, factor) =>
+  training.arguments.map(([kind, i]) => (kind === "parameter" ? shaped(i, path[k][i]) : kind === "state" ? states[k][i] : training.rates[i] * factor));
+
+// the state of the optimizer after k steps
+function stateAt(k) {
+  while (states.length <= k) states.push(advance(...argumentsAt(states.length - 1, 1))[1]);
+  return states[k];
+}
+
+function toEpoch(k) {
+  epoch = Math.min(Math.max(k, 0), path.length - 1);
+  place(path[epoch]);
+  recompute(true);
+  showRun();
+}
+
+// the parameters are inputs of the program
+function place(values) {
+  training.inputs.forEach((i, p) => (given[i] = shapeOf(i).length ? values[p].slice() : values[p][0]));
+  past.length = 0;
+}
+
+function oneOn() {
+  const k = Math.max(epoch, 1);
+  stateAt(k);
+  if (k < path.length - 1 || ownFrom === Infinity) {
+    path.length = losses.length = k + 1;
+    states.length = Math.min(states.length, k + 1);
+    ownFrom = Math.min(ownFrom, k);
+  }
+  const [values, state] = advance(...argumentsAt(k, rate));
+  path.push(values.map((x) => (typeof x === "number" ? Float64Array.of(x) : x)));
+  states.push(state);
+  place(path[k + 1]);
+  losses.push(losses[k]); // until it is computed
+  toEpoch(k + 1);
+  losses[k + 1] = Number(numbers[live.loss]);
+  showRun();
+  if (!Number.isFinite(losses[k + 1])) runOn(false);
+}
+
+function runOn(on) {
+  clearInterval(running);
+  running = on ? setInterval(oneOn, 60) : null;
+  $("run").textContent = word(on ? "pause" : "run_on");
+}
+
+// ── what is shown of it ──────────────────────────────────────────────────────────────────────────
+
+function showRun() {
+  const slide = $("epoch");
+  slide.max = path.length - 1;
+  slide.value = epoch;
+  slide.setAttribute("aria-valuetext", word("epoch_of", { at: epoch, of: path.length - 1 }));
+  $("epoch-says").textContent = `${word("epoch_of", { at: epoch, of: path.length - 1 })}, ${word("loss_is", { n: steady(losses[epoch]) })}`;
+  $("rate-says").textContent = digits(training.rates[0] * rate);
+  $("recorded").disabled = ownFrom === Infinity;
+  curve();
+  region();
+}
+
+function curve() {
+  const W = 300, H = 96, most = Math.max(...losses.filter(Number.isFinite)), least = Math.min(...losses.filter(Number.isFinite), 0);
+  const x = (k) => 4 + (k / (path.length - 1)) * (W - 8), y = (v) => 6 + ((most - v) / (most - least || 1)) * (H - 12);
+  const d = (from, to) => losses.slice(from, to).map((v, i) => `${i ? "L" : "M"}${x(from + i).toFixed(1)} ${y(Number.isFinite(v) ? v : most).toFixed(1)}`).join("");
+  const svg = $("curve");
+  svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
+  svg.setAttribute("aria-label", word("curve", { low: digits(least), high: digits(most) }));
+  const own = Math.min(ownFrom, losses.length - 1);
+  svg.replaceChildren(
+    drawnAs("path", { d: d(0, own + 1), class: "v" }),
+    drawnAs("path", { d: d(own, losses.length), class: "g" }),
+    drawnAs("circle", { cx: x(epoch), cy: y(losses[epoch]), r: 4 }),
+    drawnAs("text", { x: 4, y: 14 }, digits(most)),
+  );
+}
+
+function region() {
+  const about = training.region, canvas = $("region");
+  canvas.hidden = !about;
+  if (!about) return;
+  const { grid, low, high, outputs, middle, points, labels } = about, wide = 2 * grid;
+  const cells = Float64Array.from({ length: 2 * grid * grid }, (_, i) => {
+    const axis = i % 2, cell = axis ? Math.floor(i / 2 / grid) : Math.floor(i / 2) % grid;
+    return low[axis] + ((cell + 0.5) / grid) * (high[axis] - low[axis]);
+  });
+  const found = classify(...about.arguments.map((p) => (p === null ? cells : shaped(p, path[epoch][p]))));
+  canvas.width = canvas.height = 2 * wide;
+  const context = canvas.getContext("2d"), side = canvas.width / grid;
+  const hues = data.colours.concat("#009E73", "#CC79A7", "#56B4E9").map(channels);
+  for (let r = 0; r < grid; r++)
+    for (let c = 0; c < grid; c++) {
+      const k = (r * grid + c) * outputs, out = found.subarray(k, k + outputs);
+      const colour = outputs > 1 ? hues[[...out.keys()].reduce((a, b) => (out[b] > out[a] ? b : a)) % hues.length].map((v) => Math.round((v + 510) / 3)) : paint((out[0] - middle) * 2, 1).map((v) => Math.round(0.65 * v + 90));
+      context.fillStyle = `rgb(${colour.join(",")})`;
+      context.fillRect(c * side, canvas.height - (r + 1) * side, side + 1, side + 1);
+    }
+  points.forEach((point, i) => {
+    const [x, y] = point.map((v, axis) => ((v - low[axis]) / (high[axis] - low[axis])) * canvas.width);
+    context.beginPath();
+    context.arc(x, canvas.height - y, 4, 0, 7);
+    context.fillStyle = `rgb(${hues[outputs > 1 ? labels[i] % hues.length : labels[i] > middle ? 1 : 0].join(",")})`;
+    context.fill();
+    context.strokeStyle = "#fff";
+    context.stroke();
+  });
+  canvas.setAttribute("aria-label", word("region"));
+}
+
+// what the optimizer remembers of a parameter
+function remembered(n) {
+  if (!training || !epoch) return;
+  const p = training.inputs.indexOf(inputOf.get(n));
+  training.state.forEach(([of, name, shape], j) => {
+    if (of !== p) return;
+    const value = stateAt(epoch)[j], [low, high] = typeof value === "number" ? [value, value] : extremes(value);
+    fact(`${word("remembered")}: ${name.replaceAll("_", " ")}`, low === high ? digits(low) : `${digits(low)} … ${digits(high)}`);
+  });
+}
+
+if (training) {
+  recorded();
+  $("training").hidden = false;
+  $("epoch").addEventListener("input", () => {
+    runOn(false);
+    toEpoch(Number($("epoch").value));
+  });
+  $("rate").addEventListener("input", () => {
+    rate = 10 ** Number($("rate").value);
+    showRun();
+  });
+  $("run").addEventListener("click", () => runOn(!running));
+  $("recorded").addEventListener("click", () => {
+    runOn(false);
+    recorded();
+    toEpoch(epoch);
+  });
+  $("run").textContent = word("run_on");
+}

@@ -1,0 +1,73 @@
+"""Sums over axes. BLAS adds up rows and columns several times as fast as NumPy: as products with ones."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+__all__ = ["BLAS", "LONG", "TINY", "ones", "total"]
+
+Array = Any
+Axis = int | tuple[int, ...] | None
+
+BLAS = (np.dtype(np.float64), np.dtype(np.float32))
+_MANY = 1 << 12  # numbers: for fewer, to find out takes longer than to add them
+LONG = 1 << 10  # numbers in a row: NumPy adds up more of them with less rounding
+TINY = 1 << 6  # numbers in a matrix: for smaller ones, a product of each takes longer
+_FEW = 1 << 12  # ones that are kept
+
+
+def total(x: Array, axis: Axis, keepdims: bool = False) -> Array:
+    """`np.sum`, to rounding, where it is faster as a product with ones; else NumPy's reduction."""
+    if type(x) is np.ndarray and x.size >= _MANY and x.dtype in BLAS and axis is not None:
+        axes = normalize_axis_tuple(axis, x.ndim)
+        if 0 < len(axes) < x.ndim:
+            found = _product(x, axes)
+            if found is not None:
+                return np.expand_dims(found, axes) if keepdims else found
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def _product(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray | None:
+    """The sum as a product, if the axes lie side by side in memory; else None."""
+    order = tuple(range(x.ndim))
+    if not x.flags.c_contiguous:
+        order = tuple(sorted(order, key=x.strides.__getitem__, reverse=True))
+        x = x.transpose(order)
+        if not x.flags.c_contiguous:
+            return None
+    summed = [a in axes for a in order]
+    first = summed.index(True)
+    last = first + len(axes)
+    if not all(summed[first:last]):
+        return None
+    before, after = x.shape[:first], x.shape[last:]
+    n, m = math.prod(x.shape[first:last]), math.prod(after)
+    rows: np.ndarray
+    if first == 0:
+        rows = ones(n, x.dtype) @ x.reshape(n, m)
+    elif m == 1:
+        if n > LONG:
+            return None
+        rows = x.reshape(-1, n) @ ones(n, x.dtype)
+    elif n * m < TINY:
+        return None
+    else:
+        rows = ones(n, x.dtype) @ x.reshape(-1, n, m)
+    rows = rows.reshape(before + after)
+    kept = [a for a in order if a not in axes]
+    return rows if kept == sorted(kept) else rows.transpose(np.argsort(kept))
+
+
+def ones(n: int, dtype: Any) -> np.ndarray:
+    return _kept_ones(n, dtype) if n <= _FEW else np.ones(n, dtype)
+
+
+@lru_cache(maxsize=64)
+def _kept_ones(n: int, dtype: Any) -> np.ndarray:
+    """Cached, since making a few ones takes twice as long as the product with them."""
+    return np.ones(n, dtype)

@@ -1,0 +1,53 @@
+"""Systems of equations with triangular matrices, for which NumPy has no function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autobp.kernels.sums import BLAS
+
+__all__ = ["solved"]
+
+Array = Any
+
+_BLOCK = 32  # rows that are solved at once
+
+
+def solved(a: Array, b: Array) -> Array:
+    """`np.linalg.solve`, by substitution where the matrices are large and triangular, as factors are."""
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] > 3 * _BLOCK and a.dtype in BLAS:
+        for lower in (True, False):
+            if _is_triangular(a, lower) and np.linalg.diagonal(a).all():
+                return _substituted(a, b, lower)
+    return np.linalg.solve(a, b)
+
+
+def _is_triangular(a: Array, lower: bool) -> bool:
+    """Whether the other triangle is zero; of most matrices one look at a corner tells."""
+    if not lower:
+        a = a.mT
+    if a[..., 0, -1].any():
+        return False
+    n = a.shape[-1]
+    for i in range(0, n, _BLOCK):
+        j = i + _BLOCK
+        if a[..., i:j, j:].any() or np.triu(a[..., i:j, i:j], 1).any():
+            return False
+    return True
+
+
+def _substituted(a: Array, b: Array, lower: bool) -> Array:
+    if b.ndim == 1:
+        return _substituted(a, b[:, None], lower)[..., 0]
+    n = a.shape[-1]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    x = np.empty((*batch, *b.shape[-2:]), np.result_type(a, b))
+    starts = range(0, n, _BLOCK)
+    for i in starts if lower else reversed(starts):
+        here = slice(i, i + _BLOCK)
+        known = slice(0, i) if lower else slice(i + _BLOCK, n)
+        rest = b[..., here, :] - a[..., here, known] @ x[..., known, :]
+        x[..., here, :] = np.linalg.solve(a[..., here, here], rest)
+    return x

@@ -1,0 +1,139 @@
+"""The page in other languages: all its texts, and room for them on a phone."""
+
+import re
+import string
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, nn, play, relu, scope
+from autobp.drawing.player.words import LANGUAGES, WORDS, said, speaking
+from tests.browser import needs_browser
+from tests.drawing import neuron
+
+# Every text that one can see, hear or point at.
+TEXTS = """
+const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const on = walker.currentNode.parentElement;
+  if (!on.closest('script, style, noscript, [hidden]')) found.push(walker.currentNode.textContent);
+}
+for (const e of document.querySelectorAll('[title], [aria-label], [placeholder], [aria-description], [aria-valuetext]'))
+  for (const name of ['title', 'aria-label', 'placeholder', 'aria-description', 'aria-valuetext']) found.push(e.getAttribute(name) ?? '');
+return [document.title, ...found];
+"""
+
+
+def fields(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_every_table_has_every_text_with_the_same_names(language):
+    table = LANGUAGES[language].words
+    assert list(table) == list(WORDS)
+    for key, text in WORDS.items():
+        for form in table[key].split("|"):
+            assert fields(form) == fields(text.split("|")[0]), key
+    assert [key for key, text in table.items() if not text] == []
+
+
+def test_the_terms_are_those_of_the_coursework():
+    texts = " ".join(LANGUAGES["zh"].words.values())
+    assert all(term in texts for term in ("正向傳播", "反向傳播", "計算圖", "梯度", "權重", "損失"))
+    with speaking("zh"):
+        assert said("phase_forward"), said("phase_backward") == ("正向傳播", "反向傳播")
+    assert said("phase_forward") == "forward"
+
+
+def test_an_unknown_language_is_named():
+    with pytest.raises(ValueError, match="no language 'xx'; a page speaks one of 'en', 'zh'"):
+        play(neuron(), lang="xx")
+
+
+def network():
+    x = Tensor(np.random.default_rng(0).standard_normal((6, 4)), name="x")
+    h = x
+    for k in range(3):
+        with scope(f"layer{k}"):
+            W = Tensor(np.random.default_rng(k).standard_normal((4, 4)) / 2, name=f"W{k}")
+            h = relu(h @ W - 0.9)
+    return nn.mse(h, np.zeros((6, 4)))
+
+
+def english(texts, names):
+    """Words of two letters and more that are no names of the program, two in a row."""
+    allowed = {*names, "Page", "Up", "Down", "Home", "End", "Esc", "Ctrl", "NaN", "inf", "RMS"}
+    single = {w.lower() for w in WORDS.values() if w.isascii() and len(w) > 1}
+    found = []
+    for text in texts:
+        words = [w for w in re.findall(r"[A-Za-z][A-Za-z_]+", text) if w not in allowed]
+        sentence = any(f"{a} {b}" in text for a, b in pairwise(words))
+        if sentence or text.strip().lower() in single:
+            found.append(text)
+    return found
+
+
+@pytest.mark.parametrize("make", [neuron, network], ids=["neuron", "network"])
+@needs_browser[0]
+@needs_browser[1]
+def test_no_english_is_left_on_a_chinese_page(make, page, tmp_path):
+    page.open(play(make(), lang="zh"), tmp_path / "x.html")
+    names = {
+        "tanh",
+        "relu",
+        "sum",
+        "mean",
+        "max",
+        "min",
+        "matmul",
+        "multiply",
+        "each",
+        "layer",
+        "Linear",
+    }
+    assert page("return document.documentElement.lang") == "zh-Hant"
+    seen = page(TEXTS)
+    page("for (const e of document.querySelectorAll('details')) e.open = true")
+    for id in ("mode-reverse", "mode-tangent"):
+        page.click(id)
+        for at in (0, 1, page.steps // 2, page.steps - 1, page.steps):
+            page.go(at)
+            seen += page(TEXTS)
+    page.click("mode-reverse")
+    for k in range(page("return document.querySelectorAll('.view:not([hidden]) .node').length")):
+        page("document.querySelectorAll('.view:not([hidden]) .node')[arguments[0]].focus()", k)
+        seen += page(TEXTS)
+        if not page("return document.getElementById('change').hidden"):
+            page(
+                "document.getElementById('nudges').hidden || document.getElementById('nudge').click()"
+            )
+            page.click("nudge")
+            seen += page(TEXTS)
+    page.click("predict")
+    page.click("next")
+    seen += page(TEXTS)
+    assert english(sorted(set(seen)), names) == []
+    page.open(play(make()), tmp_path / "x.html")
+    assert len(english(page(TEXTS), names)) > 20
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@needs_browser[0]
+@needs_browser[1]
+def test_nothing_overflows_on_a_phone(language, page, tmp_path):
+    page.width(390, 844)
+    page.open(play(network(), lang=language), tmp_path / "x.html")
+    wide = (
+        "return [...document.querySelectorAll('main *')].filter((e) => !e.closest('#stage, .scroll, svg')"
+        " && e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 90))"
+    )
+    page.go(page.steps)
+    for k in (0, 1):
+        page("document.querySelectorAll('.view:not([hidden]) .node')[arguments[0]].focus()", k)
+        assert page("return document.documentElement.scrollWidth") <= 390
+        assert page(wide) == []
+    page.click("mode-tangent")
+    page.go(2)
+    assert page(wide) == []

@@ -1,0 +1,172 @@
+"""A run of training in the page: what it computes is what happened."""
+
+import base64
+import json
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, nn, optim, play_training
+from tests.browser import needs_browser
+from tests.test_compiler_javascript import in_node, needs_node
+from tests.test_drawing_player_live import choose, settle
+
+DIAGONALS = [[i / 10, i / 10] for i in range(11)] + [
+    [i / 10, 1 - i / 10] for i in range(11) if i != 5
+]
+X, Y = np.array(DIAGONALS), np.array([[1.0]] * 11 + [[0.0]] * 10)
+
+OPTIMIZERS = {
+    "sgd": lambda p: optim.SGD(p, lr=1.0),
+    "momentum": lambda p: optim.SGD(p, lr=0.3, momentum=0.9, nesterov=True),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01),
+    "adamw": lambda p: optim.AdamW(p, lr=0.05),
+}
+
+RUN = """
+const training = data.training, run = [];
+const bytes = Uint8Array.from(atob(training.path), (c) => c.charCodeAt(0)), all = new Float64Array(bytes.buffer);
+let at = 0, state = training.state.map(([, , shape, values]) => (shape.length ? Float64Array.from(values) : values[0]));
+const given = data.live.inputs.map(([, shape, values]) => (shape.length ? Float64Array.from(values) : values[0]));
+const plain = (x) => (typeof x === "number" ? x : Array.from(x));
+for (let k = 0; k < training.losses.length; k++) {
+  const values = training.sizes.map((n) => all.slice(at, (at += n)));
+  training.inputs.forEach((i, p) => (given[i] = values[p]));
+  const numbers = program(...given);
+  const next = k ? advance(...training.arguments.map(([kind, i]) => (kind === "parameter" ? values[i] : kind === "state" ? state[i] : training.rates[i]))) : null;
+  run.push({
+    values: values.map(plain), loss: numbers[data.live.loss], state: k ? state.map(plain) : null,
+    gradients: training.inputs.map((i) => plain(numbers[data.live.gradients[i]])), next: next && next[0].map(plain),
+  });
+  if (k) state = next[1];
+}
+console.log(JSON.stringify(run));
+"""
+
+
+def model():
+    return nn.MLP([2, 4, 8, 1], "tanh", "sigmoid", rng=0)
+
+
+def run_of_page(text):
+    packed = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1]
+    if packed[0] != "{":
+        packed = zlib.decompress(base64.b64decode(packed)).decode()
+    script = re.search(r"const \[program.*?\nreturn \[program.*?\n\}\)\(\);\n", text, re.S)[0]
+    return in_node(f"const data = {packed};\n{script}\n{RUN}")
+
+
+def close(found, expected):
+    expected = np.ravel(expected)
+    np.testing.assert_allclose(
+        np.ravel(found), expected, 0, 1e-12 * max(np.abs(expected).max(initial=0), 1e-3)
+    )
+
+
+@needs_node
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_number_is_that_of_the_run(name):
+    steps = 100 if name == "sgd" else 12
+    trained = model()
+    player = play_training(trained, (X, Y), nn.mse, OPTIMIZERS[name](trained.parameters()), steps)
+    assert len(player.page.encode()) < 300_000
+    run = run_of_page(player.page)
+    assert len(run) == steps + 1
+    again = model()
+    optimizer = OPTIMIZERS[name](again.parameters())
+    parameters = list(again.parameters())
+    for k, found in enumerate(run):
+        for value, p in zip(found["values"], parameters, strict=True):
+            assert np.array_equal(value, np.ravel(p.value))
+        optimizer.zero_grad()
+        loss = nn.mse(again(X), Y)
+        loss.backward()
+        close(found["loss"], loss.item())
+        for g, p in zip(found["gradients"], parameters, strict=True):
+            close(g, p.grad)
+        if k:
+            kept = [value for p in parameters for value in optimizer.state.get(p, {}).values()]
+            for value, expected in zip(found["state"], kept, strict=True):
+                close(value, expected)
+        optimizer.step()
+        for value, p in zip(found["next"] or (), parameters):
+            close(value, p.value)
+
+
+def test_the_model_is_trained_and_its_parameters_are_its_own():
+    trained = model()
+    before = [p.value for p in trained.parameters()]
+    play_training(trained, (X, Y), nn.mse, optim.SGD(trained.parameters(), lr=1.0), steps=3)
+    again = model()
+    optimizer = optim.SGD(again.parameters(), lr=1.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.mse(again(X), Y).backward()
+        optimizer.step()
+    for p, q, array in zip(trained.parameters(), again.parameters(), before):
+        assert np.array_equal(p.value, q.value)
+        assert p.value is array
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_a_step_is_opened_and_training_goes_on_from_there(page, tmp_path):
+    trained = model()
+    optimizer = optim.SGD(trained.parameters(), lr=0.5, momentum=0.9)
+    page.open(play_training(trained, (X, Y), nn.mse, optimizer, steps=30), tmp_path / "x.html")
+    assert page.text("epoch-says").startswith("0 of 30 steps, loss 0.2")
+    start = page.text("found")
+    page.set("epoch", 20, "input")
+    settle(page)
+    assert page.text("found") != start
+    assert page.text("epoch-says") == f"20 of 30 steps, loss {page.text('found')[3:]}"
+    page.go(page.steps)
+    assert page.text("phase") == "backward"
+    page.set("view", page("return document.getElementById('view').options.length - 1"), "change")
+    choose(page, "linear1.weight")
+    assert "optimizer: momentum buffer" in page.facts()
+    region = page("return document.getElementById('region').toDataURL()")
+    page.set("rate", -1.5, "input")
+    page.click("run")
+    page.driver.execute_async_script("setTimeout(arguments[0], 700)")
+    page.click("run")
+    at = int(page.text("epoch-says").split()[0])
+    assert at > 20
+    assert page("return document.getElementById('region').toDataURL()") != region
+    assert page.text("epoch-says").startswith(f"{at} of {at} steps")
+    page.click("recorded")
+    settle(page)
+    assert page.text("epoch-says").startswith(f"{min(at, 30)} of 30 steps")
+
+
+# ── what cannot be played ─────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_page_cannot_compute_is_refused():
+    def parts(layer):
+        model = nn.Sequential(nn.Linear(2, 4, rng=0), layer, nn.Linear(4, 1, rng=1))
+        return model, optim.SGD(model.parameters(), lr=0.1)
+
+    model, optimizer = parts(nn.Dropout(0.5, rng=0))
+    with pytest.raises(ValueError, match="a step reads rng, which is no parameter, rate or state"):
+        play_training(model, (X, Y), nn.mse, optimizer, steps=3)
+    model, optimizer = parts(np.tanh)
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 2, not 1"):
+        play_training(model, (X, Y), nn.mse, optimizer, steps=1)
+    optimizer.param_groups[0]["lr"] = 1e300
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="a smaller learning rate may"):
+        play_training(model, (X, Y), nn.mse, optimizer, steps=3)
+
+
+def test_the_data_of_the_page_are_json():
+    trained = model()
+    player = play_training(
+        trained, (X, Y), nn.mse, optim.SGD(trained.parameters(), lr=0.1), steps=2
+    )
+    packed = re.search(r'id="data">(.*?)</script>', player.page, re.S)[1]
+    data = json.loads(packed if packed[0] == "{" else zlib.decompress(base64.b64decode(packed)))
+    assert data["training"]["shapes"][0] == [4, 2]
+    assert isinstance(next(iter(trained.parameters())), Tensor)
