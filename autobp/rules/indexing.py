@@ -38,8 +38,10 @@ def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 
 def _repeats(index: Index) -> bool:
     """Only arrays of integers can name a place twice."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1 for i in parts)
+    for i in index if type(index) is tuple else (index,):
+        if isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1:
+            return True
+    return False
 
 
 def _add_part(total: np.ndarray, g: np.ndarray, index: Index) -> bool:

@@ -244,7 +244,7 @@ class Jax:
     def gelu(self, x: Any) -> Any:
         return self.jax.nn.gelu(x, approximate=False)
 
-    def linear(self, x: Any, w: Any, b: Any) -> Any:
+    def linear(self, x: Any, w: Any, b: Any = 0.0) -> Any:
         return x @ w.T + b
 
     def cross_entropy(self, scores: Any, labels: Any) -> Any:
@@ -349,7 +349,7 @@ class Jax:
 
 def lstm_step(library: Any, x: Any, state: Any, w: Any, u: Any, b: Any) -> tuple[Any, Any]:
     h, c = state
-    gates = x @ w.T + h @ u.T + b
+    gates = library.linear(x, w, b) + library.linear(h, u)
     n = u.shape[1]
     i, f, g, o = (gates[:, k * n : (k + 1) * n] for k in range(4))
     c = library.sigmoid(f) * c + library.sigmoid(i) * library.np.tanh(g)
