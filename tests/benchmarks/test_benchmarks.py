@@ -15,7 +15,6 @@ from .workloads import __main__ as workloads
 from .workloads.libraries import Autobp
 from .workloads.problem import Problem
 
-
 BY_HAND = ("bag", "bodies", "gp", "hessian", "product", "greeks", "third")  # there is NumPy's too
 
 
@@ -61,15 +60,15 @@ def test_workloads_agree(name: str) -> None:
     assert list(steps) == [OURS, COMPILED, *["NumPy by hand"] * (name in BY_HAND)]
 
 
-
-
 @pytest.mark.parametrize("name", [n for n in workloads.WORKLOADS if n not in ("fit", *BY_HAND)])
 def test_workloads_have_the_slopes_of_central_differences(name: str) -> None:
     made = tiny(name)
     rng, library = np.random.default_rng(1), Autobp()
     found = lambda start: library.gradient(made.program(library), start, made.data)()
     along = [rng.standard_normal(p.shape) for p in made.start]
-    after, before = (found([p + h * v for p, v in zip(made.start, along)])[0] for h in (1e-6, -1e-6))
+    after, before = (
+        found([p + h * v for p, v in zip(made.start, along)])[0] for h in (1e-6, -1e-6)
+    )
     slope = sum(np.vdot(g, v) for g, v in zip(found(made.start)[1:], along))
     np.testing.assert_allclose((after - before) / 2e-6, slope, rtol=1e-5)
 

@@ -44,9 +44,7 @@ def orders(n: int, epochs: int) -> Iterator[np.ndarray]:
 
 def ours(x: np.ndarray, y: np.ndarray, epochs: int, compile: bool | None) -> Step:
     def run() -> list[Any]:
-        model = nn.MLP(SIZES, rng=0)
-        for p, value in zip(model.parameters(), start()):
-            p.data = value
+        model = nn.MLP(SIZES, rng=0).astype(np.float32)
         fit(
             model,
             (x, y),

@@ -103,6 +103,9 @@ def resnet(
     conv = lambda n, m, k=3: [(n, m, k, k), (n,), (n,)]
     shapes = [*conv(a, 3), *conv(a, a) * 4, *conv(b, a), *conv(b, b), *conv(b, a, 1)]
     parameters = weights(rng, [*shapes, *conv(b, b) * 2, (10, b), (10,)], dtype)
+    for scale, bias in zip(parameters[1:-2:3], parameters[2:-2:3], strict=True):
+        scale += 0.5
+        bias -= 0.5
     x = rng.standard_normal((batch, 3, size, size)).astype(dtype)
 
     def program(library: Any) -> Any:
@@ -127,10 +130,10 @@ def resnet(
 def vgg(
     batch: int = 16,
     size: int = 32,
-    channels: Sequence[int] = (3, 16, 16, 32, 32),
+    channels: Sequence[int] = (3, 32, 32, 64, 64),
     dtype: Any = np.float32,
 ) -> Problem:
-    """VGG-like, padded, 3-16-16-32-32 channels, 32×32, batch 16; SGD"""
+    """VGG-like, padded, 3-32-32-64-64 channels, 32×32, batch 16; SGD"""
     rng = np.random.default_rng(0)
     shapes: Shapes = []
     for m, n in pairwise(channels):
@@ -218,7 +221,11 @@ def mixture(batch: int = 512, width: int = 64, k: int = 5, dtype: Any = np.float
 
 
 def bag(
-    words: int = 10_000, width: int = 64, batch: int = 128, length: int = 40, dtype: Any = np.float32
+    words: int = 10_000,
+    width: int = 64,
+    batch: int = 128,
+    length: int = 40,
+    dtype: Any = np.float32,
 ) -> Problem:
     """bag of 40 embeddings, 10,000 × 64, batch 128: a gradient"""
     rng = np.random.default_rng(0)

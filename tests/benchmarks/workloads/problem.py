@@ -24,7 +24,7 @@ class Problem:
 
 
 def weights(rng: np.random.Generator, shapes: Shapes, dtype: Any) -> list[np.ndarray]:
-    """Parameters; vectors are scales and biases, and near 1 as scales have to be."""
+    """Parameters; vectors are scales and biases, near ½."""
     drawn = []
     for shape in shapes:
         noise = rng.standard_normal(shape)
