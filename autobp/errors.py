@@ -114,7 +114,7 @@ def replaced(a: Any) -> RuntimeError:
     return RuntimeError(
         f"the data of {label(a)} was replaced after a result was computed from it (or its"
         " requires_grad was), so the derivative of that result can no longer be taken; compute the"
-        " result again"
+        " result again, or if it comes from an earlier step, as the state of a recurrence does, detach() it"
     )
 
 

@@ -30,6 +30,7 @@ from autobp.tensor import CONSTANT, Tensor, node
 __all__ = ["install", "remove"]
 
 _PLAIN = (float, np.ndarray)
+_KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
 _NONE: dict[str, Any] = {}
 
 
@@ -110,8 +111,8 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
     if method == "__call__" and not kwargs and ufunc in NUMPY:
         if inputs[-1] is self and ufunc in _REFLECTED:
             return _REFLECTED[ufunc](self, inputs[0])  # as of array * tensor
-        if len(inputs) == 1:
-            return NUMPY[ufunc](self)
+        if type(inputs[-1]) in _KNOWN and type(inputs[0]) in _KNOWN:
+            return NUMPY[ufunc](*inputs)
     return _general_array_ufunc(self, ufunc, method, *inputs, **kwargs)
 
 

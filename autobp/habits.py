@@ -1,18 +1,16 @@
 """Names of other libraries, and what to write here instead.
 
 Whoever comes from PyTorch, JAX, Keras, HIPS autograd or micrograd types names from there. Each table
-belongs to one owner of attributes, whose `__getattr__` looks into it and raises an AttributeError with
-the spelling that works here. Code in backticks runs; the tests run it. A name that is in no table gets
+belongs to one owner of attributes, which looks into it and raises an AttributeError with the spelling
+that works here. Code in backticks runs; the tests run it. A name that is in no table gets
 the nearest name that exists.
 """
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from opcode import opmap
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -20,6 +18,7 @@ import numpy as np
 from autobp.primitive import NUMPY
 
 __all__ = [
+    "AT",
     "CPU",
     "DATA",
     "KEYWORDS",
@@ -129,6 +128,16 @@ TENSOR = _table(
     ("_value primal",                                      "`t.data`"),
 )
 
+AT = _table(  # of t.at[i]
+    ("multiply mul",                                       "`t.at[i].set(t[i] * value)`"),
+    ("divide div",                                         "`t.at[i].set(t[i] / value)`"),
+    ("power pow",                                          "`t.at[i].set(t[i] ** value)`"),
+    ("subtract sub",                                       "`t.at[i].add(-value)`"),
+    ("min max",                                            "`t.at[i].set(np.minimum(t[i], value))`, `t.at[i].set(np.maximum(t[i], value))`"),
+    ("apply",                                              "`t.at[i].set(np.exp(t[i]))`"),
+    ("get",                                                "`t[i]`"),
+)
+
 PACKAGE = _table(
     # PyTorch
     ("as_tensor asarray array from_numpy FloatTensor DoubleTensor", "`Tensor(x)` to differentiate by it; a constant is a plain array"),
@@ -169,7 +178,9 @@ PACKAGE = _table(
     ("jit",                                                "`compile(f)`"),
     ("pmap shard_map sharding",                            "`train.gradient_over` adds up gradients over shards; else " + CPU),
     ("numpy jnp",                                          "NumPy itself, `np.exp(t)`: its functions record Tensors"),
-    ("lax",                                                "Python's loops and conditions, and `np.where(mask, a, b)`"),
+    ("lax",                                                "`scan(lambda c, x: (c + np.sum(x), c), 0.0, t)`, Python's loops and conditions, and `np.where(mask, a, b)`"),
+    ("fori_loop while_loop associative_scan",              "a loop of Python's, or `scan(lambda c, x: (c + np.sum(x), c), 0.0, t)`"),
+    ("checkpoint checkpoint_sequential",                   "`remat(f)`, which is computed again in the backward pass"),
     ("custom_vjp custom_gradient defvjp defvjps Function", "`custom(f, vjp=rule)`"),
     ("custom_jvp defjvp",                          "`custom(f, jvp=rule)`"),
     ("jacfwd make_jvp_jacobian",                           "`jacobian(f, mode='forward')`"),
@@ -393,10 +404,47 @@ def absent(
                 return f": write `np.{name}(t)`"
             if callable(function) and not isinstance(function, type):
                 return f": write `np.{name}`, which takes Tensors" * (function in NUMPY)
-        near = difflib.get_close_matches(name, known(), 1, 0.75) if name[:2] != "__" else []
+        from difflib import get_close_matches  # late: not needed to import autobp
+
+        near = get_close_matches(name, known(), 1, 0.75) if name[:2] != "__" else []
         return f"; did you mean {near[0]!r}?" if near else ""
 
     return AbsentError(said, name, hint)
+
+
+class Absent:
+    """An attribute of a class that raises the error for its name. A `__getattr__` would say the same, but
+    makes every attribute slower, by a third in sweeps."""
+
+    __slots__ = ("name", "table")
+
+    def __init__(self, name: str, table: Table) -> None:
+        self.name = name
+        self.table = table
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        said = f"{owner.__name__!r} object has no attribute {self.name!r}"
+        raise absent(said, self.name, self.table, tuple, numpy=True)
+
+
+def add_absent(kind: type, table: Table, numpy: bool = False) -> None:
+    """Let a class explain the names of a table, and of NumPy's functions that it has not."""
+    functions = {getattr(f, "__name__", ""): f for f in NUMPY} if numpy else {}
+    more = (name for name, f in functions.items() if getattr(np, name, None) is f)
+    for name in (*table, *more):
+        if not hasattr(kind, name):
+            setattr(kind, name, Absent(name, table))
+
+
+def present(thing: Any) -> list[str]:
+    """What dir() is to list: not the names that are only explained."""
+    kinds = type(thing).__mro__
+    return [
+        name
+        for name in object.__dir__(thing)
+        if not any(isinstance(vars(kind).get(name), Absent) for kind in kinds)
+        or name in getattr(thing, "__dict__", ())
+    ]
 
 
 def written(hint: str) -> str:
@@ -410,6 +458,8 @@ def absent_from_module(
     name is imported, since Python forgets the text of an AttributeError there."""
     said = f"module {module!r} has no attribute {name!r}"
     error = absent(said, name, table, known, numpy=module == "autobp")
+    from opcode import opmap  # late: not needed to import autobp
+
     frame = sys._getframe(2)
     code, at = frame.f_code.co_code, frame.f_lasti
     if 0 <= at < len(code) and code[at] == opmap["IMPORT_FROM"]:

@@ -27,8 +27,10 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
 
     def update(self: Any, other: Any) -> Any:
         context = current()
+        if not context.threshold:
+            return compute(self, other)
         result = compute(self, other)
-        if not context.threshold or not _is_update(self, result):
+        if not _is_update(self, result):
             return result
         if context.keeps_leaves:
             if self.born > context.threshold:  # made since: it is no parameter

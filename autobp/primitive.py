@@ -152,6 +152,8 @@ def array_of(a: Any) -> Any:
 
 def plain_array(a: Any, dtype: Any = None) -> np.ndarray:
     """np.asarray, but not of what it would misread."""
+    if type(a) is np.ndarray:
+        return a if dtype is None else a.astype(dtype, copy=False)
     if isinstance(a, np.matrix):
         raise TypeError(
             "a np.matrix is not combined with Tensors, since its * is the product of matrices: write"

@@ -240,7 +240,8 @@ def _is_same(before: Any, now: Any) -> bool:
 # ── what a second run depends on ──────────────────────────────────────────────────────────────────
 
 _PLAIN = (np.ndarray, np.generic, float, int, str, bytes, type(None), type, ModuleType, CodeType)
-_MOST = 5_000  # objects that are looked into
+_MOST = 100_000  # objects that are looked into
+_LONG = 10_000  # a list of so many is data, which is not searched
 
 
 def _sources(*roots: Any) -> tuple[list[np.random.Generator], list[Tensor]]:
@@ -249,7 +250,9 @@ def _sources(*roots: Any) -> tuple[list[np.random.Generator], list[Tensor]]:
     generators: list[np.random.Generator] = []
     buffers: list[Tensor] = []
     todo, seen = list(roots), set[int]()
-    while todo and len(seen) < _MOST:
+    for _ in range(_MOST):
+        if not todo:
+            break
         x = todo.pop()
         if isinstance(x, _PLAIN) or id(x) in seen:
             continue
@@ -258,10 +261,9 @@ def _sources(*roots: Any) -> tuple[list[np.random.Generator], list[Tensor]]:
             buffers += [x] * (x.level == CONSTANT)
         elif isinstance(x, np.random.Generator):
             generators.append(x)
-        elif isinstance(x, list | tuple | set | frozenset):
-            todo += x
-        elif isinstance(x, dict):
-            todo += x.values()
+        elif isinstance(x, list | tuple | set | frozenset | dict):
+            if len(x) < _LONG:
+                todo += x.values() if isinstance(x, dict) else x
         elif isinstance(x, FunctionType):
             todo += _read_by(x)
         elif isinstance(x, MethodType):

@@ -54,7 +54,7 @@ def scan(
     >>> scan(body, 0.0, np.array([1.0, 2.0, 3.0]))
     (np.float64(4.25), array([ 1.    ,  6.25  , 18.0625]))
     >>> grad(lambda xs: np.sum(scan(body, 0.0, xs)[1]))(np.array([1.0, 2.0, 3.0]))
-    array([ 6.625,  9.25 ,  8.5  ])
+    array([6.625, 9.25 , 8.5  ])
 
     A recurrent network reads a sequence:
 

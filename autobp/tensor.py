@@ -28,7 +28,7 @@ from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
 from autobp.errors import label, not_in_place, not_plain, replaced
-from autobp.habits import TENSOR, absent, foreign_keyword
+from autobp.habits import TENSOR, add_absent, foreign_keyword, present
 from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
@@ -60,7 +60,7 @@ def node(
     t = _new(kind or Tensor)
     t.value = value
     if primitive is None:
-        t.grad = None  # in results the slot is empty: see Tensor.__getattr__
+        t._grad = None  # in results the slot is empty: see Tensor.grad
     t.primitive = primitive
     t.first = first
     t.second = second
@@ -94,11 +94,7 @@ def leaf(value: Any, level: int, kind: Any = None) -> Any:
 
 def kept_grad(t: Tensor) -> Any:
     """The `.grad` of any tensor, without the warning that results have none."""
-    kind: Any = type(t)
-    try:
-        return kind.grad.__get__(t)
-    except AttributeError:
-        return None
+    return getattr(t, "_grad", None)
 
 
 def _infix(primitive: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -165,9 +161,9 @@ class Tensor(ArrayMethods):
     """
 
     __slots__ = (
+        "_grad",
         "born",
         "first",
-        "grad",
         "hooks",
         "level",
         "line",
@@ -180,7 +176,7 @@ class Tensor(ArrayMethods):
     )
 
     value: Any  # a float, a NumPy scalar or an ndarray; within nested derivatives a Tensor
-    grad: Any  # the gradient that backward() added, in the value's shape and dtype; None before
+    _grad: Any  # the gradient of a leaf, None before backward(); of a result only if it is retained
     primitive: Primitive | None  # the operation that made it; None for a leaf
     first: Any  # the first argument; None for a leaf; all of them in a tuple if there are many
     second: Any  # the second argument, if there are two
@@ -207,7 +203,7 @@ class Tensor(ArrayMethods):
         if type(value) is np.ndarray and (value is data or value.base is not None):
             value = value.copy()
         self.value = value
-        self.grad = None
+        self._grad = None
         self.primitive = None
         self.first = self.second = None
         self.params = _NONE
@@ -395,6 +391,26 @@ class Tensor(ArrayMethods):
 
     # ── differentiating ───────────────────────────────────────────────────────────────────────────
 
+    @property
+    def grad(self) -> Any:
+        """The gradient that backward() added, in the shape and dtype of the value: a plain array or a
+        float. It is None before, and for results, unless retain_grad() was called on them."""
+        try:
+            return self._grad
+        except AttributeError:
+            if RETAIN not in self.hooks:
+                warnings.warn(
+                    f".grad of {label(self)} is None: the gradient of a result is not kept, unless"
+                    " retain_grad() is called on it before backward(). A parameter stays a leaf if it is"
+                    " updated as in: with no_grad(): p -= lr * p.grad",
+                    stacklevel=2,
+                )
+            return None
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        self._grad = gradient
+
     def backward(self, gradient: Any = None, retain_graph: Any = None, **options: Any) -> None:
         """Add the derivatives of this tensor to the `.grad` of the leaves it was computed from.
 
@@ -430,25 +446,6 @@ class Tensor(ArrayMethods):
         """Store the gradient of an intermediate result in `.grad` at each backward sweep."""
         if not self.is_leaf and RETAIN not in self.hooks:
             self.hooks = (*self.hooks, RETAIN)
-
-    def __getattr__(self, name: str) -> Any:
-        """Called for what is not there: the gradient of a result, and names of other libraries."""
-        if name == "grad":
-            if RETAIN not in self.hooks:
-                warnings.warn(
-                    f".grad of {label(self)} is None: the gradient of a result is not kept, unless"
-                    " retain_grad() is called on it before backward(). A parameter stays a leaf if it is"
-                    " updated as in: with no_grad(): p -= lr * p.grad",
-                    stacklevel=2,
-                )
-            return None
-        raise absent(
-            f"{type(self).__name__!r} object has no attribute {name!r}",
-            name,
-            TENSOR,
-            lambda: dir(Tensor),
-            numpy=True,
-        )
 
     # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
 
@@ -568,6 +565,9 @@ class Tensor(ArrayMethods):
         rebuild, (value, grad, *rest) = self.__reduce__()
         return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
 
+    def __dir__(self) -> list[str]:
+        return present(self)
+
     def __repr__(self) -> str:
         value = self.primal_value()
         parts = [
@@ -589,6 +589,9 @@ class Tensor(ArrayMethods):
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
+
+
+add_absent(Tensor, TENSOR, numpy=True)
 
 
 class _CalledModule(ModuleType):

@@ -1,4 +1,4 @@
-"""Attention weights that follow a query: softmax of the products with the keys, and its gradient.
+"""Attention weights that follow a query, on a live page.
 
 Each word has a key, a point in the plane. Attention weighs the words by how well the query points to
 their keys. The gradient says which way to move the query to look more at the word that is chosen.

@@ -1,6 +1,6 @@
-"""Backpropagation through 20 steps of a pendulum: which start ends where one wants it to end?
+"""Backpropagation through 20 steps of a pendulum, on a live page.
 
-The simulation is one program: 20 small steps of an ordinary differential equation. Reverse mode goes
+Which start ends at the target? The simulation is one program: 20 small steps of an ordinary differential equation. Reverse mode goes
 backwards through all of them, and says how a mistake at the end depends on every moment before it.
 """
 

@@ -1,6 +1,6 @@
-"""Gradient descent on a valley whose start one drags, and the derivative of its end by the learning rate.
+"""Gradient descent on a valley, on a live page.
 
-Forty steps of descent are one program. Reverse mode differentiates it too: backwards through all steps,
+One drags the start. Forty steps of descent from there are one program. Reverse mode differentiates it too: backwards through all steps,
 it says whether another learning rate would have ended lower.
 """
 

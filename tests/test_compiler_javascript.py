@@ -28,9 +28,10 @@ NODE = shutil.which("node")
 needs_chromium = needs_browser[0]
 needs_node = pytest.mark.skipif(NODE is None, reason="needs node")
 
-# Of these primitives no program is printed: matrices are decomposed, and images are convolved.
+# Of these primitives no program is printed: they are computed as a whole, by no call that is one of the
+# table: matrices are decomposed, images convolved.
 REFUSED = {
-    *("inv", "solve", "det", "logdet", "cholesky", "sinc"),
+    *("inv", "solve", "det", "logdet", "cholesky", "sinc", "attention"),
     *("eigh", "eigvalsh", "svd", "svdvals", "qr", "pinv"),
     *special.RECORDS,
     *("conv2d", "conv2d_input", "conv2d_weight"),

@@ -21,6 +21,7 @@ from autobp import (
     max_pool2d,
     nn,
     relu,
+    scan,
     sigmoid,
     softmax,
     value_and_grad,
@@ -31,6 +32,7 @@ from autobp.compiler.program import Loop, check, evaluated
 from autobp.compiler.trace.calls import guarded
 from autobp.compiler.trace.trace import Trace
 from autobp.compiler.trace.tracer import Tracer
+from autobp.context import tracing
 from autobp.rules import PRIMITIVES
 from autobp.tree import leaves, transformed
 from autobp.verify.checks import bound, picked, variables
@@ -45,7 +47,11 @@ NAMED = {p.name: p for p in PASSES}
 
 def traced(f, *args):
     trace = Trace()
-    result = f(*transformed(lambda a: trace.argument(a, "x"), list(args)))
+    token = tracing.set(trace)
+    try:
+        result = f(*transformed(lambda a: trace.argument(a, "x"), list(args)))
+    finally:
+        tracing.reset(token)
     return trace.program(
         transformed(
             lambda y: y.step if isinstance(y, Tracer) else trace.constant(np.array(y)), result
@@ -105,6 +111,15 @@ def recurrent(ps, xs):
     return np.mean(h**2)
 
 
+def scanned(ps, xs):
+    def body(h, x):
+        h = np.tanh(x @ ps[0] + h @ ps[1])
+        return h, h
+
+    h, states = scan(body, np.zeros((4, 3)), xs)
+    return np.mean(h**2) + np.mean(states)
+
+
 def classifier(ps, x, labels):
     h = relu(x @ ps[0].T + ps[1])
     return -np.mean(log_softmax(h @ ps[2].T)[np.arange(len(x)), labels])
@@ -138,6 +153,8 @@ NETWORKS = {
     "sigmoids": (value_and_grad(lambda ps, x: np.mean((sigmoid(sigmoid(x @ ps[0] + ps[1]) @ ps[2]) - 1) ** 2)), weights((5, 6), (6,), (6, 2)), A),
     "attention": (value_and_grad(attention), weights((6, 6), (6, 6), (6, 6)), RNG.standard_normal((2, 4, 6))),
     "recurrent": (value_and_grad(recurrent), weights((2, 12), (3, 12)), RNG.standard_normal((5, 4, 2))),
+    "scanned": (value_and_grad(scanned), weights((2, 3), (3, 3)), RNG.standard_normal((5, 4, 2))),
+    "scanned, one by one": (value_and_grad(scanned), weights((2, 3), (3, 3)), RNG.standard_normal((5, 2))),
     "embeddings": (value_and_grad(embedded), weights((9, 4), (4, 2)), WORDS),
     "float32": (value_and_grad(classifier), [p.astype("f") for p in weights((5, 6), (5,), (3, 5))], np.ones((5, 6), "f"), np.array([0, 2, 1, 0, 1])),
     "maxima": (value_and_grad(convolutional(lambda x: max_pool2d(x, 2), relu, False)), KERNELS, X),

@@ -7,7 +7,18 @@ import sys
 import numpy as np
 import pytest
 
-from autobp import CaptureError, Tensor, compile, grad, nn, optim, scope
+from autobp import (
+    CaptureError,
+    Tensor,
+    compile,
+    custom,
+    grad,
+    jvp,
+    nn,
+    optim,
+    scope,
+    value_and_grad,
+)
 from autobp.context import tracing
 from autobp.optim.option import at_least_zero, option
 
@@ -204,3 +215,53 @@ def test_a_traced_function_may_import(tmp_path, monkeypatch):
         return x + 1
 
     assert compile(f)(1.0) == 2.0
+
+
+# ── effects within the library's own work ─────────────────────────────────────────────────────────
+
+
+def noisy(y):
+    print("here")
+    return y
+
+
+class Noisy(np.ndarray):
+    def __array_ufunc__(self, *args, **kwargs):
+        return noisy(np.ones(3))
+
+
+def hooked(x):
+    y = x * 2
+    y.register_hook(noisy)
+    return y
+
+
+FORWARD = custom(lambda x: noisy(x * 2), vjp=lambda t, y, x: t * 2)
+BACKWARD = custom(lambda x: x * 2, vjp=lambda t, y, x: noisy(t * 2))
+TRANSPOSED = custom(lambda x: x * 2, jvp=lambda t, y, x: noisy(t * 2))
+NOISY = np.frompyfunc(noisy, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        value_and_grad(lambda x: np.sum(FORWARD(x))),
+        value_and_grad(lambda x: np.sum(BACKWARD(x))),
+        value_and_grad(lambda x: np.sum(TRANSPOSED(x))),
+        value_and_grad(lambda x: np.sum(hooked(x))),
+        value_and_grad(lambda x: noisy(np.sum(x * x))),
+        value_and_grad(lambda x: np.sum(x) * np.sum(grad(lambda y: noisy(np.sum(y * y)))(x))),
+        lambda x: jvp(TRANSPOSED, (x,), (x,)),
+        lambda x: NOISY(x),
+        lambda x: x + np.ones(3).view(Noisy),
+        lambda x: (x * 2, noisy(3)),
+    ],
+)
+def test_code_of_the_users_is_watched_where_the_library_calls_it(function, capsys):
+    """While the library itself computes, nobody watches; but it calls rules, hooks, ufuncs."""
+    with pytest.raises(
+        CaptureError, match=r"test_compiler_trace.py:\d+: a program would not do it"
+    ):
+        compile(function)(np.ones(3))
+    assert capsys.readouterr().out == ""
+    assert sys.getprofile() is None

@@ -5,16 +5,18 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 import autobp
-from autobp import Tensor, data, grad, habits, nn, no_grad, optim, train, tree
-from autobp.habits import DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
+from autobp import Tensor, data, grad, nn, no_grad, optim, train, tree
+from autobp.habits import AT, DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
 
 OWNERS = {
     "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
+    "At": (AT, lambda: Tensor([1.0, 2.0]).at[0]),
     "autobp": (PACKAGE, lambda: autobp),
     "nn": (NN, lambda: nn),
     "Module": (MODULE, lambda: nn.Module()),
@@ -102,7 +104,7 @@ def test_there_are_many():
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda: Tensor(1.0).shpae, "'Tensor' object has no attribute 'shpae'; did you mean 'shape'?"),
+        (lambda: Tensor(1.0).shpae, "'Tensor' object has no attribute 'shpae'"),  # Python adds a guess
         (lambda: Tensor(1.0).xyz, "'Tensor' object has no attribute 'xyz'"),
         (lambda: Tensor(1.0).sin, "'Tensor' object has no attribute 'sin': write `np.sin(t)`"),
         (
@@ -112,7 +114,6 @@ def test_there_are_many():
         (lambda: autobp.no_gard, "module 'autobp' has no attribute 'no_gard'; did you mean 'no_grad'?"),
         (lambda: autobp.arctan2, "module 'autobp' has no attribute 'arctan2': write `np.arctan2`, which takes Tensors"),
         (lambda: nn.Linaer, "module 'autobp.nn' has no attribute 'Linaer'; did you mean 'Linear'?"),
-        (lambda: nn.Linear(1, 1).wieght, "'Linear' object has no attribute 'wieght'; did you mean 'weight'?"),
         (lambda: optim.Adma, "module 'autobp.optim' has no attribute 'Adma'; did you mean 'Adam'?"),
         (lambda: train.fitt, "module 'autobp.train' has no attribute 'fitt'; did you mean 'fit'?"),
         (lambda: data.xorr, "module 'autobp.data' has no attribute 'xorr'; did you mean 'xor'?"),
@@ -121,7 +122,7 @@ def test_there_are_many():
             "'Module' object has no attribute 'forward': a subclass of Module defines it: def forward(self, x)",
         ),
     ],
-    ids=range(12),
+    ids=range(11),
 )  # fmt: skip
 def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
     with pytest.raises(AttributeError) as caught:
@@ -149,6 +150,55 @@ def test_imports_say_it_too(line, said):
     with pytest.raises(ImportError) as caught:
         exec(line, {})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("program", "guess"),
+    [
+        ("autobp.Tensor(1.0).shpae", "Did you mean: 'shape'?"),
+        ("autobp.nn.Linear(1, 1).wieght", "Did you mean: 'weight'?"),
+    ],
+)
+def test_a_misspelt_attribute_is_guessed_by_python(program, guess):
+    found = subprocess.run(
+        [sys.executable, "-c", f"import autobp; {program}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr.rstrip().endswith(guess)
+
+
+def test_foreign_names_are_not_listed():
+    listed = dir(Tensor(1.0))
+    assert {"shape", "grad", "backward", "relu", "value"} <= set(listed)
+    assert not set(listed) & {*TENSOR, "sin", "einsum"}
+    assert not hasattr(Tensor, "view")
+    model = nn.Linear(1, 1)
+    model.params = 3  # a name of the user's
+    assert {"weight", "params", "parameters"} <= set(dir(model))
+    assert "predict" not in dir(model)
+
+
+def test_modules_may_use_the_names_themselves():
+    @dataclass
+    class Net(nn.Module):
+        device: str
+        weights: list = field(default_factory=list)
+
+        def forward(self, x):
+            return self.apply(x)
+
+        def apply(self, x):
+            return x * len(self.weights)
+
+    net = Net("cpu", [1.0, 2.0])
+    net.params = {"w": Tensor(1.0)}
+    assert net(2.0) == 4.0
+    assert net.device == "cpu"
+    assert [name for name, _ in net.named_parameters()] == ["params.w"]
+    with pytest.raises(AttributeError, match=r"'Net' object has no attribute 'fit': write"):
+        net.fit()
 
 
 def test_in_a_traceback_it_is_the_last_line():
@@ -195,10 +245,9 @@ def test_an_error_costs_no_search_until_it_is_read(monkeypatch):
     def search(*args):
         raise AssertionError("a name was looked for")
 
-    monkeypatch.setattr(habits.difflib, "get_close_matches", search)
-    t = Tensor(1.0)
-    assert not hasattr(t, "shpae")
-    assert getattr(t, "shpae", 3) == 3
+    monkeypatch.setattr("difflib.get_close_matches", search)
+    assert not hasattr(nn, "Linaer")
+    assert getattr(nn, "Linaer", 3) == 3
 
 
 # ── keywords ──────────────────────────────────────────────────────────────────────────────────────

@@ -493,3 +493,16 @@ def test_blocks_keep_their_kind_in_copies():
         w += 1.0
     assert w.item() == 2.0
     assert model.bias.shape == (4, 2)
+
+
+def test_a_state_that_is_carried_over_a_step_is_to_be_detached():
+    w = Tensor(0.5, name="w")
+    h = Tensor(1.0, requires_grad=False)
+    h = np.tanh(w * h)
+    h.backward()
+    with no_grad():
+        w -= 0.1 * w.grad
+    again = np.tanh(w * h)
+    with pytest.raises(RuntimeError, match=r"if it comes from an earlier step, .* detach\(\) it"):
+        again.backward()
+    np.tanh(w * h.detach()).backward()

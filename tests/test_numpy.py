@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -620,8 +621,9 @@ def test_every_function_has_a_row() -> None:
         for rows in (*DIFFERENTIABLE, CONSTANTS)
         for path in re.findall(r"np\.([a-z_0-9.]+)(?=\()", rows)
     }
-    missing = [f.__name__ for f in NUMPY if f not in named]
-    assert not missing
+    scipy = sys.modules.get("scipy.special")  # whose functions another table has, once it is used
+    functions = [f for f in NUMPY if getattr(scipy, f.__name__, None) is not f]
+    assert not [f.__name__ for f in functions if f not in named]
 
 
 def _function(path: str) -> Any:

@@ -198,6 +198,8 @@ class MLP(Sequential):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
+        if isinstance(sizes, int) and isinstance(activation, list | tuple):
+            sizes, activation = [sizes, *activation], "relu"  # micrograd's MLP(2, [16, 16, 1])
         if not hasattr(sizes, "__len__") or len(sizes) < 2:
             raise ValueError(
                 "MLP: sizes must be a list of the sizes of the input and of each layer, two or more, not"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 import numpy as np
 
 from autobp.context import current, evaluation, module_call
-from autobp.habits import MODULE, absent, check_set_to_none, foreign_keyword
+from autobp.habits import MODULE, add_absent, check_set_to_none, foreign_keyword, present
 from autobp.nn.summary import Row, Summary
 from autobp.tensor import Tensor
 from autobp.tree import transformed
@@ -85,12 +85,6 @@ class Module:
         with module_call(title):
             self._entitle(self._members())
             return self.forward(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        """Called for what is not there."""
-        kind = type(self)
-        said = f"{kind.__name__!r} object has no attribute {name!r}"
-        raise absent(said, name, MODULE, lambda: [*dir(kind), *vars(self)])
 
     # ── members ───────────────────────────────────────────────────────────────────────────────────
 
@@ -308,6 +302,11 @@ class Module:
           linear2  Linear(256, 10)   (1, 10)        2,570
         203,530 parameters, all trained; 1.63 MB in float64
         """
+        if not inputs and signature(self.forward).parameters:
+            raise TypeError(
+                "summary() runs the model, and needs an input or its shape:"
+                f" {type(self).__name__.lower()}.summary((1, 784))"
+            )
         tensors = [t for _, t in self._tensors()]
         dtype = tensors[0].dtype if tensors else np.float64
         given = [
@@ -349,6 +348,9 @@ class Module:
             dtypes=tuple(sorted({str(t.dtype) for t in tensors})),
         )
 
+    def __dir__(self) -> list[str]:
+        return present(self)
+
     def extra_repr(self) -> str:
         """The text in the brackets of `repr`."""
         return ""
@@ -360,6 +362,9 @@ class Module:
         ]
         name, extra = type(self).__name__, self.extra_repr()
         return "\n".join([f"{name}({extra}", *children, ")"]) if children else f"{name}({extra})"
+
+
+add_absent(Module, MODULE)
 
 
 def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:

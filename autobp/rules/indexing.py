@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.habits import AT, add_absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
@@ -143,6 +144,9 @@ class At:
         added = added if added.dtype == dtype else added.astype(dtype)
         added = np.broadcast_to(added, np.broadcast_to(0.0, shape)[self._index].shape)
         return self._tensor + scatter(added, index=self._index, shape=shape)
+
+
+add_absent(At, AT)
 
 
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────

@@ -511,6 +511,8 @@ def _reductions() -> dict[str, Record]:
             (
                 kink([1e-200, 1e-200, 1e300], to=[[1e100, 1e100, 0.0]], **over(None)),
                 kink([1e200, 1e200, 1e-300], to=[[1e-100, 1e-100, INF]], **over(None)),
+                kink(0.0, to=[1.0], **over(0)),  # a number may have the axis of a row of one
+                kink(0.0, to=[1.0], **over(-1, True)),
             ),
             reference=np.prod,
         ),

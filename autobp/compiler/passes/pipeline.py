@@ -14,6 +14,7 @@ from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
 from autobp.compiler.passes.loops import with_optimized_bodies
+from autobp.compiler.passes.products import has_body, sums_of_products
 from autobp.compiler.passes.rewrite import Pass, Rewrite, each
 from autobp.compiler.program import Program, Step, mapped
 
@@ -32,6 +33,7 @@ PASSES = (
     each(near.dot_product_recognition,          requires=near.is_sum,               exact=False),
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),
+    Pass(sums_of_products,                      requires=has_body,                  exact=False),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),

@@ -91,7 +91,7 @@ class Listener:
         t = primitive(*args)
         mask: Mask = object.__new__(Mask)
         for name in Tensor.__slots__:
-            if name != "grad":  # which results have not
+            if name != "_grad":  # which results have not
                 setattr(mask, name, getattr(t, name))
         mask.listener = self
         return mask

@@ -349,6 +349,8 @@ class Trace:
             return nest.step
         kind = type(nest)
         if isinstance(nest, np.ndarray):
+            if kind is not np.ndarray:  # which may be of a user's class, with code of its own
+                self.listen(True)
             return self.constant(nest)
         if isinstance(nest, tuple | list):
             parts = [self._operands(a, function) for a in nest]

@@ -232,15 +232,16 @@ class Tracer(Variable):
             return trace.call(primitive.function, args, params)
         if (python := _TOTAL.get(primitive.function)) and all(_is_float(a) for a in args):
             return trace.call(python, args, params)
-        before = len(trace.steps), set(trace.effects), trace.refusal
+        before, refusal = len(trace.steps), trace.refusal
         try:
             result = trace.run(primitive.function, args, params)
-            if trace.refusal is before[2]:
+            if trace.refusal is refusal:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it is one call
             pass
-        del trace.steps[before[0] :]
-        trace.effects, trace.refusal = before[1:]
+        trace.effects.difference_update(trace.steps[before:])
+        del trace.steps[before:]
+        trace.refusal = refusal
         return trace.call(primitive.function, args, params)
 
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
@@ -382,8 +383,7 @@ class Tracer(Variable):
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
         if self.tracing.is_elsewhere:
             return value
-        is_sure = not self.tracing.inside or not self.tracing.varies(self.current().step)
-        if self.static or (is_sure and _asked_by_library(self.tracing)):
+        if self.static or _asked_by_library(self.tracing):
             if type(value) is bool and self.dtype.kind != "b":
                 return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
@@ -394,8 +394,6 @@ class Tracer(Variable):
     def condition(self) -> bool:
         now = bool(self.current().now)
         if not self.tracing.is_elsewhere:
-            if self.tracing.inside and self.tracing.varies(self.step):
-                raise _refused(self, f"its truth was asked for {_OTHER_VALUES}", "use np.where")
             self.tracing.guard(self.current().step, now)
         return now
 
