@@ -223,6 +223,10 @@ class no_grad(_Block):
 
     __slots__ = ()
 
+    def __new__(cls, function: Any = None) -> Any:
+        """As a decorator it may stand without brackets, as in PyTorch."""
+        return super().__new__(cls) if function is None else cls()(function)
+
     def within(self, outer: Context, before: Context | None = None) -> Context:
         threshold = clock() if before is None else before.threshold
         return Context(threshold, outer.scope, outer.anomaly, outer.lines, outer, self)

@@ -88,10 +88,21 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
             for k, v in kwargs.items()
             if k not in known and v is not None and v is not np._NoValue
         }
-        if unmet:
+        if unmet and not _are_defaults(unmet, theirs):
             raise no_rule(theirs, unmet)
         kwargs = {k: v for k, v in kwargs.items() if k in known}
     return ours(*args, **kwargs)
+
+
+def _are_defaults(given: dict[str, Any], function: Any) -> bool:
+    """Whether options are words that are the defaults, as NumPy itself passes on casting="same_kind"."""
+    from inspect import signature  # late: rare, and slow to import
+
+    try:
+        parameters = signature(function).parameters
+    except ValueError:  # of NumPy's functions in C
+        return False
+    return all(isinstance(v, str) and parameters[k].default == v for k, v in given.items())
 
 
 def _names(function: Any) -> list[str]:

@@ -287,6 +287,8 @@ MODULE = _table(
     ("set_weights",                                        "`model.load_state_dict(model.state_dict())`"),
     ("count_params num_parameters",                        "`model.summary((1, 3))`, or `sum(p.size for p in model.parameters())`"),
     ("build call init",                                    "define `forward`, and call the model: `model(x)`"),
+    ("add",                                                "a container gets its layers at once: `nn.Sequential(model, nn.Linear(3, 2))`"),
+    ("layers",                                             "`list(model.children())`"),
     ("forward",                                            "a subclass of Module defines it: def forward(self, x)"),
     ("inference",                                          "`train.predict(model, X)`"),
 )
@@ -354,6 +356,7 @@ KEYWORDS = _table(
     ("device memory_format non_blocking pin_memory",       CPU),
     ("generator key seed random_state",                    "rng="),
     ("size_average reduce",                                "reduction='mean', 'sum' or 'none'"),
+    ("has_aux",                                            "`value_and_grad(f_and_more, has_aux=True)` and grad have it"),
     ("learning_rate",                                      "lr="),
     ("amsgrad foreach fused capturable differentiable maximize dampening decay nesterov_momentum", "this option does not exist here: leave it out"),
     ("validation_data",                                    "validation=(X, y)"),
@@ -425,6 +428,18 @@ class Absent:
     def __get__(self, instance: Any, owner: type) -> Any:
         said = f"{owner.__name__!r} object has no attribute {self.name!r}"
         raise absent(said, self.name, self.table, tuple, numpy=True)
+
+
+class NotASwitch(Absent):
+    """Keras' `trainable`, which would be a plain attribute here, and change nothing."""
+
+    __slots__ = ()
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        raise AttributeError(
+            f"{type(instance).__name__} has no switch {self.name!r}: write"
+            " `for p in model.parameters(): p.requires_grad = False`"
+        )
 
 
 def add_absent(kind: type, table: Table, numpy: bool = False) -> None:

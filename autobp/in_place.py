@@ -33,7 +33,7 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
         if not _is_update(self, result):
             return result
         if context.keeps_leaves:
-            if self.born > context.threshold:  # made since: it is no parameter
+            if self.level < 0 or self.born > context.threshold:  # made since: it is no parameter
                 return result
             raise changed_in_model(self, text)
         if result.shape != self.shape:

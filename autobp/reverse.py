@@ -256,6 +256,11 @@ def pulled(
     return [found[x] if x in found else zeros(x.value) for x in traced.inputs]
 
 
+def _is_truth(value: Any) -> bool:
+    """Whether a result is of truth values, which vary with nothing."""
+    return isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_
+
+
 def vjp(
     function: Callable[..., Any], *primals: Any
 ) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -276,6 +281,8 @@ def vjp(
         pairs = paired(traced.result, cotangent, "vjp: the cotangent")
         seeds = [
             checked_cotangent(c, v, f"vjp: the cotangent{path}")
+            if np.shape(c) != np.shape(v) or not _is_truth(v)
+            else None
             for (path, _, c), v in zip(pairs, traced.values, strict=True)
         ]
         return tuple(refilled(primals, pulled(traced, order, seeds)))

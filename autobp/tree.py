@@ -62,6 +62,17 @@ def parts_of(x: Any) -> list[Any] | tuple[Any, ...] | None:
     return None if names is None else [getattr(x, name) for name in names]
 
 
+Split = Callable[[Any], "Sequence[Any] | None"]
+
+
+def parts_of_values(x: Any) -> Sequence[Any] | None:
+    """The branches of a nest, where a dataclass that is not frozen is a leaf: an object that may change
+    while it is used."""
+    if fields_of(x) is not None and not type(x).__dataclass_params__.frozen:
+        return None
+    return parts_of(x)
+
+
 def steps_of(x: Any) -> list[str]:
     """The ends of the paths to the branches of a nest."""
     if isinstance(x, dict):
@@ -85,8 +96,9 @@ def rebuilt(tree: Any, parts: Sequence[Any]) -> Any:
     return result
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves with their paths, from left to right. None counts as no leaf.
+def leaves(tree: Any, path: str = "", split: Split = parts_of) -> Iterator[tuple[str, Any]]:
+    """The leaves with their paths, from left to right. None counts as no leaf. `split` gives the branches
+    of a nest, where other nests count as leaves.
 
     >>> from autobp import tree
     >>> list(tree.leaves({"W": 1.0, "b": [2.0, None]}))
@@ -97,7 +109,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         where, branch, level = todo.pop()
         if level > DEEPEST:
             raise _too_deep()
-        parts = parts_of(branch)
+        parts = split(branch)
         if parts is None:
             if branch is not None:
                 yield where, branch
@@ -116,21 +128,21 @@ def refilled(tree: Any, values: Iterable[Any]) -> Any:
     return transformed(lambda _: next(supply), tree)
 
 
-def transformed(function: Callable[[Any], Any], tree: Any) -> Any:
+def transformed(function: Callable[[Any], Any], tree: Any, split: Split = parts_of) -> Any:
     """The same nest with a function applied to each leaf."""
     try:
-        return _transformed(function, tree)
+        return _transformed(function, tree, split)
     except RecursionError:
         raise _too_deep() from None
 
 
-def _transformed(function: Callable[[Any], Any], tree: Any) -> Any:
-    parts = parts_of(tree)
+def _transformed(function: Callable[[Any], Any], tree: Any, split: Split) -> Any:
+    parts = split(tree)
     if parts is None:
         return None if tree is None else function(tree)
     changed = []
     for branch in parts:  # a comprehension would add a frame to the recursion
-        changed.append(_transformed(function, branch))
+        changed.append(_transformed(function, branch, split))
     return rebuilt(tree, changed)
 
 

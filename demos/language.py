@@ -1,4 +1,4 @@
-"""A language model of characters, twice: an LSTM and a transformer, each written out.
+"""A language model of characters: an LSTM, and a transformer.
 
 Run it with `python demos/language.py`. The text is the first chapter of Alice's Adventures in
 Wonderland, by Lewis Carroll (1865), up to the end of the bottle.

@@ -1,7 +1,8 @@
-"""Backpropagation through 20 steps of a pendulum, on a live page.
+"""Backpropagation through 20 steps of a pendulum, a live page.
 
-Which start ends at the target? The simulation is one program: 20 small steps of an ordinary differential equation. Reverse mode goes
-backwards through all of them, and says how a mistake at the end depends on every moment before it.
+Which start ends at the target? The simulation is one program: 20 small steps of an ordinary
+differential equation. Reverse mode goes backwards through all of them, and says how a mistake at the end
+depends on every moment before it.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Gradient descent on a valley, on a live page.
 
-One drags the start. Forty steps of descent from there are one program. Reverse mode differentiates it too: backwards through all steps,
-it says whether another learning rate would have ended lower.
+One drags the start. Forty steps of descent from there are one program. Reverse mode differentiates it
+too: backwards through all steps, it says whether another learning rate would have ended lower.
 """
 
 import numpy as np

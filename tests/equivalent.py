@@ -142,11 +142,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     # ── decompositions ──
     (
-        "the rest of the rule makes it symmetric",
-        "eigh",
-        ("_symmetric: x.mT → x",),
-    ),
-    (
         "any size will do that is above rounding and below the values",
         "eigh",
         (

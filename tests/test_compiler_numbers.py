@@ -110,11 +110,10 @@ import numpy as np
 
 def value_and_grad_root(x):
     # forward
-    t0 = x * x
-    t1 = t0 - 2.0
-    t2 = 2.0 * x
-    t3 = t1 / t2 if t2 else float(np.divide(t1, t2))
-    t4 = x - t3
+    t0 = x * x - 2.0
+    t1 = 2.0 * x
+    t2 = t0 / t1 if t1 else float(np.divide(t0, t1))
+    t3 = x - t2
 '''
     )
     assert "float(t" not in compiled.source

@@ -54,6 +54,26 @@ def test_the_gradient_has_the_arguments_form():
     assert g["last"].dtype == np.float32
 
 
+def test_results_with_one_element_have_gradients():
+    for shape in ((1,), (1, 1)):
+        f = lambda x, shape=shape: np.reshape(np.sum(x**3), shape)
+        value, gradient = value_and_grad(f)(np.array([1.0, 2.0]))
+        assert value.shape == shape
+        close(gradient, [3, 12])
+        close(hessian(f)(np.array([1.0, 2.0])), [[6, 0], [0, 12]])
+    with pytest.raises(ValueError, match=r"grad needs a scalar; this result has shape \(2,\)"):
+        grad(lambda x: x)(np.ones(2))
+
+
+def test_truth_values_vary_with_nothing():
+    value, pullback = vjp(lambda x: (x > 0, 2 * x), np.array([1.0, -1.0]))
+    assert value[0].tolist() == [True, False]
+    assert pullback((np.ones(2), np.ones(2)))[0].tolist() == [2, 2]
+    assert vjp(lambda x: x > 0, 3.0)[1](1.0) == (0.0,)
+    with pytest.raises(ValueError, match=r"vjp: the cotangent\[0\] has shape \(3,\)"):
+        pullback((np.ones(3), np.ones(2)))
+
+
 def test_numbers_in_numbers_out():
     for x in (3, 3.0, np.float64(3), np.array(3.0), np.array(3)):
         assert type(grad(lambda x: x * x)(x)) is float

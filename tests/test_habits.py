@@ -302,6 +302,29 @@ def test_the_module_of_tensors_is_no_function():
             called([1.0, 2.0])
 
 
+def test_what_would_change_nothing_is_refused():
+    model, w = nn.MLP([1, 2, 1]), Tensor(1.0)
+    for frozen in (model, model[0]):
+        with pytest.raises(
+            AttributeError, match=r"has no switch 'trainable': write `for p in model\.par"
+        ):
+            frozen.trainable = False
+    with pytest.raises(AttributeError):
+        w.trainable = False
+    with pytest.raises(
+        TypeError, match=r"SGD\.step\(\) takes no closure: compute the loss and call"
+    ):
+        optim.SGD([w]).step(lambda: w * w)
+    with pytest.raises(AttributeError, match=r"Adam has 'lr' in each group of parameters"):
+        optim.Adam([w]).lr = 0.1
+    with pytest.raises(TypeError, match="jacobian has no has_aux=: write `value_and_grad"):
+        autobp.jacobian(np.sin, has_aux=True)
+    with pytest.raises(
+        TypeError, match=r"summary\(\) runs the model, and needs an input or its shape"
+    ):
+        model.summary()
+
+
 def test_what_is_harmless_works():
     w = Tensor([1.0, 2.0])
     loss = np.sum(w * w)

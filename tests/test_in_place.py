@@ -322,6 +322,19 @@ def test_a_function_decorated_with_no_grad_updates():
     np.testing.assert_array_equal(w.numpy(), [0.5, 1.0])
 
 
+def test_the_decorator_may_stand_without_brackets():
+    @no_grad
+    def halve(p):
+        p *= 0.5
+        return p
+
+    w = Tensor([2.0, 4.0])
+    assert halve(w) is w
+    np.testing.assert_array_equal(w.numpy(), [1.0, 2.0])
+    assert not no_grad(lambda: w * w)().requires_grad
+    assert (w * w).requires_grad
+
+
 def test_gradients_of_grad_update_parameters():
     """JAX's gradients, PyTorch's update."""
     params = {"w": Tensor(np.zeros(3)), "b": Tensor(0.0)}
@@ -464,6 +477,26 @@ def test_a_sum_that_begins_with_a_tensor_is_evaluated_as_it_is_recorded():
     with no_grad():
         np.testing.assert_array_equal(model(x).numpy(), recorded.numpy())
     assert evaluate(model, (x, recorded.numpy()), nn.mse)["loss"] == 0.0
+
+
+def test_a_frozen_bias_and_a_counter_are_evaluated_as_they_are_recorded():
+    class Frozen(Biased):
+        def __init__(self):
+            super().__init__()
+            self.bias.requires_grad = False
+            self.calls = Tensor(0.0, requires_grad=False)
+
+        def forward(self, x):
+            self.calls += 1.0
+            return super().forward(x)
+
+    model, x = Frozen(), np.ones((4, 2))
+    model(x)
+    assert evaluate(model, (x, x), nn.mse)["loss"] == 0.0
+    with no_grad():
+        model(x)
+    assert model.calls.item() == 3.0
+    np.testing.assert_array_equal(model.bias.numpy(), np.zeros((4, 2)))
 
 
 def test_a_layer_updates_its_averages_in_a_no_grad_of_its_own():

@@ -280,7 +280,7 @@ sigmoid(x);              sigmoid(x * 9); sigmoid(s)
 softplus(x);             softplus(x * 9); softplus(s)
 softmax(x);              softmax(x, 0); softmax(x, axis=None); softmax(c, axis=(0, 2)); softmax(v)
 log_softmax(x);          log_softmax(x, 0); log_softmax(x, axis=None); log_softmax(c, axis=(0, 2))
-logsumexp(x);            logsumexp(x, 0); logsumexp(x, axis=1, keepdims=True); logsumexp(c, axis=(0, -1)); logsumexp(s)
+logsumexp(x);            logsumexp(x, 0); logsumexp(x, axis=1, keepdims=True); logsumexp(c, axis=(0, -1)); logsumexp(s); logsumexp(s, axis=0); logsumexp(x, axis=1, b=p); logsumexp(x, b=q, keepdims=True)
 """
 
 DECOMPOSITIONS = """
@@ -328,7 +328,7 @@ np.bincount([0, 1, 1], v); np.bincount([3, 0, 0], weights=v, minlength=6); np.ap
 np.block([[+x, +k], [+o, 1.0]]); np.block([+v, 2, +w]); np.block(+x); np.block([[+A, +B], [+B, +A]]); np.block([+x])
 np.full_like(x, x[0]); np.full_like(s, s); np.resize(x, (4, 2)); np.resize(v, 8); np.ldexp(x, 2); np.ldexp(x, [1, 2, -1])
 np.lib.stride_tricks.sliding_window_view(l, 3); np.lib.stride_tricks.sliding_window_view(x, (2, 2)); np.lib.stride_tricks.sliding_window_view(c, 2, axis=1); np.lib.stride_tricks.sliding_window_view(c, (2, 3), axis=(0, -1))
-np.modf(x);               np.real_if_close(x); np.imag(x)
+np.modf(x);               np.real_if_close(x); np.imag(x); np.angle(x); np.angle(x, deg=True)
 """
 
 # What came to NumPy after the oldest version that is served.
@@ -631,3 +631,26 @@ def _function(path: str) -> Any:
     for name in path.split("."):
         found = getattr(found, name, None)
     return found
+
+
+@pytest.mark.filterwarnings("ignore:`row_stack` alias is deprecated")
+def test_options_that_are_ours_by_default_may_be_given() -> None:
+    """As by np.row_stack, which hands its defaults on to np.vstack."""
+    x = Tensor([1.0, 2.0])
+    assert np.vstack([x, x], casting="same_kind").shape == (2, 2)
+    if hasattr(np, "row_stack"):
+        assert np.row_stack([x, x]).shape == (2, 2)
+    with pytest.raises(TypeError, match=r"np.vstack\(casting=…\) has no rule"):
+        np.vstack([x, x], casting="unsafe")
+
+
+def test_lists_may_hold_tensors_where_numpy_lets_them_through() -> None:
+    s, x = Tensor(0.5), Tensor([1.0, 2.0])
+    for found, wanted in (
+        (np.append(x, [s, 3.0]), [1, 2, 0.5, 3]),
+        (np.append([3.0], x), [3, 1, 2]),
+        (np.append(x, (x, x)), [1, 2, 1, 2, 1, 2]),
+        (np.insert(x, 1, [s, s]), [1, 0.5, 0.5, 2]),
+    ):
+        assert found.requires_grad
+        assert found.tolist() == wanted

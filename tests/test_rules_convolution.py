@@ -354,6 +354,16 @@ def test_maxima_of_windows(size, stride, padding, ceil_mode, dilation):
 
 
 @pytest.mark.parametrize(("size", "stride", "padding", "ceil_mode"), WINDOWS)
+def test_places_of_maxima(size, stride, padding, ceil_mode):
+    x = rng.standard_normal((2, 3, 7, 6))
+    y, places = max_pool2d(x, size, stride, padding, (2, 1), ceil_mode, return_indices=True)
+    np.testing.assert_array_equal(y, max_pool2d(x, size, stride, padding, (2, 1), ceil_mode))
+    found = np.take_along_axis(x.reshape(2, 3, -1), places.reshape(2, 3, -1), axis=-1)
+    np.testing.assert_array_equal(found.reshape(y.shape), y)
+    assert max_pool2d(x[0], 2, return_indices=True)[1].shape == (3, 3, 3)
+
+
+@pytest.mark.parametrize(("size", "stride", "padding", "ceil_mode"), WINDOWS)
 @pytest.mark.parametrize(("count_include_pad", "divisor"), [(True, None), (False, None), (True, 3)])
 def test_means_of_windows(size, stride, padding, ceil_mode, count_include_pad, divisor):
     x = rng.standard_normal((2, 3, 7, 6))
@@ -379,6 +389,7 @@ def test_adaptive_windows_share_out_the_image():
     for i, a in enumerate(rows):
         for j, b in enumerate(columns):
             np.testing.assert_allclose(found[:, :, i, j], np.mean(x[:, :, a, b], (2, 3)))
+    np.testing.assert_array_equal(adaptive_avg_pool2d(x, (None, 2)), adaptive_avg_pool2d(x, (5, 2)))
     assert adaptive_avg_pool2d(x.astype(np.float32), 2).dtype == np.float32
     check_gradients(lambda x: adaptive_avg_pool2d(x, 3), x, order=2)
 

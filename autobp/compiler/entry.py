@@ -18,6 +18,7 @@ from autobp.compiler.emit.plan import planned
 from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Step
 from autobp.compiler.results import Results
+from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.snapshot import copied
 from autobp.compiler.terms import Changed
 from autobp.compiler.trace.calls import draw, guarded
@@ -26,7 +27,7 @@ from autobp.compiler.trace.free_variables import Found
 from autobp.compiler.trace.live import update
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.tensor import Tensor
-from autobp.tree import transformed
+from autobp.tree import parts_of_values, transformed
 
 __all__ = ["Entry", "compile_entry"]
 
@@ -68,13 +69,16 @@ class Entry(Checked):
         super().__init__(traced.call, traced.found)
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
-        _tell_waiting(self.called, len(traced.program.steps), traced.seconds)
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
-        self.program = owned_results(optimized(traced.program), traced.program, replaced)
+        program = rolled(traced.program)
+        calls = len(program.steps)
+        share = calls / max(1, len(traced.program.steps))
+        _tell_waiting(self.called, calls, traced.seconds * share)
+        self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
         bound = [
-            Bound(step, place.text, place.attribute, place.is_literal)
+            Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
         ]
         self.module = Module(self.program, self.plan, self.name, arguments.parameters, bound)
@@ -87,7 +91,7 @@ class Entry(Checked):
         used = {s for step in self.program.steps for s in step.operands} | set(self.program.results)
         self.values = self._lister(place for step, place in arguments.bindings if step in used)
         self.fits = self._checker(used)
-        functions = {step.function for step in self.program.steps}
+        functions = {step.function for p in self.program.nested() for step in p.steps}
         self.run = self._run_drawing if {draw, guarded} <= functions else self._run
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
         bases = "".join(
@@ -172,7 +176,7 @@ class Entry(Checked):
         """The program may overwrite what is given away, and what is in memory of its own."""
         args, kwargs = self._unshared(args, kwargs)
         values = [
-            transformed(copied, x) if name in self.arguments.donated else x
+            transformed(copied, x, parts_of_values) if name in self.arguments.donated else x
             for name, x in zip(self.arguments.parameters, (*args, *kwargs.values()))
         ]
         own = tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
@@ -182,7 +186,11 @@ class Entry(Checked):
         """The arguments, of results of earlier calls among them copies."""
         if not self._owners or self._is_apart(*args, **kwargs):
             return args, kwargs
-        return transformed(self._own_copy, args), transformed(self._own_copy, kwargs)
+        copy = self._own_copy
+        return (
+            transformed(copy, args, parts_of_values),
+            transformed(copy, kwargs, parts_of_values),
+        )
 
     def _own_copy(self, x: Any) -> Any:
         if isinstance(x, Tensor):

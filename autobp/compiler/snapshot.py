@@ -9,7 +9,7 @@ import numpy as np
 from autobp.compiler.trace.effects import Randomness, State, is_counter
 from autobp.compiler.trace.free_variables import ARRAYS, Found, FreeVariable, is_kind
 from autobp.tensor import Tensor
-from autobp.tree import leaves, transformed
+from autobp.tree import leaves, parts_of_values, transformed
 
 __all__ = ["Snapshot", "copied", "moved"]
 
@@ -41,7 +41,7 @@ class Snapshot:
     everything that was found around the function."""
 
     def __init__(self, found: Found, args: Any, all: bool = False) -> None:
-        given = [x for _, x in leaves(args)]
+        given = [x for _, x in leaves(args, split=parts_of_values)]
         objects = (*given, *(v.value for v in found.variables))
         tensors = {x: x.born for x in objects if is_kind(x, Tensor) and x.is_leaf and x.level <= 0}
         self.births = tensors
@@ -117,4 +117,4 @@ def moved(nest: Any, seed: int = 0) -> Any:
             return type(x)(x * (1 + eps * int(rng.choice([-4, -3, -2, 2, 3, 4]))))
         return x
 
-    return transformed(one, nest)
+    return transformed(one, nest, parts_of_values)

@@ -93,7 +93,8 @@ class Flatten(Module):
 
 class Dropout(Module):
     """In training mode, sets each number to 0 with probability `p` and scales the others by 1/(1 − p),
-    which keeps the mean. In evaluation mode, returns its input.
+    which keeps the mean. In evaluation mode, returns its input. A model is in training mode until its
+    `eval()`; `train.predict` and `train.evaluate` switch it for as long as they run.
 
     >>> import numpy as np
     >>> from autobp import nn

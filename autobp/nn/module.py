@@ -14,7 +14,14 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 import numpy as np
 
 from autobp.context import current, evaluation, module_call
-from autobp.habits import MODULE, add_absent, check_set_to_none, foreign_keyword, present
+from autobp.habits import (
+    MODULE,
+    NotASwitch,
+    add_absent,
+    check_set_to_none,
+    foreign_keyword,
+    present,
+)
 from autobp.nn.summary import Row, Summary
 from autobp.tensor import Tensor
 from autobp.tree import transformed
@@ -365,6 +372,7 @@ class Module:
 
 
 add_absent(Module, MODULE)
+Module.trainable = NotASwitch("trainable", MODULE)  # type: ignore[attr-defined]
 
 
 def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -103,8 +103,13 @@ class Optimizer(_Declared):
             self.add_param_group(group)
 
     @updates
-    def step(self) -> None:
+    def step(self, *closure: Any) -> None:
         """Update every parameter that has a gradient. After an error, none has changed."""
+        if closure:
+            raise TypeError(
+                f"{self._name}.step() takes no closure: compute the loss and call backward() before it; for"
+                " L-BFGS there is optim.minimize"
+            )
         moves = []
         for k, group in enumerate(self.param_groups):
             options = self._checked(group, k)

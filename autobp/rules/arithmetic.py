@@ -100,7 +100,7 @@ subtract     = elementwise(np.subtract,     same,
 multiply     = elementwise(np.multiply,     lambda t, z, x, y: t * y,
                                             lambda t, z, x, y: t * x,                                    cost=TIMES)
 divide       = elementwise(np.divide,       lambda t, z, x, y: t / y,
-                                            lambda t, z, x, y: -t * z / y,                               cost=TIMES)
+                                            lambda t, z, x, y: -(t / y) * z,                             cost=TIMES)
 power        = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
                                             lambda t, z, x, y: t * z * np.log(_nonzero(x)),              python=None)
 remainder    = elementwise(np.remainder,    same,

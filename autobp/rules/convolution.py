@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from autobp.operation import TIMES, operation
-from autobp.primitive import Array, Primitive, bilinear, general, opaque
+from autobp.primitive import Array, Primitive, array_of, bilinear, general, opaque
 from autobp.rules import costs
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad
@@ -295,10 +295,16 @@ def conv1d(
         raise ValueError(
             f"conv1d: {_described('x', x)} and {_described('w', w)}: x takes 2 or 3 dimensions, w 3"
         )
-    flat = padding if isinstance(padding, str) else (0, padding)
+    step, spread, margin = map(_single, (stride, dilation, padding))
+    flat = margin if isinstance(margin, str) else (0, margin)
     x, w = np.expand_dims(x, -2), np.expand_dims(w, -2)
-    y = conv2d(x, w, b, (1, stride), flat, (1, dilation), groups)
+    y = conv2d(x, w, b, (1, step), flat, (1, spread), groups)
     return np.squeeze(y, -2)
+
+
+def _single(given: Any) -> Any:
+    """A number, which PyTorch takes in a tuple too."""
+    return given[0] if isinstance(given, tuple | list) and len(given) == 1 else given
 
 
 def max_pool2d(
@@ -308,10 +314,12 @@ def max_pool2d(
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     ceil_mode: bool = False,
-) -> Array:
+    return_indices: bool = False,
+) -> Any:
     """The greatest of each window. Ties share the derivative equally, as they do in `np.max`.
 
-    With `ceil_mode`, windows that reach over the end count too, as in PyTorch.
+    With `ceil_mode`, windows that reach over the end count too, as in PyTorch. With `return_indices`,
+    the places of the maxima in the images come too, counted row by row.
 
     >>> import numpy as np
     >>> from autobp import max_pool2d
@@ -320,9 +328,14 @@ def max_pool2d(
              [13., 15.]]]])
     """
     spread = pair("max_pool2d", "dilation", dilation, 1)
-    x, batched, window, steps, _, places = _pooled(
+    columns = np.shape(x)[-1]
+    x, batched, window, steps, margin, places = _pooled(
         "max_pool2d", x, size, stride, padding, ceil_mode, -np.inf, spread
     )
+    if return_indices:
+        first = _first_maxima(array_of(x), places, window, steps, spread, margin, columns)
+        y = max_pool2d(x, window, steps, 0, spread)
+        return (y, first) if batched else (y[0], first[0])
     if spread != (1, 1):  # what the windows see, laid out side by side
         for axis, (n, k, s, d) in enumerate(zip(places, window, steps, spread, strict=True), 2):
             x = np.take(x, np.ravel(s * np.arange(n)[:, None] + d * np.arange(k)), axis=axis)
@@ -380,9 +393,27 @@ def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Array:
     x = floating(x)
     if x.ndim not in (3, 4):
         raise ValueError(f"adaptive_avg_pool2d: {_described('x', x)}: x takes 4 dimensions, or 3")
-    places = pair("adaptive_avg_pool2d", "output_size", output_size, 1)
+    if isinstance(output_size, tuple | list):  # None keeps a size
+        given = zip(output_size, x.shape[-2:], strict=True)
+        whole = [n if size is None else size for size, n in given]
+    else:
+        whole = [output_size, output_size]
+    places = pair("adaptive_avg_pool2d", "output_size", whole, 1)
     rows, columns = (_shares(n, m).astype(x.dtype) for n, m in zip(x.shape[-2:], places))
     return rows @ x @ columns.T
+
+
+def _first_maxima(
+    x: Array, places: Pair, window: Pair, steps: Pair, spread: Pair, margin: Pair, columns: int
+) -> Array:
+    """The places of the maxima, in the images without their margin."""
+    rows = steps[0] * np.arange(places[0])[:, None] + spread[0] * np.arange(window[0])
+    across = steps[1] * np.arange(places[1])[:, None] + spread[1] * np.arange(window[1])
+    seen = x[:, :, rows[:, None, :, None], across[None, :, None, :]]
+    best = np.argmax(np.reshape(seen, (*seen.shape[:4], -1)), axis=-1)
+    y = rows[np.arange(places[0])[:, None], best // window[1]] - margin[0]
+    z = across[np.arange(places[1]), best % window[1]] - margin[1]
+    return y * columns + z
 
 
 def _shares(n: int, places: int) -> Array:
@@ -412,7 +443,7 @@ def _pooled(
     """The padded images, whether they are a batch, and the windows: size, step, margin, places."""
     x = floating(x)
     window = pair(name, "size", size, 1)
-    steps = window if stride is None else pair(name, "stride", stride, 1)
+    steps = window if stride is None or stride == () else pair(name, "stride", stride, 1)
     margin = pair(name, "padding", padding, 0)
     x, batched = _batch(name, _described("x", x), x)
     spans = tuple(d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True))

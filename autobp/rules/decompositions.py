@@ -76,18 +76,28 @@ def _eigh(a: Array, UPLO: Any) -> Array:
     return np.concatenate([w[..., None, :], v], axis=-2)
 
 
-def _eigh_forward(t: Array, y: Array) -> Array:
+def _completed(t: Array, UPLO: Any) -> Array:
+    """The symmetric matrix of which one triangle is given: the other is not looked at."""
+    return np.tril(t) + np.tril(t, -1).mT if UPLO == "L" else np.triu(t) + np.triu(t, 1).mT
+
+
+def _triangle(g: Array, UPLO: Any) -> Array:
+    """The transpose of that: what both triangles get goes to the one that is looked at."""
+    return np.tril(g) + np.tril(g.mT, -1) if UPLO == "L" else np.triu(g) + np.triu(g.mT, 1)
+
+
+def _eigh_forward(t: Array, y: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
-    inner = v.mT @ _symmetric(t) @ v
+    inner = v.mT @ _completed(t, UPLO) @ v
     turned = v @ (inner * _reciprocal_gaps(w, inner))
     return np.concatenate([np.expand_dims(_diagonal(inner), -2), turned], axis=-2)
 
 
-def _eigh_reverse(g: Array, y: Array) -> Array:
+def _eigh_reverse(g: Array, y: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
     inner = v.mT @ g[..., 1:, :]
-    turned = v @ (inner * _reciprocal_gaps(w, inner)) @ v.mT
-    return _symmetric(turned + _columns(v, g[..., 0, :]) @ v.mT)
+    turned = v @ (inner * _reciprocal_gaps(w, inner))
+    return _triangle((turned + _columns(v, g[..., 0, :])) @ v.mT, UPLO)
 
 
 def _eigenvectors(a: Array, UPLO: Any) -> Array:
@@ -169,6 +179,21 @@ def _svdvals_reverse(g: Array, y: Array, a: Array) -> Array:
     return _columns(u, g) @ v.mT
 
 
+def _beyond(a: Array, left: bool) -> Array:
+    """The vectors that make U (or V) square."""
+    u, s, vh = np.linalg.svd(a)
+    return u[..., s.shape[-1] :] if left else vh.mT[..., s.shape[-1] :]
+
+
+def _no_derivative(t: Array, a: Array) -> None:
+    """Zero, if nothing is asked for."""
+    if np.any(constant(t)):
+        raise np.linalg.LinAlgError(
+            f"svd: of {a.shape[-2]}×{a.shape[-1]} matrices the vectors that make U and V square are not"
+            " determined and have no derivative: call np.linalg.svd(a, full_matrices=False)"
+        )
+
+
 # ── Q·R ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -215,12 +240,12 @@ def _pinv_reverse(g: Array, y: Array, a: Array) -> Array:
 
 # fmt: off
 eigh     = general(_eigh,
-                   forward=lambda t, y, a, UPLO: _eigh_forward(t, y),
-                   reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y),
+                   forward=lambda t, y, a, UPLO: _eigh_forward(t, y, UPLO),
+                   reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y, UPLO),
                    cost=costs.eigh)
 eigvalsh = general(np.linalg.eigvalsh,
-                   forward=lambda t, y, a, UPLO: _along_vectors(t, _eigenvectors(a, UPLO)),
-                   reverse=lambda g, y, a, UPLO: _columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT,
+                   forward=lambda t, y, a, UPLO: _along_vectors(_completed(t, UPLO), _eigenvectors(a, UPLO)),
+                   reverse=lambda g, y, a, UPLO: _triangle(_columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT, UPLO),
                    cost=costs.eigvalsh, static=True, fresh=True)
 svd      = general(_svd,
                    forward=_svd_forward,
@@ -241,19 +266,30 @@ pinv     = general(lambda a, rcond: np.linalg.pinv(a, rcond),
 # fmt: on
 
 
+#: In a tuple, since no sample could show more than that it raises.
+_BEYOND = (
+    general(
+        _beyond,
+        forward=lambda t, y, a, left: _no_derivative(t, a),
+        reverse=lambda g, y, a, left: _no_derivative(g, a),
+        cost=costs.svd_beyond,
+    ),
+)
+
+
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
 @implements(np.linalg.eigh)
 def eigh_(a: Array, UPLO: str = "L") -> Any:
-    """The derivative is that by a symmetric matrix, as the one of `cholesky`."""
-    y = eigh(a, UPLO=UPLO)
+    """Of the triangle that is looked at, as in NumPy; the derivative by the other is 0."""
+    y = eigh(a, UPLO=str(UPLO).upper())
     return _Eigh(y[..., 0, :], y[..., 1:, :])
 
 
 @implements(np.linalg.eigvalsh)
 def eigvalsh_(a: Array, UPLO: str = "L") -> Array:
-    return eigvalsh(a, UPLO=UPLO)
+    return eigvalsh(a, UPLO=str(UPLO).upper())
 
 
 @implements(np.linalg.svd)
@@ -262,13 +298,12 @@ def svd_(
 ) -> Any:
     if not compute_uv:
         return svdvals(a)
-    m, n = a.shape[-2:]
-    if full_matrices and m != n:
-        raise TypeError(
-            f"svd: of {m}×{n} matrices the square U and V have vectors that are not determined and have"
-            " no derivative: call np.linalg.svd(a, full_matrices=False), or np.linalg.svdvals(a)"
-        )
     u, s, v = _svd_parts(svd(a), a)
+    m, n = a.shape[-2:]
+    if full_matrices and m > n:
+        u = np.concatenate([u, _BEYOND[0](a, left=True)], axis=-1)
+    if full_matrices and m < n:
+        v = np.concatenate([v, _BEYOND[0](a, left=False)], axis=-1)
     return _SVD(u, s, v.mT)
 
 

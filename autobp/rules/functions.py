@@ -78,7 +78,7 @@ operation(  # as long as their values ask for, or more than one result
     np.nonzero, np.flatnonzero, np.argwhere, np.repeat, np.compress, np.extract, np.unique,
     np.linalg.slogdet)
 operation(  # of one shape each
-    np.linalg.eigh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr, np.linalg.pinv,
+    np.linalg.solve, np.linalg.eigh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr, np.linalg.pinv,
     static=True, fresh=True)
 operation(np.array,    static=True, fresh=lambda x, *_, copy=True, **__: copy is True)
 operation(np.sum,      static=True, fresh=True, reduces=np.add)

@@ -67,7 +67,7 @@ def _log_softmax(x: Array, axis: Axis) -> Array:
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    nothing = 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
+    nothing = np.ndim(x) and 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
     if nothing:
         top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     else:
@@ -86,7 +86,7 @@ def _linear(x: Array, w: Array) -> Array:
 
 
 def _rows(x: Array) -> Array:
-    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 _FAR = 40.0  # Φ(−40) is 0 in floating point
@@ -324,11 +324,18 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
 
 @checks_keywords
 @implements(np.logaddexp.reduce)
-def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """log Σ eˣ, a smooth maximum.
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, *, b: Array = None) -> Array:
+    """log Σ eˣ, a smooth maximum; with weights `b`, as SciPy's, log Σ b·eˣ.
 
     >>> from autobp import logsumexp
     >>> logsumexp([-1e4, -1e4])
     np.float64(-9999.30685281944)
     """
-    return logsumexp_(floating(x), axis=axis, keepdims=keepdims)
+    x = floating(x)
+    if not x.ndim and axis in (0, -1, (0,), (-1,)):  # which a number has for NumPy
+        axis = None
+    if b is None:
+        return logsumexp_(x, axis=axis, keepdims=keepdims)
+    top = np.max(constant(x), axis=axis, keepdims=True)
+    total = np.log(np.sum(b * np.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis)

@@ -217,6 +217,12 @@ def real_if_close(a: Array, tol: float = 100) -> Array:
     return np.positive(a)
 
 
+@implements(np.angle)
+def angle(z: Array, deg: bool = False) -> Array:
+    """Of real numbers it is 0 or π."""
+    return 0.0 * z + np.where(array_of(z) < 0, 180.0 if deg else np.pi, 0.0).astype(z.dtype)
+
+
 @implements(np.imag)
 def imag(val: Array) -> Array:
     return 0.0 * val

@@ -853,10 +853,6 @@ def _decompositions() -> dict[str, Record]:
         x[..., diagonal, diagonal] += 1.5 + 2.0 * diagonal
         return x
 
-    def symmetric(*shape: int) -> np.ndarray:
-        x = spread(*shape)
-        return (x + x.mT) / 2
-
     squares = ((1, 1), (2, 2), (3, 3), (2, 3, 3), (2, 1, 2, 2), (0, 2, 2))
     tall = ((1, 1), (2, 2), (3, 3), (4, 2), (3, 1), (2, 4, 2))
     shapes = (*tall, (2, 4), (1, 3), (2, 2, 3))
@@ -866,18 +862,17 @@ def _decompositions() -> dict[str, Record]:
     equal = np.eye(2), turn @ np.diag([2.0, 2.0, 5.0]) @ turn.T, [np.eye(2), np.diag([1e9, 2e9])]
     return {
         "eigh": Record(
-            tuple(sample(symmetric(*shape), UPLO=u) for shape in squares for u in "LU"),
+            tuple(sample(spread(*shape), UPLO=u) for shape in squares for u in "LU"),
             undefined=tuple(sample(a, UPLO="L") for a in equal),
-            symmetric=True,
             reference=lambda a, UPLO: np.concatenate(
-                [np.linalg.eigvalsh(a)[..., None, :], np.linalg.eigh(a, UPLO).eigenvectors], axis=-2
+                [np.linalg.eigvalsh(a, UPLO)[..., None, :], np.linalg.eigh(a, UPLO).eigenvectors],
+                axis=-2,
             ),
         ),
         "eigvalsh": Record(
-            tuple(sample(symmetric(*shape), UPLO=u) for shape in squares for u in "LU"),
+            tuple(sample(spread(*shape), UPLO=u) for shape in squares for u in "LU"),
             (kink(np.eye(2), to=[np.eye(2)], UPLO="L"),),
-            symmetric=True,
-            reference=lambda a, UPLO: np.linalg.eigh(a).eigenvalues,
+            reference=lambda a, UPLO: np.linalg.eigh(a, UPLO).eigenvalues,
         ),
         "svd": Record(
             (*(sample(spread(*shape)) for shape in shapes), Sample((turned,))),

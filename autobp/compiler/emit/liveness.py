@@ -33,7 +33,7 @@ class Liveness:
             self.end[step] = self.now
             for s in step.operands:
                 self._use(s)
-            if (step.kind is tuple or step.is_array) and not (step.is_fresh or step.loop):
+            if _has_memory(step) and not (step.is_fresh or step.loop):
                 owners = tuple(dict.fromkeys(o for s in step.operands for o in self.owners(s)))
                 self._owners[step] = owners or (step,)
                 if len(owners) == 1:
@@ -61,3 +61,8 @@ class Liveness:
     def dies(self, step: Step, user: Step) -> bool:
         """Whether an array, and all that shares its memory, is used for the last time by a step."""
         return self.is_owner(step) and self.last_use.get(step) == self.end[user]
+
+
+def _has_memory(step: Step) -> bool:
+    """Whether a step makes arrays, which may share memory with others."""
+    return step.is_array or step.kind is tuple or (step.kind is list and step.ndim > 1)

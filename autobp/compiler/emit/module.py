@@ -38,6 +38,7 @@ class Bound(NamedTuple):
     owner: str  # the expression of what holds it: `x`, `parameters['W']`, `k3_`
     attribute: str = ""  # of a Tensor: `.value` or `.grad`
     is_literal: bool = True  # False: the expression names objects, which no other module knows
+    element: tuple[str, int] | None = None  # the list or tuple that it is in, and its index
 
 
 class Module:
@@ -55,7 +56,8 @@ class Module:
         self.name = name
         self.parameters = parameters
         given = {b.step: b.owner for b in bound if b.owner in parameters and not b.attribute}
-        self.printer = Printer(program, plan, given, [name, *parameters])
+        elements = {b.step: b.element for b in bound if b.element is not None}
+        self.printer = Printer(program, plan, given, [name, *parameters], elements)
         names = self.names = self.printer.names
         self.bound = [b for b in bound if b.step not in given and b.step in names]
         self._pieces = pieces(self.printer, program)
@@ -128,7 +130,7 @@ class Module:
         the function finds around it is handed over: the arrays of Tensors, the numbers and averages of
         optimizers, generators."""
         parameters, body = list(self.parameters), []
-        for step, owner, attribute, is_literal in self.bound:
+        for step, owner, attribute, is_literal, _ in self.bound:
             name = self.names[step]
             if saved and not is_literal:
                 parameters.append(name)

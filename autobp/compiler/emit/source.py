@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.fft  # which NumPy loads when it is asked for: not while a function is traced
 import numpy.lib.stride_tricks
 
+from autobp.compiler.emit.inline import inlined, is_turn
 from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
-from autobp.compiler.emit.numbers import is_float_call, python_text
+from autobp.compiler.emit.numbers import python_text
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.exact import SMALL
-from autobp.compiler.program import Loop, Program, Step
-from autobp.compiler.trace.calls import as_type, draw, guarded, numbers, select
-from autobp.operation import COMPARISON, SIGNS
+from autobp.compiler.program import Loop, Program, Step, steps_in
+from autobp.compiler.trace.calls import as_type, draw, guarded, joined, numbers, select
+from autobp.operation import COMPARISON, PREFIX, SIGNS
 from autobp.owner import is_scipys
 
 __all__ = ["Printer"]
@@ -30,10 +31,16 @@ Section = tuple[str | None, str]  # the scope and the phase of a step
 
 
 class Printer:
-    """The text of one program, and the names in it, some of which are `given`."""
+    """The text of one program, and the names in it, some of which are `given`. Arguments that are
+    `elements` of a list of the caller's have no name where a loop goes through the list."""
 
     def __init__(
-        self, program: Program, plan: Plan, given: Mapping[Step, str], taken: Iterable[str]
+        self,
+        program: Program,
+        plan: Plan,
+        given: Mapping[Step, str],
+        taken: Iterable[str],
+        elements: Mapping[Step, tuple[str, int]] | None = None,
     ) -> None:
         self.plan = plan
         self.names = dict(given)
@@ -47,7 +54,9 @@ class Printer:
 
         programs = list(program.nested())
         steps = [step for p in programs for step in p.steps]
-        used = _used(program)
+        self.elements = elements or {}
+        self.slices: dict[tuple[Step, int], str] = {}  # of such lists: sequences of loops
+        used = self.used(program)
         for argument in program.arguments:
             if argument in used and argument not in self.names:
                 self.names[argument] = self.free(argument.name or "x")
@@ -56,10 +65,7 @@ class Printer:
             self.names[constant] = self.free(word or "c", numbered=word is None)
         for step in steps:
             self.name_helper(step)
-        whole = {s for p in programs for s in p.results}
-        whole |= {s for step in steps if step.loop for s in step.operands}
-        self.inline = {s for s in steps if _is_turn(s)} - whole  # written where they are used
-        self.inline |= _numbers_within(programs) - whole
+        self.inline = inlined(programs)  # steps that are written where they are used
         self.assigned = dict(self.assignments(steps))  # and the operand that becomes the result
         self.after = {a: step for step, a in self.assigned.items()}
         self.name_steps(program)
@@ -96,6 +102,30 @@ class Printer:
                 name = self.free(names[-1]) if names else self.free("t", numbered=True)
                 self.names.update(dict.fromkeys(chain, name))
 
+    def used(self, program: Program) -> set[Step]:
+        """What is used by its name."""
+        used = set(program.results)
+        for step in program.steps:
+            operands: Iterable[Step] = step.operands
+            if step.loop:
+                carried, sequences, invariants = step.args
+                texts = [self.slice_of(sequence) for sequence in sequences]
+                self.slices.update(((step, j), text) for j, text in enumerate(texts) if text)
+                named = (s for s, text in zip(sequences, texts) if not text)
+                operands = steps_in((carried, (*named,), invariants))
+            used.update(operands)
+        return used
+
+    def slice_of(self, sequence: Any) -> str | None:
+        """A sequence as a slice of a list of the caller's, if it is one."""
+        if type(sequence) is not tuple or not all(s in self.elements for s in sequence):
+            return None
+        (name, first), *_ = places = [self.elements[s] for s in sequence]
+        stride = places[1][1] - first if len(places) > 1 else 1
+        if not stride or places != [(name, first + stride * k) for k in range(len(places))]:
+            return None
+        return f"{name}[{_slice_text(first, stride, len(places))}]"
+
     def chain(self, step: Step) -> list[Step]:
         """What has one name, from `a = …` over `a += b` to the last."""
         chain = [step]
@@ -119,7 +149,7 @@ class Printer:
 
     def name_loop(self, step: Step, loop: Loop) -> None:
         carried, sequences, invariants = step.args
-        used = _used(loop.body).union(loop.body.arguments[: len(carried)])
+        used = self.used(loop.body).union(loop.body.arguments[: len(carried)])
         given = (*carried, *sequences, *invariants)
         for i, (argument, x) in enumerate(zip(loop.body.arguments, given, strict=True)):
             if i >= len(carried) + len(sequences):
@@ -136,6 +166,8 @@ class Printer:
             self.targets[buffer] = f"{self.stacks[step][j]}[{self.indices[step]}]"
         for buffer in plan.spares:
             self.targets[buffer] = self.free("spare", numbered=True)
+        for argument, s in _successors(loop, len(carried), self.inline):
+            self.names[s] = self.names[argument]
         self.name_steps(loop.body)
 
     def result_name(self, step: Step) -> str:
@@ -262,12 +294,19 @@ class Printer:
 
         elements = arguments[len(carried) : len(carried) + len(sequences)]
         names = [self.names.get(argument, "_") for argument in elements]
-        lines.append(_for_line(index, names, [self.text(s) for s in sequences], loop.count))
-        body = self.lines(loop.body, (step.scope, step.phase))
+        texts = [self.slices.get((step, j)) or self.text(s) for j, s in enumerate(sequences)]
+        lines.append(_for_line(index, names, texts, loop.count))
+        body = [
+            f"{stack}.append({self.names[row]})"
+            for stack, row in zip(stacks, rows, strict=True)
+            if row.is_argument and not row.is_array  # as they are when the iteration begins
+        ]
+        body += self.lines(loop.body, (step.scope, step.phase))
         for j, (stack, row) in enumerate(zip(stacks, rows, strict=True)):
             place = self.plan.buffers.get(row)
             if not row.is_array:
-                body.append(f"{stack}.append({self.text(row)})")
+                if not row.is_argument:
+                    body.append(f"{stack}.append({self.text(row)})")
             elif place is None or plan.rows.get(place) != j:
                 body.append(f"{stack}[{index}] = {self.text(row)}")
         moves = []  # all at once: the names for the next iteration, and what they are then
@@ -309,11 +348,23 @@ class Printer:
         python = isinstance(step.function, np.ufunc) and all(map(_is_pythons, step.args))
         if not sign or step.params or python:
             return None
-        operands = [self.operand(a) for a in step.args]
-        return sign + operands[0] if len(operands) == 1 else f" {sign} ".join(operands)
+        if len(step.args) == 1:
+            return sign + self.operand(step.args[0], PREFIX)
+        binding = SIGNS[sign].binding
+        left, right = step.args
+        return f"{self.operand(left, binding)} {sign} {self.operand(right, binding + 1)}"
 
-    def operand(self, nest: Any) -> str:
+    def joined(self, parts: Iterable[Any]) -> str:
+        """One list of the elements of all parts."""
+        texts = (map(self.text, p) if type(p) is tuple else [f"*{self.text(p)}"] for p in parts)
+        return f"[{', '.join(chain.from_iterable(texts))}]"
+
+    def operand(self, nest: Any, binding: int) -> str:
+        """An operand of a sign, in brackets if it binds less."""
         text = self.text(nest)
+        sign = nest.operation.sign if isinstance(nest, Step) and nest in self.inline else ""
+        if sign and (len(nest.args) == 1 or SIGNS[sign].binding < binding):
+            return f"({text})"
         return f"({text})" if text.startswith("-") else text
 
     def text(self, nest: Any) -> str:
@@ -341,8 +392,29 @@ class Printer:
         return self.text(index)
 
 
-def _used(program: Program) -> set[Step]:
-    return {s for step in program.steps for s in step.operands}.union(program.results)
+def _successors(loop: Loop, carried: int, inline: set[Step]) -> Iterator[tuple[Step, Step]]:
+    """Carried numbers that are needed no more when their next value is computed, with that."""
+    at: dict[Step, int] = {}  # the lines on which steps are computed
+    last: dict[Step, int] = {}  # and on which they are used last
+    for i, step in reversed([*enumerate(loop.body.steps)]):
+        line = last[step] if step in inline else i
+        at[step] = line
+        for s in step.operands:
+            last[s] = max(line, last.get(s, -1))
+    becomes, _ = loop.body.returns
+    given: set[Any] = {s for s in becomes if isinstance(s, Step)}
+    for argument, s in zip(loop.body.arguments[:carried], becomes, strict=True):
+        is_named = s in given and s in at and s not in inline and not s.is_array
+        if is_named and argument not in given and last.get(argument, -1) <= at[s]:
+            given.discard(s)
+            yield argument, s
+
+
+def _slice_text(first: int, stride: int, count: int) -> str:
+    """A slice of a list of which the length is not told."""
+    stop = first + stride * count
+    ends = f"{first or ''}:{'' if stop < 0 else stop}"
+    return ends if stride == 1 else f"{ends}:{stride}"
 
 
 def _for_line(index: str, names: list[str], sequences: list[str], count: int) -> str:
@@ -362,14 +434,6 @@ def _is_pythons(x: Any) -> bool:
     return x.kind in (float, int, bool) if isinstance(x, Step) else isinstance(x, float | int)
 
 
-def _numbers_within(programs: Iterable[Program]) -> set[Step]:
-    """The calls of ufuncs that are made a float at once, and are used for nothing else."""
-    uses = Counter(s for program in programs for step in program.steps for s in step.operands)
-    floats = (step for p in programs for step in p.steps if step.function is float)
-    made = ((step, step.args[0]) for step in floats)
-    return {x for s, x in made if is_float_call(x) and uses[x] == 1 and x.errors == s.errors}
-
-
 def _float(printer: Printer, step: Step) -> str | None:
     """`float` of a call that is written within it, as Python's arithmetic where that is the same."""
     x = step.args[0]
@@ -383,22 +447,17 @@ def _select(printer: Printer, step: Step) -> str:
     return f"{x} if {condition} else {y}"
 
 
-def _is_turn(step: Step) -> bool:
-    """Whether a step is written as the attribute `.T` or `.mT`, which a Python number has not."""
-    turn = step.function is np.transpose and len(step.args) == 1 and not step.params
-    return (turn and not _is_pythons(step.args[0])) or step.function is np.matrix_transpose
-
-
 # ── how NumPy's source spells a call that is not written as one ───────────────────────────────────
 
 
 # fmt: off
 _SPELLED: dict[Any, Callable[[Printer, Step], str | None]] = {
     operator.getitem: lambda p, s: f"{p.text(s.args[0])}[{p.index(s.args[1])}]",
-    np.transpose: lambda p, s: f"{p.text(s.args[0])}.T" if _is_turn(s) else None,
+    np.transpose: lambda p, s: f"{p.text(s.args[0])}.T" if is_turn(s) else None,
     np.matrix_transpose: lambda p, s: f"{p.text(s.args[0])}.{'T' if s.ndim == 2 else 'mT'}",
     as_type: lambda p, s: (f"{p.text(s.args[0])}.astype({literal(s.args[1])})" if s.is_array
                            else f"{literal(s.args[1])}({p.text(s.args[0])})"),
+    joined: lambda p, s: p.joined(s.args),
     numbers: lambda p, s: f"{p.text(s.args[0])}.tolist()",
     float: _float,
     select: _select,

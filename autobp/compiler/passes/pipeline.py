@@ -26,6 +26,7 @@ PASSES = (
     each(same.canonicalization,                 requires=same.is_call),
     each(same.algebraic_simplification,         requires=same.is_plain_call,        numbers=True),
     each(single.python_arithmetic,              requires=single.is_number_call,     numbers=True),
+    each(single.sign_simplification,            requires=single.is_float_arithmetic, numbers=True),
     each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),
     each(same.common_subexpression_elimination, requires=same.is_pure,              numbers=True),
     each(near.reassociation,                    requires=near.is_scaling,           exact=False),

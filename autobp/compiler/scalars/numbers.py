@@ -73,6 +73,8 @@ class Numbers(Checked):
             form = NumberForm(call, where, found, {float, np.float64, int})
             groups, result = _recorded(recorded, form)
         except Ungrouped:  # whole numbers may be needed by loops and indices, as constants
+            if not any(type(x) is int for _, x in leaves((call.args, call.kwargs))):
+                raise
             form = NumberForm(call, where, found, {float, np.float64})
             groups, result = _recorded(recorded, form)
         check_draws(randomness.rewind())

@@ -7,7 +7,7 @@ remember and the arrays of modules.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from autobp.tensor import Tensor
 from autobp.tree import parts_of
 
 __all__ = ["Arguments"]
+
+MANY = 8  # floats in a list, which are looked at together
 
 
 class Arguments(Form):
@@ -69,6 +71,13 @@ class Arguments(Form):
         self.nests.append((name, nest, _entries(nest)))
         self.given[id(x)] = place.local, nest
         return nest
+
+    def visit_parts(self, x: Sequence[Any], place: Place, name: str) -> list[Any]:
+        """The types of many floats are tested at once."""
+        if len(x) < MANY or {*map(type, x)} != {float}:
+            return super().visit_parts(x, place, name)
+        self.tests.append(f"{{*map(type, {place.local})}} == {{{self.known(float)}}}")
+        return [self.argument(v, place.part(i), f"{name}{i}") for i, v in enumerate(x)]
 
     def visit_leaf(self, x: Any, place: Place, name: str) -> Any:
         kind = type(x)

@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.operation import operation
 
-__all__ = ["as_type", "draw", "guarded", "numbers", "put", "select"]
+__all__ = ["as_type", "draw", "guarded", "joined", "numbers", "put", "select"]
 
 
 @operation(static=True, fresh=True)
@@ -38,6 +38,12 @@ def draw(rng: np.random.Generator, method: str, *args: Any, **kwargs: Any) -> An
 def guarded(value: Any, expected: Any) -> Any:
     """A guard: the program was traced with this value, or with this shape and dtype."""
     raise NotImplementedError
+
+
+@operation(static=True)
+def joined(*parts: Any) -> list[Any]:
+    """The elements of all parts in one list."""
+    return [x for part in parts for x in part]
 
 
 @operation(static=True, fresh=True)

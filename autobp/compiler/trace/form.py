@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.tree import fields_of, rebuilt
+from autobp.tree import fields_of, parts_of_values, rebuilt
 
 __all__ = ["Form", "Place"]
 
@@ -26,6 +26,7 @@ class Place(NamedTuple):
     local: str  # the same within the tests, which have names for nests
     attribute: str = ""  # ".value" or ".grad", of a Tensor that is there
     is_literal: bool = True  # False: the text names objects, which only their own program knows
+    element: tuple[str, int] | None = None  # the list that it is in, as text, and its index
 
     def __str__(self) -> str:
         return self.text + self.attribute
@@ -34,12 +35,16 @@ class Place(NamedTuple):
         text, local = f"{self.text}[{key}]", f"{self.local}[{key}]"
         return Place(self.root, text, local, is_literal=self.is_literal and is_literal)
 
+    def part(self, i: int) -> Place:
+        """The place of an element of a list or a tuple."""
+        return self.entry(str(i))._replace(element=(self.text, i) if self.is_literal else None)
+
     def field(self, name: str) -> Place:
         text, local = f"{self.text}.{name}", f"{self.local}.{name}"
         return Place(self.root, text, local, is_literal=self.is_literal)
 
     def of_tensor(self, attribute: str) -> Place:
-        return self._replace(attribute=attribute, local=self.local + attribute)
+        return self._replace(attribute=attribute, local=self.local + attribute, element=None)
 
 
 class Form:
@@ -65,8 +70,8 @@ class Form:
 
     def visit(self, x: Any, place: Place, name: str) -> Any:
         """What the function is given instead of x, which messages call by the name."""
-        is_nest = isinstance(x, dict | list | tuple) or is_frozen(x)
-        return (self.visit_nest if is_nest else self.visit_leaf)(x, place, name)
+        visit = self.visit_leaf if parts_of_values(x) is None else self.visit_nest
+        return visit(x, place, name)
 
     def visit_nest(self, x: Any, place: Place, name: str) -> Any:
         kind, local = type(x), f"n{len(self.tests)}_"
@@ -80,7 +85,7 @@ class Form:
             nest = copy(x)  # which keeps what a defaultdict has besides
             dict.update(nest, branches)  # a Counter's own would add
             return nest
-        if is_frozen(x):
+        if not isinstance(x, list | tuple):
             return self.visit_frozen(x, place, name)
         self.tests.append(f"len({local}) == {len(x)}")
         parts = self.visit_parts(x, place, name)
@@ -99,7 +104,7 @@ class Form:
         return rebuilt(x, parts)
 
     def visit_parts(self, x: Sequence[Any], place: Place, name: str) -> list[Any]:
-        return [self.visit(v, place.entry(str(i)), f"{name}{i}") for i, v in enumerate(x)]
+        return [self.visit(v, place.part(i), f"{name}{i}") for i, v in enumerate(x)]
 
     def visit_leaf(self, x: Any, place: Place, name: str) -> Any:
         """Anything that is no number is a constant of the program."""
@@ -130,11 +135,6 @@ class Form:
         exec(f"def made({', '.join(self.parameters)}):{lines}", space)
         made: Callable[..., Any] = space["made"]
         return made
-
-
-def is_frozen(x: Any) -> bool:
-    """Whether it is a nest of a dataclass that is frozen."""
-    return fields_of(x) is not None and type(x).__dataclass_params__.frozen
 
 
 def _inner(name: str, key: Any) -> str:

@@ -43,7 +43,7 @@ from autobp.compiler.trace.free_variables import (
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
-from autobp.tree import leaves
+from autobp.tree import leaves, parts_of_values
 
 __all__ = ["Executed", "free_variables", "reachable"]
 
@@ -77,7 +77,7 @@ def free_variables(
     its arguments, models and optimizers, are looked into as well."""
     search = _Search()
     search.visit(function, getattr(function, "__qualname__", "function"), "", False)
-    for path, x in leaves(args):
+    for path, x in leaves(args, split=parts_of_values):
         if is_kind(x, GENERATORS):
             search.seen[id(x)] = x
         elif not is_kind(x, (*NUMBERS, str, bytes, type, types.ModuleType, np.ndarray, Tensor)):
@@ -279,7 +279,7 @@ class _Search:
             except ValueError:  # not filled yet
                 continue
             if whose.is_library:  # what it holds is its own, but for what the user gave it
-                for _, x in leaves(value):
+                for _, x in leaves(value, split=parts_of_values):
                     self.visit(x, getattr(x, "__qualname__", key), "", False)
             elif key != "__class__":  # a decorator of Python's own keeps things of no interest
                 where = f"closure of {who}"

@@ -1,0 +1,80 @@
+"""Inline: which steps are written where they are used, without a name of their own."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.emit.numbers import is_float_call
+from autobp.compiler.program import Program, Step
+from autobp.compiler.trace.calls import joined, numbers
+
+__all__ = ["inlined", "is_turn"]
+
+OPERATIONS = 6  # at most so many on a line
+
+#: Python's arithmetic that is written as it is.
+_ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.neg)
+
+
+def inlined(programs: Iterable[Program]) -> set[Step]:
+    """The steps of programs, one of which is within the other, that have no name."""
+    programs = list(programs)
+    steps = [step for program in programs for step in program.steps]
+    uses = Counter(s for step in steps for s in step.operands)
+    results = {s for program in programs for s in program.results}
+    loops = [step for step in steps if step.loop]
+    given = {s for step in loops for s in step.operands}  # which loops name
+    found = {s for s in steps if is_turn(s)} | _numbers_within(steps, uses) | _terms(steps, uses)
+    found -= results | given
+    sequences = {s for step in loops for s in step.args[1] if isinstance(s, Step)}
+    return found | {s for s in sequences - results if uses[s] == 1 and _is_part(s)}
+
+
+def is_turn(step: Step) -> bool:
+    """Whether a step is written as the attribute `.T` or `.mT`, which a Python number has not."""
+    turn = step.function is np.transpose and len(step.args) == 1 and not step.params
+    return (turn and not _is_number(step.args[0])) or step.function is np.matrix_transpose
+
+
+def _is_number(x: Any) -> bool:
+    return x.kind in (float, int, bool) if isinstance(x, Step) else isinstance(x, float | int)
+
+
+def _is_part(step: Step) -> bool:
+    """Whether a step is a slice, or what else a loop goes through and nothing else needs. A copy of an
+    array is made where it stands: later, something else may be in the array's memory."""
+    if step.function is operator.getitem:
+        return type(step.args[1]) is slice
+    return step.function is joined or (step.function is numbers and step.args[0].is_constant)
+
+
+def _numbers_within(steps: list[Step], uses: Counter[Step]) -> set[Step]:
+    """The calls of ufuncs that are made a float at once, and are used for nothing else."""
+    made = ((step, step.args[0]) for step in steps if step.function is float)
+    return {x for s, x in made if is_float_call(x) and uses[x] == 1 and x.errors == s.errors}
+
+
+def _terms(steps: list[Step], uses: Counter[Step]) -> set[Step]:
+    """Sums and products of floats that are terms and factors of one other."""
+    sizes: dict[Step, int] = {}  # operations on the line of a step
+    found = set()
+    for step in steps:
+        if not _is_arithmetic(step):
+            continue
+        sizes[step] = 1
+        for s in step.operands:
+            size = sizes[step] + sizes.get(s, OPERATIONS)
+            alone = uses[s] == 1 and s.name is None and s.errors == step.errors
+            if alone and size <= OPERATIONS:
+                found.add(s)
+                sizes[step] = size
+    return found
+
+
+def _is_arithmetic(step: Step) -> bool:
+    return step.function in _ARITHMETIC and step.kind is float

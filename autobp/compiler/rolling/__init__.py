@@ -1,0 +1,1 @@
+"""Rolling: loops are found again in the straight-line program that a trace of them is."""

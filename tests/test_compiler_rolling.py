@@ -1,0 +1,380 @@
+"""Loops found in traces: whatever a loop in Python does, the rolled program gives the numbers of the
+straight-line one."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, compile, grad, value_and_grad
+from autobp.compiler.call import Call
+from autobp.compiler.program import check, evaluated
+from autobp.compiler.rolling import rolled as rolling
+from autobp.compiler.rolling.rolled import rolled
+from autobp.compiler.terms import Settings
+from autobp.compiler.trace.tracing import trace_call
+from autobp.optim import SGD
+from autobp.tree import leaves
+
+PROGRAMS = int(os.environ.get("AUTOBP_PROGRAMS", "500")) // 10
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Short programs are rolled up too."""
+    monkeypatch.setattr(rolling, "STEPS", 30)
+    monkeypatch.setattr(rolling, "FEWEST", 16)
+
+
+# ── random loops ──────────────────────────────────────────────────────────────────────────────────
+
+
+class Loops:
+    """A random function that is written as one or two loops."""
+
+    def __init__(self, seed):
+        self.rng = rng = np.random.default_rng(seed)
+        self.arrays = bool(rng.integers(2))
+        self.shape = (int(rng.integers(2, 5)),) if self.arrays else ()
+        self.count = int(rng.integers(9, 15))
+        self.carried = int(rng.integers(1, 4))
+        self.data = rng.standard_normal((4 * self.count, *self.shape))  # a constant
+        self.parts = [self.loop() for _ in range(rng.integers(1, 3))]
+        make = rng.standard_normal if self.arrays else lambda shape: float(rng.standard_normal())
+        self.args = (
+            [make(self.shape) for _ in range(self.carried)],
+            [make(self.shape) for _ in range(2)],
+            rng.standard_normal((4 * self.count, *self.shape)),
+            [make(self.shape) for _ in range(self.count)],
+        )
+
+    def chance(self, p):
+        return self.rng.random() < p
+
+    def operand(self, temporaries, deep):
+        kinds = (
+            ["carried"] * 4 + ["temporary"] * (3 if temporaries else 0) + ["parameter", "number"]
+        )
+        kinds += (
+            [] if deep else ["datum", "row", "layer", "stride", "back", "index", "table", "seen"]
+        )
+        kinds += ["slice"] if self.arrays and not deep else []
+        kind = str(self.rng.choice(kinds))
+        top = {"carried": self.carried, "temporary": temporaries, "parameter": 2}.get(kind, 3)
+        return kind, int(self.rng.integers(top))
+
+    def operations(self, n, deep=False):
+        made = []
+        for _ in range(n):
+            f = str(self.rng.choice(["add", "mul", "sub", "tanh", "sin", "div", "min"]))
+            made.append((f, self.operand(len(made), deep), self.operand(len(made), deep)))
+        return made
+
+    def loop(self):
+        n = int(self.rng.integers(1, 5))
+        operations = self.operations(n)
+        return {
+            "operations": operations,
+            "becomes": [
+                self.operand(n, True)
+                if self.chance(0.5)
+                else ("temporary", int(self.rng.integers(n)))
+                for _ in range(self.carried)
+            ],
+            "adds": self.chance(0.5),
+            "collects": self.chance(0.6),
+            "inner": self.operations(2, deep=True) if self.chance(0.25) else None,
+            "changes": int(self.rng.integers(self.count)) if self.chance(0.15) else None,
+            "ends": int(self.rng.integers(8, self.count)) if self.chance(0.2) else self.count,
+            "swaps": self.chance(0.3),
+            "alternates": self.chance(0.15),
+            "before": self.chance(0.2),
+        }
+
+    def __call__(self, start, parameters, rows, layers):
+        zero = np.zeros(self.shape) if self.arrays else 0.0  # of which a number becomes an array
+        state, total, seen, kept = list(start), 0.0, [parameters[0]] * self.count, []
+        for part in self.parts:
+            older, state_before = state[0], state[0]
+            for i in range(part["ends"]):
+                if part["swaps"]:
+                    state = state[::-1]
+                inside = (state, parameters, rows, layers, seen, i)
+                made = self.run(part["operations"], inside)
+                if part["changes"] is not None and i >= part["changes"]:
+                    made[-1] = made[-1] * 0.5
+                if part["alternates"] and i % 2:
+                    made[0] = np.cos(made[0])
+                state_before, older = state[0], state_before
+                state = [np.tanh(self.value(b, made, inside) + zero) for b in part["becomes"]]
+                if part["before"]:
+                    state[0] = state[0] + 0.3 * older
+                if part["inner"]:
+                    for _ in range(3):
+                        inner = self.run(part["inner"], (state, parameters, rows, layers, seen, i))
+                        state = [np.tanh(inner[-1]), *state[1:]]
+                if part["adds"]:
+                    total = total + made[-1] * self.data[i]
+                kept.append(made[0] + state[0])
+            if part["collects"]:
+                seen = kept[-self.count :] if len(kept) >= self.count else seen
+                total = total + (np.sum(np.stack(kept), 0) if self.arrays else sum(kept))
+        total = total + sum(x * (k + 1.0) for k, x in enumerate(state))
+        return np.sum(total * total) if self.arrays else total * total
+
+    def run(self, operations, inside):
+        made = []
+        for f, a, b in operations:
+            x, y = self.value(a, made, inside), self.value(b, made, inside)
+            made.append(OPERATIONS[f](x, y))
+        return made
+
+    def value(self, operand, made, inside):
+        kind, k = operand
+        state, parameters, rows, layers, seen, i = inside
+        if kind == "carried":
+            return state[k]
+        if kind == "temporary":
+            return made[k]
+        if kind == "parameter":
+            return parameters[k]
+        return {
+            "number": lambda: 0.5 * (k + 1),
+            "datum": lambda: self.data[i + k],
+            "row": lambda: rows[i + k],
+            "layer": lambda: layers[i],
+            "stride": lambda: rows[2 * i + k],
+            "back": lambda: rows[self.count + 3 - i - k],
+            "index": lambda: math.sin(i * 0.1 + k),
+            "table": lambda: 1.0 / (1 + i + k),
+            "seen": lambda: seen[i] if k else seen[-1 - i],
+            "slice": lambda: np.sum(rows[i : i + 2 + k], 0),
+        }[kind]()
+
+
+OPERATIONS = {
+    "add": lambda x, y: x + y,
+    "sub": lambda x, y: x - y,
+    "mul": lambda x, y: x * y,
+    "div": lambda x, y: x / (2.0 + y * y),
+    "tanh": lambda x, y: np.tanh(x) + 0.5 * y,
+    "sin": lambda x, y: np.sin(x * y),
+    "min": lambda x, y: np.minimum(x, y),
+}
+
+
+def close(found, expected, scale=1.0):
+    for (_, a), (_, b) in zip(leaves(found), leaves(expected), strict=True):
+        assert np.shape(a) == np.shape(b)
+        np.testing.assert_allclose(a, b, 1e-12 * scale, 1e-12 * scale)
+
+
+def traced(function, args):
+    """The program of a function, and what that is called with."""
+    made = trace_call(Call(function, "f", args, {}, Settings()))
+    places = ", ".join(str(place) for _, place in made.arguments.bindings)
+    return made.program, made.arguments.function([f"return [{places}]"])(*args)
+
+
+@pytest.mark.parametrize("seed", range(PROGRAMS))
+def test_a_random_loop_is_what_it_was(short, seed):
+    f = Loops(seed)
+    argnums = (0, 1, 2, 3) if seed % 3 else (0, 1)
+    function = value_and_grad(f, argnums)
+    if seed % 10 == 0:  # second order
+        first = grad(f, 1)
+        function = grad(lambda *args: sum(np.sum(g) for g in first(*args)), argnums)
+    program, given = traced(function, f.args)
+    found = rolled(program)
+    check(found)
+    expected = evaluated(program, *given)
+    close(evaluated(found, *given), expected)
+    made = compile(function, check=0, reuse=seed % 4 == 1)
+    close(made(*f.args), expected)
+    close(made(*f.args), expected)
+
+
+# ── loops that one meets ──────────────────────────────────────────────────────────────────────────
+
+
+def loops_in(program):
+    return [step.loop for step in program.steps if step.loop]
+
+
+def replayed(function, *args, loops, **settings):
+    """The compiled function, called with these arguments and with others, gives what the function
+    gives; so many loops are in its program."""
+    compiled = compile(function, **settings)
+    others = [tuple(moved(a, 1 + 0.01 * k) for a in args) for k in range(3)]
+    for some in (args, *others):
+        close(compiled(*copied(some)), function(*copied(some)), 1e3)
+    assert len(loops_in(compiled.programs[0])) == loops
+    return compiled
+
+
+def moved(x, k):
+    return (
+        [moved(a, k) for a in x]
+        if isinstance(x, list)
+        else x * k
+        if isinstance(x, float | np.ndarray)
+        else x
+    )
+
+
+def copied(args):
+    return [
+        copied(a) if isinstance(a, list | tuple) else np.copy(a) if isinstance(a, np.ndarray) else a
+        for a in args
+    ]
+
+
+def newton(a):
+    x = a
+    for _ in range(60):
+        x = x - (x * x - a) / (x + x)
+    return x
+
+
+def test_newtons_method_is_a_for(short):
+    compiled = replayed(value_and_grad(newton), 2.0, loops=2)
+    assert (
+        """    for _ in range(60):
+        t1 = t0 * t0 - a
+        t2 = t0 + t0
+        t3 = t1 / t2 if t2 else float(np.divide(t1, t2))
+        t0 = t0 - t3
+        rows0.append(t2)
+        rows1.append(t3)
+        rows2.append(t0)
+"""
+        in compiled.source
+    )
+    assert len(compiled.source.splitlines()) < 60
+
+
+def test_short_programs_and_few_iterations_stay_as_they_are(monkeypatch):
+    assert not loops_in(rolled(traced(newton, (2.0,))[0]))
+    monkeypatch.setattr(rolling, "STEPS", 30)
+    monkeypatch.setattr(rolling, "FEWEST", 16)
+    assert loops_in(rolled(traced(newton, (2.0,))[0]))
+
+    def few(x):
+        for _ in range(7):
+            x = np.sin(x * x + x * 0.5) * np.cos(x - x * x) + 1.0
+        return x
+
+    program, _ = traced(few, (2.0,))
+    assert rolled(program).steps == program.steps
+
+
+def test_lists_are_gone_through_and_made(short):
+    def smooth(xs, ys):
+        total, seen = 0.0, []
+        for x, y in zip(xs, ys[::-1]):
+            total = 0.5 * total + x * y
+            seen.append(total)
+        return total, seen
+
+    def loss(xs, ys):
+        total, seen = smooth(xs, ys)
+        return total + sum(s * s for s in seen)
+
+    xs, ys = [0.1 * k for k in range(40)], [1.0 + 0.05 * k for k in range(40)]
+    text = replayed(value_and_grad(loss, (0, 1)), xs, ys, loops=4).source
+    assert "zip(xs[" in text
+    assert len(text.splitlines()) < 80
+    compiled = replayed(smooth, xs, ys, loops=1)
+    assert compiled(xs, [*ys[:-1], 2])[0] == smooth(xs, [*ys[:-1], 2])[0]
+
+
+def test_draws_keep_their_order(short):
+    def walk(x, rng):
+        total = 0.0
+        for _ in range(30):
+            x = np.tanh(x + 0.1 * rng.standard_normal(3)) * rng.uniform()
+            total = total + np.sum(x)
+        return total, x
+
+    compiled, x = compile(walk), np.ones(3)
+    for seed in range(4):
+        rngs = np.random.default_rng(seed), np.random.default_rng(seed)
+        close(compiled(x + seed, rngs[0]), walk(x + seed, rngs[1]))
+        assert rngs[0].random() == rngs[1].random()
+    assert [loop.count for loop in loops_in(compiled.programs[0])] == [29]
+
+
+def test_guards_in_a_loop_are_kept(short):
+    """What a program assumes of shapes is asked in each iteration, and draws are taken back."""
+
+    def chosen(x, rng):
+        total = 0.0
+        for k in range(30):
+            noise = rng.standard_normal(4)
+            total = total + np.sum(x[x > k - 40.0] * noise) * 0.1
+        return total
+
+    compiled = compile(chosen)
+    for shift in (0.0, 1.0, -20.0, 3.0, -25.0):
+        x = np.linspace(0, 1, 4) + shift
+        rngs = np.random.default_rng(1), np.random.default_rng(1)
+        try:
+            expected = chosen(x, rngs[1])
+        except ValueError:
+            continue
+        close(compiled(x, rngs[0]), expected)
+        assert rngs[0].random() == rngs[1].random()
+    assert loops_in(compiled.programs[-1])
+
+
+def test_results_and_arguments_of_loops_can_be_overwritten(short):
+    def descend(w, xs):
+        for x in xs:
+            error = x @ w - 1.0
+            w = w - 0.01 * error * x
+        return w
+
+    xs = np.random.default_rng(0).standard_normal((40, 3))
+    for settings in ({"donate": 0}, {"reuse": True}, {"donate": (0,), "reuse": True}):
+        compiled, w, expected = compile(descend, **settings), np.ones(3), np.ones(3)
+        for k in range(5):
+            w, expected = compiled(w, xs * (1 + k)), descend(expected, xs * (1 + k))
+            close(w, expected)
+        assert len(loops_in(compiled.programs[0])) == 1
+
+
+def test_saved_programs_have_their_loops(short, tmp_path):
+    table = np.random.default_rng(0).standard_normal((30, 3))
+
+    def f(x, ys):
+        for k, y in enumerate(ys):
+            x = np.tanh(x * table[k] + y) + math.sin(k)
+        return np.sum(x)
+
+    args = np.ones(3), [0.1 * k for k in range(30)]
+    compiled = replayed(value_and_grad(f, (0, 1)), *args, loops=2)
+    compiled.save(tmp_path / "saved.py")
+    space = {}
+    exec((tmp_path / "saved.py").read_text(), space)
+    close(space[compiled.__name__](*args), compiled(*args))
+
+
+def test_training_in_a_loop_changes_tensors(short):
+    def train(w, optimizer, xs):
+        for x in xs:
+            optimizer.zero_grad()
+            np.sum((x @ w - 1.0) ** 2).backward()
+            optimizer.step()
+
+    xs = np.random.default_rng(0).standard_normal((30, 4, 2))
+    made = []
+    for run in (compile(train), train):
+        w = Tensor(np.ones(2))
+        optimizer = SGD([w], lr=0.01, momentum=0.9)
+        for k in range(4):
+            run(w, optimizer, xs + 0.1 * k)
+        made.append(w.value.copy())
+        if run is not train:
+            assert len(loops_in(run.programs[0])) == 1
+    close([made[0]], [made[1]])
