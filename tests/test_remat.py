@@ -282,6 +282,29 @@ def test_memory_of_a_long_recurrence_in_segments():
     assert compiled[2].memory < compiled[1].memory
 
 
+def loops(run):
+    """1,000 steps in 25 segments, written as loops of Python's."""
+
+    def f(w, h):
+        def steps(h):
+            for _ in range(40):
+                h = np.tanh(h @ w) + h * 0.1
+            return h
+
+        for _ in range(25):
+            h = run(steps)(h)
+        return np.sum(h**2)
+
+    return grad(f)
+
+
+def test_memory_of_a_program_that_was_written_as_a_loop():
+    args = RNG.standard_normal((8, 8)) / 8, RNG.standard_normal((64, 8))
+    remembered, again = (compile(loops(run), check=0) for run in (as_it_is, remat))
+    same(again(*args), remembered(*args))
+    assert again.memory < 0.2 * remembered.memory
+
+
 def test_a_program_computes_it_again():
     """What the second run computes is not taken for what the first has computed, even if the function
     is given nothing."""

@@ -47,7 +47,7 @@ class Step:
     line: str | None = None  # of the user's code that asked for it
     errors: tuple[tuple[str, str], ...] = ()  # what np.errstate was in force, where not the usual
     constant: Any = None
-    run: int = 0  # of a function that runs again: which run, and another's results are not its own
+    run: int = 0  # of a function that runs again: −k in its first run, k in its second
     operands: list[Step] = field(init=False)  # the steps that it is called with, with repeats
 
     def __post_init__(self) -> None:
@@ -258,7 +258,7 @@ def rebuilt(step: Step, other: Mapping[Step, Step]) -> Step:
     params = mapped(swap, step.params) if step.params else step.params
     return Step(
         step.function, tuple(args), params, step.shape, step.dtype, step.kind, step.name,
-        step.scope, step.phase, step.line, step.errors, step.constant,
+        step.scope, step.phase, step.line, step.errors, step.constant, step.run,
     )  # fmt: skip
 
 

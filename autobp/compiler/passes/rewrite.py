@@ -175,7 +175,13 @@ class Rewrite:
                 made = rebuilt(step, alike)
                 self.steps.append(made)
                 return self.known_call(made) or made
-            key = (step.function, frozen(step.args), frozen(step.params), step.errors, step.run)
+            key = (
+                step.function,
+                frozen(step.args),
+                frozen(step.params),
+                step.errors,
+                max(step.run, 0),
+            )
             self.keys[step] = key
         self.asked.append(key)
         return self.known.get(key)

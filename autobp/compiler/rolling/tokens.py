@@ -51,6 +51,7 @@ class Tokens:
                 self._form(step.shape, step.dtype, step.kind),
                 step.errors,
                 is_effect := step in program.effects or not is_pure(step),
+                step if step.loop or step.is_loop_result else step.run,  # which no loop crosses
             )
             token = known.setdefault(key, len(known))
             number = len(tokens)

@@ -454,8 +454,14 @@ class Trace:
 
     def first_run(self, run: Callable[[], Any]) -> tuple[Any, list[Any]]:
         """The result, and the random numbers that were drawn."""
-        start = len(self.drawn)
-        result = run()
+        start, before = len(self.drawn), self.run_number
+        self.runs += 1
+        if before <= 0:
+            self.run_number = -self.runs
+        try:
+            result = run()
+        finally:
+            self.run_number = before
         return result, self.drawn[start:]
 
     def second_run(self, run: Callable[[], Any], drawn: Sequence[Any]) -> Any:
