@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import current
-from autobp.errors import changed_in_model, shape_changed
+from autobp.errors import argument_changed, changed_in_model, shape_changed
 from autobp.operation import SIGNS
 from autobp.primitive import Variable
 
@@ -29,6 +29,8 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
         context = current()
         if not context.threshold:
             return compute(self, other)
+        if self.level > 0 and self.primitive is None and self.level < context.threshold:
+            raise argument_changed(self, text)
         result = compute(self, other)
         if not _is_update(self, result):
             return result
