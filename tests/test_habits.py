@@ -396,6 +396,31 @@ def test_a_parameter_without_a_place_is_noticed():
         assert not list(Net().parameters())
 
 
+def test_a_forgotten_no_grad_is_noticed():
+    """PyTorch raises. Here `h = self.bias; h += x` is allowed, and makes a new Tensor."""
+    w = Tensor([1.0, 2.0], name="w")
+    said = r"-= makes a new Tensor while gradients are recorded, and 'w' stays .* with no_grad\(\): p -="
+
+    def descend():
+        np.sum(w * w).backward()
+        for p in [w]:
+            p -= 0.1 * p.grad
+
+    with pytest.warns(UserWarning, match=said):
+        descend()
+    with pytest.warns(UserWarning, match=said):
+        autobp.compile(descend)()
+    h = w
+    h += np.ones(2)
+    h -= np.ones(2)  # no longer a leaf
+    h = w
+    h -= w
+    w.grad = None
+    h = w
+    h -= np.ones(2)
+    np.testing.assert_array_equal(w.numpy(), [1.0, 2.0])
+
+
 def test_an_argument_of_a_derivative_is_not_updated():
     """The result would be a constant, and the derivative 0 in silence."""
 
