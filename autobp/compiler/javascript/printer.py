@@ -19,7 +19,7 @@ import numpy as np
 
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
-from autobp.compiler.trace.calls import as_type, guarded
+from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.compiler.trace.tracer import named
 from autobp.rules.indexing import _scatter
 
@@ -401,6 +401,7 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
     np.ones_like: lambda p, s: p.filled("1")(s),
     np.zeros_like: lambda p, s: p.filled("0")(s),
     _scatter: _Printer.scattered,
+    placed: _Printer.scattered,
 }
 
 

@@ -35,6 +35,7 @@ PASSES = (
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),
     Pass(sums_of_products,                      requires=has_body,                  exact=False),
+    each(same.small_systems,                    requires=same.is_solution,          lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
