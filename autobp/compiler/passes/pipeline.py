@@ -49,7 +49,8 @@ def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
     """The program after all passes: after those that simplify until none finds more, then after those
     that lower. The rules of passes go through the program together. After the first round they look
     at steps alone about which something is new. The bodies of loops come first."""
-    program = with_optimized_bodies(program, lambda body: optimized(body, passes))
+    exact = all(p.exact for p in passes)
+    program = with_optimized_bodies(program, lambda body: optimized(body, passes), exact)
     simplify, lower = ([p for p in passes if p.lowers is lowers] for lowers in (False, True))
     program = _without_rules(program, simplify)
     rewrite, dirty = Rewrite(program), None
