@@ -16,6 +16,7 @@ import numpy as np
 from autobp.compiler.passes.accumulations import Accumulation, accumulations
 from autobp.compiler.passes.exact import dead_code_elimination, is_pure
 from autobp.compiler.passes.rewrite import constant_step
+from autobp.compiler.passes.rows import recomputed_rows
 from autobp.compiler.program import Loop, Program, Step, form_of, mapped, rebuilt
 
 __all__ = ["with_optimized_bodies"]
@@ -31,6 +32,13 @@ def with_optimized_bodies(
         program = dead_code_elimination(program)
         if loop in program.steps:
             program = _Optimization(program, loop).run(optimized, exact)
+    program, changed = recomputed_rows(program)
+    for loop in reversed([step for step in program.steps if step.loop] if changed else []):
+        program = dead_code_elimination(program)
+        as_it_is = lambda body: body
+        program = _Optimization(program, loop).run(
+            optimized if loop in changed else as_it_is, exact
+        )
     return program
 
 
