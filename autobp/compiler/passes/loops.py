@@ -124,13 +124,13 @@ class _Optimization:
                 for kept in (self.arguments[0], self.given[0], self.becomes, self.carried_at):
                     del kept[j]
             self.sums[old] = _Sum(None if others else begin, taken)
-            for term in taken:
-                if term.is_stacked and term.x not in self.rows:
-                    self.rows.append(term.x)
+            for put in taken:
+                if put.is_stacked and put.x not in self.rows:
+                    self.rows.append(put.x)
                     self.rows_at.append(-1)
-                elif not term.is_stacked and term.x not in totals:
-                    totals[term.x] = self.carry_sum(term.x, steps)
-                term.at = totals.get(term.x) if not term.is_stacked else self.rows.index(term.x)
+                elif not put.is_stacked and put.x not in totals:
+                    totals[put.x] = self.carry_sum(put.x, steps)
+                put.at = self.rows.index(put.x) if put.is_stacked else totals[put.x]
         arguments = [a for kind in self.arguments for a in kind]
         returns = tuple(self.becomes), tuple(self.rows)
         self.body = self.body.with_(arguments=arguments, steps=steps, returns=returns)
