@@ -358,7 +358,7 @@ def test_lists_are_gone_through_and_made(short):
         return total + sum(s * s for s in seen)
 
     xs, ys = [0.1 * k for k in range(40)], [1.0 + 0.05 * k for k in range(40)]
-    text = replayed(value_and_grad(loss, (0, 1)), xs, ys, loops=4).source
+    text = replayed(value_and_grad(loss, (0, 1)), xs, ys, loops=3).source
     assert "zip(xs[" in text
     assert len(text.splitlines()) < 80
     compiled = replayed(smooth, xs, ys, loops=1)
