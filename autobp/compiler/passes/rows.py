@@ -249,7 +249,7 @@ class _Stacking:
             self.places[step] = _Place(step)
         return self.places[step]
 
-    def value(self, s: Any, order: tuple[int, ...], place: _Place) -> Any:
+    def value(self, s: Any, order: tuple[int, ...], place: _Place, deep: int = 0) -> Any:
         """What the iterations in an order have made, or were given, as an operand in another place."""
         if not isinstance(s, Step) or (s, order) in place.known:
             return place.known.get((s, order), s) if isinstance(s, Step) else s
@@ -265,12 +265,14 @@ class _Stacking:
         elif s in self.carried:
             begin, row = self.carried[s]
             if row not in self.stacks:
-                return self.value(row, tuple(i - 1 for i in order), place) if min(order) else None
+                if min(order) == 0 or deep > _STACKED:
+                    return None
+                return self.value(row, tuple(i - 1 for i in order), place, deep)
             wanted = [(self.stacks[row], i - 1) if i else _element(begin) for i in order]
         found = None if wanted is None else place.find(wanted, form_of(s))
-        if found is None and s in self.made and s.function in _CHEAP:
+        if found is None and s in self.made and s.function in _CHEAP and deep <= _STACKED:
             state = place.state()
-            args = [self.value(a, order, place) for a in s.args]
+            args = [self.value(a, order, place, deep + 1) for a in s.args]
             if any(a is None for a in args):
                 place.restore(state)
             else:
