@@ -24,7 +24,7 @@ from autobp.calculus import as_numpy_scalars, on_float
 from autobp.context import current
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, defers_to, same
-from autobp.reverse import accumulate
+from autobp.reverse import accumulate, add_in_place
 from autobp.tensor import CONSTANT, Tensor, node
 
 __all__ = ["install", "remove"]
@@ -146,6 +146,8 @@ def _step(
             return False
         if type(z) is float:
             g, z = as_numpy_scalars(g, z)
+    if params and isinstance(x, Tensor) and add_in_place(node, x, g, cotangents, owned):
+        return True
     c = d = None
     try:
         along_x = rules[0]
@@ -168,6 +170,8 @@ def _step(
             cotangents[x] = c if before is None else before + c
         else:
             accumulate(c, x, g, cotangents, owned)
+            if params and primitive.facts.adds is not None:
+                owned.add(x)
     if d is not None:
         if type(d) is float is type(v):
             before = cotangents.get(y)

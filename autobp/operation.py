@@ -118,6 +118,7 @@ class Operation:
     out: bool = False  # `out=` takes the result
     opaque: bool = False  # traced as one call, not through its function
     blas: bool = False  # products of matrices, which BLAS computes
+    adds: Callable[..., bool] | None = None  # what a rule makes, to an array in place; or declines
     channels: str = ""  # of images in memory: "last" makes them so, "kept" leaves them so
 
     def is_static(self, args: tuple[Any, ...], params: dict[str, Any]) -> bool:

@@ -114,6 +114,8 @@ def _sweep(
         for slot, (a, rule) in enumerate(zip(node.args, each)):
             if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
+            if kept is None and not watched and add_in_place(node, a, g, cotangents, owned):
+                continue
             if together:
                 c = rule  # the cotangent itself
             else:
@@ -130,6 +132,8 @@ def _sweep(
             if kept is not None:
                 kept.contributions[node, slot] = c
             accumulate(c, a, g, cotangents, owned)
+            if kept is None and primitive.facts.adds is not None:
+                owned.add(a)
 
     if cotangents:  # of a tensor younger than the operation that has it as an argument
         raise replaced(next(iter(cotangents)))
@@ -158,6 +162,20 @@ def accumulate(
         cotangents[a] = total = before + c
         if type(total) is np.ndarray:
             owned.add(a)
+
+
+def add_in_place(
+    node: Tensor, a: Tensor, g: Array, cotangents: dict[Tensor, Array], owned: set[Tensor]
+) -> bool:
+    """Let an operation that can add to the cotangent of its argument, if that is a buffer of our own.
+    What such an operation's rule makes is a new array, hence the first buffer."""
+    adds = node.primitive.facts.adds if node.primitive is not None and a in owned else None
+    if adds is None:
+        return False
+    total = cotangents[a]
+    if type(total) is not np.ndarray or type(g) is not np.ndarray or total.dtype is not g.dtype:
+        return False
+    return adds(total, g, **node.params)
 
 
 def _of_all(g: list[Array | None], value: Any) -> Results:

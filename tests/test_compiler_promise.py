@@ -34,7 +34,7 @@ from autobp import (
     optim,
     value_and_grad,
 )
-from autobp.compiler import Compiled, DifferenceError
+from autobp.compiler import Compiled, DifferenceError, comparison
 
 from . import free_variables, test_programs, vocabulary, worlds
 
@@ -1624,3 +1624,23 @@ def test_random_numbers_of_the_standard_library():
     with pytest.raises(CaptureError, match="draw|random|'rng'"):
         several(compiled, 1.0)
     assert rng.random() == random.Random(1).random()
+
+
+def test_a_kink_that_only_rounding_crosses_is_no_difference():
+    """One of 400,000 relus is so near its kink that it is open by the program and shut by the function."""
+    value, other = np.float32(1.0), np.float32(1.01)
+    runs = []
+
+    def replay(moves_arguments, far):
+        runs.append(far)
+        crossed = 0.002 if far >= comparison.KINKS else 1e-7
+        return (np.float32(value + crossed), []), (np.float32(other + crossed), [])
+
+    comparison.check_same("f", (other, []), (value, []), replay)
+    assert runs == [1, comparison.KINKS]
+
+    def smooth(moves_arguments, far):
+        return (value * np.float32(1 + far * 1e-7), []), (other, [])
+
+    with pytest.raises(CaptureError, match="cannot be trusted with f: result is"):
+        comparison.check_same("f", (other, []), (value, []), smooth)

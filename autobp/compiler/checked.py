@@ -85,12 +85,12 @@ class Checked:
         def by_function() -> Any:
             return function(*own[0], **own[1]), snapshot.now()
 
-        def again(run: Callable[..., Any], moves_arguments: bool) -> Any:
+        def again(run: Callable[..., Any], moves_arguments: bool, far: int) -> Any:
             after = Snapshot(self.found, (args, kwargs), all=True)
-            given, named = moved(own) if moves_arguments else own
+            given, named = moved(own, far) if moves_arguments else own
             try:
                 snapshot.restore()
-                snapshot.move()
+                snapshot.move(far)
                 with np.errstate(all="ignore"):
                     result = contextvars.copy_context().run(run, *given, **named)
                 return result, snapshot.now()
@@ -98,8 +98,8 @@ class Checked:
                 snapshot.restore()
                 after.restore()
 
-        def replay(moves_arguments: bool) -> Any:
-            return again(function, moves_arguments), again(self.run, moves_arguments)
+        def replay(moves_arguments: bool, far: int) -> Any:
+            return again(function, moves_arguments, far), again(self.run, moves_arguments, far)
 
         first, second = (by_function, by_program) if keeps_program else (by_program, by_function)
         failure = None

@@ -27,9 +27,9 @@ class _Held(NamedTuple):
             self.value[...] = self.before
         self.variable.write(self.value)
 
-    def move(self, seed: int) -> None:
+    def move(self, far: int, seed: int) -> None:
         """Change floats in their last digits, arrays in place."""
-        x, other = self.value, moved(self.value, seed)
+        x, other = self.value, moved(self.value, far, seed)
         if isinstance(x, np.ndarray) and x.flags.writeable:
             x[...] = other
         elif isinstance(self.variable.owner, Tensor):
@@ -93,10 +93,10 @@ class Snapshot:
         if self.randomness is not None:
             self.randomness.rewind()
 
-    def move(self) -> None:
+    def move(self, far: int) -> None:
         """Change all numbers in their last digits."""
         for i, held in enumerate(self.held):
-            held.move(i)
+            held.move(far, i)
 
 
 def copied(x: Any) -> Any:
@@ -104,16 +104,17 @@ def copied(x: Any) -> Any:
     return x.copy() if isinstance(x, np.ndarray) else x
 
 
-def moved(nest: Any, seed: int = 0) -> Any:
-    """A nest like this one whose floats differ by a few units in the last place."""
+def moved(nest: Any, far: int, seed: int = 0) -> Any:
+    """A nest like this one whose floats differ by a few units in the last place, or so many times as
+    far."""
     rng = np.random.default_rng(seed)
 
     def one(x: Any) -> Any:
         if isinstance(x, np.ndarray) and x.dtype.kind == "f":
-            eps = np.finfo(x.dtype).eps
+            eps = far * np.finfo(x.dtype).eps
             return (x * (1 + eps * rng.integers(-4, 5, x.shape))).astype(x.dtype)
         if type(x) is float or isinstance(x, np.floating):
-            eps = np.finfo(np.result_type(x)).eps
+            eps = far * np.finfo(np.result_type(x)).eps
             return type(x)(x * (1 + eps * int(rng.choice([-4, -3, -2, 2, 3, 4]))))
         return x
 

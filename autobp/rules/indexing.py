@@ -39,8 +39,19 @@ def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 
 def _repeats(index: Index) -> bool:
     """Only arrays of integers can name a place twice."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1 for i in parts)
+    for i in index if type(index) is tuple else (index,):
+        if isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1:
+            return True
+    return False
+
+
+def _add_part(total: np.ndarray, g: np.ndarray, index: Index) -> bool:
+    """Add to the numbers of an array that an index names, if it names none twice: without the zeros
+    around them, which for many parts of one array take most of the time."""
+    if _repeats(index):
+        return False
+    total[index] += g
+    return True
 
 
 def _scatter_cost(
@@ -76,7 +87,7 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 # fmt: off
 getitem: Primitive = linear(lambda x, index: np.asarray(x)[index],
                             lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
-                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked)
+                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part)
 scatter: Primitive = linear(_scatter,
                             lambda g, y, x, index, shape: g[index],
                             name="scatter", cost=_scatter_cost, fresh=True, opaque=True)

@@ -39,7 +39,7 @@ def _left(g: Array, a: Array, b: Array) -> Array:
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if a.ndim == 1:
-        return np.squeeze(b @ np.expand_dims(g, -1), -1)
+        return _times_vectors(b, g)
     return product(g, b.mT)
 
 
@@ -48,8 +48,13 @@ def _right(g: Array, a: Array, b: Array) -> Array:
     if a.ndim == 1:
         return g * a if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if b.ndim == 1:
-        return np.squeeze(a.mT @ np.expand_dims(g, -1), -1)
+        return _times_vectors(a.mT, g)
     return product(a.mT, g)
+
+
+def _times_vectors(a: Array, g: Array) -> Array:
+    """A vector for each matrix."""
+    return a @ g if a.ndim == 2 else np.squeeze(a @ np.expand_dims(g, -1), -1)
 
 
 def _phi(x: Array) -> Array:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from autobp.habits import checks_keywords
+from autobp.kernels.extrema import greatest
+from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
 from autobp.primitive import (
     Array,
@@ -54,25 +55,27 @@ def _softplus(x: Array) -> Array:
 def _softmax(x: Array, axis: Axis) -> Array:
     if not np.size(x):
         return np.copy(x)
-    z = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    return z / np.sum(z, axis=axis, keepdims=True)
+    z = np.exp(x - greatest(x, axis, keepdims=True))
+    return z / total(z, axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
     if not np.size(x):
         return np.copy(x)
-    shifted = x - np.max(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    shifted = x - greatest(x, axis, keepdims=True)
+    return shifted - np.log(total(np.exp(shifted), axis, keepdims=True))
 
 
 def _logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
     nothing = np.ndim(x) and 0 in [np.shape(x)[a] for a in axes_of(axis, np.ndim(x))]
-    first: Any = {"initial": -np.inf} if nothing else {}
-    top = np.max(x, axis=axis, keepdims=True, **first)
+    if nothing:
+        top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    else:
+        top = greatest(x, axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0).astype(top.dtype)  # all −inf, or one +inf
     with np.errstate(divide="ignore"):  # the logarithm of nothing is −inf
-        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return (total if keepdims else np.squeeze(total, axis))[()]
+        y = np.log(total(np.exp(x - top), axis, keepdims=True)) + top
+    return (y if keepdims else np.squeeze(y, axis))[()]
 
 
 def _linear(x: Array, w: Array) -> Array:
@@ -83,7 +86,7 @@ def _linear(x: Array, w: Array) -> Array:
 
 
 def _rows(x: Array) -> Array:
-    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 _FAR = 40.0  # Φ(−40) is 0 in floating point
@@ -161,7 +164,7 @@ def _normal_cdf(x: Array) -> Array:
 
 
 def _sum(x: Array, axis: Axis) -> Array:
-    return np.sum(x, axis=axis, keepdims=True)
+    return total(x, axis, keepdims=True)
 
 
 # fmt: off
@@ -183,7 +186,7 @@ log_softmax_ = general(_log_softmax,
                        cost=costs.grouped((0, 4, 1), (0, -2, 1)))
 # (by softmax and not as exp(x − y), into which y's rounding goes)
 logsumexp_   = general(_logsumexp,
-                       forward=lambda t, y, x, axis, keepdims: np.sum(t * softmax_(x, axis=axis), axis=axis, keepdims=keepdims),
+                       forward=lambda t, y, x, axis, keepdims: total(t * softmax_(x, axis=axis), axis, keepdims),
                        reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * softmax_(x, axis=axis),
                        cost=costs.grouped((0, 3, 1), (0, -1, 1)))
 # fmt: on

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
 from autobp.primitive import Array, Variable, general, implements, linear
 from autobp.rules import costs
@@ -36,7 +37,7 @@ def _share(x: Array, y: Array, axis: Axis) -> Array:
 
 def _extremum(function: Any, name: str) -> Any:
     return general(
-        lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims),
+        function,
         forward=lambda t, y, x, axis, keepdims: np.sum(
             t * _share(x, y, axis), axis=axis, keepdims=keepdims
         ),
@@ -72,8 +73,8 @@ mean_   = linear(lambda x, axis, keepdims: total(x, axis, keepdims) / _count(x, 
 cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
                  lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
                  name="cumsum", cost=costs.grouped((0, 1, 0), (0, -1, 0)))
-max_    = _extremum(np.max, "max")
-min_    = _extremum(np.min, "min")
+max_    = _extremum(greatest, "max")
+min_    = _extremum(least, "min")
 norm_   = general(_norm,
                   forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
                   reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord),

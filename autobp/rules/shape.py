@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from autobp.operation import MOVE
 from autobp.primitive import Array, Together, Variable, constant, implements, linear, plain_array
@@ -159,7 +160,11 @@ def squeeze(a: Array, axis: Any = None) -> Array:
 
 @implements(np.expand_dims)
 def expand_dims(a: Array, axis: Any) -> Array:
-    return reshape_(a, shape=np.expand_dims(np.broadcast_to(0.0, a.shape), axis).shape)
+    shape = list(a.shape)
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    for i in sorted(normalize_axis_tuple(axes, a.ndim + len(axes))):
+        shape.insert(i, 1)
+    return reshape_(a, shape=tuple(shape))
 
 
 def _at_least(function: Any) -> Any:

@@ -92,7 +92,12 @@ def compete(
     return race(steps, effort, collector) if len(steps) > 1 else {}
 
 
-def race(steps: Mapping[str, Step], effort: Effort, collector: bool = True) -> dict[str, float]:
+def race(
+    steps: Mapping[str, Step],
+    effort: Effort,
+    collector: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """The median seconds that each step takes, over rounds in which all take their turn.
 
     A turn is several steps in a row, all timed, so that who makes garbage pays for its collection.
@@ -100,28 +105,28 @@ def race(steps: Mapping[str, Step], effort: Effort, collector: bool = True) -> d
     repeats = {}
     for name, step in steps.items():
         step()
-        once = _turn(step, 1, collector)
+        once = _turn(step, 1, collector, clock)
         repeats[name] = max(2, math.ceil(effort.turn / once))
     times: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
     for i in range(effort.rounds):
         first = i % len(names)  # so that nobody always follows the same other
         for name in names[first:] + names[:first]:
-            times[name].append(_turn(steps[name], repeats[name], collector))
+            times[name].append(_turn(steps[name], repeats[name], collector, clock))
     return {name: statistics.median(ts) for name, ts in times.items()}
 
 
-def _turn(step: Step, repeats: int, collector: bool) -> float:
+def _turn(step: Step, repeats: int, collector: bool, clock: Callable[[], float]) -> float:
     gc.collect()  # nobody pays for what another left behind
     time.sleep(0.02)  # nor competes with the other's idle worker threads, which spin for a while
     step()
     if not collector:
         gc.disable()
     try:
-        start = time.perf_counter()
+        start = clock()
         for _ in range(repeats):
             step()
-        return (time.perf_counter() - start) / repeats
+        return (clock() - start) / repeats
     finally:
         gc.enable()
 
