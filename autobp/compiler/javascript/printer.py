@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
+from autobp.compiler.passes.exact import placed
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.compiler.trace.tracer import named
@@ -156,7 +157,10 @@ class _Printer:
     def guard(self, step: Step) -> Iterator[str]:
         value, expected = step.args
         if isinstance(expected, bool | int | float) and not isinstance(expected, type):
-            line = json.dumps(step.line or "").replace("<", "\\u003c")
+            place = re.sub(
+                r".*[/\\]", "", step.line or ""
+            )  # a page names no folder of its author's
+            line = json.dumps(place).replace("<", "\\u003c")
             yield f"guard({self.name(value)} === {self.name(expected)}, {line});"
 
     def expression(self, step: Step) -> str:
