@@ -308,7 +308,7 @@ def _lines(value: Any) -> tuple[str, ...]:
     array = np.asarray(value)
     if array.size == 1:
         return (number(array.flat[0]),) if array.ndim != 1 else (few(array),)
-    if array.size > 2 and array.dtype.kind == "f" and array.min() == array.max():
+    if array.size > 2 and array.min() == array.max():
         return (f"all {number(array.flat[0])}",)
     if array.ndim == 2 and array.size <= 9 and array.shape[1] <= 4:
         return tuple(map(few, array)) or ("empty",)

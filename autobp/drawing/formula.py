@@ -39,8 +39,8 @@ class Term(NamedTuple):
 
     def within(self, binding: int = PRODUCT, first: bool = False) -> str:
         """As an operand: in parentheses if its operator binds less tightly or it begins with a sign."""
-        if begins_with_hole(self.text) and self.binding >= binding and not first:
-            return fenced(self.text)
+        if begins_with_hole(self.text) and self.binding >= binding:
+            return self.text if first and binding <= PREFIX else fenced(self.text)
         loose = self.binding < binding or (self.text.startswith("−") and not first)
         return f"({self.text})" if loose else self.text
 
@@ -72,8 +72,6 @@ def quantity(value: Any) -> Term:
     text = brief(value)
     if is_open(value):
         return Term(text)
-    if text in ("1", "−1") and abs(constant(value)) != 1:  # else the formula would leave it out
-        text = repr(float(constant(value))).replace("-", "−")
     return Term(text, PREFIX if text.startswith("−") else ATOM)
 
 
@@ -128,21 +126,26 @@ def _infix(sign: str, a: Term, b: Term) -> Term:
     return Term(f"{left} {TYPESET.get(sign, sign)} {b.within(binding + (not commutes))}", binding)
 
 
-def _reduced(sign: str, args: Sequence[Term]) -> Term | None:
-    """The same formula in the simplest form: without factors of 1, and with x² for x × x."""
+def _reduced(sign: str, values: Sequence[Any], args: Sequence[Term]) -> Term | None:
+    """The same formula in the simplest form: without factors of 1, which rules have, and with x² for
+    x × x. Numbers of the program stay: they may change."""
     if sign == "*":
-        for one, other in (args, args[::-1]):
-            if one.text == "1":
-                return other
-            if one.text == "−1":
-                return _negative(other)
-        if args[0] == args[1] and args[0].binding >= PREFIX:
+        for one, other in ((0, 1), (1, 0)):
+            if _is_one(values[one]):
+                return args[other]
+            if _is_one(values[one], -1):
+                return _negative(args[other])
+        if values[0] is values[1] and args[0].binding >= PREFIX:
             return _power(args[0], 2)
-    return args[0] if sign == "/" and args[1].text == "1" else None
+    return args[0] if sign == "/" and _is_one(values[1]) else None
+
+
+def _is_one(value: Any, one: int = 1) -> bool:
+    return type(value) in (int, float, np.float64) and value == one
 
 
 def _negative(a: Term) -> Term:
-    if a.binding == PREFIX and a.text.startswith("−"):
+    if a.binding == PREFIX and a.text.startswith("−") and not a.text[1:2].isdigit():
         return Term(a.text[1:])
     return Term(f"−{a.within()}", PREFIX if a.binding == ATOM else PRODUCT)
 
@@ -184,17 +187,22 @@ def rule(
         return _matmul(t, slot, args, carried).text, t.args[slot].size
     level = clock()
     terms: dict[Tensor, Term] = {}
+    leaves: dict[int, Tensor] = {}
 
     def variable(of: Any, term: Term) -> Any:
         (value,) = as_numpy_scalars(constant(of))
         if not isinstance(of, Tensor) and np.size(value) == 1:
             return value  # a number in the program is one in the formula
-        fresh: Tensor = leaf(value, level)
-        terms[fresh] = term
-        return fresh
+        if id(of) not in leaves:
+            leaves[id(of)] = leaf(value, level)
+            terms[leaves[id(of)]] = term
+        return leaves[id(of)]
 
     values = [variable(a, term) for a, term in zip(t.args, args, strict=True)]
-    along = 1.0 if carried is None else variable(start, carried)
+    along: Any = 1.0
+    if carried is not None:
+        along = leaf(as_numpy_scalars(constant(start))[0], level)
+        terms[along] = carried
     try:
         with np.errstate(all="ignore"):
             result = function(along, variable(t, out), *values, **t.params)
@@ -213,7 +221,7 @@ def rule(
         elif node.primitive is shape.reshape_ and np.shape(node.args[0]) == node.shape:
             terms[node] = given[0]  # rules need it for other shapes
         else:
-            terms[node] = _reduced(node.primitive.facts.sign, given) or operation(
+            terms[node] = _reduced(node.primitive.facts.sign, node.args, given) or operation(
                 node.primitive, given, node.params
             )
         if len(terms[node].text) > _LONG:

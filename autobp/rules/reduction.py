@@ -9,7 +9,7 @@ import numpy as np
 
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
-from autobp.primitive import Array, general, implements, linear
+from autobp.primitive import Array, Variable, general, implements, linear
 from autobp.rules import costs
 from autobp.rules.shape import Axis, along, axes_of
 
@@ -90,16 +90,22 @@ cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
 # fmt: on
 
 
+def _all_hold(condition: Any, y: Array) -> bool:
+    """Whether a shortcut may be taken. Where y is a variable, other values of it may follow."""
+    return not y.size or (not isinstance(y, Variable) and bool(np.all(condition)))
+
+
 def _others(x: Array, y: Array, axis: Axis) -> Array:
     """For each element the product of all the others: y / x, unless y has lost it."""
     if not x.ndim:
         return np.ones_like(x)
-    if np.all((y != 0) & np.isfinite(y)):
+    if _all_hold((y != 0) & np.isfinite(y), y):
         return spread(y, x, axis) / x
     axes = axes_of(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
-    flat = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], -1))
+    size = math.prod(x.shape[a] for a in axes)
+    flat = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], size))
     one = np.ones_like(flat[..., :1])
     before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
     after = np.flip(
@@ -110,7 +116,7 @@ def _others(x: Array, y: Array, axis: Axis) -> Array:
 
 def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
     """dyₖ = dyₖ₋₁·xₖ + yₖ₋₁·dxₖ, which needs no division and so does not mind zeros."""
-    if np.all(y != 0):
+    if _all_hold(y != 0, y):
         return y * np.cumsum(t / x, axis=axis)
     t, y, x = (np.moveaxis(a, axis, 0) for a in (t, y, x))
     steps = [t[0]]
@@ -121,7 +127,7 @@ def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
 
 def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
     """The same recurrence run from the end."""
-    if np.all(y != 0):
+    if _all_hold(y != 0, y):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis=axis), axis) / x
     g, y, x = (np.moveaxis(a, axis, 0) for a in (g, y, x))
     carry, steps = g[-1], []

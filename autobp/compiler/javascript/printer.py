@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
+from autobp.compiler.passes.exact import placed
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
-from autobp.compiler.trace.calls import as_type, guarded
+from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.compiler.trace.tracer import named
 from autobp.rules.indexing import _scatter
 
@@ -156,7 +157,10 @@ class _Printer:
     def guard(self, step: Step) -> Iterator[str]:
         value, expected = step.args
         if isinstance(expected, bool | int | float) and not isinstance(expected, type):
-            line = json.dumps(step.line or "").replace("<", "\\u003c")
+            place = re.sub(
+                r".*[/\\]", "", step.line or ""
+            )  # a page names no folder of its author's
+            line = json.dumps(place).replace("<", "\\u003c")
             yield f"guard({self.name(value)} === {self.name(expected)}, {line});"
 
     def expression(self, step: Step) -> str:
@@ -401,6 +405,7 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
     np.ones_like: lambda p, s: p.filled("1")(s),
     np.zeros_like: lambda p, s: p.filled("0")(s),
     _scatter: _Printer.scattered,
+    placed: _Printer.scattered,
 }
 
 

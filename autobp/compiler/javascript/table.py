@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.trace.calls import select
 from autobp.operation import PREFIXES, SIGNS
 from autobp.rules.indexing import _put
 from autobp.rules.shape import surrounded
@@ -56,6 +57,7 @@ ELEMENTWISE: dict[Any, str] = {
     np.copysign: "copysign({0}, {1})",
     np.heaviside: "heaviside({0}, {1})",
     np.where: "{0} ? {1} : {2}",
+    select: "{0} ? {1} : {2}",
     np.isnan: "+({0} !== {0})",
     np.isfinite: "+Number.isFinite({0})",
     np.isinf: "+(Math.abs({0}) === Infinity)",

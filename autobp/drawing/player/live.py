@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +19,8 @@ from autobp.calculus import project, zeros
 from autobp.compiler.call import Call
 from autobp.compiler.javascript import Unprintable, javascript
 from autobp.compiler.passes.pipeline import PASSES, optimized
-from autobp.compiler.terms import CaptureError, Settings
-from autobp.compiler.trace.calls import guarded
+from autobp.compiler.terms import CaptureError
 from autobp.compiler.trace.direct import program_of
-from autobp.compiler.trace.tracing import trace_call
 from autobp.context import clock
 from autobp.dag import ancestors
 from autobp.drawing.diagram import Diagram, Use, swept
@@ -30,6 +28,7 @@ from autobp.drawing.dot import _derivative
 from autobp.drawing.hole import Holes, filling, is_open
 from autobp.drawing.marks import Mark
 from autobp.drawing.player.cells import OpenCells
+from autobp.drawing.player.derived import Dead, Derived, has_masks, place_of
 from autobp.drawing.player.steps import Found, Script, text_of
 from autobp.drawing.player.words import said
 from autobp.primitive import Array, Results, constant
@@ -40,10 +39,6 @@ __all__ = ["Dead", "Live", "live"]
 _OPERATIONS = 1000  # that are traced again
 _STEPS = 20_000  # calls of a program that a page may have
 _NUMBERS = 100_000  # that it may compute
-
-
-class Dead(ValueError):
-    """Why a page cannot compute what it shows."""
 
 
 def _dead(error: Exception) -> Dead:
@@ -63,15 +58,18 @@ class Live:
     loss: int  # the result that is the loss
 
 
-def live(script: Script) -> Live | Dead:
-    """The live form of a script, or why it has none."""
+def live(script: Script, call: Call | None = None) -> Live | Dead:
+    """The live form of a script, or why it has none. With the call that was recorded, the plain values
+    that it computed from its inputs follow them."""
     try:
-        return _live(script)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return _live(script, call)
     except (Dead, Unprintable, CaptureError) as error:
         return error if isinstance(error, Dead) else _dead(error)
 
 
-def _live(script: Script) -> Live:
+def _live(script: Script, call: Call | None) -> Live:
     diagram = script.diagram
     operations = sum(n.kind == "result" for n in diagram.nodes)
     if script.parts or operations > _OPERATIONS:
@@ -82,11 +80,18 @@ def _live(script: Script) -> Live:
     if held > _NUMBERS:  # known before anything is traced
         raise Dead(said("dead_long", n=held, most=f"{_NUMBERS:,}"))
     inputs = [n.index for n in diagram.nodes if _may_change(n)]
+    derived = Derived(call, diagram, inputs) if call else None
+    fixed = _fixed_mask(diagram, derived)
+    if fixed is not None and derived is None:
+        raise Dead(said("dead_mask", line=place_of(fixed.tensor.line)))
+    inputs = [i for i in inputs if derived is None or i not in derived.nodes]
+    if fixed is not None:  # it may have been computed from data that is no argument
+        inputs = [i for i in inputs if diagram.nodes[i].kind != "constant"]
     made: list[Live] = []
 
     def run(*values: Any) -> list[Any]:
         with filling() as holes:
-            again = _run_again(diagram, dict(zip(inputs, values)))
+            again = _run_again(diagram, dict(zip(inputs, values)), derived)
             texts = _LiveScript(again, script, holes)
             slopes = {use.place: _derivative(again, use) for use in again.uses if _goes_back(use)}
             slots = [again.nodes[i].gradient for i in inputs]
@@ -106,22 +111,6 @@ def _live(script: Script) -> Live:
     return found
 
 
-def decided_by_values(function: Callable[..., Any], args: Sequence[Any]) -> Dead | None:
-    """Whether a function asks for values, as an `if` does: the recorded program is one of several then,
-    and would be wrong for other inputs."""
-    name = getattr(function, "__name__", "the function")
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            traced = trace_call(Call(function, name, tuple(args), {}, Settings()))
-    except CaptureError as error:
-        return _dead(error)
-    for step in traced.program.steps:
-        if step.function is guarded and isinstance(step.args[1], bool | int | float):
-            return Dead(said("dead_branch", line=step.line or name))
-    return None
-
-
 def _may_change(node: Any) -> bool:
     """Inputs, parameters, and data: arrays of numbers."""
     if node.kind == "result":
@@ -133,9 +122,27 @@ def _goes_back(use: Use) -> bool:
     return use.contribution is not None
 
 
-def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
+def _fixed_mask(diagram: Diagram, derived: Derived | None) -> Any | None:
+    """The first operation that is given truth values of which it is not known how they were computed."""
+    known = derived.args if derived else {}
+    nodes = derived.nodes if derived else {}
+    for n in diagram.nodes:
+        if n.kind == "result" and has_masks(
+            n, [s for s, j in enumerate(n.operands) if (n.index, s) in known or j in nodes]
+        ):
+            return n
+    return None
+
+
+def _run_again(diagram: Diagram, given: Mapping[int, Any], derived: Derived | None) -> Diagram:
     """The diagram of the same operations on other values."""
     level = clock()
+    computed = derived.computed(given) if derived else {}
+    given = {
+        **given,
+        **{i: computed[step] for i, step in (derived.nodes if derived else {}).items()},
+    }
+    slots = {at: computed[step] for at, step in (derived.args if derived else {}).items()}
     again: list[Any] = []  # a tensor or an array for each node
     for node in diagram.nodes:
         value = given.get(node.index, node.value)
@@ -144,7 +151,10 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any]) -> Diagram:
         elif node.kind == "constant":
             again.append(value)
         else:
-            args = [a if j is None else again[j] for j, a in zip(node.operands, node.args)]
+            args = [
+                slots.get((node.index, slot), a) if j is None else again[j]
+                for slot, (j, a) in enumerate(zip(node.operands, node.args))
+            ]
             assert node.tensor is not None
             assert node.tensor.primitive is not None
             again.append(node.tensor.primitive(*args, **node.params))

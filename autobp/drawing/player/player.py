@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.call import Call
+from autobp.compiler.terms import Settings
 from autobp.context import lines
 from autobp.dag import Graph
 from autobp.drawing.diagram import Diagram, diagram
@@ -19,7 +21,7 @@ from autobp.drawing.dot import dot
 from autobp.drawing.health import measured
 from autobp.drawing.layout import LayoutTimeout, render
 from autobp.drawing.player.film import film
-from autobp.drawing.player.live import Dead, decided_by_values, live
+from autobp.drawing.player.live import Dead, live
 from autobp.drawing.player.page import page
 from autobp.drawing.player.plan import plan
 from autobp.drawing.player.steps import STYLE, Script
@@ -42,7 +44,7 @@ def player(
     lang: str = "en",
 ) -> Player:
     """See `autobp.play`."""
-    dead = None
+    call = None
     if isinstance(loss, Tensor):
         if args:
             raise TypeError("play() of a result takes no arguments; those are for a function")
@@ -51,6 +53,7 @@ def player(
         given = _tensors(loss, args)
         with lines():
             result = loss(*given)
+        call = Call(loss, getattr(loss, "__name__", "the function"), tuple(given), {}, Settings())
     else:
         raise TypeError(
             f"play() takes a Tensor, or a function and its arguments, not {type(loss).__name__}"
@@ -69,9 +72,7 @@ def player(
         if node.stale:
             raise replaced(node.tensor)
     with speaking(lang):
-        if not isinstance(loss, Tensor):
-            dead = decided_by_values(loss, given)
-        return Player(program, dead, lang)
+        return Player(program, call, lang)
 
 
 def _tensors(function: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
@@ -111,14 +112,14 @@ class Player:
     page: str
 
     def __init__(
-        self, program: Diagram, dead: Dead | None = None, lang: str = "en", training: Any = None
+        self, program: Diagram, call: Call | None = None, lang: str = "en", training: Any = None
     ) -> None:
         self.diagram = program
         planned = plan(program)
         note = ""
         with np.errstate(all="ignore"):
             script = Script(program, planned.parts)
-            found = dead or live(script)
+            found = live(script, call)
             pictures = Views([], [], [], [None] * len(script.items))
             try:
                 pictures = views(script, planned)

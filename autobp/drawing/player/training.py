@@ -170,7 +170,7 @@ def player_of_training(
         with speaking(lang):
             result = objective()
             found = diagram(Graph([result]), {"X": X, "y": y, "loss": result})
-            return Player(found, lang=lang, training=recorded)
+            return Player(found, _call(objective, ()), lang, recorded)
     except (CaptureError, Unprintable) as error:
         raise ValueError(
             f"play_training: this step of training cannot be computed in a page: {error}"
@@ -210,7 +210,11 @@ def _rebind(p: Tensor, value: Any) -> None:
 
 
 def _traced(function: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
-    return trace_call(Call(function, "the step", args, {}, Settings()))
+    return trace_call(_call(function, args))
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> Call:
+    return Call(function, "the step", args, {}, Settings())
 
 
 def _simplified(program: Program) -> Program:

@@ -42,12 +42,18 @@ function drawnAs(tag, attributes, text) {
   return element;
 }
 
+// a positive number in four digits; a tie between two goes to the even one, as in Python
+function inFour(size) {
+  const [, even, power] = /^(\d\.\d\d[02468])50*(e.*)$/.exec(size.toExponential(30)) ?? [];
+  return Number(even ? even + power : size.toPrecision(4));
+}
+
 // a number as Python writes it in pictures: four digits, a true minus
 function digits(x) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x < 0 ? "−inf" : "inf";
   if (x === 0) return "0";
-  const size = Math.abs(x), rounded = Number(size.toPrecision(4));
+  const size = Math.abs(x), rounded = inFour(size);
   let text;
   if (rounded >= 1e-4 && rounded < 1e4) text = String(rounded);
   else {

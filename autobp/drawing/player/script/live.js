@@ -17,9 +17,9 @@ const unchanged = (k) => (typeof numbers[k] === "number" ? sameNumber(numbers[k]
 function steady(x) {
   const size = Math.abs(x);
   if (!Number.isFinite(x)) return digits(x);
-  const rounded = Number(size.toPrecision(4));
+  const rounded = inFour(size);
   if (rounded && (rounded < 1e-4 || rounded >= 1e4)) {
-    const [mantissa, power] = size.toExponential(3).split("e");
+    const [mantissa, power] = rounded.toExponential(3).split("e");
     return `${x < 0 ? "−" : ""}${mantissa}e${power[0].replace("-", "−")}${power.slice(1).padStart(2, "0")}`;
   }
   return (x < 0 ? "−" : "") + (rounded ? rounded.toPrecision(4) : "0.000");
