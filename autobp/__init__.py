@@ -39,7 +39,7 @@ from autobp.drawing import draw
 from autobp.drawing.player import play, play_training
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
-from autobp.habits import PACKAGE, absent_from_module
+from autobp.habits import absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.recomputation import remat
@@ -55,6 +55,7 @@ from autobp.rules.convolution import (
 from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.special import polygamma
+from autobp.spellings import PACKAGE
 from autobp.tensor import Tensor
 from autobp.tree import stop_gradient
 

@@ -72,9 +72,15 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
         return ours(*args)
     if kwargs and (foreign := foreign_keyword(theirs.__name__, kwargs)):
         raise foreign
+    if len(args) > 2 and isinstance(args[2], int | np.bool_):
+        _check_third(theirs, args)
     if isinstance(ours, Primitive):
         if kwargs:
             raise no_rule(theirs, kwargs)
+        if isinstance(theirs, np.ufunc) and len(args) > theirs.nin:
+            raise TypeError(
+                f"{theirs.__name__} takes {theirs.nin} argument{'s' * (theirs.nin > 1)}, not {len(args)}"
+            )
         return ours(*args)
     code = ours.__code__
     if len(args) > code.co_argcount and not code.co_flags & _TAKES_ARGS:
@@ -92,6 +98,26 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
             raise no_rule(theirs, unmet)
         kwargs = {k: v for k, v in kwargs.items() if k in known}
     return ours(*args, **kwargs)
+
+
+def _check_third(function: Any, args: Sequence[Any]) -> None:
+    """Refuse PyTorch's keepdim by position, `t.sum(1, True)`, where NumPy's functions have dtype or out,
+    and axes that are not in a tuple."""
+    if isinstance(function, np.ufunc):
+        return
+    names = _names(function)
+    option = names[2] if len(names) > 2 else ""
+    if option not in ("dtype", "out", "kind"):
+        return
+    axis, given = args[1:3]
+    write = [f"axis=({axis}, {given}) for two axes"] if type(given) is int else []
+    write += [f"keepdims={bool(given)} to keep the axis"] if "keepdims" in names else []
+    write += ["ddof=1 for an unbiased estimate"] if "ddof" in names else []
+    write += ["np.flip of the result for descending order"] if option == "kind" else []
+    raise TypeError(
+        f"{function.__name__}({axis}, {given}): by position, NumPy's next option is {option}="
+        + (f"; write {', or '.join(write)}" if write else "; write its name")
+    )
 
 
 def _are_defaults(given: dict[str, Any], function: Any) -> bool:

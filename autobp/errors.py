@@ -15,6 +15,7 @@ __all__ = [
     "no_rule",
     "not_in_place",
     "not_plain",
+    "not_written",
     "replaced",
     "shape_changed",
 ]
@@ -85,6 +86,14 @@ def not_plain(tensor: Any, what: str, way_out: str) -> TypeError:
         f"{label(tensor)} is recorded and cannot silently become {what}, which has no derivative;"
         f" use NumPy's functions (np.sin, not math.sin; np.stack, not np.array), or {way_out} if a"
         " constant is meant"
+    )
+
+
+def not_written(tensor: Any, way_out: str) -> TypeError:
+    return TypeError(
+        f"{label(tensor)} is recorded and cannot be written into an array, which has no derivative:"
+        " collect the Tensors in a list and write np.stack(list), or make the array a Tensor and write z ="
+        f" z.at[i].set(t); or write {way_out} if a constant is meant"
     )
 
 

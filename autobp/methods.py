@@ -15,10 +15,17 @@ from autobp.rules import indexing, neural, shape
 __all__ = ["ArrayMethods"]
 
 
+class NoMatrixError(AttributeError, ValueError):
+    """There is no transposed matrix of a vector. NumPy raises a ValueError; as an AttributeError it lets
+    hasattr and inspect.getmembers pass."""
+
+
 class ArrayMethods(Variable):
     """Methods that record, each a NumPy function of the tensor."""
 
     __slots__ = ()
+
+    ndim: Any
 
     @property
     def T(self) -> Any:
@@ -26,6 +33,8 @@ class ArrayMethods(Variable):
 
     @property
     def mT(self) -> Any:
+        if self.ndim < 2:
+            raise NoMatrixError(f"mT swaps the last two axes, and {label(self)} has not two")
         return shape.swapaxes(self, -1, -2)
 
     @property
@@ -54,6 +63,13 @@ class ArrayMethods(Variable):
 
     def transpose(self, *axes: Any) -> Any:
         many = len(axes) == 1 and np.iterable(axes[0])
+        pair = len(axes) == 2 and all(isinstance(i, int) for i in axes)
+        if pair and (self.ndim > 2 or (axes == (0, 1) and self.ndim == 2)):
+            i, j = axes
+            raise ValueError(
+                f"transpose({i}, {j}): NumPy's takes the new order of all {self.ndim} axes; PyTorch's, which"
+                f" swaps two, is t.swapaxes({i}, {j})"
+            )
         return (
             shape.transpose(self, axes[0] if many else axes if axes != (None,) else None)
             if axes
@@ -69,12 +85,23 @@ class ArrayMethods(Variable):
     all,     any,     nonzero  = method(np.all),     method(np.any),     method(np.nonzero)
     ravel,   squeeze, swapaxes = method(np.ravel),   method(np.squeeze), method(np.swapaxes)
     round,   dot               = method(np.round),   method(np.dot)
-    take,    repeat,  copy     = method(np.take),    method(np.repeat),  method(np.copy)
+    take,    copy              = method(np.take),    method(np.copy)
     trace,   diagonal          = method(np.trace),   method(np.diagonal)
     argpartition, searchsorted = method(np.argpartition), method(np.searchsorted)
     conj = conjugate           = method(np.conjugate)
     exp, log, sqrt, tanh, abs  = map(method, (np.exp, np.log, np.sqrt, np.tanh, np.abs))
     # fmt: on
+
+    def repeat(self, repeats: Any, axis: int | None = None, *more: int) -> Any:
+        """`np.repeat` of this tensor."""
+        if more or (isinstance(axis, int) and not -self.ndim <= axis < max(self.ndim, 1)):
+            sizes = ", ".join(map(str, (repeats, axis, *more)))
+            raise ValueError(
+                f"repeat({sizes}): NumPy's takes repeats and an axis, and {label(self)} has"
+                f" {self.ndim} axes; PyTorch's is np.tile(t, ({sizes}))"
+            )
+        repeat: Any = np.repeat
+        return repeat(self, repeats, axis)
 
     def relu(self) -> Any:
         return neural.relu(self)

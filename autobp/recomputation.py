@@ -94,8 +94,8 @@ class _Call:
     def first(self) -> Any:
         """Run it, and record the call in place of what it has done."""
         began = clock()
+        generators, self.buffers = _sources(self.function, self.args, self.kwargs)
         if self.trace is None:
-            generators, self.buffers = _sources(self.function, self.args, self.kwargs)
             self.states = [(rng, rng.bit_generator.state) for rng in generators]
             result = self.run()
         else:
@@ -119,18 +119,16 @@ class _Call:
     def again(self) -> Iterator[Any]:
         """What the function returns when it runs again, under the conditions of the first run. Then
         everything is as it was."""
-        if self.trace is not None:
-            with resumed(self.context):
-                result = self.trace.second_run(self.run, self.draws)
-            yield result
-            return
         states = [(rng, rng.bit_generator.state) for rng, _ in self.states]
         buffers = [(t, t.value, t.born) for t in self.buffers]
         try:
             for rng, state in self.states:
                 rng.bit_generator.state = state
             with resumed(self.context):
-                result = self.run()
+                if self.trace is None:
+                    result = self.run()
+                else:  # which has the numbers that were drawn
+                    result = self.trace.second_run(self.run, self.draws)
         finally:
             for rng, state in states:
                 rng.bit_generator.state = state

@@ -27,8 +27,8 @@ import numpy as np
 from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
-from autobp.errors import label, not_in_place, not_plain, replaced
-from autobp.habits import TENSOR, add_absent, foreign_keyword, present
+from autobp.errors import label, not_in_place, not_plain, not_written, replaced
+from autobp.habits import ListsWhatItHas, add_absent, foreign_keyword, is_executing
 from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
@@ -36,6 +36,7 @@ from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Primitive, Variable, constant, defers_to
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg
+from autobp.spellings import TENSOR
 
 __all__ = ["Tensor"]
 
@@ -144,7 +145,20 @@ def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Te
     return t
 
 
-class Tensor(ArrayMethods):
+def not_taken(more: Sequence[Any], foreign: dict[str, Any]) -> TypeError:
+    """The error for what the constructor does not know."""
+    if more:
+        return TypeError(
+            f"Tensor(data) takes one argument by position, not {1 + len(more)}: write Tensor([x, y]) for"
+            " several numbers, and requires_grad=, name= and dtype= by name; operations record their"
+            " arguments by themselves"
+        )
+    return foreign_keyword("Tensor", foreign) or TypeError(
+        f"Tensor has no {next(iter(foreign))}=: it takes requires_grad=, name= and dtype="
+    )
+
+
+class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
     """A float, or an array of floats, that you can differentiate by.
 
     Write NumPy: operators, NumPy's functions and ndarray's methods are all recorded.
@@ -191,12 +205,15 @@ class Tensor(ArrayMethods):
     def __init__(
         self,
         data: Any,
-        *,
+        *more: Any,
         requires_grad: bool = True,
         name: str | None = None,
         dtype: Any = None,
         label: str | None = None,  # micrograd's word for the name
+        **foreign: Any,
     ) -> None:
+        if more or foreign:
+            raise not_taken(more, foreign)
         if isinstance(data, Tensor) and data.requires_grad:
             raise not_plain(data, "a new Tensor", "its .detach() or .numpy()")
         value = as_value(data, dtype)
@@ -465,6 +482,8 @@ class Tensor(ArrayMethods):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
+            if is_executing(sys._getframe(1), "STORE_SUBSCR"):
+                raise not_written(self, ".numpy()")
             raise not_plain(self, "an array", ".numpy()")
         return np.array(self.value, dtype)
 
@@ -536,6 +555,8 @@ class Tensor(ArrayMethods):
 
     def __float__(self) -> float:
         if self.requires_grad:
+            if is_executing(sys._getframe(1), "STORE_SUBSCR"):
+                raise not_written(self, ".item()")
             raise not_plain(self, "a Python number", ".item()")
         return self.item()
 
@@ -566,7 +587,7 @@ class Tensor(ArrayMethods):
         return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
 
     def __dir__(self) -> list[str]:
-        return present(self)
+        return [name for name in object.__dir__(self) if hasattr(type(self), name)]
 
     def __repr__(self) -> str:
         value = self.primal_value()
@@ -591,7 +612,7 @@ class Tensor(ArrayMethods):
         return format(self.item(), spec) if spec else repr(self)
 
 
-add_absent(Tensor, TENSOR, numpy=True)
+add_absent(Tensor, TENSOR)
 
 
 class _CalledModule(ModuleType):

@@ -245,13 +245,89 @@ def test_newtons_method_is_a_for(short):
         t2 = t0 + t0
         t3 = t1 / t2 if t2 else float(np.divide(t1, t2))
         t0 = t0 - t3
-        rows0.append(t2)
-        rows1.append(t3)
-        rows2.append(t0)
+        rows0.append(t3)
+        rows1.append(t0)
+"""
+        in compiled.source
+    )
+    assert (
+        """    for t14, t15 in zip(rows0[58:0:-1], rows1[57::-1]):
+        t16 = t15 + t15
 """
         in compiled.source
     )
     assert len(compiled.source.splitlines()) < 60
+
+
+def elastic(x, ys):
+    """Sums, products and quotients of what is carried, of data, and of what is the same throughout."""
+    total = 0.0
+    for y in ys:
+        a = 2.0 * x - y
+        b = a * x + y
+        x = np.sin(b) / (1.0 + a * a)
+        total = total + b * a
+    return total + x
+
+
+def test_sums_and_products_are_computed_again_rather_than_stacked(short):
+    ys = np.linspace(-1.0, 1.0, 40).tolist()
+    compiled = replayed(value_and_grad(elastic, (0, 1)), 0.3, ys, loops=2)
+    body, _ = (step.loop.body for step in compiled._entries[0].program.steps if step.loop)
+    assert [row.function for row in body.returns[1]].count(np.multiply) == 0
+    assert len(body.returns[1]) <= 3
+
+
+READS = {
+    "forward": lambda x, i: x[i, 0],
+    "backward": lambda x, i: x[-1 - i, 1],
+    "in strides": lambda x, i: x[2 * i, 2],
+    "in disorder": lambda x, i: x[7 * i % 20, 1],
+    "always one": lambda x, i: x[5, 1] * x[5, 2],
+    "along the other axis": lambda x, i: x[1, i],
+    "along the diagonal": lambda x, i: x[i, i],
+    "rows": lambda x, i: np.sum(x[i] * x[0]),
+    "slices": lambda x, i: np.sum(x[i, 2:5] * x[3, :3]),
+    "columns": lambda x, i: np.sum(x[:, i]),
+    "the same twice": lambda x, i: x[i, 0] * x[i, 0] + x[i, 1],
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_is_added_to_places_is_added_after_the_loop(short, name):
+    def total(x, y):
+        for i in range(20):
+            y = 0.8 * y + 0.2 * np.tanh(y * READS[name](x, i))
+        return y
+
+    x = np.random.default_rng(0).standard_normal((40, 40))
+    step = value_and_grad(total, (0, 1))
+    compiled = compile(step)
+    for _ in range(3):
+        (found, (dx, dy)), (value, (gx, gy)) = compiled(x, 0.7), step(x, 0.7)
+        np.testing.assert_allclose(found, value, rtol=1e-12)
+        np.testing.assert_allclose(dx, gx, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(dy, gy, rtol=1e-12)
+    program = compiled._entries[0].program
+    loops = [step.loop for step in program.steps if step.loop]
+    assert len(loops) == 2
+    if name != "columns":
+        assert all(s.size < x.size for loop in loops for s in loop.body.steps)
+
+
+def test_an_array_that_the_first_iteration_reads_too(short):
+    def total(w, xs):
+        h = np.zeros(4)
+        for t in range(40):
+            h = np.tanh(w @ h + xs[t] * xs[t, 0] + xs[0])
+        return np.sum(h * h)
+
+    rng = np.random.default_rng(0)
+    w, xs = rng.standard_normal((4, 4)), rng.standard_normal((40, 4))
+    compiled = compile(value_and_grad(total, (0, 1)))
+    for x, y in zip(leaves(compiled(w, xs)), leaves(value_and_grad(total, (0, 1))(w, xs))):
+        np.testing.assert_allclose(x[1], y[1], rtol=1e-11)
+    assert len(compiled.source.splitlines()) < 160
 
 
 def test_short_programs_and_few_iterations_stay_as_they_are(monkeypatch):
@@ -282,7 +358,7 @@ def test_lists_are_gone_through_and_made(short):
         return total + sum(s * s for s in seen)
 
     xs, ys = [0.1 * k for k in range(40)], [1.0 + 0.05 * k for k in range(40)]
-    text = replayed(value_and_grad(loss, (0, 1)), xs, ys, loops=4).source
+    text = replayed(value_and_grad(loss, (0, 1)), xs, ys, loops=3).source
     assert "zip(xs[" in text
     assert len(text.splitlines()) < 80
     compiled = replayed(smooth, xs, ys, loops=1)

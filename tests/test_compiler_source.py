@@ -1,6 +1,7 @@
 """The text of compiled programs: it reads like what one derives by hand, and runs without autobp."""
 
 import math
+import runpy
 import subprocess
 import sys
 from functools import reduce
@@ -9,7 +10,19 @@ from operator import add
 import numpy as np
 import pytest
 
-from autobp import Tensor, compile, conv2d, grad, jvp, max_pool2d, nn, relu, scope, value_and_grad
+from autobp import (
+    Tensor,
+    compile,
+    conv2d,
+    custom,
+    grad,
+    jvp,
+    max_pool2d,
+    nn,
+    relu,
+    scope,
+    value_and_grad,
+)
 from autobp.compiler.emit.helpers import helper_sources
 from autobp.compiler.emit.names import Names
 from autobp.tree import leaves
@@ -215,6 +228,30 @@ def test_helpers_whose_text_cannot_be_had():
         helper_sources({len: "f"}, "program")
     with pytest.raises(ValueError, match="f is not written as a function of its own"):
         helper_sources({lambda x: x: "f"}, "program")
+
+
+def test_a_helper_of_a_library_brings_its_constants(tmp_path):
+    a = np.tril(RNG.standard_normal((120, 120))) + 20.0 * np.eye(120)
+    step = compile(value_and_grad(lambda a, b: np.sum(np.linalg.solve(a, b) ** 2)))
+    value, gradient = step(a, np.ones(120))
+    step.save(tmp_path / "step.py")
+    space = runpy.run_path(str(tmp_path / "step.py"))
+    found = next(f for name, f in space.items() if name.startswith("value_and_grad"))(
+        a, np.ones(120)
+    )
+    np.testing.assert_array_equal(found[0], value)
+    np.testing.assert_array_equal(found[1], gradient)
+
+
+def test_a_helper_without_a_text_is_told_of_where_the_source_is_read(tmp_path):
+    sums = custom(
+        lambda x: np.add.reduceat(x, [0, 1]), vjp=lambda g, y, x: np.repeat(g, [1, 2]), name="sums"
+    )
+    step = compile(lambda x: np.sum(sums(x)))
+    step(np.ones(3))
+    assert "is not written as a function of its own" in step.source
+    with pytest.raises(ValueError, match="is not written as a function of its own"):
+        step.save(tmp_path / "step.py")
 
 
 def test_the_next_number_of_a_name_is_known():

@@ -1,7 +1,9 @@
 """Names of other libraries: each raises with a spelling that works here."""
 
 import copy
+import inspect
 import pickle
+import pydoc
 import re
 import subprocess
 import sys
@@ -9,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import scipy.special
 
 import autobp
 from autobp import Tensor, data, grad, nn, no_grad, optim, train, tree
-from autobp.habits import AT, DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
+from autobp.spellings import AT, DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
 
 OWNERS = {
     "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
@@ -50,7 +53,7 @@ def space(tmp_path):
         "model": model, "params": list(model.parameters()), "params_nest": {"w": 1.0, "b": [2.0]},
         "optimizer": optim.SGD(model.parameters(), lr=0.1), "path": tmp_path / "weights.safetensors",
         "f": f, "g": lambda x, y: np.sum(x * y), "f_and_more": lambda x: (f(x), x), "rule": lambda g, y, x: g,
-        "compiled": compiled(f), "rng": rng,
+        "compiled": compiled(f), "rng": rng, "scipy": scipy,
     }  # fmt: skip
 
 
@@ -156,10 +159,10 @@ def test_imports_say_it_too(line, said):
     ("program", "guess"),
     [
         ("autobp.Tensor(1.0).shpae", "Did you mean: 'shape'?"),
-        ("autobp.nn.Linear(1, 1).wieght", "Did you mean: 'weight'?"),
+        ("autobp.nn.Linear(1, 1).wieght", "; did you mean 'weight'?"),
     ],
 )
-def test_a_misspelt_attribute_is_guessed_by_python(program, guess):
+def test_a_misspelt_attribute_is_guessed(program, guess):
     found = subprocess.run(
         [sys.executable, "-c", f"import autobp; {program}"],
         capture_output=True,
@@ -248,6 +251,149 @@ def test_an_error_costs_no_search_until_it_is_read(monkeypatch):
     monkeypatch.setattr("difflib.get_close_matches", search)
     assert not hasattr(nn, "Linaer")
     assert getattr(nn, "Linaer", 3) == 3
+
+
+def test_what_is_only_explained_is_not_listed():
+    """Nor does a member raise anything but an AttributeError, at which inspect and mock would stop."""
+    assert not {*TENSOR, "einsum"} & {*dir(Tensor)}
+    for t in (Tensor([1.0, 2.0]), Tensor(np.eye(2))):
+        members = dict(inspect.getmembers(t))
+        assert not {*TENSOR, "einsum"} & members.keys()
+        assert ("mT" in members) == hasattr(t, "mT") == (t.ndim == 2)
+    assert not {*TENSOR, "einsum"} & dict(inspect.getmembers(Tensor)).keys()
+    assert not {*MODULE} & dict(inspect.getmembers(nn.Module)).keys()
+    assert "unsqueeze" not in pydoc.render_doc(Tensor)
+    with pytest.raises(ValueError, match=r"mT swaps the last two axes, and 'v' has not two"):
+        Tensor([1.0], name="v").mT  # noqa: B018
+
+
+def test_an_error_within_a_property_stays_its_own():
+    class Net(nn.Module):
+        @property
+        def width(self):
+            return self.wieght
+
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'wieght'"):
+        Net().width  # noqa: B018
+
+
+# ── what means something else in PyTorch ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.ones((1, 3)), "an array of shape (1, 3) is not"),
+        (2.0, "float 2.0 is not"),
+        (False, "bool False is not"),
+        ([1.0], "an array of shape (1,) is not"),
+        (Tensor([1.0]) * 2, "a Tensor of shape (1,) from multiply, the result of an operation is not"),
+    ],
+    ids=range(5),
+)  # fmt: skip
+def test_a_parameter_does_not_become_a_constant(value, said):
+    model = nn.Linear(3, 1, rng=0)
+    before = model.weight
+    with (
+        no_grad(),
+        pytest.raises(
+            TypeError, match=r"Linear\.weight is a parameter.*write model\.weight\.data ="
+        ),
+    ):
+        model.weight = value
+    with pytest.raises(TypeError) as caught:
+        model.weight = value
+    assert said in str(caught.value)
+    assert model.weight is before
+
+
+def test_what_a_parameter_may_become():
+    model = nn.Linear(3, 1, rng=0)
+    model.weight = Tensor(np.ones((1, 3)))
+    model.bias = None
+    assert [name for name, _ in model.named_parameters()] == ["weight"]
+    del model.weight
+    model.weight = np.ones((1, 3))
+    assert not list(model.parameters())
+    other = nn.Linear(1, 1)
+    with no_grad(), pytest.raises(TypeError, match="the result of an operation"):
+        other.weight = other.weight - 0.1
+
+    class Counting(nn.Module):
+        def __init__(self):
+            self.register_buffer("seen", 0.0)
+            self.state = Tensor(1.0) * 2  # a result, which no list of parameters has
+
+    model = Counting()
+    with pytest.raises(TypeError, match=r"Counting\.seen is a buffer, and float 1\.0 is not"):
+        model.seen = 1.0
+    model.seen = model.seen + 1
+    assert model.state_dict() == {"seen": 1.0}
+    model.state = 0.0
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: T.sum(1, True), "sum(1, True): by position, NumPy's next option is dtype=; write keepdims=True"),
+        (lambda: T.mean(-1, True), "write keepdims=True to keep the axis"),
+        (lambda: T.max(1, True), "next option is out=; write keepdims=True"),
+        (lambda: T.argmax(1, True), "write keepdims=True"),
+        (lambda: T.std(1, True), "write keepdims=True to keep the axis, or ddof=1 for an unbiased"),
+        (lambda: T.sum(0, 1), "write axis=(0, 1) for two axes, or keepdims=True"),
+        (lambda: T.argsort(1, True), "np.flip of the result for descending order"),
+        (lambda: T.cumsum(0, True), "next option is dtype=; write its name"),
+        (lambda: T.exp(1), "exp takes 1 argument, not 2"),
+        (lambda: T.repeat(2, 2), "PyTorch's is np.tile(t, (2, 2))"),
+        (lambda: T.repeat(2, 1, 3), "PyTorch's is np.tile(t, (2, 1, 3))"),
+        (lambda: T.transpose(0, 1), "PyTorch's, which swaps two, is t.swapaxes(0, 1)"),
+        (lambda: T[None].transpose(1, 2), "takes the new order of all 3 axes; PyTorch's, which swaps two, is t.swapaxes(1, 2)"),
+        (lambda: Tensor([1.0], device="cpu"), "Tensor has no device=: everything runs on the CPU"),
+        (lambda: Tensor([1.0], grad=True), "Tensor has no grad=: it takes requires_grad=, name= and dtype="),
+        (lambda: Tensor(1.0, 2.0), "write Tensor([x, y]) for several numbers"),
+        (lambda: Tensor(1.0, (), "+"), "operations record their arguments by themselves"),
+        (lambda: nn.Linear(3), "Linear: missing a required argument: 'out_features'; write Linear(in_features, out_features, bias=True"),
+        (lambda: nn.Linear(3, 1, rngs=0), "Linear has no rngs=: write rng="),
+        (lambda: nn.Linear(3, 1, foo=0), "unexpected keyword argument 'foo'; write Linear(in_features"),
+        (lambda: nn.ReLU(True), "ReLU: too many positional arguments; write ReLU()"),
+        (lambda: nn.Module(3), "Module() takes no arguments: it defines no __init__"),
+        (lambda: nn.BatchNorm1d(3, momentum=None), "PyTorch's None, the average of all batches, does not exist"),
+        (lambda: nn.BatchNorm1d(3, affine=False), "BatchNorm1d has no affine=: this option does not exist"),
+        (lambda: nn.GELU("fast"), 'gelu: approximate is "none" or "tanh", not \'fast\''),
+    ],
+    ids=range(25),
+)  # fmt: skip
+def test_other_arguments_are_explained(call, said):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [((), (2, 84)), ((0,), (168,)), ((2,), (2, 4, 21)), ((1, 2), (2, 28, 3)), ((-2, -1), (2, 4, 21))],
+)  # fmt: skip
+def test_flatten_takes_pytorchs_axes(options, shape):
+    x = np.arange(168.0).reshape(2, 4, 7, 3)
+    np.testing.assert_array_equal(nn.Flatten(*options)(x), x.reshape(shape))
+    with pytest.raises(
+        ValueError, match=r"makes axes 3 to 1 one, and its input has shape \(2, 4, 7"
+    ):
+        nn.Flatten(3, 1)(x)
+
+
+def test_writing_into_an_array_says_what_to_do():
+    """NumPy ends in an error of its own for a single element; its cause says the way out."""
+    z, said = (
+        np.zeros(3),
+        r"cannot be written into an array.*np\.stack\(list\).*z\.at\[i\]\.set\(t\)",
+    )
+    with pytest.raises(TypeError, match=said):
+        z[:2] = Tensor([1.0, 2.0])
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        z[0] = Tensor(1.0)
+    assert re.search(said, str(caught.value.__cause__))
+    np.testing.assert_array_equal(z, 0.0)
 
 
 # ── keywords ──────────────────────────────────────────────────────────────────────────────────────

@@ -28,6 +28,7 @@ LAYERS = [
     "kernels",
     "operation",
     "primitive",
+    "spellings",
     "habits",
     "rules",
     "special",

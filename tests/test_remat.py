@@ -24,6 +24,7 @@ from autobp import (
     value_and_grad,
 )
 from autobp.counts import Sweeps
+from autobp.optim import SGD
 from autobp.tree import leaves
 
 RNG = np.random.default_rng(0)
@@ -336,3 +337,27 @@ def test_costs_are_those_of_the_function_which_runs_twice():
     assert again.evaluation.counts.flops == once.evaluation.counts.flops
     more = again.reverse().counts.flops - once.reverse().counts.flops
     assert more == 6  # three products, three tanh
+
+
+def test_a_compiled_step_updates_the_averages_of_batch_normalization_once():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+
+    def trained(run):
+        body = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4))
+        head = nn.Linear(4, 1, rng=1)
+        optimizer = SGD([*body.parameters(), *head.parameters()], 0.1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = nn.mse(head(remat(body)(x)), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = run(step)
+        losses = [step(x * (1 + k), y).item() for k in range(4)]
+        return losses, body[1].running_mean.numpy(), body[1].running_var.numpy()
+
+    for found, expected in zip(trained(compile), trained(lambda f: f), strict=True):
+        np.testing.assert_allclose(found, expected, 1e-12)

@@ -210,6 +210,13 @@ def test_a_scan_is_the_loop(name):
         assert any(step.loop for step in program.steps)
 
 
+@pytest.mark.parametrize("init", [0.3, np.float64(0.3), np.array(0.3)])
+def test_a_first_carry_that_is_cast_is_computed_before_the_loop(init):
+    carry = lambda p: scan(lambda h, x: (0.5 * h + x, np.tanh(h)), p, np.arange(5.0))
+    for x, y in zip(carry(init), compile(carry)(init), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
 def test_jacobians_and_hessians():
     for derivative in (
         lambda f: jacobian(f, (0, 1), mode="reverse"),

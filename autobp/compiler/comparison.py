@@ -44,8 +44,11 @@ def check_same(
     if difference is None:
         return
     where, said, is_numeric = difference
-    if is_numeric and _is_rounding(found, expected, replay):
-        return
+    if is_numeric:
+        i = _beyond_rounding(found, expected, replay)
+        if i is None:
+            return
+        where, said, _ = _difference(found[i : i + 1], expected[i : i + 1]) or difference
     raise DifferenceError(
         f"compile cannot be trusted with {name}: {where} {said}. The function depends on something"
         " that no program can follow: the type or the identity of a number, or what it finds around"
@@ -140,24 +143,29 @@ def _excess(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 # ── how much rounding matters ─────────────────────────────────────────────────────────────────────
 
 
-def _is_rounding(found: Values, expected: Values, replay: Replay) -> bool:
-    """Whether the two are no farther apart than each is from itself on moved arguments."""
+def _beyond_rounding(found: Values, expected: Values, replay: Replay) -> int | None:
+    """The place of the first value of which the two are farther apart than each is from itself on moved
+    arguments."""
+    place: int | None = 0
     for far in (1, KINKS):
         for moves_arguments in (True, False):  # labels, say, must be what they are
             try:
                 function, program = replay(moves_arguments, far)
             except Exception:
                 continue
-            if not _is_far(found, expected, _values(function), _values(program)):
-                return True
+            place = _far(found, expected, _values(function), _values(program))
+            if place is None:
+                return None
             break
-    return False
+    return place
 
 
-def _is_far(found: Values, expected: Values, function: Values, program: Values) -> bool:
-    """Whether program and function are farther from each other than rounding takes either."""
+def _far(found: Values, expected: Values, function: Values, program: Values) -> int | None:
+    """The first place where program and function are farther from each other than rounding takes
+    either."""
     largest = max((_size(y) for _, y in (*expected, *found)), default=0.0)
-    for (_, x), (_, y), (_, f), (_, p) in zip(found, expected, function, program, strict=False):
+    all_of_one = zip(found, expected, function, program, strict=False)
+    for i, ((_, x), (_, y), (_, f), (_, p)) in enumerate(all_of_one):
         if not all(map(_is_number, (x, y, f, p))) or not np.shape(y) == np.shape(f) == np.shape(p):
             continue
         a, b = np.asarray(x), np.asarray(y)
@@ -171,8 +179,8 @@ def _is_far(found: Values, expected: Values, function: Values, program: Values) 
             if not np.all(np.isfinite(width)):
                 continue
             if not np.all(np.isfinite(distance)) or np.max(distance) > 100 * np.max(width):
-                return True
-    return False
+                return i
+    return None
 
 
 def _size(x: Any) -> float:

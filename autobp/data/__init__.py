@@ -18,7 +18,8 @@ from autobp.data.mnist_files import fashion_mnist, mnist
 from autobp.data.points import circles, linear, moons, regression, spiral, xor
 from autobp.data.small_digits import digits
 from autobp.data.standard import Standard, standardize
-from autobp.habits import DATA, absent_from_module
+from autobp.habits import absent_from_module
+from autobp.spellings import DATA
 
 __all__ = [
     "linear",

@@ -8,16 +8,17 @@ import numpy as np
 
 from autobp.kernels.sums import BLAS
 
-__all__ = ["solved"]
+__all__ = ["LARGEST", "solved"]
 
 Array = Any
 
 _BLOCK = 32  # rows that are solved at once
+LARGEST = 3 * _BLOCK  # rows of a matrix that is solved as any other is
 
 
 def solved(a: Array, b: Array) -> Array:
     """`np.linalg.solve`, by substitution where the matrices are large and triangular, as factors are."""
-    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] > 3 * _BLOCK and a.dtype in BLAS:
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] > LARGEST and a.dtype in BLAS:
         for lower in (True, False):
             if _is_triangular(a, lower) and np.linalg.diagonal(a).all():
                 return _substituted(a, b, lower)

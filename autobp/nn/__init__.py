@@ -18,7 +18,7 @@ Names and behaviour are those of PyTorch. The functions also work without any cl
 
 from typing import TYPE_CHECKING, Any
 
-from autobp.habits import NN, absent_from_module
+from autobp.habits import absent_from_module
 from autobp.nn.activations import (
     ELU,
     GELU,
@@ -71,6 +71,7 @@ from autobp.nn.module import Module, functional_call
 from autobp.nn.neuron import Layer, Neuron
 from autobp.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from autobp.rules.neural import linear
+from autobp.spellings import NN
 
 __all__ = [
     "Module",

@@ -202,6 +202,9 @@ class GELU(Module):
 
     approximate: str = "none"
 
+    def __post_init__(self) -> None:
+        gelu(0.0, self.approximate)  # which knows what there is
+
 
 @_applies(elu)
 class ELU(Module):

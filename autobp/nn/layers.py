@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -79,7 +80,8 @@ def weight_and_bias(
 
 
 class Flatten(Module):
-    """Reshapes each sample to one row: (n, …) becomes (n, product of the rest).
+    """Reshapes each sample to one row: (n, …) becomes (n, product of the rest). Other axes may be made
+    one, from `start_dim` to `end_dim`.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -87,8 +89,25 @@ class Flatten(Module):
     (5, 784)
     """
 
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
+
     def forward(self, x: Array) -> Array:
-        return np.reshape(x, (np.shape(x)[0], math.prod(np.shape(x)[1:])))
+        shape = np.shape(x)
+        n = len(shape)
+        first, last = (i + n if i < 0 else i for i in (self.start_dim, self.end_dim))
+        if not (0 <= first <= last < n or first == n == last + 1):
+            raise ValueError(
+                f"{located(self)} makes axes {self.start_dim} to {self.end_dim} one, and its input has"
+                f" shape {shape}"
+            )
+        return np.reshape(
+            x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+        )
+
+    def extra_repr(self) -> str:
+        given = self.start_dim, self.end_dim
+        return "" if given == (1, -1) else f"{self.start_dim}, {self.end_dim}"
 
 
 class Dropout(Module):

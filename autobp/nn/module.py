@@ -14,15 +14,11 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 import numpy as np
 
 from autobp.context import current, evaluation, module_call
-from autobp.habits import (
-    MODULE,
-    NotASwitch,
-    add_absent,
-    check_set_to_none,
-    foreign_keyword,
-    present,
-)
+from autobp.errors import label
+from autobp.habits import absent, check_set_to_none, foreign_keyword
+from autobp.in_place import UNRECORDED
 from autobp.nn.summary import Row, Summary
+from autobp.spellings import MODULE
 from autobp.tensor import Tensor
 from autobp.tree import transformed
 
@@ -76,13 +72,9 @@ class Module:
     forward: Callable[..., Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Explains keywords of other libraries, before the constructor cannot."""
-        if kwargs:
-            taken = signature(cls.__init__).parameters
-            if all(p.kind is not p.VAR_KEYWORD for p in taken.values()):
-                error = foreign_keyword(cls.__name__, kwargs.keys() - taken.keys())
-                if error is not None:
-                    raise error
+        """Explains arguments of other libraries, before the constructor cannot."""
+        if args or kwargs:
+            _check_arguments(cls, args, kwargs)
         return super().__new__(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -92,6 +84,44 @@ class Module:
         with module_call(title):
             self._entitle(self._members())
             return self.forward(*args, **kwargs)
+
+    # ── attributes ────────────────────────────────────────────────────────────────────────────────
+
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self)
+        if hasattr(kind, name):  # a property of the user's: the error is its own
+            return object.__getattribute__(self, name)
+        said = f"{kind.__name__!r} object has no attribute {name!r}"
+        raise absent(said, name, MODULE, lambda: [*vars(self), *dir(kind)])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A parameter or buffer is replaced by a Tensor that can be one, or is removed by None: anything
+        else would leave `parameters()` or `state_dict()` without a word."""
+        old = vars(self).get(name)
+        if isinstance(old, Tensor) and value is not None:
+            self._check_replaced(name, old, value)
+        if name == "trainable" and not hasattr(type(self), name):
+            raise AttributeError(
+                f"{type(self).__name__} has no switch {name!r}: write"
+                " `for p in model.parameters(): p.requires_grad = False`"
+            )
+        object.__setattr__(self, name, value)
+
+    def _check_replaced(self, name: str, old: Tensor, new: Any) -> None:
+        if name[0] == "_" or not old.is_leaf or old.params is UNRECORDED:
+            return
+        kind = "parameter" if old.requires_grad else "buffer"
+        if not isinstance(new, Tensor):
+            said = f"{type(new).__name__} {new!r:.30}" if np.isscalar(new) else label(new)
+        elif old.requires_grad and not (new.is_leaf and new.params is not UNRECORDED):
+            said = f"{label(new)}, the result of an operation"
+        else:
+            return
+        raise TypeError(
+            f"{type(self).__name__}.{name} is a {kind}, and {said} is not: write model.{name}.data ="
+            f" value for new numbers, model.{name} = Tensor(value) for a new {kind}, or del"
+            f" model.{name} first for a constant"
+        )
 
     # ── members ───────────────────────────────────────────────────────────────────────────────────
 
@@ -355,9 +385,6 @@ class Module:
             dtypes=tuple(sorted({str(t.dtype) for t in tensors})),
         )
 
-    def __dir__(self) -> list[str]:
-        return present(self)
-
     def extra_repr(self) -> str:
         """The text in the brackets of `repr`."""
         return ""
@@ -371,8 +398,20 @@ class Module:
         return "\n".join([f"{name}({extra}", *children, ")"]) if children else f"{name}({extra})"
 
 
-add_absent(Module, MODULE)
-Module.trainable = NotASwitch("trainable", MODULE)  # type: ignore[attr-defined]
+def _check_arguments(kind: type[Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if kind.__init__ is object.__init__:  # which takes anything where there is a __new__
+        error = foreign_keyword(kind.__name__, kwargs)
+        raise error or TypeError(f"{kind.__name__}() takes no arguments: it defines no __init__")
+    taken = signature(kind.__init__)
+    try:
+        taken.bind(None, *args, **kwargs)
+    except TypeError as wrong:
+        names = kwargs.keys() - taken.parameters.keys()
+        (_, *options) = taken.parameters.values()
+        raise foreign_keyword(kind.__name__, [k for k in kwargs if k in names]) or TypeError(
+            f"{kind.__name__}: {wrong}; write"
+            f" {kind.__name__}({', '.join(str(p.replace(annotation=p.empty)) for p in options)})"
+        ) from None
 
 
 def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -23,6 +23,11 @@ class _BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         n = count(f"{type(self).__name__}: num_features", num_features, 1)
+        if momentum is None:
+            raise TypeError(
+                f"{type(self).__name__}: momentum is the weight of the new batch, a number such as 0.1;"
+                " PyTorch's None, the average of all batches, does not exist here"
+            )
         self.num_features, self.eps, self.momentum = n, eps, momentum
         self.weight, self.bias = Tensor(np.ones(n)), Tensor(np.zeros(n))
         self.running_mean = Tensor(np.zeros(n), requires_grad=False)

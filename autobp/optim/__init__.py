@@ -5,7 +5,7 @@ Names and behaviour are those of PyTorch. Only `.data` and `.grad` of Tensors ar
 
 from typing import TYPE_CHECKING, Any
 
-from autobp.habits import OPTIM, absent_from_module
+from autobp.habits import absent_from_module
 from autobp.optim.clip import clip_grad_norm, clip_grad_value
 from autobp.optim.descent import Descent, gradient_descent
 from autobp.optim.methods import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -22,6 +22,7 @@ from autobp.optim.schedules import (
     StepLR,
 )
 from autobp.optim.solvers import least_squares, minimize, root
+from autobp.spellings import OPTIM
 
 __all__ = [
     "Optimizer",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.habits import AT, add_absent
+from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
@@ -23,6 +23,7 @@ from autobp.primitive import (
 )
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
+from autobp.spellings import AT
 
 Index = Any
 
@@ -145,8 +146,9 @@ class At:
         added = np.broadcast_to(added, np.broadcast_to(0.0, shape)[self._index].shape)
         return self._tensor + scatter(added, index=self._index, shape=shape)
 
-
-add_absent(At, AT)
+    def __getattr__(self, name: str) -> Any:
+        said = f"'At' object has no attribute {name!r}"
+        raise absent(said, name, AT, lambda: dir(At))
 
 
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────

@@ -18,7 +18,8 @@ True
 
 from typing import TYPE_CHECKING, Any
 
-from autobp.habits import TRAIN, absent_from_module
+from autobp.habits import absent_from_module
+from autobp.spellings import TRAIN
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from autobp.train.diverged import DivergedError
 from autobp.train.fitting import Run, evaluate, fit, predict

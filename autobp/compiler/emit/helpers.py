@@ -42,12 +42,16 @@ def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[set[str]
             home = (getattr(value, "__module__", None) or "").lstrip("_")
             if isinstance(value, types.ModuleType) and value is not np:
                 imports.add(f"import {value.__name__}")
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                texts.setdefault(other, f"{other} = {literal(value)}")
             elif home.partition(".")[0] in _IMPORTED:
                 imports.add(f"from {home} import {other}")
             elif isinstance(value, types.FunctionType):
                 names[other] = add(value, other)
+            elif _is_plain(value):
+                texts.setdefault(other, f"{other} = {literal(value)}")
+            elif other in function.__globals__ and value is not np:
+                raise ValueError(
+                    f"{name} uses {other}, which has no text, so the program cannot be saved"
+                )
         del texts[function]
         texts[function] = _renamed(source, definition, names)
         return name
@@ -55,6 +59,13 @@ def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[set[str]
     for function, name in functions.items():
         add(function, name)
     return imports, list(texts.values())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a number, a string, a dtype, or a tuple of such."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | np.dtype)
 
 
 def _definition(function: Any, name: str) -> tuple[str, ast.FunctionDef]:

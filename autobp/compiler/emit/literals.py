@@ -16,6 +16,9 @@ def literal(value: Any) -> str:
     """A plain value as text."""
     if value is Ellipsis:
         return "..."
+    if type(value) is tuple:
+        inside = ", ".join(map(literal, value))
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
     if isinstance(value, np.dtype):
         name = value.type.__name__
         return f"np.{name}" if np.dtype(value.type) == value else f"np.dtype({value.str!r})"

@@ -94,7 +94,7 @@ class Module:
                 f"{self.name} adds to the gradients of Tensors, which a program without autobp does not"
                 " have: set them to None in it, or use grad"
             )
-        more, helpers = helper_sources(self.printer.helpers, self.name)
+        more, helpers = self._helpers(whole)
         needed, arrays = {"import numpy as np", *imports, *more}, []
         for step in self.program.constants():
             name = self.names[step]
@@ -124,6 +124,17 @@ class Module:
             *functions,
         ]
         return "\n\n".join(filter(None, parts)) + "\n"
+
+    def _helpers(self, whole: bool) -> tuple[set[str], list[str]]:
+        """The imports and the texts of helpers. One without a text cannot be saved, but the rest can be
+        read."""
+        helpers = self.printer.helpers
+        try:
+            return helper_sources(helpers, self.name)
+        except ValueError as error:
+            if whole:
+                raise
+            return set(), [f"# {', '.join(helpers.values())}: {error}"]
 
     def _parts(self, saved: bool) -> Iterator[list[str]]:
         """The arena, the pieces of the function if it is long, and the function. In a saved module, what

@@ -63,6 +63,9 @@ def python_text(step: Step, args: Sequence[str]) -> str | None:
         x, y = args
         sign = ">" if ufunc is np.maximum else "<"
         return f"{x} if {x} {sign} {y} else {y} if {y} {sign} {x} else {call}"
+    if ufunc is np.sign:
+        (x,) = args
+        return f"1.0 if {x} > 0.0 else -1.0 if {x} < 0.0 else {call}"
     if ufunc is np.power and literal and step.args[1] == 2 and _has_same_bits(_powers, _squares):
         ufunc = np.square
     text, condition = _ARITHMETIC.get(ufunc, ("", ""))

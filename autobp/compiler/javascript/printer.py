@@ -20,7 +20,7 @@ import numpy as np
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
 from autobp.compiler.passes.exact import placed
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
-from autobp.compiler.trace.calls import as_type, guarded
+from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.compiler.trace.tracer import named
 from autobp.primitive import NUMPY
 from autobp.rules import PRIMITIVES

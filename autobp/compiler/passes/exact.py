@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from itertools import pairwise
+from types import EllipsisType, NoneType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from autobp.compiler.passes.rewrite import (
     is_same,
 )
 from autobp.compiler.program import Program, Step, mapped, rebuilt
-from autobp.compiler.trace.calls import as_type, draw, guarded
-from autobp.operation import MOVE, PLUS, TIMES, operation
+from autobp.compiler.trace.calls import as_type, draw, guarded, placed
+from autobp.kernels.triangular import LARGEST, solved
+from autobp.operation import MOVE, PLUS, TIMES
 from autobp.rules.indexing import scatter
 
 SMALL = 4096  # elements: below, a call costs more than its arithmetic
@@ -41,6 +43,10 @@ def is_plain_call(step: Step) -> bool:
 
 def is_scatter(step: Step) -> bool:
     return step.function is scatter.function
+
+
+def is_solution(step: Step) -> bool:
+    return step.function is solved
 
 
 def is_small_elementwise(step: Step) -> bool:
@@ -176,29 +182,33 @@ def _calls(x: Any, function: Any) -> bool:
     return isinstance(x, Step) and x.function is function and not x.params and len(x.args) <= 2
 
 
-@operation(static=True, fresh=True)
-def placed(x: Any, index: Any, shape: Any) -> Any:
-    """Zeros with x at the index, which names no place twice."""
-    z = np.zeros(shape, x.dtype)
-    z[index] = x
-    return z
-
-
 def scatter_simplification(step: Step, rewrite: Rewrite) -> Step | None:
     """What is put back to places that are all different need not be added."""
     index, shape = step.params["index"], step.params["shape"]
-    parts = index if isinstance(index, tuple) else (index,)
-    arrays = [p for p in parts if isinstance(p, Step)]
-    plain = all(isinstance(p, slice | int) or p is Ellipsis or p in arrays for p in parts)
-    x = step.args[0]
-    if not plain or not isinstance(x, Step) or not x.is_array:
+    if not names_once(index):
         return None
+    return rewrite.call(step, placed, step.args[0], index, shape)
+
+
+def names_once(index: Any) -> bool:
+    """Whether it is plain to see that an index names no place twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    arrays = [p for p in parts if isinstance(p, Step) and p.kind is not int]
+    numbers = int, slice, Step, NoneType, EllipsisType
+    if not all(type(p) in numbers for p in parts):
+        return False
     for p in arrays:
         if p.dtype is None or p.dtype.kind not in "iu" or p.ndim != 1 or p.size != arrays[0].size:
-            return None
-    if any(p.is_constant and _all_different(p.constant) for p in arrays):
-        return rewrite.call(step, placed, x, index, shape)
-    return None
+            return False
+    return not arrays or any(p.is_constant and _all_different(p.constant) for p in arrays)
+
+
+def small_systems(step: Step, rewrite: Rewrite) -> Step | None:
+    """Systems of equations that are too small for substitution to pay are solved by NumPy alone."""
+    a = step.args[0]
+    if not is_array(a) or a.shape[-1] > LARGEST:
+        return None
+    return rewrite.call(step, np.linalg.solve, *step.args)
 
 
 def _all_different(index: np.ndarray) -> bool:

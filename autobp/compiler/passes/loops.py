@@ -6,24 +6,47 @@ one need not stack.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from autobp.compiler.passes.accumulations import Accumulation, accumulations
 from autobp.compiler.passes.exact import dead_code_elimination, is_pure
+from autobp.compiler.passes.rewrite import constant_step
+from autobp.compiler.passes.rows import recomputed_rows
 from autobp.compiler.program import Loop, Program, Step, form_of, mapped, rebuilt
 
 __all__ = ["with_optimized_bodies"]
 
 
-def with_optimized_bodies(program: Program, optimized: Callable[[Program], Program]) -> Program:
+def with_optimized_bodies(
+    program: Program, optimized: Callable[[Program], Program], exact: bool = False
+) -> Program:
     """The program with the bodies of its loops optimized. What is the same for all iterations is
-    computed before the loop; what nobody reads is neither carried nor stacked."""
+    computed before the loop; what nobody reads is neither carried nor stacked. Unless all must be
+    `exact`, what is added to places of an array is added after the loop."""
     for loop in reversed([step for step in program.steps if step.loop]):
         program = dead_code_elimination(program)
         if loop in program.steps:
-            program = _Optimization(program, loop).run(optimized)
+            program = _Optimization(program, loop).run(optimized, exact)
+    program, changed = recomputed_rows(program)
+    for loop in reversed([step for step in program.steps if step.loop] if changed else []):
+        program = dead_code_elimination(program)
+        as_it_is = lambda body: body
+        program = _Optimization(program, loop).run(
+            optimized if loop in changed else as_it_is, exact
+        )
     return program
+
+
+class _Sum(NamedTuple):
+    """What an array becomes to which a loop only adds."""
+
+    begin: Any  # what is added to, or None if the loop adds something itself
+    terms: list[Accumulation]
 
 
 class _Optimization:
@@ -46,13 +69,16 @@ class _Optimization:
         self.rows: list[Any] = list(rows)
         self.carried_at = list(range(len(becomes)))  # by the index that a result had
         self.rows_at: list[int] = list(range(len(rows)))
+        self.sums: dict[int, _Sum] = {}  # by the index that a result had
 
-    def run(self, optimized: Callable[[Program], Program]) -> Program:
+    def run(self, optimized: Callable[[Program], Program], exact: bool) -> Program:
         self.narrow()
         returns = tuple(self.becomes), tuple(self.rows)
         arguments = [a for kind in self.arguments for a in kind]
         self.body = optimized(self.body.with_(arguments=arguments, returns=returns))
         self.becomes, self.rows = map(list, self.body.returns)
+        if not exact and self.count:
+            self.take_sums_out()
         hoisted = self.hoist()
         self.drop_unused()
         return self.replaced(hoisted)
@@ -77,6 +103,50 @@ class _Optimization:
         self.becomes = becomes
         self.arguments[0] = [self.arguments[0][j] for j in self.carried_at]
         self.given[0] = [self.given[0][j] for j in self.carried_at]
+
+    def take_sums_out(self) -> None:
+        """Let what is added to places of arrays be added after the loop."""
+        sequences = dict(zip(self.arguments[1], self.given[1], strict=True))
+        steps = list(self.body.steps)
+        totals: dict[Step, Step] = {}
+        for j, old in reversed([*enumerate(self.carried_at)]):
+            carried, begin = self.arguments[0][j], self.given[0][j]
+            found = accumulations(self.body, carried, self.becomes[j], sequences)
+            if found is None:
+                continue
+            taken, others = found
+            total = carried
+            for term in others:
+                total = self.becomes[j].with_(function=np.add, args=(total, term))
+                steps.append(total)
+            self.becomes[j] = total
+            if not others:
+                for kept in (self.arguments[0], self.given[0], self.becomes, self.carried_at):
+                    del kept[j]
+            self.sums[old] = _Sum(None if others else begin, taken)
+            for put in taken:
+                if put.is_stacked and put.x not in self.rows:
+                    self.rows.append(put.x)
+                    self.rows_at.append(-1)
+                elif not put.is_stacked and put.x not in totals:
+                    totals[put.x] = self.carry_sum(put.x, steps)
+                put.at = self.rows.index(put.x) if put.is_stacked else totals[put.x]
+        arguments = [a for kind in self.arguments for a in kind]
+        returns = tuple(self.becomes), tuple(self.rows)
+        self.body = self.body.with_(arguments=arguments, steps=steps, returns=returns)
+        self.body = dead_code_elimination(self.body)
+
+    def carry_sum(self, x: Step, steps: list[Step]) -> Step:
+        """A new carried value: the sum of what the iterations make."""
+        argument = Step(None, (), {}, x.shape, x.dtype, x.kind)
+        zero = constant_step(np.zeros(x.shape, x.dtype)) if x.is_array else x.kind(0)
+        add: Any = operator.add if x.kind is float else np.add
+        steps.append(x.with_(function=add, args=(argument, x), params={}, name=None))
+        self.arguments[0].append(argument)
+        self.given[0].append(zero)
+        self.becomes.append(steps[-1])
+        self.carried_at.append(-1 - len(self.carried_at))
+        return argument
 
     def hoist(self) -> list[Step]:
         """Take the steps out of the body that are the same for all iterations."""
@@ -129,8 +199,13 @@ class _Optimization:
         instead = {step: loop}
         carried = {old: new for new, old in enumerate(self.carried_at)}
         before = len(self.step.args[0])
+        sums: dict[Step, list[Step]] = {}
         for part in self.parts:
             old = part.args[1]
+            if old in self.sums:
+                sums[part] = self.summed(part, loop, rows, carried.get(old))
+                instead[part] = sums[part][-1]
+                continue
             new = (
                 carried[old]
                 if old < before
@@ -141,6 +216,9 @@ class _Optimization:
         for s in program.steps:
             if s is step:
                 steps += hoisted
+            if s in sums:
+                steps += sums[s]
+                continue
             made = instead.get(s) or rebuilt(s, instead)
             if made is not s:
                 instead[s] = made
@@ -148,3 +226,31 @@ class _Optimization:
         returns = mapped(lambda s: instead.get(s, s), program.returns)
         effects = {instead.get(s, s) for s in program.effects}
         return program.with_(steps=steps, returns=returns, effects=effects)
+
+    def summed(
+        self, part: Step, loop: Step, rows: Sequence[Any], carried: int | None
+    ) -> list[Step]:
+        """The steps that add to a result of the loop what was taken out of it."""
+        begin, terms = self.sums[part.args[1]]
+        steps = [] if carried is None else [part.with_(args=(loop, carried), name=None)]
+        total = steps[0] if steps else begin
+        for term in terms:
+            if term.is_stacked:
+                place = len(self.carried_at) + rows.index(self.rows[term.at])
+                shape = (self.count, *term.x.shape)
+                kind = np.ndarray if term.x.is_array else list
+            else:
+                place = self.arguments[0].index(term.at)
+                shape, _, kind = form_of(term.x)
+            x = Step(operator.getitem, (loop, place), {}, shape, term.x.dtype, kind)
+            x.scope, x.phase = loop.scope, loop.phase
+            put = term.added(x)
+            put.scope, put.phase = loop.scope, loop.phase
+            steps += x, put
+            if total.is_constant and not total.constant.any() and form_of(total) == form_of(put):
+                total = put
+            else:
+                total = part.with_(function=np.add, args=(total, put), name=None)
+                steps.append(total)
+        total.name = part.name
+        return steps

@@ -35,6 +35,7 @@ PASSES = (
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),
     Pass(sums_of_products,                      requires=has_body,                  exact=False),
+    each(same.small_systems,                    requires=same.is_solution,          lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
@@ -48,7 +49,8 @@ def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
     """The program after all passes: after those that simplify until none finds more, then after those
     that lower. The rules of passes go through the program together. After the first round they look
     at steps alone about which something is new. The bodies of loops come first."""
-    program = with_optimized_bodies(program, lambda body: optimized(body, passes))
+    exact = all(p.exact for p in passes)
+    program = with_optimized_bodies(program, lambda body: optimized(body, passes), exact)
     simplify, lower = ([p for p in passes if p.lowers is lowers] for lowers in (False, True))
     program = _without_rules(program, simplify)
     rewrite, dirty = Rewrite(program), None

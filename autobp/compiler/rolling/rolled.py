@@ -6,13 +6,14 @@ from autobp.compiler.passes.exact import dead_code_elimination
 from autobp.compiler.program import Program
 from autobp.compiler.rolling.making import LoopMaker
 from autobp.compiler.rolling.operands import Source, sources, with_the_one_before
-from autobp.compiler.rolling.periods import Run, runs
+from autobp.compiler.rolling.periods import ITERATIONS, Run, runs
 from autobp.compiler.rolling.tokens import Tokens
 
 __all__ = ["rolled"]
 
 STEPS = 1000  # in a program: a shorter one stays as it is
 FEWEST = 100  # steps in a loop, and
+TRIMMED = 2  # iterations at most that stay before a loop, which takes what they make
 SHARE = 64  # of the program's steps, at least one in so many is in each loop
 
 
@@ -31,7 +32,11 @@ def rolled(program: Program) -> Program:
 def _found(table: Tokens, first: int, last: int) -> list[tuple[Run, list[Source]]]:
     """The loops between two steps, in order: the longest, and those before it and after it."""
     for run in runs(table, first, last, least=max(FEWEST, len(table.steps) // SHARE)):
+        begin = run.start
         body = sources(table, run)
+        while body is None and run.count > ITERATIONS and run.start < begin + TRIMMED * run.period:
+            run = Run(run.start + run.period, run.period, run.count - 1)
+            body = sources(table, run)
         if body is not None:
             longer = with_the_one_before(table, run)
             if longer.start >= first and longer is not run:

@@ -37,6 +37,11 @@ Registers = Sequence[Array]
 
 VARIED, HELD, CONSTANTS = range(3)  # the registers that are there from the start
 
+
+def _segment_sums(x: Array, starts: Indices, lengths: Indices) -> Array:
+    return np.add.reduceat(x, starts)
+
+
 # fmt: off
 gather: Primitive = linear(
     lambda x, at: np.take(x, at),
@@ -47,7 +52,7 @@ totals: Primitive = linear(
     lambda g, z, x, at, size: gather(g, at=at),
     name="totals", cost=costs.reduction((0, 1, 0), (0, 0, 0)))
 segments: Primitive = linear(
-    lambda x, starts, lengths: np.add.reduceat(x, starts),
+    _segment_sums,
     lambda g, z, x, starts, lengths: repeated(g, starts=starts, lengths=lengths),
     name="segments", cost=costs.reduction((0, 1, 0), (0, -1, 0)))
 repeated: Primitive = linear(

@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.operation import operation
 
-__all__ = ["as_type", "draw", "guarded", "joined", "numbers", "put", "select"]
+__all__ = ["as_type", "draw", "guarded", "joined", "numbers", "placed", "put", "select"]
 
 
 @operation(static=True, fresh=True)
@@ -20,6 +20,14 @@ def as_type(x: Any, dtype: Any) -> Any:
 def put(x: Any, index: Any, value: Any) -> Any:
     z = np.array(x)
     z[index] = value
+    return z
+
+
+@operation(static=True, fresh=True)
+def placed(x: Any, index: Any, shape: Any) -> Any:
+    """Zeros with x at the index, which names no place twice."""
+    z = np.zeros(shape, np.asarray(x).dtype)
+    z[index] = x
     return z
 
 

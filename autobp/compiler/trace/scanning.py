@@ -86,6 +86,10 @@ class Scanning:
             if lasts:
                 break
             iteration.discard()
+            self.carried = [  # which is computed before the loop, not in it
+                [_cast(x, form) for x, form in zip(bottoms(first, p), like)]
+                for first, p, like in zip(self.firsts, self.patterns, self.forms)
+            ]
         carried = [trace.operand(x) for arrays in self.carried for x in arrays]
         arguments = iteration.arguments[: len(carried)]
         iteration.close(carried, becomes, rows)
@@ -128,11 +132,7 @@ class Scanning:
                 a for (_, x), p in zip(leaves(self.y), self.kinds) for a in bottoms(x, p)
             ]
             return True
-        self.patterns = patterns
-        self.carried = [
-            [_cast(x, form) for x, form in zip(bottoms(first, p), like)]
-            for first, p, like in zip(self.firsts, patterns, found)
-        ]
+        self.patterns, self.forms = patterns, found
         return False
 
     def results(self, iteration: Iteration, carries: Sequence[Step], rows: Sequence[Step]) -> Any:
