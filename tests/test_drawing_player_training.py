@@ -142,6 +142,27 @@ def test_a_step_is_opened_and_training_goes_on_from_there(page, tmp_path):
     assert page.text("epoch-says").startswith(f"{min(at, 30)} of 30 steps")
 
 
+def test_a_change_at_one_step_can_be_had_back_from_another(page, tmp_path):
+    trained = model()
+    player = play_training(
+        trained, (X, Y), nn.mse, optim.SGD(trained.parameters(), lr=0.1), steps=5
+    )
+    page.open(player, tmp_path / "x.html")
+    choose(page, "X")
+    page(
+        "const f = document.getElementById('exact'); f.value = 3; f.dispatchEvent(new Event('change'))"
+    )
+    settle(page)
+    changed = page.text("found")
+    for k in (3, 4):
+        page.set("epoch", k, "input")
+        settle(page)
+    assert page.text("found") != changed
+    page.click("undo")
+    assert page.text("found") == changed
+    assert page.text("epoch-says").startswith("0 of 5")
+
+
 def test_a_link_reopens_a_step_of_training(page, tmp_path):
     trained = model()
     player = play_training(

@@ -51,7 +51,9 @@ function undo() {
   if (!last) return;
   if (last.all) putAll(last.all);
   else put(last.i, last.at, last.x);
+  epoch = last.epoch ?? epoch;
   recompute();
+  if (training) showRun();
 }
 
 // where the inputs are set back to: those of the recorded run, or of a step of training
