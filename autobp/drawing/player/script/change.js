@@ -93,6 +93,9 @@ function changing(n) {
   box.hidden = $("slide").hidden = i === undefined;
   $("hint").classList.toggle("aside", i !== undefined && !$("hint").dataset.says);
   if (i === undefined) return;
+  // the nudges of a number come first; the rows of an array are under its map
+  const facts = $("facts"), there = isNumber(i) ? facts.previousElementSibling : facts.nextElementSibling;
+  if (there !== box) facts[isNumber(i) ? "before" : "after"](box);
   if (chosenInput !== i) {
     chosenInput = i;
     chosenCell = 0;
