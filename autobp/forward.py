@@ -16,6 +16,7 @@ import numpy as np
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock
 from autobp.dag import Recording, checked_cotangent, copied, lifted, record
+from autobp.habits import checks_keywords
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, paired, refilled
@@ -47,6 +48,7 @@ def dual(value: Any, tangent: Array | None, level: int) -> Dual:
     return d
 
 
+@checks_keywords
 def jvp(
     function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[Any, Any]:

@@ -480,6 +480,11 @@ KEYWORDS = _table(
     ("activation",                                         "an activation is a layer of its own: `nn.Sequential(nn.Linear(3, 2), nn.ReLU())`"),
     ("input_dim input_shape",                              "`nn.Linear(3, 2)`: the sizes by position"),
     ("filters",                                            "`nn.Conv2d(1, 2, 3)`: the sizes by position"),
+    ("batch_size",                                         "size="),
+    ("test_size",                                          "test="),
+    ("n_splits n_folds",                                   "k="),
+    ("sample_weight class_weight",                         "weights belong to the loss: `lambda z, y: nn.cross_entropy(z, y, weight=np.ones(3))`"),
+    ("steps_per_epoch initial_epoch num_workers drop_last", "data may be an iterable of batches, which decides what there is: leave it out"),
     ("use_bias",                                           "bias="),
     ("units in_dim out_dim",                               "`nn.Linear(3, 2)`: the sizes by position"),
 )

@@ -377,9 +377,13 @@ def test_what_a_parameter_may_become():
         (lambda: nn.Module(3), "Module() takes no arguments: it defines no __init__"),
         (lambda: nn.BatchNorm1d(3, momentum=None), "PyTorch's None, the average of all batches, does not exist"),
         (lambda: nn.BatchNorm1d(3, affine=False), "BatchNorm1d has no affine=: this option does not exist"),
+        (lambda: optim.Adam(nn.Linear(1, 1).named_parameters()), "type tuple, not a Tensor: write model.parameters(), without"),
+        (lambda: type("Mine", (optim.Optimizer,), {})([T]), "Mine defines no update: write def update(self, x, g, state"),
+        (lambda: type("Mine", (optim.Optimizer,), {})([T], lr=1.0), "this class declares no options; write lr: float = option("),
+        (lambda: grad(lambda m: m(1.0))(nn.Linear(1, 1)), "give a dict of them, nn.functional_call(model, params, x)"),
         (lambda: nn.GELU("fast"), 'gelu: approximate is "none" or "tanh", not \'fast\''),
     ],
-    ids=range(25),
+    ids=range(29),
 )  # fmt: skip
 def test_other_arguments_are_explained(call, said):
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -394,6 +398,15 @@ def test_a_parameter_without_a_place_is_noticed():
 
     with pytest.warns(UserWarning, match=r"Net\._w is no parameter.*begins with an underscore"):
         assert not list(Net().parameters())
+
+
+def test_columns_of_a_history_are_items():
+    history = train.History([{"epoch": 1, "loss": 0.5}])
+    for name in ("history", "loss"):
+        with pytest.raises(AttributeError, match=r"no attribute '\w+': write history\['loss'\]"):
+            getattr(history, name)
+    assert copy.copy(history)["loss"] == [0.5]
+    assert not hasattr(history, "accuracy")
 
 
 def test_a_forgotten_no_grad_is_noticed():
@@ -507,10 +520,15 @@ T = Tensor([[1.0, 2.0], [3.0, 4.0]])
         (lambda: autobp.compile(np.sin, static_argnums=0), "compile has no static_argnums=: what is no array"),
         (lambda: train.fit(nn.Linear(1, 1), verbose=0), "fit has no verbose=: write progress=False"),
         (lambda: train.fit(nn.Linear(1, 1), validation_data=0), "write validation=(X, y)"),
+        (lambda: autobp.vjp(np.sin, T, has_aux=True), "vjp has no has_aux=: write `value_and_grad"),
+        (lambda: data.split(T.data, test_size=0.3), "split has no test_size=: write test="),
+        (lambda: data.batches(T.data, T.data, batch_size=4), "batches has no batch_size=: write size="),
+        (lambda: train.fit(nn.Linear(1, 1), class_weight=0), "fit has no class_weight=: weights belong to the loss"),
+        (lambda: optim.SGD([T], maximize=True), "SGD has no maximize=: write `(-loss).backward()`"),
         (lambda: T.sum().backward(create_graph=True), "derivatives write grad(grad(f)), hessian(f) or hvp("),
         (lambda: T.sum().backward(inputs=[T]), "backward() has no inputs; grad(f, argnums) takes"),
     ],
-    ids=range(27),
+    ids=range(32),
 )  # fmt: skip
 def test_a_foreign_keyword_is_explained(call, said):
     with pytest.raises(TypeError) as caught:
