@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
-from autobp.compiler.passes.exact import placed
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.compiler.trace.tracer import named
