@@ -73,11 +73,16 @@ def along(
     result = function(*refilled(primals, duals))
     found = [y for _, y in leaves(result)]
     mine = [isinstance(y, Dual) and y.level == level for y in found]
-    values = [y.value if m else y for y, m in zip(found, mine, strict=True)]
+    values = [y.value if m else _plain(y) for y, m in zip(found, mine, strict=True)]
     slopes = [
         _dense(y.tangent if m else None, v) for y, m, v in zip(found, mine, values, strict=True)
     ]
     return refilled(result, map(copied, values)), refilled(result, slopes)
+
+
+def _plain(y: Any) -> Any:
+    """A constant Tensor as its value, which is what the other results are."""
+    return y.primal_value() if isinstance(y, Tensor) and not y.requires_grad else y
 
 
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:

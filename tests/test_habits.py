@@ -80,7 +80,8 @@ def test_the_spelling_of_a_hint_runs(hint, tmp_path, capsys):
     spellings = re.findall("`([^`]*)`", hint)
     if not spellings:
         assert re.search(
-            r"leave it out|^\w+=|an operator|or '|a subclass of Module defines it", hint
+            r"leave it out|a subclass of optim|^\w+=|an operator|or '|a subclass of Module defines it",
+            hint,
         )
         return
     around = space(tmp_path)
@@ -151,6 +152,23 @@ def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
 def test_imports_say_it_too(line, said):
     """Python's own message for these would be that the name cannot be imported, and no more."""
     with pytest.raises(ImportError) as caught:
+        exec(line, {})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import autobp.nn.functional as F", "No module named 'autobp.nn.functional': functions are in nn itself"),
+        ("from autobp.optim.lr_scheduler import StepLR", "schedules are in optim itself"),
+        ("from autobp.utils.data import DataLoader", "batches are in autobp.data"),
+        ("import autobp.numpy as anp", "NumPy itself"),
+        ("from autobp.engine import Value", "write `Tensor(x)`"),
+        ("import autobp.nothing", "No module named 'autobp.nothing'"),
+    ],
+)  # fmt: skip
+def test_modules_of_other_libraries_are_explained(line, said):
+    with pytest.raises(ModuleNotFoundError) as caught:
         exec(line, {})
     assert said in str(caught.value)
 
@@ -367,6 +385,66 @@ def test_other_arguments_are_explained(call, said):
     with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert said in str(caught.value)
+
+
+def test_a_parameter_without_a_place_is_noticed():
+    class Net(nn.Module):
+        def __init__(self):
+            self._w = Tensor(1.0)
+
+    with pytest.warns(UserWarning, match=r"Net\._w is no parameter.*begins with an underscore"):
+        assert not list(Net().parameters())
+
+
+def test_a_forgotten_no_grad_is_noticed():
+    """PyTorch raises. Here `h = self.bias; h += x` is allowed, and makes a new Tensor."""
+    w = Tensor([1.0, 2.0], name="w")
+    said = r"-= makes a new Tensor while gradients are recorded, and 'w' stays .* with no_grad\(\): p -="
+
+    def descend():
+        np.sum(w * w).backward()
+        for p in [w]:
+            p -= 0.1 * p.grad
+
+    with pytest.warns(UserWarning, match=said):
+        descend()
+    with pytest.warns(UserWarning, match=said):
+        autobp.compile(descend)()
+    h = w
+    h += np.ones(2)
+    h -= np.ones(2)  # no longer a leaf
+    h = w
+    h -= w
+    w.grad = None
+    h = w
+    h -= np.ones(2)
+    np.testing.assert_array_equal(w.numpy(), [1.0, 2.0])
+
+
+def test_an_argument_of_a_derivative_is_not_updated():
+    """The result would be a constant, and the derivative 0 in silence."""
+
+    def f(w):
+        with no_grad():
+            w -= 1
+        return np.sum(w**2)
+
+    for take in (grad(f), lambda x: autobp.jvp(f, (x,), (x,)), autobp.hessian(f)):
+        with pytest.raises(RuntimeError, match="would make a constant of .* outside of no_grad"):
+            take(np.array([3.0, 4.0]))
+    value, tangent = autobp.jvp(lambda x: Tensor(13.0, requires_grad=False), (1.0,), (1.0,))
+    assert (type(value), value, tangent) == (float, 13.0, 0.0)
+
+
+def test_an_update_that_returns_its_value_is_refused():
+    class Descent(optim.Optimizer):
+        def update(self, x, g, state):
+            return x - 0.1 * g
+
+    w = Tensor([2.0])
+    (w @ w).backward()
+    with pytest.raises(TypeError, match=r"Descent\.update returns a value, .* change x in place"):
+        Descent([w]).step()
 
 
 @pytest.mark.parametrize(

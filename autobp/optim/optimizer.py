@@ -123,7 +123,12 @@ class Optimizer(_Declared):
             if not isinstance(x, np.ndarray):
                 x = np.copy(x)
             state = self.state.get(p, {})
-            self.update(x, g, state, **options)
+            returned: Any = self.update(x, g, state, **options)  # type: ignore[func-returns-value]
+            if returned is not None:
+                raise TypeError(
+                    f"{type(self).__name__}.update returns a value, which goes nowhere: change x in place,"
+                    " as x -= lr * g does"
+                )
             if state:
                 self.state[p] = state
             p.data = x  # mostly the same array; setting it marks results computed from it as stale
