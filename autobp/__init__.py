@@ -26,6 +26,7 @@ All others are parts of the engine. To read that, begin with `primitive`, then `
 `context`, `tensor`, `dag`, `reverse` and `forward`.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ from autobp.drawing import draw
 from autobp.drawing.player import play, play_training
 from autobp.errors import NoRuleError
 from autobp.forward import jvp, linearize
-from autobp.habits import absent_from_module
+from autobp.habits import ForeignModules, absent_from_module
 from autobp.higher import hessian, hvp, jacobian
 from autobp.numerical import numerical_gradient
 from autobp.recomputation import remat
@@ -55,7 +56,7 @@ from autobp.rules.convolution import (
 from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.special import polygamma
-from autobp.spellings import PACKAGE
+from autobp.spellings import DATA, NN, OPTIM, PACKAGE, TRAIN
 from autobp.tensor import Tensor
 from autobp.tree import stop_gradient
 
@@ -119,6 +120,15 @@ __all__ = [
 ]
 
 _MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "tree", "verify")
+
+_TABLES = {
+    "autobp": PACKAGE,
+    "autobp.nn": NN,
+    "autobp.optim": OPTIM,
+    "autobp.data": DATA,
+    "autobp.train": TRAIN,
+}
+sys.meta_path.append(ForeignModules(_TABLES))
 
 if not TYPE_CHECKING:  # else a type checker would believe every name
 

@@ -69,7 +69,15 @@ def as_value(data: Any, dtype: Any = None) -> Any:
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
-        raise TypeError(f"a Tensor holds floating-point numbers, not {array.dtype}")
+        hint = ""
+        if hasattr(data, "named_parameters"):
+            hint = (
+                "; to differentiate by the parameters of a Module, give a dict of them,"
+                " nn.functional_call(model, params, x)"
+            )
+        elif array.dtype == object:
+            hint = "; nests are lists, tuples, dicts and dataclasses"
+        raise TypeError(f"a Tensor holds floating-point numbers, not {array.dtype}{hint}")
     if array.ndim:
         return array
     return float(array) if array.dtype == np.float64 else array[()]

@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = [
     "NoRuleError",
+    "argument_changed",
     "changed_in_model",
     "explained",
     "label",
@@ -109,6 +110,14 @@ def changed_in_model(tensor: Any, sign: str) -> RuntimeError:
         f"{sign}= would change {label(tensor)} in place, since nothing is recorded while the model is"
         f" evaluated under no_grad(): write h = h {sign} x, which gives a new Tensor (or open"
         " no_grad() around an update that is meant)"
+    )
+
+
+def argument_changed(tensor: Any, sign: str) -> RuntimeError:
+    return RuntimeError(
+        f"{sign}= under no_grad() would make a constant of {label(tensor)}, by which a derivative is being"
+        f" taken: write w = w {sign} x outside of no_grad(), or, where a constant is meant,"
+        f" stop_gradient(w) {sign} x"
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock
 from autobp.dag import Recording, checked_cotangent, copied, lifted, record
+from autobp.habits import checks_keywords
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, paired, refilled
@@ -47,6 +48,7 @@ def dual(value: Any, tangent: Array | None, level: int) -> Dual:
     return d
 
 
+@checks_keywords
 def jvp(
     function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[Any, Any]:
@@ -73,11 +75,16 @@ def along(
     result = function(*refilled(primals, duals))
     found = [y for _, y in leaves(result)]
     mine = [isinstance(y, Dual) and y.level == level for y in found]
-    values = [y.value if m else y for y, m in zip(found, mine, strict=True)]
+    values = [y.value if m else _plain(y) for y, m in zip(found, mine, strict=True)]
     slopes = [
         _dense(y.tangent if m else None, v) for y, m, v in zip(found, mine, values, strict=True)
     ]
     return refilled(result, map(copied, values)), refilled(result, slopes)
+
+
+def _plain(y: Any) -> Any:
+    """A constant Tensor as its value, which is what the other results are."""
+    return y.primal_value() if isinstance(y, Tensor) and not y.requires_grad else y
 
 
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:

@@ -8,7 +8,7 @@ here. A name that is in no table gets the nearest name that exists.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from types import FrameType
 from typing import Any, TypeVar, cast
@@ -20,6 +20,7 @@ from autobp.spellings import KEYWORDS, Table
 
 __all__ = [
     "AbsentError",
+    "ForeignModules",
     "ListsWhatItHas",
     "absent",
     "absent_from_module",
@@ -124,6 +125,21 @@ def absent_from_module(
     if is_executing(sys._getframe(2), "IMPORT_FROM"):
         return ImportError(f"cannot import name {name!r} from {module!r}{error.hint()}")
     return error
+
+
+class ForeignModules:
+    """A finder that explains modules of other libraries, `import autobp.nn.functional as F`, where all
+    others have found none."""
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        self.tables = tables
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        package, _, last = name.rpartition(".")
+        hint = self.tables.get(package, {}).get(last)
+        if hint is not None:
+            said = f"No module named {name!r}: {written(hint)}"
+            raise ModuleNotFoundError(said, name=name)
 
 
 def is_executing(frame: FrameType, instruction: str) -> bool:

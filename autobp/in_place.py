@@ -5,13 +5,14 @@ Elsewhere `a += b` makes a new Tensor, as `a = a + b` does: a recorded value mus
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from autobp.context import current
-from autobp.errors import changed_in_model, shape_changed
+from autobp.errors import argument_changed, changed_in_model, label, shape_changed
 from autobp.operation import SIGNS
 from autobp.primitive import Variable
 
@@ -28,7 +29,15 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
     def update(self: Any, other: Any) -> Any:
         context = current()
         if not context.threshold:
+            if text == "-" and _looks_like_descent(self, other):
+                warnings.warn(
+                    f"-= makes a new Tensor while gradients are recorded, and {label(self)} stays as it was:"
+                    " to update a parameter, write with no_grad(): p -= lr * p.grad",
+                    stacklevel=2,
+                )
             return compute(self, other)
+        if self.level > 0 and self.primitive is None and self.level < context.threshold:
+            raise argument_changed(self, text)
         result = compute(self, other)
         if not _is_update(self, result):
             return result
@@ -46,6 +55,17 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
         return self
 
     return update
+
+
+def _looks_like_descent(t: Any, step: Any) -> bool:
+    """Whether a leaf that has a gradient is decreased by a constant of its shape."""
+    return (
+        t.primitive is None
+        and t.level == 0
+        and t._grad is not None
+        and not getattr(step, "requires_grad", False)
+        and np.shape(step) == t.shape
+    )
 
 
 def _is_update(t: Any, result: Any) -> bool:

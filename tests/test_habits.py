@@ -80,7 +80,8 @@ def test_the_spelling_of_a_hint_runs(hint, tmp_path, capsys):
     spellings = re.findall("`([^`]*)`", hint)
     if not spellings:
         assert re.search(
-            r"leave it out|^\w+=|an operator|or '|a subclass of Module defines it", hint
+            r"leave it out|a subclass of optim|^\w+=|an operator|or '|a subclass of Module defines it",
+            hint,
         )
         return
     around = space(tmp_path)
@@ -151,6 +152,23 @@ def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
 def test_imports_say_it_too(line, said):
     """Python's own message for these would be that the name cannot be imported, and no more."""
     with pytest.raises(ImportError) as caught:
+        exec(line, {})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import autobp.nn.functional as F", "No module named 'autobp.nn.functional': functions are in nn itself"),
+        ("from autobp.optim.lr_scheduler import StepLR", "schedules are in optim itself"),
+        ("from autobp.utils.data import DataLoader", "batches are in autobp.data"),
+        ("import autobp.numpy as anp", "NumPy itself"),
+        ("from autobp.engine import Value", "write `Tensor(x)`"),
+        ("import autobp.nothing", "No module named 'autobp.nothing'"),
+    ],
+)  # fmt: skip
+def test_modules_of_other_libraries_are_explained(line, said):
+    with pytest.raises(ModuleNotFoundError) as caught:
         exec(line, {})
     assert said in str(caught.value)
 
@@ -359,14 +377,87 @@ def test_what_a_parameter_may_become():
         (lambda: nn.Module(3), "Module() takes no arguments: it defines no __init__"),
         (lambda: nn.BatchNorm1d(3, momentum=None), "PyTorch's None, the average of all batches, does not exist"),
         (lambda: nn.BatchNorm1d(3, affine=False), "BatchNorm1d has no affine=: this option does not exist"),
+        (lambda: optim.Adam(nn.Linear(1, 1).named_parameters()), "type tuple, not a Tensor: write model.parameters(), without"),
+        (lambda: type("Mine", (optim.Optimizer,), {})([T]), "Mine defines no update: write def update(self, x, g, state"),
+        (lambda: type("Mine", (optim.Optimizer,), {})([T], lr=1.0), "this class declares no options; write lr: float = option("),
+        (lambda: grad(lambda m: m(1.0))(nn.Linear(1, 1)), "give a dict of them, nn.functional_call(model, params, x)"),
         (lambda: nn.GELU("fast"), 'gelu: approximate is "none" or "tanh", not \'fast\''),
     ],
-    ids=range(25),
+    ids=range(29),
 )  # fmt: skip
 def test_other_arguments_are_explained(call, said):
     with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert said in str(caught.value)
+
+
+def test_a_parameter_without_a_place_is_noticed():
+    class Net(nn.Module):
+        def __init__(self):
+            self._w = Tensor(1.0)
+
+    with pytest.warns(UserWarning, match=r"Net\._w is no parameter.*begins with an underscore"):
+        assert not list(Net().parameters())
+
+
+def test_columns_of_a_history_are_items():
+    history = train.History([{"epoch": 1, "loss": 0.5}])
+    for name in ("history", "loss"):
+        with pytest.raises(AttributeError, match=r"no attribute '\w+': write history\['loss'\]"):
+            getattr(history, name)
+    assert copy.copy(history)["loss"] == [0.5]
+    assert not hasattr(history, "accuracy")
+
+
+def test_a_forgotten_no_grad_is_noticed():
+    """PyTorch raises. Here `h = self.bias; h += x` is allowed, and makes a new Tensor."""
+    w = Tensor([1.0, 2.0], name="w")
+    said = r"-= makes a new Tensor while gradients are recorded, and 'w' stays .* with no_grad\(\): p -="
+
+    def descend():
+        np.sum(w * w).backward()
+        for p in [w]:
+            p -= 0.1 * p.grad
+
+    with pytest.warns(UserWarning, match=said):
+        descend()
+    with pytest.warns(UserWarning, match=said):
+        autobp.compile(descend)()
+    h = w
+    h += np.ones(2)
+    h -= np.ones(2)  # no longer a leaf
+    h = w
+    h -= w
+    w.grad = None
+    h = w
+    h -= np.ones(2)
+    np.testing.assert_array_equal(w.numpy(), [1.0, 2.0])
+
+
+def test_an_argument_of_a_derivative_is_not_updated():
+    """The result would be a constant, and the derivative 0 in silence."""
+
+    def f(w):
+        with no_grad():
+            w -= 1
+        return np.sum(w**2)
+
+    for take in (grad(f), lambda x: autobp.jvp(f, (x,), (x,)), autobp.hessian(f)):
+        with pytest.raises(RuntimeError, match="would make a constant of .* outside of no_grad"):
+            take(np.array([3.0, 4.0]))
+    value, tangent = autobp.jvp(lambda x: Tensor(13.0, requires_grad=False), (1.0,), (1.0,))
+    assert (type(value), value, tangent) == (float, 13.0, 0.0)
+
+
+def test_an_update_that_returns_its_value_is_refused():
+    class Descent(optim.Optimizer):
+        def update(self, x, g, state):
+            return x - 0.1 * g
+
+    w = Tensor([2.0])
+    (w @ w).backward()
+    with pytest.raises(TypeError, match=r"Descent\.update returns a value, .* change x in place"):
+        Descent([w]).step()
 
 
 @pytest.mark.parametrize(
@@ -429,10 +520,15 @@ T = Tensor([[1.0, 2.0], [3.0, 4.0]])
         (lambda: autobp.compile(np.sin, static_argnums=0), "compile has no static_argnums=: what is no array"),
         (lambda: train.fit(nn.Linear(1, 1), verbose=0), "fit has no verbose=: write progress=False"),
         (lambda: train.fit(nn.Linear(1, 1), validation_data=0), "write validation=(X, y)"),
+        (lambda: autobp.vjp(np.sin, T, has_aux=True), "vjp has no has_aux=: write `value_and_grad"),
+        (lambda: data.split(T.data, test_size=0.3), "split has no test_size=: write test="),
+        (lambda: data.batches(T.data, T.data, batch_size=4), "batches has no batch_size=: write size="),
+        (lambda: train.fit(nn.Linear(1, 1), class_weight=0), "fit has no class_weight=: weights belong to the loss"),
+        (lambda: optim.SGD([T], maximize=True), "SGD has no maximize=: write `(-loss).backward()`"),
         (lambda: T.sum().backward(create_graph=True), "derivatives write grad(grad(f)), hessian(f) or hvp("),
         (lambda: T.sum().backward(inputs=[T]), "backward() has no inputs; grad(f, argnums) takes"),
     ],
-    ids=range(27),
+    ids=range(32),
 )  # fmt: skip
 def test_a_foreign_keyword_is_explained(call, said):
     with pytest.raises(TypeError) as caught:

@@ -388,7 +388,7 @@ def test_variables_of_a_derivative_stay_what_they_are():
     def f(x):
         with no_grad():
             y = x
-            y += 1.0
+            y = y + 1.0
         return x * x * y
 
     assert grad(f)(3.0) == 24.0

@@ -838,3 +838,19 @@ def test_what_is_refused(text):
     with pytest.raises((ValueError, TypeError, IndexError)) as caught:
         REFUSED[text]()
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("length", [3, 600])  # step by step, and as one operation
+def test_a_query_that_may_look_nowhere_gives_0(length):
+    rng = np.random.default_rng(0)
+    q, k, v = (Tensor(rng.normal(size=(length, 2))) for _ in range(3))
+    mask = rng.random((length, length)) < 0.9
+    mask[1] = False
+    y = nn.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    np.testing.assert_array_equal(y.numpy()[1], 0.0)
+    np.sum(y**2).backward()
+    assert all(np.all(np.isfinite(t.grad)) for t in (q, k, v))
+    np.testing.assert_array_equal(q.grad[1], 0.0)
+    seeing = np.delete(np.arange(length), 1)
+    expected = nn.scaled_dot_product_attention(q[seeing], k, v, attn_mask=mask[seeing])
+    np.testing.assert_allclose(y.numpy()[seeing], expected.numpy(), rtol=1e-12)

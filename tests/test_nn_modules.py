@@ -35,7 +35,7 @@ class Net(nn.Module):
         self.offset = Tensor([1.0, 2.0, 3.0], requires_grad=False)
         self.tied = self.trunk[1]
         self.settings = {"rate": 0.1, "flag": None}
-        self._private = Tensor(1.0)
+        vars(self)["_private"] = Tensor(1.0)  # an assignment warns
 
     def forward(self, x):
         for layer in self.trunk:

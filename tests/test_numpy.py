@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import Tensor, check_gradients, jvp, vjp
+from autobp import Tensor, check_gradients, grad, jvp, vjp
 from autobp.primitive import NUMPY
 from autobp.tree import leaves, transformed
 
@@ -654,3 +654,12 @@ def test_lists_may_hold_tensors_where_numpy_lets_them_through() -> None:
     ):
         assert found.requires_grad
         assert found.tolist() == wanted
+
+
+@pytest.mark.parametrize("function", [np.nanvar, np.nanstd])
+def test_elements_that_are_left_out_have_no_derivative(function):
+    given, left = np.array([1.0, np.nan, 2.0, 4.0]), [0, 2, 3]
+    found = grad(function)(given)
+    assert found[1] == 0
+    plain = {np.nanvar: np.var, np.nanstd: np.std}[function]
+    np.testing.assert_allclose(found[left], grad(plain)(given[left]), rtol=1e-13)

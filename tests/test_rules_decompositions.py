@@ -182,3 +182,11 @@ def test_least_squares_of_fewer_equations_is_the_shortest_solution():
     np.testing.assert_allclose(s.numpy(), wanted[3])
     f = compile(grad(lambda a, b: np.sum(np.linalg.lstsq(a, b)[0] ** 2)))
     np.testing.assert_allclose(f(a, b), grad(lambda a: np.sum((np.linalg.pinv(a) @ b) ** 2))(a))
+
+
+def test_qr_of_dependent_columns_has_no_derivative():
+    for take in (grad, lambda f: lambda a: jvp(f, (a,), (a,))):
+        with pytest.raises(
+            np.linalg.LinAlgError, match="a column is a combination of those before"
+        ):
+            take(lambda a: np.sum(np.linalg.qr(a)[0]))(np.ones((3, 2)))

@@ -47,7 +47,7 @@ def test_digamma_differentiates_to_any_order():
 
 # fmt: off
 UFUNCS = {
-    "erf": 1, "erfc": 1, "erfinv": 1, "expit": 1, "logit": 1, "log_expit": 1, "ndtr": 1, "ndtri": 1, "log_ndtr": 1,
+    "erf": 1, "erfc": 1, "erfcx": 1, "erfinv": 1, "expit": 1, "logit": 1, "log_expit": 1, "ndtr": 1, "ndtri": 1, "log_ndtr": 1,
     "gamma": 1, "gammaln": 1, "digamma": 1, "psi": 1, "entr": 1, "i0": 1, "i0e": 1, "i1": 1, "i1e": 1, "j0": 1, "j1": 1,
     "betaln": 2, "xlogy": 2, "xlog1py": 2, "rel_entr": 2,
 }
@@ -133,3 +133,30 @@ def test_scipy_is_imported_only_where_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "polygamma needs scipy: pip install 'autobp[scipy]'\n"
+
+
+@pytest.mark.parametrize(
+    ("x", "slopes"),  # of the continued fraction, in extended precision
+    [
+        (-1.0, (1.525135276160981, -0.8009023344296512, 0.11693119540604883)),
+        (-30.0, (30.033259667433677, -0.9988962284851, 7.30999e-05)),
+        (-1e3, (1000.000999998, -0.999999000006, 1.999976e-9)),
+        (-1e8, (1e8, -1.0, 2e-24)),
+        (40.0, (0.0, 0.0, 0.0)),
+    ],
+)
+def test_the_far_tail_of_log_ndtr(x, slopes):
+    f = special.log_ndtr
+    for expected in slopes:
+        f = grad(f)
+        assert f(x) == pytest.approx(expected, rel=1e-4 if abs(expected) < 1e-3 else 1e-9)
+    single = np.float32(min(x, -100.0))
+    assert grad(special.log_ndtr)(single) == pytest.approx(-single, rel=2e-4)
+    assert grad(grad(special.log_ndtr))(single) == pytest.approx(-1.0, rel=2e-4)
+
+
+@pytest.mark.parametrize("name", ["cbrt", "exp2", "expm1", "log1p"])
+def test_what_numpy_has_too(name):
+    x = Tensor(0.7)
+    getattr(special, name)(x).backward()
+    assert x.grad == grad(getattr(np, name))(0.7)

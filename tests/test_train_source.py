@@ -261,3 +261,31 @@ def test_predict_restores_the_mode_after_an_error():
 def test_mistakes_with_predict(call, error, said):
     with pytest.raises(error, match=said):
         call()
+
+
+def test_predict_takes_what_gives_batches():
+    model = nn.Linear(2, 1, rng=0)
+    X = np.arange(12.0).reshape(6, 2)
+
+    class Loader:
+        def __init__(self, batches):
+            self.batches = batches
+
+        def __iter__(self):
+            return iter(self.batches)
+
+    parts, expected = [X[:4], X[4:]], predict(model, X)
+    for given in (
+        iter(parts),
+        Loader(parts),
+        lambda: parts_of(X),
+        Loader([(X[:4], np.zeros(4)), [X[4:], np.zeros(2)]]),
+    ):
+        np.testing.assert_allclose(predict(model, given), expected, rtol=1e-14)
+    with pytest.raises(ValueError, match=r"lengths; for batches write predict\(model, iter\(X\)\)"):
+        predict(model, parts)
+
+
+def parts_of(X):
+    yield X[:4]
+    yield X[4:]

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 
 __all__ = ["aligned", "batches", "selected"]
 
 
+@checks_keywords
 def batches(
     X: Any, y: Any, size: int, shuffle: bool = False, rng: Seed = None
 ) -> Iterator[tuple[Any, Any]]:

@@ -8,10 +8,12 @@ import numpy as np
 
 from autobp.data.batching import aligned, selected
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 
 __all__ = ["k_folds", "split"]
 
 
+@checks_keywords
 def split(*arrays: Any, test: float | int = 0.2, rng: Seed = 0) -> tuple[Any, Any]:
     """Split samples at random into a training part and a test part. `test` is the size of the test
     part: a fraction, or an integer number of samples.
@@ -34,6 +36,7 @@ def split(*arrays: Any, test: float | int = 0.2, rng: Seed = 0) -> tuple[Any, An
     return selected(samples, np.flatnonzero(~is_test)), selected(samples, np.flatnonzero(is_test))
 
 
+@checks_keywords
 def k_folds(
     samples: Any, k: int, *, stratified: bool = False, rng: Seed = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:

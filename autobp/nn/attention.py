@@ -36,7 +36,8 @@ def scaled_dot_product_attention(
 ) -> Array:
     """softmax(q·kᵀ / √d)·v, of queries (…, L, d), keys (…, S, d) and values (…, S, e).
 
-    A mask is True where a query may look, or is added to the scores. With `is_causal`, query i looks at
+    A mask is True where a query may look, or is added to the scores. The result of a query that may look
+    nowhere is 0. With `is_causal`, query i looks at
     the keys up to i. `enable_gqa` lets groups of heads (axis −3 of the queries) share keys and values.
     Dropout draws from `rng`. Many scores are not kept: where there are no weights to be dropped, they
     are computed for a few queries at a time, and again for derivatives, so that memory grows with the
@@ -62,13 +63,22 @@ def scaled_dot_product_attention(
     mask: Any = attn_mask
     if mask is not None and not isinstance(mask, Tensor):
         mask = array_of(mask)  # of truth values, or what is added
+    blind: Any = None
+    if mask is not None and not isinstance(mask, Variable) and mask.dtype == bool:
+        blind = ~np.any(mask, axis=-1, keepdims=True)
+        if type(blind) is np.ndarray and not blind.any():
+            blind = None
+        else:
+            mask = mask | blind
     batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
     scores = math.prod(batch) * query.shape[-2] * key.shape[-2]
     if scores >= _MANY and not dropout_p and not isinstance(mask, Variable):
-        return attend(query, key, value, scale, mask, is_causal)
+        y = attend(query, key, value, scale, mask, is_causal)
+        return y if blind is None else np.where(blind, 0.0, y)
     weights = softmax(masked_scores(query, key, scale, mask, is_causal))
     if dropout_p:
         kept = np.random.default_rng(rng).random(weights.shape, np.float32) >= dropout_p
         part = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
         weights = weights * (kept * weights.dtype.type(part))
-    return weights @ value
+    y = weights @ value
+    return y if blind is None else np.where(blind, 0.0, y)

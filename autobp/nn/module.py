@@ -7,6 +7,7 @@ are children. Attributes that begin with an underscore, and results of operation
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
@@ -104,6 +105,13 @@ class Module:
             raise AttributeError(
                 f"{type(self).__name__} has no switch {name!r}: write"
                 " `for p in model.parameters(): p.requires_grad = False`"
+            )
+        if name[0] == "_" and isinstance(value, Tensor) and value.is_leaf and value.level == 0:
+            warnings.warn(
+                f"{type(self).__name__}.{name} is no parameter, and is neither trained nor saved, since its"
+                " name begins with an underscore: write a name without, or Tensor(x, requires_grad=False)"
+                " for a constant",
+                stacklevel=2,
             )
         object.__setattr__(self, name, value)
 
@@ -320,7 +328,7 @@ class Module:
         where = current().scope or ""
         for path, value in members:
             if isinstance(value, Module):
-                value._title = path
+                vars(value)["_title"] = path  # without the checks of __setattr__, on every call
             elif isinstance(value, Tensor):
                 value.scope = where
                 if value.name is None:

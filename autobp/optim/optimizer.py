@@ -82,7 +82,20 @@ class Optimizer(_Declared):
             names = ", ".join(self.options)
             foreign = foreign_keyword(self._name, options.keys() - self.options.keys())
             hint = f". {foreign}" if foreign else ""
-            raise TypeError(f"{self._name}: {error}; the options are {names}{hint}") from None
+            known = (
+                f"the options are {names}"
+                if names
+                else (
+                    "this class declares no options; write lr: float = option(at_least_zero, default=0.1), as"
+                    " autobp.optim.option has them"
+                )
+            )
+            raise TypeError(f"{self._name}: {error}; {known}{hint}") from None
+        if not hasattr(self, "update"):
+            raise TypeError(
+                f"{self._name} defines no update: write def update(self, x, g, state, **options), which"
+                " changes x in place"
+            )
         given.apply_defaults()
         self.defaults = {
             name: o.check(f"{self._name}: {name}", given.arguments[name])
@@ -123,7 +136,12 @@ class Optimizer(_Declared):
             if not isinstance(x, np.ndarray):
                 x = np.copy(x)
             state = self.state.get(p, {})
-            self.update(x, g, state, **options)
+            returned: Any = self.update(x, g, state, **options)  # type: ignore[func-returns-value]
+            if returned is not None:
+                raise TypeError(
+                    f"{type(self).__name__}.update returns a value, which goes nowhere: change x in place,"
+                    " as x -= lr * g does"
+                )
             if state:
                 self.state[p] = state
             p.data = x  # mostly the same array; setting it marks results computed from it as stale
@@ -163,7 +181,9 @@ class Optimizer(_Declared):
         for i, p in enumerate(params):
             title = f"{self._name}: {titled(p, i)} of group {k}"
             if not isinstance(p, Tensor):
-                raise TypeError(f"{title} is of type {_type(p)}, not a Tensor")
+                named = isinstance(p, tuple) and len(p) == 2 and isinstance(p[1], Tensor)
+                hint = ": write model.parameters(), without the names" * named
+                raise TypeError(f"{title} is of type {_type(p)}, not a Tensor{hint}")
             if not p.requires_grad:
                 raise ValueError(f"{title} is a constant (requires_grad=False): leave it out")
             if not p.is_leaf:
@@ -355,7 +375,9 @@ def listed(params: Any, who: str) -> list[Any]:
         raise TypeError(f"{who} takes a list of Tensors, not one {_type(params)}: write {way_out}")
     entries = list(params)
     if not entries:
-        raise ValueError(f"{who} got no parameters (a generator can be read only once)")
+        raise ValueError(
+            f"{who} got no parameters (a generator can be read only once, and model.parameters() leaves out those that are frozen)"
+        )
     return entries
 
 

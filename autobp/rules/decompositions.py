@@ -203,7 +203,13 @@ def _qr(a: Array) -> Array:
 
 
 def _divided(x: Array, r: Array) -> Array:
-    """x·r⁻¹."""
+    """x·r⁻¹, for the derivative of a decomposition into Q and R."""
+    diagonal = np.abs(np.diagonal(constant(r), axis1=-2, axis2=-1))
+    if np.any(diagonal <= _noise(diagonal)):
+        raise np.linalg.LinAlgError(
+            "qr: a column is a combination of those before it, so that Q is not determined and has no"
+            " derivative; np.linalg.svd and np.linalg.pinv take such matrices"
+        )
     return np.linalg.solve(r.mT, x.mT).mT
 
 

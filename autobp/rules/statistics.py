@@ -82,7 +82,8 @@ def nanvar(
     correction: float = 0,
 ) -> Array:
     around = nanmean(a, axis, keepdims=True) if mean is None else mean
-    squares = np.where(np.isnan(a), 0.0, np.square(a - around))
+    none = np.isnan(a)
+    squares = np.where(none, 0.0, np.square(np.where(none, 0.0, a) - np.where(none, 0.0, around)))
     freedom = (_number(a, axis, keepdims) - (ddof or correction)).astype(a.dtype)
     return np.sum(squares, axis=axis, keepdims=keepdims) / np.where(freedom > 0, freedom, np.nan)
 

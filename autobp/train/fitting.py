@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from autobp.data.points import Seed
 from autobp.habits import checks_keywords
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count
-from autobp.primitive import constant
+from autobp.primitive import Variable, constant
 from autobp.table import short
 from autobp.train.diverged import DivergedError
 from autobp.train.executors import in_a_task
@@ -184,17 +184,25 @@ def predict(model: Any, X: Any, *, batch_size: int = 256) -> Any:
     >>> predict(model, np.zeros((1000, 2))).shape, model.training
     ((1000, 1), True)
 
-    `X` is an array of samples. For data that memory cannot hold, a generator of arrays gives the
-    batches. A model that returns a list, a tuple or a dict of arrays gets one of whole arrays back.
+    `X` is an array of samples. For data that memory cannot hold, a generator, or another iterable such
+    as PyTorch's DataLoader, gives the batches: arrays, or pairs of which the first is taken. A model that returns a list, a tuple or a dict of arrays gets one of whole arrays back.
     """
     size = count("predict: batch_size", batch_size, 1)
     if isinstance(X, tuple):
         raise TypeError(
             f"predict takes X alone, not a tuple of {len(X)}: write predict(model, X), without targets"
         )
-    if isinstance(X, Iterator):
-        given = X
+    if callable(X) and not hasattr(X, "forward"):
+        X = X()
+    given: Iterable[Any]
+    if isinstance(X, Iterable) and not hasattr(X, "shape") and not isinstance(X, list | dict | str):
+        given = map(_inputs, X)
     else:
+        if isinstance(X, list) and len({np.shape(x)[:1] for x in X if hasattr(x, "shape")}) > 1:
+            raise ValueError(
+                "predict: X is a list of arrays of different lengths; for batches write predict(model,"
+                " iter(X))"
+            )
         (samples,) = aligned((X,))
         given = (samples[i : i + size] for i in range(0, max(len(samples), 1), size))
     with evaluation(), _mode(model, training=False):
@@ -205,6 +213,13 @@ def predict(model: Any, X: Any, *, batch_size: int = 256) -> Any:
     if any(not np.ndim(y) for _, y in leaves(first)):
         raise ValueError("predict: the model returns a single number for a batch of samples")
     return tree_map(lambda *parts: np.concatenate(parts), *found) if len(found) > 1 else first
+
+
+def _inputs(batch: Any) -> Any:
+    """The samples of a batch that may have targets."""
+    if isinstance(batch, tuple | list) and len(batch) == 2 and hasattr(batch[0], "shape"):
+        batch = batch[0]
+    return batch if isinstance(batch, Variable | np.ndarray) else np.asarray(batch)
 
 
 class _Training:

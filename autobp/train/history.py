@@ -76,6 +76,12 @@ class History:
             raise KeyError(f"the history has no {name!r}; it has {', '.join(names) or 'no epochs'}")
         return [row.get(name, math.nan) for row in self.rows]
 
+    def __getattr__(self, name: str) -> Any:
+        columns = table.columns(vars(self).get("rows", []))
+        column = "loss" if name == "history" else name
+        hint = f": write history[{column!r}]" if column in columns else ""
+        raise AttributeError(f"'History' object has no attribute {name!r}{hint}")
+
     def best(self, name: str | None = None, mode: str | None = None) -> dict[str, float]:
         """The row of the epoch with the best `name`; of equals, the first. Lower is better for losses
         and errors, higher for accuracies. For other names, pass `mode="min"` or `mode="max"`."""

@@ -27,6 +27,7 @@ LOG_2 = np.log(2.0)
 _ranges: dict[str, tuple[Intervals, ...]] = {
     "erf": (ANYWHERE,),
     "erfc": (ANYWHERE,),
+    "erfcx": (ANYWHERE,),
     "erfinv": (WITHIN_ONE,),
     "ndtr": (ANYWHERE,),
     "ndtri": (PROBABILITIES,),
