@@ -48,17 +48,18 @@ function draw() {
     line([[toX(0), toY(0)], [toX(keys[i][0]), toY(keys[i][1])]], ink(i === target ? "green" : "blue"), 1 + 14 * w[i]);
     dot(toX(keys[i][0]), toY(keys[i][1]), 5, ink(i === target ? "green" : "blue"));
     write(word, toX(keys[i][0]) + (keys[i][0] < 0 ? -10 : 10), toY(keys[i][1]) - 8, ink("ink"), keys[i][0] < 0 ? "right" : "left");
-    const x = W * 0.76, y = 24 + (i * (H - 40)) / words.length, wide = W * 0.2;
+    const x = W * 0.76, y = 24 + (i * (H - 40)) / words.length, wide = W * 0.24 - 50; // and room for the number
     context.fillStyle = ink(i === target ? "green" : "blue");
     context.fillRect(x, y, Math.max(1, w[i] * wide), 14);
     write(word, x - 8, y + 12, ink("ink"), "right");
-    write(w[i].toFixed(3), x + Math.max(1, w[i] * wide) + 6 > W - 44 ? W - 44 : x + Math.max(1, w[i] * wide) + 6, y + 12, ink("faint"));
+    write(w[i].toFixed(3), x + Math.max(1, w[i] * wide) + 6, y + 12, ink("faint"));
   });
   const [x, y] = [toX(q[0]), toY(q[1])];
   line([[toX(0), toY(0)], [x, y]], ink("orange"), 3);
   arrow(x, y, 3 * slope[0] * scale(), -3 * slope[1] * scale(), ink("green"));
   dot(x, y, 9, ink("orange"), ink("page"));
-  write("query: drag me", x + 13, y + 18, ink("orange"));
+  if (W < 600) write("drag me", x, y + 26, ink("orange"), "center");
+  else write("query: drag me", x + 13, y + 18, ink("orange"));
   $("sharp-is").textContent = sharpness.toFixed(1);
   $("says").textContent = `The query looks most at \\u201c${words[most]}\\u201d (${w[most].toFixed(3)}); the output is ${four(out)}. The green arrow is the gradient of the weight of \\u201c${words[target]}\\u201d by the query: that way it grows fastest, by ${four(Math.hypot(...slope))}.`;
 }

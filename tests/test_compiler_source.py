@@ -194,6 +194,19 @@ def test_large_constants_are_saved_but_not_shown(tmp_path):
     assert "b85decode" in (tmp_path / "program.py").read_text()
 
 
+def test_a_saved_module_tells_calls_that_it_is_not_for(tmp_path):
+    compiled = compile(value_and_grad(lambda x, ws: np.sum(x) * sum(w * w for w in ws), (0, 1)))
+    compiled(np.ones(3), [1.0, 2.0])
+    compiled.save(tmp_path / "program.py")
+    space = runpy.run_path(str(tmp_path / "program.py"))
+    function = next(f for name, f in space.items() if name.startswith("value_and_grad"))
+    assert function(np.ones(3), [1.0, 2.0])[0] == 15.0
+    with pytest.raises(ValueError, match=r"x has shape \(4,\), not \(3,\)"):
+        function(np.ones(4), [1.0, 2.0])
+    with pytest.raises(ValueError, match="ws has 3 parts, not 2"):
+        function(np.ones(3), [1.0, 2.0, 3.0])
+
+
 SCALE = 3
 
 

@@ -538,6 +538,17 @@ def test_nothing_of_the_users_changes():
         ),
         (lambda: play(Tensor(1.0).detach()), ValueError, "play(): the result is a constant"),
         (lambda: play(lambda x: 3.0, 1.0), ValueError, "play(): the result is a constant"),
+        (lambda: play(lambda x: (x, x), 1.0), TypeError, "play(): the function returned a tuple"),
+        (
+            lambda: play(lambda x: None, 1.0),
+            TypeError,
+            "returned None; it must return one number, the loss: is there a return?",
+        ),
+        (
+            lambda: play(lambda x, on: x, 1.0, True),
+            TypeError,
+            "play(): the argument on: a Tensor holds floating-point numbers, not bool",
+        ),
         (
             lambda: play(Tensor(1.0) * 2).save("x.svg"),
             ValueError,

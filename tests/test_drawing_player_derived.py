@@ -21,6 +21,7 @@ from tests.test_compiler_javascript import in_node, needs_node
 from tests.test_drawing_player_live import reason
 
 X = np.random.default_rng(0).standard_normal((3, 2))
+CAUSAL = np.tril(np.ones((2, 2), bool))
 LABELS = np.array([0, 2, 1])
 V = np.array([-1.0, 0.5, 1.0])
 M = np.array([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
@@ -79,6 +80,14 @@ PROGRAMS = {
     "cross": (lambda x, y: np.sum(np.cross(x, y) * x * x), V, V + 1),
     "where of one number": (lambda a, x: np.sum(np.where(a > x, a, x)), 0.3, V),
     "std": (lambda x: np.std(x), V),
+    "stable softmax": (lambda x: np.log(np.sum(np.exp(x - np.max(x).detach()))), V),
+    "mean under a mask": (lambda x: np.sum(x * (x > 0)) / np.maximum(np.sum(x > 0), 1), V),
+    "any and all": (lambda x: np.sum(x) * np.any(x > 0) + np.sum(x**2) * np.all(x > 0), V),
+    "select": (lambda x: np.sum(np.select([x < -0.5, x < 0.5], [x, x**2], x**3)), V),
+    "near pairs": (lambda x: np.sum((x[:, None] - x) ** 2 * (abs(x[:, None] - x) < 1)), V),
+    "causal": (lambda q: np.sum(softmax(np.where(CAUSAL, q @ q.T, -1e9)) @ q), M),
+    "one step": (lambda w: np.sum((w - 0.1 * (2 * w.detach())) ** 2), V),
+    "signs of numbers": (lambda a: -((-a) ** 2) - -a * -3 + (-1.5) / (-a), 0.5),
     "chains": (lambda a: np.tanh(np.exp(-a) * np.sin(a)) * -a, -0.5),
 }  # fmt: skip
 

@@ -127,7 +127,9 @@ def test_undo_and_reset(moved):
     moved.click("reset")
     assert moved.labels("value")["o"] == "0.7071"
     assert moved.labels("value")["w1"] == "−3"
-    assert moved("return document.getElementById('undo').disabled")
+    assert moved("return document.getElementById('reset').disabled")
+    moved.click("undo")  # all that the reset took back
+    assert moved.labels("value")["w1"] == "−2.500"
 
 
 def test_the_number_in_the_graph_is_dragged(moved):
@@ -144,6 +146,34 @@ def test_the_number_in_the_graph_is_dragged(moved):
     close(moved.labels("value")["b"], 7.381)
     moved.click("undo")  # the whole drag
     assert moved.labels("value")["b"] == "6.881"
+
+
+def test_a_click_on_a_number_chooses_it_and_its_slider_is_in_sight(moved):
+    moved.width(1366, 625)  # of a screen of 1366 × 768 what the browser leaves
+    moved("scrollTo(0, 0)")
+    left, top, right, bottom = moved(
+        "const r = [...document.querySelectorAll('.node')].find((g) => g.querySelector('.name').textContent === 'x2')"
+        ".querySelector('.value').getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        moved.mouse(kind, (left + right) / 2, (top + bottom) / 2, button="left", clickCount=1)
+    assert moved.text("what") == moved.text("changed") == "x2"
+    _, top, _, bottom = moved.rect("#amount")
+    assert 0 < top < bottom < moved.rect("#controls")[1]
+    assert moved("return scrollY") == 0
+
+
+def test_marks_of_the_recorded_run_go_when_a_number_moves(page, tmp_path):
+    with np.errstate(over="ignore"):
+        player = play(lambda x, y: np.exp(x) * y, 800.0, 2.0)
+    page.open(player, tmp_path / "x.html")
+    page.go(page.steps)
+    warned = "return document.querySelectorAll('.view .warning').length"
+    assert page(warned)
+    move(page, "x", 1.0)
+    assert not page(warned)
+    seen = "return [...document.querySelectorAll('.mark')].some((e) => getComputedStyle(e).visibility !== 'hidden')"
+    assert not page(seen)
 
 
 def test_a_nudge_says_why_it_differs_from_the_gradient(moved):
@@ -185,6 +215,12 @@ def layer(W, X):
 def test_a_cell_of_a_heat_map_is_clicked_and_changed(page, tmp_path):
     page.open(play(layer, W, X), tmp_path / "x.html")
     choose(page, "W")
+    page("scrollTo(0, 0)")
+    small = page.rect("image")
+    for kind in ("mousePressed", "mouseReleased"):  # the map in the graph, too
+        at = small[0] + 0.6 * (small[2] - small[0]), small[1] + 0.25 * (small[3] - small[1])
+        page.mouse(kind, *at, button="left", clickCount=1)
+    assert page.text("changed") == "W[1, 2]"
     page("document.querySelector('dd.map canvas').scrollIntoView({ block: 'center' })")
     left, top, right, bottom = page.rect("dd.map canvas")
     x, y = left + 1.5 * (right - left) / 4, top + 2.5 * (bottom - top) / 6

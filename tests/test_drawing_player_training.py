@@ -142,6 +142,47 @@ def test_a_step_is_opened_and_training_goes_on_from_there(page, tmp_path):
     assert page.text("epoch-says").startswith(f"{min(at, 30)} of 30 steps")
 
 
+def test_a_change_at_one_step_can_be_had_back_from_another(page, tmp_path):
+    trained = model()
+    player = play_training(
+        trained, (X, Y), nn.mse, optim.SGD(trained.parameters(), lr=0.1), steps=5
+    )
+    page.open(player, tmp_path / "x.html")
+    choose(page, "X")
+    page(
+        "const f = document.getElementById('exact'); f.value = 3; f.dispatchEvent(new Event('change'))"
+    )
+    settle(page)
+    changed = page.text("found")
+    for k in (3, 4):
+        page.set("epoch", k, "input")
+        settle(page)
+    assert page.text("found") != changed
+    page.click("undo")
+    assert page.text("found") == changed
+    assert page.text("epoch-says").startswith("0 of 5")
+
+
+def test_a_link_reopens_a_step_of_training(page, tmp_path):
+    trained = model()
+    player = play_training(
+        trained, (X, Y), nn.mse, optim.SGD(trained.parameters(), lr=0.1), steps=5
+    )
+    page.open(player, tmp_path / "x.html")
+    page.set("epoch", 3, "input")
+    settle(page)
+    said, found = page.text("epoch-says"), page.text("found")
+    page.driver.execute_async_script(
+        "setTimeout(arguments[0], 600)"
+    )  # it is written a little later
+    link = page("return location.hash")
+    assert "epoch=3" in link
+    assert "set=" not in link
+    page.driver.get("about:blank")
+    page.driver.get((tmp_path / "x.html").as_uri() + link)
+    assert (page.text("epoch-says"), page.text("found")) == (said, found)
+
+
 # ── what cannot be played ─────────────────────────────────────────────────────────────────────────
 
 
@@ -156,6 +197,13 @@ def test_what_a_page_cannot_compute_is_refused():
     model, optimizer = parts(np.tanh)
     with pytest.raises(ValueError, match="steps must be a whole number of at least 2, not 1"):
         play_training(model, (X, Y), nn.mse, optimizer, steps=1)
+    with pytest.raises(TypeError, match="optimizer must be one of autobp.optim, .* not NoneType"):
+        play_training(model, (X, Y), nn.mse, None, steps=3)
+    for wrong, why in ((X[:0], "X of data = X, y is empty"), (X * np.nan, "X .* holds NaN or inf")):
+        with pytest.raises(ValueError, match=why):
+            play_training(model, (wrong, Y), nn.mse, optimizer, steps=3)
+    with pytest.raises(ValueError, match="give the optimizer the parameters of this model"):
+        play_training(model, (X, Y), nn.mse, parts(np.tanh)[1], steps=3)
     optimizer.param_groups[0]["lr"] = 1e300
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="a smaller learning rate may"):
         play_training(model, (X, Y), nn.mse, optimizer, steps=3)

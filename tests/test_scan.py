@@ -217,6 +217,20 @@ def test_a_first_carry_that_is_cast_is_computed_before_the_loop(init):
         np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
+def test_a_carry_that_nothing_is_computed_from_has_no_cotangent():
+    """Else zeros times what is not finite would be nan."""
+    xs = np.array([[1.0, 2.0], [3.0, 0.5], [np.nan, 2.0], [1.5, 1.0]])
+
+    def second(p):
+        body = lambda c, x: ((c[0] * x[0], c[1] * x[1], c[2] + c[1]), None)
+        return scan(body, (p[0], p[1], p[2]), xs)[0][2]
+
+    p = np.array([1.0, 2.0, 3.0])
+    with np.errstate(invalid="ignore"):
+        for step in (grad(second), compile(grad(second))):
+            np.testing.assert_allclose(step(p), [0.0, 6.0, 1.0])
+
+
 def test_jacobians_and_hessians():
     for derivative in (
         lambda f: jacobian(f, (0, 1), mode="reverse"),

@@ -81,7 +81,9 @@ class Entry(Checked):
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
         ]
-        self.module = Module(self.program, self.plan, self.name, arguments.parameters, bound)
+        self.module = Module(
+            self.program, self.plan, self.name, arguments.parameters, bound, arguments.lengths
+        )
         self._free: list[Callable[..., Any]] = []  # functions that no call is running in
         self._results = Results(traced.result)
         self._live = traced.live

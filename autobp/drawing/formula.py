@@ -117,7 +117,15 @@ def operation(
 
 
 def _index(index: Any) -> str:
-    return ", ".join(map(_constant, index)) if isinstance(index, tuple) else _constant(index)
+    return ", ".join(map(_places, index)) if isinstance(index, tuple) else _places(index)
+
+
+def _places(index: Any) -> str:
+    """A part of an index; of many numbers, how they begin."""
+    if not isinstance(index, np.ndarray) or index.ndim != 1 or index.size <= FEW:
+        return _constant(index)
+    end = ", …" if index.size > 2 * FEW else ""
+    return f"[{', '.join(map(str, index[: 2 * FEW].tolist()))}{end}]"
 
 
 def _infix(sign: str, a: Term, b: Term) -> Term:

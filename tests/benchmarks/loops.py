@@ -1,7 +1,8 @@
 """Measure programs written as Python loops: compiled, eager, and the value alone in plain Python.
 
 Each is `value_and_grad` of one function, compiled and eager, in turns in one process; the ratios are
-what to read. For programs of single numbers the value alone, in plain Python, is beside them.
+what to read. For programs of single numbers the value alone, in plain Python, is beside them. Where they
+are installed, so are CasADi and a jitted `lax.scan` of JAX in double precision, for orientation.
 
     OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks.loops [--program NAME] [--rounds 15]
 """
@@ -220,6 +221,70 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 }
 
 
+# ── peers ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def casadis(problem: Problem) -> Callable[[], Any]:
+    """The same function on symbols of CasADi, and its gradient, made a Function once."""
+    import casadi
+
+    function, args, argnums, _ = problem
+    chosen = (argnums,) if isinstance(argnums, int) else argnums
+    sizes = [len(x) if isinstance(x, list) else 1 for x in args]
+    symbols = [casadi.SX.sym("x", n) for n in sizes]
+    given = [casadi.vertsplit(s) if isinstance(x, list) else s for s, x in zip(symbols, args)]
+    value = function(*given)
+    gradient = [casadi.gradient(value, symbols[i]) for i in chosen]
+    step = casadi.Function("step", symbols, [value, *gradient])
+    return lambda: step(*args)
+
+
+def scanned(problem: Problem) -> Callable[[], Any]:
+    """Newton's method and Horner's rule with `lax.scan`, jitted."""
+    import jax
+    from jax import lax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def newton_(a: Any) -> Any:
+        step = lambda x, _: (x - (x * x * x - a * x - 1.0) / (3.0 * x * x - a), None)
+        return lax.scan(step, a, None, length=STEPS)[0]
+
+    def horner_(x: Any, coefficients: Any) -> Any:
+        step = lambda total, c: (total * x + c, None)
+        return lax.scan(step, coefficients[0], coefficients[1:])[0]
+
+    def garch_(omega: Any, alpha: Any, beta: Any, returns: Any) -> Any:
+        def step(carry: Any, r: Any) -> Any:
+            variance, total = carry
+            total = total + jax.numpy.log(variance) + r * r / variance
+            return (omega + alpha * r * r + beta * variance, total), None
+
+        return 0.5 * lax.scan(step, (0.1, 0.0), returns)[0][1]
+
+    functions: dict[Any, Any] = {newton: newton_, horner: horner_, garch: garch_}
+    step = jax.jit(jax.value_and_grad(functions[problem.function], problem.argnums))
+    args = [jax.numpy.asarray(a) for a in problem.args]
+    return lambda: jax.block_until_ready(step(*args))
+
+
+PEERS = {"CasADi": casadis, "JAX": scanned}
+
+
+def peers(problem: Problem) -> dict[str, Callable[[], Any]]:
+    """Those that are installed, and can compute the problem."""
+    found: dict[str, Callable[[], Any]] = {}
+    for name, peer in PEERS.items():
+        try:
+            run = peer(problem)
+            value = float(np.asarray(run()[0]).item())
+        except (ImportError, KeyError):
+            continue
+        assert np.isclose(value, problem.function(*problem.args), rtol=1e-6), name
+        found[name] = run
+    return found
+
+
 def measured(problem: Problem, rounds: int) -> dict[str, float]:
     """Seconds of the first call and of later ones, eager and plain; and the lines of the program."""
     function, args, argnums, plain = problem
@@ -230,6 +295,7 @@ def measured(problem: Problem, rounds: int) -> dict[str, float]:
     runs["eager"] = lambda: eager(*args)
     if plain:
         runs["plain"] = lambda: function(*args)
+        runs |= peers(problem)
     begin = time.process_time()
     program(*args)
     first = time.process_time() - begin
@@ -259,7 +325,8 @@ def main() -> None:
         print(
             f"{name:20} {t['compiled'] * 1e3:9.3f} ms  {t['compiled'] / t[beside]:6.2f} × {beside}"
             f" {t[beside] * 1e3:9.3f} ms  first {t['first']:6.2f} s = {t['first'] / t['eager']:5.1f}"
-            f" × eager {t['eager'] * 1e3:8.2f} ms  {t['lines']:4} lines",
+            f" × eager {t['eager'] * 1e3:8.2f} ms  {t['lines']:4} lines"
+            + "".join(f"  {peer} {t[peer] * 1e3:.3f} ms" for peer in PEERS if peer in t),
             flush=True,
         )
 

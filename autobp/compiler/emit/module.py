@@ -51,10 +51,12 @@ class Module:
         name: str,
         parameters: Sequence[str],
         bound: Sequence[Bound],
+        lengths: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.program = program
         self.name = name
         self.parameters = parameters
+        self.lengths = lengths  # of lists and tuples that it is called with
         given = {b.step: b.owner for b in bound if b.owner in parameters and not b.attribute}
         elements = {b.step: b.element for b in bound if b.element is not None}
         self.printer = Printer(program, plan, given, [name, *parameters], elements)
@@ -106,7 +108,7 @@ class Module:
                 text = long_text(step.constant)
                 needed.add("import base64")
             arrays.append(f"{name} = {text}")
-        function = "\n\n\n".join("\n".join(lines) for lines in self._parts(True))
+        function = "\n\n\n".join("\n".join(lines) for lines in self._parts(True, whole))
         if "math." in function:
             needed.add("import math")
         if "scipy.special." in function:
@@ -118,7 +120,7 @@ class Module:
             "from __future__ import annotations" if helpers else "",
             "\n".join(sorted(needed)),
             "\n".join(arrays),
-            CHANGED if guards else "",
+            CHANGED if guards or "raise Changed" in function else "",
             *helpers,
             function,
             *functions,
@@ -136,7 +138,20 @@ class Module:
                 raise
             return set(), [f"# {', '.join(helpers.values())}: {error}"]
 
-    def _parts(self, saved: bool) -> Iterator[list[str]]:
+    def _checks(self) -> Iterator[str]:
+        """Lines of a saved module that tell calls which it is not for."""
+        used = {s for step in self.program.steps for s in step.operands}
+        for step in self.program.arguments:
+            if step.is_array and step in used and step in self.names:
+                name = self.names[step]
+                yield f"if np.shape({name}) != {step.shape!r}:"
+                yield f'    raise Changed(f"{name} has shape {{np.shape({name})}}, not {step.shape!r}")'
+        for text, length in self.lengths:
+            if text in self.parameters:
+                yield f"if len({text}) != {length}:"
+                yield f'    raise Changed(f"{text} has {{len({text})}} parts, not {length}")'
+
+    def _parts(self, saved: bool, checked: bool = False) -> Iterator[list[str]]:
         """The arena, the pieces of the function if it is long, and the function. In a saved module, what
         the function finds around it is handed over: the arrays of Tensors, the numbers and averages of
         optimizers, generators."""
@@ -148,6 +163,7 @@ class Module:
             else:
                 is_given = saved and attribute == ".value"  # the array, in place of the Tensor
                 body.append(f"{name} = {owner if is_given else owner + attribute}")
+        body += self._checks() if checked else []
         functions = []
         for piece, name in zip(self._pieces, self._names_of_pieces, strict=True):
             gives = ", ".join(piece.gives)

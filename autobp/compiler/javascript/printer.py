@@ -21,6 +21,8 @@ from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNE
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.compiler.trace.tracer import named
+from autobp.primitive import NUMPY
+from autobp.rules import PRIMITIVES
 from autobp.rules.indexing import _scatter
 
 __all__ = ["RUNTIME", "Unprintable", "javascript"]
@@ -185,7 +187,7 @@ class _Printer:
         raise self.refused(step)
 
     def refused(self, step: Step, why: str = "") -> Unprintable:
-        return Unprintable(f"{named(step.function)}{why}{_at(step)} has no spelling in JavaScript")
+        return Unprintable(f"{_what(step)}{why}{_at(step)} has no spelling in JavaScript")
 
     def elementwise(self, step: Step, text: str, args: Sequence[Any]) -> str:
         if "&" in text or "|" in text or "^" in text or "!{" in text:
@@ -408,8 +410,31 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
 }
 
 
+#: Primitives that are known by another name.
+_ALIASES = {
+    "conv2d": "a convolution (np.convolve, nn.Conv2d)",
+    "pool2d": "a pooling (nn.MaxPool2d, nn.AvgPool2d)",
+    "logdet": "np.linalg.slogdet",
+    "attention": "nn.attention",
+}
+
+
 def _what(step: Step) -> str:
-    return "an argument" if step.function is None else named(step.function)
+    """What makes a step, by the name by which its user knows it."""
+    if step.function is None:
+        return "an argument"
+    primitive = next((p for p in PRIMITIVES.values() if p.function is step.function), None)
+    return named(step.function) if primitive is None else _public(primitive.name, step.function)
+
+
+def _public(name: str, function: Any) -> str:
+    """The function of NumPy's that has the name of a primitive."""
+    if (found := _ALIASES.get(name)) is not None:
+        return found
+    homes = (np, np.linalg)
+    return next(
+        (named(f) for m in homes if (f := getattr(m, name, None)) in NUMPY), named(function)
+    )
 
 
 def _shape(x: Any) -> tuple[int, ...]:

@@ -55,6 +55,7 @@ class Form:
         self.objects: dict[str, Any] = {}  # that the text names
         self.names: dict[int, str] = {}  # of the objects, by their ids
         self.tests: list[str] = []
+        self.lengths: list[tuple[str, int]] = []  # of lists and tuples, by their places
 
     def known(self, thing: Any) -> str:
         """The name of an object."""
@@ -88,6 +89,7 @@ class Form:
         if not isinstance(x, list | tuple):
             return self.visit_frozen(x, place, name)
         self.tests.append(f"len({local}) == {len(x)}")
+        self.lengths.append((place.text, len(x)))
         parts = self.visit_parts(x, place, name)
         return kind(*parts) if hasattr(x, "_fields") else kind(parts)
 

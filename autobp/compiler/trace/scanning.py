@@ -356,22 +356,38 @@ class Recording:
         supply = iter(stacks)
         return Results(next(supply) if i is None else ends[i] for _, i in self.results)
 
+    def reached(self, live: set[int], given: Sequence[Tensor]) -> set[int]:
+        """The carries that have a cotangent in some iteration. Those that have none are left out: zeros
+        times what is not finite would be nan."""
+        while True:
+            outputs = [t for i, t in enumerate(self.ends) if t is not None and i in live]
+            found, before = recorded_since(self.iteration.began, (*outputs, *given), self.level)
+            seen = {*found, *before}
+            more = {i for i, t in enumerate(self.carries) if t in seen} - live
+            if not more:
+                return live
+            live = live | more
+
     def pulled(self, cotangents: Sequence[Array | None]) -> Iterator[Array]:
         """The cotangents of the arguments."""
         order, free, foreign = self.graph()
         inputs = [*free, *foreign]
         ends = [zeros(c.value) for c in self.carries]
         given = []
+        live: set[int] = set()
         for (t, i), c in zip(self.results, cotangents, strict=True):
             if c is not None and i is None:
                 given.append((t, c))
             elif c is not None and i is not None:
                 ends[i] = c
+                live.add(i)
+        live = self.reached(live, [t for t, _ in given])
 
         def pullback(carry: Any, xs: Any) -> Any:
             ends, totals = carry
             seeds: dict[Tensor, Array] = {}
-            for t, c in (*zip(self.ends, ends), *zip((t for t, _ in given), xs)):
+            lasts = [(t, c) for i, (t, c) in enumerate(zip(self.ends, ends)) if i in live]
+            for t, c in (*lasts, *zip((t for t, _ in given), xs)):
                 if t is not None:
                     c = project(c, t.value)
                     seeds[t] = seeds[t] + c if t in seeds else c

@@ -24,8 +24,10 @@ def play(
 
     Pass the result, or a function and its arguments; with a function, the page shows the lines of your
     code too. A notebook displays the returned player. `.save("x.html")` writes a page for any browser.
-    The page is live: it computes everything for the inputs that its reader sets. The branches that
-    Python took are those of this run; a function with a branch that depends on values is not live.
+    The page is live: it computes everything for the inputs that its reader sets, masks such as `x > 0`
+    included. A function with a branch or an index that depends on values is not live, and the page says
+    so. A result, without its function, does not tell where its plain arrays came from: they are constants
+    of the page, and with a mask among them it is not live.
     No tensor is changed, and no hook is called. `names=locals()` gives tensors the names of your
     variables. `lang="zh"` writes the page in Traditional Chinese.
 

@@ -80,6 +80,7 @@ class Cells:
 
     def _tiles(self, array: Array, image: bool, cells: int) -> tuple[list[Any], Array]:
         """What a map says before its cells, and the tiles of the array, whose blocks become the cells."""
+        flat = array.ndim == 1
         form, array = _form(array, image)
         lead, planes = list(array.shape[:-2]), 1
         if form == "rgb":
@@ -95,7 +96,8 @@ class Cells:
         size = len(tiles) * planes * rows * columns
         self._left -= size
         self._few -= size if cells < self._most else 0
-        return [form, list(array.shape), lead, rows, columns, tall, wide], tiles
+        shape = [array.size] if flat else list(array.shape)
+        return [form, shape, lead, rows, columns, tall, wide], tiles
 
 
 class OpenCells(Cells):

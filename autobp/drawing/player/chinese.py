@@ -21,6 +21,7 @@ WORDS = {
     # the live page
     "drag_hint": "拖動藍色的數值，一切隨之改變。",
     "cell_hint": "選一個陣列，點其中一格，移動滑桿，一切隨之改變。",
+    "training_hint": "移動訓練步數，一切隨之改變。打開一層即可看到它的參數。",
     "other_branch": "這個值會讓程式走另一條路（{line}）；本頁只有記錄下來的那一條。",
     "undo": "復原",
     "undo_title": "復原上一次更改（Ctrl+Z）",
@@ -35,6 +36,7 @@ WORDS = {
     "nudge_gap": "減去梯度",
     "nudge_straight": "梯度是 {gradient}。損失對這個數是一條直線，所以每一步都相同。",
     "nudge_bends": "梯度是 {gradient}，也就是此處的斜率。損失是彎曲的，步子大就會看到別處的斜率；步子越小，差距越小。",
+    "nudge_none": "這是常數：不計算它的梯度。稍微改變它，損失仍會改變。",
     "nudge_kink": "梯度是 {gradient}。步子變小，差距卻沒有變小：附近有折點或跳躍，或者數值太大，容不下這麼小的步子。",
     "dead_branch": "本頁不能即時計算：函數在 {line} 依數值決定計算什麼。",
     "dead_chosen": "本頁不能即時計算：{line} 用由輸入算出的索引選取元素，例如 np.sort、np.argmax 或 x[x > 0]。",

@@ -42,7 +42,8 @@ _NUMBERS = 100_000  # that it may compute
 
 
 def _dead(error: Exception) -> Dead:
-    return Dead(said("dead", why=re.sub(r"[^\s:]*[/\\](?=[^\s/\\]+:\d)", "", str(error))))
+    why = re.sub(r"[^\s:]*[/\\](?=[^\s/\\]+:\d)", "", str(error))
+    return Dead(said("dead", why=why.replace("compile cannot capture", "a page cannot follow")))
 
 
 @dataclass

@@ -58,6 +58,12 @@ def player(
         raise TypeError(
             f"play() takes a Tensor, or a function and its arguments, not {type(loss).__name__}"
         )
+    if result is None or isinstance(result, tuple | list | dict):
+        what = "None" if result is None else f"a {type(result).__name__}"
+        raise TypeError(
+            f"play(): the function returned {what}; it must return one number, the loss"
+            + (": is there a return?" if result is None else "")
+        )
     if not isinstance(result, Tensor) or not result.requires_grad:
         raise ValueError(
             "play(): the result is a constant, computed from no Tensor that requires a gradient,"
@@ -80,10 +86,20 @@ def _tensors(function: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
     return [
         refilled(
             arg,
-            (x if isinstance(x, Tensor) else Tensor(x, name=path) for path, x in leaves(arg, name)),
+            (x if isinstance(x, Tensor) else _tensor(x, path) for path, x in leaves(arg, name)),
         )
         for name, arg in zip(_parameters(function), args)
     ]
+
+
+def _tensor(x: Any, name: str) -> Tensor:
+    try:
+        return Tensor(x, name=name)
+    except TypeError as error:
+        raise TypeError(
+            f"play(): the argument {name}: {error}; let the function hold what is no number to"
+            " differentiate by, as in play(lambda x: f(x, option), x)"
+        ) from None
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[str]:

@@ -75,13 +75,23 @@ class Recorded:
             states[sources[v.step][1]] = value
         lost = [i for i, value in enumerate((*values, *states)) if value is None]
         if lost:
-            raise ValueError("play_training: a parameter or a state of the optimizer never changes")
+            names = ", ".join(
+                p.name or f"parameter {i}"
+                for i, p in enumerate(run.parameters)
+                if values[i] is None
+            )
+            raise ValueError(
+                "play_training: a step of training does not change"
+                f" {names or 'a state of the optimizer'}: give the optimizer the parameters of this model,"
+                " and only those that the loss depends on"
+            )
         program = _simplified(traced.program.with_(returns=[values, states], effects=set()))
         self.arguments = [sources.get(step) for step in program.arguments]
         if None in self.arguments:
             step_ = program.arguments[self.arguments.index(None)]
             raise ValueError(
-                f"play_training: a step reads {step_.name}, which is no parameter, rate or state"
+                f"play_training: a step reads {step_.name}, which is no parameter, rate or state;"
+                " what draws random numbers, such as nn.Dropout, is left out by model.eval()"
             )
         self.code = javascript(program, "advance")
         self.region, self.drawn = None, None
@@ -148,7 +158,16 @@ def player_of_training(
         raise ValueError(
             f"play_training: steps must be a whole number of at least 2, not {steps!r}"
         )
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            "play_training: optimizer must be one of autobp.optim, such as"
+            f" optim.SGD(model.parameters(), lr=0.1), not {type(optimizer).__name__}"
+        )
     X, y = data
+    for name, array in (("X", X), ("y", y)):
+        if not np.size(array) or not np.all(np.isfinite(np.asarray(array, float))):
+            what = "is empty" if not np.size(array) else "holds NaN or inf"
+            raise ValueError(f"play_training: {name} of data = X, y {what}")
 
     def objective() -> Tensor:
         return loss(model(X), y)

@@ -35,6 +35,7 @@ WORDS = {
     # the live page
     "drag_hint": "Drag a blue number: everything follows.",
     "cell_hint": "Choose an array, click a cell of it and move the slider: everything follows.",
+    "training_hint": "Move the step of training: everything follows. Open a layer to see its parameters.",
     "other_branch": "For this value the program takes another way ({line}). This page has the one that was recorded.",
     "undo": "Undo",
     "undo_title": "take the last change back (Ctrl+Z)",
@@ -49,6 +50,7 @@ WORDS = {
     "nudge_gap": "minus gradient",
     "nudge_straight": "The gradient is {gradient}. The loss is a straight line in this number, so every step agrees.",
     "nudge_bends": "The gradient is {gradient}: the slope right here. The loss bends, so a large step sees another slope; the smaller the step, the smaller the difference.",
+    "nudge_none": "This is a constant: its gradient is not computed. Nudging it changes the loss all the same.",
     "nudge_kink": "The gradient is {gradient}. The difference does not shrink with the step: there is a kink or a jump nearby, or the numbers are too large for so small a step.",
     "dead_branch": "This page is not live: at {line} the function chooses by a value what it computes.",
     "dead_chosen": "This page is not live: at {line} elements are chosen by an index that is computed from the inputs, as by np.sort, np.argmax or x[x > 0].",

@@ -22,7 +22,7 @@ function change(i, at, x, drag) {
   refresh();
 }
 
-const hint = () => word(live.inputs.some((input, i) => isNumber(i)) ? "drag_hint" : "cell_hint");
+const hint = () => word(training ? "training_hint" : live.inputs.some((input, i) => isNumber(i)) ? "drag_hint" : "cell_hint");
 
 function refresh() {
   if (waiting) return;
@@ -41,6 +41,7 @@ function recompute(moving) {
     compute();
   }
   $("hint").textContent = refusal ? word("other_branch", { line: refusal }) : hint();
+  $("hint").dataset.says = refusal;
   $("found").textContent = ` = ${oneLine(items[data.output][3])}`;
   draw(moving);
 }
@@ -48,13 +49,29 @@ function recompute(moving) {
 function undo() {
   const last = past.pop();
   if (!last) return;
-  put(last.i, last.at, last.x);
+  if (last.all) putAll(last.all);
+  else put(last.i, last.at, last.x);
+  epoch = last.epoch ?? epoch;
   recompute();
+  if (training) showRun();
 }
 
+// where the inputs are set back to: those of the recorded run, or of a step of training
+function putAll(values) {
+  values.forEach((x, i) => (given[i] = typeof x === "number" ? x : x.slice()));
+}
+
+const origin = () => start.map((x, i) => {
+  const p = training ? training.inputs.indexOf(i) : -1;
+  return p < 0 ? x : shaped(p, path[epoch][p]);
+});
+
+const moved = () => origin().some((x, i) => (typeof x === "number" ? !sameNumber(x, given[i]) : x.some((v, at) => !sameNumber(v, given[i][at]))));
+
+// of all changes, which can be taken back as one
 function reset() {
-  start.forEach((x, i) => (given[i] = typeof x === "number" ? x : x.slice()));
-  past.length = 0;
+  past.push({ all: [...given] });
+  putAll(origin());
   recompute();
 }
 
@@ -73,9 +90,10 @@ const rounded = (x, step) => Number((Math.round(x / step) * step).toPrecision(12
 
 function changing(n) {
   const i = inputOf.get(n), box = $("change");
-  box.hidden = i === undefined;
+  box.hidden = $("slide").hidden = i === undefined;
+  $("hint").classList.toggle("aside", i !== undefined && !$("hint").dataset.says);
   if (i === undefined) return;
-  // the slider of a number is the first thing that one sees of it; that of an array is under its map
+  // the nudges of a number come first; the rows of an array are under its map
   const facts = $("facts"), there = isNumber(i) ? facts.previousElementSibling : facts.nextElementSibling;
   if (there !== box) facts[isNumber(i) ? "before" : "after"](box);
   if (chosenInput !== i) {
@@ -92,7 +110,7 @@ function changing(n) {
   if (Number(range.value) !== x) range.value = x;
   range.setAttribute("aria-label", $("changed").textContent);
   range.setAttribute("aria-valuetext", digits(x));
-  if (document.activeElement !== field) field.value = String(Number(x.toPrecision(6)));
+  if (document.activeElement !== field) field.value = String(Number(x.toPrecision(12)));
   row(i);
   if (!$("nudges").hidden) nudges();
 }
@@ -144,13 +162,17 @@ function nudges() {
   const found = [1, 0.1, 0.01, 0.001].map((part) => {
     const h = part * scale, ratio = (loss(h) - here) / h;
     const tr = make("tr");
-    for (const text of [digits(h), steady(loss(h) - here), steady(ratio), steady(ratio - g)]) tr.append(make("td", text));
+    for (const text of [digits(h), steady(loss(h) - here), steady(ratio), live.gradients[i] === null ? "—" : steady(ratio - g)]) tr.append(make("td", text));
     rows.push(tr);
     return Math.abs(ratio - g);
   });
   numbers = kept ?? numbers;
   compute();
   $("nudge-rows").replaceChildren(...rows);
+  if (live.gradients[i] === null) {
+    $("nudge-why").textContent = word("nudge_none");
+    return;
+  }
   const tiny = (gap) => gap <= 1e-9 * Math.max(Math.abs(g), 1);
   const why = tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
   $("nudge-why").textContent = word(why, { gradient: steady(g) });
@@ -177,6 +199,7 @@ if (live) {
     (event) => {
       const i = event.button === 0 ? numberUnder(event) : null;
       if (i === null) return;
+      groupAt(event).focus({ preventScroll: true }); // its slider and its nudges are those that one wants next
       drag = { i, x: event.clientX, from: given[i], step: grain(start[i]), id: {} };
       event.stopPropagation();
       stage.setPointerCapture(event.pointerId);
@@ -194,7 +217,7 @@ if (live) {
   });
   for (const end of ["pointerup", "pointercancel"])
     addEventListener(end, () => {
-      draggedAway = Boolean(drag?.on);
+      if (drag) draggedAway = true; // no click on what is under it
       drag = null;
     });
   let sliding = {};
@@ -207,6 +230,7 @@ if (live) {
   $("nudge").addEventListener("click", () => {
     $("nudges").hidden = !$("nudges").hidden;
     draw();
+    if (!$("nudges").hidden) $("change").scrollIntoView({ block: "center" });
   });
   $("undo").addEventListener("click", undo);
   $("reset").addEventListener("click", reset);

@@ -17,8 +17,9 @@ function link() {
   if (line === forward) parts.push("mode=forward");
   if (predicting()) parts.push(hidden ? "predict" : "predict=seen");
   if (view) parts.push(`view=${view}`);
-  const moved = given.flatMap((x, i) => (typeof x === "number" ? (sameNumber(x, start[i]) ? [] : [`${i}.0.${x}`]) : [...x].flatMap((v, at) => (sameNumber(v, start[i][at]) ? [] : [`${i}.${at}.${v}`]))));
-  if (moved.length && moved.length <= 200) parts.push(`set=${moved.join(",")}`);
+  if (epoch && epoch < Math.min(path.length, ownFrom + 1)) parts.push(`epoch=${epoch}`);
+  const before = origin(), set = given.flatMap((x, i) => (typeof x === "number" ? (sameNumber(x, before[i]) ? [] : [`${i}.0.${x}`]) : [...x].flatMap((v, at) => (sameNumber(v, before[i][at]) ? [] : [`${i}.${at}.${v}`]))));
+  if (set.length && set.length <= 200) parts.push(`set=${set.join(",")}`);
   return `#${parts.join("&")}`;
 }
 
@@ -38,6 +39,7 @@ function remember() {
 function reopen() {
   if (location.hash === linked || location.hash.length < 2) return;
   const said = new URLSearchParams(location.hash.slice(1)), step = said.get("step");
+  if (training && said.has("epoch")) toEpoch(Number(said.get("epoch")) || 0);
   for (const entry of said.get("set")?.split(",") ?? []) {
     const [i, at, ...x] = entry.split("."), value = Number(x.join("."));
     if (live && Number.isFinite(value) && i in given && (typeof given[i] === "number" || at in given[i])) {

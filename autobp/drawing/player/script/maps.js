@@ -132,6 +132,14 @@ function inNode(g, kind, k, name) {
   const image = drawnAs("image", { ...place, href: canvasOf(k).toDataURL(), preserveAspectRatio: "none", class: "map" });
   group.append(image, drawnAs("rect", { ...place, class: "frame" }));
   told(image, k, () => `${name} `);
+  const whole = map.tall * map.wide === 1 && map.planes === 1;
+  if (kind === "value" && whole && inputOf.has(scene(view).members.get(g)[0])) {
+    image.dataset.input = "yes";
+    image.addEventListener("click", (event) => {
+      g.focus({ preventScroll: true });
+      cellClicked(event, map, image);
+    });
+  }
   g.append(group);
 }
 

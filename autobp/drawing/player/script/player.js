@@ -139,7 +139,8 @@ function picture({ values, maps, slopes, slopeMaps }, step) {
     const has = (m) => slopes[m] !== null && slopes[m] !== "?";
     is.toggle("arrived", single(inside) ? has(inside[0]) : inside.every((m) => has(m) || items[m][1] === "constant"));
     // of many numbers the finite ones are summed up, and a mark tells of the others
-    const told = [...g.querySelectorAll(".mark")].filter((t) => (t.classList.contains("late") ? line === reverse && is.contains("arrived") : is.contains("done")));
+    // marks are of the recorded run
+    const told = numbers ? [] : [...g.querySelectorAll(".mark")].filter((t) => (t.classList.contains("late") ? line === reverse && is.contains("arrived") : is.contains("done")));
     is.toggle("warning", inside.some((m) => spoilt(values[m]) || spoilt(slopes[m])) || told.some((t) => spoilt(t.textContent)));
     if (!single(inside) || is.contains("copy")) continue;
     const fields = [["value", values[n], maps[n], ""]];
@@ -365,7 +366,8 @@ function draw(moving) {
   $("health").hidden = $("layers").hidden = Boolean(training) || !worth(data.health) || (predicting() && !ended());
   $("found").hidden = predicting() && (state.values[data.output] === null || state.values[data.output] === "?");
   panel(state, step);
-  $("undo").disabled = $("reset").disabled = !past.length;
+  $("undo").disabled = !past.length;
+  $("reset").disabled = !live || !moved();
   cost();
   table(moving);
   slider.max = line.steps.length;
@@ -505,7 +507,7 @@ stage.addEventListener("dblclick", (event) => {
 document.addEventListener("keydown", (event) => {
   const on = event.target;
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && live) undo();
-  if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll, #change")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll, #change, #slide")) return;
   const moves = { ArrowRight: next, ArrowLeft: () => go(line.at - 1), PageDown: next, PageUp: () => go(line.at - 1), Home: () => go(0), End: () => go(line.steps.length) };
   const nodes = views.length ? [...scene(view).members.keys()] : [];
   if (!$("dark").hidden) blank(false);

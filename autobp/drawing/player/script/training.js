@@ -24,6 +24,8 @@ function stateAt(k) {
 }
 
 function toEpoch(k) {
+  // what was changed at another step can be had back
+  if (past.length && past.at(-1).epoch === undefined) past.push({ all: [...given], epoch });
   epoch = Math.min(Math.max(k, 0), path.length - 1);
   place(path[epoch]);
   recompute(true);
@@ -33,11 +35,11 @@ function toEpoch(k) {
 // the parameters are inputs of the program
 function place(values) {
   training.inputs.forEach((i, p) => (given[i] = shapeOf(i).length ? values[p].slice() : values[p][0]));
-  past.length = 0;
 }
 
 function oneOn() {
   const k = Math.max(epoch, 1);
+  past.length = 0;
   stateAt(k);
   if (k < path.length - 1 || ownFrom === Infinity) {
     path.length = losses.length = k + 1;
@@ -149,6 +151,7 @@ if (training) {
   $("recorded").addEventListener("click", () => {
     runOn(false);
     recorded();
+    past.length = 0;
     toEpoch(epoch);
   });
   $("run").textContent = word("run_on");
