@@ -305,7 +305,7 @@ def test_an_error_within_a_property_stays_its_own():
         (2.0, "float 2.0 is not"),
         (False, "bool False is not"),
         ([1.0], "an array of shape (1,) is not"),
-        (Tensor([1.0]) * 2, "a Tensor of shape (1,) from multiply, the result of an operation is not"),
+        (Tensor([1.0]) * 2, "a Tensor of shape (1,) from multiply, the result of an operation, is not"),
     ],
     ids=range(5),
 )  # fmt: skip
@@ -348,6 +348,22 @@ def test_what_a_parameter_may_become():
     model.seen = model.seen + 1
     assert model.state_dict() == {"seen": 1.0}
     model.state = 0.0
+
+
+def test_a_state_begins_as_a_constant():
+    class Recurrence(nn.Module):
+        def __init__(self, **options):
+            self.w, self.h = Tensor(2.0), Tensor(1.0, **options)
+
+        def forward(self, x):
+            self.h = self.h * self.w + x
+            return self.h
+
+    with pytest.raises(TypeError, match=r"is Tensor\(x, requires_grad=False\) from the beginning"):
+        Recurrence()(1.0)
+    model = Recurrence(requires_grad=False)
+    model(1.0)
+    assert model(1.0) == 7.0
 
 
 @pytest.mark.parametrize(

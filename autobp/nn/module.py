@@ -122,13 +122,14 @@ class Module:
         if not isinstance(new, Tensor):
             said = f"{type(new).__name__} {new!r:.30}" if np.isscalar(new) else label(new)
         elif old.requires_grad and not (new.is_leaf and new.params is not UNRECORDED):
-            said = f"{label(new)}, the result of an operation"
+            said = f"{label(new)}, the result of an operation,"
         else:
             return
         raise TypeError(
             f"{type(self).__name__}.{name} is a {kind}, and {said} is not: write model.{name}.data ="
             f" value for new numbers, model.{name} = Tensor(value) for a new {kind}, or del"
-            f" model.{name} first for a constant"
+            f" model.{name} first for a constant; a state that a model changes, as a recurrence does, is"
+            f" Tensor(x, requires_grad=False) from the beginning"
         )
 
     # ── members ───────────────────────────────────────────────────────────────────────────────────
