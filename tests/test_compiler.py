@@ -264,7 +264,7 @@ def test_values_may_decide_where_numpy_decides():
 
 def test_shapes_and_branches_of_rules_that_depend_on_values_have_programs_of_their_own():
     f = grad(lambda x: np.prod(x) + np.mean(x[x > 0]))
-    a, b, c = (np.array(v) for v in ([1.0, 2.0], [-1.0, 2.0], [0.0, 3.0]))
+    a, b, c = (np.array(v) for v in ([1.0, 2.0, 4.0], [-1.0, 2.0, 3.0], [0.0, 3.0, -1.0]))
     compiled = check(f, (a,), (b,), (c,), (a,), (b,), (c,))
     assert len(compiled.programs) == 3
 

@@ -190,6 +190,7 @@ def refused(error: BaseException | None) -> bool:
     return error is not None and (
         "has no rule of differentiation" in str(error)
         or "is recorded and cannot silently become" in str(error)
+        or "is recorded and cannot be written into an array" in str(error)
         or "cannot be changed in place" in str(error)
         or refused(error.__cause__)
     )
