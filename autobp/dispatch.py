@@ -134,4 +134,7 @@ def _are_defaults(given: dict[str, Any], function: Any) -> bool:
 def _names(function: Any) -> list[str]:
     from inspect import signature  # late: rare, and slow to import
 
-    return list(signature(function).parameters)
+    try:
+        return list(signature(function).parameters)
+    except ValueError:  # of NumPy's functions in C, before NumPy 2.4
+        return []

@@ -47,6 +47,69 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("reverse[0]: t * 0.0 → 0.0", "reverse[0]: t → y (2)", "reverse[0]: t → n (2)"),
     ),
     (SHORTCUT, "power_by", ("_power: x → n (2)",)),
+    (
+        "a shortcut for what is the same, where nothing is 0",
+        "prod",
+        (
+            "_others: x → y (2)",
+            "_others: y → x",
+            "_all_hold: not y.size or (not isinstance(y, Variable) and bool(np.all(condition)))"
+            " → not isinstance(y, Variable) and bool(np.all(condition))",
+        ),
+    ),
+    (
+        "a shortcut for what is the same, where nothing is 0",
+        "cumprod",
+        (
+            "_scan_reverse: y → g",
+            "_scan_reverse: y → x",
+            "_scan_forward: y → t",
+            "_scan_forward: y → x",
+            "_all_hold: condition → y, and back",
+            "_all_hold: condition → y",
+        ),
+    ),
+    (
+        "a shortcut for what is the same, where nothing is 0",
+        "prod cumprod",
+        (
+            "_all_hold: not y.size or (not isinstance(y, Variable) and bool(np.all(condition)))"
+            " → not y.size",
+            "_all_hold: not isinstance(y, Variable) and bool(np.all(condition))"
+            " → bool(np.all(condition))",
+            "_all_hold: bool(np.all(condition)) → np.all(condition)",
+            "_all_hold: y → condition",
+            "_all_hold: y → condition (2)",
+        ),
+    ),
+    (
+        SHORTCUT,
+        "matmul",
+        (
+            "_times_vectors: a @ g if a.ndim == 2 else np.squeeze(a @ np.expand_dims(g, -1), -1)"
+            " → np.squeeze(a @ np.expand_dims(g, -1), -1)",
+        ),
+    ),
+    (
+        SHORTCUT,
+        "linear",
+        (
+            "_rows: x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))"
+            " → np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))",
+        ),
+    ),
+    (COMMUTES, "erfcx", ("reverse[0]: y → x, and back",)),
+    (
+        "no diagonal is as small as that and no smaller, and the error is an error still",
+        "qr",
+        (
+            "_divided: diagonal <= noise(diagonal) → diagonal < noise(diagonal)",
+            "_divided: np.linalg.LinAlgError('qr: a column is a combination of those before it, so that Q"
+            " is not determined and has no derivative; np.linalg.svd and np.linalg.pinv take such"
+            " matrices') → 'qr: a column is a combination of those before it, so that Q is not determined"
+            " and has no derivative; np.linalg.svd and np.linalg.pinv take such matrices'",
+        ),
+    ),
     ("a condition is not of numbers and has no tangent", "where", ("reverse[0]: None → same",)),
     (
         "a result is positive exactly if its argument is",
@@ -74,8 +137,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (A_SEQUENCE, "prod", ("_others: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
-    ("any negative length is inferred", "prod", ("_others: 1 → 2",)),
-    ("any negative length is inferred", "linear", ("_rows: 1 → 2",)),
     (
         ONE_LENGTH,
         "cumprod",
@@ -100,9 +161,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "scatter",
         (
             "function: index → x",
-            "_repeats: any((isinstance(i, np.ndarray) and i.dtype != bool and (i.size > 1)"
-            " for i in parts)) → (isinstance(i, np.ndarray) and i.dtype != bool and (i.size > 1)"
-            " for i in parts)",
             "_repeats: isinstance(i, np.ndarray) and i.dtype != bool and (i.size > 1)"
             " → isinstance(i, np.ndarray)",
             "_repeats: i.size > 1 → i.size >= 1",
@@ -145,11 +203,8 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "any size will do that is above rounding and below the values",
         "eigh",
         (
-            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(_noise(constant(w)), -1)",
+            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(noise(constant(w)), -1)",
             "_reciprocal_gaps: -1 → 1 (2)",
-            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.max(np.abs(values), axis=None, keepdims=True, initial=0.0)",
-            "_noise: np.abs(values) → values",
-            "_noise: 0.0 → 1.0",
         ),
     ),
     (
@@ -221,13 +276,9 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "any size will do that is above rounding and below the values",
         "svd",
         (
-            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(_noise(constant(w)), -1)",
-            "_reciprocal_gaps: np.expand_dims(_noise(constant(w)), -1) → _noise(constant(w))",
+            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(noise(constant(w)), -1)",
+            "_reciprocal_gaps: np.expand_dims(noise(constant(w)), -1) → noise(constant(w))",
             "_reciprocal_gaps: -1 → 1 (2)",
-            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.max(np.abs(values), axis=None, keepdims=True, initial=0.0)",
-            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.max(np.abs(values), axis=-1, keepdims=False, initial=0.0)",
-            "_noise: np.abs(values) → values",
-            "_noise: 0.0 → 1.0",
         ),
     ),
     (
@@ -256,7 +307,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "svdvals",
         (
             "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.abs(values)",
-            "_noise: np.abs(values) → values",
             "_noise: np.finfo(values.dtype).eps * values.shape[-1] → np.finfo(values.dtype).eps",
             "_noise: np.finfo(values.dtype).eps * values.shape[-1] → np.finfo(values.dtype).eps / values.shape[-1]",
         ),

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.kernels.rounding import noise
 from autobp.primitive import Array, Variable, constant, general, implements
 from autobp.rules import costs
 from autobp.rules.neural import floating
@@ -48,17 +49,11 @@ def _columns(x: Array, y: Array) -> Array:
     return x * np.expand_dims(y, -2)
 
 
-def _noise(values: Array) -> Array:
-    """What rounding may make of a value that is 0."""
-    largest = np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0)
-    return np.finfo(values.dtype).eps * values.shape[-1] * largest
-
-
 def _reciprocal_gaps(w: Array, turning: Array) -> Array:
     """1 / (wⱼ − wᵢ), and 0 on the diagonal. Where two values are equal, their vectors must not be
     asked to turn into each other."""
     gap = np.expand_dims(w, -2) - np.expand_dims(w, -1)
-    equal = np.abs(gap) <= np.expand_dims(_noise(constant(w)), -1)
+    equal = np.abs(gap) <= np.expand_dims(noise(constant(w)), -1)
     if np.any(equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0)):
         raise np.linalg.LinAlgError(
             "eigh or svd: two of the values are equal, so their vectors are not determined and have no"
@@ -165,7 +160,7 @@ def _svd_reverse(g: Array, y: Array, a: Array) -> Array:
 def _singular_vectors(a: Array, y: Array) -> tuple[Array, Array]:
     """The vectors on both sides. Where a value is 0, its kink, the left one is 0 too."""
     u, _, vh = np.linalg.svd(a, full_matrices=False)
-    nonzero = np.expand_dims(y > _noise(constant(y)), -2)
+    nonzero = np.expand_dims(y > noise(constant(y)), -2)
     return np.where(nonzero, u, 0.0), vh.mT
 
 
@@ -205,7 +200,7 @@ def _qr(a: Array) -> Array:
 def _divided(x: Array, r: Array) -> Array:
     """x·r⁻¹, for the derivative of a decomposition into Q and R."""
     diagonal = np.abs(np.diagonal(constant(r), axis1=-2, axis2=-1))
-    if np.any(diagonal <= _noise(diagonal)):
+    if np.any(diagonal <= noise(diagonal)):
         raise np.linalg.LinAlgError(
             "qr: a column is a combination of those before it, so that Q is not determined and has no"
             " derivative; np.linalg.svd and np.linalg.pinv take such matrices"

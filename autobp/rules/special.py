@@ -19,6 +19,7 @@ import numpy as np
 
 from autobp.errors import no_rule
 from autobp.extras import needed
+from autobp.kernels.normal import density_over_cdf
 from autobp.operation import FUNCTION, each
 from autobp.primitive import NUMPY, Array, Primitive, Variable, elementwise, implements
 from autobp.rules import PRIMITIVES
@@ -46,19 +47,6 @@ def _polygamma(x: Array, n: int) -> Array:
     return scipy.special.zeta(n + 1, x) * float((-1) ** (n + 1) * math.factorial(n))
 
 
-def _density_over_cdf(x: Array, y: Array) -> Array:
-    """φ(x) / Φ(x), where y is log Φ(x). On the left its parts are too small to be divided, and further on
-    that side x + φ/Φ is lost in rounding, so that there a series stands, which keeps all derivatives."""
-    left, far = x < -1, x < -20
-    u = np.where(far, -x, 20.0)
-    w = 1 / u**2
-    series = u + (1 - w * (2 - w * (10 - w * (74 - w * (706 - w * 8162))))) / u
-    scaled = special.erfcx(np.where(left & ~far, -x, 1.0) / math.sqrt(2))
-    right = np.where(left, 0.0, x)
-    direct = np.exp(-right * right / 2 - np.where(left, 0.0, y)) / ROOT_2_PI
-    return np.where(far, series, np.where(left, math.sqrt(2 / math.pi) / scaled, direct))
-
-
 # fmt: off
 # ── errors, probabilities, entropies ──────────────────────────────────────────────────────────────
 erf       = elementwise(special.erf,       lambda t, y, x: t * np.exp(-x * x) / HALF_ROOT_PI)
@@ -67,7 +55,7 @@ erfcx     = elementwise(special.erfcx,     lambda t, y, x: 2 * t * (x * y - 1 / 
 erfinv    = elementwise(special.erfinv,    lambda t, y, x: t * np.exp(y * y) * HALF_ROOT_PI)
 ndtr      = elementwise(special.ndtr,      lambda t, y, x: t * np.exp(-x * x / 2) / ROOT_2_PI)
 ndtri     = elementwise(special.ndtri,     lambda t, y, x: t * np.exp(y * y / 2) * ROOT_2_PI)
-log_ndtr  = elementwise(special.log_ndtr,  lambda t, y, x: t * _density_over_cdf(x, y))
+log_ndtr  = elementwise(special.log_ndtr,  lambda t, y, x: t * density_over_cdf(x, y))
 expit     = elementwise(special.expit,     lambda t, y, x: t * (y * (1 - y)),                                  cost=each(1, 2, 1))
 log_expit = elementwise(special.log_expit, lambda t, y, x: t * special.expit(-x),                              cost=each(0, 3, 2))
 logit     = elementwise(special.logit,     lambda t, y, x: t / (x * (1 - x)),                                  cost=each(1, 1, 1))
