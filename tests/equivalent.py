@@ -303,15 +303,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "any size will do that is above rounding and below the values",
-        "svdvals",
-        (
-            "_noise: np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0) → np.abs(values)",
-            "_noise: np.finfo(values.dtype).eps * values.shape[-1] → np.finfo(values.dtype).eps",
-            "_noise: np.finfo(values.dtype).eps * values.shape[-1] → np.finfo(values.dtype).eps / values.shape[-1]",
-        ),
-    ),
-    (
         "the rest of the triangle is rounding, which is cleared away",
         "qr",
         (
