@@ -19,7 +19,7 @@ def density_over_cdf(x: Any, y: Any) -> Any:
     u = np.where(far, -x, 20.0)
     w = 1 / u**2
     series = u + (1 - w * (2 - w * (10 - w * (74 - w * (706 - w * 8162))))) / u
-    scaled = special.erfcx(np.where(left & ~far, -x, 1.0) / math.sqrt(2))
+    scaled = special.erfcx(np.where(left & (x >= -20), -x, 1.0) / math.sqrt(2))
     right = np.where(left, 0.0, x)
     direct = np.exp(-right * right / 2 - np.where(left, 0.0, y)) / math.sqrt(2 * math.pi)
     return np.where(far, series, np.where(left, math.sqrt(2 / math.pi) / scaled, direct))
