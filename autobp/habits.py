@@ -142,13 +142,13 @@ class ForeignModules:
             raise ModuleNotFoundError(said, name=name)
 
 
-def is_executing(frame: FrameType, instruction: str) -> bool:
-    """Whether this is the instruction that a frame is at: the protocols that Python and NumPy ask do not
-    say what for."""
+def is_executing(frame: FrameType, *instructions: str) -> bool:
+    """Whether a frame is at one of these instructions: the protocols that Python and NumPy ask do not say
+    what for. An instruction that this Python does not have is none."""
     from opcode import opmap  # late: not needed to import autobp
 
     code, at = frame.f_code.co_code, frame.f_lasti
-    return 0 <= at < len(code) and code[at] == opmap[instruction]
+    return 0 <= at < len(code) and code[at] in map(opmap.get, instructions)
 
 
 # ── keywords ──────────────────────────────────────────────────────────────────────────────────────

@@ -482,7 +482,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
-            if is_executing(sys._getframe(1), "STORE_SUBSCR"):
+            if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
                 raise not_written(self, ".numpy()")
             raise not_plain(self, "an array", ".numpy()")
         return np.array(self.value, dtype)
@@ -555,7 +555,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __float__(self) -> float:
         if self.requires_grad:
-            if is_executing(sys._getframe(1), "STORE_SUBSCR"):
+            if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
                 raise not_written(self, ".item()")
             raise not_plain(self, "a Python number", ".item()")
         return self.item()
