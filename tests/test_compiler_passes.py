@@ -1,7 +1,6 @@
 """Passes: what each makes of a program, and that the program computes the same, alone and in its place."""
 
 import operator
-import tracemalloc
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -37,6 +36,7 @@ from autobp.rules import PRIMITIVES
 from autobp.tree import leaves, transformed
 from autobp.verify.checks import bound, picked, variables
 from autobp.verify.samples import RECORDS
+from tests.memory import peak
 
 RNG = np.random.default_rng(0)
 A, B = RNG.standard_normal((5, 5)), RNG.standard_normal((5, 5))
@@ -429,17 +429,6 @@ def network(p, x, labels):
     return -np.mean(log_softmax(h @ W + b)[np.arange(len(x)), labels])
 
 
-def held(f, *args):
-    """The most memory that a call takes, when it is not the first."""
-    f(*args)
-    tracemalloc.start()
-    try:
-        f(*args)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 def test_peak_memory_is_less_than_eager():
     sizes = [50, 300, 300, 10]
     p = [(RNG.standard_normal((m, n)) * 0.1, np.zeros(n)) for m, n in pairwise(sizes)]
@@ -447,7 +436,7 @@ def test_peak_memory_is_less_than_eager():
     eager = value_and_grad(network)
     compiled = compile(eager)
 
-    ours, theirs = held(compiled, p, x, labels), held(eager, p, x, labels)
+    ours, theirs = peak(compiled, p, x, labels), peak(eager, p, x, labels)
     assert compiled.memory < 0.7 * theirs
     assert ours < compiled.memory + 200_000  # the room is there already
     np.testing.assert_allclose(compiled(p, x, labels)[0], eager(p, x, labels)[0], 1e-12)

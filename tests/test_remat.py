@@ -1,7 +1,5 @@
 """remat: the same derivatives, computed again instead of remembered."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -26,6 +24,7 @@ from autobp import (
 from autobp.counts import Sweeps
 from autobp.optim import SGD
 from autobp.tree import leaves
+from tests.memory import peak
 
 RNG = np.random.default_rng(0)
 W, X = 0.4 * RNG.standard_normal((3, 3)), RNG.standard_normal(3)
@@ -223,16 +222,6 @@ def test_detect_anomaly_looks_into_the_second_run():
 
 
 # ── what it is for ────────────────────────────────────────────────────────────────────────────────
-
-
-def peak(f, *args):
-    f(*args)
-    tracemalloc.start()
-    try:
-        f(*args)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def chain(run):
