@@ -22,8 +22,8 @@ from autobp import (
 from autobp.compiler.emit import plan
 from autobp.tree import leaves
 
+from .memory import peak
 from .test_compiler import check
-from .test_compiler_passes import held
 from .test_compiler_source import standalone
 
 RNG = np.random.default_rng(0)
@@ -270,10 +270,10 @@ def test_memory():
     f = value_and_grad(layer, argnums=(0, 1))
     x, w, b = (RNG.standard_normal(s).astype("f") for s in ((32, 1, 28, 28), (32, 1, 3, 3), (32,)))
     compiled = compile(f)
-    own = held(compiled, w, b, x)
+    own = peak(compiled, w, b, x)
     room = compiled._latest().plan.size
     assert 0.9 < compiled.memory / (own + room) < 1.1
-    assert compiled.memory < 0.7 * held(f, w, b, x)
+    assert compiled.memory < 0.7 * peak(f, w, b, x)
 
 
 def test_large_arrays_are_let_go_when_nobody_needs_them(monkeypatch):
