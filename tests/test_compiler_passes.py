@@ -1,6 +1,7 @@
 """Passes: what each makes of a program, and that the program computes the same, alone and in its place."""
 
 import operator
+import tracemalloc
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from autobp import (
+    Tensor,
     avg_pool2d,
     compile,
     conv2d,
@@ -438,8 +440,37 @@ def test_peak_memory_is_less_than_eager():
 
     ours, theirs = peak(compiled, p, x, labels), peak(eager, p, x, labels)
     assert compiled.memory < 0.7 * theirs
-    assert ours < compiled.memory + 200_000  # the room is there already
+    assert ours < compiled.memory + 200_000
     np.testing.assert_allclose(compiled(p, x, labels)[0], eager(p, x, labels)[0], 1e-12)
+
+
+def test_what_was_traced_and_compared_is_let_go():
+    sizes = [50, 300, 300, 300, 10]
+    p = [Tensor(RNG.standard_normal(s) * 0.1) for m, n in pairwise(sizes) for s in ((m, n), n)]
+    x, labels = RNG.standard_normal((1000, 50)), RNG.integers(0, 10, 1000)
+
+    def step(x, labels):
+        for t in p:
+            t.grad = None
+        loss = network(list(zip(p[::2], p[1::2], strict=True)), x, labels)
+        loss.backward()
+        return loss
+
+    def most(step, calls):
+        tracemalloc.start()
+        try:
+            for i in range(calls):  # of a program the first are compared
+                step(x + i, labels)
+            return tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    _, theirs = most(step, 2)
+    compiled = compile(step)
+    held, ours = most(compiled, 4)
+    gradients = sum(t.grad.nbytes for t in p)
+    assert ours < 1.2 * theirs + 2 * gradients  # of both, when they are compared
+    assert held < compiled._latest().plan.size + gradients + 1_000_000  # its steps and its text
 
 
 def test_results_are_reused_only_if_that_was_asked_for():

@@ -15,6 +15,7 @@ from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import planned
+from autobp.compiler.memory import give_back
 from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Step
 from autobp.compiler.results import Results
@@ -47,10 +48,14 @@ def compile_entry(
             entry = Entry(traced)
         except Exception as error:
             raise traced.failed(error) from error
+        is_cut = traced.is_cut
+        del traced
+        if not call.settings.check:
+            give_back()
     finally:
         if collects:
             gc.enable()
-    if traced.is_cut:
+    if is_cut:
         warnings.warn(
             f"{call.name} returns a Tensor that requires a gradient; compiled, its results are constants,"
             " and no derivative goes through them. Compile the whole step, with backward(), or"
@@ -76,7 +81,8 @@ class Entry(Checked):
         _tell_waiting(self.called, calls, traced.seconds * share)
         self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
-        self.arguments = arguments
+        self._form = arguments.plain()  # without the values that were traced, which take memory
+        self._donated = arguments.donated
         bound = [
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
@@ -86,20 +92,20 @@ class Entry(Checked):
         )
         self._free: list[Callable[..., Any]] = []  # functions that no call is running in
         self._results = Results(traced.result)
-        self._live = traced.live
+        self._live = [variable.update() for variable in traced.live]
         self._has_tensors = bool(traced.tensors)
         self._tensors = self._lister(held.place for held in traced.tensors)
         self._generators = self._lister(p for step, p in arguments.bindings if step.dtype is None)
         used = {s for step in self.program.steps for s in step.operands} | set(self.program.results)
         self.values = self._lister(place for step, place in arguments.bindings if step in used)
-        self.fits = self._checker(used)
+        self.fits = self._checker(used, arguments.bindings)
         functions = {step.function for p in self.program.nested() for step in p.steps}
         self.run = self._run_drawing if {draw, guarded} <= functions else self._run
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
         bases = "".join(
             f"id({place}.base), " for step, place in arguments.bindings if step.is_array
         )
-        self._is_apart = arguments.function(
+        self._is_apart = self._form.function(
             [f"return owners.isdisjoint(({bases}))"], owners=self._owners
         )
 
@@ -111,12 +117,13 @@ class Entry(Checked):
 
     def _lister(self, places: Iterable[Place]) -> Callable[..., list[Any]]:
         """The function that lists what is in some places of its arguments."""
-        return self.arguments.function([f"return [{', '.join(map(str, places))}]"])
+        return self._form.function([f"return [{', '.join(map(str, places))}]"])
 
-    def _checker(self, used: set[Step]) -> Callable[..., bool]:
-        tests = list(self.arguments.tests)
+    def _checker(
+        self, used: set[Step], bindings: Sequence[tuple[Step, Place]]
+    ) -> Callable[..., bool]:
+        tests = list(self._form.tests)
         given = {p.argument for p in self.plan.buffers.values() if p.argument is not None}
-        bindings = self.arguments.bindings
         arrays = {p.local: step for step, p in bindings if step in used and step.is_array}
         if given and len(arrays) > 1:  # what is overwritten is in no other array
             over = [i for i, s in enumerate(arrays.values()) if s in given]
@@ -126,7 +133,7 @@ class Entry(Checked):
                 if len(alike) > 1:
                     first.append(f"len({{{', '.join(alike)}}}) == {len(alike)}")
             tests.append(f"({' and '.join(first)} or _apart({over}, ({', '.join(arrays)})))")
-        return self.arguments.function([f"return {' and '.join(tests) or True}"], _apart=_apart)
+        return self._form.function([f"return {' and '.join(tests) or True}"], _apart=_apart)
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────
 
@@ -149,8 +156,8 @@ class Entry(Checked):
             if self._has_tensors:
                 for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
                     update(t, *change)
-            for variable, value in zip(self._live, after, strict=True):
-                variable.update(value)
+            for put, value in zip(self._live, after, strict=True):
+                put(value)
         return result if self._results.is_plain else self._results.filled(result)
 
     def _run_drawing(self, *args: Any, **kwargs: Any) -> Any:
@@ -164,9 +171,14 @@ class Entry(Checked):
                 g.state = state
             raise
 
+    def release(self) -> None:
+        """Free the arenas that no call is running in. The next call makes another one."""
+        while self._free:
+            self._free.pop().__globals__.clear()  # which a function holds, and they the function
+
     def _made(self) -> Callable[..., Any]:
         """The function, with an arena of its own."""
-        made = self.module.run(self.arguments.objects)
+        made = self.module.run(self._form.objects)
         if self.settings.reuse:
             self._owners.update(id(_base(x)) for x in made.values() if isinstance(x, np.ndarray))
         run: Callable[..., Any] = made[self.name]
@@ -178,8 +190,8 @@ class Entry(Checked):
         """The program may overwrite what is given away, and what is in memory of its own."""
         args, kwargs = self._unshared(args, kwargs)
         values = [
-            transformed(copied, x, parts_of_values) if name in self.arguments.donated else x
-            for name, x in zip(self.arguments.parameters, (*args, *kwargs.values()))
+            transformed(copied, x, parts_of_values) if name in self._donated else x
+            for name, x in zip(self._form.parameters, (*args, *kwargs.values()))
         ]
         own = tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
         return (args, kwargs), own

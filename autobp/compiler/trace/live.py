@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from autobp.compiler.trace.tracer import Tracer
 from autobp.context import clock
 from autobp.tensor import Tensor
 
-__all__ = ["LiveTensor", "LiveVariable", "update"]
+__all__ = ["LiveTensor", "LiveVariable", "Update", "update"]
 
 
 @dataclass
@@ -113,7 +113,17 @@ class LiveVariable:
         is_array = type(self.variable.value) is np.ndarray
         return is_array and (self.is_remembered or self.after is self.tracer)
 
-    def update(self, value: Any) -> None:
+    def update(self) -> Update:
+        return Update(self.variable, self.is_in_place)
+
+
+class Update(NamedTuple):
+    """How a variable is given its new value. It holds nothing that was traced."""
+
+    variable: FreeVariable
+    is_in_place: bool
+
+    def __call__(self, value: Any) -> None:
         if not self.is_in_place:
             self.variable.write(value)
         elif value is not (array := self.variable.read()):
