@@ -163,6 +163,7 @@ NETWORKS = {
     "overlapping maxima": (value_and_grad(convolutional(lambda x: max_pool2d(x, 3, 2), relu, False)), KERNELS, X),
     "means": (value_and_grad(convolutional(lambda x: avg_pool2d(x, 2), np.tanh, False)), KERNELS, X),
     "normed images": (value_and_grad(convolutional(lambda x: max_pool2d(x, 2), relu, True)), KERNELS, X),
+    "many pixels": (value_and_grad(convolutional(lambda x: avg_pool2d(x, 2), np.tanh, True)), KERNELS, RNG.standard_normal((3, 2, 24, 24))),
     "logistic": (value_and_grad(logistic), A[0], RNG.standard_normal((9, 5))),
     "Hessian": (hessian(logistic), A[0], RNG.standard_normal((9, 5))),
     "curvature": (lambda x: hvp(bowl, (x,), (x,)), A[0]),
@@ -352,6 +353,18 @@ def test_sums_of_rows_are_products_with_ones():
     f = lambda x: (x.sum(0), x.sum(1), np.sum(x, 1, keepdims=True), np.sum(x, 0, keepdims=True))
     assert left("canonicalization reduction_to_matmul", f, TALL) == {"matmul": 4}
     assert left("reduction_to_matmul", lambda n: n.sum(0), np.ones((9, 9), int)) == {"sum": 1}
+
+
+def test_sums_over_pixels():
+    w, x = KERNELS[0], RNG.standard_normal((4, 2, 32, 32))
+    f = lambda w, x: (conv2d(x, w).sum((0, 2, 3)), np.tanh(conv2d(x, w)).mean((2, 3)))
+    found = left("canonicalization channel_sums", f, w, x)
+    assert (found["matmul"], found["transpose"]) == (2, 2)
+    kept = lambda w, x: conv2d(x, w).sum((0, 2, 3), keepdims=True)
+    assert left("canonicalization channel_sums", kept, w, x)["matmul"] == 1
+    for other in (lambda w, x: conv2d(x, w).sum((0, 1)), lambda w, x: x.sum((0, 2, 3)) * w.sum()):
+        assert "matmul" not in left("canonicalization channel_sums", other, w, x)
+    assert "matmul" not in left("canonicalization channel_sums", f, w, x[:1, :, :9, :9])  # too few
 
 
 @pytest.mark.parametrize("name", ["dot_product_recognition", "reduction_to_matmul"])
