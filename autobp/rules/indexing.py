@@ -21,6 +21,7 @@ from autobp.primitive import (
     linear,
     opaque,
 )
+from autobp.rules import patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
@@ -91,11 +92,11 @@ getitem: Primitive = linear(lambda x, index: np.asarray(x)[index],
                             name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part)
 scatter: Primitive = linear(_scatter,
                             lambda g, y, x, index, shape: g[index],
-                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True)
+                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, pattern=patterns.added)
 put: Primitive     = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
                             lambda g, y, x, v, index: g[index] * _last(index, g.shape),
-                            name="put", cost=MOVE, fresh=True, opaque=True)
+                            name="put", cost=MOVE, fresh=True, opaque=True, pattern=patterns.moved)
 # fmt: on
 
 

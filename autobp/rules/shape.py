@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from autobp.operation import MOVE
 from autobp.primitive import Array, Together, Variable, constant, implements, linear, plain_array
+from autobp.rules import patterns
 
 Axis = int | tuple[int, ...] | None
 
@@ -67,7 +68,7 @@ concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
 stack_        = linear(lambda *xs, axis: np.stack(xs, axis=axis),
                        Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True)
 pad_          = linear(surrounded,
-                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True)
+                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, pattern=patterns.moved)
 # fmt: on
 
 
