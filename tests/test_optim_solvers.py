@@ -187,9 +187,7 @@ def test_what_is_refused(text):
 def test_scipy_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     for solve in (minimize, least_squares, root):
-        with pytest.raises(
-            ModuleNotFoundError, match=r"needs scipy: pip install 'autobp\[scipy\]'"
-        ):
+        with pytest.raises(ModuleNotFoundError, match=r"needs scipy: pip install .*\[scipy\]'"):
             solve(lambda x: x * x, 1.0)
 
 
