@@ -53,9 +53,8 @@ def dead(folder):
             if url.scheme in ("data", "mailto"):
                 continue
             target = (path.parent / unquote(url.path)).resolve() if url.path else path
-            if url.scheme or not target.is_file():
-                yield f"{path.relative_to(folder)}: {link}"
-            elif url.fragment and unquote(url.fragment) not in pages[target].ids:
+            here = not url.scheme and target.is_file()
+            if not here or (url.fragment and unquote(url.fragment) not in pages[target].ids):
                 yield f"{path.relative_to(folder)}: {link}"
 
 
