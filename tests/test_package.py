@@ -28,6 +28,7 @@ LAYERS = [
     "kernels",
     "operation",
     "primitive",
+    "arrays",
     "spellings",
     "habits",
     "rules",
