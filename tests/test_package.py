@@ -30,6 +30,7 @@ LAYERS = [
     "kernels",
     "operation",
     "primitive",
+    "arrays",
     "spellings",
     "habits",
     "rules",
