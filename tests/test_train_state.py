@@ -146,7 +146,7 @@ LOST = {
     "a cache": (lambda: counted_in([]), lambda f: f(random.getrandbits(60))),
     "a text in memory": (io.StringIO, lambda f: f.write("x") and f.tell()),
     "a file": (
-        functools.partial(tempfile.TemporaryFile, "w+"),
+        lambda: opened(tempfile.TemporaryFile("w+")),  # noqa: SIM115 (the fixture closes it)
         lambda f: f.write("x") and f.tell(),
     ),
     "an array of Python": (lambda: array.array("d", [0.0]), lambda a: a.append(1.0) or len(a)),
@@ -155,7 +155,7 @@ LOST = {
         lambda a: operator.setitem(a, 0, a[0] + 1) or a[0],
     ),
     "a database": (
-        lambda: sqlite3.connect(":memory:"),
+        lambda: opened(sqlite3.connect(":memory:")),
         lambda d: len(d.execute("select 1").fetchall()),
     ),
     "a chain of dicts": (
@@ -163,6 +163,21 @@ LOST = {
         lambda c: operator.setitem(c, "n", c["n"] + 1) or c["n"],
     ),
 }
+
+
+OPEN = []
+
+
+def opened(thing):
+    OPEN.append(thing)
+    return thing
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 class Holding(stateful.Base):
@@ -190,7 +205,6 @@ def test_coroutines_are_looked_into(make):
         x.close()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("what", LOST)
 def test_no_state_is_lost_in_silence(what, tmp_path):
     """With a bar, without one, and after the first file alone."""
