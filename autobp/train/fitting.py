@@ -233,8 +233,9 @@ class _Training:
         self.options = o = options
         others: dict[str, Any] = {f"callbacks[{i}]": f for i, f in enumerate(o.callbacks)}
         others |= {f"metrics[{name!r}]": f for name, f in o.metrics.items()}
-        if isinstance(o.data, Stream) and not o.data.is_read_once:
-            others["data"] = o.data.source
+        for name, given in (("data", o.data), ("validation", o.validation)):
+            if isinstance(given, Stream) and not given.is_read_once:
+                others[name] = given.source
         saves = o.checkpoint is not None
         self.state = State(o.model, o.optimizer, o.schedule, o.rng, o.loss, others, saves)
         self.history = History([], o.monitor, o.mode)

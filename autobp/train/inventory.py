@@ -27,10 +27,15 @@ from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
     FreeVariable,
+    attribute_of,
+    attributes,
+    elements,
+    entries,
     is_kind,
+    of_class,
     same_item,
 )
-from autobp.compiler.trace.search import reachable
+from autobp.compiler.trace.search import reachable, slots_of
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.values import subclass, value_form, value_of
@@ -98,7 +103,7 @@ class Inventory:
         self._roots = needed, others or {}
         self._hidden = {id(x): ("_scratch", *names) for x, names in hidden}
         #: By the ids of the dicts of attributes.
-        self.unrecorded = {id(vars(x)): self._hidden[id(x)] for x, _ in hidden}
+        self.unrecorded = {id(attributes(x)): self._hidden[id(x)] for x, _ in hidden}
         self._names: dict[int, str] = {}
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
         #: By the names in the records, objects that the training had made and that `put` has made anew.
@@ -360,24 +365,24 @@ class _Taking:
             kept_elsewhere = self.inventory.unrecorded.get(id(x), ())
             kind, content = "dict", [self.entries(x, path, live, kept_elsewhere)]
         elif is_kind(x, set):
-            kind, content = "set", [_sorted([self.form(v, path, live) for v in x])]
+            kind, content = "set", [_sorted([self.form(v, path, live) for v in elements(x)])]
         elif is_kind(x, bytearray):
             kind, content = "bytearray", [bytes(x).hex()]
         elif is_kind(x, list | collections.deque):
-            forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
+            forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
             kind, content = ("list" if is_kind(x, list) else "deque"), [forms]
         else:  # an object of a class that may be made again, whose attributes are in a dict
             kind = "object"
-            inner = self.reference(vars(x), f"{path}.__dict__") if hasattr(x, "__dict__") else None
-            content = [inner]
+            own = attributes(x)
+            content = [None if own is None else self.reference(own, f"{path}.__dict__")]
         head = [kind, type(x).__module__, _class_name(type(x))] if new else [kind, "", ""]
         if new and is_kind(x, collections.deque):
             head[1] = x.maxlen
         elif new and is_kind(x, collections.defaultdict):
             head[1] = self.form(x.default_factory, path, live)
         self.keep(name, [*head, self.core, *content], always)
-        if is_kind(x, (np.ndarray, *_DRAWN)) and getattr(x, "__dict__", None):  # of a subclass
-            entries = self.entries(vars(x), f"{path}.__dict__", live)
+        if is_kind(x, (np.ndarray, *_DRAWN)) and (own := attributes(x)):  # of a subclass
+            entries = self.entries(own, f"{path}.__dict__", live)
             self.keep(f"{name}.__dict__", ["attributes", "", "", self.core, name, entries], always)
 
     def entries(
@@ -387,7 +392,7 @@ class _Taking:
             [k, ["lost"]]
             if type(k) is str and k in lost
             else [self.form(k, path, live), self.form(v, _entry_path(path, k), live)]
-            for k, v in list(x.items())
+            for k, v in entries(x)
         ]
 
     # ── values ────────────────────────────────────────────────────────────────────────────────────
@@ -421,7 +426,7 @@ class _Taking:
             part = x.value if is_kind(x, enum.Flag) else x.name  # A | B has a value alone
             return ["enum", _class_name(kind), self.form(part, path, live)]
         if is_kind(x, tuple | frozenset):
-            parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
+            parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
             if kind is frozenset:
                 return ["frozenset", _sorted(parts)]
             return ["tuple", *parts] if kind is tuple else ["named", _class_name(kind), *parts]
@@ -477,7 +482,8 @@ def _remembers(x: Any) -> bool:
     """Whether a function, which is known by its name, has a state: it caches, or it is the
     `__next__` of an iterator."""
     bound = is_kind(x, (types.BuiltinFunctionType, types.MethodWrapperType))
-    return hasattr(x, "cache_info") or (bound and hasattr(type(x.__self__), "__next__"))
+    caches = attribute_of(x, "cache_info") is not GONE
+    return caches or (bound and of_class(type(x.__self__), "__next__") is not GONE)
 
 
 def _can_be_made(x: Any) -> bool:
@@ -504,13 +510,9 @@ def _is_plain_object(x: Any) -> bool:
     return (
         kind.__new__ is object.__new__
         and kind.__reduce_ex__ is object.__reduce_ex__
-        and hasattr(x, "__dict__") + len(_slots(kind)) > 0
+        and (attributes(x) is not None or bool(slots_of(kind)))
         and all(c.__module__ != "builtins" or c is object for c in kind.__mro__)
     )
-
-
-def _slots(kind: type) -> list[str]:
-    return [s for c in kind.__mro__ for s in vars(c).get("__slots__", ()) if s[:2] != "__"]
 
 
 def _function_of(attribute: Any) -> Any:
@@ -554,9 +556,9 @@ class _Putting:
                 self.made[name] = self.target(name, record)
         for name, record in records.items():
             if record[0] == "object" and self.made[name] is not GONE and record[4] is not None:
-                self.made[record[4][1]] = vars(self.made[name])
+                self.made[record[4][1]] = _attributes_of(self.made[name])
             elif record[0] == "attributes":
-                self.made[name] = getattr(self.made.get(record[4], GONE), "__dict__", GONE)
+                self.made[name] = _attributes_of(self.made.get(record[4], GONE))
         for name, record in records.items():
             try:
                 self.plan(name, record)
@@ -736,6 +738,11 @@ class _Putting:
         if kind == "partial":
             return functools.partial(values[0], *values[1], **values[2])
         return _MAKERS[kind](values)
+
+
+def _attributes_of(x: Any) -> Any:
+    found = attributes(x)
+    return GONE if found is None else found
 
 
 class _MissingError(Exception):
