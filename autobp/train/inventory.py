@@ -12,6 +12,7 @@ import collections
 import enum
 import functools
 import hashlib
+import io
 import json
 import operator
 import random
@@ -36,6 +37,7 @@ from autobp.compiler.trace.free_variables import (
     same_item,
 )
 from autobp.compiler.trace.search import reachable, slots_of
+from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.values import subclass, value_form, value_of
@@ -51,7 +53,12 @@ _DRAWN = (*_GENERATORS, np.random.SeedSequence)
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np.sum))
 _PLACES = ("cell", "attribute", "class", "context", "defaults")
 _LOST = object()  # what the file does not hold: what is there stays
-_DATA = (np.ndarray, array.array, collections.UserDict, collections.UserList)
+_DATA = (
+    np.ndarray, array.array, collections.UserDict, collections.UserList, collections.ChainMap,
+    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, memoryview,
+    io.StringIO, io.BytesIO,
+)  # fmt: skip
+_QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
 
 
@@ -290,9 +297,9 @@ class _Taking:
             self.records[name] = record
 
     def lose(self, path: str, x: Any) -> list[Any]:
-        """What cannot be recorded is noted, if the training depends on it; of what callbacks hold, data
-        alone, and not their files and bars."""
-        if self.core or is_kind(x, _DATA):
+        """What cannot be recorded is noted, if the training depends on it; of what callbacks and
+        metrics hold, what they may read from, and not their bars, connections and clients."""
+        if self.core or _is_read(x):
             self.unknown.setdefault(path, fingerprint(x))
         return ["lost"]
 
@@ -484,6 +491,19 @@ def _remembers(x: Any) -> bool:
     bound = is_kind(x, (types.BuiltinFunctionType, types.MethodWrapperType))
     caches = attribute_of(x, "cache_info") is not GONE
     return caches or (bound and of_class(type(x.__self__), "__next__") is not GONE)
+
+
+def _is_read(x: Any) -> bool:
+    """Whether an object gives something that depends on what was taken from it before. Of a file
+    that is only written, the fingerprint never changes."""
+    kind = type(x)
+    return (
+        issubclass(kind, _DATA)
+        or of_class(kind, "__next__") is not GONE
+        or kind.__module__ in _QUEUES
+        or owner(kind) is Owner.USER
+        or (is_kind(x, types.BuiltinFunctionType | types.MethodWrapperType) and _remembers(x))
+    )
 
 
 def _can_be_made(x: Any) -> bool:
