@@ -113,7 +113,9 @@ def fit(
 
     With `checkpoint`, everything that the training depends on is saved to that file after each
     epoch. With `resume=True`, training continues from the file if it exists. With the same data and
-    arguments, the numbers are those of an uninterrupted training, bit for bit.
+    arguments, the numbers are those of an uninterrupted training, bit for bit. What the file cannot
+    hold, but has changed, a warning and `history.unsaved` name. Not seen are changes that nothing of
+    the training reaches: in modules of Python or of other packages, in their objects, in threads.
 
     Ctrl-C stops the training and returns the history so far. If the loss, a gradient or a weight is
     not finite, `DivergedError` names epoch, batch and layer, and the model gets back the weights of

@@ -115,10 +115,13 @@ class Inventory:
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
         #: By the names in the records, objects that the training had made and that `put` has made anew.
         self.remade: dict[str, Any] = {}
+        #: Methods of classes and code of functions, as they were first seen.
+        self.code: dict[tuple[int, str], Any] = {}
         self._begun: dict[str, str] = {}  # digests of what is saved only if it has changed
         stages = self._reachable()
         for found in stages:
             self._name(found)
+        self._kinds = [type(x) for x in self._objects.values()]
         core = stages[0]
         #: Leaf Tensors and generators that the model, the loss or the schedule reach, by name.
         self.tensors: dict[str, Tensor] = {}
@@ -195,6 +198,11 @@ class Inventory:
 
     def object(self, name: str) -> Any:
         return self._objects.get(name, GONE)
+
+    def reclassed(self) -> list[str]:
+        """Objects whose class has been replaced since the beginning."""
+        known = zip(self._objects.items(), self._kinds, strict=True)
+        return [name for (name, x), kind in known if type(x) is not kind]
 
     def is_changed(self, name: str, record: Record) -> bool:
         return self._begun.get(name) != _digest(record)
@@ -277,6 +285,10 @@ class _Taking:
                     self.todo.append((v.owner, _path(v), v.live))
                 elif v.kind == "opaque":
                     self.opaque(v.owner, v.name, v.live)
+                elif v.kind == "environment":
+                    self.unknown[v.name] = fingerprint(v.value)
+                elif v.key == "__code__" and v.kind == "attribute":
+                    self.replaced(v.name, v.owner, v.value)
                 elif v.is_global or (v.kind in _PLACES and v.key != "__code__"):
                     self.place(v)
                 if is_kind(v.value, np.ndarray) and v.kind != "equal":
@@ -289,6 +301,7 @@ class _Taking:
             while self.todo:
                 self.record(*self.todo.popleft())
             self.core = False
+        self.unknown |= {f"{name}.__class__": UNSEEN for name in self.inventory.reclassed()}
 
     def keep(self, name: str, record: Record, always: bool) -> None:
         if not always:
@@ -318,11 +331,18 @@ class _Taking:
             return
         self.done.add(name)
         value = _function_of(v.value) if v.kind == "class" else v.value
-        if value is not v.value:
-            return  # a method
+        if value is not v.value:  # a method
+            self.replaced(v.name, v.owner, v.value)
+            return
         form = ["gone"] if value is GONE else self.form(value, _path(v), v.live)
         kind = "global" if v.is_global else v.kind
         self.keep(name, ["place", kind, owner, v.key, form, self.core], v.live)
+
+    def replaced(self, name: str, owner: Any, value: Any) -> None:
+        """A file holds no code: that of a function or a class is named if it is another one."""
+        first = self.inventory.code.setdefault((id(owner), name), value)
+        if first is not value:
+            self.unknown[name] = UNSEEN
 
     def opaque(self, x: Any, path: str, live: bool) -> None:
         if is_kind(x, (np.random.BitGenerator, np.random.SeedSequence, bytearray)):

@@ -17,7 +17,6 @@ import copy
 import dis
 import enum
 import functools
-import inspect
 import os
 import random
 import types
@@ -405,7 +404,9 @@ class _Search:
         is_dict = is_kind(nest, dict)
         if is_looked_into and not is_kind(nest, tuple | frozenset):
             pairs = entries(nest) if is_dict else []
-            held = ([k for k, _ in pairs], [v for _, v in pairs]) if is_dict else ([], elements(nest))
+            held = (
+                ([k for k, _ in pairs], [v for _, v in pairs]) if is_dict else ([], elements(nest))
+            )
             self.add("contents", nest, hidden, held, name, where, live)
             self.live |= {(id(nest), key) for key in hidden}
         if not is_looked_into:
