@@ -204,8 +204,16 @@ class Compiled(Generic[F]):
         return self._latest().text(whole=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the program of the latest signature to a module that needs NumPy alone."""
-        Path(path).write_text(self._latest().text(whole=True), encoding="utf-8")
+        """Write the program of the latest signature to a module that needs NumPy alone, or, if the name
+        ends in `.onnx`, as an ONNX model (extra `onnx`)."""
+        path = Path(path)
+        if path.suffix == ".onnx":
+            from autobp.compiler import onnx  # late: few save a model
+
+            with _tracing:
+                onnx.save(self._latest(), path)
+            return
+        path.write_text(self._latest().text(whole=True), encoding="utf-8")
 
     def _latest(self) -> Entry:
         if not self._entries:
