@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.data.points import Seed
 from autobp.nn.initializers import Initializer, normal
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, array_of, constant
+from autobp.primitive import Array, constant
 from autobp.rules.neural import floating
 from autobp.tensor import Tensor
 

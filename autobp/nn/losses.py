@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.context import scope
 from autobp.habits import checks_keywords
-from autobp.primitive import Array, array_of, constant
+from autobp.primitive import Array, constant
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
 from autobp.tree import leaves

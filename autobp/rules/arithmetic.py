@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import plain_array
 from autobp.operation import MOVE, PLUS, TIMES, each
 from autobp.primitive import (
     Array,
@@ -73,7 +74,7 @@ def _sinc(x: Array, order: int) -> Array:
     Away from 0 it follows from (u·s)' = cos u by s⁽ⁿ⁾ = (sin⁽ⁿ⁾u − n·s⁽ⁿ⁻¹⁾)/u, which loses all its
     digits near 0, where the power series takes over.
     """
-    x = np.asarray(x)
+    x = plain_array(x)
     u = math.pi * x
     near = np.abs(u) <= 1 + order
     far = np.where(near, 1.0, u)
@@ -188,7 +189,7 @@ nan_to_num   = elementwise(np.nan_to_num,
 round_       = elementwise(np.round,
                            None,
                            cost=PLUS)
-astype       = elementwise(lambda x, dtype: np.asarray(x, dtype),
+astype       = elementwise(lambda x, dtype: plain_array(x, dtype),
                            same,
                            name="astype", cost=MOVE)
 # fmt: on
