@@ -409,7 +409,7 @@ class Printer:
         x = self.value(step.args[0])
         axis = step.args[1] if len(step.args) > 1 else step.params.get("axis")
         axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis).tolist()]
-        return self.o.slice(x, {a: (x.shape[a] - 1, -1, -1) for a in axes})
+        return self.o.slice(x, {a: (x.shape[a] - 1, -1, -1) for a in axes if x.shape[a]})
 
     def rolled(self, step: Step) -> Value:
         o = self.o
