@@ -20,9 +20,10 @@ from autobp.primitive import (
     Primitive,
     Results,
     Variable,
-    constant,
+    numbers,
     part,
     plain_array,
+    variable_in,
 )
 from autobp.rules import arithmetic as ops
 
@@ -109,6 +110,10 @@ def evaluate(
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
             return v.computed(primitive, args, values, params)
+    if params and "index" in params:
+        i = variable_in(params["index"])
+        if i is not None:
+            return i.computed(primitive, args, values, params)
     try:
         if len(values) == 1 and type(values[0]) is float:
             value = on_float(primitive, values[0], params)
@@ -164,7 +169,7 @@ def nonfinite_kind(value: Any) -> Literal["nan", "inf"] | None:
     """The kind of number in a value that is not finite; None if all are."""
     if type(value) is float and math.isfinite(value):
         return None
-    value = np.asarray(constant(value))
+    value = np.asarray(numbers(value))
     if value.dtype.kind != "f" or not value.size:
         return None
     least, most = np.min(value), np.max(value)

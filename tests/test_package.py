@@ -44,6 +44,7 @@ LAYERS = [
     "reverse",
     "forward",
     "fast_paths",
+    "batching",
     "counts",
     "higher",
     "custom_rules",

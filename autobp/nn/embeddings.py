@@ -10,7 +10,7 @@ from autobp.data.points import Seed
 from autobp.nn.initializers import Initializer, normal
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, array_of, constant
+from autobp.primitive import Array, array_of, constant, numbers
 from autobp.rules.neural import floating
 from autobp.tensor import Tensor
 
@@ -30,9 +30,10 @@ def embedding(indices: Any, weight: Array, padding_idx: int | None = None) -> Ar
     n = weight.shape[0]
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be whole numbers, not {indices.dtype}")
-    if indices.size and not 0 <= np.min(indices) <= np.max(indices) < n:
+    every = numbers(indices)
+    if every.size and not 0 <= np.min(every) <= np.max(every) < n:
         raise IndexError(
-            f"embedding: indices are 0 to {n - 1}, not {np.min(indices)} to {np.max(indices)}"
+            f"embedding: indices are 0 to {n - 1}, not {np.min(every)} to {np.max(every)}"
         )
     rows = weight[indices]
     if padding_idx is None:

@@ -21,6 +21,7 @@ from autobp.primitive import (
     linear,
     opaque,
 )
+from autobp.rules import batching
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
@@ -76,7 +77,7 @@ def _put(x: Array, v: Array, index: Index) -> Array:
 
 
 @opaque
-@operation(static=True, fresh=True)
+@operation(static=True, fresh=True, batch=batching.kept_places)
 def _last(index: Index, shape: tuple[int, ...]) -> Array:
     """1 where a written value survives, 0 where a later one to the same place overwrote it."""
     order = np.full(shape, -1)
@@ -88,14 +89,14 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 # fmt: off
 getitem: Primitive = linear(lambda x, index: np.asarray(x)[index],
                             lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
-                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part)
+                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part, batch=batching.taken)
 scatter: Primitive = linear(_scatter,
-                            lambda g, y, x, index, shape: g[index],
-                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True)
+                            lambda g, y, x, index, shape: getitem(g, index=index),
+                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered)
 put: Primitive     = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
-                            lambda g, y, x, v, index: g[index] * _last(index, g.shape),
-                            name="put", cost=MOVE, fresh=True, opaque=True)
+                            lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
+                            name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written)
 # fmt: on
 
 
