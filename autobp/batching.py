@@ -17,11 +17,11 @@ import numpy as np
 
 from autobp.calculus import made_nonfinite, operand
 from autobp.context import Context, clock, current, user_line
-from autobp.errors import explained, label, no_batching, one_by_one
+from autobp.errors import explained, label, no_batching, one_by_one, ragged
 from autobp.habits import checks_keywords, is_executing
-from autobp.operation import SIGNS, Sign
+from autobp.operation import SIGNS, Operation, Sign
 from autobp.operation import of as row_of
-from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, plainly
+from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, opaque, plainly
 from autobp.reverse import check_function, derived
 from autobp.rules import batching as rules
 from autobp.tensor import CONSTANT, Tensor, leaf
@@ -73,9 +73,21 @@ class Batched(Tensor):
     def call_plain(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
-        found = list(_batches(args))
-        level = max(a.level for a in found)
-        rule = rules.of(row_of(function))
+        return self._call(function, row_of(function), args, kwargs)
+
+    def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        return self._call(opaque(function), row_of(function), args, {})
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        facts: Operation,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call what is no primitive at the highest level among its arguments."""
+        level = max(a.level for a in _batches(args))
+        rule = rules.of(facts)
         name = getattr(function, "__name__", "this function").lstrip("_")
         if rule is None:
             raise no_batching(name)
@@ -91,9 +103,6 @@ class Batched(Tensor):
             parts = [batched(v, level) for v in result]
             return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
         return batched(result, level)
-
-    def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
-        return self.call_plain(function, args, {})
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc not in NUMPY and _is_integral(inputs):
@@ -231,6 +240,10 @@ def _parts_at(index: Any, level: int) -> Any:
     """An index with its parts of this level marked, and their values."""
     if type(index) is tuple:
         return tuple(_parts_at(i, level) for i in index)
+    if isinstance(index, slice) and any(
+        isinstance(end, Batched) for end in (index.start, index.stop, index.step)
+    ):
+        raise ragged("a slice", "np.take with an index of one length, or np.where")
     return (
         rules.Mapped(index.value) if isinstance(index, Batched) and index.level == level else index
     )
@@ -299,14 +312,13 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     def on_batch(*args: Any, **kwargs: Any) -> Any:
         level = clock()
         entering = _Entering()
-        axes = in_axes
         if isinstance(in_axes, tuple | list) and len(in_axes) != len(args):
             raise ValueError(
                 f"vmap: in_axes has {len(in_axes)} entries, and the function was called with"
                 f" {len(args)} argument{'s' * (len(args) != 1)} by position"
             )
         found = [
-            *_with_axes(axes, list(args), "argument ", "in_axes"),
+            *_with_axes(in_axes, list(args), "argument ", "in_axes"),
             *_with_axes(0, kwargs, "argument ", "in_axes"),
         ]
         given = [entering.moved(*row) for row in found]
@@ -409,25 +421,32 @@ def _with_axes(axes: Any, nest: Any, path: str, which: str) -> Iterator[tuple[st
     """The leaves of a nest, with their paths and axes. An axis in place of a nest is that of all leaves in
     it."""
     if axes is None or isinstance(axes, int | np.integer):
-        yield from ((f"{path}{where}", x, axes) for where, x in leaves(nest))
+        yield from ((_joined(path, where), x, axes) for where, x in leaves(nest))
         return
     parts, given = parts_of(nest), parts_of(axes)
     if given is None:
         raise TypeError(
             f"vmap: {which} for {path} is an axis, None or a nest of them, not {axes!r:.50}"
         )
-    if isinstance(nest, dict) and isinstance(axes, dict) and nest.keys() == axes.keys():
-        given = [axes[key] for key in nest]
-    elif (
+    both = isinstance(nest, dict) and isinstance(axes, dict)
+    if (
         parts is None
-        or len(parts) != len(given)
         or isinstance(nest, dict) != isinstance(axes, dict)
+        or (nest.keys() != axes.keys() if both else len(parts) != len(given))
     ):
         raise ValueError(
             f"vmap: {which} for {path} must have the form of it: {_said(axes)} is not like {_said(nest)}"
         )
-    for step, part, axis in zip(steps_of(nest), parts or (), given, strict=True):
-        yield from _with_axes(axis, part, f"{path}{step}", which)
+    given = [axes[key] for key in nest] if both else given
+    for step, part, axis in zip(steps_of(nest), parts, given, strict=True):
+        yield from _with_axes(axis, part, _joined(path, step), which)
+
+
+def _joined(path: str, step: str) -> str:
+    """The path to a part of an argument. Arguments themselves are named without brackets."""
+    if path.endswith(" "):
+        step = step.replace("[", "", 1).replace("]", "", 1)
+    return path + step
 
 
 def _said(nest: Any) -> str:

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
+from autobp.arrays import defers_to
 from autobp.calculus import as_numpy_scalars, on_float
 from autobp.context import current
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Array, Primitive, defers_to, same
+from autobp.primitive import NUMPY, Array, Primitive, same
 from autobp.reverse import accumulate, add_in_place
 from autobp.tensor import CONSTANT, Tensor, node
 

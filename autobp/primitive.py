@@ -22,11 +22,11 @@ stated by keyword at the end of its row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from itertools import count, islice
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -40,16 +40,13 @@ __all__ = [
     "Together",
     "Variable",
     "anywhere",
-    "array_of",
     "bilinear",
     "condition",
     "constant",
-    "defers_to",
     "elementwise",
     "general",
     "implements",
     "linear",
-    "plain_array",
     "same",
     "numbers",
     "opaque",
@@ -197,50 +194,13 @@ def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: An
     return (written_out if recorded else kernel)(*args)
 
 
-def array_of(a: Any) -> Any:
-    """The constant values as an array, or as what stands for one while a program is written down."""
-    a = constant(a)
-    return a if isinstance(a, Variable) else plain_array(a)
-
-
-def plain_array(a: Any, dtype: Any = None) -> np.ndarray:
-    """np.asarray, but not of what it would misread."""
-    if type(a) is np.ndarray:
-        return a if dtype is None else a.astype(dtype, copy=False)
-    if isinstance(a, np.matrix):
-        raise TypeError(
-            "a np.matrix is not combined with Tensors, since its * is the product of matrices: write"
-            " np.asarray(m), and @ for products"
-        )
-    if isinstance(a, np.ndarray) and np.any(getattr(a, "mask", False)):
-        raise TypeError(
-            "a masked array with masked elements has no meaning here, and its mask would be dropped: write"
-            " m.filled(value), or m.compressed() for what is not masked"
-        )
-    return np.asarray(a, dtype)
-
-
-def defers_to(kind: type[Any]) -> bool:
-    """Whether a binary operator leaves the operation to the other operand's class, as ndarray's does:
-    to one that takes no part in ufuncs, or that has ufuncs of its own, such as xarray's. Those of
-    pandas defer to Tensors in turn, since it cannot hold them."""
-    return _defers_to(cast(Any, kind))
-
-
-@lru_cache(1024)
-def _defers_to(kind: Hashable) -> bool:
-    if isinstance(kind, type) and issubclass(kind, Variable):
-        return False
-    ufunc: Any = getattr(kind, "__array_ufunc__", np.ndarray.__array_ufunc__)
-    return ufunc is not np.ndarray.__array_ufunc__ and not hasattr(kind, "__pandas_priority__")
-
-
 def variable_in(index: Any) -> Variable | None:
-    """What stands for an array in an index."""
+    """What stands for an array in an index; a batch, if there is one."""
+    found = None
     for i in index if type(index) is tuple else (index,):
-        if isinstance(i, Variable):
-            return i
-    return None
+        if isinstance(i, Variable) and (found is None or i.is_batch):
+            found = i
+    return found
 
 
 class Each:

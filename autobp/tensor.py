@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import defers_to, is_foreign
 from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
@@ -34,7 +35,7 @@ from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Primitive, Variable, constant, defers_to, variable_in
+from autobp.primitive import NUMPY, Primitive, Variable, constant, variable_in
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg
 from autobp.spellings import TENSOR
@@ -148,6 +149,10 @@ def _comparison(text: str) -> Callable[..., Any]:
     return compared
 
 
+def _copied(value: Any) -> Any:
+    return value.copy() if is_foreign(value) else None if value is None else np.copy(value)[()]
+
+
 def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Tensor:
     t = Tensor(value, requires_grad=requires_grad, name=name)
     t.grad = grad
@@ -226,7 +231,9 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         if isinstance(data, Tensor) and data.requires_grad:
             raise not_plain(data, "a new Tensor", "its .detach() or .numpy()")
         value = as_value(data, dtype)
-        if type(value) is np.ndarray and (value is data or value.base is not None):
+        if (type(value) is np.ndarray and (value is data or value.base is not None)) or (
+            value is data and is_foreign(value)
+        ):
             value = value.copy()
         self.value = value
         self._grad = None
@@ -379,7 +386,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def numpy(self) -> np.ndarray:
         """A copy of the value as a plain ndarray."""
-        return np.array(self.primal_value())
+        value = self.primal_value()
+        return np.array(value.get() if hasattr(value, "get") else value)  # as CuPy has it
 
     def item(self) -> float:
         """The value of a tensor with one element, as a Python float."""
@@ -605,7 +613,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         rebuild, (value, grad, *rest) = self.__reduce__()
-        return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
+        return rebuild(_copied(value), _copied(grad), *rest)
 
     def __dir__(self) -> list[str]:
         return [name for name in object.__dir__(self) if hasattr(type(self), name)]
@@ -616,7 +624,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
             return f"Tensor of {value!r}"
         parts = [
             repr(value)
-            if type(value) is float
+            if type(value) is float or is_foreign(value)
             else np.array2string(np.asarray(value), prefix="Tensor(")
         ]
         if self.size > np.get_printoptions()["threshold"] or not self.size:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.context import scope
 from autobp.data.points import Seed
-from autobp.primitive import Array, Variable, array_of
+from autobp.primitive import Array, Variable
 from autobp.rules.attention import attend, masked_scores
 from autobp.rules.neural import floating, softmax
 from autobp.tensor import Tensor

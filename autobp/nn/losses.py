@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.context import scope
 from autobp.habits import checks_keywords
-from autobp.primitive import Array, array_of, constant, numbers
+from autobp.primitive import Array, constant, numbers
+from autobp.rules.indexing import getitem
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
 from autobp.tree import leaves
@@ -284,7 +286,7 @@ def _picked(
     index: list[Any] = list(np.indices(given.shape, sparse=True))
     index.insert(axis, labels)
     losses = -logs[tuple(index)]
-    share = weight[labels] if weight is not None else None
+    share = getitem(weight, index=labels) if weight is not None else None
     if counted is not None:
         share = counted.astype(logs.dtype) if share is None else _weighted(share, counted)
         losses = np.where(counted, losses, 0.0)

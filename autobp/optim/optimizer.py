@@ -10,6 +10,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
+from autobp.arrays import full_name, is_foreign
 from autobp.context import updates
 from autobp.habits import check_set_to_none, foreign_keyword
 from autobp.optim.option import Option, at_least_zero, count, option
@@ -129,6 +130,11 @@ class Optimizer(_Declared):
             del options["params"]
             options.pop("initial_lr", None)
             for i, p in enumerate(group["params"]):
+                if is_foreign(p.data):
+                    raise TypeError(
+                        f"{self._name} changes NumPy's arrays in place, and a parameter is of type"
+                        f" {full_name(p.data)}: write with no_grad(): p -= lr * p.grad"
+                    )
                 if p.grad is not None:
                     moves.append((p, self._gradient(p, i, k), options))
         for p, g, options in moves:

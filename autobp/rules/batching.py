@@ -346,10 +346,6 @@ def _without_masks(part: Any) -> Sequence[Any]:
     """A mask as the places where it is true."""
     if isinstance(part, Mapped) and part.value.dtype.kind == "b":
         raise ragged("an index that is a mask", "np.where(mask, x, 0.0), or np.sum(x * mask)")
-    if isinstance(part, slice):
-        for end in (part.start, part.stop, part.step):
-            if isinstance(end, Mapped):
-                raise ragged("a slice", "np.take with an index of one length, or np.where")
     if isinstance(part, bool | np.bool_):
         raise TypeError(
             "vmap: a truth value as an index is not supported; write x[None] for x[True]"
@@ -402,6 +398,7 @@ def written(run: Run, args: Sequence[Array], mapped: Sequence[bool], index: Any)
 def kept_places(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
     """A function of an index and of the shape of what it is an index of."""
     index, shape = args
+    index = Mapped(index) if mapped[0] else index
     n = _number(index, (), ())
     places = Places(index, len(shape), n, True)
     return places.found(run(places.index, (n, *shape)))
@@ -532,7 +529,7 @@ def by_keys(run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: int =
         return run(np.moveaxis(keys, 1, 0), axis=inner(axis, keys.ndim - 2))
     n = next(k.value.shape[0] for k in keys if isinstance(k, Mapped))
     rows = [k.value if isinstance(k, Mapped) else repeated(k, False, n) for k in keys]
-    return run(rows, axis=inner(axis, rows[0].ndim - 1))
+    return run(tuple(rows), axis=inner(axis, rows[0].ndim - 1))
 
 
 def ragged_results(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:

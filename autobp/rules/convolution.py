@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.operation import TIMES, operation
-from autobp.primitive import Array, Primitive, array_of, bilinear, general, opaque
+from autobp.primitive import Array, Primitive, bilinear, general, opaque
 from autobp.rules import costs
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad

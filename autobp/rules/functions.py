@@ -93,6 +93,7 @@ operation(np.prod,     static=True, fresh=True, reduces=np.multiply)
 operation(np.max,      static=True, fresh=True, reduces=np.maximum)
 operation(np.min,      static=True, fresh=True, reduces=np.minimum)
 operation(np.dot,      static=True, fresh=True, out=True, blas=True)
-operation(np.where,    static=lambda *args: len(args) > 1, fresh=True)  # of one, the places where it is true
+operation(np.where,    static=lambda *args: len(args) > 1, fresh=True,  # of one, the places where it is true
+          batch=batching.ragged_results)
 operation(np.bincount, static=lambda x, *_, **__: not isinstance(x, Variable))  # as long as x asks for
 # fmt: on

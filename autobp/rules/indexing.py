@@ -8,19 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of, is_foreign, plain_array
 from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
-from autobp.primitive import (
-    Array,
-    Primitive,
-    Variable,
-    array_of,
-    constant,
-    implements,
-    linear,
-    opaque,
-)
+from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, opaque
 from autobp.rules import batching
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
@@ -31,10 +23,16 @@ Index = Any
 
 def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of the shape given, with x added in at the index, as often as that names a place."""
-    x = np.asarray(x)
-    if _repeats(index):
+    x = plain_array(x)
+    if is_foreign(x):
+        z = np.zeros_like(x, shape=shape)
+        if _repeats(index):
+            np.add.at(z, index, x)
+            return z
+    elif _repeats(index):
         return added_at(x, index, shape)
-    z = np.zeros(shape, x.dtype)
+    else:
+        z = np.zeros(shape, x.dtype)
     z[index] = x
     return z
 
@@ -42,7 +40,7 @@ def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 def _repeats(index: Index) -> bool:
     """Only arrays of integers can name a place twice."""
     for i in index if type(index) is tuple else (index,):
-        if isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1:
+        if (isinstance(i, np.ndarray) or is_foreign(i)) and i.dtype != bool and i.size > 1:
             return True
     return False
 
@@ -71,7 +69,7 @@ def _unmasked(x: Array, index: Index) -> bool:
 
 
 def _put(x: Array, v: Array, index: Index) -> Array:
-    z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
+    z = x.copy() if is_foreign(x) else np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
     z[index] = v
     return z
 
@@ -87,7 +85,7 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 
 
 # fmt: off
-getitem: Primitive = linear(lambda x, index: np.asarray(x)[index],
+getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
                             lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
                             name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part, batch=batching.taken)
 scatter: Primitive = linear(_scatter,
@@ -114,7 +112,7 @@ def prepared(index: Index) -> Index:
     if isinstance(index, list | range):
         index = np.asarray(index)
         return index if index.size else index.astype(int)
-    return index.copy() if isinstance(index, np.ndarray) else index
+    return index.copy() if isinstance(index, np.ndarray) or is_foreign(index) else index
 
 
 class At:
@@ -144,7 +142,9 @@ class At:
         shape, dtype = self._tensor.shape, self._tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)
-        added = np.broadcast_to(added, np.broadcast_to(0.0, shape)[self._index].shape)
+        added = np.broadcast_to(
+            added, getitem(np.broadcast_to(0.0, shape), index=self._index).shape
+        )
         return self._tensor + scatter(added, index=self._index, shape=shape)
 
     def __getattr__(self, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import is_foreign
 from autobp.errors import no_rule
 from autobp.kernels.triangular import solved
 from autobp.primitive import (
@@ -35,13 +36,18 @@ def product(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
+def transposed(a: Array) -> Array:
+    """`a.mT`, which not all arrays of other libraries have."""
+    return np.swapaxes(a, -1, -2) if is_foreign(a) else a.mT
+
+
 def _left(g: Array, a: Array, b: Array) -> Array:
     """g ↦ g·bᵀ, for operands of any dimensions that matmul takes."""
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if a.ndim == 1:
         return _times_vectors(b, g)
-    return product(g, b.mT)
+    return product(g, transposed(b))
 
 
 def _right(g: Array, a: Array, b: Array) -> Array:
@@ -49,8 +55,8 @@ def _right(g: Array, a: Array, b: Array) -> Array:
     if a.ndim == 1:
         return g * a if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if b.ndim == 1:
-        return _times_vectors(a.mT, g)
-    return product(a.mT, g)
+        return _times_vectors(transposed(a), g)
+    return product(transposed(a), g)
 
 
 def _times_vectors(a: Array, g: Array) -> Array:

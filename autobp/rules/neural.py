@@ -7,20 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autobp.arrays import plain_array
 from autobp.habits import checks_keywords
 from autobp.kernels.extrema import greatest
 from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
-from autobp.primitive import (
-    Array,
-    Variable,
-    bilinear,
-    constant,
-    elementwise,
-    general,
-    implements,
-    plain_array,
-)
+from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
 from autobp.rules import batching, costs
 from autobp.rules.batching import along_axis
 from autobp.rules.linalg import product
@@ -54,14 +46,14 @@ def _softplus(x: Array) -> Array:
 
 
 def _softmax(x: Array, axis: Axis) -> Array:
-    if not np.size(x):
+    if 0 in np.shape(x):
         return np.copy(x)
     z = np.exp(x - greatest(x, axis, keepdims=True))
     return z / total(z, axis, keepdims=True)
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
-    if not np.size(x):
+    if 0 in np.shape(x):
         return np.copy(x)
     shifted = x - greatest(x, axis, keepdims=True)
     return shifted - np.log(total(np.exp(shifted), axis, keepdims=True))

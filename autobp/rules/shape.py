@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from autobp.arrays import is_foreign, plain_array
 from autobp.operation import MOVE
-from autobp.primitive import Array, Together, Variable, constant, implements, linear, plain_array
+from autobp.primitive import Array, Together, Variable, constant, implements, linear
 from autobp.rules import batching
 
 Axis = int | tuple[int, ...] | None
@@ -38,6 +39,8 @@ def _layers(g: Array, axis: int) -> Iterator[Array]:
 
 def surrounded(x: Array, width: Sequence[tuple[int, int]]) -> Array:
     """An array in zeros. Its axes keep their order in memory, which np.pad forgets."""
+    if is_foreign(x):  # whose slices may be copies
+        return np.pad(x, width)
     lengths = [n + sum(around) for n, around in zip(x.shape, width, strict=True)]
     padded = np.zeros_like(x, shape=lengths)
     _inside(padded, x, width)[...] = x

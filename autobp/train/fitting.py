@@ -150,7 +150,8 @@ def evaluate(
     batch_size: int = 256,
 ) -> dict[str, float]:
     """The mean loss and metrics of `model` on `data`, a pair (X, y) or an iterable of such batches, in
-    evaluation mode and without recording.
+    evaluation mode and without recording. The mean is over the batches, each of which counts by its number
+    of samples; for a loss that is no mean over samples, write `loss(predict(model, X), y)`.
 
     >>> from autobp import nn
     >>> from autobp.data import moons

@@ -551,6 +551,11 @@ class Trace:
             sys.setprofile(self.profiler if listens else None)
         return heard
 
+    def listen_again(self) -> None:
+        """Put the profiler back, which Python removes when it raises an exception."""
+        if self.listens and sys.getprofile() is None:
+            sys.setprofile(self.profiler)
+
     def watcher(self) -> Callable[[FrameType, str, Any], None]:
         """A profiler that refuses effects before they happen, meets functions that no search has
         found, and learns what the user's functions call their arrays."""
