@@ -56,6 +56,7 @@ from autobp.rules.convolution import (
 )
 from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from autobp.sparse import PatternError, Triplets
 from autobp.special import polygamma
 from autobp.spellings import DATA, NN, OPTIM, PACKAGE, TRAIN
 from autobp.tensor import Tensor
@@ -86,6 +87,7 @@ __all__ = [
     "hessian",
     "hvp",
     "vmap",
+    "Triplets",
     "graph",
     "Graph",
     "draw",
@@ -119,6 +121,7 @@ __all__ = [
     "NoRuleError",
     "GradientError",
     "CaptureError",
+    "PatternError",
 ]
 
 _MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "tree", "verify")

@@ -451,6 +451,8 @@ KEYWORDS = _table(
     ("largest",                                            "`np.sort(t)`"),
     ("perm",                                               "axes="),
     ("argnum",                                             "argnums="),
+    ("chunk_size",                                         "chunk="),
+    ("sparsity jac_sparsity",                              "sparse="),
     ("static_argnums static_argnames donate_argnums",      "what is no array is a constant anyway, and donate= gives arrays away: leave it out"),
     ("fullgraph dynamic backend",                          "compile has no such choice: leave it out"),
     ("holomorphic allow_int reduce_axes",                  "numbers are real: leave it out"),

@@ -13,7 +13,7 @@ from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, opaque
-from autobp.rules import batching
+from autobp.rules import batching, patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
@@ -90,11 +90,11 @@ getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
                             name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part, batch=batching.taken)
 scatter: Primitive = linear(_scatter,
                             lambda g, y, x, index, shape: getitem(g, index=index),
-                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered)
+                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered, pattern=patterns.added)
 put: Primitive     = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
                             lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
-                            name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written)
+                            name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written, pattern=patterns.moved)
 # fmt: on
 
 

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from autobp.arrays import is_foreign, plain_array
 from autobp.operation import MOVE
 from autobp.primitive import Array, Together, Variable, constant, implements, linear
-from autobp.rules import batching
+from autobp.rules import batching, patterns
 
 Axis = int | tuple[int, ...] | None
 
@@ -71,7 +71,7 @@ concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
 stack_        = linear(lambda *xs, axis: np.stack(xs, axis=axis),
                        Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True, batch=batching.stacked)
 pad_          = linear(surrounded,
-                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, batch=batching.padded)
+                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, batch=batching.padded, pattern=patterns.moved)
 # fmt: on
 
 
