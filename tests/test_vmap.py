@@ -30,6 +30,7 @@ from autobp import (
 )  # fmt: skip
 from autobp.errors import NoRuleError
 from autobp.operation import of
+from autobp.primitive import general
 from autobp.rules import PRIMITIVES, batching
 from autobp.rules.functions import PLAIN
 from autobp.tree import leaves, refilled
@@ -62,8 +63,9 @@ def test_every_function_with_a_plain_result_has_a_batching_rule():
 
 
 def test_what_has_no_rule_is_refused_by_name():
-    with pytest.raises(NoRuleError, match=r"^vmap: \w+ has no batching rule.*autobp.custom"):
-        vmap(ab.custom(lambda x: x, vjp=lambda g, y, x: g, name="mine"))(Y)
+    bare = general(np.sin, forward=None, reverse=None, name="bare")
+    with pytest.raises(NoRuleError, match=r"^vmap: bare has no batching rule.*autobp.custom"):
+        vmap(bare)(Y)
 
 
 # ── against the loop ──────────────────────────────────────────────────────────────────────────────
@@ -399,6 +401,54 @@ def test_losses(loss):
 def test_a_wrong_label_in_any_example_is_found():
     with pytest.raises(ValueError, match=r"the label at \[1\] is 9"):
         vmap(nn.cross_entropy)(Y, np.array([0, 9, 0, 0, 0]))
+
+
+# ── functions with rules of one's own ─────────────────────────────────────────────────────────────
+
+clipped = ab.custom(
+    lambda x, w: np.sin(x) @ w,
+    vjp=[
+        lambda g, y, x, w: np.clip(g @ w.T, -0.5, 0.5) * np.cos(x),
+        lambda g, y, x, w: 2 * np.sin(x)[..., None] * g,
+    ],
+)
+cube = ab.custom(
+    lambda x, n: x**n, jvp=[lambda t, y, x, n: n * x ** (n - 1) * t, None], name="cube"
+)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_a_custom_function_runs_on_the_batch_with_its_own_rules(axes):
+    x = Y if axes[0] == 0 else Y[0]
+    w = np.stack([W + i for i in range(5)]) if axes[1] == 0 else W
+    square = lambda x, w: np.sum(clipped(x, w) ** 2)
+    check(clipped, x, w, axes=axes)
+    check(grad(square, (0, 1)), x, w, axes=axes)
+    check(lambda x, w: jvp(clipped, (x, w), (x, w))[1], x, w, axes=axes)
+    check(lambda x, w: hvp(square, (x, w), (x, w)), x, w, axes=axes)
+    total = lambda f: lambda x, w: np.sum(np.stack([f(*(a if k is None else a[i] for a, k in zip((x, w), axes))) for i in range(5)]))  # fmt: skip
+    outside = lambda x, w: np.sum(vmap(square, axes)(x, w))
+    for order in (lambda f: grad(f, (0, 1)), lambda f: lambda x, w: hvp(f, (x, w), (x, w))):
+        for found, expected in zip(order(outside)(x, w), order(total(square))(x, w), strict=True):
+            np.testing.assert_allclose(found, expected, 1e-11, 1e-12)
+
+
+def test_a_custom_function_of_numbers():
+    check(grad(lambda x: cube(x, 3.0)), Y[0])
+    check(grad(grad(lambda x, n: cube(x, n))), np.abs(Y[0]), np.arange(2.0, 6.0))
+
+
+def test_a_custom_function_that_does_not_run_on_a_batch_takes_a_rule():
+    counted = lambda x: np.array([float(v) for v in x])
+    rules = {"vjp": lambda g, y, x: g, "name": "counted"}
+    with pytest.raises(
+        NoRuleError, match=r"^vmap: counted does not run on a batch .*float.*batch=rule"
+    ):
+        vmap(ab.custom(counted, **rules))(Y)
+    slowly = lambda run, args, mapped: np.stack([run(x) for x in args[0]])
+    check(ab.custom(counted, batch=slowly, **rules), Y)
+    with pytest.raises(TypeError, match=r"batch must be a batching rule, batch\(run"):
+        ab.custom(counted, batch=True, **rules)
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
