@@ -22,6 +22,8 @@ from autobp import (
     linearize,
     nn,
     no_grad,
+    remat,
+    scan,
     softmax,
     stop_gradient,
     value_and_grad,
@@ -401,6 +403,94 @@ def test_losses(loss):
 def test_a_wrong_label_in_any_example_is_found():
     with pytest.raises(ValueError, match=r"the label at \[1\] is 9"):
         vmap(nn.cross_entropy)(Y, np.array([0, 9, 0, 0, 0]))
+
+
+# ── loops, and what is computed again ─────────────────────────────────────────────────────────────
+
+
+def read(h, x):
+    h = np.tanh(0.5 * h + x)
+    return h, h
+
+
+def states(xs):
+    return np.sum(scan(read, 0.0, xs)[1] ** 2)
+
+
+def grown(h):
+    """Of one array with all examples: the carry is a batch from the start, the rows are none."""
+    return scan(lambda h, x: (np.sin(h * x) + h, np.sum(h)), h, np.arange(1.0, 4.0))
+
+
+def joining(w):
+    """The carry is a batch after the first iteration."""
+    return scan(lambda h, x: (h * w + x, h), np.zeros(4), np.ones((3, 4)))
+
+
+SCANS = {
+    "values": lambda xs: scan(read, 0.0, xs),
+    "gradient": grad(states),
+    "product with the Hessian": lambda xs: hvp(states, (xs,), (xs,)),
+    "reversed": lambda xs: scan(read, 0.0, xs, reverse=True),
+    "shared rows": grown,
+    "gradient by the carry": grad(lambda h: np.sum(grown(h)[1] ** 2)),
+    "a batch later": joining,
+    "its gradient": grad(lambda w: np.sum(joining(w)[1] ** 2)),
+    "no iteration": lambda w: scan(lambda h, x: (h * w + x, h), np.zeros(4), np.ones((0, 4))),
+    "single precision": lambda xs: scan(read, 0.0, xs.astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_a_loop_runs_on_the_batch(name):
+    check(SCANS[name], Y)
+
+
+def test_loops_nest_with_vmap():
+    check(vmap(SCANS["values"]), X)
+    check(lambda xs: scan(lambda h, x: (vmap(lambda a, b: a * b + 1)(h, x), h), np.ones(4), xs), X)
+    total = lambda f: lambda w, xs: np.sum(np.stack([f(w, x) for x in xs]))
+    for body in (
+        lambda w: lambda h, x: (np.tanh(w * h + x), w * h),
+        lambda w: lambda h, x: (w * np.ones(4), h * x),  # which is the same for all examples
+    ):
+        of_one = lambda w, xs, body=body: np.sum(scan(body(w), np.ones(4) * w, xs)[1] ** 2)
+        outside = lambda w, xs, of_one=of_one: np.sum(vmap(of_one, (None, 0))(w, xs))
+        for order in (grad, lambda f: grad(grad(f)), lambda f: lambda w, xs: jvp(lambda w: f(w, xs), (w,), (1.0,))[1]):  # fmt: skip
+            expected = order(total(of_one))(0.7, X)
+            np.testing.assert_allclose(order(outside)(0.7, X), expected, 1e-11)
+            np.testing.assert_allclose(compile(order(outside))(0.7, X), expected, 1e-11)
+
+
+def test_a_compiled_loop_over_batches_is_one_loop():
+    run = compile(vmap(grad(states)))
+    run(np.ones((3, 40)))
+    assert run.source.count("    for ") == 2
+    assert "scan" in run.source
+
+
+segment = remat(lambda x: np.sin(2 * np.tanh(x) * x))
+REMATS = {
+    "values": lambda x: segment(segment(x)),
+    "gradient": grad(lambda x: np.sum(segment(segment(x)))),
+    "tangent": lambda x: jvp(segment, (x,), (x,))[1],
+    "product with the Hessian": lambda x: hvp(lambda x: np.sum(segment(x)), (x,), (x,)),
+    "in a loop": grad(lambda xs: np.sum(scan(remat(read), 0.0, xs)[1] ** 2)),
+    "several results": grad(lambda x: np.sum(np.stack(remat(lambda x: (np.sin(x), x * x))(x)))),
+    "around vmap": grad(lambda x: np.sum(remat(vmap(lambda r: np.sin(r) * r))(x))),
+    "between": grad(lambda x: np.sum(vmap(lambda r: segment(r) ** 2)(x))),
+}
+
+
+@pytest.mark.parametrize("name", REMATS)
+def test_what_is_computed_again_is_so_for_the_batch(name):
+    check(REMATS[name], Y)
+
+
+def test_remat_outside_of_the_batch_is_recorded_as_one_operation():
+    x = Tensor(Y)
+    y = vmap(lambda x: segment(segment(x)))(x)
+    assert ab.graph(y).counts == {"remat": 2}
 
 
 # ── functions with rules of one's own ─────────────────────────────────────────────────────────────
