@@ -382,6 +382,47 @@ def test_gradients_of_each_sample_by_all_parameters_of_a_model(compiled):
             np.testing.assert_allclose(found[name][i], g, 1e-9, 1e-12)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_dropout_draws_for_each_example(compiled):
+    layer = nn.Dropout(0.5, rng=7)
+    expected = (np.random.default_rng(7).random((5, 4), np.float32) >= 0.5) * 2.0
+    f = vmap(layer)
+    np.testing.assert_array_equal((compile(f) if compiled else f)(np.ones((5, 4))), expected)
+    both = vmap(vmap(nn.Dropout(0.5, rng=7)))(np.ones((5, 4, 1)))
+    np.testing.assert_array_equal(both[..., 0], expected)
+    each = vmap(grad(lambda x: np.sum(nn.Dropout(0.5, rng=7)(x))))(Y)
+    np.testing.assert_array_equal(each, expected)
+    attended = nn.scaled_dot_product_attention
+    heads = vmap(lambda x: attended(x, x, x, dropout_p=0.5, rng=3))(np.ones((6, 3, 2)))
+    assert len({h.tobytes() for h in heads}) > 1
+
+
+def test_a_generator_of_ones_own_draws_once_for_all_examples():
+    rng = np.random.default_rng(0)
+    y = vmap(lambda x: x + rng.normal())(np.zeros(5))
+    assert np.ptp(y) == 0
+
+
+def test_batch_normalization_uses_averages_and_updates_none():
+    layer = nn.BatchNorm1d(4)
+    with pytest.raises(
+        TypeError, match=r"^BatchNorm1d 'batchnorm': inside vmap each example has averages"
+    ):
+        vmap(layer)(X)
+    assert not layer.running_mean.numpy().any()
+    layer.running_mean.data = np.arange(4.0)
+    check(layer.eval(), X)
+    check(grad(lambda x: np.sum(layer(x) ** 2)), X)
+
+
+def test_compiled_functions_inside():
+    inner = compile(lambda x, w: np.tanh(x @ w))
+    check(inner, Y, W, axes=(0, None))
+    np.testing.assert_allclose(inner(Y[0], W), np.tanh(Y[0] @ W))  # a program by now
+    check(inner, Y, W, axes=(0, None))
+    check(compile(grad(lambda x: np.sum(inner(x, W)))), Y)
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -466,7 +507,6 @@ def test_a_compiled_loop_over_batches_is_one_loop():
     run = compile(vmap(grad(states)))
     run(np.ones((3, 40)))
     assert run.source.count("    for ") == 2
-    assert "scan" in run.source
 
 
 segment = remat(lambda x: np.sin(2 * np.tanh(x) * x))
