@@ -641,7 +641,7 @@ def test_few_columns_show_whole_numbers(monkeypatch, columns, last):
     trained(progress=True, metrics={"accuracy": nn.accuracy}, validation=HELD)
     sys.stderr.close()
     lines = re.split("[\r\n]+", shown(ours).rstrip())
-    assert max(map(len, lines)) < columns
+    assert max(map(len, lines)) <= columns  # of which older ones of tqdm fill the last
     assert re.sub(r"\d\.\d+", "N", lines[-1]).endswith(last)
 
 
