@@ -31,6 +31,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autobp import fast_paths
+from autobp.batching import vmap
 from autobp.check import GradientError, check_gradients
 from autobp.compiler import CaptureError, compile
 from autobp.context import detect_anomaly, no_grad, scope
@@ -55,6 +56,7 @@ from autobp.rules.convolution import (
 )
 from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from autobp.sparse import PatternError, Triplets
 from autobp.special import polygamma
 from autobp.spellings import DATA, NN, OPTIM, PACKAGE, TRAIN
 from autobp.tensor import Tensor
@@ -84,6 +86,8 @@ __all__ = [
     "jacobian",
     "hessian",
     "hvp",
+    "vmap",
+    "Triplets",
     "graph",
     "Graph",
     "draw",
@@ -117,6 +121,7 @@ __all__ = [
     "NoRuleError",
     "GradientError",
     "CaptureError",
+    "PatternError",
 ]
 
 _MODULES = ("cost", "data", "drawing", "nn", "optim", "train", "tree", "verify")

@@ -12,18 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autobp.arrays import is_foreign, plain_array
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
 from autobp.kernels.sums import BLAS, ones, total
-from autobp.primitive import (
-    Array,
-    Primitive,
-    Results,
-    Variable,
-    constant,
-    part,
-    plain_array,
-)
+from autobp.primitive import Array, Primitive, Results, Variable, numbers, part, variable_in
 from autobp.rules import arithmetic as ops
 
 __all__ = [
@@ -78,7 +71,7 @@ def as_value(data: Any, dtype: Any = None) -> Any:
         elif array.dtype == object:
             hint = "; nests are lists, tuples, dicts and dataclasses"
         raise TypeError(f"a Tensor holds floating-point numbers, not {array.dtype}{hint}")
-    if array.ndim:
+    if array.ndim or is_foreign(array):
         return array
     return float(array) if array.dtype == np.float64 else array[()]
 
@@ -93,7 +86,9 @@ def operand(a: Any) -> Any:
     array = plain_array(a)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"a Tensor combines with numbers and arrays, not with {a!r:.50} of {kind}")
-    return array if array.ndim else float(array) if array.dtype == np.float64 else array[()]
+    if array.ndim or is_foreign(array):
+        return array
+    return float(array) if array.dtype == np.float64 else array[()]
 
 
 def evaluate(
@@ -106,6 +101,10 @@ def evaluate(
     """The value of an operation. Messages call the values by the `args` they are those of."""
     if primitive is part:
         return values[0][params["index"]]
+    if params and "index" in params:
+        i = variable_in(params["index"])
+        if i is not None:
+            return i.computed(primitive, args, values, params)
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
             return v.computed(primitive, args, values, params)
@@ -164,7 +163,7 @@ def nonfinite_kind(value: Any) -> Literal["nan", "inf"] | None:
     """The kind of number in a value that is not finite; None if all are."""
     if type(value) is float and math.isfinite(value):
         return None
-    value = np.asarray(constant(value))
+    value = plain_array(numbers(value))
     if value.dtype.kind != "f" or not value.size:
         return None
     least, most = np.min(value), np.max(value)
@@ -220,6 +219,8 @@ def _pushed(
 
 def zeros(value: Array) -> Array:
     """Zeros in the form of a value; float64 zeros if it holds no floating-point numbers."""
+    if is_foreign(value):
+        return np.zeros_like(value)
     if not hasattr(value, "dtype"):
         return np.zeros(np.shape(value))[()] if np.shape(value) else 0.0
     dtype = value.dtype if value.dtype.kind == "f" else np.float64
@@ -240,6 +241,8 @@ def project(c: Array, primal: Array) -> Array:
     """A cotangent (or a tangent) in the shape and dtype of its primal value: summed over axes that
     were broadcast, and cast back if the operation promoted the dtype."""
     shape = () if type(primal) is float else primal.shape
+    if shape and type(primal) is not np.ndarray and not isinstance(c, Variable):
+        c = _of_its_kind(c, primal)
     have = np.shape(c) if type(c) is not np.ndarray else c.shape
     if have != shape:
         extra = len(have) - len(shape)
@@ -254,6 +257,15 @@ def project(c: Array, primal: Array) -> Array:
         return c if primal.dtype == np.float64 else primal.dtype.type(c)
     c = c if c.dtype == primal.dtype else c.astype(primal.dtype)
     return c.canonical() if not shape and isinstance(c, Variable) else c
+
+
+def _of_its_kind(c: Array, primal: Any) -> Array:
+    """A constant as an array of the library of the primal value, since some are not mixed with NumPy's."""
+    while hasattr(primal, "level"):  # a Tensor: of a derivative further out
+        primal = primal.value
+    if not is_foreign(primal) or is_foreign(c):
+        return c
+    return np.asarray(c, like=primal)
 
 
 def _added_up(c: Array, axes: int) -> Array:

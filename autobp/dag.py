@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from autobp.arrays import is_foreign
 from autobp.calculus import as_value, project
 from autobp.context import clock, current
 from autobp.primitive import Variable
@@ -125,13 +126,14 @@ def lifted(x: Any, what: str) -> Any:
 
 def copied(value: Any) -> Any:
     """The value in memory that nobody else holds."""
-    return value.copy() if type(value) is np.ndarray else value
+    return value.copy() if type(value) is np.ndarray or is_foreign(value) else value
 
 
 def checked_cotangent(given: Any, value: Any, what: str) -> Any:
     """A tangent or cotangent from the user, checked against the value that it belongs to."""
     if not isinstance(given, Variable):
-        given = np.array(as_value(given))[()]
+        given = as_value(given)
+        given = given.copy() if is_foreign(given) else np.array(given)[()]
     if np.shape(given) != np.shape(value):
         raise ValueError(
             f"{what} has shape {np.shape(given)}; its value has shape {np.shape(value)}"

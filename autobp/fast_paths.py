@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from autobp import reverse
+from autobp.arrays import defers_to
 from autobp.calculus import as_numpy_scalars, as_value, on_float, project, push
 from autobp.context import Context, current
 from autobp.forward import Dual, dual
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, defers_to, same
+from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same
 from autobp.reverse import accumulate, add_in_place
 from autobp.tensor import CONSTANT, Tensor, node
 

@@ -22,6 +22,7 @@ from autobp.reverse import (
     positions,
     pulled,
 )
+from autobp.sparse import SparseDerivative
 from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
@@ -34,7 +35,12 @@ MANY = 32
 
 @checks_keywords
 def jacobian(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: Mode = "auto"
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    mode: Mode = "auto",
+    *,
+    sparse: Any = False,
+    chunk: int | None = None,
 ) -> Callable[..., Any]:
     """The function that computes all the partial derivatives of `function`.
 
@@ -46,30 +52,65 @@ def jacobian(
     what they cost (see `autobp.cost`), for which the function runs once more; otherwise it takes the
     mode with fewer sweeps.
 
+    `sparse=True` computes only the entries that can be different from 0. The first call finds which
+    these are, from the recorded operations and not from values, and which columns or rows do not
+    overlap, so that one sweep computes them together. Later calls need no more than these few sweeps,
+    unless the function records something else. Each block of the result is a matrix with a row for
+    each number of the result and a column for each number of the argument: SciPy's `csr_array`, or
+    `Triplets` where SciPy is not installed. `sparse=` may also be a pattern: a matrix of SciPy's, an
+    array that is not 0 where derivatives may be, or Triplets. The product with a random vector checks
+    the pattern: one that is found when it is new, one that is given in each call.
+
     >>> import numpy as np
     >>> from autobp import jacobian
     >>> jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
+    >>> jacobian(lambda x: x[1:] * x[:-1], sparse=True)(np.ones(1000)).nnz
+    1998
     """
     check_function("jacobian", function)
     if mode not in ("auto", "forward", "reverse"):
         raise ValueError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
+    derivative = None if sparse is False else SparseDerivative("jacobian", sparse, False)
+    return _derivative(function, argnums, mode, derivative, chunk, function, "jacobian")
+
+
+def _derivative(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int],
+    mode: Mode,
+    sparse: SparseDerivative | None,
+    chunk: int | None,
+    of: Callable[..., Any],
+    title: str,
+) -> Callable[..., Any]:
     chosen = chosen_arguments(argnums)
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         where = positions(chosen, args)
         given = lambda *a: function(*a, **kwargs)
         traced = record(given, args, where)
-        forward = mode == "forward" or (
-            mode == "auto" and _forward_is_cheaper(traced, given, args, where)
-        )
-        blocks = _by_columns(traced) if forward else _by_rows(traced)
+        if sparse is not None:
+
+            def is_cheaper(columns: int, rows: int) -> bool:
+                if mode != "auto":
+                    return mode == "forward"
+                sweeps = Sweeps(given, args, where)
+                forward, reverse = sweeps.forward().counts.work, sweeps.reverse().counts.work
+                return columns * forward <= rows * reverse
+
+            blocks = sparse(traced, chunk, is_cheaper)
+        else:
+            forward = mode == "forward" or (
+                mode == "auto" and _forward_is_cheaper(traced, given, args, where)
+            )
+            blocks = _by_columns(traced) if forward else _by_rows(traced)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
 
-    return derived(all_partials, function, "jacobian")
+    return derived(all_partials, of, title)
 
 
 def _forward_is_cheaper(
@@ -143,9 +184,16 @@ def _assembled(pieces: list[Array], shape: tuple[int, ...], axis: int) -> Array:
 
 
 @checks_keywords
-def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def hessian(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    sparse: Any = False,
+    chunk: int | None = None,
+) -> Callable[..., Any]:
     """The function that computes all second partial derivatives of `function`, which returns a number,
-    by forward mode over reverse mode.
+    by forward mode over reverse mode. `sparse=` is that of `jacobian`; since a Hessian is symmetric,
+    it needs still fewer sweeps.
 
     >>> import numpy as np
     >>> from autobp import hessian
@@ -154,8 +202,9 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
            [2., 0.]])
     """
     check_function("hessian", function)
-    both = jacobian(grad(function, argnums), argnums, mode="forward")
-    return derived(both, function, "hessian")
+    derivative = None if sparse is False else SparseDerivative("hessian", sparse, True)
+    gradient = grad(function, argnums)
+    return _derivative(gradient, argnums, "forward", derivative, chunk, function, "hessian")
 
 
 def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

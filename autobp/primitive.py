@@ -22,11 +22,11 @@ stated by keyword at the end of its row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from itertools import count, islice
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -39,19 +39,20 @@ __all__ = [
     "Results",
     "Together",
     "Variable",
-    "array_of",
+    "anywhere",
     "bilinear",
     "condition",
     "constant",
-    "defers_to",
     "elementwise",
     "general",
     "implements",
     "linear",
-    "plain_array",
     "same",
+    "numbers",
     "opaque",
     "part",
+    "plainly",
+    "variable_in",
 ]
 
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
@@ -72,6 +73,9 @@ class Variable:
     what stands for an array while a program is written down."""
 
     __slots__ = ()
+
+    #: Whether it stands for a batch of examples, of which no single value can be told.
+    is_batch = False
 
     dtype: Any
 
@@ -107,6 +111,12 @@ class Variable:
     def condition(self) -> bool:
         raise NotImplementedError
 
+    def call_plain(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a function of NumPy's that takes no part in differentiation."""
+        return function(*args, **kwargs)
+
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         raise NotImplementedError
 
@@ -119,6 +129,44 @@ def constant(a: Any) -> Any:
 def condition(a: Any) -> bool:
     """The truth of a value, which a program that is traced takes for granted and checks when it runs."""
     return a.condition() if isinstance(a, Variable) else bool(a)
+
+
+def anywhere(truth: Any) -> bool:
+    """Whether something holds anywhere, in any example of a batch: for checks, and for shortcuts that
+    give the same result as what they leave out."""
+    return bool(np.any(numbers(truth)))
+
+
+def numbers(value: Any) -> Any:
+    """All numbers of a value, for those who look at them: of a batch, those of all examples."""
+    value = constant(value)
+    while isinstance(value, Variable) and value.is_batch:
+        value = constant(value.value)  # type: ignore[attr-defined]
+    return value
+
+
+def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function of NumPy's on the bare values, in lists and tuples too: what it gives takes no part
+    in differentiation."""
+    args = tuple(map(_constants, args))
+    kwargs = {k: _constants(v) for k, v in kwargs.items()}
+    for a in _flat(args):
+        if isinstance(a, Variable) and a.is_batch:
+            return a.call_plain(function, args, kwargs)
+    return function(*args, **kwargs)
+
+
+def _constants(a: Any) -> Any:
+    """The bare values, also of what comes in a list or a tuple, as the keys of lexsort do."""
+    return type(a)(map(_constants, a)) if type(a) in (list, tuple) else constant(a)
+
+
+def _flat(nest: Sequence[Any]) -> Iterator[Any]:
+    for a in nest:
+        if type(a) in (list, tuple):
+            yield from _flat(a)
+        else:
+            yield a
 
 
 def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -140,46 +188,19 @@ def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
 def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: Any) -> Any:
     """A part of a rule that is run, and traced, as one call of an opaque kernel; but written out where
     there are Tensors among its arguments, so that what is done to them is recorded."""
-    recorded = any(isinstance(a, Variable) and a.primal_value() is not a for a in args)
+    recorded = any(
+        isinstance(a, Variable) and (a.is_batch or a.primal_value() is not a) for a in args
+    )
     return (written_out if recorded else kernel)(*args)
 
 
-def array_of(a: Any) -> Any:
-    """The constant values as an array, or as what stands for one while a program is written down."""
-    a = constant(a)
-    return a if isinstance(a, Variable) else plain_array(a)
-
-
-def plain_array(a: Any, dtype: Any = None) -> np.ndarray:
-    """np.asarray, but not of what it would misread."""
-    if type(a) is np.ndarray:
-        return a if dtype is None else a.astype(dtype, copy=False)
-    if isinstance(a, np.matrix):
-        raise TypeError(
-            "a np.matrix is not combined with Tensors, since its * is the product of matrices: write"
-            " np.asarray(m), and @ for products"
-        )
-    if isinstance(a, np.ndarray) and np.any(getattr(a, "mask", False)):
-        raise TypeError(
-            "a masked array with masked elements has no meaning here, and its mask would be dropped: write"
-            " m.filled(value), or m.compressed() for what is not masked"
-        )
-    return np.asarray(a, dtype)
-
-
-def defers_to(kind: type[Any]) -> bool:
-    """Whether a binary operator leaves the operation to the other operand's class, as ndarray's does:
-    to one that takes no part in ufuncs, or that has ufuncs of its own, such as xarray's. Those of
-    pandas defer to Tensors in turn, since it cannot hold them."""
-    return _defers_to(cast(Any, kind))
-
-
-@lru_cache(1024)
-def _defers_to(kind: Hashable) -> bool:
-    if isinstance(kind, type) and issubclass(kind, Variable):
-        return False
-    ufunc: Any = getattr(kind, "__array_ufunc__", np.ndarray.__array_ufunc__)
-    return ufunc is not np.ndarray.__array_ufunc__ and not hasattr(kind, "__pandas_priority__")
+def variable_in(index: Any) -> Variable | None:
+    """What stands for an array in an index; a batch, if there is one."""
+    found = None
+    for i in index if type(index) is tuple else (index,):
+        if isinstance(i, Variable) and (found is None or i.is_batch):
+            found = i
+    return found
 
 
 class Each:
@@ -259,14 +280,13 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        if params and "index" in params:
+            i = variable_in(params["index"])
+            if i is not None:
+                return i.apply(self, args, params)
         for a in args:
             if isinstance(a, Variable):
                 return a.apply(self, args, params)
-        if "index" in params:
-            index = params["index"]
-            for i in index if type(index) is tuple else (index,):
-                if isinstance(i, Variable):
-                    return i.apply(self, args, params)
         return self.function(*args, **params)
 
     def push(

@@ -6,6 +6,7 @@ the player give it a `SweepRecord` to fill in; the cost study runs it on values 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -236,7 +237,7 @@ _adding = fork_safe(threading.Lock())
 
 def unit_cotangent(value: Array, who: str) -> Array:
     """The cotangent that a gradient starts from: 1, for a result that has one element."""
-    if np.size(value) != 1:
+    if math.prod(np.shape(value)) != 1:
         raise ValueError(
             f"{who} needs a scalar; this result has shape {np.shape(value)}: take a sum or a mean,"
             " pass a cotangent (vjp, backward(gradient)), or use jacobian"

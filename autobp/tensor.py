@@ -19,11 +19,13 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from autobp.arrays import defers_to, is_foreign
 from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
@@ -33,7 +35,7 @@ from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Primitive, Variable, constant, defers_to
+from autobp.primitive import NUMPY, Primitive, Variable, constant, variable_in
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg
 from autobp.spellings import TENSOR
@@ -88,6 +90,14 @@ def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
     return parents, values
 
 
+def index_tensors(index: Any) -> Iterator[Tensor]:
+    """The batches of whole numbers in an index."""
+    return (i for i in (index if type(index) is tuple else (index,)) if isinstance(i, Tensor))
+
+
+_level = attrgetter("level")
+
+
 def leaf(value: Any, level: int, kind: Any = None) -> Any:
     """Make a variable at a level."""
     return node(value, None, None, None, _NONE, level, current(), kind)
@@ -137,6 +147,10 @@ def _comparison(text: str) -> Callable[..., Any]:
         return np.bool_(truth) if type(truth) is bool else truth
 
     return compared
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if is_foreign(value) else None if value is None else np.copy(value)[()]
 
 
 def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Tensor:
@@ -217,7 +231,9 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         if isinstance(data, Tensor) and data.requires_grad:
             raise not_plain(data, "a new Tensor", "its .detach() or .numpy()")
         value = as_value(data, dtype)
-        if type(value) is np.ndarray and (value is data or value.base is not None):
+        if (type(value) is np.ndarray and (value is data or value.base is not None)) or (
+            value is data and is_foreign(value)
+        ):
             value = value.copy()
         self.value = value
         self._grad = None
@@ -240,9 +256,15 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         for a in args:
             if isinstance(a, Tensor) and a.level > top.level:
                 top = a
-        if top.level < context.threshold or top.level == CONSTANT:
+        if params and "index" in params:
+            i = variable_in(params["index"])
+            if isinstance(i, Tensor):
+                top = max(i, *index_tensors(params["index"]), top, key=_level)
+        if (top.level < context.threshold and not top.is_batch) or top.level == CONSTANT:
             values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
+            if isinstance(value, Tensor):  # a batch, which no derivative is taken of
+                return value
             return node(value, None, None, None, UNRECORDED, CONSTANT, context)
         return top.record(primitive, args, params, context)
 
@@ -271,12 +293,15 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         return values
 
     def primal_value(self) -> Any:
-        """The number or array at the bottom, below all derivatives that are being taken."""
+        """The number or array at the bottom, below all derivatives that are being taken; of a batch of
+        examples, such a batch."""
         listener = value_listener.get()
         if listener is not None:
             listener.read(self)
         value = self.value
         while isinstance(value, Tensor):
+            if value.is_batch:
+                return value.primal_value()
             value = value.value
         return value
 
@@ -361,7 +386,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def numpy(self) -> np.ndarray:
         """A copy of the value as a plain ndarray."""
-        return np.array(self.primal_value())
+        value = self.primal_value()
+        return np.array(value.get() if hasattr(value, "get") else value)  # as CuPy has it
 
     def item(self) -> float:
         """The value of a tensor with one element, as a Python float."""
@@ -373,7 +399,10 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def detach(self) -> Tensor:
         """The same value as a constant."""
-        return Tensor(self.primal_value(), requires_grad=False, name=self.name)
+        value = self.primal_value()
+        if isinstance(value, Tensor):  # a batch of examples
+            return value
+        return Tensor(value, requires_grad=False, name=self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -584,16 +613,18 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         rebuild, (value, grad, *rest) = self.__reduce__()
-        return rebuild(np.copy(value)[()], None if grad is None else np.copy(grad)[()], *rest)
+        return rebuild(_copied(value), _copied(grad), *rest)
 
     def __dir__(self) -> list[str]:
         return [name for name in object.__dir__(self) if hasattr(type(self), name)]
 
     def __repr__(self) -> str:
         value = self.primal_value()
+        if isinstance(value, Tensor):
+            return f"Tensor of {value!r}"
         parts = [
             repr(value)
-            if type(value) is float
+            if type(value) is float or is_foreign(value)
             else np.array2string(np.asarray(value), prefix="Tensor(")
         ]
         if self.size > np.get_printoptions()["threshold"] or not self.size:

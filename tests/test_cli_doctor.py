@@ -67,13 +67,6 @@ def test_with_dot_the_extra_that_draws_is_not_advised(states, monkeypatch):
     assert not said["advice"]
 
 
-def test_a_clone_is_installed_by_its_path(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: None)
-    assert doctor._pip(["plot"]).endswith(f"pip install '{ROOT}[plot]'")
-    monkeypatch.setattr(doctor, "_version", lambda name: "0.1.0")
-    assert doctor._pip(["plot", "wasm"]).endswith("pip install 'autobp[plot,wasm]'")
-
-
 def test_a_required_package_that_is_missing(states, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     code, found, said = states()

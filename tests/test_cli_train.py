@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from autobp import cli, nn
+from autobp.extras import install_command
 from autobp.train import load_checkpoint, load_weights
 
 
@@ -184,10 +185,10 @@ def test_missing_extras(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     assert cli.main(["train", "xor", "--out", "p"]) == 1
-    said = "autobp train: --out needs matplotlib: pip install 'autobp[plot]'\n"
+    said = f"autobp train: --out needs matplotlib: {install_command('plot')}\n"
     assert capsys.readouterr().err == said
     assert cli.main(["train", "xor", "--save", "w.safetensors"]) == 1
-    assert "pip install 'autobp[safetensors]'" in capsys.readouterr().err
+    assert install_command("safetensors") in capsys.readouterr().err
 
 
 def test_missing_data(capsys, monkeypatch, tmp_path):

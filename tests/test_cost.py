@@ -425,7 +425,7 @@ def test_without_matplotlib_one_line_says_what_to_install(monkeypatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(
-        ModuleNotFoundError, match=r"^plot\(\) needs matplotlib.*pip install 'autobp\[plot\]'$"
+        ModuleNotFoundError, match=r"^plot\(\) needs matplotlib.*pip install .*\[plot\]'$"
     ):
         report.plot()
 

@@ -16,6 +16,7 @@ import pytest
 
 from autobp import cli, cost
 from autobp.cost import compare, measuring
+from autobp.extras import install_command
 
 DEMOS = cli.demo.demos()
 NUMBER = r"[-+]?\d+\.\d*(?:e[-+]?\d+)?"
@@ -134,7 +135,7 @@ def test_without_matplotlib_graphs_are_drawn(capsys, tmp_path, monkeypatch):
     assert [f.name for f in tmp_path.iterdir()] == ["derivatives.svg"]
     with pytest.raises(SystemExit) as error:
         cli.main(["demo", "losses", "--out", str(tmp_path)])
-    said = "autobp demo losses: --out needs matplotlib: pip install 'autobp[plot]'"
+    said = f"autobp demo losses: --out needs matplotlib: {install_command('plot')}"
     assert error.value.code == said
 
 
@@ -232,7 +233,7 @@ def test_costs_know_before_they_measure_what_they_cannot_draw(capsys, tmp_path, 
     assert capsys.readouterr() == ("", f"autobp costs: {tmp_path / 'file'} is not a folder\n")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert cli.main(["costs", "--out", str(tmp_path)]) == 1
-    assert "--out needs matplotlib: pip install 'autobp[plot]'" in capsys.readouterr().err
+    assert f"--out needs matplotlib: {install_command('plot')}" in capsys.readouterr().err
 
 
 def test_costs_as_json(capsys, tmp_path, monkeypatch):

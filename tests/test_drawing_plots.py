@@ -103,6 +103,6 @@ def test_without_matplotlib(monkeypatch):
     for name in [n for n in sys.modules if n.startswith("matplotlib.")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(
-        ModuleNotFoundError, match=r"a plot needs matplotlib: pip install 'autobp\[plot\]'"
+        ModuleNotFoundError, match=r"a plot needs matplotlib: pip install .*\[plot\]'"
     ):
         plots.figure()

@@ -62,7 +62,7 @@ def test_every_block_runs_and_prints_what_it_says(folder):
     assert sum(language == "" for language, _ in BLOCKS) > 5
     assert README.count("```") == 2 * len(BLOCKS), "a block that is not run"
     assert {path.name for path in folder.iterdir()} == {
-        "autobp-tour", "neuron.svg", "loss.svg", "loss.html",
+        "autobp-tour", "neuron.svg", "loss.svg", "loss.html", "step.onnx",
     }  # fmt: skip
 
 
@@ -94,6 +94,21 @@ def test_links_lead_somewhere():
         path, _, heading = link.partition("#")
         assert (ROOT / path).exists(), link
         assert not heading or heading in headings, link
+
+
+def test_the_page_of_the_package_points_at_no_file():
+    """pyproject.toml makes it from the README by substitution: there, no file lies beside it."""
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"][
+        "hooks"
+    ]
+    page = README
+    for rule in hooks["fancy-pypi-readme"]["substitutions"]:
+        page = re.sub(rule["pattern"], rule["replacement"], page)
+    assert "](" in README
+    assert "](" not in page
+    assert page.count("*Picture: ") == README.count("![") > 2
+    assert "`.github/HABITS.md` has what you look for" in " ".join(page.split())
+    assert re.findall(r"^```(\w*)\n(.*?)^```", page, re.S | re.M) == BLOCKS
 
 
 def test_what_is_said_in_passing_exists():

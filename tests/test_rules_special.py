@@ -8,6 +8,7 @@ import pytest
 from scipy import special
 
 from autobp import NoRuleError, Tensor, compile, grad, jvp, polygamma, vjp
+from autobp.extras import install_command
 from autobp.rules import PRIMITIVES
 from autobp.verify.checks import bound, close, difference, directions, picked, variables
 from autobp.verify.samples import generator
@@ -132,7 +133,7 @@ def test_scipy_is_imported_only_where_it_is_used():
         "    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "polygamma needs scipy: pip install 'autobp[scipy]'\n"
+    assert done.stdout == f"polygamma needs scipy: {install_command('scipy')}\n"
 
 
 @pytest.mark.parametrize(

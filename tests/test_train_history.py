@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from autobp.extras import install_command
 from autobp.train import History
 
 ROWS = [
@@ -100,5 +101,5 @@ def test_without_matplotlib_one_line_says_what_to_do():
         env=os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
     )
     assert out.stderr.splitlines()[-1] == (
-        "autobp.extras.MissingExtra: History.plot needs matplotlib: pip install 'autobp[plot]'"
+        f"autobp.extras.MissingExtra: History.plot needs matplotlib: {install_command('plot')}"
     )

@@ -1,14 +1,16 @@
-"""The suite on every Python that is installed, and on the least and the newest NumPy.
+"""The suite on every Python that is installed, with the newest and with the oldest dependencies.
 
-    python -m tests.versions [PYTEST ARGUMENT ...]
+    python -m tests.versions [--oldest] [PYTEST ARGUMENT ...]
 
-Each pair has a virtual environment of its own in a temporary folder. Pythons are those that are found
+`--oldest` runs it with the oldest alone: the versions that pyproject.toml names, of NumPy as of all
+other packages. Each pair has a virtual environment of its own in a temporary folder. Pythons are those that are found
 as `python3.11` and so on: in the PATH, or among the versions of pyenv. A version that is not installed
 is named and left out.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -21,13 +23,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.11", "3.12", "3.13")
+UNUSED = ("bench", "docs")  # extras of which the suite uses nothing
 
 
-def least_numpy() -> str:
-    """What pyproject.toml states."""
+def oldest() -> list[str]:
+    """The oldest version of each dependency that pyproject.toml allows, as constraints for pip."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (found,) = (m for d in project["dependencies"] if (m := re.match(r"numpy>=([\d.]+)", d)))
-    return f"numpy=={found[1]}.*"
+    extras = [
+        extra for name, extra in project["optional-dependencies"].items() if name not in UNUSED
+    ]
+    stated = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+    ours = [line for line in stated if not line.startswith("autobp[")]
+    found = [re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", line) for line in ours]
+    assert all(found), f"each of {ours} must have a lower bound, and nothing else"
+    return [f"{m[1]}=={m[2]}" for m in found if m]
 
 
 def interpreter(version: str) -> str | None:
@@ -45,13 +54,13 @@ def interpreter(version: str) -> str | None:
 
 
 def pairs() -> Iterator[tuple[str, str]]:
-    """The newest NumPy on each Python, and the least on the first, for which it has wheels."""
-    yield PYTHONS[0], least_numpy()
+    """The oldest dependencies on the first Python, for which they have wheels; the newest on each."""
+    yield PYTHONS[0], "oldest"
     for version in PYTHONS:
-        yield version, "numpy"
+        yield version, "newest"
 
 
-def run(version: str, numpy: str, arguments: Sequence[str]) -> str:
+def run(version: str, dependencies: str, arguments: Sequence[str]) -> str:
     """How it went, in a word or two."""
     python = interpreter(version)
     if python is None:
@@ -59,8 +68,10 @@ def run(version: str, numpy: str, arguments: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([python, "-m", "venv", folder], check=True)
         mine = Path(folder, "Scripts" if os.name == "nt" else "bin", "python")
+        constraints = Path(folder, "constraints.txt")
+        constraints.write_text("\n".join(oldest() if dependencies == "oldest" else []))
         installed = subprocess.run(
-            [mine, "-m", "pip", "install", "-q", "-e", f"{ROOT}[test]", "--upgrade", numpy],
+            [mine, "-m", "pip", "install", "-q", "-e", f"{ROOT}[test]", "-c", constraints],
             check=False,
         )
         if installed.returncode:
@@ -71,12 +82,14 @@ def run(version: str, numpy: str, arguments: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     results = {}
-    for version, numpy in pairs():
-        print(f"Python {version}, {numpy}", flush=True)
-        results[version, numpy] = run(version, numpy, arguments)
-    for (version, numpy), result in results.items():
-        print(f"Python {version:5} {numpy:12} {result}")
-    return int("FAILED" in results.values() or "cannot be installed" in results.values())
+    only = arguments[:1] == ["--oldest"]
+    for version, dependencies in itertools.islice(pairs(), 1 if only else None):
+        print(f"Python {version}, {dependencies} dependencies", flush=True)
+        results[version, dependencies] = run(version, dependencies, arguments[only:])
+    for (version, dependencies), result in results.items():
+        print(f"Python {version:5} {dependencies}  {result}")
+    absent = set() if only else {"not installed"}
+    return int(not {*results.values()} <= {"passed"} | absent)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 
 import autobp
 from autobp.cli.console import Commands, as_json, command, paint
-from autobp.extras import EXTRAS
+from autobp.extras import EXTRAS, install_command
 
 __all__ = ["add", "run"]
 
@@ -191,7 +190,5 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _pip(extras: Sequence[str], *options: str) -> str:
-    """The pip command for this Python and this autobp, installed or in a clone."""
-    what = "autobp" if _version("autobp") else str(Path(autobp.__file__).parents[1])
-    what += f"[{','.join(extras)}]" if extras else ""
-    return shlex.join([sys.executable, "-m", "pip", "install", *options, what])
+    """The pip command for this Python."""
+    return install_command(*extras, pip=[sys.executable, "-m", "pip"], options=options)

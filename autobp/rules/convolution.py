@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.operation import TIMES, operation
-from autobp.primitive import Array, Primitive, array_of, bilinear, general, opaque
-from autobp.rules import costs
+from autobp.primitive import Array, Primitive, bilinear, general, opaque
+from autobp.rules import costs, patterns
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad
 
@@ -181,27 +182,106 @@ def _max_pool2d_reverse(g: Array, y: Array, x: Array, size: Pair, stride: Pair) 
     return pool2d_input(g / ties, hit, image=x.shape[2:], stride=stride)
 
 
+# ── what depends on what ──────────────────────────────────────────────────────────────────────────
+
+_MOST = 1 << 22  # pairs of a pixel and a place; for more, a place depends on all pixels
+_CHANNELS = ("sample", "channel", None, None)
+
+
+def _pairs(
+    image: tuple[int, ...], seen: tuple[int, ...], size: Pair, stride: Pair, dilation: Pair
+) -> tuple[Array, Array]:
+    """The pixels of one channel of an image, and the places of the window that see them, in pairs."""
+    pixels, places = (np.arange(math.prod(s[2:])).reshape(s[2:]) for s in (image, seen))
+    across = seen[2], seen[3]
+    met = [pixels[_seen(k, across, stride, dilation)] for k in np.ndindex(*size)]
+    return np.ravel(met), np.ravel([places] * len(met))
+
+
+def _each_channel(image: Any, seen: Any, size: Pair, stride: Pair) -> tuple[Array, Array] | None:
+    """The pairs of a pixel and a place in the same channel."""
+    if math.prod(seen) * math.prod(size) > _MOST:
+        return None
+    pixels, places = _pairs(image, seen, size, stride, (1, 1))
+    channel = np.arange(math.prod(image[:2]))[:, None]
+    first, second = channel * math.prod(image[2:]) + pixels, channel * math.prod(seen[2:]) + places
+    return first.ravel(), second.ravel()
+
+
+def _all_channels(image: Any, seen: Any, w: Array, stride: Pair, dilation: Pair) -> Any:
+    """The pairs of a pixel and a place in all channels."""
+    if math.prod(seen) * math.prod(w.shape[1:]) > _MOST:
+        return None
+    pixels, places = _pairs(image, seen, w.shape[2:], stride, dilation)
+    sample, of, to = np.ogrid[: image[0], : image[1], : seen[1]]
+    first = (sample * image[1] + of)[..., None] * math.prod(image[2:]) + pixels
+    second = (sample * seen[1] + to)[..., None] * math.prod(seen[2:]) + places
+    return [a.ravel() for a in np.broadcast_arrays(first, second)]
+
+
+def _in_sample(pairs: Any, by_channel: bool) -> Any:
+    """A pattern of pairs; if there are too many, of all that is in a sample, or in its channel."""
+    each = _CHANNELS if by_channel else ("sample", None, None, None)
+    return patterns.Shared(each, each) if pairs is None else patterns.Pairs(*pairs)
+
+
+def _conv2d_pattern(out: Any, x: Array, w: Array, stride: Pair, dilation: Pair) -> Any:
+    pairs = _all_channels(x.shape, out, w, stride, dilation)
+    of_w = patterns.Shared((None, "out", None, None), ("out", None, None, None))
+    return _in_sample(pairs and pairs[::-1], False), of_w
+
+
+def _conv2d_input_pattern(
+    out: Any, g: Array, w: Array, stride: Pair, dilation: Pair, **_: Any
+) -> Any:
+    pairs = _all_channels(out, g.shape, w, stride, dilation)
+    of_w = patterns.Shared((None, "in", None, None), (None, "in", None, None))
+    return _in_sample(pairs, False), of_w
+
+
+def _conv2d_weight_pattern(out: Any, x: Array, g: Array, **_: Any) -> Any:
+    mine = ("out", "in", None, None)
+    of_x, of_g = ((None, name, None, None) for name in ("in", "out"))
+    return patterns.Shared(mine, of_x), patterns.Shared(mine, of_g)
+
+
+def _pool2d_pattern(out: Any, x: Array, w: Array, stride: Pair) -> Any:
+    of_w = patterns.Shared((4, 3, 2, 1), (None, None, *range(w.ndim - 2, 0, -1)))
+    return *_max_pool2d_pattern(out, x, w.shape[:2], stride), of_w
+
+
+def _pool2d_input_pattern(out: Any, g: Array, w: Array, stride: Pair, **_: Any) -> Any:
+    pairs = _each_channel(out, g.shape, w.shape[:2], stride)
+    of_w = patterns.Shared((4, 3, None, None), (None, None, *range(w.ndim - 2, 0, -1)))
+    return _in_sample(pairs, True), of_w
+
+
+def _max_pool2d_pattern(out: Any, x: Array, size: Pair, stride: Pair) -> Any:
+    pairs = _each_channel(x.shape, out, size, stride)
+    return (_in_sample(pairs and pairs[::-1], True),)
+
+
 # fmt: off
 conv2d_:       Primitive = bilinear(_conv2d,
                                     lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[2:], stride=stride, dilation=dilation),
                                     lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[2:], stride=stride, dilation=dilation),
-                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, channels="last")
+                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, channels="last", pattern=_conv2d_pattern)
 conv2d_input:  Primitive = bilinear(_conv2d_input,
                                     lambda c, x, g, w, image, stride, dilation: conv2d_(c, w, stride=stride, dilation=dilation),
                                     lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[2:], stride=stride, dilation=dilation),
-                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, channels="last")
+                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, channels="last", pattern=_conv2d_input_pattern)
 conv2d_weight: Primitive = bilinear(_conv2d_weight,
                                     lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[2:], stride=stride, dilation=dilation),
                                     lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation),
-                                    cost=costs.conv2d_weight, fresh=True, opaque=True, blas=True)
+                                    cost=costs.conv2d_weight, fresh=True, opaque=True, blas=True, pattern=_conv2d_weight_pattern)
 pool2d:        Primitive = bilinear(_pool2d,
                                     lambda g, y, x, w, stride: pool2d_input(g, w, image=x.shape[2:], stride=stride),
                                     lambda g, y, x, w, stride: pool2d_weight(x, g, size=w.shape[:2], stride=stride),
-                                    cost=costs.pool2d, fresh=True, opaque=True, channels="kept")
+                                    cost=costs.pool2d, fresh=True, opaque=True, channels="kept", pattern=_pool2d_pattern)
 pool2d_input:  Primitive = bilinear(_pool2d_input,
                                     lambda c, x, g, w, image, stride: pool2d(c, w, stride=stride),
                                     lambda c, x, g, w, image, stride: pool2d_weight(c, g, size=w.shape[:2], stride=stride),
-                                    cost=costs.pool2d_input, fresh=True, opaque=True, channels="last")
+                                    cost=costs.pool2d_input, fresh=True, opaque=True, channels="last", pattern=_pool2d_input_pattern)
 pool2d_weight: Primitive = bilinear(_pool2d_weight,
                                     lambda c, w, x, g, size, stride: pool2d_input(g, c, image=x.shape[2:], stride=stride),
                                     lambda c, w, x, g, size, stride: pool2d(x, c, stride=stride),
@@ -209,7 +289,7 @@ pool2d_weight: Primitive = bilinear(_pool2d_weight,
 max_pool2d_:   Primitive = general(_max_pool2d,
                                    forward=_max_pool2d_forward,
                                    reverse=_max_pool2d_reverse,
-                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, channels="kept")
+                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, channels="kept", pattern=_max_pool2d_pattern)
 # fmt: on
 
 

@@ -8,19 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of, is_foreign, plain_array
 from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
-from autobp.primitive import (
-    Array,
-    Primitive,
-    Variable,
-    array_of,
-    constant,
-    implements,
-    linear,
-    opaque,
-)
+from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, opaque
+from autobp.rules import batching, patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
@@ -30,10 +23,16 @@ Index = Any
 
 def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of the shape given, with x added in at the index, as often as that names a place."""
-    x = np.asarray(x)
-    if _repeats(index):
+    x = plain_array(x)
+    if is_foreign(x):
+        z = np.zeros_like(x, shape=shape)
+        if _repeats(index):
+            np.add.at(z, index, x)
+            return z
+    elif _repeats(index):
         return added_at(x, index, shape)
-    z = np.zeros(shape, x.dtype)
+    else:
+        z = np.zeros(shape, x.dtype)
     z[index] = x
     return z
 
@@ -41,7 +40,7 @@ def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 def _repeats(index: Index) -> bool:
     """Only arrays of integers can name a place twice."""
     for i in index if type(index) is tuple else (index,):
-        if isinstance(i, np.ndarray) and i.dtype != bool and i.size > 1:
+        if (isinstance(i, np.ndarray) or is_foreign(i)) and i.dtype != bool and i.size > 1:
             return True
     return False
 
@@ -70,13 +69,13 @@ def _unmasked(x: Array, index: Index) -> bool:
 
 
 def _put(x: Array, v: Array, index: Index) -> Array:
-    z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
+    z = x.copy() if is_foreign(x) else np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
     z[index] = v
     return z
 
 
 @opaque
-@operation(static=True, fresh=True)
+@operation(static=True, fresh=True, batch=batching.kept_places)
 def _last(index: Index, shape: tuple[int, ...]) -> Array:
     """1 where a written value survives, 0 where a later one to the same place overwrote it."""
     order = np.full(shape, -1)
@@ -86,16 +85,16 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 
 
 # fmt: off
-getitem: Primitive = linear(lambda x, index: np.asarray(x)[index],
+getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
                             lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
-                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part)
+                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part, batch=batching.taken)
 scatter: Primitive = linear(_scatter,
-                            lambda g, y, x, index, shape: g[index],
-                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True)
+                            lambda g, y, x, index, shape: getitem(g, index=index),
+                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered, pattern=patterns.added)
 put: Primitive     = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
-                            lambda g, y, x, v, index: g[index] * _last(index, g.shape),
-                            name="put", cost=MOVE, fresh=True, opaque=True)
+                            lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
+                            name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written, pattern=patterns.moved)
 # fmt: on
 
 
@@ -113,7 +112,7 @@ def prepared(index: Index) -> Index:
     if isinstance(index, list | range):
         index = np.asarray(index)
         return index if index.size else index.astype(int)
-    return index.copy() if isinstance(index, np.ndarray) else index
+    return index.copy() if isinstance(index, np.ndarray) or is_foreign(index) else index
 
 
 class At:
@@ -143,7 +142,9 @@ class At:
         shape, dtype = self._tensor.shape, self._tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)
-        added = np.broadcast_to(added, np.broadcast_to(0.0, shape)[self._index].shape)
+        added = np.broadcast_to(
+            added, getitem(np.broadcast_to(0.0, shape), index=self._index).shape
+        )
         return self._tensor + scatter(added, index=self._index, shape=shape)
 
     def __getattr__(self, name: str) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, Variable, array_of, constant, implements
+from autobp.arrays import array_of
+from autobp.primitive import Array, Variable, constant, implements
 from autobp.rules.indexing import put, scatter
 from autobp.rules.neural import floating
 from autobp.rules.shape import axis_of

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.extras import needed
-from autobp.primitive import Array, array_of, constant, implements
+from autobp.primitive import Array, constant, implements
 from autobp.rules.convolution import conv2d_
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of

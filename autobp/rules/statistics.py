@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Array, array_of, constant, implements
+from autobp.arrays import array_of
+from autobp.primitive import Array, constant, implements
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of
 

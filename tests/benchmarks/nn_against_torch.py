@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         import torch
     except ModuleNotFoundError:
-        raise SystemExit("PyTorch is not installed: pip install 'autobp[bench]'") from None
+        raise SystemExit("PyTorch is not installed: pip install -e '.[bench]'") from None
 
     if options.numbers:
         for cases, theirs in ((layers.CASES, layer), (losses.CASES, loss)):

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         import torch
     except ModuleNotFoundError:
-        raise SystemExit("PyTorch is not installed: pip install 'autobp[bench]'") from None
+        raise SystemExit("PyTorch is not installed: pip install -e '.[bench]'") from None
 
     ends = {case: end(torch, case) for case in ours.CASES}
     rates = {case: torch_rates(torch, case) for case in ours.SCHEDULES}

@@ -146,12 +146,13 @@ def channel_sums(program: Program) -> Program:
     """The sums over the pixels of images are products with ones: where the channels are last in memory,
     an image is a matrix with a row for each pixel."""
     images: set[Step] = set()
+    ones: dict[Any, Step] = {}
     steps: list[Step] = []
     instead: dict[Step, Step] = {}
     for old in program.steps:
         step = rebuilt(old, instead)
         if is_sum_over_pixels(step) and step.args[0] in images:
-            *before, step = _sum_over_pixels(step)
+            *before, step = _sum_over_pixels(step, ones)
             steps += before
         elif is_image(step, images):
             images.add(step)
@@ -165,20 +166,23 @@ def channel_sums(program: Program) -> Program:
     return program.with_(steps=steps, returns=returns, effects=effects)
 
 
-def _sum_over_pixels(step: Step) -> list[Step]:
+def _sum_over_pixels(step: Step, ones: dict[Any, Step]) -> list[Step]:
     """The steps that lead to it, and at the end one that has its form."""
     x: Any = step.args[0]
-    n, channels, height, width = x.shape
+    samples, channels, height, width = x.shape
     last = x.with_(
         function=np.transpose, args=(x, (0, 2, 3, 1)), params={}, name=None, phase=step.phase,
-        shape=(n, height, width, channels), scope=step.scope, line=step.line,
+        shape=(samples, height, width, channels), scope=step.scope, line=step.line,
     )  # fmt: skip
     over_samples = 0 in step.params["axis"]
-    shape = (n * height * width, channels) if over_samples else (n, height * width, channels)
+    pixels = height * width
+    shape = (samples * pixels, channels) if over_samples else (samples, pixels, channels)
     rows = last.with_(function=np.reshape, args=(last, shape), shape=shape)
-    ones = constant_step(np.ones(shape[-2], x.dtype))
-    short = (channels,) if over_samples else (n, channels)
-    total = step.with_(function=np.matmul, args=(ones, rows), params={}, shape=short)
+    n = shape[-2]
+    if (n, x.dtype) not in ones:
+        ones[n, x.dtype] = constant_step(np.ones(n, x.dtype))
+    short = (channels,) if over_samples else (samples, channels)
+    total = step.with_(function=np.matmul, args=(ones[n, x.dtype], rows), params={}, shape=short)
     if short == step.shape:
         return [last, rows, total]
     total.name = None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import full_name, is_foreign
 from autobp.compiler.call import Call
 from autobp.compiler.program import Step
 from autobp.compiler.terms import CaptureError, differentiated
@@ -99,6 +100,8 @@ class Arguments(Form):
         if isinstance(x, np.generic) or kind in (float, int, complex):
             self.tests.append(f"type({place.local}) is {self.known(kind)}")
             return self.argument(x, place, name)
+        if is_foreign(x):
+            return self.argument(x, place, name)
         if kind is np.random.Generator:
             self.tests.append(f"type({place.local}) is {self.known(kind)}")
             return self.generator(x, place, name)
@@ -131,6 +134,11 @@ class Arguments(Form):
                 )
 
     def argument(self, x: Any, place: Place, name: str, is_borrowed: bool = True) -> Tracer:
+        if is_foreign(x):
+            raise CaptureError(
+                f"compile cannot capture the argument {name} of type {full_name(x)}: programs are made for"
+                " NumPy's arrays; call the function itself"
+            )
         tracer = self.trace.argument(x, name)
         tracer.borrowed = is_borrowed
         self.bindings.append((tracer.step, place))
@@ -260,6 +268,18 @@ class Arguments(Form):
         for owner, key in new:
             del owner[key]
         return bool(new)
+
+    def forget(self) -> None:
+        """Let go of the values of the call, which take memory: a program is made of steps."""
+        for held in self.tensors.values():
+            held.forget()
+        for live in self.live:
+            live.forget()
+        self.given.clear()
+        self.arrays.clear()
+        self.nests.clear()
+        self.generators.clear()
+        self.trace.forget()
 
 
 def _object_place(text: str) -> Place:

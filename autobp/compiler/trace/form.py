@@ -130,13 +130,6 @@ class Form:
             f" and a_.dtype is {self.known(x.dtype)}"
         )
 
-    def plain(self) -> Form:
-        """The same parameters and objects, without what a subclass has been told besides."""
-        form = Form(self.parameters)
-        form.objects, form.names = self.objects, self.names
-        form.tests, form.lengths = self.tests, self.lengths
-        return form
-
     def function(self, body: Sequence[str], **more: Any) -> Callable[..., Any]:
         """A function of the parameters with these lines, which may name more objects."""
         space = {**self.objects, **more}

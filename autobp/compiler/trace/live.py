@@ -51,6 +51,13 @@ class LiveTensor:
             grad = ...
         self.after = value, grad
 
+    def forget(self) -> None:
+        """Let go of the values, when it is known what becomes of them."""
+        self.after, self.traced = (None, ...), None
+        for tracer in (self.value, self.grad):
+            if tracer is not None:
+                tracer.now = tracer.view = None
+
     @property
     def is_changed(self) -> bool:
         value, _ = self.after
@@ -112,6 +119,10 @@ class LiveVariable:
         """Whether the array stays the one that it is."""
         is_array = type(self.variable.value) is np.ndarray
         return is_array and (self.is_remembered or self.after is self.tracer)
+
+    def forget(self) -> None:
+        self.after = ...
+        self.tracer.now = self.tracer.view = None
 
     def update(self) -> Update:
         return Update(self.variable, self.is_in_place)

@@ -551,6 +551,11 @@ class Trace:
             sys.setprofile(self.profiler if listens else None)
         return heard
 
+    def listen_again(self) -> None:
+        """Put the profiler back, which Python removes when it raises an exception."""
+        if self.listens and sys.getprofile() is None:
+            sys.setprofile(self.profiler)
+
     def watcher(self) -> Callable[[FrameType, str, Any], None]:
         """A profiler that refuses effects before they happen, meets functions that no search has
         found, and learns what the user's functions call their arrays."""
@@ -616,6 +621,11 @@ class Trace:
             if step.function is not None and step.name is None and primal.name:
                 step.name = re.sub(r"\W", "_", f"d{primal.name}")
         return Program(self.arguments, self.steps, returns, self.effects)
+
+    def forget(self) -> None:
+        """Let go of the values that it still has, when the program is made."""
+        self.constants.clear()
+        self.drawn.clear()
 
 
 def _locals(frame: FrameType) -> dict[str, Any]:

@@ -238,7 +238,7 @@ class Tracer(Variable):
             if trace.refusal is refusal:
                 return result
         except CaptureError:  # of a function that a user gave rules to: it is one call
-            pass
+            trace.listen_again()
         trace.effects.difference_update(trace.steps[before:])
         del trace.steps[before:]
         trace.refusal = refusal

@@ -1,0 +1,85 @@
+"""Arrays: what may be the value of a Tensor, what a Tensor yields to, and what is refused.
+
+One rule decides, by the type of what is given:
+
+    admitted    Python's floats, NumPy's numbers and arrays of floating-point numbers; and arrays of
+                other libraries that take part in both of NumPy's protocols, `__array_ufunc__` and
+                `__array_function__`, such as those of Dask and CuPy: the rules run on them unchanged
+    converted   what np.asarray makes such an array of: whole numbers, lists, objects of pandas
+    yielded to  what takes no part in ufuncs (`__array_ufunc__ = None`), and what has ufuncs of its own
+                but not NumPy's functions, such as objects of xarray: their operators take over
+    refused     masked arrays with masked elements, np.matrix, arrays of objects, texts, complex numbers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+
+from autobp.primitive import Variable, constant
+
+__all__ = ["array_of", "defers_to", "full_name", "is_foreign", "plain_array"]
+
+_UFUNC: Any = np.ndarray.__array_ufunc__
+
+
+def is_foreign(a: Any) -> bool:
+    """Whether it is an array of another library that may be the value of a Tensor."""
+    kind = type(a)
+    return kind is not np.ndarray and kind is not float and _is_foreign(cast(Any, kind))
+
+
+@lru_cache(1024)
+def _is_foreign(kind: Hashable) -> bool:
+    if not isinstance(kind, type) or issubclass(kind, Variable | np.ndarray | np.generic):
+        return False
+    both = (getattr(kind, name, None) for name in ("__array_ufunc__", "__array_function__"))
+    return all(map(callable, both)) and not hasattr(kind, "__pandas_priority__")
+
+
+def full_name(a: Any) -> str:
+    """The type of an array with its library, for messages."""
+    return f"{type(a).__module__.partition('.')[0]}.{type(a).__name__}"
+
+
+def defers_to(kind: type[Any]) -> bool:
+    """Whether a binary operator leaves the operation to the other operand's class, as ndarray's does.
+    Objects of pandas defer to Tensors in turn, since it cannot hold them."""
+    return _defers_to(cast(Any, kind))
+
+
+@lru_cache(1024)
+def _defers_to(kind: Hashable) -> bool:
+    if isinstance(kind, type) and issubclass(kind, Variable):
+        return False
+    if getattr(kind, "__array_ufunc__", _UFUNC) is _UFUNC or _is_foreign(kind):
+        return False
+    return not hasattr(kind, "__pandas_priority__")
+
+
+def array_of(a: Any) -> Any:
+    """The constant values as an array, or as what stands for one while a program is written down."""
+    a = constant(a)
+    return a if isinstance(a, Variable) else plain_array(a)
+
+
+def plain_array(a: Any, dtype: Any = None) -> Any:
+    """np.asarray, but not of what it would misread, nor of an array of another library."""
+    if type(a) is np.ndarray:
+        return a if dtype is None else a.astype(dtype, copy=False)
+    if is_foreign(a):
+        return a if dtype is None else a.astype(dtype)
+    if isinstance(a, np.matrix):
+        raise TypeError(
+            "a np.matrix is not combined with Tensors, since its * is the product of matrices: write"
+            " np.asarray(m), and @ for products"
+        )
+    if isinstance(a, np.ndarray) and np.any(getattr(a, "mask", False)):
+        raise TypeError(
+            "a masked array with masked elements has no meaning here, and its mask would be dropped: write"
+            " m.filled(value), or m.compressed() for what is not masked"
+        )
+    return np.asarray(a, dtype)

@@ -1,0 +1,293 @@
+"""Sparse Jacobians and Hessians: the entries that can be different from 0, from few sweeps.
+
+The first call finds the pattern (`sparsity`) and colours it (`colouring`): columns of one colour are
+computed by one forward sweep, or rows by one reverse sweep, whichever takes less work. This plan is
+kept for the calls that follow, as long as they record the same structure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autobp.colouring import coloured_columns, coloured_symmetrically
+from autobp.context import tracing
+from autobp.dag import Recording
+from autobp.directions import pulled_all, pushed_all
+from autobp.forward import in_order, pushed
+from autobp.primitive import Variable
+from autobp.sparsity import Entries, Structure, detected
+from autobp.tensor import Tensor
+
+__all__ = ["PatternError", "SparseDerivative", "Triplets"]
+
+
+class PatternError(ValueError):
+    """A pattern of sparsity misses derivatives that are not 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Triplets:
+    """A sparse matrix without SciPy: the rows, the columns and the values of its entries.
+
+    >>> import numpy as np
+    >>> from autobp import Triplets
+    >>> Triplets(np.array([0, 1]), np.array([2, 0]), np.array([5.0, 6.0]), (2, 3)).toarray()
+    array([[0., 0., 5.],
+           [6., 0., 0.]])
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    def toarray(self) -> np.ndarray:
+        """The matrix with its zeros; entries that are given twice are added up."""
+        dense = np.zeros(self.shape, self.values.dtype)
+        np.add.at(dense, (self.rows, self.columns), self.values)
+        return dense
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The derivatives of one output by one input."""
+
+    chosen: Any  # of all entries
+    rows: np.ndarray
+    columns: np.ndarray
+    starts: np.ndarray  # of each row among the entries
+    shape: tuple[int, int]
+    dtype: Any
+
+    def matrix(self, values: np.ndarray) -> Any:
+        mine = values[self.chosen].astype(self.dtype)
+        try:
+            from scipy.sparse import csr_array  # late: an extra
+        except ModuleNotFoundError:
+            return Triplets(self.rows.copy(), self.columns.copy(), mine, self.shape)
+        return csr_array((mine, self.columns.copy(), self.starts.copy()), shape=self.shape)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How to compute the entries of a matrix by few sweeps."""
+
+    structure: Structure
+    entries: Entries
+    forward: bool
+    colours: np.ndarray  # of the columns in forward mode, of the rows in reverse mode
+    places: np.ndarray  # of the entries among the results of the sweeps, a row for each colour
+    blocks: list[list[_Block]]
+
+    def values(self, traced: Recording, order: Sequence[Tensor], chunk: int | None) -> np.ndarray:
+        """The values of the entries."""
+        ends = [x.value for x in traced.inputs] if self.forward else traced.values
+        sweep = pushed_all if self.forward else pulled_all
+        count = int(self.colours.max(initial=-1)) + 1
+        if not count:
+            return np.zeros(0)
+        seeds = _seeds(self.colours, ends, count)
+        swept = sweep(traced, order, seeds, count, chunk)
+        rows = [np.reshape(y, (count, -1)) for y in swept]
+        return (rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)).ravel()[self.places]
+
+
+def _seeds(colours: np.ndarray, ends: Sequence[Any], count: int) -> list[np.ndarray]:
+    """For each colour the sum of the units that have it."""
+    seeds, first = [], 0
+    for x in ends:
+        size = math.prod(np.shape(x))
+        mine = np.zeros((count, size), floating_dtype(x))
+        mine[colours[first : first + size], np.arange(size)] = 1
+        seeds.append(mine.reshape(count, *np.shape(x)))
+        first += size
+    return seeds
+
+
+class SparseDerivative:
+    """The Jacobian of recordings of one function, with the plan for the structure that was recorded
+    last."""
+
+    def __init__(self, who: str, pattern: Any, symmetric: bool) -> None:
+        self.who = who
+        self.given = None if pattern is True else _given(who, pattern)
+        self.symmetric = symmetric
+        self.plan: _Plan | None = None
+
+    def __call__(
+        self,
+        traced: Recording,
+        chunk: int | None,
+        is_cheaper: Callable[[int, int], bool],
+    ) -> list[list[Any]]:
+        """The blocks: for each output a row of matrices, one for each input. `is_cheaper` tells whether
+        so many forward sweeps take less work than so many reverse sweeps."""
+        self._check_plain(traced)
+        order = traced.order()
+        plan = self.plan
+        new = plan is None or not plan.structure.is_that_of(traced, order)
+        if plan is None or new:
+            plan = self._planned(traced, order, is_cheaper)
+        values = plan.values(traced, order, chunk)
+        if new or self.given is not None:
+            self._check(traced, plan, values)
+        self.plan = plan
+        return [[block.matrix(values) for block in row] for row in plan.blocks]
+
+    def _check_plain(self, traced: Recording) -> None:
+        trace = tracing.get()
+        if trace is not None:
+            raise trace.refuse(
+                f"{self.who}(sparse=...) in a compiled function: the result would be a sparse matrix, and"
+                f" a program computes arrays. Take the dense {self.who}, or compile the function that is"
+                " differentiated"
+            )
+        if any(
+            isinstance(v, Variable) for v in (*(x.value for x in traced.inputs), *traced.values)
+        ):
+            raise TypeError(
+                f"{self.who}(sparse=...) inside another derivative or vmap, or of Tensors: a sparse matrix"
+                f" holds plain numbers. Take the dense {self.who} there; give it x.numpy() instead of a Tensor"
+            )
+
+    def _planned(
+        self,
+        traced: Recording,
+        order: Sequence[Tensor],
+        is_cheaper: Callable[[int, int], bool],
+    ) -> _Plan:
+        entries = detected(traced, order) if self.given is None else self.given
+        shape = tuple(
+            sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
+        )
+        if entries.shape != shape:
+            raise ValueError(
+                f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
+                f" for each number that the function returns and a column for each that it takes, {shape}"
+            )
+        rows, columns = entries.rows, entries.columns
+        if self.symmetric:
+            entries = entries.symmetric
+            rows, columns = entries.rows, entries.columns
+            colours, forward = coloured_symmetrically(entries), True
+            count = int(colours.max(initial=-1)) + 1
+            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
+            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
+            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
+            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
+        else:
+            by_column, by_row = coloured_columns(entries), coloured_columns(entries.transposed)
+            forward = is_cheaper(*(int(c.max(initial=-1)) + 1 for c in (by_column, by_row)))
+            colours = by_column if forward else by_row
+        across = shape[0] if forward else shape[1]
+        ends = (rows, colours[columns]) if forward else (columns, colours[rows])
+        places = ends[1] * across + ends[0]
+        structure = Structure(traced, order)
+        return _Plan(
+            structure, entries, forward, colours, places, _blocks(traced, entries, forward)
+        )
+
+    def _check(self, traced: Recording, plan: _Plan, values: np.ndarray) -> None:
+        """Compare the product of the matrix and a random vector with a forward sweep."""
+        rng = np.random.default_rng(0)
+        direction = [
+            rng.uniform(0.5, 1.5, np.shape(x)).astype(floating_dtype(x.value))[()]
+            for x in traced.inputs
+        ]
+        swept = pushed(traced, in_order(traced), direction)
+        expected = _joined(swept)
+        rows, columns, shape = plan.entries
+        terms = values * _joined(direction)[columns]
+        found, scale = (
+            np.bincount(rows, weights, minlength=shape[0]).astype(float)
+            for weights in (terms, np.abs(terms))
+        )
+        with np.errstate(all="ignore"):
+            precision = max((np.finfo(np.asarray(y).dtype).eps for y in swept), default=0.0)
+            scale += np.abs(expected)
+            largest = np.max(scale, initial=0.0, where=np.isfinite(scale))
+            gap = np.abs(found - expected)
+            wrong = gap > precision**0.4 * scale + precision**0.6 * largest
+        if np.any(wrong):
+            row = int(np.argmax(np.where(wrong, gap, -1)))
+            raise PatternError(self._said(row, expected[row], found[row]))
+
+    def _said(self, row: int, expected: float, found: float) -> str:
+        what = "Hessian" if self.symmetric else "Jacobian"
+        pattern = "given" if self.given is not None else "found"
+        way_out = (
+            "give one that has every entry that can be different from 0, or sparse=True, which finds it"
+            if self.given is not None
+            else "the rules of an operation do not fit each other, which check_gradients shows"
+        )
+        if self.symmetric:
+            way_out += (
+                "; if the second derivatives are not symmetric, as those of rules of your own may be, take"
+                " jacobian(grad(f), sparse=True)"
+            )
+        return (
+            f"{self.who}: the pattern that was {pattern} misses derivatives: row {row} of the {what} times a"
+            f" vector is {expected:.6g}, and {found:.6g} by the entries of the pattern; {way_out}"
+        )
+
+
+def _blocks(traced: Recording, entries: Entries, forward: bool) -> list[list[_Block]]:
+    """The entries by output and input."""
+    tops, lefts = (
+        np.cumsum([0, *(math.prod(np.shape(v)) for v in side)])
+        for side in (traced.values, traced.inputs)
+    )
+    blocks = []
+    for value, top, bottom in zip(traced.values, tops, tops[1:], strict=False):
+        row = []
+        for x, left, right in zip(traced.inputs, lefts, lefts[1:], strict=False):
+            inside = (entries.rows >= top) & (entries.rows < bottom)
+            inside &= (entries.columns >= left) & (entries.columns < right)
+            chosen: Any = slice(None) if inside.all() else np.flatnonzero(inside)
+            rows = entries.rows[chosen] - top
+            row.append(
+                _Block(
+                    chosen,
+                    rows,
+                    entries.columns[chosen] - left,
+                    np.searchsorted(rows, np.arange(bottom - top + 1)),
+                    (int(bottom - top), int(right - left)),
+                    floating_dtype(value if forward else x.value),
+                )
+            )
+        blocks.append(row)
+    return blocks
+
+
+def _given(who: str, pattern: Any) -> Entries:
+    """A pattern of the user's: a matrix whose entries are where derivatives may be."""
+    if isinstance(pattern, Triplets):
+        rows, columns, shape = pattern.rows, pattern.columns, pattern.shape
+    elif hasattr(pattern, "tocoo"):
+        coo = pattern.tocoo()
+        rows, columns, shape = coo.row, coo.col, coo.shape
+    else:
+        array = np.asarray(pattern)
+        if array.ndim != 2 or array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"{who}: sparse is True, or a pattern: an array of two dimensions, a sparse matrix of SciPy"
+                f" or Triplets, not {pattern!r:.50}"
+            )
+        (rows, columns), shape = np.nonzero(array), array.shape
+    found = np.unique(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
+    return Entries(*np.divmod(found, max(1, shape[1])), (int(shape[0]), int(shape[1])))
+
+
+def floating_dtype(x: Any) -> Any:
+    """The dtype of derivatives of a value, or by it."""
+    dtype = np.result_type(x) if not hasattr(x, "dtype") else x.dtype
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _joined(parts: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *map(np.ravel, parts)])

@@ -1,0 +1,281 @@
+"""Arrays of other libraries as values of Tensors: those that speak NumPy's protocols, and Dask's."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autobp import (
+    Tensor,
+    compile,
+    detect_anomaly,
+    grad,
+    graph,
+    hvp,
+    jvp,
+    no_grad,
+    softmax,
+    value_and_grad,
+    vjp,
+)
+from autobp.compiler import CaptureError
+from autobp.optim import SGD, Adam
+from autobp.rules import PRIMITIVES
+from autobp.verify.checks import bound, picked, variables
+from autobp.verify.samples import RECORDS
+
+X = np.arange(1.0, 7.0).reshape(2, 3)
+W = np.array([[1.0, -1.0], [0.5, 2.0], [-2.0, 0.0]])
+
+
+class Strict(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array with NEP 13 and NEP 18 and little else. As arrays on a GPU, it is not mixed with NumPy's
+    and becomes one only when asked."""
+
+    def __init__(self, data):
+        self._data = np.asarray(data)
+
+    shape = property(lambda self: self._data.shape)
+    ndim = property(lambda self: self._data.ndim)
+    size = property(lambda self: self._data.size)
+    dtype = property(lambda self: self._data.dtype)
+    T = property(lambda self: Strict(self._data.T))
+    mT = property(lambda self: Strict(self._data.mT))
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if not all(isinstance(x, Strict | np.ndarray | np.generic | float | int) for x in inputs):
+            return NotImplemented
+        return wrapped(getattr(ufunc, method)(*unwrapped(inputs), **unwrapped(options)))
+
+    def __array_function__(self, function, types, args, options):
+        if not all(issubclass(kind, Strict | np.ndarray) for kind in types):
+            return NotImplemented
+        if function is np.asarray:  # as np.asarray(x, like=self)
+            return Strict(np.asarray(*args, **options))
+        return wrapped(function(*unwrapped(args), **unwrapped(options)))
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("implicit conversion to NumPy")
+
+    def get(self):
+        return self._data
+
+    def copy(self):
+        return Strict(self._data.copy())
+
+    def astype(self, dtype, copy=True):
+        return Strict(self._data.astype(dtype, copy=copy))
+
+    def reshape(self, *shape):
+        return Strict(self._data.reshape(*shape))
+
+    def __getitem__(self, index):
+        return wrapped(self._data[index])
+
+    def __setitem__(self, index, value):
+        self._data[index] = unwrapped(value)
+
+    def __len__(self):
+        return len(self._data)
+
+    def __float__(self):
+        return float(self._data)
+
+    def __bool__(self):
+        return bool(self._data)
+
+
+def wrapped(x):
+    if isinstance(x, np.ndarray | np.generic):
+        return Strict(x)
+    return type(x)(map(wrapped, x)) if type(x) in (tuple, list) else x
+
+
+def unwrapped(x):
+    if isinstance(x, Strict):
+        return x.get()
+    if isinstance(x, np.ndarray) and x.ndim and x.dtype.kind == "f":  # not indices
+        raise TypeError("an array of NumPy among those of another library")
+    if type(x) is dict:
+        return {k: unwrapped(v) for k, v in x.items()}
+    return type(x)(map(unwrapped, x)) if type(x) in (tuple, list) else x
+
+
+def plain(x):
+    return x.get() if isinstance(x, Strict) else np.asarray(x)
+
+
+def chunked(a):
+    dask = pytest.importorskip("dask.array")
+    return dask.from_array(np.asarray(a), chunks=2 if np.ndim(a) else ())
+
+
+@pytest.fixture(params=[Strict, chunked], ids=["strict", "dask"])
+def made(request):
+    request.param(X)
+    return request.param
+
+
+# ── rules ─────────────────────────────────────────────────────────────────────────────────────────
+
+# fmt: off
+#: Rules that make arrays of NumPy, or are kernels on NumPy's memory.
+NUMPYS = {
+    "attention", "cholesky", "conv2d", "conv2d_input", "conv2d_weight", "eigh", "eigvalsh", "logdet", "max_pool2d",
+    "pool2d", "pool2d_input", "pool2d_weight", "qr", "svd", "svdvals",
+}
+#: Rules that need what Dask's arrays lack: assignment at lists of places, reductions of nothing, `.mT`, …
+NOT_DASKS = NUMPYS | {
+    "det", "einsum", "getitem", "inv", "logsumexp", "max", "min", "nan_to_num", "pad", "pinv", "put", "reshape",
+    "roll", "scatter", "solve",
+}
+# fmt: on
+
+
+def agrees(primitive, sample, made):
+    """Whether values, tangents and cotangents are those of NumPy's arrays."""
+    chosen = variables(sample)
+    f, args = bound(primitive, sample, chosen), picked(sample, chosen)
+    ones = [np.ones(np.shape(a)) for a in args]
+    (y, pullback), (_, t) = vjp(f, *args), jvp(f, args, ones)
+    expected = [y, t, *pullback(np.ones(np.shape(y)))]
+
+    arrays = [made(a) if isinstance(a, np.ndarray) and a.ndim else a for a in sample.args]
+    f = bound(primitive, replace(sample, args=tuple(arrays)), chosen)
+    args = [made(a) for a in args]
+    (y, pullback), (_, t) = vjp(f, *args), jvp(f, args, list(map(made, ones)))
+    found = [y, t, *pullback(made(np.ones(np.shape(y))))]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(plain(a), b, rtol=1e-9, atol=1e-9)
+
+
+def smooth(name):
+    """The samples with numbers to differentiate by, up to a few."""
+    return [s for s in RECORDS[name].samples if variables(s)][:6]
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS.keys() - NUMPYS))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_rule_runs_on_an_array_of_another_library(name):
+    for sample in smooth(name):
+        agrees(PRIMITIVES[name], sample, Strict)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS.keys() - NOT_DASKS))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::FutureWarning")
+def test_a_rule_runs_on_dasks_arrays(name):
+    pytest.importorskip("dask.array")
+    for sample in smooth(name)[:2]:
+        agrees(PRIMITIVES[name], sample, chunked)
+
+
+@pytest.mark.parametrize("name", sorted(NUMPYS))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_rule_that_is_numpys_raises(name):
+    def all_agree():
+        for sample in RECORDS[name].samples:
+            if variables(sample):
+                agrees(PRIMITIVES[name], sample, Strict)
+
+    with pytest.raises((TypeError, AttributeError, ValueError)):
+        all_agree()
+
+
+# ── the engine ────────────────────────────────────────────────────────────────────────────────────
+
+
+def loss(w, x):
+    return np.mean((np.tanh(x @ w) - 0.5) ** 2)
+
+
+def test_gradients_stay_in_the_library(made):
+    w, x = made(W), made(X)
+    value, g = value_and_grad(loss)(w, x)
+    assert type(g) is type(value) is type(w)
+    np.testing.assert_allclose(plain(g), grad(loss)(W, X), rtol=1e-12)
+    t = Tensor(w, name="w")
+    loss(t, x).backward()
+    assert type(t.grad) is type(w)
+    np.testing.assert_allclose(plain(t.grad), grad(loss)(W, X), rtol=1e-12)
+
+
+def test_second_derivatives_and_directions(made):
+    f = lambda v: np.sum(v**3) * 2.0
+    ones = np.ones(3)
+    found = hvp(f, (made(X[0]),), (made(ones),))
+    np.testing.assert_allclose(plain(found), 12 * X[0])
+    np.testing.assert_allclose(plain(grad(lambda v: np.sum(grad(f)(v)))(made(X[0]))), 12 * X[0])
+    _, t = jvp(np.sin, (made(X),), (made(X),))
+    np.testing.assert_allclose(plain(t), np.cos(X) * X)
+
+
+def test_arrays_and_tensors_meet_in_either_order(made):
+    a, t = made(X), Tensor(made(X))
+    for found in (a * t, t * a, np.multiply(a, t), t * 2.0 * a / 2.0):
+        assert isinstance(found, Tensor)
+        np.testing.assert_array_equal(found.numpy(), X * X)
+    assert isinstance(a @ Tensor(made(W)), Tensor)
+    assert grad(lambda s: np.sum(a * s))(2.0) == 21.0
+
+
+def test_a_tensor_tells_what_it_holds(made):
+    t = Tensor(made(X), name="x")
+    assert (t.shape, t.ndim, t.size, t.dtype) == ((2, 3), 2, 6, np.float64)
+    assert type(copy.deepcopy(t).data) is type(t.data)
+    assert repr(t).startswith(f"Tensor({t.data!r}")
+    assert len(graph(np.sum(t * 2))) == 3
+    assert np.sum(t).item() == 21.0
+    assert Tensor(made(np.arange(3))).dtype == np.float64
+    assert grad(lambda v: np.sum(v * 2.5))(made(X.astype("f"))).dtype == np.float32
+    assert bool(np.sum(t) > 20)
+
+
+def test_numbers_are_selected_and_normalized(made):
+    f = lambda v: np.sum(softmax(np.where(v > 2, v, 0.0), axis=-1) ** 2) + np.std(v)
+    np.testing.assert_allclose(plain(grad(f)(made(X))), grad(f)(X), rtol=1e-9)
+    np.testing.assert_array_equal(
+        plain(grad(lambda v: np.sum(v[0, 1:]))(made(X))), [[0, 1, 1], [0] * 3]
+    )
+
+
+def test_a_step_by_hand(made):
+    w = Tensor(made(W))
+    loss(w, made(X)).backward()
+    with no_grad():
+        w -= 0.1 * w.grad
+    np.testing.assert_allclose(w.numpy(), W - 0.1 * grad(loss)(W, X))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_anomalies_are_found(made):
+    with detect_anomaly(), pytest.raises(FloatingPointError, match="log made the first inf"):
+        np.log(Tensor(made(np.zeros(3))))
+
+
+# ── what is for NumPy's arrays alone ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+def test_optimizers_change_numpys_arrays(made, optimizer):
+    w = Tensor(made(W))
+    loss(w, made(X)).backward()
+    with pytest.raises(TypeError, match=r"write with no_grad\(\): p -= lr \* p.grad"):
+        optimizer([w], lr=0.1).step()
+
+
+def test_programs_are_made_for_numpys_arrays(made):
+    w = Tensor(made(W))
+    for f, x in ((grad(np.sum), made(X)), (lambda t: t * 2, w), (lambda x: np.sum(x @ w), X)):
+        with pytest.raises(CaptureError, match=r"of type \w+\.\w+: programs are made for NumPy's"):
+            compile(f)(x)
+
+
+def test_what_has_one_protocol_alone_is_no_value():
+    class Labelled(np.lib.mixins.NDArrayOperatorsMixin):
+        def __array_ufunc__(self, ufunc, method, *inputs, **options):
+            return "labelled"
+
+    assert Tensor(1.0) + Labelled() == "labelled"
+    with pytest.raises(TypeError, match="a Tensor holds floating-point numbers, not object"):
+        Tensor(Labelled())
