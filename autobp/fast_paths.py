@@ -26,7 +26,7 @@ from autobp.calculus import as_numpy_scalars, as_value, on_float, project, push
 from autobp.context import Context, current
 from autobp.forward import Dual, dual
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same
+from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
 from autobp.tensor import CONSTANT, Tensor, node
 
@@ -178,7 +178,7 @@ def _dual_record(
     self: Dual, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
 ) -> Tensor:
     level, form = self.level, primitive.form
-    if context.anomaly or len(args) > 2:
+    if context.anomaly or len(args) > 2 or variable_in(params.get("index")) is not None:
         return _general_dual_record(self, primitive, args, params, context)
     outer: Tensor | None = None  # a value that is a Tensor, of a derivative further out
     values, tangents = [], []
