@@ -41,6 +41,7 @@ I = R.integers(0, 3, 5)  # noqa: E741 (an index)
 
 # ── every operation has a rule ────────────────────────────────────────────────────────────────────
 
+
 def test_every_primitive_has_a_batching_rule():
     assert not [n for n, p in PRIMITIVES.items() if batching.of(p.facts) is None]
 

@@ -22,6 +22,7 @@ from autobp.arrays import array_of
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
 from autobp.rules import batching, costs, patterns
+from autobp.rules.indexing import picked
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad
 
@@ -526,8 +527,8 @@ def _first_maxima(
     across = steps[1] * np.arange(places[1])[:, None] + spread[1] * np.arange(window[1])
     seen = x[:, :, rows[:, None, :, None], across[None, :, None, :]]
     best = np.argmax(np.reshape(seen, (*seen.shape[:4], -1)), axis=-1)
-    y = rows[np.arange(places[0])[:, None], best // window[1]] - margin[0]
-    z = across[np.arange(places[1]), best % window[1]] - margin[1]
+    y = picked(rows, (np.arange(places[0])[:, None], best // window[1])) - margin[0]
+    z = picked(across, (np.arange(places[1]), best % window[1])) - margin[1]
     return y * columns + z
 
 

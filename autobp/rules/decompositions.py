@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.errors import ragged
 from autobp.kernels.rounding import noise
 from autobp.primitive import Array, Variable, anywhere, constant, general, implements
 from autobp.rules import costs
@@ -355,10 +356,13 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
         rcond = np.finfo(np.result_type(a.dtype, b.dtype)).eps * max(m, n)
     s = np.linalg.svdvals(a)
     known = constant(s)
-    rank = np.sum(known > rcond * np.max(known, initial=0.0)).astype(np.int32)
+    rank = np.sum(known > rcond * known[:1]).astype(np.int32)
     x = np.linalg.pinv(a, rcond) @ b
     residuals = np.sum((a @ x - b) ** 2, axis=0, keepdims=b.ndim == 1)
-    return x, residuals if rank == n < m else np.empty(0, x.dtype), rank, s
+    has_residuals = n < m and anywhere(rank == n)
+    if has_residuals and anywhere(rank != n):
+        raise ragged("the residuals of np.linalg.lstsq", "np.linalg.pinv(a) @ b")
+    return x, residuals if has_residuals else np.empty(0, x.dtype), rank, s
 
 
 @implements(np.linalg.cond)
