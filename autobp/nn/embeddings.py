@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,7 +78,11 @@ class Embedding(Module):
             drawn[padding_idx] = 0.0
         self.weight = Tensor(drawn)
 
-    def forward(self, x: Any) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Any) -> Tensor: ...
+
+    def forward(self, x: Any) -> Tensor:
         return embedding(x, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:

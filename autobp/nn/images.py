@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from autobp.rules.convolution import (
     max_pool2d,
     pair,
 )
+from autobp.tensor import Tensor
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "Conv2d", "MaxPool2d"]
 
@@ -69,7 +70,11 @@ class Conv2d(Module):
         shape = (self.out_channels, self.in_channels // groups, *self.kernel_size)
         self.weight, self.bias = weight_and_bias(shape, bias, init, rng)
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
         if len(shape) not in (3, 4) or shape[-3] != self.in_channels:
             hint = "; x[:, None] adds an axis for one channel" * (len(shape) == 3)

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,11 @@ class Linear(Module):
         self.out_features = count("Linear: out_features", out_features, 1)
         self.weight, self.bias = weight_and_bias((out_features, in_features), bias, init, rng)
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
         if shape[-1:] != (self.in_features,):
             raise ValueError(_misfit(self, self.in_features, shape))
@@ -168,7 +172,11 @@ class Sequential(Module):
             for i, kind in enumerate(kinds)
         ]
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         for title, layer in zip(self._titles, self._layers):
             x = layer._called(layer.name or title, x)
         return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +34,11 @@ class _BatchNorm(Module):
         self.running_mean = Tensor(np.zeros(n), requires_grad=False)
         self.running_var = Tensor(np.ones(n), requires_grad=False)
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
         if len(shape) not in self.dims or shape[1] != self.num_features:
             raise ValueError(
@@ -119,7 +124,11 @@ class LayerNorm(Module):
             Tensor(np.zeros(self.normalized_shape)),
         )
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
         if shape[-len(self.normalized_shape) :] != self.normalized_shape:
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from autobp.rules import batching, patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
+
+if TYPE_CHECKING:
+    from autobp.tensor import Tensor
 
 Index = Any
 
@@ -135,10 +138,10 @@ class At:
     def __getitem__(self, index: Index) -> At:
         return At(self._tensor, prepared(index))
 
-    def set(self, value: Array) -> Any:
+    def set(self, value: Array) -> Tensor:
         return put(self._tensor, value, index=self._index)
 
-    def add(self, value: Array) -> Any:
+    def add(self, value: Array) -> Tensor:
         shape, dtype = self._tensor.shape, self._tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)

@@ -58,8 +58,8 @@ class Step:
         self.seen: dict[int, int] = {}  # batches by size, since the last change of the model
         self.form = ""  # of the training, when it was last surveyed
         self.survey: Survey | None = None
-        self.gradient: Compiled[Any] | None = None
-        self.update: Compiled[Any] | None = None
+        self.gradient: Compiled[..., Any] | None = None
+        self.update: Compiled[..., Any] | None = None
         self.to_compare = False
         self.written = 0  # programs in this epoch
         self.generators: list[np.random.Generator] = []
@@ -155,7 +155,7 @@ class Step:
         # a profiler may replace the hook that sees effects, and it should see the user's code
         return self.options.compile is True or (seen > UNCOMPILED and not _is_profiled())
 
-    def _gradient_program(self) -> Compiled[Any]:
+    def _gradient_program(self) -> Compiled[..., Any]:
         model, loss, predicts = self.state.model, self.options.loss, bool(self.options.metrics)
 
         def step(x: Any, y: Any) -> Any:
@@ -166,7 +166,7 @@ class Step:
 
         return Compiled(step, Settings(most=MOST_CALLS, keep_program=True))
 
-    def _update_program(self) -> Compiled[Any]:
+    def _update_program(self) -> Compiled[..., Any]:
         optimizer = self.state.optimizer
 
         def update() -> None:
@@ -262,7 +262,7 @@ class Step:
         return prediction, loss
 
 
-def _latest(compiled: Compiled[Any]) -> Any:
+def _latest(compiled: Compiled[..., Any]) -> Any:
     return next(iter(compiled.programs), None)
 
 
