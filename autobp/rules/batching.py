@@ -280,22 +280,19 @@ class Places:
     """
 
     def __init__(self, index: Any, ndim: int, n: int, is_mapped: bool) -> None:
-        parts = [p for part in self._parts(index) for p in _without_masks(part)]
-        arrays = [p for p in parts if _ndim(p) is not None]
+        parts = [p for part in _parts(index) for p in _without_masks(part)]
         self.index: tuple[Any, ...]
         self.source: tuple[int, ...] = ()
         self.target: tuple[int, ...] = ()
-        consumed = sum(p is not None and p is not Ellipsis for p in parts)
-        if Ellipsis in map(_plain, parts):
-            k = list(map(_plain, parts)).index(Ellipsis)
-            parts[k : k + 1] = [slice(None)] * (ndim - consumed)
-            consumed = ndim
-        wide = max((_ndim(p) or 0 for p in arrays), default=0)
+        named = sum(p is not None and p is not Ellipsis for p in parts)
+        widths = [ndim - named if p is Ellipsis else 0 if _is_place(p) else 1 for p in parts]
+        rest = 0 if any(p is Ellipsis for p in parts) else ndim - named
+        arrays = [n for n in map(_ndim, parts) if n is not None]
+        wide = max(arrays, default=0)
         where = [i for i, p in enumerate(parts) if _is_place(p)]
         together = not where or where[-1] - where[0] == len(where) - 1
-        before = sum(not _is_place(p) for p in parts[: where[0]]) if where and together else 0
-        others = sum(not _is_place(p) for p in parts)
-        self.ndim = others + (wide if arrays else 0) + ndim - consumed  # of what one example finds
+        before = sum(widths[: where[0]]) if where and together else 0
+        self.ndim = sum(widths) + wide + rest  # of what one example finds
         if not any(isinstance(p, Mapped) for p in parts):
             self.index = (slice(None), *parts)
             if wide and not together:
@@ -312,10 +309,6 @@ class Places:
             self.index = tuple(aligned)
             self.source, self.target = (before,), (0,)
 
-    @staticmethod
-    def _parts(index: Any) -> Sequence[Any]:
-        return index if type(index) is tuple else (index,)
-
     def found(self, x: Array) -> Array:
         """What was found, with the examples in front and the axes in order."""
         return np.moveaxis(x, self.source, self.target) if self.source != self.target else x
@@ -326,8 +319,8 @@ class Places:
         return np.moveaxis(x, self.target, self.source) if self.source != self.target else x
 
 
-def _plain(part: Any) -> Any:
-    return Ellipsis if part is Ellipsis else None
+def _parts(index: Any) -> Sequence[Any]:
+    return index if type(index) is tuple else (index,)
 
 
 def _ndim(part: Any) -> int | None:
@@ -356,7 +349,7 @@ def _without_masks(part: Any) -> Sequence[Any]:
 
 
 def _mapped_parts(index: Any) -> list[Array]:
-    return [p.value for p in Places._parts(index) if isinstance(p, Mapped)]
+    return [p.value for p in _parts(index) if isinstance(p, Mapped)]
 
 
 def _number(index: Any, args: Sequence[Array], mapped: Sequence[bool]) -> int:
