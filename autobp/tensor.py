@@ -603,7 +603,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         raise not_in_place(self)
 
     @property
-    def at(self) -> indexing.At:
+    def at(self) -> indexing.At[Tensor]:
         """`t.at[i].set(v)` and `t.at[i].add(v)`: a new tensor with t[i] replaced or increased."""
         return indexing.At(self)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
 
-if TYPE_CHECKING:
-    from autobp.tensor import Tensor
-
+T = TypeVar("T")
 Index = Any
 
 
@@ -118,7 +116,7 @@ def prepared(index: Index) -> Index:
     return index.copy() if isinstance(index, np.ndarray) or is_foreign(index) else index
 
 
-class At:
+class At(Generic[T]):
     """`t.at[i]`: the functional form of writing. `set` and `add` return a new Tensor.
 
     >>> from autobp import Tensor
@@ -131,24 +129,25 @@ class At:
 
     __slots__ = ("_index", "_tensor")
 
-    def __init__(self, tensor: Any, index: Index = None) -> None:
+    def __init__(self, tensor: T, index: Index = None) -> None:
         self._tensor = tensor
         self._index = index
 
-    def __getitem__(self, index: Index) -> At:
+    def __getitem__(self, index: Index) -> At[T]:
         return At(self._tensor, prepared(index))
 
-    def set(self, value: Array) -> Tensor:
+    def set(self, value: Array) -> T:
         return put(self._tensor, value, index=self._index)
 
-    def add(self, value: Array) -> Tensor:
-        shape, dtype = self._tensor.shape, self._tensor.dtype
+    def add(self, value: Array) -> T:
+        tensor: Any = self._tensor
+        shape, dtype = tensor.shape, tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)
         added = np.broadcast_to(
             added, getitem(np.broadcast_to(0.0, shape), index=self._index).shape
         )
-        return self._tensor + scatter(added, index=self._index, shape=shape)
+        return tensor + scatter(added, index=self._index, shape=shape)
 
     def __getattr__(self, name: str) -> Any:
         said = f"'At' object has no attribute {name!r}"
