@@ -557,6 +557,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         def __le__(self, other: Any) -> Truth: ...
         def __gt__(self, other: Any) -> Truth: ...
         def __ge__(self, other: Any) -> Truth: ...
+        def __hash__(self) -> int: ...
         # fmt: on
     else:
         # fmt: off
@@ -578,6 +579,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         __eq__, __ne__ = _comparison("=="), _comparison("!=")
         __lt__, __le__ = _comparison("<"), _comparison("<=")
         __gt__, __ge__ = _comparison(">"), _comparison(">=")
+        __hash__       = object.__hash__
         # fmt: on
 
     def __pow__(self, other: Any) -> Tensor:
@@ -635,8 +637,6 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __round__(self, ndigits: int | None = None) -> Tensor:
         return ops.round(self, ndigits or 0)
-
-    __hash__ = object.__hash__
 
     # ── copies and text ───────────────────────────────────────────────────────────────────────────
 

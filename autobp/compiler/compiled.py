@@ -66,7 +66,7 @@ class Compiled(Generic[P, R]):
         self.function = function
         self.settings = settings
         self.__wrapped__ = function
-        self.__name__ = getattr(function, "__name__", "program")
+        self.__name__: Any | str = getattr(function, "__name__", "program")
         self.__doc__ = function.__doc__
         self._entries: list[Entry] = []
         self._grown: set[str] = set()  # forms of arguments whose call made attributes or entries

@@ -39,6 +39,9 @@ class Conv2d(Module):
     (5, 32, 28, 28)
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(
         self,
         in_channels: int,
@@ -53,16 +56,16 @@ class Conv2d(Module):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        self.in_channels = count("Conv2d: in_channels", in_channels, 1)
-        self.out_channels = count("Conv2d: out_channels", out_channels, 1)
-        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
-        self.stride = pair("Conv2d", "stride", stride, 1)
-        self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        self.padding = (
+        self.in_channels: int = count("Conv2d: in_channels", in_channels, 1)
+        self.out_channels: int = count("Conv2d: out_channels", out_channels, 1)
+        self.kernel_size: Pair = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.stride: Pair = pair("Conv2d", "stride", stride, 1)
+        self.dilation: Pair = pair("Conv2d", "dilation", dilation, 1)
+        self.padding: str | Pair = (
             padding if isinstance(padding, str) else pair("Conv2d", "padding", padding, 0)
         )
         margins("Conv2d", padding, self.kernel_size, self.stride)  # which checks it
-        self.groups = count("Conv2d: groups", groups, 1)
+        self.groups: int = count("Conv2d: groups", groups, 1)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"Conv2d: groups={groups} does not divide {in_channels} and {out_channels} channels"
@@ -102,10 +105,10 @@ class _Pool(Module):
         ceil_mode: bool = False,
     ) -> None:
         name = type(self).__name__
-        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
-        self.padding = pair(name, "padding", padding, 0)
-        self.ceil_mode = ceil_mode
+        self.kernel_size: Pair = pair(name, "kernel_size", kernel_size, 1)
+        self.stride: Pair = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
+        self.padding: Pair = pair(name, "padding", padding, 0)
+        self.ceil_mode: bool = ceil_mode
 
 
 class MaxPool2d(_Pool):
@@ -127,7 +130,7 @@ class MaxPool2d(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.dilation = pair("MaxPool2d", "dilation", dilation, 1)
+        self.dilation: Pair = pair("MaxPool2d", "dilation", dilation, 1)
 
     def forward(self, x: Array) -> Array:
         return max_pool2d(
@@ -184,7 +187,7 @@ class AdaptiveAvgPool2d(Module):
     """
 
     def __init__(self, output_size: int | Pair) -> None:
-        self.output_size = pair("AdaptiveAvgPool2d", "output_size", output_size, 1)
+        self.output_size: Pair = pair("AdaptiveAvgPool2d", "output_size", output_size, 1)
 
     def forward(self, x: Array) -> Array:
         return adaptive_avg_pool2d(x, self.output_size)

@@ -38,6 +38,9 @@ class Linear(Module):
     (5, 3)
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(
         self,
         in_features: int,
@@ -47,8 +50,8 @@ class Linear(Module):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        self.in_features = count("Linear: in_features", in_features, 1)
-        self.out_features = count("Linear: out_features", out_features, 1)
+        self.in_features: int = count("Linear: in_features", in_features, 1)
+        self.out_features: int = count("Linear: out_features", out_features, 1)
         self.weight, self.bias = weight_and_bias((out_features, in_features), bias, init, rng)
 
     if TYPE_CHECKING:
@@ -94,6 +97,9 @@ class Flatten(Module):
     (5, 784)
     """
 
+    start_dim: int
+    end_dim: int
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
 
@@ -134,7 +140,7 @@ class Dropout(Module):
         if not 0 <= p <= 1:
             raise ValueError(f"Dropout: p must be a probability from 0 to 1, not {p}")
         self.p = p
-        self.rng = np.random.default_rng(rng)
+        self.rng: np.random.Generator = np.random.default_rng(rng)
 
     def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:

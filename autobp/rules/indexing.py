@@ -92,7 +92,7 @@ getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
 scatter: Primitive = linear(_scatter,
                             lambda g, y, x, index, shape: getitem(g, index=index),
                             name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered, pattern=patterns.added)
-put: Primitive     = linear(_put,
+put:     Primitive = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
                             lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
                             name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written, pattern=patterns.moved)

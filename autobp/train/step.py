@@ -49,6 +49,10 @@ class Step:
     is compared with the code, the program's numbers are used.
     """
 
+    number: Any
+    form: Any
+    written: int
+
     def __init__(
         self, options: Options, state: State, record: Compilation, say: Callable[[str], None]
     ) -> None:
@@ -62,11 +66,11 @@ class Step:
         self.survey: Survey | None = None
         self.gradient: Compiled[..., Any] | None = None
         self.update: Compiled[..., Any] | None = None
-        self.to_compare = False
+        self.to_compare: bool = False
         self.written = 0  # programs in this epoch
         self.generators: list[np.random.Generator] = []
         self.averages: list[Tensor] = []
-        self.never = ""  # why this training is not compiled, whatever the model
+        self.never: str = ""  # why this training is not compiled, whatever the model
         self.shards: Shards | None = None  # with an executor
         n = options.data.count(options.batch_size)
         if options.executor is not None:
