@@ -65,7 +65,7 @@ class Module:
     training: bool = True
     #: The name of the scope, if the user sets one.
     name: str | None = None
-    is_leaf_of_trees: ClassVar = True  # also where it is a dataclass
+    is_leaf_of_trees: ClassVar[bool] = True  # also where it is a dataclass
     _title: str | None = None  # the path of the module in its parent
     _not_state: ClassVar = ("_title",)  # no result depends on it; all other attributes are live
 
