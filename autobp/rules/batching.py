@@ -156,34 +156,24 @@ def leading(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: A
 
 def product(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
     """A product of matrices, or of vectors. Where one factor is the same for all examples, it is one
-    large product; a sum of products or an outer product needs none."""
+    large product; a sum of products and an outer product are none."""
     (a, b), (ma, mb) = args, mapped
     m, n = ndim_of(a, ma), ndim_of(b, mb)
     if not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1]:
         raise ValueError("the shapes do not fit")  # which the operation explains
-    if not mb:
-        if m == 1 and n > 2:
-            return np.squeeze(run(widened(a, n), b), -2)
-        if n > 2 or m < 2:
-            return run(widened(a, n) if n > 2 else a, b)
-        return np.reshape(
-            run(np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b),
-            (*a.shape[:-1], *b.shape[1:]),
-        )
-    if not ma and n == 1:
+    if not mb and n < 3:
         if m == 1:
-            return run(b, a)
-        if m == 2:
-            return run(b, np.swapaxes(a, -1, -2))
-        return np.squeeze(run(a, widened(np.expand_dims(b, -1), m)), -1)
-    if not ma:
-        return run(a, b if m < 3 else widened(b, m))
+            return run(a, b)
+        rows = np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+        return np.reshape(run(rows, b), (*a.shape[:-1], *b.shape[1:]))
+    if not ma and n == 1 and m < 3:
+        return run(b, a if m == 1 else np.swapaxes(a, 0, 1))
     if m == n == 1:
         return np.sum(a * b, axis=-1)
     left = a if m > 1 else np.expand_dims(a, -2)
     right = b if n > 1 else np.expand_dims(b, -1)
-    ndim = max(left.ndim, right.ndim) - 1
-    left, right = widened(left, ndim), widened(right, ndim)
+    ndim = max(ndim_of(left, ma), ndim_of(right, mb))
+    left, right = (widened(x, ndim) if k else x for x, k in ((left, ma), (right, mb)))
     found = left * right if left.shape[-1] == 1 else run(left, right)
     if m == 1:
         return np.squeeze(found, -2)
@@ -242,8 +232,7 @@ def rolled(run: Run, args: Sequence[Array], mapped: Sequence[bool], shift: Any, 
     (x,) = args
     if axis is None:
         rows = np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
-        shifts = shift if isinstance(shift, tuple) else (shift,)
-        return np.reshape(run(rows, shift=sum(shifts), axis=1), x.shape)
+        return np.reshape(run(rows, shift=shift, axis=1), x.shape)
     return run(x, shift=shift, axis=inner(axis, x.ndim - 1))
 
 
