@@ -388,7 +388,7 @@ class Places:
         where = [i for i, p in enumerate(parts) if _is_place(p)]
         together = not where or where[-1] - where[0] == len(where) - 1
         before = sum(widths[: where[0]]) if where and together else 0
-        self.ndim = sum(widths) + wide + rest  # of what one example finds
+        self.ndim: int = sum(widths) + wide + rest  # of what one example finds
         if not any(isinstance(p, Mapped) for p in parts):
             self.index = (slice(None), *parts)
             if wide and not together:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
 
+T = TypeVar("T")
 Index = Any
 
 
@@ -91,7 +92,7 @@ getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
 scatter: Primitive = linear(_scatter,
                             lambda g, y, x, index, shape: getitem(g, index=index),
                             name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered, pattern=patterns.added)
-put: Primitive     = linear(_put,
+put:     Primitive = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
                             lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
                             name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written, pattern=patterns.moved)
@@ -120,7 +121,7 @@ def picked(a: Array, index: Index) -> Array:
     return getitem(a, index=prepared(index))
 
 
-class At:
+class At(Generic[T]):
     """`t.at[i]`: the functional form of writing. `set` and `add` return a new Tensor.
 
     >>> from autobp import Tensor
@@ -133,24 +134,25 @@ class At:
 
     __slots__ = ("_index", "_tensor")
 
-    def __init__(self, tensor: Any, index: Index = None) -> None:
+    def __init__(self, tensor: T, index: Index = None) -> None:
         self._tensor = tensor
         self._index = index
 
-    def __getitem__(self, index: Index) -> At:
+    def __getitem__(self, index: Index) -> At[T]:
         return At(self._tensor, prepared(index))
 
-    def set(self, value: Array) -> Any:
+    def set(self, value: Array) -> T:
         return put(self._tensor, value, index=self._index)
 
-    def add(self, value: Array) -> Any:
-        shape, dtype = self._tensor.shape, self._tensor.dtype
+    def add(self, value: Array) -> T:
+        tensor: Any = self._tensor
+        shape, dtype = tensor.shape, tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)
         added = np.broadcast_to(
             added, getitem(np.broadcast_to(0.0, shape), index=self._index).shape
         )
-        return self._tensor + scatter(added, index=self._index, shape=shape)
+        return tensor + scatter(added, index=self._index, shape=shape)
 
     def __getattr__(self, name: str) -> Any:
         said = f"'At' object has no attribute {name!r}"

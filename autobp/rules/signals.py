@@ -259,8 +259,8 @@ def _running(function: Any) -> Any:
     return implements(function.accumulate)(running)
 
 
-running_maximum = _running(np.maximum)
-running_minimum = _running(np.minimum)
+running_maximum: Any = _running(np.maximum)
+running_minimum: Any = _running(np.minimum)
 
 
 @implements(np.logaddexp.accumulate)

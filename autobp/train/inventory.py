@@ -111,7 +111,9 @@ class Inventory:
         self._roots = needed, others or {}
         self._hidden = {id(x): ("_scratch", *names) for x, names in hidden}
         #: By the ids of the dicts of attributes.
-        self.unrecorded = {id(attributes(x)): self._hidden[id(x)] for x, _ in hidden}
+        self.unrecorded: dict[int, tuple[str, ...]] = {
+            id(attributes(x)): self._hidden[id(x)] for x, _ in hidden
+        }
         self._names: dict[int, str] = {}
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
         #: By the names in the records, objects that the training had made and that `put` has made anew.
@@ -133,7 +135,7 @@ class Inventory:
             elif is_kind(x, _GENERATORS):
                 self.generators[self._names[id(x)]] = x
         #: Places of arrays that live objects hold: averages that a module keeps, for example.
-        self.arrays = [
+        self.arrays: list[FreeVariable] = [
             v
             for v in core.variables
             if v.live and v.kind in ("entry", "attribute") and _is_numbers(v.value)

@@ -42,6 +42,8 @@ class State:
     A model without `state_dict`, a plain function, is known by the parameters of the optimizer.
     """
 
+    names: dict[Tensor, str]
+
     def __init__(
         self,
         model: Any,
@@ -60,7 +62,7 @@ class State:
         if named and not {p for _, p in named} & set(self.params):
             raise ValueError("fit: the optimizer has none of the model's parameters")
         needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
-        self.inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
+        self.inventory: Inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
         #: Fingerprints of what cannot be saved: from the beginning, or from the first file if it was
         #: made later.
         self._first = self.inventory.begin() if saves else {}
