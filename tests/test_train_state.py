@@ -801,3 +801,28 @@ def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
         history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", callbacks=[callback])
     assert len(history.unsaved) == 1
     assert os.path.basename(caught[0].filename) in ("test_train_state.py", "stateful.py")
+
+
+def test_views_of_parameters_are_views_after_a_resume(tmp_path):
+    def run(epochs, resume=False):
+        model = stateful.Base()
+        views = [p.data.reshape(-1)[:2] for p in model.parameters()]
+
+        def callback(run):
+            for view in views:
+                np.clip(view, -0.1, 0.1, out=view)
+
+        trained(
+            model,
+            epochs=epochs,
+            checkpoint=tmp_path / "run.npz",
+            resume=resume,
+            callbacks=[callback],
+        )
+        return [p.numpy() for p in model.parameters()]
+
+    whole = run(4)
+    (tmp_path / "run.npz").unlink()
+    run(2)
+    for a, b in zip(run(4, resume=True), whole, strict=True):
+        np.testing.assert_array_equal(a, b)

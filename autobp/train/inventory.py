@@ -37,6 +37,7 @@ from autobp.compiler.trace.free_variables import (
     same_item,
 )
 from autobp.compiler.trace.search import reachable, slots_of
+from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
@@ -694,7 +695,7 @@ class _Putting:
             if not t.is_leaf:
                 return
             if value is not None and t.numpy().tobytes() != value.tobytes():
-                t.data = np.array(value, order="K")
+                overwrite(t, np.array(value, order="K"))
             if t.requires_grad != needed:
                 t.requires_grad = needed
             t.grad = None if grad is None else np.array(grad)[()]
