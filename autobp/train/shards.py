@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +74,7 @@ class Shards:
     >>> from autobp.train.source import Pair
     >>> model, data = nn.Linear(2, 1, rng=0), Pair(np.ones((6, 2)), np.zeros((6, 1)))
     >>> with ThreadPoolExecutor(2) as executor:
-    ...     shards = Shards(executor, data, model, nn.mse, predicts=False, say=print)
+    ...     shards = Shards(executor, data, model, nn.mse, predicts=False, warn=print)
     ...     found = shards.gradient(np.arange(4), [*model.parameters()])
     >>> nn.mse(model(data.X[:4]), data.y[:4]).backward()
     >>> np.testing.assert_allclose(found.by[0], model.weight.grad)
@@ -85,20 +85,18 @@ class Shards:
     model: Any
     loss: Callable[[Any, Any], Any]
     predicts: bool  # whether predictions are needed
-    say: Callable[[str], None]
-    count: int = 0
-    is_mean: bool | None = None  # or a sum; None until the first batch tells
-    is_broken: bool = False
-    sent: int = 0  # how often a shard was sent
-    #: The rows of each shard.
-    rows: list[Pair] = field(default_factory=list)
-    key: str = ""
-    numbered: int = 0  # tasks
+    warn: Callable[[str], None]
 
     def __post_init__(self) -> None:
         _check_model(self.model)
+        self.is_mean: bool | None = None  # or a sum; None until the first batch tells
+        self.is_broken = False  # the executor
+        self.failures = 0  # of the executor, one after another
+        self.sent = 0  # how often a shard was sent
+        self.tasks = 0
         self.data = Pair(*(np.asarray(constant(a)) for a in self.data))
         self.count = min(workers_of(self.executor), len(self.data.X))
+        #: The samples of each shard.
         self.rows = [Pair(*(a[i :: self.count] for a in self.data)) for i in range(self.count)]
         self.key = _contents(self.data)
         for i, rows in enumerate(self.rows):  # for threads, and for children that are forked
@@ -146,8 +144,8 @@ class Shards:
             found[i] = _computed(self.rows[i], rows[i], copy.deepcopy(program), self.predicts)
 
         def submit(i: int, arrays: Pair | None = None) -> None:
-            self.numbered += 1  # since Dask takes calls with equal arguments for the same call
-            task = self._shard(i), rows[i], program, self.predicts, os.getpid(), self.numbered
+            self.tasks += 1  # since Dask takes calls with equal arguments for the same call
+            task = self._shard(i), rows[i], program, self.predicts, os.getpid(), self.tasks
             try:
                 with warnings.catch_warnings():
                     warnings.filterwarnings(
@@ -175,6 +173,7 @@ class Shards:
                         self._failed(error, i)
                         here(i)
                         continue
+                    self.failures = 0
                     if reply.error is not None:
                         raise reply.error
                     if reply.gradient is not None:
@@ -191,11 +190,14 @@ class Shards:
     def _failed(self, error: Exception, i: int) -> None:
         if self.is_broken:
             return  # which was said
-        self.is_broken = isinstance(error, RuntimeError)  # as BrokenExecutor is
+        self.failures += 1
+        # BrokenExecutor is a RuntimeError. Others come from an executor that goes on, or none of
+        # whose workers can do this.
+        self.is_broken = isinstance(error, RuntimeError) or self.failures > 2 * self.count
         since = "alone from here on" if self.is_broken else "and the workers go on"
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        self.say(
-            f"a worker failed at shard {i + 1} of {self.count}; this process computes it again, {since}."
+        self.warn(
+            f"fit: a worker failed at shard {i + 1} of {self.count}; this process computes it again, {since}."
             f" {said}"
         )
 
