@@ -116,7 +116,9 @@ def fit(
 
     With `checkpoint`, everything that the training depends on is saved to that file after each
     epoch. With `resume=True`, training continues from the file if it exists. With the same data and
-    arguments, the numbers are those of an uninterrupted training, bit for bit.
+    arguments, the numbers are those of an uninterrupted training, bit for bit. What the file cannot
+    hold, but has changed, a warning and `history.unsaved` name. Not seen are changes that nothing of
+    the training reaches: in modules of Python or of other packages, in their objects, in threads.
 
     Ctrl-C stops the training and returns the history so far. If the loss, a gradient or a weight is
     not finite, `DivergedError` names epoch, batch and layer, and the model gets back the weights of
@@ -245,8 +247,9 @@ class _Training:
         self.options = o = options
         others: dict[str, Any] = {f"callbacks[{i}]": f for i, f in enumerate(o.callbacks)}
         others |= {f"metrics[{name!r}]": f for name, f in o.metrics.items()}
-        if isinstance(o.data, Stream) and not o.data.is_read_once:
-            others["data"] = o.data.source
+        for name, given in (("data", o.data), ("validation", o.validation)):
+            if isinstance(given, Stream) and not given.is_read_once:
+                others[name] = given.source
         saves = o.checkpoint is not None
         self.state = State(o.model, o.optimizer, o.schedule, o.rng, o.loss, others, saves)
         self.history = History([], o.monitor, o.mode)
