@@ -292,7 +292,7 @@ class _Training:
         self._find_best(range(1, self.run.epoch + 1))
         ticks = o.data.count(o.batch_size) or 0
         self.shown = Progress(o.epochs, ticks, o.progress and not in_a_task(), self.run.epoch)
-        self.step = Step(o, self.state, history.compiled, self.shown.say)
+        self.step = Step(o, self.state, history.compiled, self.shown.say, self.shown.warn)
         if saved is not None:
             self.step.load_state_dict(saved.step)
         if history.unsaved:
