@@ -150,7 +150,7 @@ def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     in differentiation."""
     args = tuple(map(_constants, args))
     kwargs = {k: _constants(v) for k, v in kwargs.items()}
-    for a in _flat(args):
+    for a in _flat((*args, *kwargs.values())):
         if isinstance(a, Variable) and a.is_batch:
             return a.call_plain(function, args, kwargs)
     return function(*args, **kwargs)
@@ -188,9 +188,7 @@ def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
 def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: Any) -> Any:
     """A part of a rule that is run, and traced, as one call of an opaque kernel; but written out where
     there are Tensors among its arguments, so that what is done to them is recorded."""
-    recorded = any(
-        isinstance(a, Variable) and (a.is_batch or a.primal_value() is not a) for a in args
-    )
+    recorded = any(isinstance(a, Variable) and a.primal_value() is not a for a in args)
     return (written_out if recorded else kernel)(*args)
 
 
@@ -233,7 +231,7 @@ class Results(list[Any]):
 
     __slots__ = ()
 
-    dtype = np.dtype(np.float64)
+    dtype: Any = np.dtype(np.float64)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -265,13 +263,13 @@ class Primitive:
         form: str = "general",
         **facts: Any,
     ) -> None:
-        self.name = name or function.__name__.strip("_")
-        self.function = function
-        self.forward = forward  # one rule for each argument, carrying tangents
-        self.reverse = reverse  # one rule for each argument, carrying cotangents
+        self.name: str = name or function.__name__.strip("_")
+        self.function: Callable[..., Array] = function
+        self.forward: Any = forward  # one rule for each argument, carrying tangents
+        self.reverse: Any = reverse  # one rule for each argument, carrying cotangents
         numpy = facts.get("numpy", function)
         self.facts: Operation = row(numpy, form, **facts)
-        self.form = form
+        self.form: str = form
         register(numpy, self.facts)
         if function is not numpy:
             register(function, replace(self.facts, out=False))

@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,10 @@ import numpy as np
 from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.emit.module import Bound, Module
-from autobp.compiler.emit.plan import planned
+from autobp.compiler.emit.plan import Plan, planned
 from autobp.compiler.memory import give_back
 from autobp.compiler.passes.pipeline import optimized, owned_results
-from autobp.compiler.program import Step
+from autobp.compiler.program import Program, Step
 from autobp.compiler.results import Results
 from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.snapshot import copied
@@ -79,15 +80,15 @@ class Entry(Checked):
         calls = len(program.steps)
         share = calls / max(1, len(traced.program.steps))
         _tell_waiting(self.called, calls, traced.seconds * share)
-        self.program = owned_results(optimized(program), program, replaced)
-        self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
+        self.program: Program = owned_results(optimized(program), program, replaced)
+        self.plan: Plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
-        self.traced = replace(traced, call=_of_forms(traced.call), result=None)
+        self.traced: Traced = replace(traced, call=_of_forms(traced.call), result=None)
         bound = [
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
         ]
-        self.module = Module(
+        self.module: Module = Module(
             self.program, self.plan, self.name, arguments.parameters, bound, arguments.lengths
         )
         self._free: list[Callable[..., Any]] = []  # functions that no call is running in
@@ -98,7 +99,7 @@ class Entry(Checked):
         self._generators = self._lister(p for step, p in arguments.bindings if step.dtype is None)
         used = {s for step in self.program.steps for s in step.operands} | set(self.program.results)
         self.values = self._lister(place for step, place in arguments.bindings if step in used)
-        self.fits = self._checker(used)
+        self.fits: Callable[..., bool] = self._checker(used)
         functions = {step.function for p in self.program.nested() for step in p.steps}
         self.run = self._run_drawing if {draw, guarded} <= functions else self._run
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in
@@ -172,8 +173,9 @@ class Entry(Checked):
 
     def release(self) -> None:
         """Free the arenas that no call is running in. The next call makes another one."""
-        while self._free:
-            self._free.pop().__globals__.clear()  # which a function holds, and they the function
+        with suppress(IndexError):  # none is left, or another thread runs in the last
+            while True:
+                self._free.pop().__globals__.clear()  # which a function holds, and they the function
 
     def _made(self) -> Callable[..., Any]:
         """The function, with an arena of its own."""

@@ -23,7 +23,7 @@ def is_image(step: Step, images: Collection[Step]) -> bool:
     if not step.is_array:
         return False
     if step.operation.channels == "last":
-        return True
+        return step.ndim == 4  # and no stack of them
     if step.operation.channels == "kept":
         return step.args[0] in images
     if not step.is_elementwise:

@@ -3,6 +3,7 @@ derivatives are recorded operation by operation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from autobp.kernels import attention as kernels
 from autobp.kernels.attention import added_mask, attended
 from autobp.operation import operation
 from autobp.primitive import Array, Primitive, Together, fused, general, opaque
-from autobp.rules import costs, patterns
+from autobp.rules import batching, costs, patterns
 from autobp.rules.neural import softmax_
 
 __all__ = ["attend", "attention", "masked_scores"]
@@ -26,9 +27,9 @@ def masked_scores(q: Array, k: Array, scale: float, mask: Any, causal: bool) -> 
 
 
 # What is traced is one call.
-_whole = operation(static=True, fresh=True)
-attended_tangent = opaque(_whole(kernels.attended_tangent))
-attended_cotangents = opaque(_whole(kernels.attended_cotangents))
+_whole = operation(static=True, fresh=True, batch=batching.attended_part)
+attended_tangent: Callable[..., Array] = opaque(_whole(kernels.attended_tangent))
+attended_cotangents: Callable[..., Array] = opaque(_whole(kernels.attended_cotangents))
 
 
 # ── the rules ─────────────────────────────────────────────────────────────────────────────────────
@@ -60,7 +61,7 @@ attention: Primitive = general(attended,
                                         lambda t, y, q, k, v, **given: fused(attended_tangent, _tangent, q, t, y, q, k, v, *given.values()),
                                         lambda t, y, q, k, v, **given: attention(q, k, t, **given)),
                                reverse=Together(lambda g, y, q, k, v, **given: fused(attended_cotangents, _cotangents, g, y, q, k, v, *given.values())),
-                               name="attention", cost=costs.attention, static=True, fresh=True, opaque=True, blas=True, pattern=patterns.attention)
+                               name="attention", cost=costs.attention, static=True, fresh=True, opaque=True, blas=True, batch=batching.attended, pattern=patterns.attention)
 # fmt: on
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
-from autobp.primitive import Array, Variable, constant, implements
+from autobp.errors import ragged
+from autobp.primitive import Array, Variable, anywhere, constant, implements, numbers
 from autobp.rules.indexing import put, scatter
 from autobp.rules.neural import floating
 from autobp.rules.shape import axis_of
@@ -61,7 +62,7 @@ def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
         raise TypeError(f"choose: the indices must be whole numbers, not {index.dtype}")
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"choose: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
-    if mode == "raise" and np.any((index < 0) | (index >= n)):
+    if mode == "raise" and anywhere((index < 0) | (index >= n)):
         raise ValueError(f"choose: an index is not one of {n} choices")
     index = index % n if mode == "wrap" else np.clip(index, 0, n - 1)
     return reduce(lambda rest, k: np.where(index == k, choices[k], rest), range(1, n), choices[0])
@@ -69,7 +70,8 @@ def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
 
 @implements(np.piecewise)
 def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Array:
-    conditions = [array_of(c) for c in (condlist if np.ndim(condlist[0]) else [condlist])]
+    is_list = np.ndim(condlist[0]) or not np.ndim(x)
+    conditions = [array_of(c) for c in (condlist if is_list else [condlist])]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~reduce(np.logical_or, conditions))
     if len(funclist) != len(conditions):
@@ -83,12 +85,16 @@ def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw
 
 @implements(np.delete)
 def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
+    _same_place("delete", obj, "j + (j >= i) of j = np.arange(n - 1)")
     arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
     return np.take(arr, np.delete(np.arange(arr.shape[axis]), constant(obj)), axis=axis)
 
 
 @implements(np.insert)
 def insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Array:
+    _same_place(
+        "insert", obj, "j - (j > i) of j = np.arange(n + 1), and np.where(j == i, value, x)"
+    )
     arr, values = stacked(arr), stacked(values)
     arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis_of(axis, arr.ndim))
     if np.ndim(obj) == 0 and not isinstance(obj, slice):  # as NumPy has it for a single place
@@ -107,6 +113,13 @@ def insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Arra
     return np.take(both, np.where(probe == -1, n + new, probe), axis=axis)
 
 
+def _same_place(who: str, obj: Any, instead: str) -> None:
+    if isinstance(obj, Variable) and obj.is_batch:
+        raise TypeError(
+            f"vmap: np.{who} takes one place for all examples of a batch: use np.take with {instead}"
+        )
+
+
 def _rows(values: Array, axis: int) -> int:
     return values.shape[axis] if values.ndim else 1
 
@@ -114,10 +127,14 @@ def _rows(values: Array, axis: int) -> int:
 @implements(np.bincount)
 def bincount(x: Any, weights: Array = None, minlength: int = 0) -> Array:
     x = array_of(x)
-    if weights is None or x.ndim != 1 or np.shape(weights) != x.shape:
+    if weights is None:  # of a batch
+        return bincount(x, np.ones(x.shape), minlength).astype(int)
+    if x.ndim != 1 or np.shape(weights) != x.shape:
         raise ValueError(f"bincount: weights of shape {np.shape(weights)} for x of shape {x.shape}")
-    n = max(int(np.max(x, initial=-1)) + 1, operator.index(minlength))
-    return scatter(weights, index=x, shape=(n,))
+    n, most = operator.index(minlength), int(np.max(numbers(x), initial=-1))
+    if most >= n and isinstance(x, Variable) and x.is_batch:
+        raise ragged("np.bincount", f"np.bincount(x, minlength={most + 1})")
+    return scatter(weights, index=x, shape=(max(most + 1, n),))
 
 
 # ── putting together ──────────────────────────────────────────────────────────────────────────────

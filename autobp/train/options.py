@@ -147,6 +147,10 @@ class Options:
             raise ValueError("fit: the schedule belongs to another optimizer")
         if self.checkpoint is None and self.resume:
             raise ValueError("fit: resume=True needs checkpoint=, the file to resume from")
+        if self.checkpoint is not None and os.path.isdir(self.checkpoint or "."):
+            raise IsADirectoryError(
+                f"fit: checkpoint={os.fspath(self.checkpoint)!r} is a folder: write the name of a file in it"
+            )
         if self.checkpoint is not None and os.path.exists(self.checkpoint) and not self.resume:
             raise FileExistsError(
                 f"{self.checkpoint} exists: pass resume=True to continue from it, or remove it"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autobp.in_place import overwrite
 from autobp.optim import Optimizer
 from autobp.tensor import Tensor
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -41,6 +42,8 @@ class State:
     A model without `state_dict`, a plain function, is known by the parameters of the optimizer.
     """
 
+    names: dict[Tensor, str]
+
     def __init__(
         self,
         model: Any,
@@ -59,7 +62,7 @@ class State:
         if named and not {p for _, p in named} & set(self.params):
             raise ValueError("fit: the optimizer has none of the model's parameters")
         needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
-        self.inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
+        self.inventory: Inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
         #: Fingerprints of what cannot be saved: from the beginning, or from the first file if it was
         #: made later.
         self._first = self.inventory.begin() if saves else {}
@@ -120,7 +123,7 @@ class State:
         own = {}
         for name, value in weights.items():
             if name in self.outside:
-                self.outside[name].data = value.copy()
+                overwrite(self.outside[name], value.copy())
             elif name in places:
                 now = places[name].read()
                 if type(now) is np.ndarray and now.shape == value.shape and now.flags.writeable:
@@ -136,7 +139,7 @@ class State:
         if len(own) > len(params):
             raise ValueError(f"{len(own)} parameters are not {len(params)}")
         for name, value in own.items():
-            params[int(name)].data = value.copy()
+            overwrite(params[int(name)], value.copy())
 
     # ── files ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,6 +169,7 @@ class State:
                 "model": self.weights(),
                 "best": best,
                 "optimizer": self.optimizer.state_dict(),
+                "method": type(self.optimizer).__qualname__,
                 "groups": self._groups(taken.made),
                 "schedule": None if self.schedule is None else type(self.schedule).__qualname__,
                 "rng": {"shuffling": self.rng.bit_generator.state},
@@ -222,6 +226,9 @@ class State:
             raise ValueError("one has a schedule, the other has none")
         if theirs != mine:
             raise ValueError(f"its schedule is a {theirs}, not a {mine}")
+        method = type(self.optimizer).__qualname__
+        if (other := saved.get("method", method)) != method:
+            raise ValueError(f"its optimizer is of class {other}, not {method}")
         for what, here in (("generators", self.inventory.generators), ("outside", self.outside)):
             if set(saved[what]) != set(here):
                 noun = "generators" if what == "generators" else "Tensors beside the model"
