@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autobp.calculus import as_value
 from autobp.counts import Sweeps
 from autobp.dag import Recording, record
-from autobp.forward import along, in_order, pushed
+from autobp.directions import Seeds, pulled_all, pushed_all
+from autobp.forward import along
 from autobp.habits import checks_keywords
 from autobp.primitive import Array
 from autobp.reverse import (
@@ -20,7 +22,6 @@ from autobp.reverse import (
     grad,
     is_one,
     positions,
-    pulled,
 )
 from autobp.sparse import SparseDerivative
 from autobp.tree import refilled
@@ -105,7 +106,7 @@ def _derivative(
             forward = mode == "forward" or (
                 mode == "auto" and _forward_is_cheaper(traced, given, args, where)
             )
-            blocks = _by_columns(traced) if forward else _by_rows(traced)
+            blocks = (_by_columns if forward else _by_rows)(traced, chunk)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
@@ -127,60 +128,52 @@ def _forward_is_cheaper(
     return forward < reverse
 
 
-def _by_rows(traced: Recording) -> list[list[Array]]:
-    """One reverse sweep for each component of each result."""
+def _by_rows(traced: Recording, chunk: int | None) -> list[list[Array]]:
+    """A reverse sweep for each component of each result."""
     blocks, order = [], traced.order()
     for k, value in enumerate(traced.values):
-        rows = []
-        for unit in _units(value):
-            seeds: list[Any] = [None] * len(traced.values)
-            seeds[k] = unit
-            rows.append(pulled(traced, order, seeds))
-        shapes = [np.shape(x) for x in traced.inputs]
-        columns = zip(*rows, strict=True) if rows else ([] for _ in shapes)
+        seeds, count = _units(traced.values, k)
+        none = [np.zeros(0)] * len(traced.inputs)
+        found = pulled_all(traced, order, seeds, count, chunk) if count else none
         blocks.append(
             [
-                _assembled(list(column), (*np.shape(value), *shape), 0)
-                for column, shape in zip(columns, shapes, strict=True)
+                _block(rows, (*np.shape(value), *np.shape(x)))
+                for rows, x in zip(found, traced.inputs, strict=True)
             ]
         )
     return blocks
 
 
-def _by_columns(traced: Recording) -> list[list[Array]]:
-    """One forward sweep for each component of each argument."""
-    order = in_order(traced)
+def _by_columns(traced: Recording, chunk: int | None) -> list[list[Array]]:
+    """A forward sweep for each component of each argument."""
     blocks: list[list[Array]] = [[] for _ in traced.values]
+    order = traced.order()
     for k, x in enumerate(traced.inputs):
-        columns = []
-        for unit in _units(x.value):
-            tangents: list[Any] = [None] * len(traced.inputs)
-            tangents[k] = unit
-            columns.append(pushed(traced, order, tangents))
-        for j, value in enumerate(traced.values):
-            column = [c[j] for c in columns]
-            blocks[j].append(_assembled(column, (*np.shape(value), *np.shape(x)), -1))
+        seeds, count = _units([x.value for x in traced.inputs], k)
+        none = [np.zeros(0)] * len(traced.values)
+        found = pushed_all(traced, order, seeds, count, chunk) if count else none
+        for row, columns, value in zip(blocks, found, traced.values, strict=True):
+            row.append(_block(np.moveaxis(columns, 0, -1), (*np.shape(value), *np.shape(x))))
     return blocks
 
 
-def _units(value: Any) -> Any:
-    """The unit arrays of a value's shape, one for each component."""
-    shape, dtype = np.shape(value), getattr(value, "dtype", np.dtype(np.float64))
-    if shape == ():
-        yield 1.0 if dtype == np.float64 else dtype.type(1)
-    else:
-        for i in range(math.prod(shape)):
-            unit = np.zeros(shape, dtype)
-            unit.flat[i] = 1
-            yield unit
+def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
+    """The unit arrays of one of the values, one for each component, and how many these are."""
+    shape, dtype = np.shape(values[k]), getattr(values[k], "dtype", np.dtype(np.float64))
+    size = math.prod(shape)
+
+    def seeds(start: int, stop: int) -> list[Any]:
+        units = np.zeros((stop - start, size), dtype)
+        units[np.arange(stop - start), np.arange(start, stop)] = 1
+        return [units.reshape(-1, *shape) if j == k else None for j in range(len(values))]
+
+    return seeds, size
 
 
-def _assembled(pieces: list[Array], shape: tuple[int, ...], axis: int) -> Array:
-    if not pieces:
-        return np.zeros(shape)
-    if shape == ():
-        return pieces[0]
-    return np.reshape(np.stack(pieces, axis=axis), shape)
+def _block(rows: Array, shape: tuple[int, ...]) -> Array:
+    if type(rows) is np.ndarray:
+        rows = np.ascontiguousarray(rows)
+    return as_value(np.reshape(rows, shape))
 
 
 @checks_keywords

@@ -17,7 +17,7 @@ import numpy as np
 from autobp.colouring import coloured_columns, coloured_symmetrically
 from autobp.context import tracing
 from autobp.dag import Recording
-from autobp.directions import pulled_all, pushed_all
+from autobp.directions import Seeds, pulled_all, pushed_all
 from autobp.forward import in_order, pushed
 from autobp.primitive import Variable
 from autobp.sparsity import Entries, Structure, detected
@@ -91,21 +91,26 @@ class _Plan:
         count = int(self.colours.max(initial=-1)) + 1
         if not count:
             return np.zeros(0)
-        seeds = _seeds(self.colours, ends, count)
-        swept = sweep(traced, order, seeds, count, chunk)
+        swept = sweep(traced, order, _seeds(self.colours, ends), count, chunk)
         rows = [np.reshape(y, (count, -1)) for y in swept]
         return (rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)).ravel()[self.places]
 
 
-def _seeds(colours: np.ndarray, ends: Sequence[Any], count: int) -> list[np.ndarray]:
+def _seeds(colours: np.ndarray, ends: Sequence[Any]) -> Seeds:
     """For each colour the sum of the units that have it."""
-    seeds, first = [], 0
-    for x in ends:
-        size = math.prod(np.shape(x))
-        mine = np.zeros((count, size), floating_dtype(x))
-        mine[colours[first : first + size], np.arange(size)] = 1
-        seeds.append(mine.reshape(count, *np.shape(x)))
-        first += size
+
+    def seeds(start: int, stop: int) -> list[np.ndarray]:
+        found, first = [], 0
+        for x in ends:
+            size = math.prod(np.shape(x))
+            colour = colours[first : first + size]
+            place = np.flatnonzero((colour >= start) & (colour < stop))
+            mine = np.zeros((stop - start, size), floating_dtype(x))
+            mine[colour[place] - start, place] = 1
+            found.append(mine.reshape(stop - start, *np.shape(x)))
+            first += size
+        return found
+
     return seeds
 
 
