@@ -6,20 +6,22 @@ sweep is that of `forward` or `reverse`, on batches: the program is recorded onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autobp.batching import Batched, batched
 from autobp.context import clock
+from autobp.counts import CALL, VISIT, Counts
 from autobp.dag import Recording
 from autobp.forward import in_order, pushed
 from autobp.primitive import Array
 from autobp.reverse import pulled
 from autobp.tensor import Tensor
 
-__all__ = ["Seeds", "chunk_of", "pulled_all", "pushed_all"]
+__all__ = ["Seeds", "chunk_of", "pulled_all", "pushed_all", "work"]
 
 #: From the first direction and the one after the last: for each input or output a row for each direction,
 #: or None for zeros.
@@ -29,77 +31,106 @@ Seeds = Callable[[int, int], Sequence["Array | None"]]
 #: processor's caches, and be slower.
 BYTES = 1 << 22
 
+#: For fewer directions, sweeps one after the other are faster: an operation on a batch takes several
+#: times as long as one on small arrays.
+FEW = 4
+BATCH = 4
+
 
 def chunk_of(order: Sequence[Tensor], chunk: int | None = None) -> int:
     """How many directions to sweep at once."""
     if chunk is None:
-        return max(1, BYTES // max((t.nbytes for t in order), default=1))
+        return max(1, BYTES // max((getattr(t.value, "nbytes", 8) for t in order), default=8))
     if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < 1:
-        raise ValueError(f"chunk is a number of directions to sweep at once, 1 or more, not {chunk!r}")
+        raise ValueError(
+            f"chunk is a number of directions to sweep at once, 1 or more, not {chunk!r}"
+        )
     return int(chunk)
 
 
 def pushed_all(
-    traced: Recording, order: Sequence[Tensor], seeds: Seeds, count: int, chunk: int | None = None
+    traced: Recording,
+    order: Sequence[Tensor],
+    seeds: Seeds,
+    count: int,
+    chunk: int | None = None,
+    axis: int = 0,
 ) -> list[Array]:
-    """The tangents of a recording's outputs from those of its inputs: a row for each direction."""
+    """The tangents of a recording's outputs from those of its inputs, with the directions along a new
+    axis, the first or the last (-1)."""
     steps = in_order(traced)
     sweep = lambda tangents: pushed(traced, steps, tangents)
-    return _swept(sweep, order, seeds, count, chunk)
+    return _swept(sweep, order, seeds, count, chunk, axis)
 
 
 def pulled_all(
     traced: Recording, order: Sequence[Tensor], seeds: Seeds, count: int, chunk: int | None = None
 ) -> list[Array]:
-    """The cotangents of a recording's inputs from those of its outputs: a row for each direction."""
+    """The cotangents of a recording's inputs from those of its outputs, with the directions along a new
+    first axis."""
     sweep = lambda cotangents: pulled(traced, order, cotangents)
-    return _swept(sweep, order, seeds, count, chunk)
+    return _swept(sweep, order, seeds, count, chunk, 0)
+
+
+def work(counts: Counts, count: int, size: int) -> int:
+    """What sweeps for so many directions come to in time, `size` at once, from what one of them does."""
+    calls = CALL * counts.calls + VISIT * counts.visits
+    times = count if count < FEW else BATCH * math.ceil(count / size)
+    return calls * times + (counts.work - calls) * count
 
 
 Sweep = Callable[[Sequence["Array | None"]], list[Array]]
 
 
 def _swept(
-    sweep: Sweep, order: Sequence[Tensor], seeds: Seeds, count: int, chunk: int | None
+    sweep: Sweep, order: Sequence[Tensor], seeds: Seeds, count: int, chunk: int | None, axis: int
 ) -> list[Array]:
+    if chunk is None and count < FEW:
+        return _one_by_one(sweep, seeds(0, count), count, axis)
     size = chunk_of(order, chunk)
-    at_once = size > 1 and not any(t.hooks for t in order)  # hooks are told of one gradient each
+    at_once = not any(t.hooks for t in order)  # a hook is told of one gradient
     parts = []
     for start in range(0, count, size):
         stop = min(start + size, count)
-        rows = seeds(start, stop)
-        found = _together(sweep, rows, stop - start) if at_once and stop - start > 1 else None
+        rows, found = seeds(start, stop), None
+        if at_once and stop - start >= FEW:
+            found = _together(sweep, rows, stop - start, axis)
+            at_once = found is not None
         if found is None:
-            at_once = False
-            found = _one_by_one(sweep, rows, stop - start)
+            found = _one_by_one(sweep, rows, stop - start, axis)
         parts.append(found)
-    return [p[0] if len(p) == 1 else np.concatenate(p) for p in zip(*parts, strict=True)]
+    if len(parts) == 1:
+        return parts[0]
+    return [np.concatenate(p, axis) for p in zip(*parts, strict=True)]
 
 
-def _together(sweep: Sweep, rows: Sequence[Any], n: int) -> list[Array] | None:
+def _together(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Array] | None:
     """All directions in one sweep; None if an operation or a rule of the user's does not take batches."""
     level = clock()
     try:
         found = sweep([None if r is None else batched(r, level) for r in rows])
-    except Exception:  # whatever it was, it is raised again by a single direction, or was of the batch
+    except Exception:  # what a single direction raises too, it will raise again
         return None
-    return _apart(
-        y.value if isinstance(y, Batched) and y.level == level else np.stack([y] * n) for y in found
-    )
-
-
-def _apart(found: Iterable[Array]) -> list[Array]:
-    """Results that share no memory with each other, and can be written to."""
     apart, seen = [], set()
     for y in found:
-        if type(y) is np.ndarray:
+        if not isinstance(y, Batched) or y.level != level:
+            apart.append(np.stack([y] * n, axis))
+            continue
+        y = y.value
+        if type(y) is np.ndarray:  # which the caller may change, without a change to the others
             root = y if y.base is None else y.base
             y = y.copy() if id(root) in seen or not y.flags.writeable else y
             seen.add(id(root))
-        apart.append(y)
+        apart.append(np.transpose(y, (*range(1, y.ndim), 0)) if axis else y)
     return apart
 
 
-def _one_by_one(sweep: Sweep, rows: Sequence[Any], n: int) -> list[Array]:
-    found = [sweep([None if r is None else r[i] for r in rows]) for i in range(n)]
-    return [np.stack(column) for column in zip(*found, strict=True)]
+def _one_by_one(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Array]:
+    found = [sweep([None if r is None else _number(r[i]) for r in rows]) for i in range(n)]
+    if n == 1 and not any(isinstance(y, Tensor) for y in found[0]):
+        return [np.array(y)[..., None] if axis else np.array(y)[None] for y in found[0]]
+    return [np.stack(column, axis) for column in zip(*found, strict=True)]
+
+
+def _number(x: Any) -> Any:
+    return float(x) if type(x) is np.float64 else x

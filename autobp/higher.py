@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from autobp.calculus import as_value
-from autobp.counts import Sweeps
+from autobp.counts import CALL, Sweeps, counted
 from autobp.dag import Recording, record
-from autobp.directions import Seeds, pulled_all, pushed_all
+from autobp.directions import Seeds, chunk_of, pulled_all, pushed_all, work
 from autobp.forward import along
 from autobp.habits import checks_keywords
 from autobp.primitive import Array
@@ -24,14 +24,18 @@ from autobp.reverse import (
     positions,
 )
 from autobp.sparse import SparseDerivative
+from autobp.tensor import Tensor
 from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
 
 Mode = Literal["auto", "forward", "reverse"]
 
-#: Counting takes a few sweeps itself. It pays where each leaf needs at least so many.
-MANY = 32
+#: Counting takes about 100 µs for each operation. It pays if the sweeps take 20 times as long.
+COUNTING = 20 * 100_000  # nanoseconds
+MANY = 32  # directions; for fewer, it never pays
+#: BLAS computes so many products of matrices while NumPy does one of its operations.
+BLAS = 32
 
 
 @checks_keywords
@@ -97,16 +101,17 @@ def _derivative(
             def is_cheaper(columns: int, rows: int) -> bool:
                 if mode != "auto":
                     return mode == "forward"
-                sweeps = Sweeps(given, args, where)
-                forward, reverse = sweeps.forward().counts.work, sweeps.reverse().counts.work
-                return columns * forward <= rows * reverse
+                sweeps, size = Sweeps(given, args, where), chunk_of(traced.order(), chunk)
+                forward, reverse = sweeps.forward().counts, sweeps.reverse().counts
+                return work(forward, columns, size) <= work(reverse, rows, size)
 
             blocks = sparse(traced, chunk, is_cheaper)
         else:
+            order = traced.order()
             forward = mode == "forward" or (
-                mode == "auto" and _forward_is_cheaper(traced, given, args, where)
+                mode == "auto" and _forward_is_cheaper(traced, order, given, args, where, chunk)
             )
-            blocks = (_by_columns if forward else _by_rows)(traced, chunk)
+            blocks = (_by_columns if forward else _by_rows)(traced, order, chunk)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
@@ -115,22 +120,38 @@ def _derivative(
 
 
 def _forward_is_cheaper(
-    traced: Recording, function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]
+    traced: Recording,
+    order: Sequence[Tensor],
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    chosen: Sequence[int],
+    chunk: int | None,
 ) -> bool:
-    """Whether one sweep for each component of the inputs is less work than one for each component of
-    the outputs. Each leaf is counted by itself: a sweep from one may be short."""
+    """Whether the directions of the inputs are less work than those of the outputs."""
     ins, outs = ([math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values))
-    if min(sum(ins), sum(outs)) < MANY * (len(ins) + len(outs)):
+    fewer = min(sum(ins), sum(outs))
+    operations = [t for t in order if t.primitive is not None] if fewer >= MANY else []
+    if fewer * _nanoseconds(operations) <= COUNTING * len(operations):
         return sum(ins) < sum(outs)
-    sweeps = Sweeps(function, args, chosen)
-    forward = sum(n * sweeps.forward([k]).counts.work for k, n in enumerate(ins))
-    reverse = sum(m * sweeps.reverse([k]).counts.work for k, m in enumerate(outs))
+    sweeps, size = Sweeps(function, args, chosen), chunk_of(order, chunk)
+    # each leaf is counted by itself: a sweep from one may be short
+    forward = sum(work(sweeps.forward([k]).counts, n, size) for k, n in enumerate(ins))
+    reverse = sum(work(sweeps.reverse([k]).counts, m, size) for k, m in enumerate(outs))
     return forward < reverse
 
 
-def _by_rows(traced: Recording, chunk: int | None) -> list[list[Array]]:
+def _nanoseconds(operations: Sequence[Tensor]) -> float:
+    """About how long the operations take for one direction of many."""
+    apart: list[list[Tensor]] = [[], []]
+    for t in operations:
+        apart[t.primitive.facts.blas].append(t)  # type: ignore[union-attr]
+    numbers = [counted(part).work - CALL * len(part) for part in apart]
+    return numbers[0] + numbers[1] / BLAS
+
+
+def _by_rows(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
     """A reverse sweep for each component of each result."""
-    blocks, order = [], traced.order()
+    blocks = []
     for k, value in enumerate(traced.values):
         seeds, count = _units(traced.values, k)
         none = [np.zeros(0)] * len(traced.inputs)
@@ -144,35 +165,36 @@ def _by_rows(traced: Recording, chunk: int | None) -> list[list[Array]]:
     return blocks
 
 
-def _by_columns(traced: Recording, chunk: int | None) -> list[list[Array]]:
+def _by_columns(
+    traced: Recording, order: Sequence[Tensor], chunk: int | None
+) -> list[list[Array]]:
     """A forward sweep for each component of each argument."""
     blocks: list[list[Array]] = [[] for _ in traced.values]
-    order = traced.order()
     for k, x in enumerate(traced.inputs):
         seeds, count = _units([x.value for x in traced.inputs], k)
         none = [np.zeros(0)] * len(traced.values)
-        found = pushed_all(traced, order, seeds, count, chunk) if count else none
+        found = pushed_all(traced, order, seeds, count, chunk, -1) if count else none
         for row, columns, value in zip(blocks, found, traced.values, strict=True):
-            row.append(_block(np.moveaxis(columns, 0, -1), (*np.shape(value), *np.shape(x))))
+            row.append(_block(columns, (*np.shape(value), *np.shape(x))))
     return blocks
 
 
 def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
     """The unit arrays of one of the values, one for each component, and how many these are."""
-    shape, dtype = np.shape(values[k]), getattr(values[k], "dtype", np.dtype(np.float64))
+    shape, dtype = np.shape(values[k]), getattr(values[k], "dtype", float)
     size = math.prod(shape)
 
     def seeds(start: int, stop: int) -> list[Any]:
-        units = np.zeros((stop - start, size), dtype)
-        units[np.arange(stop - start), np.arange(start, stop)] = 1
-        return [units.reshape(-1, *shape) if j == k else None for j in range(len(values))]
+        found: list[Any] = [None] * len(values)
+        found[k] = np.eye(stop - start, size, start, dtype).reshape(stop - start, *shape)
+        return found
 
     return seeds, size
 
 
 def _block(rows: Array, shape: tuple[int, ...]) -> Array:
     if type(rows) is np.ndarray:
-        rows = np.ascontiguousarray(rows)
+        return as_value(np.ascontiguousarray(rows).reshape(shape))
     return as_value(np.reshape(rows, shape))
 
 
