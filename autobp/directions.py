@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp.batching import Batched, batched
 from autobp.context import clock
-from autobp.counts import CALL, VISIT, Counts
+from autobp.counts import BATCH, CALL, VISIT, Counts
 from autobp.dag import Recording
 from autobp.forward import in_order, pushed
 from autobp.primitive import Array
@@ -34,7 +34,6 @@ BYTES = 1 << 22
 #: For fewer directions, sweeps one after the other are faster: an operation on a batch takes several
 #: times as long as one on small arrays.
 FEW = 4
-BATCH = 4
 
 
 def chunk_of(order: Sequence[Tensor], chunk: int | None = None) -> int:

@@ -165,9 +165,7 @@ def _by_rows(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> l
     return blocks
 
 
-def _by_columns(
-    traced: Recording, order: Sequence[Tensor], chunk: int | None
-) -> list[list[Array]]:
+def _by_columns(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
     """A forward sweep for each component of each argument."""
     blocks: list[list[Array]] = [[] for _ in traced.values]
     for k, x in enumerate(traced.inputs):

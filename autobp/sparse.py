@@ -23,7 +23,7 @@ from autobp.primitive import Variable
 from autobp.sparsity import Entries, Structure, detected
 from autobp.tensor import Tensor
 
-__all__ = ["PatternError", "SparseDerivative", "Triplets"]
+__all__ = ["PatternError", "Plan", "SparseDerivative", "Triplets"]
 
 
 class PatternError(ValueError):
@@ -74,7 +74,7 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """How to compute the entries of a matrix by few sweeps."""
 
     structure: Structure
@@ -84,16 +84,68 @@ class _Plan:
     places: np.ndarray  # of the entries among the results of the sweeps, a row for each colour
     blocks: list[list[_Block]]
 
+    @classmethod
+    def made(
+        cls,
+        traced: Recording,
+        order: Sequence[Tensor],
+        entries: Entries,
+        forward: bool | Callable[[int, int], bool],
+        symmetric: bool = False,
+    ) -> Plan:
+        """The plan for a pattern. Which mode to take may depend on the numbers of sweeps that forward
+        and reverse mode need."""
+        rows, columns, shape = entries
+        if symmetric:
+            colours, forward = coloured_symmetrically(entries), True
+            count = _number(colours)
+            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
+            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
+            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
+            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
+        elif callable(forward):
+            both = coloured_columns(entries), coloured_columns(entries.transposed)
+            forward = forward(*map(_number, both))
+            colours = both[0 if forward else 1]
+        else:
+            colours = coloured_columns(entries if forward else entries.transposed)
+        place, colour = (rows, colours[columns]) if forward else (columns, colours[rows])
+        places = colour * shape[0 if forward else 1] + place
+        blocks = _blocks(traced, entries, forward)
+        return cls(Structure(traced, order), entries, forward, colours, places, blocks)
+
+    @property
+    def count(self) -> int:
+        """How many directions are swept."""
+        return _number(self.colours)
+
+    def swept(
+        self,
+        traced: Recording,
+        order: Sequence[Tensor],
+        start: int,
+        stop: int,
+        chunk: int | None = None,
+    ) -> np.ndarray:
+        """The results of the sweeps for some of the colours, a row for each."""
+        ends = [x.value for x in traced.inputs] if self.forward else traced.values
+        units = _seeds(self.colours, ends)
+        seeds = lambda i, j: units(start + i, start + j)
+        found = (pushed_all if self.forward else pulled_all)(
+            traced, order, seeds, stop - start, chunk
+        )
+        rows = [np.reshape(y, (stop - start, -1)) for y in found]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+
     def values(self, traced: Recording, order: Sequence[Tensor], chunk: int | None) -> np.ndarray:
         """The values of the entries."""
-        ends = [x.value for x in traced.inputs] if self.forward else traced.values
-        sweep = pushed_all if self.forward else pulled_all
-        count = int(self.colours.max(initial=-1)) + 1
-        if not count:
+        if not self.count:
             return np.zeros(0)
-        swept = sweep(traced, order, _seeds(self.colours, ends), count, chunk)
-        rows = [np.reshape(y, (count, -1)) for y in swept]
-        return (rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)).ravel()[self.places]
+        return self.swept(traced, order, 0, self.count, chunk).ravel()[self.places]
+
+
+def _number(colours: np.ndarray) -> int:
+    return int(colours.max(initial=-1)) + 1
 
 
 def _seeds(colours: np.ndarray, ends: Sequence[Any]) -> Seeds:
@@ -122,7 +174,7 @@ class SparseDerivative:
         self.who = who
         self.given = None if pattern is True else _given(who, pattern)
         self.symmetric = symmetric
-        self.plan: _Plan | None = None
+        self.plan: Plan | None = None
 
     def __call__(
         self,
@@ -165,7 +217,7 @@ class SparseDerivative:
         traced: Recording,
         order: Sequence[Tensor],
         is_cheaper: Callable[[int, int], bool],
-    ) -> _Plan:
+    ) -> Plan:
         entries = detected(traced, order) if self.given is None else self.given
         shape = tuple(
             sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
@@ -175,29 +227,11 @@ class SparseDerivative:
                 f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
                 f" for each number that the function returns and a column for each that it takes, {shape}"
             )
-        rows, columns = entries.rows, entries.columns
         if self.symmetric:
             entries = entries.symmetric
-            rows, columns = entries.rows, entries.columns
-            colours, forward = coloured_symmetrically(entries), True
-            count = int(colours.max(initial=-1)) + 1
-            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
-            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
-            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
-            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
-        else:
-            by_column, by_row = coloured_columns(entries), coloured_columns(entries.transposed)
-            forward = is_cheaper(*(int(c.max(initial=-1)) + 1 for c in (by_column, by_row)))
-            colours = by_column if forward else by_row
-        across = shape[0] if forward else shape[1]
-        ends = (rows, colours[columns]) if forward else (columns, colours[rows])
-        places = ends[1] * across + ends[0]
-        structure = Structure(traced, order)
-        return _Plan(
-            structure, entries, forward, colours, places, _blocks(traced, entries, forward)
-        )
+        return Plan.made(traced, order, entries, is_cheaper, self.symmetric)
 
-    def _check(self, traced: Recording, plan: _Plan, values: np.ndarray) -> None:
+    def _check(self, traced: Recording, plan: Plan, values: np.ndarray) -> None:
         """Compare the product of the matrix and a random vector with a forward sweep."""
         rng = np.random.default_rng(0)
         direction = [

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from autobp.cost.measuring import Measured, measure
-from autobp.cost.methods import Problem, first_order, second_order
+from autobp.cost.methods import first_order, second_order
+from autobp.cost.problem import Problem
 from autobp.cost.report import Report, Row, machine, size
 from autobp.counts import unknown
 
@@ -56,7 +57,15 @@ def compare(
 def _row(m: Measured) -> Row:
     how = m.method
     return Row(
-        how.name, how.sweeps, how.counts, how.alive, m.seconds, m.peak, m.error, m.done, how.steps
+        how.name,
+        how.sweeps,
+        how.counts,
+        how.alive,
+        m.seconds,
+        m.peak,
+        m.error,
+        m.directions,
+        how.directions,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.colours import BLUE, ORANGE, PURPLE, SKY, VERMILION
+from autobp.colours import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 from autobp.counts import Counts
 from autobp.extras import needed
 from autobp.table import aligned
@@ -29,14 +29,24 @@ COLOURS = {
     "one-sided differences": PURPLE,
     "forward, online": SKY,
     "forward, recorded": BLUE,
+    "forward, all at once": "#003A5D",
+    "sparse forward": GREEN,
     "reverse": VERMILION,
+    "reverse, all at once": "#7A3500",
+    "sparse reverse": "#8A8A00",
+    "reverse with remat": "#000000",
 }
 MARKERS = {
     "central differences": "s",
     "one-sided differences": "D",
     "forward, online": "^",
     "forward, recorded": "v",
+    "forward, all at once": ">",
+    "sparse forward": "P",
     "reverse": "o",
+    "reverse, all at once": "<",
+    "sparse reverse": "X",
+    "reverse with remat": "*",
 }
 
 WIDTH = 79  # of prose; tables may be wider
