@@ -171,6 +171,61 @@ class Report:
         panels[0].invert_yaxis()
         return figure
 
+    def plane(self, axes: Any = None) -> Any:
+        """Draw the time–memory plane with matplotlib, on the given axes or in a figure of its own: each
+        way to differentiate is a point, at its measured time and peak memory. Those to the left need
+        less memory, those below less time; no other way is better than one on the line in both. Hollow
+        points were scaled up from a sample of the directions.
+
+        >>> import numpy as np
+        >>> from autobp.cost import compare
+        >>> report = compare(lambda x: np.sum(np.sin(x) * x), np.ones(50))
+        >>> report.plane().savefig("plane.png")  # doctest: +SKIP
+        """
+        if axes is None:
+            pyplot = needed("matplotlib.pyplot", "plane()", "plot")
+            _, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
+        rows = [row for row in self.rows if row.seconds and row.peak]
+        best: list[Row] = []
+        for row in sorted(rows[1:], key=lambda row: (row.peak, row.seconds)):
+            if not best or row.seconds < best[-1].seconds:  # type: ignore[operator]
+                best.append(row)
+        axes.step(
+            [row.peak for row in best],
+            [row.seconds for row in best],
+            where="post",
+            color="0.75",
+            linewidth=1,
+            zorder=0,
+        )
+        for row in rows:
+            colour, sampled = COLOURS.get(row.method, BLUE), row.measured < row.directions
+            scope = f" ({row.measured:,} of {row.directions:,})" if sampled else ""
+            axes.plot(
+                row.peak,
+                row.seconds,
+                MARKERS.get(row.method, "."),
+                color=colour,
+                markerfacecolor="white" if sampled else colour,
+                markersize=9,
+                linestyle="none",
+                label=row.method + scope,
+            )
+        axes.set(xscale="log", yscale="log", xlabel="peak memory, bytes", ylabel="time, seconds")
+        axes.set_title(self.title, fontsize="medium")
+        axes.margins(0.12)
+        axes.grid(color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(
+            title="measured; hollow: a sample, scaled up",
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            frameon=False,
+            fontsize="small",
+            title_fontsize="small",
+        )
+        return axes.figure
+
 
 def _number(row: Row, what: str) -> float | None:
     if what not in RATIOS:
