@@ -31,6 +31,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autobp import fast_paths
+from autobp.batching import vmap
 from autobp.check import GradientError, check_gradients
 from autobp.compiler import CaptureError, compile
 from autobp.context import detect_anomaly, no_grad, scope
@@ -85,6 +86,7 @@ __all__ = [
     "jacobian",
     "hessian",
     "hvp",
+    "vmap",
     "Triplets",
     "graph",
     "Graph",

@@ -16,7 +16,7 @@ from autobp.arrays import is_foreign, plain_array
 from autobp.context import Context, current, user_line
 from autobp.errors import explained, label
 from autobp.kernels.sums import BLAS, ones, total
-from autobp.primitive import Array, Primitive, Results, Variable, constant, part
+from autobp.primitive import Array, Primitive, Results, Variable, numbers, part, variable_in
 from autobp.rules import arithmetic as ops
 
 __all__ = [
@@ -101,6 +101,10 @@ def evaluate(
     """The value of an operation. Messages call the values by the `args` they are those of."""
     if primitive is part:
         return values[0][params["index"]]
+    if params and "index" in params:
+        i = variable_in(params["index"])
+        if i is not None:
+            return i.computed(primitive, args, values, params)
     for v in values:
         if isinstance(v, Variable):  # of a derivative further out, which records this too
             return v.computed(primitive, args, values, params)
@@ -159,7 +163,7 @@ def nonfinite_kind(value: Any) -> Literal["nan", "inf"] | None:
     """The kind of number in a value that is not finite; None if all are."""
     if type(value) is float and math.isfinite(value):
         return None
-    value = plain_array(constant(value))
+    value = plain_array(numbers(value))
     if value.dtype.kind != "f" or not value.size:
         return None
     least, most = np.min(value), np.max(value)

@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from autobp.context import user_line
+
 __all__ = [
     "NoRuleError",
     "argument_changed",
     "changed_in_model",
     "explained",
     "label",
+    "no_batching",
     "no_rule",
     "not_in_place",
     "not_plain",
     "not_written",
+    "one_by_one",
+    "ragged",
     "replaced",
     "shape_changed",
 ]
@@ -31,7 +36,8 @@ def label(a: Any) -> str:
     if getattr(a, "name", None) is not None:
         return f"{a.name!r}"
     shape = np.shape(a)
-    kind = "a Tensor" if hasattr(a, "primitive") else "an array" if shape else "a number"
+    is_tensor = hasattr(a, "primitive") and not a.is_batch
+    kind = "a Tensor" if is_tensor else "an array" if shape else "a number"
     origin = f" from {a.primitive.name}" if getattr(a, "primitive", None) is not None else ""
     return f"{kind} of shape {shape}{origin}" if shape else f"{kind}{origin}"
 
@@ -95,6 +101,28 @@ def not_written(tensor: Any, way_out: str) -> TypeError:
         f"{label(tensor)} is recorded and cannot be written into an array, which has no derivative:"
         " collect the Tensors in a list and write np.stack(list), or make the array a Tensor and write z ="
         f" z.at[i].set(t); or write {way_out} if a constant is meant"
+    )
+
+
+def no_batching(name: str) -> NoRuleError:
+    return NoRuleError(
+        f"vmap: {name} has no batching rule, so it is not done for a whole batch at once; use another"
+        " function, or give one of your own a rule with autobp.custom(..., batch=rule)"
+    )
+
+
+def one_by_one(batch: Any, what: str, by: str, way_out: str) -> TypeError:
+    """The error where a single value is asked for that stands for all those of a batch."""
+    return TypeError(
+        f"vmap: {what} of {label(batch)} was asked for at {user_line()}, {by}. It stands for the"
+        f" examples of a batch, and each has its own: {way_out}"
+    )
+
+
+def ragged(what: str, way_out: str) -> TypeError:
+    return TypeError(
+        f"vmap: {what} of a batch gives as many results as the values of each example ask for, and these"
+        f" have no common shape: use {way_out}"
     )
 
 

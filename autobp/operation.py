@@ -120,6 +120,7 @@ class Operation:
     blas: bool = False  # products of matrices, which BLAS computes
     adds: Callable[..., bool] | None = None  # what a rule makes, to an array in place; or declines
     channels: str = ""  # of images in memory: "last" makes them so, "kept" leaves them so
+    batch: Callable[..., Any] | None = None  # the rule of `rules.batching`; None: by the form
     pattern: Callable[..., Any] | None = None  # what elements depend on; see `rules.patterns`
 
     def is_static(self, args: tuple[Any, ...], params: dict[str, Any]) -> bool:

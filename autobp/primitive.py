@@ -39,6 +39,7 @@ __all__ = [
     "Results",
     "Together",
     "Variable",
+    "anywhere",
     "bilinear",
     "condition",
     "constant",
@@ -47,8 +48,11 @@ __all__ = [
     "implements",
     "linear",
     "same",
+    "numbers",
     "opaque",
     "part",
+    "plainly",
+    "variable_in",
 ]
 
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
@@ -69,6 +73,9 @@ class Variable:
     what stands for an array while a program is written down."""
 
     __slots__ = ()
+
+    #: Whether it stands for a batch of examples, of which no single value can be told.
+    is_batch = False
 
     dtype: Any
 
@@ -104,6 +111,12 @@ class Variable:
     def condition(self) -> bool:
         raise NotImplementedError
 
+    def call_plain(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a function of NumPy's that takes no part in differentiation."""
+        return function(*args, **kwargs)
+
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         raise NotImplementedError
 
@@ -116,6 +129,44 @@ def constant(a: Any) -> Any:
 def condition(a: Any) -> bool:
     """The truth of a value, which a program that is traced takes for granted and checks when it runs."""
     return a.condition() if isinstance(a, Variable) else bool(a)
+
+
+def anywhere(truth: Any) -> bool:
+    """Whether something holds anywhere, in any example of a batch: for checks, and for shortcuts that
+    give the same result as what they leave out."""
+    return bool(np.any(numbers(truth)))
+
+
+def numbers(value: Any) -> Any:
+    """All numbers of a value, for those who look at them: of a batch, those of all examples."""
+    value = constant(value)
+    while isinstance(value, Variable) and value.is_batch:
+        value = constant(value.value)  # type: ignore[attr-defined]
+    return value
+
+
+def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function of NumPy's on the bare values, in lists and tuples too: what it gives takes no part
+    in differentiation."""
+    args = tuple(map(_constants, args))
+    kwargs = {k: _constants(v) for k, v in kwargs.items()}
+    for a in _flat(args):
+        if isinstance(a, Variable) and a.is_batch:
+            return a.call_plain(function, args, kwargs)
+    return function(*args, **kwargs)
+
+
+def _constants(a: Any) -> Any:
+    """The bare values, also of what comes in a list or a tuple, as the keys of lexsort do."""
+    return type(a)(map(_constants, a)) if type(a) in (list, tuple) else constant(a)
+
+
+def _flat(nest: Sequence[Any]) -> Iterator[Any]:
+    for a in nest:
+        if type(a) in (list, tuple):
+            yield from _flat(a)
+        else:
+            yield a
 
 
 def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -137,8 +188,19 @@ def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
 def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: Any) -> Any:
     """A part of a rule that is run, and traced, as one call of an opaque kernel; but written out where
     there are Tensors among its arguments, so that what is done to them is recorded."""
-    recorded = any(isinstance(a, Variable) and a.primal_value() is not a for a in args)
+    recorded = any(
+        isinstance(a, Variable) and (a.is_batch or a.primal_value() is not a) for a in args
+    )
     return (written_out if recorded else kernel)(*args)
+
+
+def variable_in(index: Any) -> Variable | None:
+    """What stands for an array in an index; a batch, if there is one."""
+    found = None
+    for i in index if type(index) is tuple else (index,):
+        if isinstance(i, Variable) and (found is None or i.is_batch):
+            found = i
+    return found
 
 
 class Each:
@@ -218,14 +280,13 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        if params and "index" in params:
+            i = variable_in(params["index"])
+            if i is not None:
+                return i.apply(self, args, params)
         for a in args:
             if isinstance(a, Variable):
                 return a.apply(self, args, params)
-        if "index" in params:
-            index = params["index"]
-            for i in index if type(index) is tuple else (index,):
-                if isinstance(i, Variable):
-                    return i.apply(self, args, params)
         return self.function(*args, **params)
 
     def push(

@@ -54,6 +54,8 @@ def rows(x: Any) -> Callable[[int], Any]:
     """
     if not isinstance(x, Tensor):
         return list(x).__getitem__
+    if isinstance(x, Tensor) and (x.is_batch or isinstance(x.primal_value(), Tensor)):
+        return x.__getitem__
     if x.level == CONSTANT or x.level < current().threshold:
         values = [as_value(v) for v in x.primal_value()]
         return lambda i: leaf(values[i], CONSTANT)

@@ -19,6 +19,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -34,7 +35,7 @@ from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import UNRECORDED, in_place
 from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Primitive, Variable, constant
+from autobp.primitive import NUMPY, Primitive, Variable, constant, variable_in
 from autobp.rules import arithmetic as ops
 from autobp.rules import indexing, linalg
 from autobp.spellings import TENSOR
@@ -87,6 +88,14 @@ def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
             values.append(a)
         parents.append(a)
     return parents, values
+
+
+def index_tensors(index: Any) -> Iterator[Tensor]:
+    """The batches of whole numbers in an index."""
+    return (i for i in (index if type(index) is tuple else (index,)) if isinstance(i, Tensor))
+
+
+_level = attrgetter("level")
 
 
 def leaf(value: Any, level: int, kind: Any = None) -> Any:
@@ -247,9 +256,15 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         for a in args:
             if isinstance(a, Tensor) and a.level > top.level:
                 top = a
-        if top.level < context.threshold or top.level == CONSTANT:
+        if params and "index" in params:
+            i = variable_in(params["index"])
+            if isinstance(i, Tensor):
+                top = max(i, *index_tensors(params["index"]), top, key=_level)
+        if (top.level < context.threshold and not top.is_batch) or top.level == CONSTANT:
             values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
             value = evaluate(primitive, args, values, params, context)
+            if isinstance(value, Tensor):  # a batch, which no derivative is taken of
+                return value
             return node(value, None, None, None, UNRECORDED, CONSTANT, context)
         return top.record(primitive, args, params, context)
 
@@ -278,12 +293,15 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         return values
 
     def primal_value(self) -> Any:
-        """The number or array at the bottom, below all derivatives that are being taken."""
+        """The number or array at the bottom, below all derivatives that are being taken; of a batch of
+        examples, such a batch."""
         listener = value_listener.get()
         if listener is not None:
             listener.read(self)
         value = self.value
         while isinstance(value, Tensor):
+            if value.is_batch:
+                return value.primal_value()
             value = value.value
         return value
 
@@ -381,7 +399,10 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def detach(self) -> Tensor:
         """The same value as a constant."""
-        return Tensor(self.primal_value(), requires_grad=False, name=self.name)
+        value = self.primal_value()
+        if isinstance(value, Tensor):  # a batch of examples
+            return value
+        return Tensor(value, requires_grad=False, name=self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -599,6 +620,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __repr__(self) -> str:
         value = self.primal_value()
+        if isinstance(value, Tensor):
+            return f"Tensor of {value!r}"
         parts = [
             repr(value)
             if type(value) is float or is_foreign(value)

@@ -182,6 +182,8 @@ OWN: dict[Any, list[Call]] = {
     np.where:           [((X > 0, X, X), {}), ((True, X, 0.0), {}), ((X > 0,), {}), ((X,), {})],
     np.bincount:        [((np.arange(3), X[0]), {}), (([0, 1, 1],), {"minlength": 5})],
     np.full_like:       [((X, 1.0), {})],
+    np.isneginf:        [((X,), {})],
+    np.isposinf:        [((X,), {})],
     np.rollaxis:        [((X, 1), {}), ((X, 0), {})],
     np.diff:            [((X,), {"n": 0}), ((X,), {})],
     np.nan_to_num:      [((X,), {}), ((X,), {"copy": False})],

@@ -47,6 +47,7 @@ LAYERS = [
     "reverse",
     "forward",
     "fast_paths",
+    "batching",
     "counts",
     "directions",
     "sparsity",

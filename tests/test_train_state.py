@@ -4,6 +4,10 @@ import array
 import collections
 import contextlib
 import ctypes
+import datetime
+import decimal
+import enum
+import fractions
 import functools
 import hashlib
 import io
@@ -11,6 +15,7 @@ import itertools
 import math
 import operator
 import os
+import pathlib
 import queue
 import random
 import sqlite3
@@ -18,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 import weakref
 
 import numpy as np
@@ -146,7 +152,7 @@ LOST = {
     "a cache": (lambda: counted_in([]), lambda f: f(random.getrandbits(60))),
     "a text in memory": (io.StringIO, lambda f: f.write("x") and f.tell()),
     "a file": (
-        functools.partial(tempfile.TemporaryFile, "w+"),
+        lambda: opened(tempfile.TemporaryFile("w+")),  # noqa: SIM115 (the fixture closes it)
         lambda f: f.write("x") and f.tell(),
     ),
     "an array of Python": (lambda: array.array("d", [0.0]), lambda a: a.append(1.0) or len(a)),
@@ -155,7 +161,7 @@ LOST = {
         lambda a: operator.setitem(a, 0, a[0] + 1) or a[0],
     ),
     "a database": (
-        lambda: sqlite3.connect(":memory:"),
+        lambda: opened(sqlite3.connect(":memory:")),
         lambda d: len(d.execute("select 1").fetchall()),
     ),
     "a chain of dicts": (
@@ -163,6 +169,21 @@ LOST = {
         lambda c: operator.setitem(c, "n", c["n"] + 1) or c["n"],
     ),
 }
+
+
+OPEN = []
+
+
+def opened(thing):
+    OPEN.append(thing)
+    return thing
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 class Holding(stateful.Base):
@@ -190,7 +211,6 @@ def test_coroutines_are_looked_into(make):
         x.close()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("what", LOST)
 def test_no_state_is_lost_in_silence(what, tmp_path):
     """With a bar, without one, and after the first file alone."""
@@ -402,3 +422,103 @@ def test_a_file_makes_no_objects_of_foreign_classes():
     with pytest.raises(ValueError, match="it holds a subprocess.Popen, which this training does n"):
         inventory.put(records)
     assert not vars(thing)
+
+
+# ── values of Python's library, and of subclasses ─────────────────────────────────────────────────
+
+
+class Whole(int):
+    pass
+
+
+class Half(float):
+    pass
+
+
+class Text(str):
+    pass
+
+
+class Marked(np.ndarray):
+    pass
+
+
+class Colour(enum.Flag):
+    RED = 1
+    GREEN = 2
+    BLUE = 4
+
+
+DAY = datetime.timedelta(days=1, seconds=3, microseconds=7)
+VALUES = {
+    "Decimal": (decimal.Decimal("0.1"), lambda v: v + decimal.Decimal("0.37")),
+    "Fraction": (fractions.Fraction(1, 3), lambda v: v + 1),
+    "timedelta": (DAY, lambda v: v + DAY),
+    "datetime": (datetime.datetime(2020, 1, 1), lambda v: v + DAY),
+    "with a zone": (
+        datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+        lambda v: v + DAY,
+    ),
+    "date": (datetime.date(2020, 1, 1), lambda v: v + DAY),
+    "time": (datetime.time(1), lambda v: v.replace(hour=v.hour + 1)),
+    "path": (pathlib.Path("a"), lambda v: v / "b"),
+    "pure path": (pathlib.PureWindowsPath("c:/a"), lambda v: v / "b"),
+    "UUID": (uuid.UUID(int=1), lambda v: uuid.UUID(int=v.int + 1)),
+    "subclass of int": (Whole(1), lambda v: Whole(v + 1)),
+    "subclass of float": (Half(1), lambda v: Half(v / 2)),
+    "subclass of str": (Text("a"), lambda v: Text(v + "b")),
+    "flags": (Colour.RED, lambda v: Colour((v.value + 1) % 8)),
+    "many digits": (10**5000, lambda v: v + 1),
+    "a day of NumPy": (np.datetime64("2020-01-01"), lambda v: v + np.timedelta64(1, "D")),
+    "days": (np.array(["2020-01-01"], "datetime64[D]"), lambda v: v + np.timedelta64(1, "D")),
+    "array of a subclass": (np.ones(3).view(Marked), lambda v: v + 1),
+}
+
+
+class Stepping(stateful.Base):
+    def __init__(self, value, advance):
+        super().__init__()
+        self.value, self.advance = value, advance
+
+    def factor(self):
+        self.value = self.advance(self.value)
+        return 1.0
+
+
+@pytest.mark.parametrize("where", ["model", "callback"])
+@pytest.mark.parametrize("what", VALUES)
+@pytest.mark.filterwarnings("error")
+def test_values_are_saved(what, where, tmp_path):
+    start, advance = VALUES[what]
+
+    def run(epochs, resume=False):
+        model = Stepping(start, advance) if where == "model" else stateful.Base()
+        held = {"value": start}
+
+        def callback(run):
+            held["value"] = advance(held["value"])
+
+        callbacks = [callback] if where == "callback" else []
+        path = tmp_path / "run.npz"
+        history = trained(model, epochs=epochs, checkpoint=path, resume=resume, callbacks=callbacks)
+        assert history.unsaved == []
+        return model.value if where == "model" else held["value"]
+
+    whole = run(4)
+    (tmp_path / "run.npz").unlink()
+    run(2)
+    found = run(4, resume=True)
+    assert type(found) is type(whole)
+    assert np.all(found == whole)
+
+
+def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
+    held = {"lists": np.array([[1], [2, 3]], dtype=object)}
+
+    def callback(run):
+        held["lists"][0].append(1)
+
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold held\['lists'\]") as caught:
+        history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", callbacks=[callback])
+    assert len(history.unsaved) == 1
+    assert os.path.basename(caught[0].filename) in ("test_train_state.py", "stateful.py")

@@ -11,7 +11,8 @@ from autobp.data.points import Seed
 from autobp.nn.initializers import Initializer, normal
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, constant, numbers
+from autobp.rules.indexing import getitem
 from autobp.rules.neural import floating
 from autobp.tensor import Tensor
 
@@ -31,11 +32,12 @@ def embedding(indices: Any, weight: Array, padding_idx: int | None = None) -> Ar
     n = weight.shape[0]
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be whole numbers, not {indices.dtype}")
-    if indices.size and not 0 <= np.min(indices) <= np.max(indices) < n:
+    every = numbers(indices)
+    if every.size and not 0 <= np.min(every) <= np.max(every) < n:
         raise IndexError(
-            f"embedding: indices are 0 to {n - 1}, not {np.min(indices)} to {np.max(indices)}"
+            f"embedding: indices are 0 to {n - 1}, not {np.min(every)} to {np.max(every)}"
         )
-    rows = weight[indices]
+    rows = getitem(weight, index=indices)
     if padding_idx is None:
         return rows
     if not -n <= padding_idx < n:

@@ -15,7 +15,8 @@ import numpy as np
 from autobp.arrays import array_of
 from autobp.context import scope
 from autobp.habits import checks_keywords
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, constant, numbers
+from autobp.rules.indexing import getitem
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
 from autobp.tree import leaves
@@ -124,7 +125,7 @@ def binary_cross_entropy(
     p, y = _aligned(who, probabilities, target)
     primal = constant(p)
     _within_unit(who, "probabilities", primal)
-    _within_unit(who, "targets", constant(y))
+    _within_unit(who, "targets", y)
     above, below = ~(primal <= _LEAST), ~(primal >= 1)  # both true for a NaN, which propagates
     if_true = np.where(above, -np.log(np.where(above, p, 1.0)), 100.0)
     if_false = np.where(below, -np.log1p(-np.where(below, p, 0.0)), 100.0)
@@ -135,6 +136,7 @@ _LEAST = np.exp(-100.0)
 
 
 def _within_unit(who: str, what: str, a: Any) -> None:
+    a = numbers(a)
     wrong = (a < 0) | (a > 1)
     if not np.any(wrong):
         return
@@ -165,7 +167,7 @@ def binary_cross_entropy_with_logits(
     """
     who = "binary_cross_entropy_with_logits"
     z, y = _aligned(who, logits, target)
-    _within_unit(who, "targets", constant(y))
+    _within_unit(who, "targets", y)
     true = _weighted(y * softplus(-z), pos_weight)
     return _reduced(who, _weighted(true + (1 - y) * softplus(z), weight), reduction)
 
@@ -180,7 +182,7 @@ def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
     array([0. , 0.5, 1.5])
     """
     f, y = _aligned("hinge", scores, target)
-    if not np.all(np.abs(constant(y)) == 1):
+    if not np.all(np.abs(numbers(y)) == 1):
         raise ValueError("hinge: labels must be -1 or 1; for labels 0 and 1, pass 2*y - 1")
     return _reduced("hinge", relu(1 - y * f), reduction)
 
@@ -284,7 +286,7 @@ def _picked(
     index: list[Any] = list(np.indices(given.shape, sparse=True))
     index.insert(axis, labels)
     losses = -logs[tuple(index)]
-    share = weight[labels] if weight is not None else None
+    share = getitem(weight, index=labels) if weight is not None else None
     if counted is not None:
         share = counted.astype(logs.dtype) if share is None else _weighted(share, counted)
         losses = np.where(counted, losses, 0.0)
@@ -303,6 +305,7 @@ def _probabilities(who: str, target: Any, given: Any, axis: int, dtype: Any) -> 
     if given.dtype.kind not in "fiub":
         raise TypeError(f"{who}: targets must be numbers, not {given.dtype}")
     totals, least = np.sum(given, axis=axis), np.min(given, axis=axis)
+    totals, least = numbers(totals), numbers(least)
     wrong = ~((np.abs(totals - 1) <= 1e-3) & (least >= 0))
     if np.any(wrong):
         where = _first(wrong)
@@ -325,7 +328,8 @@ def _weighted(losses: Array, weight: Array) -> Array:
 def _counted(who: str, given: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
     """The labels, and which of them count: None, if all do."""
     labels = _whole(who, given)
-    inside = not labels.size or 0 <= np.min(labels) <= np.max(labels) < classes
+    every = numbers(labels)
+    inside = not every.size or 0 <= np.min(every) <= np.max(every) < classes
     if inside and not 0 <= ignore_index < classes:
         return labels, None
     ignored = labels == ignore_index
@@ -336,19 +340,20 @@ def _whole(who: str, given: np.ndarray) -> np.ndarray:
     """Labels as integers."""
     if given.dtype.kind not in "iubf":
         raise TypeError(f"{who}: labels must be integers, not {given.dtype}")
-    if given.dtype.kind == "f" and np.any(given != np.rint(given)):
-        where = _first(given != np.rint(given))
-        raise ValueError(f"{who}: labels must be integers, not {given[where]:.6g}{_at(where)}")
+    if given.dtype.kind == "f" and np.any((every := numbers(given)) != np.rint(every)):
+        where = _first(every != np.rint(every))
+        raise ValueError(f"{who}: labels must be integers, not {every[where]:.6g}{_at(where)}")
     return given.astype(int, copy=False)
 
 
 def as_labels(who: str, given: np.ndarray, classes: int) -> np.ndarray:
     """Labels as integers, checked to be classes."""
     labels = _whole(who, given)
-    if labels.size and not 0 <= np.min(labels) <= np.max(labels) < classes:
-        where = _first((labels < 0) | (labels >= classes))
+    every = numbers(labels)
+    if every.size and not 0 <= np.min(every) <= np.max(every) < classes:
+        where = _first((every < 0) | (every >= classes))
         raise ValueError(
-            f"{who}: the label{_at(where)} is {labels[where]}; with {classes} classes labels are"
+            f"{who}: the label{_at(where)} is {every[where]}; with {classes} classes labels are"
             f" 0 to {classes - 1}"
         )
     return labels

@@ -20,6 +20,7 @@ from autobp.primitive import (
     constant,
     elementwise,
     implements,
+    plainly,
     same,
 )
 from autobp.rules import costs
@@ -220,7 +221,9 @@ def divmod(x: Array, y: Array) -> tuple[Array, Array]:
 
 @implements(np.where)
 def where_(condition: Array, *branches: Array) -> Array:
-    return (where if branches else np.where)(constant(condition), *branches)
+    if not branches:
+        return plainly(np.where, condition)
+    return where(constant(condition), *branches)
 
 
 @implements(np.clip)

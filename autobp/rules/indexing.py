@@ -13,7 +13,7 @@ from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
 from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, opaque
-from autobp.rules import patterns
+from autobp.rules import batching, patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
@@ -75,7 +75,7 @@ def _put(x: Array, v: Array, index: Index) -> Array:
 
 
 @opaque
-@operation(static=True, fresh=True)
+@operation(static=True, fresh=True, batch=batching.kept_places)
 def _last(index: Index, shape: tuple[int, ...]) -> Array:
     """1 where a written value survives, 0 where a later one to the same place overwrote it."""
     order = np.full(shape, -1)
@@ -87,14 +87,14 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 # fmt: off
 getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
                             lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
-                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part)
+                            name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part, batch=batching.taken)
 scatter: Primitive = linear(_scatter,
-                            lambda g, y, x, index, shape: g[index],
-                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, pattern=patterns.added)
+                            lambda g, y, x, index, shape: getitem(g, index=index),
+                            name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered, pattern=patterns.added)
 put: Primitive     = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
-                            lambda g, y, x, v, index: g[index] * _last(index, g.shape),
-                            name="put", cost=MOVE, fresh=True, opaque=True, pattern=patterns.moved)
+                            lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
+                            name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written, pattern=patterns.moved)
 # fmt: on
 
 
@@ -142,7 +142,9 @@ class At:
         shape, dtype = self._tensor.shape, self._tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)
-        added = np.broadcast_to(added, np.broadcast_to(0.0, shape)[self._index].shape)
+        added = np.broadcast_to(
+            added, getitem(np.broadcast_to(0.0, shape), index=self._index).shape
+        )
         return self._tensor + scatter(added, index=self._index, shape=shape)
 
     def __getattr__(self, name: str) -> Any:

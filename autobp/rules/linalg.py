@@ -18,11 +18,12 @@ from autobp.primitive import (
     Primitive,
     Variable,
     bilinear,
-    constant,
     general,
     implements,
+    plainly,
 )
-from autobp.rules import costs, patterns
+from autobp.rules import batching, costs, patterns
+from autobp.rules.batching import leading
 from autobp.rules.indexing import scatter
 from autobp.rules.reduction import norm_
 from autobp.rules.shape import Axis, axes_of, axis_of
@@ -96,33 +97,33 @@ def _matrices(g: Array) -> Array:
 matmul   = bilinear(product,
                     lambda g, z, a, b: _left(g, a, b),
                     lambda g, z, a, b: _right(g, a, b),
-                    name="matmul", numpy=np.matmul, cost=costs.matmul, out=True, blas=True, pattern=patterns.product)
+                    name="matmul", numpy=np.matmul, cost=costs.matmul, out=True, blas=True, batch=batching.product, pattern=patterns.product)
 inv      = general(np.linalg.inv,
                    forward=lambda t, y, a: -(y @ t @ y),
                    reverse=lambda g, y, a: -(y.mT @ g @ y.mT),
-                   cost=costs.inv, static=True, fresh=True, pattern=patterns.matrices)
+                   cost=costs.inv, static=True, fresh=True, batch=leading, pattern=patterns.matrices)
 solve: Primitive \
          = general(solved,
                    forward=(lambda t, x, a, b: -solve(a, t @ x),
                             lambda t, x, a, b: solve(a, t)),
                    reverse=(lambda g, x, a, b: -_column(solve(a.mT, g)) @ _column(x).mT,
                             lambda g, x, a, b: solve(a.mT, g)),
-                   name="solve", cost=costs.solve, static=True, fresh=True, opaque=True, pattern=patterns.matrices)
+                   name="solve", cost=costs.solve, static=True, fresh=True, opaque=True, batch=batching.solved, pattern=patterns.matrices)
 det      = general(np.linalg.det,
                    forward=lambda t, y, a: y * _trace_with(a, t),
                    reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,
-                   cost=costs.det, static=True, pattern=patterns.matrices)
+                   cost=costs.det, static=True, batch=leading, pattern=patterns.matrices)
 logdet   = general(lambda a: np.linalg.slogdet(a)[1],
                    forward=lambda t, y, a: _trace_with(a, t),
                    reverse=lambda g, y, a: _matrices(g) * np.linalg.inv(a).mT,
-                   name="logdet", cost=costs.logdet, pattern=patterns.matrices)
+                   name="logdet", cost=costs.logdet, batch=leading, pattern=patterns.matrices)
 cholesky = general(np.linalg.cholesky,
                    forward=lambda t, y, a: _cholesky_forward(t, y),
                    reverse=lambda g, y, a: _cholesky_reverse(g, y),
-                   cost=costs.cholesky, static=True, pattern=patterns.matrices)
+                   cost=costs.cholesky, static=True, batch=leading, pattern=patterns.matrices)
 einsum   = bilinear(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs, optimize=len(xs) > 2),
                     Each(lambda g, y, *xs, slot, terms, result: _einsum_transpose(g, xs, slot, terms, result)),
-                    name="einsum", cost=costs.einsum, blas=True, pattern=patterns.einsum)
+                    name="einsum", cost=costs.einsum, blas=True, batch=batching.einsum, pattern=patterns.einsum)
 # fmt: on
 
 
@@ -374,7 +375,7 @@ def det_(a: Array) -> Array:
 
 @implements(np.linalg.slogdet)
 def slogdet(a: Array) -> Any:
-    values = np.linalg.slogdet(constant(a))
+    values = plainly(np.linalg.slogdet, a)
     return type(values)(values.sign, logdet(a))  # the sign is a constant
 
 

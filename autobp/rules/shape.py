@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from autobp.arrays import is_foreign, plain_array
 from autobp.operation import MOVE
 from autobp.primitive import Array, Together, Variable, constant, implements, linear
-from autobp.rules import patterns
+from autobp.rules import batching, patterns
 
 Axis = int | tuple[int, ...] | None
 
@@ -57,21 +57,21 @@ _pad_plain: Any = np.pad
 
 # fmt: off
 reshape_      = linear(lambda x, shape: np.reshape(x, shape),
-                       lambda g, y, x, shape: np.reshape(g, x.shape),               name="reshape",       numpy=np.reshape,      moves=True)
+                       lambda g, y, x, shape: np.reshape(g, x.shape),               name="reshape",       numpy=np.reshape,      moves=True, batch=batching.reshaped)
 transpose_    = linear(lambda x, axes: np.transpose(x, axes),
-                       lambda g, y, x, axes: np.transpose(g, _inverse(axes)),       name="transpose",     numpy=np.transpose,    moves=True)
+                       lambda g, y, x, axes: np.transpose(g, _inverse(axes)),       name="transpose",     numpy=np.transpose,    moves=True, batch=batching.transposed)
 flip_         = linear(lambda x, axis: np.flip(x, axis),
-                       lambda g, y, x, axis: np.flip(g, axis),                      name="flip",          numpy=np.flip,         moves=True)
+                       lambda g, y, x, axis: np.flip(g, axis),                      name="flip",          numpy=np.flip,         moves=True, batch=batching.along_axis)
 roll_         = linear(lambda x, shift, axis: np.roll(x, shift, axis),
-                       lambda g, y, x, shift, axis: np.roll(g, _back(shift), axis), name="roll",          numpy=np.roll,         moves=True)
+                       lambda g, y, x, shift, axis: np.roll(g, _back(shift), axis), name="roll",          numpy=np.roll,         moves=True, batch=batching.rolled)
 broadcast_to_ = linear(lambda x, shape: np.broadcast_to(x, shape),
-                       lambda g, y, x, shape: g,                                    name="broadcast_to",  numpy=np.broadcast_to, moves=True)
+                       lambda g, y, x, shape: g,                                    name="broadcast_to",  numpy=np.broadcast_to, moves=True, batch=batching.broadcast)
 concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
-                       Together(lambda g, y, *xs, axis: _parts(g, xs, axis)),       name="concatenate",                          moves=True)
+                       Together(lambda g, y, *xs, axis: _parts(g, xs, axis)),       name="concatenate",                          moves=True, batch=batching.joined)
 stack_        = linear(lambda *xs, axis: np.stack(xs, axis=axis),
-                       Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True)
+                       Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True, batch=batching.stacked)
 pad_          = linear(surrounded,
-                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, pattern=patterns.moved)
+                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, batch=batching.padded, pattern=patterns.moved)
 # fmt: on
 
 

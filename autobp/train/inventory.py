@@ -7,6 +7,7 @@ they have when the training begins, which are the same in the process that goes 
 
 from __future__ import annotations
 
+import array
 import collections
 import enum
 import functools
@@ -32,6 +33,7 @@ from autobp.compiler.trace.free_variables import (
 from autobp.compiler.trace.search import reachable
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
+from autobp.train.values import subclass, value_form, value_of
 
 __all__ = ["Inventory", "Saved"]
 
@@ -44,6 +46,7 @@ _DRAWN = (*_GENERATORS, np.random.SeedSequence)
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np.sum))
 _PLACES = ("cell", "attribute", "class", "context", "defaults")
 _LOST = object()  # what the file does not hold: what is there stays
+_DATA = (np.ndarray, array.array, collections.UserDict, collections.UserList)
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
 
 
@@ -217,7 +220,7 @@ def _digest(record: Record) -> str:
     def feed(part: Any) -> None:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).data.cast("B") if part.size else b"")
+            digest.update(part.tobytes())
         elif isinstance(part, list | tuple):
             digest.update(b"[")
             for x in part:
@@ -282,8 +285,9 @@ class _Taking:
             self.records[name] = record
 
     def lose(self, path: str, x: Any) -> list[Any]:
-        """What cannot be recorded is noted, if the training depends on it."""
-        if self.core:
+        """What cannot be recorded is noted, if the training depends on it; of what callbacks hold, data
+        alone, and not their files and bars."""
+        if self.core or is_kind(x, _DATA):
             self.unknown.setdefault(path, fingerprint(x))
         return ["lost"]
 
@@ -311,7 +315,7 @@ class _Taking:
     def opaque(self, x: Any, path: str, live: bool) -> None:
         if is_kind(x, (np.random.BitGenerator, np.random.SeedSequence, bytearray)):
             self.todo.append((x, path, live))
-        else:
+        elif value_form(x) is None:  # the place where it stands holds its form
             self.lose(path, x)
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────
@@ -391,6 +395,8 @@ class _Taking:
     def form(self, x: Any, path: str, live: bool) -> Any:
         """A value as a checkpoint holds it; a list begins with what kind of value it is."""
         kind = type(x)
+        if (value := value_form(x)) is not None:
+            return value
         if kind in _ATOMS:
             return x
         if self.inventory.name_of(x) is not None:
@@ -412,7 +418,8 @@ class _Taking:
         if is_kind(x, np.dtype) and not x.hasobject and x.names is None:
             return ["dtype", x.str]
         if is_kind(x, enum.Enum):
-            return ["enum", _class_name(kind), x.name]
+            part = x.value if is_kind(x, enum.Flag) else x.name  # A | B has a value alone
+            return ["enum", _class_name(kind), self.form(part, path, live)]
         if is_kind(x, tuple | frozenset):
             parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
             if kind is frozenset:
@@ -432,7 +439,7 @@ class _Taking:
             parts = [self.form(p, path, live) for p in (x.func, tuple(x.args), dict(x.keywords))]
             return ["partial", *parts]
         if is_kind(x, (*_DRAWN, Tensor, np.ndarray, *_MUTABLE)):
-            plain = not x.dtype.hasobject if is_kind(x, np.ndarray) else _can_be_made(x)
+            plain = _can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
         if _class_name(kind) in self.inventory.classes() and _is_plain_object(x):
             self.todo.append((x, path, live))
@@ -474,12 +481,21 @@ def _remembers(x: Any) -> bool:
 
 
 def _can_be_made(x: Any) -> bool:
-    """Whether one like it could be made anew, if it is a generator: of a subclass, it could not."""
+    """Whether one like it could be made anew: of a generator's subclass, it could not."""
     kind = type(x)
+    if is_kind(x, np.ndarray):
+        found = _array_class(kind.__module__, _class_name(kind))
+        return not x.dtype.hasobject and found in (kind, np.ndarray)
     return not is_kind(x, _DRAWN) or kind in (
         random.Random,
         getattr(np.random, kind.__name__, None),
     )
+
+
+def _array_class(module: str, class_name: str) -> Any:
+    """The class to make an array of; that of arrays in files makes arrays in memory."""
+    name = class_name.removeprefix(f"{module}.")
+    return np.ndarray if name == "memmap" else subclass(module, name, np.ndarray)
 
 
 def _is_plain_object(x: Any) -> bool:
@@ -581,7 +597,10 @@ class _Putting:
     def new(self, kind: str, how: Any, class_name: str, content: list[Any]) -> Any:
         """An object that the training had made."""
         if kind == "array":
-            return np.array(content[0], order="K")
+            made: Any = _array_class(how, class_name)
+            if made is None:
+                raise StrangeError(f"it holds a {class_name}, which this training does not use")
+            return np.array(content[0], order="K").view(made)
         if kind == "tensor":
             t = Tensor(content[0], requires_grad=content[1])
             return t if content[4] else np.positive(t)  # a result is no parameter
@@ -594,7 +613,7 @@ class _Putting:
             return plain[kind]()
         if class_name == "collections.defaultdict":
             return collections.defaultdict(self.value(how))
-        made: Any = self.classes.get(class_name)
+        made = self.classes.get(class_name)
         for ours in (collections.OrderedDict, collections.Counter):
             if class_name == _class_name(ours):
                 made = ours
@@ -690,10 +709,17 @@ class _Putting:
             if not isinstance(made, type):
                 raise _MissingError
             if kind == "enum":
-                return made[parts[1]] if issubclass(made, enum.Enum) else _LOST
+                if not issubclass(made, enum.Enum):
+                    return _LOST
+                return made(parts[1]) if issubclass(made, enum.Flag) else made[parts[1]]
             if not issubclass(made, tuple):
                 raise _MissingError
             return tuple.__new__(made, map(self.value, parts[1:]))
+        if kind in ("long", "path", "value", "as"):
+            found = value_of(kind, parts)
+            if found is None:
+                raise _MissingError
+            return found
         if kind == "dtype":
             return np.dtype(parts[0])
         if kind == "number":

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
+from autobp.owner import Owner, owner_of_frame
+
 __all__ = ["Progress"]
 
 _LINES = 20  # about as many are written where there is no terminal
@@ -66,7 +68,7 @@ class Progress:
         if self.shown:
             self.say(text)
         else:
-            warnings.warn(text, stacklevel=5)  # of the call of fit
+            warnings.warn(text, stacklevel=_frames_of_ours())
 
     def _set_text(self, text: str, spare: int) -> None:
         """Set a text whose items are separated by two spaces. If there are too few columns, drop the
@@ -93,3 +95,11 @@ class Progress:
             self.bar.close()
             self.bar = None
         self._line()
+
+
+def _frames_of_ours() -> int:
+    """How many frames there are up to the user's line that called fit, as `warnings.warn` counts."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and owner_of_frame(frame) is not Owner.USER:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.batching import vmap
 from autobp.forward import jvp, linearize
 from autobp.primitive import Each, Primitive
 from autobp.reverse import vjp
+from autobp.rules import batching
 from autobp.tensor import Tensor
 from autobp.verify.samples import Record, Sample, draw, generator
 
@@ -399,6 +401,130 @@ def check_single(primitive: Primitive, record: Record) -> Iterator[float]:
                     )
 
 
+#: So many examples: a number that is no size of an axis in the samples.
+EXAMPLES = 4
+
+
+def _examples(a: Any) -> np.ndarray:
+    """Examples that differ a little, or, of truth values, altogether."""
+    if np.asarray(a).dtype.kind == "b":
+        return np.stack([a if i % 2 else ~a for i in range(EXAMPLES)])
+    return np.stack([np.asarray(a) * (1 + 0.01 * i) for i in range(EXAMPLES)])
+
+
+def batchings(sample: Sample) -> Iterator[list[bool]]:
+    """Which of the arguments have the examples: each alone, and all together."""
+    n = len(sample.args)
+    if n > 1:
+        for i in range(n):
+            yield [k == i for k in range(n)]
+    yield [True] * n
+
+
+@measured
+def check_batches(primitive: Primitive, record: Record) -> Iterator[float]:
+    """What `vmap` computes is what a loop over the examples computes: values, tangents and cotangents
+    of both orders, with the derivative inside and outside."""
+    if batching.of(primitive.facts) is None:
+        return  # vmap refuses it
+    for s, rng, what in places(primitive, record, kinks=True):
+        for mapped in batchings(s):
+            args = [_examples(a) if m else a for a, m in zip(s.args, mapped, strict=True)]
+            axes = tuple(0 if m else None for m in mapped)
+            yield from _batch_errors(
+                bound(primitive, s, range(len(args))), args, axes, variables(s), rng,
+                all(s is not k for k in record.kinks), f"{what}: a batch of {axes}",
+            )  # fmt: skip
+
+
+def _batch_errors(
+    function: Function,
+    args: list[Any],
+    axes: tuple[Any, ...],
+    chosen: list[int],
+    rng: np.random.Generator,
+    twice: bool,
+    what: str,
+) -> Iterator[float]:
+    def row(xs: Sequence[Any], axes: Sequence[Any], i: int) -> list[Any]:
+        return [x if axis is None else x[i] for x, axis in zip(xs, axes, strict=True)]
+
+    def loop(f: Function, xs: Sequence[Any], axes: Sequence[Any]) -> list[np.ndarray]:
+        found = [f(*row(xs, axes, i)) for i in range(EXAMPLES)]
+        rows = zip(*(y if isinstance(y, tuple) else (y,) for y in found), strict=True)
+        return [np.stack([plain(y) for y in column]) for column in rows]
+
+    def compared(found: Any, expected: Any, name: str) -> float:
+        pairs = zip(found if isinstance(found, tuple) else (found,), expected, strict=True)
+        return max((close(y, to, EXACT, f"{what}: {name}") for y, to in pairs), default=0.0)
+
+    (values,) = loop(function, args, axes)
+    yield compared(vmap(function, axes)(*args), [values], "value")
+    if not chosen:
+        return
+    us = directions(rng, [args[i] for i in chosen])
+    (v,) = directions(rng, [values])
+    along = tuple(axes[i] for i in chosen)
+
+    def of_chosen(xs: Sequence[Any], f: Function = function) -> Function:
+        """The function of the arguments that are differentiated by."""
+
+        def part(*ys: Any) -> Any:
+            full = list(xs)
+            for i, y in zip(chosen, ys, strict=True):
+                full[i] = y
+            return f(*full)
+
+        return part
+
+    def tangent(*a: Any) -> Any:
+        xs, u = a[: len(args)], a[len(args) :]
+        return jvp(of_chosen(xs), [xs[i] for i in chosen], u)[1]
+
+    def cotangents(v: Any, *xs: Any) -> Any:
+        return vjp(of_chosen(xs), *(xs[i] for i in chosen))[1](v)
+
+    points = [args[i] for i in chosen]
+    slopes = loop(tangent, [*args, *us], axes + along)
+    back = loop(cotangents, [v, *args], (0, *axes))
+    yield compared(vmap(tangent, axes + along)(*args, *us), slopes, "jvp inside")
+    yield compared(vmap(cotangents, (0, *axes))(v, *args), back, "vjp inside")
+    outside = of_chosen(args, vmap(function, axes))
+    yield compared(jvp(outside, points, us)[1], slopes, "jvp outside")
+    summed = [c if axis == 0 else np.sum(c, axis=0) for c, axis in zip(back, along, strict=True)]
+    yield compared(vjp(outside, *points)[1](v), summed, "vjp outside")
+    if not twice:
+        return
+    ws = directions(rng, back)
+
+    def curvature(*a: Any) -> Any:
+        """The tangents of cotangents."""
+        v, xs, u = a[0], a[1 : len(args) + 1], a[len(args) + 1 :]
+        f = lambda *ys: vjp(of_chosen(xs), *ys)[1](v)
+        return jvp(f, [xs[i] for i in chosen], u)[1]
+
+    def again(*a: Any) -> Any:
+        """The cotangents of cotangents, by the points and by the cotangent that they are of."""
+        w, v, xs = a[: len(chosen)], a[len(chosen)], a[len(chosen) + 1 :]
+        f = lambda v, *ys: vjp(of_chosen(xs), *ys)[1](v)
+        return vjp(f, v, *(xs[i] for i in chosen))[1](w)
+
+    expected = loop(curvature, [v, *args, *us], (0, *axes, *along))
+    yield compared(
+        vmap(curvature, (0, *axes, *along))(v, *args, *us), expected, "jvp of vjp inside"
+    )
+    zeros = (0,) * len(chosen)
+    expected = loop(again, [*ws, v, *args], (*zeros, 0, *axes))
+    yield compared(vmap(again, (*zeros, 0, *axes))(*ws, v, *args), expected, "vjp of vjp inside")
+    each = vmap(cotangents, (0, *axes))
+    outside = lambda v, *ys: of_chosen(args, lambda *xs: each(v, *xs))(*ys)
+    found = vjp(outside, v, *points)[1](tuple(ws))
+    summed = [
+        c if axis == 0 else np.sum(c, axis=0) for c, axis in zip(expected, (0, *along), strict=True)
+    ]
+    yield compared(found, summed, "vjp of vmap of vjp")
+
+
 #: Ordered so that a wrong rule is found soonest.
 CHECKS: tuple[Check, ...] = (
     check_complete,
@@ -411,6 +537,7 @@ CHECKS: tuple[Check, ...] = (
     check_forms,
     check_second_order,
     check_single,
+    check_batches,
 )
 
 

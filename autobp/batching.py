@@ -1,0 +1,457 @@
+"""Batching: `vmap`, which runs a function of one example on a whole batch at once.
+
+`Batched` stands for all examples where the function has one. It has the shape of an example; its value has
+the examples along a further first axis. It has a level, as the variables of a derivative have: an
+operation is done at the highest level among its arguments, by its batching rule (`rules.batching`),
+whose own operations are done at the levels further out. So `vmap` and derivatives nest in any order.
+In `vmap(grad(f))` a Tensor holds a batch, in `grad(vmap(f))` a batch holds a Tensor.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from autobp.calculus import made_nonfinite, operand
+from autobp.context import Context, clock, current, user_line
+from autobp.errors import explained, label, no_batching, one_by_one, ragged
+from autobp.habits import checks_keywords, is_executing
+from autobp.operation import SIGNS, Operation, Sign
+from autobp.operation import of as row_of
+from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, opaque, plainly
+from autobp.reverse import check_function, derived
+from autobp.rules import batching as rules
+from autobp.tensor import CONSTANT, Tensor, leaf
+from autobp.tree import leaves, parts_of, refilled, steps_of
+
+__all__ = ["Batched", "batched", "vmap"]
+
+
+class Batched(Tensor):
+    """All examples of a batch, standing for one."""
+
+    __slots__ = ()
+
+    is_batch = True
+
+    # ── operations ────────────────────────────────────────────────────────────────────────────────
+
+    def record(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
+    ) -> Any:
+        """Run the operation on all examples, by its batching rule."""
+        level = self.level
+        rule = rules.of(primitive.facts)
+        if rule is None:
+            raise no_batching(primitive.name)
+        values, mapped = [], []
+        for a in args:
+            mine = isinstance(a, Tensor) and (a.level == level or a.level == CONSTANT)
+            values.append(a.value if mine else operand(a))
+            mapped.append(mine and a.level == level)
+        inside = params
+        if params and "index" in params:
+            inside = {**params, "index": _parts_at(params["index"], level)}
+        try:
+            value = rule(primitive, values, mapped, **inside)
+        except ValueError as error:
+            if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
+                raise
+            raise explained(error, primitive, args, params) from error
+        if type(value) is Results:
+            return Results(batched(v, level) for v in value)
+        if context.anomaly and (kind := made_nonfinite(value, list(map(numbers, values)))):
+            raise FloatingPointError(
+                f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
+                + " and ".join(map(label, args))
+            )
+        return batched(value, level)
+
+    def call_plain(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        return self._call(function, row_of(function), args, kwargs)
+
+    def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        return self._call(opaque(function), row_of(function), args, {})
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        facts: Operation,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call what is no primitive at the highest level among its arguments."""
+        level = max(a.level for a in _batches(args))
+        rule = rules.of(facts)
+        name = getattr(function, "__name__", "this function").lstrip("_")
+        if rule is None:
+            raise no_batching(name)
+        if any(isinstance(v, Variable) and v.is_batch for v in kwargs.values()):
+            given = [k for k, v in kwargs.items() if isinstance(v, Variable) and v.is_batch]
+            raise TypeError(f"vmap: {name} takes no batch by keyword, as {given[0]}=")
+        mapped = [isinstance(a, Batched) and a.level == level for a in args]
+        values = [a.value if m else _within(a, level) for a, m in zip(args, mapped, strict=True)]
+        result = rule(function, values, mapped, **kwargs)
+        if isinstance(result, rules.Shared):
+            return result.value
+        if isinstance(result, tuple):
+            parts = [batched(v, level) for v in result]
+            return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+        return batched(result, level)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc not in NUMPY and _is_integral(inputs):
+            return plainly(ufunc, *inputs)
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def primal_value(self) -> Any:
+        """The same batch, below all derivatives that are being taken."""
+        value = self.value
+        if isinstance(value, Tensor):
+            bare = value.primal_value()
+            return self if bare is value else batched(bare, self.level)
+        return self
+
+    def canonical(self) -> Any:
+        if self.dtype.kind == "f":
+            return self
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"a Tensor holds floating-point numbers, not {self.dtype}")
+        return self.astype(np.float64)
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """The examples in another dtype; whole numbers and truth values take no part in derivatives."""
+        if np.dtype(dtype).kind == "f":
+            return super().astype(dtype)
+        bare = self.primal_value()
+        return batched(bare.value.astype(dtype), self.level)
+
+    # ── what is known of an example ───────────────────────────────────────────────────────────────
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.value.shape
+        return shape[1:]
+
+    # ── what is not ───────────────────────────────────────────────────────────────────────────────
+
+    def condition(self) -> bool:
+        return bool(self)
+
+    def __bool__(self) -> bool:
+        raise one_by_one(
+            self,
+            "the truth",
+            "as by if, while, and, max() or sorted()",
+            "choose with np.where(condition, a, b), which takes each example's own way",
+        )
+
+    def __float__(self) -> float:
+        if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
+            raise self._not_written()
+        raise one_by_one(self, "the value", "as by float() or math.sin()", "use NumPy's functions")
+
+    def __int__(self) -> int:
+        raise one_by_one(self, "the value", "as by int()", "use NumPy's functions, as np.floor")
+
+    def __index__(self) -> int:
+        raise one_by_one(
+            self,
+            "the value",
+            "as by range() or an index into an array",
+            "write Tensor(array, requires_grad=False)[i] for array[i], and np.where in a loop of fixed length",
+        )
+
+    def item(self) -> float:
+        raise one_by_one(
+            self, "the value", "as by .item() or a format", "return it, and print it after"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
+            raise self._not_written()
+        raise one_by_one(
+            self,
+            "the array",
+            "as by np.array, .numpy() or an index into an array",
+            "use NumPy's functions (np.stack, not np.array), and Tensor(array, requires_grad=False)[i] for"
+            " array[i]",
+        )
+
+    def numpy(self) -> np.ndarray:
+        return self.__array__()
+
+    def tolist(self) -> Any:
+        raise one_by_one(self, "the list", "as by .tolist()", "use NumPy's functions")
+
+    def _not_written(self) -> TypeError:
+        return TypeError(
+            f"vmap: {label(self)} stands for a batch of examples and cannot be written into an array, at"
+            f" {user_line()}: collect the results in a list and write np.stack(list), or make the array a"
+            " Tensor and write z = z.at[i].set(x)"
+        )
+
+    def backward(self, gradient: Any = None, retain_graph: Any = None, **options: Any) -> None:
+        raise TypeError(
+            f"vmap: backward() of {label(self)}, which stands for a batch of examples: write"
+            " vmap(grad(f)) for the gradients of each, or call backward() on what vmap returns"
+        )
+
+    def __repr__(self) -> str:
+        return f"<batch of {self.value.shape[0]} examples: {self.value!r}>"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    __hash__ = object.__hash__
+
+    def __invert__(self) -> Any:
+        return plainly(np.invert, self)
+
+
+def _integral(sign: Sign) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The two methods of an operator on truth values and whole numbers."""
+    return (
+        lambda self, other: plainly(sign.ufunc, self, other),
+        lambda self, other: plainly(sign.ufunc, other, self),
+    )
+
+
+for _sign in ("&", "|", "^", "<<", ">>"):
+    for _side, _method in zip(("", "r"), _integral(SIGNS[_sign]), strict=True):
+        setattr(Batched, f"__{_side}{SIGNS[_sign].method}__", _method)
+for _sign in ("+", "-", "*", "/", "//", "%", "@", "**"):  # a += b makes a new one
+    setattr(Batched, f"__i{SIGNS[_sign].method}__", getattr(Tensor, f"__{SIGNS[_sign].method}__"))
+
+
+def batched(value: Any, level: int) -> Any:
+    """The examples along the first axis of a value, as one, at a level."""
+    if isinstance(value, Tensor) and value.level == CONSTANT:
+        value = value.value
+    return leaf(value, level, Batched)
+
+
+def _parts_at(index: Any, level: int) -> Any:
+    """An index with its parts of this level marked, and their values."""
+    if type(index) is tuple:
+        return tuple(_parts_at(i, level) for i in index)
+    if isinstance(index, slice) and any(
+        isinstance(end, Batched) for end in (index.start, index.stop, index.step)
+    ):
+        raise ragged("a slice", "np.take with an index of one length, or np.where")
+    return (
+        rules.Mapped(index.value) if isinstance(index, Batched) and index.level == level else index
+    )
+
+
+def _within(a: Any, level: int) -> Any:
+    """A list or a tuple of arguments, with the batches of this level in it marked."""
+    if type(a) in (list, tuple):
+        return type(a)(_within(x, level) for x in a)
+    return rules.Mapped(a.value) if isinstance(a, Batched) and a.level == level else a
+
+
+def _batches(nest: Sequence[Any]) -> Iterator[Batched]:
+    for a in nest:
+        if isinstance(a, Batched):
+            yield a
+        elif type(a) in (list, tuple):
+            yield from _batches(a)
+
+
+def _is_integral(inputs: Sequence[Any]) -> bool:
+    return all(np.result_type(getattr(x, "dtype", x)).kind in "iub" for x in inputs)
+
+
+# ── what users call ───────────────────────────────────────────────────────────────────────────────
+
+
+@checks_keywords
+def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+    """The function of a whole batch of examples, from a function of one.
+
+    `in_axes` says along which axis of each argument the examples are: a number for all arguments, or a
+    tuple with an entry for each. An entry may be a nest of numbers in the form of the argument. None is for
+    what all examples share. Arguments by keyword are mapped over axis 0. `out_axes` says where the
+    examples are in the results, all of which get that axis.
+
+    All examples are computed at once: an operation of the function becomes one operation on the batch. It
+    takes and returns what the function does, in nests too, and it nests with derivatives, `compile`
+    and itself in any order.
+
+    >>> import numpy as np
+    >>> from autobp import grad, vmap
+    >>> vmap(np.dot)(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 4.])
+
+    The gradients of each sample by the parameters, which all samples share:
+
+    >>> loss = lambda w, x, y: (x @ w - y) ** 2
+    >>> w, X, Y = np.array([1.0, -1.0]), np.array([[1.0, 2.0], [3.0, 5.0]]), np.zeros(2)
+    >>> vmap(grad(loss), in_axes=(None, 0, 0))(w, X, Y)
+    array([[ -2.,  -4.],
+           [-12., -20.]])
+
+    What all examples would have to agree on is refused with the line that asks: a branch on a value,
+    `float(x)`. `np.where` chooses for each example.
+
+    Random numbers that the function draws from a NumPy generator are drawn once, for all examples. The
+    layers of `nn` draw for each.
+    """
+    check_function("vmap", function)
+    if not isinstance(in_axes, int | np.integer | tuple | list) or isinstance(in_axes, bool):
+        raise TypeError(
+            f"vmap: in_axes is an axis, or a tuple with an entry for each argument, not {in_axes!r:.50}"
+        )
+
+    def on_batch(*args: Any, **kwargs: Any) -> Any:
+        level = clock()
+        entering = _Entering()
+        if isinstance(in_axes, tuple | list) and len(in_axes) != len(args):
+            raise ValueError(
+                f"vmap: in_axes has {len(in_axes)} entries, and the function was called with"
+                f" {len(args)} argument{'s' * (len(args) != 1)} by position"
+            )
+        found = [
+            *_with_axes(in_axes, list(args), "argument ", "in_axes"),
+            *_with_axes(0, kwargs, "argument ", "in_axes"),
+        ]
+        given = [entering.moved(*row) for row in found]
+        if entering.n is None:
+            raise ValueError(
+                "vmap: no argument has an axis to map over; in_axes is None for all of them"
+            )
+        filled = [
+            v if axis is None else batched(v, level)
+            for v, (_, _, axis) in zip(given, found, strict=True)
+        ]
+        new_args, new_kwargs = refilled((list(args), kwargs), filled)
+        result = function(*new_args, **new_kwargs)
+        rows = _with_axes(out_axes, result, "the result", "out_axes")
+        leaving = [_leaving(path, y, axis, level, entering) for path, y, axis in rows]
+        return refilled(result, leaving)
+
+    return derived(on_batch, function, "vmap")
+
+
+class _Entering:
+    """The arguments, as they enter: with the examples in front. Their number is that of all."""
+
+    def __init__(self) -> None:
+        self.n: Any = None
+        self.first = ""
+        self.arrays: list[np.ndarray] = []
+
+    def moved(self, path: str, x: Any, axis: Any) -> Any:
+        if axis is None:
+            return x
+        if isinstance(x, Tensor) and (x.level == CONSTANT or x.level < current().threshold):
+            x = x.primal_value()
+        value: Any = x if isinstance(x, Variable) else _array(path, x)
+        if not value.ndim:
+            raise ValueError(
+                f"vmap: {path} is a number, which has no axis to map over: in_axes=None shares it"
+            )
+        if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+            raise TypeError(f"vmap: in_axes for {path} is an axis or None, not {axis!r:.50}")
+        if not -value.ndim <= axis < value.ndim:
+            raise ValueError(f"vmap: in_axes={axis} for {path}, which has shape {value.shape}")
+        n, where = value.shape[axis], f"{path} has shape {value.shape} and in_axes={axis}"
+        if self.n is None:
+            self.n, self.first = n, where
+        elif n != self.n:
+            raise ValueError(
+                f"vmap: the arguments have different numbers of examples: {self.first}, that is"
+                f" {self.n}; {where}, that is {n}"
+            )
+        if type(value) is np.ndarray:
+            self.arrays.append(value)
+        return value if axis == 0 else np.moveaxis(value, axis, 0)
+
+
+def _array(path: str, x: Any) -> np.ndarray:
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"vmap: {path} is {'an' if type(x).__name__[0] in 'aeiouAEIOU' else 'a'} {type(x).__name__},"
+            " which has no axis to map over: in_axes=None shares it"
+        )
+    return array
+
+
+def _leaving(path: str, y: Any, axis: Any, level: int, entering: _Entering) -> Any:
+    """A result, with the examples along its axis, in memory that is not an argument's."""
+    if isinstance(y, Batched) and y.level == level:
+        y = y.value
+        if axis is None:
+            raise ValueError(
+                f"vmap: out_axes=None for {path}, which is not the same for all examples"
+            )
+    else:
+        if isinstance(y, Tensor) and y.level == CONSTANT:
+            y = y.value
+        if not isinstance(y, Variable | np.ndarray | np.generic | float | int):
+            raise TypeError(
+                f"vmap: {path} is a {type(y).__name__}: a function that is mapped returns numbers and"
+                " arrays, or nests of them"
+            )
+        if axis is None:
+            return y
+        shape = getattr(y, "shape", ())
+        y = np.broadcast_to(cast(Any, y), (entering.n, *shape))
+    if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+        raise TypeError(f"vmap: out_axes for {path} is an axis or None, not {axis!r:.50}")
+    if not -y.ndim <= axis < y.ndim:
+        raise ValueError(
+            f"vmap: out_axes={axis} for {path}, which has {y.ndim} axes with that of the examples"
+        )
+    if type(y) is np.ndarray and (
+        not y.flags.writeable or any(np.may_share_memory(y, x) for x in entering.arrays)
+    ):
+        y = y.copy()
+    return y if axis == 0 else np.moveaxis(y, 0, axis)
+
+
+def _with_axes(axes: Any, nest: Any, path: str, which: str) -> Iterator[tuple[str, Any, Any]]:
+    """The leaves of a nest, with their paths and axes. An axis in place of a nest is that of all leaves in
+    it."""
+    if axes is None or isinstance(axes, int | np.integer):
+        yield from ((_joined(path, where), x, axes) for where, x in leaves(nest))
+        return
+    parts, given = parts_of(nest), parts_of(axes)
+    if given is None:
+        raise TypeError(
+            f"vmap: {which} for {path} is an axis, None or a nest of them, not {axes!r:.50}"
+        )
+    both = isinstance(nest, dict) and isinstance(axes, dict)
+    if (
+        parts is None
+        or isinstance(nest, dict) != isinstance(axes, dict)
+        or (nest.keys() != axes.keys() if both else len(parts) != len(given))
+    ):
+        raise ValueError(
+            f"vmap: {which} for {path} must have the form of it: {_said(axes)} is not like {_said(nest)}"
+        )
+    given = [axes[key] for key in nest] if both else given
+    for step, part, axis in zip(steps_of(nest), parts, given, strict=True):
+        yield from _with_axes(axis, part, _joined(path, step), which)
+
+
+def _joined(path: str, step: str) -> str:
+    """The path to a part of an argument. Arguments themselves are named without brackets."""
+    if path.endswith(" "):
+        step = step.replace("[", "", 1).replace("]", "", 1)
+    return path + step
+
+
+def _said(nest: Any) -> str:
+    if isinstance(nest, dict):
+        return f"a dict of {sorted(map(repr, nest))}"
+    if isinstance(nest, list | tuple):
+        return f"a {type(nest).__name__} of {len(nest)}"
+    return f"a {type(nest).__name__}"

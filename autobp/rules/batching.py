@@ -1,0 +1,548 @@
+"""Batching rules: how an operation is done for all examples of a batch at once.
+
+A rule is called as
+
+    rule(run, args, mapped, **params)
+
+`run` is the operation itself. Where `mapped[i]` is true, `args[i]` has the examples along a new first axis;
+the other arguments are the same for all examples. The rule returns the results with the examples along
+the first axis. It says so in NumPy and by calling `run`, with other axes or shapes: the same text runs
+on arrays, on Tensors of a derivative further out, on tracers, and on a batch of batches.
+
+A row names its rule, `batch=along_axis`. An elementwise operation needs none. To add a rule, find the
+one below that fits, or write one with the parameters of the operation in its signature:
+
+    reductions, cumulative functions, softmax     along_axis
+    operations on the last axes of one argument   leading
+    operations that count axes from the front     one of the functions below, or one like them
+
+`of(facts)` is None for an operation that has no rule: `vmap` refuses it by name.
+
+>>> import numpy as np
+>>> from autobp.rules.batching import along_axis
+>>> along_axis(np.sum, [np.ones((2, 3, 4))], [True], axis=0)  # 2 examples of shape (3, 4)
+array([[3., 3., 3., 3.],
+       [3., 3., 3., 3.]])
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from autobp.errors import ragged
+from autobp.operation import Operation
+from autobp.primitive import Variable
+
+__all__ = [
+    "Mapped",
+    "Shared",
+    "along_axis",
+    "elementwise",
+    "leading",
+    "of",
+]
+
+Array = Any
+Run = Callable[..., Array]
+Rule = Callable[..., Array]
+Axis = int | tuple[int, ...] | None
+
+
+class Mapped(NamedTuple):
+    """A part of an index or of a list of arguments that has the examples along its first axis."""
+
+    value: Array
+
+
+class Shared(NamedTuple):
+    """A result that is the same for all examples, and has no axis for them."""
+
+    value: Any
+
+
+def of(facts: Operation) -> Rule | None:
+    """The rule of an operation: what its row states, or what its form implies."""
+    return facts.batch or (elementwise if facts.form == "elementwise" else None)
+
+
+# ── what rules are made of ────────────────────────────────────────────────────────────────────────
+
+
+def examples(args: Sequence[Array], mapped: Sequence[bool]) -> int:
+    """How many examples there are."""
+    return next(a.shape[0] for a, m in zip(args, mapped, strict=True) if m)
+
+
+def ndim_of(a: Array, is_mapped: bool) -> int:
+    """The number of axes of one example."""
+    return np.ndim(a) - is_mapped
+
+
+def widened(a: Array, ndim: int) -> Array:
+    """Examples of a number of axes: those that are missing are put in front, after that of the batch."""
+    lacking = ndim + 1 - a.ndim
+    if lacking <= 0:
+        return a
+    return np.reshape(a, (a.shape[0], *(1,) * lacking, *a.shape[1:]))
+
+
+def repeated(a: Array, is_mapped: bool, n: int) -> Array:
+    """The argument for each example, also if it is the same for all."""
+    return a if is_mapped else np.broadcast_to(a, (n, *np.shape(a)))
+
+
+def inner(axis: Axis, ndim: int) -> Any:
+    """Axes of an example as axes of the batch. Without one, all axes of the example."""
+    if axis is None:
+        return tuple(range(1, ndim + 1))
+    if isinstance(axis, tuple):
+        return tuple(inner(a, ndim) for a in axis)
+    if not ndim and axis in (0, -1):  # which a number has for NumPy
+        return ()
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % ndim + 1
+
+
+def _as_examples_are(args: Sequence[Array], mapped: Sequence[bool]) -> Sequence[Array]:
+    """A number of float64 is weak, as Python's floats are: it takes the dtype of the other arguments.
+    So must the numbers of all examples, which are an array."""
+    kinds = {a.dtype for a in args if hasattr(a, "dtype") and a.dtype.kind == "f"}
+    if len(kinds) < 2:
+        return args
+    weak = [m and a.ndim == 1 and a.dtype == np.float64 for a, m in zip(args, mapped, strict=True)]
+    strong = {
+        a.dtype
+        for a, w in zip(args, weak, strict=True)
+        if not w and hasattr(a, "dtype") and a.dtype.kind in "fiu"
+    }
+    if not any(weak) or not all(dtype.kind == "f" for dtype in strong):
+        return args
+    dtype = np.result_type(*strong)
+    return [a.astype(dtype) if w else a for a, w in zip(args, weak, strict=True)]
+
+
+# ── by form ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def elementwise(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
+    """Ranks are made equal, so that the examples are not broadcast with other axes."""
+    if len(args) > 1:
+        args = _as_examples_are(args, mapped)
+        most = max(map(ndim_of, args, mapped))
+        args = [widened(a, most) if m else a for a, m in zip(args, mapped, strict=True)]
+    return run(*args, **params)
+
+
+def along_axis(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: Axis, **params: Any
+) -> Array:
+    """An operation on one argument along an axis, or along several."""
+    (x,) = args
+    return run(x, axis=inner(axis, x.ndim - 1), **params)
+
+
+def leading(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
+    """An operation on the last axes, which takes any axes before them as they are."""
+    return run(*args, **params)
+
+
+# ── products ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def product(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
+    """A product of matrices, or of vectors. Where one factor is the same for all examples, it is one
+    large product; a sum of products or an outer product needs none."""
+    (a, b), (ma, mb) = args, mapped
+    m, n = ndim_of(a, ma), ndim_of(b, mb)
+    if not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1]:
+        raise ValueError("the shapes do not fit")  # which the operation explains
+    if not mb:
+        if m == 1 and n > 2:
+            return np.squeeze(run(widened(a, n), b), -2)
+        if n > 2 or m < 2:
+            return run(widened(a, n) if n > 2 else a, b)
+        return np.reshape(
+            run(np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b),
+            (*a.shape[:-1], *b.shape[1:]),
+        )
+    if not ma and n == 1:
+        if m == 1:
+            return run(b, a)
+        if m == 2:
+            return run(b, np.swapaxes(a, -1, -2))
+        return np.squeeze(run(a, widened(np.expand_dims(b, -1), m)), -1)
+    if not ma:
+        return run(a, b if m < 3 else widened(b, m))
+    if m == n == 1:
+        return np.sum(a * b, axis=-1)
+    left = a if m > 1 else np.expand_dims(a, -2)
+    right = b if n > 1 else np.expand_dims(b, -1)
+    ndim = max(left.ndim, right.ndim) - 1
+    left, right = widened(left, ndim), widened(right, ndim)
+    found = left * right if left.shape[-1] == 1 else run(left, right)
+    if m == 1:
+        return np.squeeze(found, -2)
+    return np.squeeze(found, -1) if n == 1 else found
+
+
+def linear(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
+    """x wᵀ, for any axes of x in front."""
+    x, w = args
+    if not mapped[1]:
+        return run(x, w)
+    return product(np.matmul, (x, np.swapaxes(w, -1, -2)), mapped)
+
+
+def solved(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
+    """A system of equations. Where the matrix is the same for all examples, their right-hand sides are
+    the columns of one."""
+    (a, b), (ma, mb) = args, mapped
+    m, n = ndim_of(a, ma), ndim_of(b, mb)
+    if not ma and n == 1 and m == 2:
+        return np.swapaxes(run(a, np.swapaxes(b, 0, 1)), 0, 1)
+    if n == 1:
+        b = np.expand_dims(b, -1)
+    ndim = max(m, n, 2)
+    a, b = (widened(x, ndim) if k else x for x, k in ((a, ma), (b, mb)))
+    found = run(a, b)
+    return np.squeeze(found, -1) if n == 1 else found
+
+
+def einsum(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], terms: Sequence[str], result: str
+) -> Array:
+    letter = next(i for i in string.ascii_letters if i not in "".join(terms))
+    terms = tuple(letter + t if m else t for t, m in zip(terms, mapped, strict=True))
+    return run(*args, terms=terms, result=letter + result)
+
+
+# ── elements that are moved about ─────────────────────────────────────────────────────────────────
+
+
+def reshaped(run: Run, args: Sequence[Array], mapped: Sequence[bool], shape: Any) -> Array:
+    (x,) = args
+    if -1 in shape:  # of an empty batch it could not be told
+        shape = np.broadcast_to(0, x.shape[1:]).reshape(shape).shape
+    return run(x, shape=(x.shape[0], *shape))
+
+
+def transposed(run: Run, args: Sequence[Array], mapped: Sequence[bool], axes: Any) -> Array:
+    (x,) = args
+    n = x.ndim - 1
+    order = range(n, 0, -1) if axes is None else inner(tuple(axes), n)
+    return run(x, axes=(0, *order))
+
+
+def rolled(run: Run, args: Sequence[Array], mapped: Sequence[bool], shift: Any, axis: Any) -> Array:
+    (x,) = args
+    if axis is None:
+        rows = np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        shifts = shift if isinstance(shift, tuple) else (shift,)
+        return np.reshape(run(rows, shift=sum(shifts), axis=1), x.shape)
+    return run(x, shift=shift, axis=inner(axis, x.ndim - 1))
+
+
+def broadcast(run: Run, args: Sequence[Array], mapped: Sequence[bool], shape: Any) -> Array:
+    (x,) = args
+    return run(widened(x, len(shape)), shape=(x.shape[0], *shape))
+
+
+def padded(run: Run, args: Sequence[Array], mapped: Sequence[bool], width: Any) -> Array:
+    return run(*args, width=((0, 0), *width))
+
+
+def joined(run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: int) -> Array:
+    n = examples(args, mapped)
+    parts = [repeated(a, m, n) for a, m in zip(args, mapped, strict=True)]
+    return run(*parts, axis=inner(axis, parts[0].ndim - 1))
+
+
+def stacked(run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: int) -> Array:
+    n = examples(args, mapped)
+    parts = [repeated(a, m, n) for a, m in zip(args, mapped, strict=True)]
+    return run(*parts, axis=inner(axis, parts[0].ndim))
+
+
+# ── indices ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Places:
+    """Where an index of one example leads to in the batch.
+
+    NumPy lays out the axes of arrays in an index in their place if they are side by side, and in front
+    of all others if not. The array itself may be of a batch (`is_mapped`), and so may parts of the index.
+    """
+
+    def __init__(self, index: Any, ndim: int, n: int, is_mapped: bool) -> None:
+        parts = [p for part in self._parts(index) for p in _without_masks(part)]
+        arrays = [p for p in parts if _ndim(p) is not None]
+        self.index: tuple[Any, ...]
+        self.source: tuple[int, ...] = ()
+        self.target: tuple[int, ...] = ()
+        consumed = sum(p is not None and p is not Ellipsis for p in parts)
+        if Ellipsis in map(_plain, parts):
+            k = list(map(_plain, parts)).index(Ellipsis)
+            parts[k : k + 1] = [slice(None)] * (ndim - consumed)
+            consumed = ndim
+        wide = max((_ndim(p) or 0 for p in arrays), default=0)
+        where = [i for i, p in enumerate(parts) if _is_place(p)]
+        together = not where or where[-1] - where[0] == len(where) - 1
+        before = sum(not _is_place(p) for p in parts[: where[0]]) if where and together else 0
+        others = sum(not _is_place(p) for p in parts)
+        self.ndim = others + (wide if arrays else 0) + ndim - consumed  # of what one example finds
+        if not any(isinstance(p, Mapped) for p in parts):
+            self.index = (slice(None), *parts)
+            if wide and not together:
+                self.source, self.target = (wide,), (0,)
+            return
+        aligned = [widened(p.value, wide) if isinstance(p, Mapped) else p for p in parts]
+        if is_mapped:
+            each = np.reshape(np.arange(n), (n, *(1,) * wide))
+            self.index = (each, *aligned)
+            if before:
+                self.source = tuple(range(1, wide + 1))
+                self.target = tuple(range(before + 1, before + wide + 1))
+        else:
+            self.index = tuple(aligned)
+            self.source, self.target = (before,), (0,)
+
+    @staticmethod
+    def _parts(index: Any) -> Sequence[Any]:
+        return index if type(index) is tuple else (index,)
+
+    def found(self, x: Array) -> Array:
+        """What was found, with the examples in front and the axes in order."""
+        return np.moveaxis(x, self.source, self.target) if self.source != self.target else x
+
+    def laid_out(self, x: Array) -> Array:
+        """What is to be put there, in the order in which NumPy takes it."""
+        x = widened(x, self.ndim)
+        return np.moveaxis(x, self.target, self.source) if self.source != self.target else x
+
+
+def _plain(part: Any) -> Any:
+    return Ellipsis if part is Ellipsis else None
+
+
+def _ndim(part: Any) -> int | None:
+    """The axes of an array in an index, of one example; None for anything else."""
+    if isinstance(part, Mapped):
+        return int(part.value.ndim) - 1
+    return cast(Any, part).ndim if isinstance(part, np.ndarray | Variable) else None
+
+
+def _is_place(part: Any) -> bool:
+    """Whether a part of an index names places one by one, as numbers and arrays do."""
+    return not (part is None or part is Ellipsis or isinstance(part, slice))
+
+
+def _without_masks(part: Any) -> Sequence[Any]:
+    """A mask as the places where it is true."""
+    if isinstance(part, Mapped) and part.value.dtype.kind == "b":
+        raise ragged("an index that is a mask", "np.where(mask, x, 0.0), or np.sum(x * mask)")
+    if isinstance(part, bool | np.bool_):
+        raise TypeError(
+            "vmap: a truth value as an index is not supported; write x[None] for x[True]"
+        )
+    if isinstance(part, np.ndarray) and part.dtype.kind == "b":
+        return np.nonzero(part)
+    return (part,)
+
+
+def _mapped_parts(index: Any) -> list[Array]:
+    return [p.value for p in Places._parts(index) if isinstance(p, Mapped)]
+
+
+def _number(index: Any, args: Sequence[Array], mapped: Sequence[bool]) -> int:
+    """How many examples there are."""
+    values = [*_mapped_parts(index), *(a for a, m in zip(args, mapped, strict=True) if m)]
+    return int(values[0].shape[0])
+
+
+def taken(run: Run, args: Sequence[Array], mapped: Sequence[bool], index: Any) -> Array:
+    (x,), (m,) = args, mapped
+    n = _number(index, args, mapped)
+    places = Places(index, ndim_of(x, m), n, m)
+    return places.found(run(x, index=places.index))
+
+
+def scattered(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], index: Any, shape: tuple[int, ...]
+) -> Array:
+    (x,), (m,) = args, mapped
+    n = _number(index, args, mapped)
+    places = Places(index, len(shape), n, True)
+    return run(places.laid_out(repeated(x, m, n)), index=places.index, shape=(n, *shape))
+
+
+def written(run: Run, args: Sequence[Array], mapped: Sequence[bool], index: Any) -> Array:
+    (x, v), (mx, mv) = args, mapped
+    n = _number(index, args, mapped)
+    x = repeated(x, mx, n)
+    mask = index[0] if type(index) is tuple and len(index) == 1 else index
+    if isinstance(mask, Mapped) and mask.value.dtype.kind == "b" and ndim_of(v, mv) == 0:
+        chosen = np.reshape(mask.value, (*mask.value.shape, *(1,) * (x.ndim - mask.value.ndim)))
+        v = v if isinstance(v, float | int) else v.astype(x.dtype)
+        return np.where(chosen, widened(v, x.ndim - 1) if mv else v, x)
+    places = Places(index, x.ndim - 1, n, True)
+    v = v if mv else np.reshape(v, (1, *np.shape(v)))
+    return run(x, places.laid_out(v), index=places.index)
+
+
+def kept_places(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
+    """A function of an index and of the shape of what it is an index of."""
+    index, shape = args
+    index = Mapped(index) if mapped[0] else index
+    n = _number(index, (), ())
+    places = Places(index, len(shape), n, True)
+    return places.found(run(places.index, (n, *shape)))
+
+
+# ── functions that are no primitives ──────────────────────────────────────────────────────────────
+
+
+def completed(args: Sequence[Any], n: int, *others: Any) -> list[Any]:
+    """The arguments of a call, of which all but the first n may also be given by name."""
+    return [*args, *others[len(args) - n :]]
+
+
+def reducing(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: Any = None, **params: Any
+) -> Array:
+    """`np.any(x)`, `np.argmax(x, axis)`: without an axis over all elements in a row."""
+    return _on_rows(run, args, axis, params, row_keeps=False)
+
+
+def sorting(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: Any = -1, **params: Any
+) -> Array:
+    """`np.argsort(x, axis)`: without an axis, all elements in a row."""
+    return _on_rows(run, args, axis, params, row_keeps=True)
+
+
+def partitioning(
+    run: Run,
+    args: Sequence[Array],
+    mapped: Sequence[bool],
+    axis: Any = -1,
+    kth: Any = None,
+    **params: Any,
+) -> Array:
+    """`np.argpartition(x, kth, axis)`."""
+    x, kth, axis = completed(args, 1, kth, axis)
+    return _on_rows(lambda x, **p: run(x, kth, **p), (x,), axis, params, row_keeps=True)
+
+
+def _on_rows(run: Run, args: Sequence[Array], axis: Any, params: Any, row_keeps: bool) -> Array:
+    x, *more = args
+    if more:
+        axis, *more = more
+    if more:
+        raise TypeError("options of this function are given by name, after the axis")
+    if axis is None:
+        rows = np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        kept = bool(params.pop("keepdims", False))
+        found = run(rows, axis=1, **params)
+        return np.reshape(found, (x.shape[0], *(1,) * (x.ndim - 1))) if kept else found
+    axis = inner(axis, x.ndim - 1)
+    if axis == () and not row_keeps:  # of numbers, along their one axis
+        return run(
+            np.reshape(x, (*x.shape, 1)),
+            axis=1,
+            **{k: v for k, v in params.items() if k != "keepdims"},
+        )
+    return run(x, axis=axis, **params)
+
+
+def of_all(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Any:
+    """`np.allclose(x, y)`: whether it holds for all elements of an example."""
+    shapes = [np.shape(a)[m:] for a, m in zip(args[:2], mapped, strict=False)]
+    if run is np.array_equal and shapes[0] != shapes[1]:
+        return Shared(False)
+    by_element = np.isclose if run is np.allclose else np.equal
+    truth = elementwise(by_element, args, mapped, **params)
+    return np.all(np.reshape(truth, (truth.shape[0], math.prod(truth.shape[1:]))), axis=1)
+
+
+def placing(
+    run: Run,
+    args: Sequence[Array],
+    mapped: Sequence[bool],
+    side: str = "left",
+    sorter: Any = None,
+) -> Array:
+    """`np.searchsorted(row, x)`. In a row for each example, the smaller elements are counted."""
+    row, x, side, sorter = completed(args, 2, side, sorter)
+    if not mapped[0]:
+        return run(row, x, side, sorter)
+    if sorter is not None:
+        raise TypeError(
+            "vmap: np.searchsorted takes no sorter= for a batch of rows: sort them first"
+        )
+    return _counted(row, x, mapped[1], np.less if side == "left" else np.less_equal)
+
+
+def _counted(row: Array, x: Array, is_mapped: bool, before: Any) -> Array:
+    """How many elements of a row stand before each x. NaN stand last."""
+    x = repeated(x, is_mapped, row.shape[0])
+    x = np.reshape(x, (*x.shape, 1))
+    row = widened(row, x.ndim - 1)
+    after_all = np.isnan(x) & ~np.isnan(row) if before is np.less else np.isnan(x)
+    return np.sum(before(row, x) | after_all, axis=-1)
+
+
+def binning(run: Run, args: Sequence[Array], mapped: Sequence[bool], right: bool = False) -> Array:
+    """`np.digitize(x, bins)`. Bins may fall, in some examples and not in others."""
+    x, bins, right = completed(args, 2, right)
+    if not mapped[1]:
+        return run(x, bins, right)
+    rising = _counted(bins, x, mapped[0], np.less if right else np.less_equal)
+    falling = _counted(-bins, -x, mapped[0], np.less_equal if right else np.less)
+    falls = bins[:, -1] < bins[:, 0] if bins.shape[1] else np.zeros(bins.shape[0], bool)
+    return np.where(widened(falls, rising.ndim - 1), falling, rising)
+
+
+def belonging(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], invert: bool = False, **params: Any
+) -> Array:
+    """`np.isin(x, elements)`."""
+    x, elements = args
+    if not mapped[1]:
+        return run(x, elements, invert=invert, **params)
+    n = elements.shape[0]
+    x = repeated(x, mapped[0], n)
+    flat = np.reshape(elements, (n, math.prod(elements.shape[1:])))
+    among = np.any(np.reshape(x, (*x.shape, 1)) == widened(flat, x.ndim), axis=-1)
+    return ~among if invert else among
+
+
+def by_keys(run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: int = -1) -> Array:
+    """`np.lexsort(keys)`: the keys are in a list, or the rows of an array."""
+    keys, axis = (*args, axis)[:2]
+    if mapped[0]:
+        return run(np.moveaxis(keys, 1, 0), axis=inner(axis, keys.ndim - 2))
+    n = next(k.value.shape[0] for k in keys if isinstance(k, Mapped))
+    rows = [k.value if isinstance(k, Mapped) else repeated(k, False, n) for k in keys]
+    return run(tuple(rows), axis=inner(axis, rows[0].ndim - 1))
+
+
+def ragged_results(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
+    """As many results as the values of each example ask for."""
+    raise ragged(f"np.{run.__name__}", "np.where(condition, x, y)")
+
+
+def of_form(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Any:
+    """`np.zeros_like(x)`: one array, which all examples share."""
+    x, *more = args
+    return Shared(run(np.broadcast_to(np.zeros((), x.dtype), x.shape[1:]), *more, **params))
+
+
+def looked_at(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Any:
+    """The text of all examples, or where they are in memory."""
+    return Shared(run(*args, **params))
