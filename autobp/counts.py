@@ -221,8 +221,8 @@ class Sweeps:
         def seed(value: Any) -> Tensor:
             unit = project(1.0, constant(value))
             if not at_once:
-                return leaf(unit, self._level)  # type: ignore[no-any-return]
-            return batched(leaf(np.stack([unit] * at_once), self._level), level)  # type: ignore[no-any-return]
+                return leaf(unit, self._level)
+            return batched(leaf(np.stack([unit] * at_once), self._level), level)
 
         return [seed(v) if chosen is None or k in chosen else None for k, v in enumerate(values)]
 

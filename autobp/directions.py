@@ -7,21 +7,21 @@ sweep is that of `forward` or `reverse`, on batches: the program is recorded onc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autobp.batching import Batched, batched
 from autobp.context import clock
-from autobp.counts import BATCH, CALL, VISIT, Counts
+from autobp.counts import BATCH, CALL, VISIT
 from autobp.dag import Recording
 from autobp.forward import in_order, pushed
 from autobp.primitive import Array
 from autobp.reverse import pulled
 from autobp.tensor import Tensor
 
-__all__ = ["Seeds", "chunk_of", "pulled_all", "pushed_all", "work"]
+__all__ = ["Seeds", "checked_chunk", "chunk_of", "pulled_all", "pushed_all", "work"]
 
 #: From the first direction and the one after the last: for each input or output a row for each direction,
 #: or None for zeros.
@@ -35,16 +35,45 @@ BYTES = 1 << 22
 #: times as long as one on small arrays.
 FEW = 4
 
+#: BLAS reads so many numbers of a matrix in the time in which NumPy's other operations read one.
+BLAS = 8
+
+
+def checked_chunk(chunk: Any) -> int | None:
+    if chunk is None:
+        return None
+    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < 1:
+        raise ValueError(
+            f"chunk is how many directions are swept at once, 1 or more, not {chunk!r}"
+        )
+    return int(chunk)
+
 
 def chunk_of(order: Sequence[Tensor], chunk: int | None = None) -> int:
     """How many directions to sweep at once."""
-    if chunk is None:
-        return max(1, BYTES // max((getattr(t.value, "nbytes", 8) for t in order), default=8))
-    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < 1:
-        raise ValueError(
-            f"chunk is a number of directions to sweep at once, 1 or more, not {chunk!r}"
-        )
-    return int(chunk)
+    if chunk is not None:
+        return chunk
+    largest = 8
+    for t in order:
+        bytes_ = getattr(t.value, "nbytes", 8)
+        if bytes_ > largest:
+            largest = bytes_
+    return max(1, BYTES // largest)
+
+
+def work(operations: Iterable[Tensor], forward: bool, count: int, size: int) -> float:
+    """About what sweeps through recorded operations take, in nanoseconds, for so many directions of
+    which `size` are swept at once. What moves elements reads in forward mode those that it takes; the
+    reverse sweep makes an array for all that there are."""
+    visits, numbers = 0, 0.0
+    for t in operations:
+        facts, reads = t.primitive.facts, t.size  # type: ignore[union-attr]
+        if not (forward and facts.moves):
+            reads += sum(getattr(a, "size", 1) for a in t.args)
+        numbers += reads / BLAS if facts.blas else reads
+        visits += 1
+    times = count if count < FEW else BATCH * math.ceil(count / size)
+    return (CALL + VISIT) * visits * times + numbers * count
 
 
 def pushed_all(
@@ -56,7 +85,7 @@ def pushed_all(
     axis: int = 0,
 ) -> list[Array]:
     """The tangents of a recording's outputs from those of its inputs, with the directions along a new
-    axis, the first or the last (-1)."""
+    axis, the first or the last (-1). A single direction needs none."""
     steps = in_order(traced)
     sweep = lambda tangents: pushed(traced, steps, tangents)
     return _swept(sweep, order, seeds, count, chunk, axis)
@@ -66,16 +95,9 @@ def pulled_all(
     traced: Recording, order: Sequence[Tensor], seeds: Seeds, count: int, chunk: int | None = None
 ) -> list[Array]:
     """The cotangents of a recording's inputs from those of its outputs, with the directions along a new
-    first axis."""
+    first axis. A single direction needs none."""
     sweep = lambda cotangents: pulled(traced, order, cotangents)
     return _swept(sweep, order, seeds, count, chunk, 0)
-
-
-def work(counts: Counts, count: int, size: int) -> int:
-    """What sweeps for so many directions come to in time, `size` at once, from what one of them does."""
-    calls = CALL * counts.calls + VISIT * counts.visits
-    times = count if count < FEW else BATCH * math.ceil(count / size)
-    return calls * times + (counts.work - calls) * count
 
 
 Sweep = Callable[[Sequence["Array | None"]], list[Array]]
@@ -84,6 +106,8 @@ Sweep = Callable[[Sequence["Array | None"]], list[Array]]
 def _swept(
     sweep: Sweep, order: Sequence[Tensor], seeds: Seeds, count: int, chunk: int | None, axis: int
 ) -> list[Array]:
+    if count == 1:
+        return _apart(sweep([None if r is None else _number(r[0]) for r in seeds(0, 1)]))
     if chunk is None and count < FEW:
         return _one_by_one(sweep, seeds(0, count), count, axis)
     size = chunk_of(order, chunk)
@@ -110,25 +134,26 @@ def _together(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Arra
         found = sweep([None if r is None else batched(r, level) for r in rows])
     except Exception:  # what a single direction raises too, it will raise again
         return None
-    apart, seen = [], set()
-    for y in found:
-        if not isinstance(y, Batched) or y.level != level:
-            apart.append(np.stack([y] * n, axis))
-            continue
-        y = y.value
-        if type(y) is np.ndarray:  # which the caller may change, without a change to the others
-            root = y if y.base is None else y.base
-            y = y.copy() if id(root) in seen or not y.flags.writeable else y
-            seen.add(id(root))
-        apart.append(np.transpose(y, (*range(1, y.ndim), 0)) if axis else y)
-    return apart
+    mine = (isinstance(y, Batched) and y.level == level for y in found)
+    results = [y.value if m else np.stack([y] * n) for y, m in zip(found, mine, strict=True)]
+    return _apart(np.transpose(y, (*range(1, y.ndim), 0)) if axis else y for y in results)
 
 
 def _one_by_one(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Array]:
     found = [sweep([None if r is None else _number(r[i]) for r in rows]) for i in range(n)]
-    if n == 1 and not any(isinstance(y, Tensor) for y in found[0]):
-        return [np.array(y)[..., None] if axis else np.array(y)[None] for y in found[0]]
     return [np.stack(column, axis) for column in zip(*found, strict=True)]
+
+
+def _apart(results: Iterable[Array]) -> list[Array]:
+    """Results of which the caller may change one without a change to another."""
+    found, seen = [], set()
+    for y in results:
+        if type(y) is np.ndarray:
+            root = y if y.base is None else y.base
+            y = y.copy() if id(root) in seen or not y.flags.writeable else y
+            seen.add(id(root))
+        found.append(y)
+    return found
 
 
 def _number(x: Any) -> Any:

@@ -9,9 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from autobp.calculus import as_value
-from autobp.counts import CALL, Sweeps, counted
-from autobp.dag import Recording, record
-from autobp.directions import Seeds, chunk_of, pulled_all, pushed_all, work
+from autobp.dag import Recording, ancestors, record
+from autobp.directions import Seeds, checked_chunk, chunk_of, pulled_all, pushed_all, work
 from autobp.forward import along
 from autobp.habits import checks_keywords
 from autobp.primitive import Array
@@ -31,12 +30,6 @@ __all__ = ["hessian", "hvp", "jacobian"]
 
 Mode = Literal["auto", "forward", "reverse"]
 
-#: Counting takes about 100 µs for each operation. It pays if the sweeps take 20 times as long.
-COUNTING = 20 * 100_000  # nanoseconds
-MANY = 32  # directions; for fewer, it never pays
-#: BLAS computes so many products of matrices while NumPy does one of its operations.
-BLAS = 32
-
 
 @checks_keywords
 def jacobian(
@@ -52,10 +45,12 @@ def jacobian(
     For a result of shape (m,) and an argument of shape (n,) the Jacobian has shape (m, n). For nested
     arguments and results it is a nest in the form of the result, of nests in the form of the argument.
 
-    Forward mode takes one sweep for each component of the argument, reverse mode one for each
-    component of the result. mode="auto" takes the cheaper one. If both need many sweeps, it counts
-    what they cost (see `autobp.cost`), for which the function runs once more; otherwise it takes the
-    mode with fewer sweeps.
+    Forward mode takes a direction for each component of the argument, reverse mode one for each
+    component of the result. mode="auto" takes what is less work, by the sizes of the recorded
+    operations. The function runs once. All directions are swept at once, as many as the processor's
+    caches hold, or `chunk` of them: a larger number may be faster, and takes more memory. Where an
+    operation or a rule of yours does not take a batch of directions, as `vmap` would say, they are
+    swept one by one.
 
     `sparse=True` computes only the entries that can be different from 0. The first call finds which
     these are, from the recorded operations and not from values, and which columns or rows do not
@@ -90,28 +85,27 @@ def _derivative(
     of: Callable[..., Any],
     title: str,
 ) -> Callable[..., Any]:
-    chosen = chosen_arguments(argnums)
+    chosen, chunk = chosen_arguments(argnums), checked_chunk(chunk)
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         where = positions(chosen, args)
         given = lambda *a: function(*a, **kwargs)
         traced = record(given, args, where)
+        order = traced.order()
+
+        def is_cheaper(ins: Sequence[int], outs: Sequence[int]) -> bool:
+            if mode != "auto":
+                return mode == "forward"
+            return _forward_is_cheaper(traced, order, ins, outs, chunk)
+
         if sparse is not None:
-
-            def is_cheaper(columns: int, rows: int) -> bool:
-                if mode != "auto":
-                    return mode == "forward"
-                sweeps, size = Sweeps(given, args, where), chunk_of(traced.order(), chunk)
-                forward, reverse = sweeps.forward().counts, sweeps.reverse().counts
-                return work(forward, columns, size) <= work(reverse, rows, size)
-
-            blocks = sparse(traced, chunk, is_cheaper)
+            blocks = sparse(traced, order, chunk, is_cheaper)
         else:
-            order = traced.order()
-            forward = mode == "forward" or (
-                mode == "auto" and _forward_is_cheaper(traced, order, given, args, where, chunk)
+            ins, outs = (
+                [math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values)
             )
-            blocks = (_by_columns if forward else _by_rows)(traced, order, chunk)
+            sweeps = _by_columns if is_cheaper(ins, outs) else _by_rows
+            blocks = sweeps(traced, order, chunk)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
@@ -122,31 +116,36 @@ def _derivative(
 def _forward_is_cheaper(
     traced: Recording,
     order: Sequence[Tensor],
-    function: Callable[..., Any],
-    args: Sequence[Any],
-    chosen: Sequence[int],
+    ins: Sequence[int],
+    outs: Sequence[int],
     chunk: int | None,
 ) -> bool:
-    """Whether the directions of the inputs are less work than those of the outputs."""
-    ins, outs = ([math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values))
-    fewer = min(sum(ins), sum(outs))
-    operations = [t for t in order if t.primitive is not None] if fewer >= MANY else []
-    if fewer * _nanoseconds(operations) <= COUNTING * len(operations):
-        return sum(ins) < sum(outs)
-    sweeps, size = Sweeps(function, args, chosen), chunk_of(order, chunk)
-    # each leaf is counted by itself: a sweep from one may be short
-    forward = sum(work(sweeps.forward([k]).counts, n, size) for k, n in enumerate(ins))
-    reverse = sum(work(sweeps.reverse([k]).counts, m, size) for k, m in enumerate(outs))
+    """Whether so many directions of the inputs are less work than so many of the outputs. Those of each
+    leaf are counted by themselves, since a sweep from one may be short."""
+    size = chunk_of(order, chunk)
+    operations = [t for t in order if t.primitive is not None]
+    after, before = [operations], [operations]
+    if len(ins) > 1:
+        after = [_after(operations, x) for x in traced.inputs]
+    if len(outs) > 1:
+        before = [_before(y) for y in traced.outputs]
+    forward = sum(work(after[k], True, n, size) for k, n in enumerate(ins))
+    reverse = sum(work(before[k], False, n, size) for k, n in enumerate(outs))
     return forward < reverse
 
 
-def _nanoseconds(operations: Sequence[Tensor]) -> float:
-    """About how long the operations take for one direction of many."""
-    apart: list[list[Tensor]] = [[], []]
+def _after(operations: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """The operations that depend on an input."""
+    reached = {x}
     for t in operations:
-        apart[t.primitive.facts.blas].append(t)  # type: ignore[union-attr]
-    numbers = [counted(part).work - CALL * len(part) for part in apart]
-    return numbers[0] + numbers[1] / BLAS
+        if any(isinstance(a, Tensor) and a in reached for a in t.args):
+            reached.add(t)
+    return [t for t in operations if t in reached]
+
+
+def _before(y: Tensor | None) -> list[Tensor]:
+    """The operations that an output depends on."""
+    return [] if y is None else [t for t in ancestors([y], y.level) if t.primitive is not None]
 
 
 def _by_rows(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
@@ -193,7 +192,7 @@ def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
 def _block(rows: Array, shape: tuple[int, ...]) -> Array:
     if type(rows) is np.ndarray:
         return as_value(np.ascontiguousarray(rows).reshape(shape))
-    return as_value(np.reshape(rows, shape))
+    return rows if np.shape(rows) == shape else np.reshape(rows, shape)
 
 
 @checks_keywords

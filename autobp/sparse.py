@@ -90,7 +90,7 @@ class Plan:
         traced: Recording,
         order: Sequence[Tensor],
         entries: Entries,
-        forward: bool | Callable[[int, int], bool],
+        forward: bool | Callable[[Sequence[int], Sequence[int]], bool],
         symmetric: bool = False,
     ) -> Plan:
         """The plan for a pattern. Which mode to take may depend on the numbers of sweeps that forward
@@ -105,7 +105,7 @@ class Plan:
             rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
         elif callable(forward):
             both = coloured_columns(entries), coloured_columns(entries.transposed)
-            forward = forward(*map(_number, both))
+            forward = forward(*([_number(colours)] for colours in both))
             colours = both[0 if forward else 1]
         else:
             colours = coloured_columns(entries if forward else entries.transposed)
@@ -179,22 +179,35 @@ class SparseDerivative:
     def __call__(
         self,
         traced: Recording,
+        order: Sequence[Tensor],
         chunk: int | None,
-        is_cheaper: Callable[[int, int], bool],
+        is_cheaper: Callable[[Sequence[int], Sequence[int]], bool],
     ) -> list[list[Any]]:
         """The blocks: for each output a row of matrices, one for each input. `is_cheaper` tells whether
-        so many forward sweeps take less work than so many reverse sweeps."""
+        so many forward sweeps are less work than so many reverse sweeps."""
         self._check_plain(traced)
-        order = traced.order()
         plan = self.plan
         new = plan is None or not plan.structure.is_that_of(traced, order)
         if plan is None or new:
-            plan = self._planned(traced, order, is_cheaper)
+            entries = self._entries(traced, order)
+            plan = Plan.made(traced, order, entries, is_cheaper, self.symmetric)
         values = plan.values(traced, order, chunk)
         if new or self.given is not None:
             self._check(traced, plan, values)
         self.plan = plan
         return [[block.matrix(values) for block in row] for row in plan.blocks]
+
+    def _entries(self, traced: Recording, order: Sequence[Tensor]) -> Entries:
+        entries = detected(traced, order) if self.given is None else self.given
+        shape = tuple(
+            sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
+        )
+        if entries.shape != shape:
+            raise ValueError(
+                f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
+                f" for each number that the function returns and a column for each that it takes, {shape}"
+            )
+        return entries.symmetric if self.symmetric else entries
 
     def _check_plain(self, traced: Recording) -> None:
         trace = tracing.get()
@@ -211,25 +224,6 @@ class SparseDerivative:
                 f"{self.who}(sparse=...) inside another derivative or vmap, or of Tensors: a sparse matrix"
                 f" holds plain numbers. Take the dense {self.who} there; give it x.numpy() instead of a Tensor"
             )
-
-    def _planned(
-        self,
-        traced: Recording,
-        order: Sequence[Tensor],
-        is_cheaper: Callable[[int, int], bool],
-    ) -> Plan:
-        entries = detected(traced, order) if self.given is None else self.given
-        shape = tuple(
-            sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
-        )
-        if entries.shape != shape:
-            raise ValueError(
-                f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
-                f" for each number that the function returns and a column for each that it takes, {shape}"
-            )
-        if self.symmetric:
-            entries = entries.symmetric
-        return Plan.made(traced, order, entries, is_cheaper, self.symmetric)
 
     def _check(self, traced: Recording, plan: Plan, values: np.ndarray) -> None:
         """Compare the product of the matrix and a random vector with a forward sweep."""
