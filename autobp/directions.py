@@ -16,7 +16,7 @@ from autobp.batching import Batched, batched
 from autobp.context import clock
 from autobp.counts import BATCH, CALL, VISIT
 from autobp.dag import Recording
-from autobp.forward import in_order, pushed
+from autobp.forward import pushed, with_last_uses
 from autobp.primitive import Array
 from autobp.reverse import pulled
 from autobp.tensor import Tensor
@@ -86,7 +86,7 @@ def pushed_all(
 ) -> list[Array]:
     """The tangents of a recording's outputs from those of its inputs, with the directions along a new
     axis, the first or the last (-1). A single direction needs none."""
-    steps = in_order(traced)
+    steps = with_last_uses(order, traced.outputs)
     sweep = lambda tangents: pushed(traced, steps, tangents)
     return _swept(sweep, order, seeds, count, chunk, axis)
 

@@ -122,8 +122,10 @@ def _forward_is_cheaper(
 ) -> bool:
     """Whether so many directions of the inputs are less work than so many of the outputs. Those of each
     leaf are counted by themselves, since a sweep from one may be short."""
-    size = chunk_of(order, chunk)
     operations = [t for t in order if t.primitive is not None]
+    if len(ins) == len(outs) == 1 and not any(t.primitive.facts.moves for t in operations):  # type: ignore[union-attr]
+        return ins[0] < outs[0]  # a sweep is as much work in both modes
+    size = chunk_of(order, chunk)
     after, before = [operations], [operations]
     if len(ins) > 1:
         after = [_after(operations, x) for x in traced.inputs]
