@@ -16,10 +16,10 @@ from autobp.sparse import Plan
 from autobp.sparsity import detected
 from autobp.tensor import Tensor
 
-__all__ = ["AtOnce", "Compressed"]
+__all__ = ["AtOnce", "Batches", "Compressed"]
 
 
-class _Batches:
+class Batches:
     """Directions that are swept many at once, in steps of as many as memory allows."""
 
     def __init__(self, p: Problem, forward: bool, sizes: Sequence[int]) -> None:
@@ -35,9 +35,9 @@ class _Batches:
 
     @property
     def sweeps(self) -> str:
-        directions = sum(map(self.width, range(len(self.spans))))
-        which = "forward" if self.forward else "backward"
-        return f"1 recording, {len(self.spans):,} {which} for {directions:,} direction{'s' * (directions != 1)}"
+        widest = max(map(self.width, range(len(self.spans))), default=0)
+        said = f"1 recording, {len(self.spans):,} {'forward' if self.forward else 'backward'}"
+        return said if widest == 1 else f"{said}, {widest:,} at once"
 
     def width(self, i: int) -> int:
         _, start, stop = self.spans[i]
@@ -47,26 +47,43 @@ class _Batches:
         traced = self.p.record()
         return traced, traced.order()
 
+    def step(self, recorded: Any, i: int) -> np.ndarray:
+        """The results of the directions of a step, a row each."""
+        raise NotImplementedError
+
+    def found(self, i: int, result: np.ndarray, rows: np.ndarray) -> Part:
+        """What that is of the Jacobian, in some of its rows."""
+        raise NotImplementedError
+
     def program(self, k: int, n: int) -> Program:
         """What a sweep for n directions of a leaf computes, or for one, if n is 0."""
         raise NotImplementedError
+
+    def programs(self, k: int, n: int) -> tuple[Program, int]:
+        """What the sweeps for n directions of a leaf compute: a program, and how often it runs."""
+        if n >= FEW:
+            try:
+                return self.program(k, n), 1
+            except Exception:  # an operation takes no batch: they are swept one by one
+                pass
+        return self.program(k, 0), n
 
     @property
     def counts(self) -> Counts:
         """The operations of all steps."""
         total = Counts()
-        for (k, n), times in Counter((k, stop - start) for k, start, stop in self.spans).items():
-            few = n < FEW
-            total += self.program(k, 0 if few else n).counts * (times * n if few else times)
+        for (k, n), steps in Counter((k, stop - start) for k, start, stop in self.spans).items():
+            program, times = self.programs(k, n)
+            total += program.counts * (times * steps)
         return total
 
     @property
     def alive(self) -> int:
-        widest = max(((stop - start, k) for k, start, stop in self.spans), default=(0, 0))
-        return self.program(widest[1], widest[0] if widest[0] >= FEW else 0).alive
+        n, k = max(((stop - start, k) for k, start, stop in self.spans), default=(0, 0))
+        return self.programs(k, n)[0].alive
 
 
-class AtOnce(_Batches):
+class AtOnce(Batches):
     """All directions of a mode."""
 
     def __init__(self, p: Problem, forward: bool) -> None:
@@ -94,7 +111,7 @@ class AtOnce(_Batches):
         return graph.forward([k], n) if self.forward else graph.reverse([k], n)
 
 
-class Compressed(_Batches):
+class Compressed(Batches):
     """The sums of directions that do not overlap, by which a sparse Jacobian is computed."""
 
     def __init__(self, p: Problem, forward: bool) -> None:

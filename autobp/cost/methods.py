@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.cost.batches import AtOnce, Compressed
+from autobp.cost.batches import AtOnce, Batches, Compressed
 from autobp.cost.problem import Method, Part, Problem, flat
 from autobp.cost.segments import Segmented
 from autobp.counts import Counts, Sweeps, recorded
@@ -19,7 +19,7 @@ from autobp.tensor import Tensor
 
 _PRECISION = np.finfo(float).eps
 
-__all__ = ["first_order", "second_order"]
+__all__ = ["first_order", "one_by_one", "second_order"]
 
 # ── the steps ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,16 +104,12 @@ def _sweeps(number: int, what: str, recording: bool = False) -> str:
     return said.replace("[s]", "s"[: number != 1])
 
 
-def first_order(p: Problem) -> list[Method]:
-    """All partial derivatives."""
+def one_by_one(p: Problem) -> list[Method]:
+    """All partial derivatives, one direction at a time."""
     n, m = p.inputs.size, p.outputs.size
     f, tape = p.graph.evaluation, p.graph.evaluation.tape
     dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
     recording = Counts(visits=len(f.operations))
-    columns, rows = AtOnce(p, True), AtOnce(p, False)
-    few_columns, few_rows = Compressed(p, True), Compressed(p, False)
-    kept = Segmented(p.record())
-    again = Sweeps(kept, p.inputs.values)
     # fmt: off
     return [
         Method("one evaluation of f", "1 evaluation", 1,
@@ -131,24 +127,35 @@ def first_order(p: Problem) -> list[Method]:
         Method("forward, recorded", _sweeps(n, "forward", recording=True), n,
                f.counts + recording + p.forward(), tape + p.graph.forward().alive,
                partial(_pushed, p), start=partial(_recording_forward, p)),
-        Method("forward, all at once", columns.sweeps, len(columns.spans),
-               f.counts + recording + columns.counts, tape + columns.alive,
-               columns.step, start=columns.start, width=columns.width, found=columns.found),
-        Method("sparse forward", few_columns.sweeps, len(few_columns.spans),
-               f.counts + recording + few_columns.counts, tape + few_columns.alive,
-               few_columns.step, start=few_columns.start, width=few_columns.width, found=few_columns.found),
         Method("reverse", _sweeps(m, "backward", recording=True), m,
                f.counts + recording + p.reverse(), tape + p.graph.reverse().alive,
                partial(_pulled, p), start=partial(_recording_reverse, p), reference=True),
-        Method("reverse, all at once", rows.sweeps, len(rows.spans),
-               f.counts + recording + rows.counts, tape + rows.alive,
-               rows.step, start=rows.start, width=rows.width, found=rows.found),
-        Method("sparse reverse", few_rows.sweeps, len(few_rows.spans),
-               f.counts + recording + few_rows.counts, tape + few_rows.alive,
-               few_rows.step, start=few_rows.start, width=few_rows.width, found=few_rows.found),
-        Method("reverse with remat", f"{_sweeps(m, 'backward', recording=True)}, in {len(kept.segments)} segments", m,
-               f.counts + recording + p.reverse() + (f.counts + recording) * m, again.evaluation.tape + again.reverse().alive,
-               partial(_pulled, p), start=partial(_recording_segments, p, kept), found=_row),
+    ]
+    # fmt: on
+
+
+def first_order(p: Problem) -> list[Method]:
+    """All partial derivatives, by all ways."""
+    m, f = p.outputs.size, p.graph.evaluation
+    once = f.counts + Counts(visits=len(f.operations))
+    batches: dict[str, Batches] = {
+        "forward, all at once": AtOnce(p, True),
+        "reverse, all at once": AtOnce(p, False),
+        "sparse forward": Compressed(p, True),
+        "sparse reverse": Compressed(p, False),
+    }
+    cut = Segmented(p.record())
+    kept = Sweeps(cut, p.inputs.values)
+    # fmt: off
+    return [
+        *one_by_one(p),
+        *(Method(name, b.sweeps, len(b.spans),
+                 once + b.counts, f.tape + b.alive,
+                 b.step, start=b.start, width=b.width, found=b.found)
+          for name, b in batches.items()),
+        Method("reverse with remat", f"{_sweeps(m, 'backward', recording=True)}, {_sweeps(len(cut.segments), 'segment[s]')}", m,
+               once + p.reverse() + once * m, kept.evaluation.tape + kept.reverse().alive,
+               partial(_pulled, p), start=partial(_recording_segments, p, cut), found=_row),
     ]
     # fmt: on
 

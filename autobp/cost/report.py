@@ -174,7 +174,7 @@ class Report:
     def plane(self, axes: Any = None) -> Any:
         """Draw the time–memory plane with matplotlib, on the given axes or in a figure of its own: each
         way to differentiate is a point, at its measured time and peak memory. Those to the left need
-        less memory, those below less time; no other way is better than one on the line in both. Hollow
+        less memory, those below less time; none is better in both than one on the line. Hollow
         points were scaled up from a sample of the directions.
 
         >>> import numpy as np
@@ -182,8 +182,9 @@ class Report:
         >>> report = compare(lambda x: np.sum(np.sin(x) * x), np.ones(50))
         >>> report.plane().savefig("plane.png")  # doctest: +SKIP
         """
+        pyplot = needed("matplotlib.pyplot", "plane()", "plot")
+        ticker = needed("matplotlib.ticker", "plane()", "plot")
         if axes is None:
-            pyplot = needed("matplotlib.pyplot", "plane()", "plot")
             _, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
         rows = [row for row in self.rows if row.seconds and row.peak]
         best: list[Row] = []
@@ -211,7 +212,11 @@ class Report:
                 linestyle="none",
                 label=row.method + scope,
             )
-        axes.set(xscale="log", yscale="log", xlabel="peak memory, bytes", ylabel="time, seconds")
+        axes.set(xscale="log", yscale="log", xlabel="peak memory", ylabel="time, seconds")
+        wide = max(row.peak for row in rows) > 30 * min(row.peak for row in rows)  # type: ignore[operator, type-var]
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1,) if wide else (1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda bytes_, _: size(bytes_))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
         axes.set_title(self.title, fontsize="medium")
         axes.margins(0.12)
         axes.grid(color="0.92")
