@@ -21,13 +21,13 @@ from autobp.errors import explained, label, no_batching, one_by_one, ragged
 from autobp.habits import checks_keywords, is_executing
 from autobp.operation import SIGNS, Operation, Sign
 from autobp.operation import of as row_of
-from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, opaque, plainly
+from autobp.primitive import NUMPY, Primitive, Results, Variable, constant, numbers, opaque, plainly
 from autobp.reverse import check_function, derived
 from autobp.rules import batching as rules
 from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, parts_of, refilled, steps_of
 
-__all__ = ["Batched", "batched", "vmap"]
+__all__ = ["Batched", "batched", "drawn", "vmap"]
 
 
 class Batched(Tensor):
@@ -234,6 +234,19 @@ def batched(value: Any, level: int) -> Any:
     if isinstance(value, Tensor) and value.level == CONSTANT:
         value = value.value
     return leaf(value, level, Batched)
+
+
+def drawn(draw: Callable[[tuple[int, ...]], Any], x: Any) -> Any:
+    """Random numbers of the shape of x; for each example others, if it stands for a batch."""
+    levels: list[int] = []
+    x = constant(x)
+    while isinstance(x, Batched):
+        levels.append(x.level)
+        x = x.value
+    numbers = draw(x.shape)
+    for level in reversed(levels):
+        numbers = batched(numbers, level)
+    return numbers
 
 
 def _parts_at(index: Any, level: int) -> Any:

@@ -14,7 +14,7 @@ import contextlib
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -46,10 +46,10 @@ clock = itertools.count(1).__next__
 
 
 class Context:
-    """The state inside a block. It does not change while the block is open. If another thread still
-    has it when the block ends, it becomes the state around the block."""
+    """The state inside a block. It changes if a block around it ends first, in this thread or in another.
+    After its own block has ended, it is the state around that, for whoever still has it."""
 
-    __slots__ = ("anomaly", "block", "lines", "outer", "scope", "threshold")
+    __slots__ = ("above", "anomaly", "block", "lines", "outer", "scope", "threshold")
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Context:
         self.lines = lines  # tensors remember the user's line that made them
         self.outer = outer
         self.block = block  # the block that made it; None if that has ended
+        self.above: list[Context] = []  # those whose blocks began inside this one and are open
 
     @property
     def keeps_leaves(self) -> bool:
@@ -111,8 +112,7 @@ class _Block(contextlib.ContextDecorator):
     keeps_leaves = False  # see Context
 
     def within(self, outer: Context, before: Context | None = None) -> Context:
-        """The state inside the block: a new one, or, if a block around it has ended first, that of
-        `before` over another one."""
+        """The state inside the block: a new one, or `before` again, over what is around it now."""
         raise NotImplementedError
 
     def __enter__(self) -> None:
@@ -120,33 +120,40 @@ class _Block(contextlib.ContextDecorator):
         if outer.block is None and outer.outer is not None:
             outer = _open(outer)
         self._state = state = self.within(outer)
+        if outer.outer is not None:
+            outer.above.append(state)
         _context.set(state)
 
     def __exit__(self, *_: object) -> None:
         top = current()
         outer = top.outer
         if top.block is self and outer is not None:
+            if outer.outer is not None:
+                outer.above.remove(top)
             _context.set(outer if outer.block is not None else _open(outer))
         else:
             self._leave(top)
 
     def _leave(self, top: Context) -> None:
-        """End a block that is not the innermost one of this thread."""
-        above = []
+        """End a block that is not the innermost one of this thread, or was begun in another."""
         found: Context | None = top
         while found is not None and found.block is not self:
-            above.append(found)
             found = found.outer
-        if found is not None and found.outer is not None:
-            state = found.outer
-            for context in reversed(above):
-                if context.block is not None:
-                    state = context.block.within(state, context)
-            _context.set(state)
-        # It also ends in the thread or asyncio task that began it.
-        _end(found or self._state)
+        ended = found or self._state
+        ended.block = None
+        _renew(ended)
 
     def __call__(self, function: Any) -> Any:
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with self._recreate_cm():
+                    return await function(*args, **kwargs)
+
+            return coroutine
+        if inspect.isasyncgenfunction(function):
+            return self._asynchronous(function)
         if not inspect.isgeneratorfunction(function):
             return super().__call__(function)
 
@@ -176,6 +183,32 @@ class _Block(contextlib.ContextDecorator):
 
         return generator
 
+    def _asynchronous(self, function: Any) -> Any:
+        @wraps(function)
+        async def generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            steps = function(*args, **kwargs)
+            advance: Any = steps.asend
+            given: Any = None
+            try:
+                while True:
+                    try:
+                        with self._recreate_cm():
+                            value = await advance(given)
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        given = yield value
+                        advance = steps.asend
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        advance, given = steps.athrow, error
+            finally:
+                with self._recreate_cm():
+                    await steps.aclose()
+
+        return generator
+
     def _recreate_cm(self) -> _Block:
         """A block for each call of a decorated function, since calls nest."""
         return type(self)()
@@ -191,11 +224,15 @@ def _open(context: Context) -> Context:
     return context
 
 
-def _end(context: Context) -> None:
+def _renew(context: Context) -> None:
+    """Make a state, and those above it, what they are over the state around them."""
     outer = context.outer
     if outer is not None:
-        context.threshold, context.scope = outer.threshold, outer.scope
-        context.anomaly, context.lines, context.block = outer.anomaly, outer.lines, None
+        now = outer if context.block is None else context.block.within(outer, context)
+        context.threshold, context.scope = now.threshold, now.scope
+        context.anomaly, context.lines = now.anomaly, now.lines
+    for above in context.above:
+        _renew(above)
 
 
 class no_grad(_Block):

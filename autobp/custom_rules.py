@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from autobp.batching import vmap
 from autobp.calculus import project
-from autobp.primitive import Array, Rule, Rules, Variable, general
+from autobp.errors import NoRuleError
+from autobp.primitive import Array, Primitive, Rule, Rules, Variable, general
 from autobp.reverse import vjp as pull_back
 
 __all__ = ["custom"]
@@ -19,6 +21,7 @@ _FACTS = {
     "fresh": "True or False, or a function of the arguments",
     "moves": "True or False",
     "cost": "a function of the shapes of the result and of the arguments",
+    "batch": "a batching rule, batch(run, args, mapped, **params)",
 }
 
 
@@ -46,6 +49,10 @@ def custom(
     arguments that counts multiplications, additions and transcendental calls. Without them, `compile`
     assumes that the shape depends on values and that the result may be a view.
 
+    `vmap` runs the function and its rules on a whole batch, if they are written in NumPy. Otherwise
+    `batch` does: `batch(run, args, mapped, **params)` returns the results of all examples, stacked, where
+    `run` is the function, and `args[i]` has the examples along a first axis if `mapped[i]` is true.
+
     >>> import numpy as np
     >>> from autobp import custom, grad, jvp
     >>> clipped = custom(lambda x: np.sin(x), vjp=lambda g, y, x: np.clip(g, -1, 1) * np.cos(x))
@@ -61,7 +68,7 @@ def custom(
         if fact not in _FACTS:
             raise TypeError(f"custom(): there is no fact {fact!r}; there are {', '.join(_FACTS)}")
         if not (isinstance(value, bool) or (callable(value) and fact != "moves")) or (
-            fact == "cost" and not callable(value)
+            fact in ("cost", "batch") and not callable(value)
         ):
             raise TypeError(f"custom(): {fact} must be {_FACTS[fact]}, not {value!r:.50}")
     if vjp is None and jvp is None:
@@ -79,13 +86,10 @@ def custom(
         return out
 
     run.__name__ = name
-    primitive = general(
-        run,
-        forward=[_owned(rule, name) for rule in onward],
-        reverse=[_owned(rule, name) for rule in backward],
-        name=name,
-        **facts,
-    )
+    forward_rules = [_owned(rule, name) for rule in onward]
+    reverse_rules = [_owned(rule, name) for rule in backward]
+    facts.setdefault("batch", _OnBatches(run, forward_rules, reverse_rules))
+    primitive = general(run, forward=forward_rules, reverse=reverse_rules, name=name, **facts)
 
     def function(*args: Any, **params: Any) -> Any:
         if len(args) != len(backward):
@@ -153,3 +157,72 @@ def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
         return pullback(t)[0]
 
     return transposed
+
+
+class _OnBatches:
+    """The batching rule of a function that runs on a batch itself. What runs is an operation again, whose
+    rules are those of one example, on all examples."""
+
+    def __init__(
+        self,
+        run: Callable[..., Array],
+        forward: Sequence[Rule | None],
+        reverse: Sequence[Rule | None],
+    ) -> None:
+        self.run = run
+        self.forward = forward
+        self.reverse = reverse
+        self.made: dict[tuple[bool, ...], Primitive] = {}
+
+    def __call__(
+        self, run: Any, args: Sequence[Array], mapped: Sequence[bool], **params: Any
+    ) -> Array:
+        key = tuple(mapped)
+        if key not in self.made:
+            self.made[key] = self._primitive(key)
+        return self.made[key](*args, **params)
+
+    def _primitive(self, mapped: tuple[bool, ...]) -> Primitive:
+        axes = tuple(0 if m else None for m in mapped)
+        name = self.run.__name__
+
+        def on_batch(*args: Array, **params: Any) -> Array:
+            return _mapped(name, self.run, axes, args, params)
+
+        def pushed(rule: Rule | None, slot: int) -> Rule | None:
+            def tangent(t: Array, out: Array, *args: Array, **params: Any) -> Array:
+                return project(rule(t, out, *args, **params), out)  # type: ignore[misc]
+
+            def of_batch(t: Array, out: Array, *args: Array, **params: Any) -> Array:
+                return _mapped(name, tangent, (axes[slot], 0, *axes), (t, out, *args), params)
+
+            return None if rule is None else of_batch
+
+        def pulled(rule: Rule | None, slot: int) -> Rule | None:
+            def cotangent(g: Array, out: Array, *args: Array, **params: Any) -> Array:
+                return project(rule(g, out, *args, **params), args[slot])  # type: ignore[misc]
+
+            def of_batch(g: Array, out: Array, *args: Array, **params: Any) -> Array:
+                c = _mapped(name, cotangent, (0, 0, *axes), (g, out, *args), params)
+                return c if mapped[slot] else np.sum(c, axis=0)
+
+            return None if rule is None else of_batch
+
+        return general(
+            on_batch,
+            forward=[pushed(rule, i) for i, rule in enumerate(self.forward)],
+            reverse=[pulled(rule, i) for i, rule in enumerate(self.reverse)],
+            name=name,
+        )
+
+
+def _mapped(
+    name: str, function: Callable[..., Any], axes: Any, args: Sequence[Any], params: dict[str, Any]
+) -> Any:
+    try:
+        return vmap(lambda *xs: function(*xs, **params), axes)(*args)
+    except TypeError as error:
+        raise NoRuleError(
+            f"vmap: {name} does not run on a batch of examples as it is ({error}): write it in NumPy, or give"
+            " it a batching rule, custom(..., batch=rule)"
+        ) from error

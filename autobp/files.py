@@ -26,7 +26,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     It keeps the permissions of the file whose place it takes. Several processes may write one file:
     it is that of one of them, whole. A link to a file in the same folder stays a link; one that leads
-    elsewhere is replaced, since what it leads to is not ours.
+    elsewhere is replaced, since what it leads to is not ours. A device or a pipe is written into.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -37,6 +37,10 @@ def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = _target(path)
     part = None
+    if _is_device(path):
+        with open(path, "wb") as device:
+            yield device
+        return
     try:
         file, part = _begun(target)
         with file:
@@ -64,6 +68,15 @@ def _target(path: str | os.PathLike[str]) -> Path:
     named = Path(os.path.realpath(os.path.dirname(os.path.abspath(path))), os.path.basename(path))
     real = Path(os.path.realpath(named))
     return real if real.parent == named.parent else named
+
+
+def _is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something that takes bytes and is no file, as /dev/null is."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _mode(target: Path) -> int | None:

@@ -16,7 +16,7 @@ from autobp.errors import argument_changed, changed_in_model, label, shape_chang
 from autobp.operation import SIGNS
 from autobp.primitive import Variable
 
-__all__ = ["UNRECORDED", "in_place"]
+__all__ = ["UNRECORDED", "in_place", "overwrite"]
 
 #: The params of a result that was not recorded, by which it is told from a leaf that a user made.
 UNRECORDED: dict[str, Any] = {}
@@ -47,14 +47,20 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
             raise changed_in_model(self, text)
         if result.shape != self.shape:
             raise shape_changed(self, text, result.shape)
-        old, new = self.value, result.value
-        if type(old) is np.ndarray and old.flags.writeable and not isinstance(new, Variable):
-            old[...] = new
-            new = old
-        self.data = new
+        overwrite(self, result.value)
         return self
 
     return update
+
+
+def overwrite(t: Any, value: Any) -> None:
+    """Set the data of a leaf. Its array stays the same one, for whoever has a view of it."""
+    held = t.value
+    plain = type(held) is np.ndarray and not isinstance(value, Variable)
+    if plain and held.flags.writeable and held.shape == np.shape(value):
+        held[...] = value
+        value = held
+    t.data = value
 
 
 def _looks_like_descent(t: Any, step: Any) -> bool:

@@ -188,9 +188,7 @@ def opaque(function: Callable[..., Array]) -> Callable[..., Array]:
 def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: Any) -> Any:
     """A part of a rule that is run, and traced, as one call of an opaque kernel; but written out where
     there are Tensors among its arguments, so that what is done to them is recorded."""
-    recorded = any(
-        isinstance(a, Variable) and (a.is_batch or a.primal_value() is not a) for a in args
-    )
+    recorded = any(isinstance(a, Variable) and a.primal_value() is not a for a in args)
     return (written_out if recorded else kernel)(*args)
 
 

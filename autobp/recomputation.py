@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from autobp.batching import batched
 from autobp.context import clock, current, resumed, tracing
 from autobp.counts import counted
 from autobp.dag import recorded_since
@@ -206,7 +207,9 @@ def _outputs(result: Any, began: int) -> dict[int, dict[Tensor, None]]:
         t = todo.pop()
         if not isinstance(t, Tensor) or t.level == CONSTANT or t.born < began:
             continue
-        if isinstance(t, Dual):
+        if t.is_batch:
+            todo.append(t.value)
+        elif isinstance(t, Dual):
             todo += [t.tangent, t.value]
         elif not t.is_leaf:
             found.setdefault(t.level, {})[t] = None
@@ -216,6 +219,9 @@ def _outputs(result: Any, began: int) -> dict[int, dict[Tensor, None]]:
 
 def _with(new: dict[Tensor, Tensor], y: Any) -> Any:
     """A tensor with those in it that are new in place of the old ones."""
+    if isinstance(y, Tensor) and y.is_batch:
+        value = _with(new, y.value)
+        return y if value is y.value else batched(value, y.level)
     if isinstance(y, Dual):
         value, tangent = _with(new, y.value), _with(new, y.tangent)
         return y if value is y.value and tangent is y.tangent else dual(value, tangent, y.level)

@@ -39,6 +39,13 @@ def pytest_configure(config):
         fast_paths.remove()
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """How many `-n auto` are: four at most. By then the longest of the files takes as long as the

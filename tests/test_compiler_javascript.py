@@ -56,7 +56,7 @@ def value_and_gradients(primitive, sample):
         y = primitive(*args, **sample.params)
         if not isinstance(y, Tensor) or y.level != level:
             return [constant(y)]
-        found = sweep({y: np.ones(y.shape)[()]}, ancestors([y], level))
+        found = sweep({y: np.ones(y.shape, y.dtype)[()]}, ancestors([y], level))
         return [constant(y), *(constant(found[t]) for t in inputs if t in found)]
 
     return program_of(function, {f"x{i}": sample.args[i] for i in variables(sample)})

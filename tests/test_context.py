@@ -1,5 +1,6 @@
 """no_grad, scope and detect_anomaly, and that each thread has its own."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -268,3 +269,66 @@ def test_random_interleavings(seed):
     for _, g in running:
         g.close()
     assert seen() == PLAIN
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_interleavings_that_end_in_other_threads(seed):
+    rng = np.random.default_rng(seed)
+    makes = [no_grad, lambda: scope("s"), detect_anomaly]
+    running = []
+    with ThreadPoolExecutor(1) as elsewhere:
+        for _ in range(60):
+            if running and rng.random() < 0.5:
+                kind, g = running.pop(rng.integers(len(running)))
+                g.close() if rng.random() < 0.3 else elsewhere.submit(g.close).result()
+            else:
+                kind = rng.integers(3)
+                running.append((kind, held(makes[kind]())))
+                next(running[-1][1])
+            kinds = [kind for kind, _ in running]
+            names = "/".join("s" for kind in kinds if kind == 1) or None
+            assert seen() == (0 not in kinds, names, 2 in kinds)
+        for _, g in running:
+            elsewhere.submit(g.close).result()
+    assert seen() == PLAIN
+
+
+def test_decorated_coroutines_compute_in_the_block():
+    told = []
+
+    @no_grad()
+    async def computed():
+        told.append(seen()[0])
+        await asyncio.sleep(0)
+        told.append(seen()[0])
+        return "done"
+
+    @no_grad()
+    async def steps():
+        given = None
+        while given != "end":
+            try:
+                given = yield seen()[0], given
+            except KeyError:
+                given = "thrown"
+            await asyncio.sleep(0)
+
+    async def main():
+        other = asyncio.create_task(computed())
+        assert seen() == PLAIN
+        assert await computed() == "done"
+        assert seen() == PLAIN
+        await other
+        g = steps()
+        assert await anext(g) == (False, None)
+        assert seen() == PLAIN
+        assert await g.asend(3) == (False, 3)
+        assert await g.athrow(KeyError()) == (False, "thrown")
+        assert seen() == PLAIN
+        with pytest.raises(StopAsyncIteration):
+            await g.asend("end")
+        assert seen() == PLAIN
+
+    asyncio.run(main())
+    assert told == [False] * 4
+    assert computed.__name__ == "computed"

@@ -496,3 +496,15 @@ def test_parts_that_are_not_used_count():
     assert model.summary(x).total == 24 + 27 + 6
     nn.cross_entropy(model(x), y).backward()
     assert model.spare.weight.grad is None
+
+
+def test_load_state_dict_writes_into_the_arrays_that_there_are():
+    model = nn.Linear(3, 1, rng=0)
+    row, whole = model.weight.data[0, :2], model.weight.data
+    model.load_state_dict({"weight": [[1.0, 2.0, 3.0]], "bias": [4.0]})
+    assert model.weight.data is whole
+    np.testing.assert_array_equal(row, [1.0, 2.0])
+    saved = model.state_dict()
+    row[:] = 9.0
+    model.load_state_dict(saved)
+    np.testing.assert_array_equal(row, [1.0, 2.0])

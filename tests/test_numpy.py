@@ -183,7 +183,7 @@ np.logaddexp.reduce(x);  np.logaddexp.reduce(x, axis=1); np.logaddexp.reduce(x, 
 """
 
 SHAPES = """
-np.reshape(x, (3, 2));   np.reshape(x, 6); np.reshape(x, -1); np.reshape(x, [3, -1]); np.reshape(x, (3, 2), order="F"); np.reshape(x, (3, 2), "F"); np.reshape(c, (-1, 4), order="F"); x.reshape(3, 2); x.reshape((3, 2)); x.reshape(-1); x.reshape(3, 2, order="F"); x.reshape([6]); np.reshape(s, (1, 1)); np.reshape(x, shape=(3, 2))
+np.reshape(x, (3, 2));   np.reshape(x, 6); np.reshape(x, -1); np.reshape(x, [3, -1]); np.reshape(x, (3, 2), order="F"); np.reshape(c, (-1, 4), order="F"); x.reshape(3, 2); x.reshape((3, 2)); x.reshape(-1); x.reshape(3, 2, order="F"); x.reshape([6]); np.reshape(s, (1, 1)); np.reshape(x, shape=(3, 2))
 np.ravel(x);             np.ravel(x, "F"); np.ravel(x, order="F"); x.ravel(); x.ravel("F"); x.flatten(); x.flatten("F"); np.ravel(s)
 np.transpose(x);         np.transpose(c, (1, 2, 0)); np.transpose(c, axes=[2, 0, 1]); np.transpose(c, (-1, 0, 1)); x.T; c.T; c.mT; c.transpose(1, 2, 0); c.transpose((1, 2, 0)); c.transpose(); c.transpose(None); np.permute_dims(c, (1, 2, 0)); np.matrix_transpose(c); np.linalg.matrix_transpose(c); v.T
 np.swapaxes(c, 0, 2);    np.swapaxes(c, -1, 0); c.swapaxes(0, 1)
@@ -333,9 +333,10 @@ np.modf(x);               np.real_if_close(x); np.imag(x); np.angle(x); np.angle
 
 # What came to NumPy after the oldest version that is served.
 LATER = {
-    "2.2": "np.matvec(T, v); np.matvec(A, x); np.vecmat(v, T); np.vecmat(x, A)",
-    "2.3": "np.take_along_axis(x, j)",
-    "2.4": "np.pad(x, {0: 1, -1: (2, 0)})",
+    "2.1.1": 'np.reshape(x, (3, 2), "F")',
+    "2.2.0": "np.matvec(T, v); np.matvec(A, x); np.vecmat(v, T); np.vecmat(x, A)",
+    "2.3.0": "np.take_along_axis(x, j)",
+    "2.4.0": "np.pad(x, {0: 1, -1: (2, 0)})",
 }
 
 # Plain arrays, numbers and truth values by design: what does not vary smoothly.
@@ -381,7 +382,7 @@ DIFFERENTIABLE = [
     STATISTICS,
 ]
 DIFFERENTIABLE += [SIGNALS, SELECTION, EDGES, NEURAL]
-DIFFERENTIABLE += [f"\n{rows}" for since, rows in LATER.items() if since + ".0" <= VERSION]
+DIFFERENTIABLE += [f"\n{rows}" for since, rows in LATER.items() if since <= VERSION]
 
 
 # ── what every expression is put through ──────────────────────────────────────────────────────────

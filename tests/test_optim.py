@@ -692,6 +692,46 @@ def test_states_that_do_not_fit_are_refused():
         np.testing.assert_equal(mine.state_dict(), before)
 
 
+class Averaging(SGD):
+    """It keeps a count, a list and an array of another shape, and declares none of them."""
+
+    def update(self, x, g, state, **options):
+        state["n"] = state.get("n", 0) + 1
+        state.setdefault("seen", {"norms": []})["norms"].append(float(np.abs(g).sum()))
+        state["rows"] = state.get("rows", np.zeros((1, 2))) + 1
+        super().update(x, g / state["n"] / len(state["seen"]["norms"]), state, **options)
+
+
+class Declaring(Averaging):
+    state_names = ("n", "rows")
+
+
+@pytest.mark.parametrize("kind", [Averaging, Declaring])
+def test_what_an_optimizer_of_ones_own_keeps_is_restored(kind):
+    def stepped(w, optimizer, steps):
+        for k in range(steps):
+            w.grad = np.array([1.0, k, 2.0])
+            optimizer.step()
+
+    w = Tensor([1.0, 2.0, 3.0])
+    first = kind([w], 0.1, momentum=0.9)
+    stepped(w, first, 3)
+    saved = first.state_dict()
+    kept = copy.deepcopy(saved)
+    v = Tensor(w.numpy())
+    second = kind([v], 0.1, momentum=0.9)
+    second.load_state_dict(saved)
+    for x, optimizer in ((w, first), (v, second)):
+        stepped(x, optimizer, 2)
+    assert v.tolist() == w.tolist()
+    np.testing.assert_equal(saved, kept)  # nothing is shared
+    np.testing.assert_equal(second.state_dict(), first.state_dict())
+    bad = copy.deepcopy(saved)
+    bad["state"][0]["momentum_buffer"] = np.zeros(2)
+    with pytest.raises(ValueError, match=r"its 'momentum_buffer' in the state is float64 of shape"):
+        second.load_state_dict(bad)
+
+
 def test_an_optimizer_without_an_update_says_so():
     class Empty(Optimizer):
         pass

@@ -62,7 +62,7 @@ def test_every_block_runs_and_prints_what_it_says(folder):
     assert sum(language == "" for language, _ in BLOCKS) > 5
     assert README.count("```") == 2 * len(BLOCKS), "a block that is not run"
     assert {path.name for path in folder.iterdir()} == {
-        "autobp-tour", "neuron.svg", "loss.svg", "loss.html",
+        "autobp-tour", "neuron.svg", "loss.svg", "loss.html", "step.onnx",
     }  # fmt: skip
 
 

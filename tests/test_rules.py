@@ -64,6 +64,8 @@ WRONG = {
     "on Tensors":           (elementwise(np.sin, two_faced),                                 "sin",       "forms"),
     "changes its argument": (elementwise(np.sin, spoiling),                                  "sin",       "forms"),
     "float64 from float32": (elementwise(dealing_in_double, lambda t, y, x: t * np.cos(x)),  "sin",       "single"),
+    "examples in disorder": (elementwise(np.sin, lambda t, y, x: t * np.cos(x),
+                                         batch=lambda run, args, mapped: run(args[0][::-1])), "sin",       "batches"),
 }
 # fmt: on
 

@@ -3,10 +3,12 @@
 import errno
 import os
 import pickle
+import stat
 import subprocess
 import sys
 import textwrap
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,9 +18,10 @@ from hypothesis.extra import numpy as hnp
 
 from autobp import nn
 from autobp.files import written
-from autobp.optim import Adam
+from autobp.optim import SGD, Adam
 from autobp.train import (
     CheckpointError,
+    fit,
     load_checkpoint,
     load_weights,
     save_checkpoint,
@@ -513,7 +516,7 @@ def test_bad_weights_are_refused(weights):
     with pytest.raises(CheckpointError, match="model.safetensors is not a safetensors file: "):
         load_weights(weights)
     weights.write_bytes((60).to_bytes(8, "little") + b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}     ' + b"ab")  # fmt: skip
-    with pytest.raises(CheckpointError, match="model.safetensors is not a safetensors file: "):
+    with pytest.raises(CheckpointError, match="model.safetensors holds BF16 numbers"):
         load_weights(weights)
 
 
@@ -540,3 +543,43 @@ def test_without_the_package_one_line_says_what_to_do(monkeypatch, tmp_path):
             match=r"^(save|load)_weights needs safetensors: pip install .*\[safetensors\]'$",
         ):
             call()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("__metadata__", np.ones(1), "no array can have the name '__metadata__'"),
+        (1, np.ones(1), "the names of arrays are texts, not 1"),
+        ("\ud800", np.ones(1), r"the name .* is no valid text"),
+        ("w", np.ones(1, complex), "'w' holds complex128, and safetensors files hold bool, uint8"),
+        ("w", np.array(["a"]), "'w' holds <U1, and safetensors files hold"),
+    ],
+)
+def test_weights_that_no_file_holds_are_named(weights, name, value, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        save_weights(weights, {name: value})
+    assert not weights.exists()
+
+
+# ── what is no file ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_pipes_are_written_into(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        save_checkpoint(pipe, {"a": 1})
+        (tmp_path / "file").write_bytes(read.result())
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert load_checkpoint(tmp_path / "file") == {"a": 1}
+    save_checkpoint(os.devnull, {"a": 1})
+    assert not os.path.isfile(os.devnull)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    model = nn.Linear(1, 1)
+    for path in (tmp_path, ""):
+        with pytest.raises(IsADirectoryError, match="is a folder: write the name of a file in it"):
+            fit(model, (np.ones((2, 1)),) * 2, nn.mse, SGD(model.parameters()), checkpoint=path)

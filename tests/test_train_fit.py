@@ -198,10 +198,11 @@ class Scripted:
     """A metric of which the numbers are known beforehand, one for each epoch."""
 
     def __init__(self, *numbers):
-        self.numbers = iter(numbers)
+        self.numbers, self.epoch = numbers, 0
 
     def __call__(self, prediction, target):
-        return next(self.numbers)
+        self.epoch += 1
+        return self.numbers[self.epoch - 1]
 
 
 def scripted(*numbers, **options):
@@ -641,7 +642,7 @@ def test_few_columns_show_whole_numbers(monkeypatch, columns, last):
     trained(progress=True, metrics={"accuracy": nn.accuracy}, validation=HELD)
     sys.stderr.close()
     lines = re.split("[\r\n]+", shown(ours).rstrip())
-    assert max(map(len, lines)) < columns
+    assert max(map(len, lines)) <= columns  # of which older ones of tqdm fill the last
     assert re.sub(r"\d\.\d+", "N", lines[-1]).endswith(last)
 
 

@@ -3,6 +3,7 @@
 import array
 import collections
 import contextlib
+import csv
 import ctypes
 import datetime
 import decimal
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import unittest.mock
 import uuid
 import weakref
 
@@ -512,6 +514,283 @@ def test_values_are_saved(what, where, tmp_path):
     assert np.all(found == whole)
 
 
+# ── validation data, callbacks and metrics ────────────────────────────────────────────────────────
+
+
+class Drawn:
+    """Batches that are drawn anew each time, and a count of the times."""
+
+    def __init__(self):
+        self.rng, self.times = np.random.default_rng(5), [0]
+
+    def __iter__(self):
+        self.times[0] += 1
+        i = self.rng.permutation(len(X))[: 4 + self.times[0]]
+        yield X[i], Y[i]
+
+
+def drawn_by_a_function():
+    drawn = Drawn()
+    return lambda: iter(drawn)
+
+
+@pytest.mark.parametrize("make", [Drawn, drawn_by_a_function])
+@pytest.mark.filterwarnings("error")
+def test_validation_data_may_have_a_state(make, tmp_path):
+    def run(epochs, name, resume=False):
+        model = stateful.Base()
+        optimizer = SGD(model.parameters(), 2.0, 0.9)  # which goes to and fro
+        history = trained(
+            model, optimizer=optimizer, epochs=epochs, validation=make(), keep_best=True,
+            checkpoint=tmp_path / name, resume=resume, clip_norm=1.0,
+        )  # fmt: skip
+        assert history.unsaved == []
+        return history["val_loss"], model.linear.weight.tolist()
+
+    whole = run(6, "whole.npz")
+    run(3, "parts.npz")
+    assert run(6, "parts.npz", resume=True) == whole
+
+
+def rates():
+    while True:
+        yield 0.1
+
+
+async def sent():
+    return 0.1
+
+
+def filled():
+    q = queue.SimpleQueue()
+    for i in range(100):
+        q.put(i)
+    return q
+
+
+#: What callbacks and metrics read from, and how.
+READ = {
+    "a counter": (itertools.count, next),
+    "a generator": (rates, next),
+    "a queue": (filled, lambda q: q.get()),
+    "a file": (lambda: opened(open(__file__, "rb")), lambda f: len(f.readline())),  # noqa: SIM115
+    "a text": (lambda: io.StringIO("abc" * 99), lambda f: len(f.read(1))),
+    "a view": (lambda: memoryview(bytearray(4)), lambda m: operator.setitem(m, 0, m[0] + 1)),
+}
+
+
+@pytest.mark.parametrize("where", ["callbacks", "metrics"])
+@pytest.mark.parametrize("what", READ)
+def test_what_callbacks_and_metrics_read_from_is_named(what, where, tmp_path):
+    make, use = READ[what]
+    source = make()
+    function = lambda *args: float(use(source) or 0)
+    options = {where: [function] if where == "callbacks" else {"m": function}}
+    with pytest.warns(
+        UserWarning, match="a checkpoint cannot hold source, of a kind that fit does"
+    ):
+        history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", **options)
+    assert history.unsaved == ["source"]
+
+
+# ── objects that answer for every name, and what is no state ──────────────────────────────────────
+
+
+class Config(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Forgiving(dict):
+    __getattr__ = dict.get
+
+
+class Silent:
+    def __getattr__(self, name):
+        return None
+
+
+class Asked:
+    """It counts what is asked of it."""
+
+    def __init__(self):
+        self.questions = 0
+
+    def __getattr__(self, name):
+        self.questions += 1
+        return self.questions
+
+
+class Endless:
+    """It makes another for each attribute, and keeps it."""
+
+    def __getattr__(self, name):
+        made = self.__dict__[name] = Endless()
+        return made
+
+    def __call__(self):
+        return 0.0
+
+
+class Slotted:
+    __slots__ = ("__count", "never")
+
+    def __init__(self):
+        self.__count = 0
+
+    def __getattr__(self, name):
+        return 3.0
+
+    def counted(self):
+        self.__count += 1
+        return self.__count
+
+
+class Watched:
+    """What its property gives changes."""
+
+    def __init__(self):
+        self.calls = 0
+
+    @property
+    def factor(self):
+        return self.calls
+
+    @factor.setter
+    def factor(self, value):
+        CALLS["n"] += 1
+        self.calls = value + CALLS["n"]
+
+    def counted(self):
+        self.factor = self.factor + 1
+        return self.factor
+
+
+CALLS = {"n": 0}
+
+
+class Backwards(dict):
+    """A loop over it never ends."""
+
+    def items(self):
+        return ((str(i), 0.0) for i in itertools.count())
+
+    keys = values = __iter__ = items
+
+
+@functools.singledispatch
+def dispatched(x):
+    return 0.1
+
+
+def bar():
+    from tqdm import tqdm
+
+    return tqdm(total=100, file=io.StringIO(), disable=False)
+
+
+#: Objects, and how the loss uses them. With each a training goes on as if it had not been interrupted.
+HARMLESS = {
+    "a config": (lambda: Config(rate=0.1), lambda c: c.rate),
+    "a forgiving config": (lambda: Forgiving(rate=0.1), lambda c: c.rate),
+    "one that says None": (Silent, lambda c: c.rate),
+    "one that counts questions": (Asked, lambda c: c.rate),
+    "endless attributes": (Endless, lambda c: c.rate.of()),
+    "slots": (Slotted, lambda c: c.counted()),
+    "a property": (Watched, lambda c: c.counted()),
+    "an endless dict": (lambda: Backwards(a=0.1), lambda c: c["a"]),
+    "singledispatch": (lambda: dispatched, lambda f: f(1)),
+    "csv.writer": (lambda: csv.writer(io.StringIO()), lambda c: c.writerow([1]) and 0.0),
+    "csv.DictWriter": (
+        lambda: csv.DictWriter(io.StringIO(), ["a"]),
+        lambda c: c.writerow({"a": 1}) and 0.0,
+    ),
+    "a bar": (bar, lambda b: b.update() or 0.0),
+    "a mock that is not called": (unittest.mock.MagicMock, lambda m: 0.0),
+}
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+@pytest.mark.filterwarnings("error")
+def test_objects_that_need_no_word(what, tmp_path):
+    make, use = HARMLESS[what]
+
+    def run(epochs, name, resume=False):
+        CALLS["n"] = 0
+        thing, model = make(), stateful.Base()
+        loss = lambda p, y: nn.mse(p, y) * (1 + 0.01 * (use(thing) or 0))
+        history = trained(model, loss, epochs=epochs, checkpoint=tmp_path / name, resume=resume)
+        assert history.unsaved == []
+        return history["loss"], model.linear.weight.tolist()
+
+    whole = run(4, "whole.npz")
+    run(2, "parts.npz")
+    assert run(4, "parts.npz", resume=True) == whole
+
+
+def test_a_question_to_an_object_is_asked_by_nobody():
+    asked = Asked()
+    inventory = Inventory({"model": [asked]})
+    inventory.begin()
+    inventory.put(inventory.take(everything=True).records)
+    fingerprint(asked)
+    assert asked.__dict__ == {"questions": 0}
+
+
+def test_a_mock_that_is_called_is_named(tmp_path):
+    mock, model = unittest.mock.MagicMock(), stateful.Base()
+    loss = lambda p, y: mock.log("a") and nn.mse(p, y)
+    with pytest.warns(UserWarning, match="a checkpoint cannot hold mock, "):
+        assert trained(model, loss, checkpoint=tmp_path / "run.npz").unsaved == ["mock"]
+
+
+# ── code that is replaced ─────────────────────────────────────────────────────────────────────────
+
+
+class Other(stateful.Base):
+    def factor(self):
+        return 2.0
+
+
+class Model(stateful.Base):
+    @staticmethod
+    def scale():
+        return 1.0
+
+    def factor(self):
+        return self.scale() * scaling() * float(os.environ.get("SCALE", 1))
+
+
+def scaling():
+    return 1.0
+
+
+REPLACED = {
+    "a class": (lambda m, patch: patch.setattr(m, "__class__", Other), "model.__class__"),
+    "a method": (lambda m, patch: patch.setattr(Model, "factor", Other.factor), "Model.factor"),
+    "a static method": (
+        lambda m, patch: patch.setattr(Model, "scale", staticmethod(lambda: 2.0)),
+        "Model.scale",
+    ),
+    "code": (
+        lambda m, patch: patch.setattr(scaling, "__code__", Other.factor.__code__.replace(
+            co_argcount=0, co_nlocals=0, co_varnames=())),
+        "scaling.__code__",
+    ),
+    "the environment": (lambda m, patch: patch.setenv("SCALE", "2"), "os.environ"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize("what", REPLACED)
+def test_code_that_callbacks_replace_is_named(what, epoch, tmp_path, monkeypatch):
+    replace, name = REPLACED[what]
+    model = Model()
+    callback = lambda run: run.epoch == epoch and replace(model, monkeypatch)
+    with pytest.warns(UserWarning, match=f"a checkpoint cannot hold {name}, "):
+        history = trained(model, epochs=4, checkpoint=tmp_path / "a.npz", callbacks=[callback])
+    assert history.unsaved == [name]
+
+
 def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
     held = {"lists": np.array([[1], [2, 3]], dtype=object)}
 
@@ -522,3 +801,28 @@ def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
         history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", callbacks=[callback])
     assert len(history.unsaved) == 1
     assert os.path.basename(caught[0].filename) in ("test_train_state.py", "stateful.py")
+
+
+def test_views_of_parameters_are_views_after_a_resume(tmp_path):
+    def run(epochs, resume=False):
+        model = stateful.Base()
+        views = [p.data.reshape(-1)[:2] for p in model.parameters()]
+
+        def callback(run):
+            for view in views:
+                np.clip(view, -0.1, 0.1, out=view)
+
+        trained(
+            model,
+            epochs=epochs,
+            checkpoint=tmp_path / "run.npz",
+            resume=resume,
+            callbacks=[callback],
+        )
+        return [p.numpy() for p in model.parameters()]
+
+    whole = run(4)
+    (tmp_path / "run.npz").unlink()
+    run(2)
+    for a, b in zip(run(4, resume=True), whole, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -22,6 +22,8 @@ from autobp import (
     linearize,
     nn,
     no_grad,
+    remat,
+    scan,
     softmax,
     stop_gradient,
     value_and_grad,
@@ -30,6 +32,7 @@ from autobp import (
 )  # fmt: skip
 from autobp.errors import NoRuleError
 from autobp.operation import of
+from autobp.primitive import general
 from autobp.rules import PRIMITIVES, batching
 from autobp.rules.functions import PLAIN
 from autobp.tree import leaves, refilled
@@ -41,15 +44,9 @@ I = R.integers(0, 3, 5)  # noqa: E741 (an index)
 
 # ── every operation has a rule ────────────────────────────────────────────────────────────────────
 
-#: What has no batching rule yet. A rule that is added is taken from here.
-LACKING = {
-    "attention", "conv2d", "conv2d_input", "conv2d_weight", "eigh", "eigvalsh", "max_pool2d", "pinv",
-    "pool2d", "pool2d_input", "pool2d_weight", "qr", "svd", "svdvals",
-}  # fmt: skip
-
 
 def test_every_primitive_has_a_batching_rule():
-    assert {n for n, p in PRIMITIVES.items() if batching.of(p.facts) is None} == LACKING
+    assert not [n for n, p in PRIMITIVES.items() if batching.of(p.facts) is None]
 
 
 #: These are answered from the form of an example.
@@ -62,8 +59,9 @@ def test_every_function_with_a_plain_result_has_a_batching_rule():
 
 
 def test_what_has_no_rule_is_refused_by_name():
-    with pytest.raises(NoRuleError, match=r"^vmap: \w+ has no batching rule.*autobp.custom"):
-        vmap(ab.custom(lambda x: x, vjp=lambda g, y, x: g, name="mine"))(Y)
+    bare = general(np.sin, forward=None, reverse=None, name="bare")
+    with pytest.raises(NoRuleError, match=r"^vmap: bare has no batching rule.*autobp.custom"):
+        vmap(bare)(Y)
 
 
 # ── against the loop ──────────────────────────────────────────────────────────────────────────────
@@ -378,6 +376,47 @@ def test_gradients_of_each_sample_by_all_parameters_of_a_model(compiled):
             np.testing.assert_allclose(found[name][i], g, 1e-9, 1e-12)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_dropout_draws_for_each_example(compiled):
+    layer = nn.Dropout(0.5, rng=7)
+    expected = (np.random.default_rng(7).random((5, 4), np.float32) >= 0.5) * 2.0
+    f = vmap(layer)
+    np.testing.assert_array_equal((compile(f) if compiled else f)(np.ones((5, 4))), expected)
+    both = vmap(vmap(nn.Dropout(0.5, rng=7)))(np.ones((5, 4, 1)))
+    np.testing.assert_array_equal(both[..., 0], expected)
+    each = vmap(grad(lambda x: np.sum(nn.Dropout(0.5, rng=7)(x))))(Y)
+    np.testing.assert_array_equal(each, expected)
+    attended = nn.scaled_dot_product_attention
+    heads = vmap(lambda x: attended(x, x, x, dropout_p=0.5, rng=3))(np.ones((6, 3, 2)))
+    assert len({h.tobytes() for h in heads}) > 1
+
+
+def test_a_generator_of_ones_own_draws_once_for_all_examples():
+    rng = np.random.default_rng(0)
+    y = vmap(lambda x: x + rng.normal())(np.zeros(5))
+    assert np.ptp(y) == 0
+
+
+def test_batch_normalization_uses_averages_and_updates_none():
+    layer = nn.BatchNorm1d(4)
+    with pytest.raises(
+        TypeError, match=r"^BatchNorm1d 'batchnorm': inside vmap each example has averages"
+    ):
+        vmap(layer)(X)
+    assert not layer.running_mean.numpy().any()
+    layer.running_mean.data = np.arange(4.0)
+    check(layer.eval(), X)
+    check(grad(lambda x: np.sum(layer(x) ** 2)), X)
+
+
+def test_compiled_functions_inside():
+    inner = compile(lambda x, w: np.tanh(x @ w))
+    check(inner, Y, W, axes=(0, None))
+    np.testing.assert_allclose(inner(Y[0], W), np.tanh(Y[0] @ W))  # a program by now
+    check(inner, Y, W, axes=(0, None))
+    check(compile(grad(lambda x: np.sum(inner(x, W)))), Y)
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -399,6 +438,141 @@ def test_losses(loss):
 def test_a_wrong_label_in_any_example_is_found():
     with pytest.raises(ValueError, match=r"the label at \[1\] is 9"):
         vmap(nn.cross_entropy)(Y, np.array([0, 9, 0, 0, 0]))
+
+
+# ── loops, and what is computed again ─────────────────────────────────────────────────────────────
+
+
+def read(h, x):
+    h = np.tanh(0.5 * h + x)
+    return h, h
+
+
+def states(xs):
+    return np.sum(scan(read, 0.0, xs)[1] ** 2)
+
+
+def grown(h):
+    """Of one array with all examples: the carry is a batch from the start, the rows are none."""
+    return scan(lambda h, x: (np.sin(h * x) + h, np.sum(h)), h, np.arange(1.0, 4.0))
+
+
+def joining(w):
+    """The carry is a batch after the first iteration."""
+    return scan(lambda h, x: (h * w + x, h), np.zeros(4), np.ones((3, 4)))
+
+
+SCANS = {
+    "values": lambda xs: scan(read, 0.0, xs),
+    "gradient": grad(states),
+    "product with the Hessian": lambda xs: hvp(states, (xs,), (xs,)),
+    "reversed": lambda xs: scan(read, 0.0, xs, reverse=True),
+    "shared rows": grown,
+    "gradient by the carry": grad(lambda h: np.sum(grown(h)[1] ** 2)),
+    "a batch later": joining,
+    "its gradient": grad(lambda w: np.sum(joining(w)[1] ** 2)),
+    "no iteration": lambda w: scan(lambda h, x: (h * w + x, h), np.zeros(4), np.ones((0, 4))),
+    "single precision": lambda xs: scan(read, 0.0, xs.astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_a_loop_runs_on_the_batch(name):
+    check(SCANS[name], Y)
+
+
+def test_loops_nest_with_vmap():
+    check(vmap(SCANS["values"]), X)
+    check(lambda xs: scan(lambda h, x: (vmap(lambda a, b: a * b + 1)(h, x), h), np.ones(4), xs), X)
+    total = lambda f: lambda w, xs: np.sum(np.stack([f(w, x) for x in xs]))
+    for body in (
+        lambda w: lambda h, x: (np.tanh(w * h + x), w * h),
+        lambda w: lambda h, x: (w * np.ones(4), h * x),  # which is the same for all examples
+    ):
+        of_one = lambda w, xs, body=body: np.sum(scan(body(w), np.ones(4) * w, xs)[1] ** 2)
+        outside = lambda w, xs, of_one=of_one: np.sum(vmap(of_one, (None, 0))(w, xs))
+        for order in (grad, lambda f: grad(grad(f)), lambda f: lambda w, xs: jvp(lambda w: f(w, xs), (w,), (1.0,))[1]):  # fmt: skip
+            expected = order(total(of_one))(0.7, X)
+            np.testing.assert_allclose(order(outside)(0.7, X), expected, 1e-11)
+            np.testing.assert_allclose(compile(order(outside))(0.7, X), expected, 1e-11)
+
+
+def test_a_compiled_loop_over_batches_is_one_loop():
+    run = compile(vmap(grad(states)))
+    run(np.ones((3, 40)))
+    assert run.source.count("    for ") == 2
+
+
+segment = remat(lambda x: np.sin(2 * np.tanh(x) * x))
+REMATS = {
+    "values": lambda x: segment(segment(x)),
+    "gradient": grad(lambda x: np.sum(segment(segment(x)))),
+    "tangent": lambda x: jvp(segment, (x,), (x,))[1],
+    "product with the Hessian": lambda x: hvp(lambda x: np.sum(segment(x)), (x,), (x,)),
+    "in a loop": grad(lambda xs: np.sum(scan(remat(read), 0.0, xs)[1] ** 2)),
+    "several results": grad(lambda x: np.sum(np.stack(remat(lambda x: (np.sin(x), x * x))(x)))),
+    "around vmap": grad(lambda x: np.sum(remat(vmap(lambda r: np.sin(r) * r))(x))),
+    "between": grad(lambda x: np.sum(vmap(lambda r: segment(r) ** 2)(x))),
+}
+
+
+@pytest.mark.parametrize("name", REMATS)
+def test_what_is_computed_again_is_so_for_the_batch(name):
+    check(REMATS[name], Y)
+
+
+def test_remat_outside_of_the_batch_is_recorded_as_one_operation():
+    x = Tensor(Y)
+    y = vmap(lambda x: segment(segment(x)))(x)
+    assert ab.graph(y).counts == {"remat": 2}
+
+
+# ── functions with rules of one's own ─────────────────────────────────────────────────────────────
+
+clipped = ab.custom(
+    lambda x, w: np.sin(x) @ w,
+    vjp=[
+        lambda g, y, x, w: np.clip(g @ w.T, -0.5, 0.5) * np.cos(x),
+        lambda g, y, x, w: 2 * np.sin(x)[..., None] * g,
+    ],
+)
+cube = ab.custom(
+    lambda x, n: x**n, jvp=[lambda t, y, x, n: n * x ** (n - 1) * t, None], name="cube"
+)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_a_custom_function_runs_on_the_batch_with_its_own_rules(axes):
+    x = Y if axes[0] == 0 else Y[0]
+    w = np.stack([W + i for i in range(5)]) if axes[1] == 0 else W
+    square = lambda x, w: np.sum(clipped(x, w) ** 2)
+    check(clipped, x, w, axes=axes)
+    check(grad(square, (0, 1)), x, w, axes=axes)
+    check(lambda x, w: jvp(clipped, (x, w), (x, w))[1], x, w, axes=axes)
+    check(lambda x, w: hvp(square, (x, w), (x, w)), x, w, axes=axes)
+    total = lambda f: lambda x, w: np.sum(np.stack([f(*(a if k is None else a[i] for a, k in zip((x, w), axes))) for i in range(5)]))  # fmt: skip
+    outside = lambda x, w: np.sum(vmap(square, axes)(x, w))
+    for order in (lambda f: grad(f, (0, 1)), lambda f: lambda x, w: hvp(f, (x, w), (x, w))):
+        for found, expected in zip(order(outside)(x, w), order(total(square))(x, w), strict=True):
+            np.testing.assert_allclose(found, expected, 1e-11, 1e-12)
+
+
+def test_a_custom_function_of_numbers():
+    check(grad(lambda x: cube(x, 3.0)), Y[0])
+    check(grad(grad(lambda x, n: cube(x, n))), np.abs(Y[0]), np.arange(2.0, 6.0))
+
+
+def test_a_custom_function_that_does_not_run_on_a_batch_takes_a_rule():
+    counted = lambda x: np.array([float(v) for v in x])
+    rules = {"vjp": lambda g, y, x: g, "name": "counted"}
+    with pytest.raises(
+        NoRuleError, match=r"^vmap: counted does not run on a batch .*float.*batch=rule"
+    ):
+        vmap(ab.custom(counted, **rules))(Y)
+    slowly = lambda run, args, mapped: np.stack([run(x) for x in args[0]])
+    check(ab.custom(counted, batch=slowly, **rules), Y)
+    with pytest.raises(TypeError, match=r"batch must be a batching rule, batch\(run"):
+        ab.custom(counted, batch=True, **rules)
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────

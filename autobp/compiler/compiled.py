@@ -204,8 +204,33 @@ class Compiled(Generic[F]):
         return self._latest().text(whole=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the program of the latest signature to a module that needs NumPy alone."""
-        Path(path).write_text(self._latest().text(whole=True), encoding="utf-8")
+        """Write the program of the latest signature to a module that needs NumPy alone, or, if the name
+        ends in `.onnx`, to an ONNX model (extra `onnx`).
+
+        The inputs of the model have the names of the arguments, with their paths (`params.W`). Modules
+        that the function closes over are in it, with their weights of now. The first axis of the
+        arguments is free where the program allows it: the function is traced for two more sizes to find
+        out. `metadata_props` says so under `batch`, and under `precondition` what held for the
+        arguments and must hold for others.
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from autobp import compile, grad
+        >>> slope = compile(grad(lambda x: np.sum(np.sin(x))))
+        >>> slope(np.zeros(2))
+        array([1., 1.])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     slope.save(f"{folder}/slope.py")
+        ...     slope.save(f"{folder}/slope.onnx")
+        """
+        path = Path(path)
+        if path.suffix == ".onnx":
+            from autobp.compiler import onnx  # late: few save a model
+
+            with _tracing:
+                onnx.save(self._latest(), path)
+            return
+        path.write_text(self._latest().text(whole=True), encoding="utf-8")
 
     def _latest(self) -> Entry:
         if not self._entries:

@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ class Entry(Checked):
         self.program = owned_results(optimized(program), program, replaced)
         self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
+        self.traced = replace(traced, call=_of_forms(traced.call), result=None)
         bound = [
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
@@ -201,6 +203,21 @@ class Entry(Checked):
         elif isinstance(x, np.ndarray) and id(_base(x)) in self._owners:
             return x.copy()
         return x
+
+
+def _of_forms(call: Call) -> Call:
+    """The call without the arrays that it was given: ones of their shapes, which take no memory."""
+    made: dict[int, Any] = {}
+
+    def of_form(x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return x
+        if id(x) not in made:
+            made[id(x)] = np.broadcast_to(np.array(x.dtype.kind == "f", x.dtype), x.shape)
+        return made[id(x)]
+
+    args, kwargs = (transformed(of_form, x, parts_of_values) for x in (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs)
 
 
 def _tell_waiting(name: str, calls: int, seconds: float) -> None:

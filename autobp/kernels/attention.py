@@ -71,7 +71,8 @@ def attended_tangent(
 ) -> Array:
     """The tangent of the result, where that of the scores is the product of `dq` and `dk`: of a tangent
     of the queries with the keys, or of the queries with a tangent of the keys."""
-    tangent = np.empty_like(y)
+    shape = np.broadcast_shapes(y.shape[:-2], dq.shape[:-2], dk.shape[:-2])
+    tangent = np.empty((*shape, *y.shape[-2:]), y.dtype)
     for rows, keys in _blocks(q, k, causal):
         w, sums = _weights(q, k, rows, keys, scale, mask, causal)
         w *= np.matmul(dq[..., rows, :] * scale, dk[..., keys, :].mT)
@@ -83,7 +84,7 @@ def attended_tangent(
 def attended_cotangents(
     g: Array, y: Array, q: Array, k: Array, v: Array, scale: float, mask: Any, causal: bool
 ) -> tuple[Array, Array, Array]:
-    batch = y.shape[:-2]
+    batch = np.broadcast_shapes(g.shape[:-2], y.shape[:-2])
     dq, dk, dv = (np.zeros((*batch, *x.shape[-2:]), y.dtype) for x in (q, k, v))
     mean = total(g * y, -1, True)
     for rows, keys in _blocks(q, k, causal):

@@ -11,5 +11,7 @@ __all__ = ["noise"]
 
 def noise(values: Any) -> Any:
     """What rounding may make of a value that is 0."""
-    largest = np.max(np.abs(values), axis=-1, keepdims=True, initial=0.0)
+    if not values.shape[-1]:
+        return values
+    largest = np.max(np.abs(values), axis=-1, keepdims=True)
     return np.finfo(values.dtype).eps * values.shape[-1] * largest

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
+from autobp.batching import drawn
 from autobp.context import scope
 from autobp.data.points import Seed
 from autobp.primitive import Array, Variable
@@ -65,7 +66,8 @@ def scaled_dot_product_attention(
     if mask is not None and not isinstance(mask, Tensor):
         mask = array_of(mask)  # of truth values, or what is added
     blind: Any = None
-    if mask is not None and not isinstance(mask, Variable) and mask.dtype == bool:
+    is_batch = isinstance(mask, Variable) and mask.is_batch
+    if mask is not None and (is_batch or not isinstance(mask, Variable)) and mask.dtype == bool:
         blind = ~np.any(mask, axis=-1, keepdims=True)
         if type(blind) is np.ndarray and not blind.any():
             blind = None
@@ -78,7 +80,8 @@ def scaled_dot_product_attention(
         return y if blind is None else np.where(blind, 0.0, y)
     weights = softmax(masked_scores(query, key, scale, mask, is_causal))
     if dropout_p:
-        kept = np.random.default_rng(rng).random(weights.shape, np.float32) >= dropout_p
+        draw = np.random.default_rng(rng).random
+        kept = drawn(lambda shape: draw(shape, np.float32), weights) >= dropout_p
         part = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
         weights = weights * (kept * weights.dtype.type(part))
     y = weights @ value

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.batching import drawn
 from autobp.context import current
 from autobp.data.points import Seed
 from autobp.nn.activations import Given, as_module
@@ -113,7 +114,8 @@ class Flatten(Module):
 class Dropout(Module):
     """In training mode, sets each number to 0 with probability `p` and scales the others by 1/(1 − p),
     which keeps the mean. In evaluation mode, returns its input. A model is in training mode until its
-    `eval()`; `train.predict` and `train.evaluate` switch it for as long as they run.
+    `eval()`; `train.predict` and `train.evaluate` switch it for as long as they run. Inside `vmap`, other
+    numbers of each example are set to 0.
 
     >>> import numpy as np
     >>> from autobp import nn
@@ -134,7 +136,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = floating(x)
-        mask = self.rng.random(x.shape, np.float32) >= self.p
+        mask = drawn(lambda shape: self.rng.random(shape, np.float32), x) >= self.p
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
         return x * (mask * x.dtype.type(scale))
 

@@ -16,7 +16,7 @@ from autobp.arrays import array_of
 from autobp.context import scope
 from autobp.habits import checks_keywords
 from autobp.primitive import Array, constant, numbers
-from autobp.rules.indexing import getitem
+from autobp.rules.indexing import picked
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
 from autobp.tree import leaves
@@ -285,8 +285,8 @@ def _picked(
     labels, counted = _counted(who, given, classes, ignore_index)
     index: list[Any] = list(np.indices(given.shape, sparse=True))
     index.insert(axis, labels)
-    losses = -logs[tuple(index)]
-    share = getitem(weight, index=labels) if weight is not None else None
+    losses = -picked(logs, tuple(index))
+    share = picked(weight, labels) if weight is not None else None
     if counted is not None:
         share = counted.astype(logs.dtype) if share is None else _weighted(share, counted)
         losses = np.where(counted, losses, 0.0)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.habits import checks_keywords
 from autobp.nn.losses import as_labels
 from autobp.primitive import constant
+from autobp.rules.indexing import picked
 
 __all__ = ["accuracy", "confusion_matrix", "one_hot"]
 
@@ -23,10 +25,10 @@ def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
     array([[0., 0., 1.],
            [1., 0., 0.]])
     """
-    given = np.asarray(constant(labels))
+    given = array_of(labels)
     if classes is None:
-        classes = int(np.max(given, initial=-1)) + 1
-    return np.eye(classes)[as_labels("one_hot", given, classes)]
+        classes = int(np.max(given)) + 1 if given.size else 0
+    return picked(np.eye(classes), as_labels("one_hot", given, classes))
 
 
 def accuracy(predicted: Any, truth: Any) -> float:

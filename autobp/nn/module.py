@@ -17,7 +17,7 @@ import numpy as np
 from autobp.context import current, evaluation, module_call
 from autobp.errors import label
 from autobp.habits import absent, check_set_to_none, foreign_keyword
-from autobp.in_place import UNRECORDED
+from autobp.in_place import UNRECORDED, overwrite
 from autobp.nn.summary import Row, Summary
 from autobp.spellings import MODULE
 from autobp.tensor import Tensor
@@ -289,7 +289,7 @@ class Module:
         if wrong:
             raise ValueError(f"{type(self).__name__}.load_state_dict: {_shortened(wrong)}")
         for path, array in values.items():
-            tensors[path].data = array.astype(tensors[path].dtype)
+            overwrite(tensors[path], array.astype(tensors[path].dtype))
         return Unmatched(missing, unexpected)
 
     def astype(self, dtype: Any) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 from autobp.nn.layers import located
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, Variable, constant
 from autobp.tensor import Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
@@ -54,6 +54,11 @@ class _BatchNorm(Module):
         return centred * scale + np.reshape(self.bias, along)
 
     def _update_averages(self, mean: Array, variance: Array, n: int) -> None:
+        if isinstance(now := constant(mean), Variable) and now.is_batch:
+            raise TypeError(
+                f"{located(self)}: inside vmap each example has averages of its own, and cannot update those"
+                " that all share: call eval() on the model, or use LayerNorm"
+            )
         if n < 2:
             raise ValueError(
                 f"{located(self)}: a single value in each channel has no variance;"

@@ -14,6 +14,7 @@ from autobp.arrays import full_name, is_foreign
 from autobp.context import updates
 from autobp.habits import check_set_to_none, foreign_keyword
 from autobp.optim.option import Option, at_least_zero, count, option
+from autobp.owner import Owner, owner
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
 
@@ -55,7 +56,8 @@ class Optimizer(_Declared):
     params: InitVar[Params]  # the first argument of every constructor
 
     #: `update(x, g, state, **options)` changes the values `x` of one parameter in place. `g` is its
-    #: gradient, which must not be changed. `state` is the parameter's own dict, empty at first.
+    #: gradient, which must not be changed. `state` is the parameter's own dict, empty at first. It may
+    #: hold arrays, numbers, texts, and lists, tuples and dicts of such.
     update: ClassVar[Callable[..., None]]
 
     options: ClassVar[dict[str, Option]] = {}
@@ -219,9 +221,7 @@ class Optimizer(_Declared):
         """
         numbers = {p: i for i, p in enumerate(self._params())}
         state = {
-            numbers[p]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()}
-            for p, s in self.state.items()
-            if s
+            numbers[p]: {k: _copied(v) for k, v in s.items()} for p, s in self.state.items() if s
         }
         groups = [
             {**group, "params": [numbers[p] for p in group["params"]]}
@@ -269,9 +269,9 @@ class Optimizer(_Declared):
         self.state = state
 
     def _restored(self, entry: dict[str, Any], p: Tensor, title: str) -> dict[str, Any]:
-        names = (*self.state_names, *self.optional_state_names)
+        ours, is_users = self._own_state_names()
         for name in entry:
-            if name not in names:
+            if name not in ours and not is_users:
                 raise ValueError(
                     f"{title} has {name!r} in the state, which {self._name} does not use"
                 )
@@ -280,6 +280,9 @@ class Optimizer(_Declared):
                 raise ValueError(f"{title} lacks {name!r} in the state")
         restored: dict[str, Any] = {}
         for name, value in entry.items():
+            if name not in ours:
+                restored[name] = _copied(value)
+                continue
             if name == "step":
                 restored[name] = count(f"{title}: step", value)
                 continue
@@ -291,6 +294,18 @@ class Optimizer(_Declared):
                 )
             restored[name] = array
         return restored
+
+    @classmethod
+    def _own_state_names(cls) -> tuple[set[str], bool]:
+        """The entries that classes of this package use, whose values are arrays as the parameter is,
+        and whether there is a class of somebody else's, which may use others."""
+        names, is_users = set(), False
+        for c in cls.__mro__[: cls.__mro__.index(Optimizer)]:
+            if owner(c) is Owner.AUTOBP:
+                names |= {*vars(c).get("state_names", ()), *vars(c).get("optional_state_names", ())}
+            else:
+                is_users = True
+        return names, is_users
 
     # ── compiling ─────────────────────────────────────────────────────────────────────────────────
 
@@ -385,6 +400,15 @@ def listed(params: Any, who: str) -> list[Any]:
             f"{who} got no parameters (a generator can be read only once, and model.parameters() leaves out those that are frozen)"
         )
     return entries
+
+
+def _copied(value: Any) -> Any:
+    """A copy of an entry of a state, in which nothing is shared with the original."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) is dict:
+        return {k: _copied(v) for k, v in value.items()}
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
 
 
 def titled(p: Any, i: int) -> str:

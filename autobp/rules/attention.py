@@ -11,7 +11,7 @@ from autobp.kernels import attention as kernels
 from autobp.kernels.attention import added_mask, attended
 from autobp.operation import operation
 from autobp.primitive import Array, Primitive, Together, fused, general, opaque
-from autobp.rules import costs, patterns
+from autobp.rules import batching, costs, patterns
 from autobp.rules.neural import softmax_
 
 __all__ = ["attend", "attention", "masked_scores"]
@@ -26,7 +26,7 @@ def masked_scores(q: Array, k: Array, scale: float, mask: Any, causal: bool) -> 
 
 
 # What is traced is one call.
-_whole = operation(static=True, fresh=True)
+_whole = operation(static=True, fresh=True, batch=batching.attended_part)
 attended_tangent = opaque(_whole(kernels.attended_tangent))
 attended_cotangents = opaque(_whole(kernels.attended_cotangents))
 
@@ -60,7 +60,7 @@ attention: Primitive = general(attended,
                                         lambda t, y, q, k, v, **given: fused(attended_tangent, _tangent, q, t, y, q, k, v, *given.values()),
                                         lambda t, y, q, k, v, **given: attention(q, k, t, **given)),
                                reverse=Together(lambda g, y, q, k, v, **given: fused(attended_cotangents, _cotangents, g, y, q, k, v, *given.values())),
-                               name="attention", cost=costs.attention, static=True, fresh=True, opaque=True, blas=True, pattern=patterns.attention)
+                               name="attention", cost=costs.attention, static=True, fresh=True, opaque=True, blas=True, batch=batching.attended, pattern=patterns.attention)
 # fmt: on
 
 

@@ -134,8 +134,7 @@ def elementwise(run: Run, args: Sequence[Array], mapped: Sequence[bool], **param
     """Ranks are made equal, so that the examples are not broadcast with other axes."""
     if len(args) > 1:
         args = _as_examples_are(args, mapped)
-        most = max(map(ndim_of, args, mapped))
-        args = [widened(a, most) if m else a for a, m in zip(args, mapped, strict=True)]
+        args = _aligned(args, mapped)
     return run(*args, **params)
 
 
@@ -269,6 +268,103 @@ def stacked(run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: int) 
     return run(*parts, axis=inner(axis, parts[0].ndim))
 
 
+# ── images ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def folded(a: Array, axis: int) -> Array:
+    """The examples as part of an axis of an example, in front of what it has there."""
+    a = np.moveaxis(a, 0, axis)
+    return np.reshape(a, (*a.shape[:axis], a.shape[axis] * a.shape[axis + 1], *a.shape[axis + 2 :]))
+
+
+def unfolded(a: Array, axis: int, n: int, size: int) -> Array:
+    """And out of it again: n examples that have `size` elements along the axis."""
+    return np.moveaxis(np.reshape(a, (*a.shape[:axis], n, size, *a.shape[axis + 1 :])), axis, 0)
+
+
+def _convolution(first: tuple[int, int], second: tuple[int, int]) -> Rule:
+    """The rule of an operation that multiplies images with kernels. Where one of them is the same for all
+    examples, the other has them along an axis of its own, and so has the result along another: these
+    are `first` and `second`, for the two arguments. Where both are of the example, it is a stack."""
+
+    def rule(run: Run, args: Sequence[Array], mapped: Sequence[bool], **geometry: Any) -> Array:
+        n, slot = examples(args, mapped), list(mapped).index(True)
+        is_stack = ndim_of(args[0], mapped[0]) == 5
+        if all(mapped) or is_stack:
+            given = [repeated(a, m, n) for a, m in zip(args, mapped, strict=True)]
+            if not is_stack:
+                return run(*given, **geometry)
+            y = run(*(folded(a, 0) for a in given), **geometry)
+            return unfolded(y, 0, n, given[0].shape[1])
+        to, back = (first, second)[slot]
+        whole = list(args)
+        whole[slot] = folded(args[slot], to)
+        return unfolded(run(*whole, **geometry), back, n, args[slot].shape[to + 1])
+
+    return rule
+
+
+SAMPLES, CHANNELS = 0, 1
+convolved = _convolution((SAMPLES, SAMPLES), (0, CHANNELS))  # the kernels' first axis: channels out
+convolved_input = _convolution((SAMPLES, SAMPLES), (CHANNELS, CHANNELS))
+convolved_weight = _convolution((CHANNELS, CHANNELS), (CHANNELS, 0))
+
+
+def each_image(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], size: Any, stride: Any
+) -> Array:
+    """What is done to each channel of each sample: the examples are further samples."""
+    (x,) = args
+    return unfolded(run(folded(x, SAMPLES), size=size, stride=stride), SAMPLES, *x.shape[:2])
+
+
+def pooled(run: Run, args: Sequence[Array], mapped: Sequence[bool], **geometry: Any) -> Array:
+    """Weighted sums over windows, with the axes of the window in front of those of the weights."""
+    (x, w), n = args, examples(args, mapped)
+    x = repeated(x, mapped[0], n)
+    samples = x.shape[1]
+    if mapped[1] or w.shape[2] > 1:
+        w = repeated(w, mapped[1], n)
+        w = folded(np.broadcast_to(w, (*w.shape[:3], samples, *w.shape[4:])), 2)
+    return unfolded(run(folded(x, SAMPLES), w, **geometry), SAMPLES, n, samples)
+
+
+def pooled_weight(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], size: Any, stride: Any
+) -> Array:
+    n = examples(args, mapped)
+    x, g = (repeated(a, m, n) for a, m in zip(args, mapped, strict=True))
+    found = run(folded(x, SAMPLES), folded(g, SAMPLES), size=size, stride=stride)
+    return unfolded(found, 2, *x.shape[:2])
+
+
+def maxima(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> tuple[Array, Array]:
+    """Where in each window the maximum stands, and how often."""
+    x, y, *window = args
+    hit, ties = run(folded(x, SAMPLES), folded(y, SAMPLES), *window)
+    return unfolded(hit, 2, *x.shape[:2]), unfolded(ties, SAMPLES, *x.shape[:2])
+
+
+# ── attention ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def attended(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
+    """Queries, keys and values with any axes in front, which broadcast."""
+    return run(*_aligned(args, mapped), **params)
+
+
+def attended_part(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Any:
+    """The parts of its rules, which are told the scale and the masks by position."""
+    *arrays, scale, mask, causal = args
+    return run(*_aligned(arrays, mapped[:-3]), scale, mask, causal)
+
+
+def _aligned(args: Sequence[Array], mapped: Sequence[bool]) -> Sequence[Array]:
+    """Arguments with the examples in front of all axes that they broadcast."""
+    most = max(map(ndim_of, args, mapped))
+    return [widened(a, most) if m else a for a, m in zip(args, mapped, strict=True)]
+
+
 # ── indices ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -280,22 +376,19 @@ class Places:
     """
 
     def __init__(self, index: Any, ndim: int, n: int, is_mapped: bool) -> None:
-        parts = [p for part in self._parts(index) for p in _without_masks(part)]
-        arrays = [p for p in parts if _ndim(p) is not None]
+        parts = [p for part in _parts(index) for p in _without_masks(part)]
         self.index: tuple[Any, ...]
         self.source: tuple[int, ...] = ()
         self.target: tuple[int, ...] = ()
-        consumed = sum(p is not None and p is not Ellipsis for p in parts)
-        if Ellipsis in map(_plain, parts):
-            k = list(map(_plain, parts)).index(Ellipsis)
-            parts[k : k + 1] = [slice(None)] * (ndim - consumed)
-            consumed = ndim
-        wide = max((_ndim(p) or 0 for p in arrays), default=0)
+        named = sum(p is not None and p is not Ellipsis for p in parts)
+        widths = [ndim - named if p is Ellipsis else 0 if _is_place(p) else 1 for p in parts]
+        rest = 0 if any(p is Ellipsis for p in parts) else ndim - named
+        arrays = [n for n in map(_ndim, parts) if n is not None]
+        wide = max(arrays, default=0)
         where = [i for i, p in enumerate(parts) if _is_place(p)]
         together = not where or where[-1] - where[0] == len(where) - 1
-        before = sum(not _is_place(p) for p in parts[: where[0]]) if where and together else 0
-        others = sum(not _is_place(p) for p in parts)
-        self.ndim = others + (wide if arrays else 0) + ndim - consumed  # of what one example finds
+        before = sum(widths[: where[0]]) if where and together else 0
+        self.ndim = sum(widths) + wide + rest  # of what one example finds
         if not any(isinstance(p, Mapped) for p in parts):
             self.index = (slice(None), *parts)
             if wide and not together:
@@ -312,10 +405,6 @@ class Places:
             self.index = tuple(aligned)
             self.source, self.target = (before,), (0,)
 
-    @staticmethod
-    def _parts(index: Any) -> Sequence[Any]:
-        return index if type(index) is tuple else (index,)
-
     def found(self, x: Array) -> Array:
         """What was found, with the examples in front and the axes in order."""
         return np.moveaxis(x, self.source, self.target) if self.source != self.target else x
@@ -326,8 +415,8 @@ class Places:
         return np.moveaxis(x, self.target, self.source) if self.source != self.target else x
 
 
-def _plain(part: Any) -> Any:
-    return Ellipsis if part is Ellipsis else None
+def _parts(index: Any) -> Sequence[Any]:
+    return index if type(index) is tuple else (index,)
 
 
 def _ndim(part: Any) -> int | None:
@@ -356,7 +445,7 @@ def _without_masks(part: Any) -> Sequence[Any]:
 
 
 def _mapped_parts(index: Any) -> list[Array]:
-    return [p.value for p in Places._parts(index) if isinstance(p, Mapped)]
+    return [p.value for p in _parts(index) if isinstance(p, Mapped)]
 
 
 def _number(index: Any, args: Sequence[Array], mapped: Sequence[bool]) -> int:

@@ -21,7 +21,8 @@ import numpy as np
 from autobp.arrays import array_of
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
-from autobp.rules import costs, patterns
+from autobp.rules import batching, costs, patterns
+from autobp.rules.indexing import picked
 from autobp.rules.neural import floating
 from autobp.rules.shape import pad
 
@@ -41,18 +42,18 @@ def _seen(offset: Pair, places: Pair, stride: Pair, dilation: Pair) -> Any:
 
 def _places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Any:
     """How many places a window has, vertically and horizontally."""
-    lengths = zip(x.shape[2:], size, stride, dilation, strict=True)
+    lengths = zip(x.shape[-2:], size, stride, dilation, strict=True)
     return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lengths)
 
 
 def _last(x: Array) -> Array:
     """The images as (samples, height, width, channels), in memory too; most often they are."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(x.transpose(*range(x.ndim - 3), -2, -1, -3))
 
 
 def _first(x: Array) -> Array:
     """And back, in place."""
-    return x.transpose(0, 3, 1, 2)
+    return x.transpose(*range(x.ndim - 3), -1, -3, -2)
 
 
 def _windows(x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair) -> Array:
@@ -77,54 +78,80 @@ def _joined(a: Array, *runs: int) -> Array:
 # A convolution is a product of matrices: of the windows, a row for each place, and of the weights, a
 # column for each channel that comes out. The windows are many times as large as the image, so that
 # only those of a few samples are there at a time, which the processor's cache can hold.
+#
+# A stack of convolutions, (stack, samples, channels, height, width), has weights of its own for each; as
+# those of each example have where derivatives by the weights are batched. It is a stack of products.
 
 _CACHE = 1 << 20  # bytes
 
 
-def _few(samples: Array, bytes_: int) -> Iterator[slice]:
-    """Samples that together fill the cache, of which each needs so many bytes."""
+def _stacks(*arrays: Array) -> Sequence[Array]:
+    """Arrays as stacks: a single one is a stack of one."""
+    return [a if a.ndim == 5 else a[None] for a in arrays]
+
+
+def _few(images: Array, bytes_: int) -> Iterator[tuple[slice, slice]]:
+    """Samples that together fill the cache, of which each needs so many bytes: some of one convolution, or
+    those of several."""
+    stack, samples = images.shape[:2]
     n = max(1, _CACHE // max(1, bytes_))
-    return (slice(i, i + n) for i in range(0, len(samples), n))
+    if stack == 1 or samples > n:
+        for i in range(stack):
+            yield from ((slice(i, i + 1), slice(k, k + n)) for k in range(0, samples, n))
+    elif samples:
+        n //= samples
+        yield from ((slice(i, i + n), slice(None)) for i in range(0, stack, n))
 
 
-def _windows_bytes(weight: Array, places: Pair) -> int:
-    return math.prod(weight.shape[1:]) * math.prod(places) * weight.itemsize
+def _windows_bytes(x: Array, size: Pair, places: Pair) -> int:
+    return x.shape[-3] * math.prod(size) * math.prod(places) * x.itemsize
+
+
+def _rows(x: Array, *geometry: Pair) -> Array:
+    """The windows of a stack, a matrix for each."""
+    seen = _windows(_joined(x, 2, 1, 1, 1), *geometry)
+    return seen.reshape(x.shape[0], len(seen) // x.shape[0], -1)
 
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
-    size, places = w.shape[2:], _places(x, w.shape[2:], stride, dilation)
-    y = np.empty((len(x), *places, len(w)), np.result_type(x, w))
-    columns = _joined(_last(w), 1, 3).T
-    for few in _few(x, _windows_bytes(w, places)):
-        seen = _windows(x[few], size, places, stride, dilation)
-        np.matmul(seen, columns, out=_joined(y[few], 3, 1))
-    return _first(y)
+    size, places = w.shape[-2:], _places(x, w.shape[-2:], stride, dilation)
+    images, weights = _stacks(x, w)
+    y = np.empty((*images.shape[:2], *places, w.shape[-4]), np.result_type(x, w))
+    columns = _joined(_last(weights), 1, 1, 3).mT
+    for few in _few(images, _windows_bytes(x, size, places)):
+        seen = _rows(images[few], size, places, stride, dilation)
+        np.matmul(seen, columns[few[0]], out=_joined(y[few], 1, 3, 1))
+    return _first(y if x.ndim == 5 else y[0])
 
 
 def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
     """One element of the window after the other: each gives one pixel to each place. The images of a
     few samples at a time stay in the cache while all elements are added to them."""
-    places, channels = g.shape[2:], w.shape[1]
-    x = _first(np.zeros((len(g), *image, channels), np.result_type(g, w)))
-    g = _last(g)
-    each = [(ij, np.ascontiguousarray(w[:, :, *ij])) for ij in np.ndindex(*w.shape[2:])]
-    bytes_ = (math.prod(places) * (len(w) + channels) + math.prod(image) * channels) * x.itemsize
-    for few in _few(g, bytes_):
-        rows, images = _joined(g[few], 3, 1), x[few]
+    places, channels = g.shape[-2:], w.shape[-3]
+    out, weights = _stacks(g, w)
+    x = _first(np.zeros((*out.shape[:2], *image, channels), np.result_type(g, w)))
+    out = _last(out)
+    each = [(ij, np.ascontiguousarray(weights[..., *ij])) for ij in np.ndindex(*w.shape[-2:])]
+    pixels = math.prod(places) * (w.shape[-4] + channels) + math.prod(image) * channels
+    for few in _few(out, pixels * x.itemsize):
+        rows, images = _joined(out[few], 1, 3, 1), x[few]
         for offset, weight in each:
-            given = (rows @ weight).reshape(len(images), *places, channels)
+            given = (rows @ weight[few[0]]).reshape(*images.shape[:2], *places, channels)
             part = images[_seen(offset, places, stride, dilation)]
             part += _first(given)
-    return x
+    return x if g.ndim == 5 else x[0]
 
 
 def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    w = np.zeros((*size, x.shape[1], g.shape[1]), np.result_type(x, g))
-    places, columns = g.shape[2:], _joined(w, 3, 1)
-    g = _last(g)
-    for few in _few(x, _windows_bytes(w.transpose(3, 2, 0, 1), places)):
-        columns += _windows(x[few], size, places, stride, dilation).T @ _joined(g[few], 3, 1)
-    return w.transpose(3, 2, 0, 1)
+    places = g.shape[-2:]
+    images, out = _stacks(x, g)
+    w = np.zeros((len(images), *size, x.shape[-3], g.shape[-3]), np.result_type(x, g))
+    out, columns = _last(out), _joined(w, 1, 3, 1)
+    for few in _few(images, _windows_bytes(x, size, places)):
+        seen = _rows(images[few], size, places, stride, dilation)
+        columns[few[0]] += seen.mT @ _joined(out[few], 1, 3, 1)
+    w = w.transpose(0, 4, 3, 1, 2)
+    return w if x.ndim == 5 else w[0]
 
 
 def _pool2d(x: Array, weight: Array, stride: Pair) -> Array:
@@ -162,7 +189,7 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
 
 
 @opaque
-@operation(static=True, fresh=True)
+@operation(static=True, fresh=True, batch=batching.maxima)
 def greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
     hit = np.empty((*size, *y.transpose(0, 2, 3, 1).shape), bool).transpose(0, 1, 2, 5, 3, 4)
@@ -225,7 +252,12 @@ def _in_sample(pairs: Any, by_channel: bool) -> Any:
     return patterns.Shared(each, each) if pairs is None else patterns.Pairs(*pairs)
 
 
+_STACK = patterns.Shared(("one", None, None, None, None), ("one", None, None, None, None))
+
+
 def _conv2d_pattern(out: Any, x: Array, w: Array, stride: Pair, dilation: Pair) -> Any:
+    if x.ndim == 5:
+        return _STACK, _STACK
     pairs = _all_channels(x.shape, out, w, stride, dilation)
     of_w = patterns.Shared((None, "out", None, None), ("out", None, None, None))
     return _in_sample(pairs and pairs[::-1], False), of_w
@@ -234,12 +266,16 @@ def _conv2d_pattern(out: Any, x: Array, w: Array, stride: Pair, dilation: Pair) 
 def _conv2d_input_pattern(
     out: Any, g: Array, w: Array, stride: Pair, dilation: Pair, **_: Any
 ) -> Any:
+    if g.ndim == 5:
+        return _STACK, _STACK
     pairs = _all_channels(out, g.shape, w, stride, dilation)
     of_w = patterns.Shared((None, "in", None, None), (None, "in", None, None))
     return _in_sample(pairs, False), of_w
 
 
 def _conv2d_weight_pattern(out: Any, x: Array, g: Array, **_: Any) -> Any:
+    if x.ndim == 5:
+        return _STACK, _STACK
     mine = ("out", "in", None, None)
     of_x, of_g = ((None, name, None, None) for name in ("in", "out"))
     return patterns.Shared(mine, of_x), patterns.Shared(mine, of_g)
@@ -263,33 +299,33 @@ def _max_pool2d_pattern(out: Any, x: Array, size: Pair, stride: Pair) -> Any:
 
 # fmt: off
 conv2d_:       Primitive = bilinear(_conv2d,
-                                    lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[2:], stride=stride, dilation=dilation),
-                                    lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[2:], stride=stride, dilation=dilation),
-                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, channels="last", pattern=_conv2d_pattern)
+                                    lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[-2:], stride=stride, dilation=dilation),
+                                    lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[-2:], stride=stride, dilation=dilation),
+                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, channels="last", batch=batching.convolved, pattern=_conv2d_pattern)
 conv2d_input:  Primitive = bilinear(_conv2d_input,
                                     lambda c, x, g, w, image, stride, dilation: conv2d_(c, w, stride=stride, dilation=dilation),
-                                    lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[2:], stride=stride, dilation=dilation),
-                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, channels="last", pattern=_conv2d_input_pattern)
+                                    lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[-2:], stride=stride, dilation=dilation),
+                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, channels="last", batch=batching.convolved_input, pattern=_conv2d_input_pattern)
 conv2d_weight: Primitive = bilinear(_conv2d_weight,
-                                    lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[2:], stride=stride, dilation=dilation),
+                                    lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[-2:], stride=stride, dilation=dilation),
                                     lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation),
-                                    cost=costs.conv2d_weight, fresh=True, opaque=True, blas=True, pattern=_conv2d_weight_pattern)
+                                    cost=costs.conv2d_weight, fresh=True, opaque=True, blas=True, batch=batching.convolved_weight, pattern=_conv2d_weight_pattern)
 pool2d:        Primitive = bilinear(_pool2d,
                                     lambda g, y, x, w, stride: pool2d_input(g, w, image=x.shape[2:], stride=stride),
                                     lambda g, y, x, w, stride: pool2d_weight(x, g, size=w.shape[:2], stride=stride),
-                                    cost=costs.pool2d, fresh=True, opaque=True, channels="kept", pattern=_pool2d_pattern)
+                                    cost=costs.pool2d, fresh=True, opaque=True, channels="kept", batch=batching.pooled, pattern=_pool2d_pattern)
 pool2d_input:  Primitive = bilinear(_pool2d_input,
                                     lambda c, x, g, w, image, stride: pool2d(c, w, stride=stride),
                                     lambda c, x, g, w, image, stride: pool2d_weight(c, g, size=w.shape[:2], stride=stride),
-                                    cost=costs.pool2d_input, fresh=True, opaque=True, channels="last", pattern=_pool2d_input_pattern)
+                                    cost=costs.pool2d_input, fresh=True, opaque=True, channels="last", batch=batching.pooled, pattern=_pool2d_input_pattern)
 pool2d_weight: Primitive = bilinear(_pool2d_weight,
                                     lambda c, w, x, g, size, stride: pool2d_input(g, c, image=x.shape[2:], stride=stride),
                                     lambda c, w, x, g, size, stride: pool2d(x, c, stride=stride),
-                                    cost=TIMES, fresh=True, opaque=True)
+                                    cost=TIMES, fresh=True, opaque=True, batch=batching.pooled_weight)
 max_pool2d_:   Primitive = general(_max_pool2d,
                                    forward=_max_pool2d_forward,
                                    reverse=_max_pool2d_reverse,
-                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, channels="kept", pattern=_max_pool2d_pattern)
+                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, channels="kept", batch=batching.each_image, pattern=_max_pool2d_pattern)
 # fmt: on
 
 
@@ -491,8 +527,8 @@ def _first_maxima(
     across = steps[1] * np.arange(places[1])[:, None] + spread[1] * np.arange(window[1])
     seen = x[:, :, rows[:, None, :, None], across[None, :, None, :]]
     best = np.argmax(np.reshape(seen, (*seen.shape[:4], -1)), axis=-1)
-    y = rows[np.arange(places[0])[:, None], best // window[1]] - margin[0]
-    z = across[np.arange(places[1]), best % window[1]] - margin[1]
+    y = picked(rows, (np.arange(places[0])[:, None], best // window[1])) - margin[0]
+    z = picked(across, (np.arange(places[1]), best % window[1])) - margin[1]
     return y * columns + z
 
 

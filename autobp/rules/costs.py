@@ -171,16 +171,16 @@ def pinv(out: Shape, a: Shape, rcond: float) -> Triple:
 
 
 def conv2d(out: Shape, x: Shape, w: Shape, **_: Any) -> Triple:
-    return products(math.prod(out), math.prod(w[1:]))
+    return products(math.prod(out), math.prod(w[-3:]))
 
 
 def conv2d_input(out: Shape, g: Shape, w: Shape, **_: Any) -> Triple:
-    seen = g[0] * math.prod(w[1:]) * math.prod(g[2:])
-    return _total((1, products(seen, w[0])), (seen, (0, 1, 0)))
+    seen = math.prod(g[:-3]) * math.prod(w[-3:]) * math.prod(g[-2:])
+    return _total((1, products(seen, w[-4])), (seen, (0, 1, 0)))
 
 
 def conv2d_weight(out: Shape, x: Shape, g: Shape, **_: Any) -> Triple:
-    terms = math.prod(out) * g[0] * math.prod(g[2:])
+    terms = math.prod(out) * g[-4] * math.prod(g[-2:])
     return terms, terms, 0  # the first is added to a zero
 
 

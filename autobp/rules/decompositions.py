@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from autobp.errors import ragged
 from autobp.kernels.rounding import noise
-from autobp.primitive import Array, Variable, constant, general, implements
+from autobp.primitive import Array, Variable, anywhere, constant, general, implements
 from autobp.rules import costs
+from autobp.rules.batching import leading
 from autobp.rules.neural import floating
 
 #: The named tuples of NumPy's results.
@@ -54,7 +56,7 @@ def _reciprocal_gaps(w: Array, turning: Array) -> Array:
     asked to turn into each other."""
     gap = np.expand_dims(w, -2) - np.expand_dims(w, -1)
     equal = np.abs(gap) <= np.expand_dims(noise(constant(w)), -1)
-    if np.any(equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0)):
+    if anywhere(equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0)):
         raise np.linalg.LinAlgError(
             "eigh or svd: two of the values are equal, so their vectors are not determined and have no"
             " derivative; the values alone (np.linalg.eigvalsh, np.linalg.svdvals) have one"
@@ -182,7 +184,7 @@ def _beyond(a: Array, left: bool) -> Array:
 
 def _no_derivative(t: Array, a: Array) -> None:
     """Zero, if nothing is asked for."""
-    if np.any(constant(t)):
+    if anywhere(t):
         raise np.linalg.LinAlgError(
             f"svd: of {a.shape[-2]}×{a.shape[-1]} matrices the vectors that make U and V square are not"
             " determined and have no derivative: call np.linalg.svd(a, full_matrices=False)"
@@ -200,7 +202,7 @@ def _qr(a: Array) -> Array:
 def _divided(x: Array, r: Array) -> Array:
     """x·r⁻¹, for the derivative of a decomposition into Q and R."""
     diagonal = np.abs(np.diagonal(constant(r), axis1=-2, axis2=-1))
-    if np.any(diagonal <= noise(diagonal)):
+    if anywhere(diagonal <= noise(diagonal)):
         raise np.linalg.LinAlgError(
             "qr: a column is a combination of those before it, so that Q is not determined and has no"
             " derivative; np.linalg.svd and np.linalg.pinv take such matrices"
@@ -243,27 +245,27 @@ def _pinv_reverse(g: Array, y: Array, a: Array) -> Array:
 eigh     = general(_eigh,
                    forward=lambda t, y, a, UPLO: _eigh_forward(t, y, UPLO),
                    reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y, UPLO),
-                   cost=costs.eigh)
+                   cost=costs.eigh, batch=leading)
 eigvalsh = general(np.linalg.eigvalsh,
                    forward=lambda t, y, a, UPLO: _along_vectors(_completed(t, UPLO), _eigenvectors(a, UPLO)),
                    reverse=lambda g, y, a, UPLO: _triangle(_columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT, UPLO),
-                   cost=costs.eigvalsh, static=True, fresh=True)
+                   cost=costs.eigvalsh, static=True, fresh=True, batch=leading)
 svd      = general(_svd,
                    forward=_svd_forward,
                    reverse=_svd_reverse,
-                   cost=costs.svd)
+                   cost=costs.svd, batch=leading)
 svdvals  = general(lambda a: np.linalg.svd(a, compute_uv=False),
                    forward=_svdvals_forward,
                    reverse=_svdvals_reverse,
-                   name="svdvals", cost=costs.svdvals)
+                   name="svdvals", cost=costs.svdvals, batch=leading)
 qr       = general(_qr,
                    forward=_qr_forward,
                    reverse=_qr_reverse,
-                   cost=costs.qr)
+                   cost=costs.qr, batch=leading)
 pinv     = general(lambda a, rcond: np.linalg.pinv(a, rcond),
                    forward=lambda t, y, a, rcond: _pinv_forward(t, y, a),
                    reverse=lambda g, y, a, rcond: _pinv_reverse(g, y, a),
-                   name="pinv", cost=costs.pinv)
+                   name="pinv", cost=costs.pinv, batch=leading)
 # fmt: on
 
 
@@ -274,6 +276,7 @@ _BEYOND = (
         forward=lambda t, y, a, left: _no_derivative(t, a),
         reverse=lambda g, y, a, left: _no_derivative(g, a),
         cost=costs.svd_beyond,
+        batch=leading,
     ),
 )
 
@@ -353,10 +356,13 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
         rcond = np.finfo(np.result_type(a.dtype, b.dtype)).eps * max(m, n)
     s = np.linalg.svdvals(a)
     known = constant(s)
-    rank = np.sum(known > rcond * np.max(known, initial=0.0)).astype(np.int32)
+    rank = np.sum(known > rcond * known[:1]).astype(np.int32)
     x = np.linalg.pinv(a, rcond) @ b
     residuals = np.sum((a @ x - b) ** 2, axis=0, keepdims=b.ndim == 1)
-    return x, residuals if rank == n < m else np.empty(0, x.dtype), rank, s
+    has_residuals = n < m and anywhere(rank == n)
+    if has_residuals and anywhere(rank != n):
+        raise ragged("the residuals of np.linalg.lstsq", "np.linalg.pinv(a) @ b")
+    return x, residuals if has_residuals else np.empty(0, x.dtype), rank, s
 
 
 @implements(np.linalg.cond)

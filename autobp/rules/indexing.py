@@ -115,6 +115,11 @@ def prepared(index: Index) -> Index:
     return index.copy() if isinstance(index, np.ndarray) or is_foreign(index) else index
 
 
+def picked(a: Array, index: Index) -> Array:
+    """a[index], where either may stand for an array or a batch."""
+    return getitem(a, index=prepared(index))
+
+
 class At:
     """`t.at[i]`: the functional form of writing. `set` and `add` return a new Tensor.
 

@@ -293,5 +293,5 @@ def _along(weights: Array, a: Array, axis: Axis) -> Array:
             f"average: weights of shape {np.shape(weights)} do not fit values of shape {shape}"
             f" along axis {axis}; weights have the values' shape, or that of the axes"
         )
-    across = np.transpose(weights, np.argsort(axes))
+    across = np.transpose(weights, np.argsort(axes).tolist())
     return np.reshape(across, [n if k in axes else 1 for k, n in enumerate(shape)])

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
-from autobp.primitive import Array, Variable, constant, implements
+from autobp.errors import ragged
+from autobp.primitive import Array, Variable, anywhere, constant, implements, numbers
 from autobp.rules.indexing import put, scatter
 from autobp.rules.neural import floating
 from autobp.rules.shape import axis_of
@@ -61,7 +62,7 @@ def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
         raise TypeError(f"choose: the indices must be whole numbers, not {index.dtype}")
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"choose: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
-    if mode == "raise" and np.any((index < 0) | (index >= n)):
+    if mode == "raise" and anywhere((index < 0) | (index >= n)):
         raise ValueError(f"choose: an index is not one of {n} choices")
     index = index % n if mode == "wrap" else np.clip(index, 0, n - 1)
     return reduce(lambda rest, k: np.where(index == k, choices[k], rest), range(1, n), choices[0])
@@ -114,10 +115,14 @@ def _rows(values: Array, axis: int) -> int:
 @implements(np.bincount)
 def bincount(x: Any, weights: Array = None, minlength: int = 0) -> Array:
     x = array_of(x)
-    if weights is None or x.ndim != 1 or np.shape(weights) != x.shape:
+    if weights is None:  # of a batch
+        return bincount(x, np.ones(x.shape), minlength).astype(int)
+    if x.ndim != 1 or np.shape(weights) != x.shape:
         raise ValueError(f"bincount: weights of shape {np.shape(weights)} for x of shape {x.shape}")
-    n = max(int(np.max(x, initial=-1)) + 1, operator.index(minlength))
-    return scatter(weights, index=x, shape=(n,))
+    n, most = operator.index(minlength), int(np.max(numbers(x), initial=-1))
+    if most >= n and isinstance(x, Variable) and x.is_batch:
+        raise ragged("np.bincount", f"np.bincount(x, minlength={most + 1})")
+    return scatter(weights, index=x, shape=(max(most + 1, n),))
 
 
 # ── putting together ──────────────────────────────────────────────────────────────────────────────

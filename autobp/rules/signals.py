@@ -17,8 +17,11 @@ import numpy as np
 
 from autobp.arrays import array_of
 from autobp.extras import needed
-from autobp.primitive import Array, constant, implements
+from autobp.operation import operation
+from autobp.primitive import Array, anywhere, constant, implements, plainly
+from autobp.rules import batching
 from autobp.rules.convolution import conv2d_
+from autobp.rules.indexing import picked
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of
 
@@ -38,7 +41,7 @@ def interp(
         period = abs(period)
         x, xp = x % period, xp % period
         order = np.argsort(constant(xp))
-        xp, fp, left, right = xp[order], fp[order], None, None
+        xp, fp, left, right = picked(xp, order), picked(fp, order), None, None
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
     known, points = array_of(x), array_of(xp)
@@ -46,7 +49,7 @@ def interp(
     if len(points) == 1:
         y = fp[0] + 0.0 * x
     else:
-        x0, x1, f0, f1 = xp[after - 1], xp[after], fp[after - 1], fp[after]
+        x0, x1, f0, f1 = (picked(a, i) for a in (xp, fp) for i in (after - 1, after))
         y = (f1 - f0) / (x1 - x0) * (x - x0) + f0
     y = np.where(known < points[0], fp[0] if left is None else left, y)
     return np.where(known > points[-1], fp[-1] if right is None else right, y)
@@ -221,7 +224,7 @@ def geomspace(
 ) -> Array:
     start, stop = floating(start), floating(stop)
     sign = np.sign(array_of(start))
-    if np.any(sign * np.sign(array_of(stop)) <= 0):
+    if anywhere(sign * np.sign(array_of(stop)) <= 0):
         raise ValueError("geomspace: start and stop must have the same sign, and not be 0")
     exponents = np.linspace(np.log(sign * start), np.log(sign * stop), num, endpoint)
     return np.moveaxis(sign * np.exp(exponents), 0, axis)
@@ -233,7 +236,10 @@ def unwrap(
 ) -> Array:
     """Whole periods are added, which are constants."""
     known = array_of(p)
-    return p + (np.unwrap(known, discont, axis, period=period) - known)
+    return p + (plainly(np.unwrap, known, discont=discont, axis=axis, period=period) - known)
+
+
+operation(np.unwrap, np.maximum.accumulate, np.minimum.accumulate, batch=batching.along_axis)
 
 
 def _running(function: Any) -> Any:
@@ -242,12 +248,13 @@ def _running(function: Any) -> Any:
     def running(a: Array, axis: int = 0) -> Array:
         known = array_of(a)
         axis = axis_of(axis, known.ndim)
-        best = function.accumulate(known, axis=axis)
+        best = plainly(function.accumulate, known, axis=axis)
         place = np.reshape(
             np.arange(known.shape[axis]), [-1 if k == axis else 1 for k in range(known.ndim)]
         )
         taken = np.where((known == best) | np.isnan(known), place, 0)
-        return np.take_along_axis(a, np.maximum.accumulate(taken, axis=axis), axis)
+        last = plainly(np.maximum.accumulate, taken, axis=axis)
+        return np.take_along_axis(a, last, axis)
 
     return implements(function.accumulate)(running)
 

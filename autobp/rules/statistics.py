@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
-from autobp.primitive import Array, constant, implements
+from autobp.primitive import Array, anywhere, constant, implements
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of
 
@@ -69,7 +69,7 @@ def nanmin(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def _nanextremum(extremum: Any, least: float, a: Array, axis: Axis, keepdims: bool) -> Array:
     result = extremum(_filled(a, least), axis=axis, keepdims=keepdims)
     none = _number(a, axis, keepdims) == 0
-    return np.where(none, np.nan, result) if np.any(none) else result
+    return np.where(none, np.nan, result) if anywhere(none) else result
 
 
 @implements(np.nanvar)
@@ -143,7 +143,7 @@ def _quantile(
     """The quantiles of each row. `skips`: NaN is no element; else it is the result."""
     a = floating(a)
     q = floating(q) / most
-    if np.any((array_of(q) < 0) | (array_of(q) > 1)):
+    if anywhere((array_of(q) < 0) | (array_of(q) > 1)):
         raise ValueError(f"quantiles are from 0 to {most:g}")
     axes = tuple(axis_of(k, a.ndim) for k in axes_of(axis, a.ndim))
     shape = tuple(1 if k in axes else n for k, n in enumerate(a.shape))
@@ -160,7 +160,7 @@ def _quantile(
     part = (place - below).astype(rows.dtype)
     result = np.where(part == 0, low, low + part * (high - low))
     unknown = known == 0 if skips else known < size
-    result = np.where(unknown, np.nan, result) if np.any(unknown) else result
+    result = np.where(unknown, np.nan, result) if anywhere(unknown) else result
     result = np.moveaxis(result, -1, 0)
     return np.reshape(result, np.shape(q) + (shape if keepdims else outer))
 

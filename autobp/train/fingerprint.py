@@ -25,6 +25,16 @@ from weakref import WeakSet
 
 import numpy as np
 
+from autobp.compiler.trace.free_variables import (
+    GONE,
+    attribute_of,
+    attributes,
+    elements,
+    entries,
+    is_kind,
+    of_class,
+)
+from autobp.compiler.trace.search import slots_of
 from autobp.tensor import Tensor, kept_grad
 
 __all__ = ["UNSEEN", "fingerprint"]
@@ -38,7 +48,17 @@ _MOST = 100_000  # parts of an object that are looked at; one of more counts as 
 _INERT = (
     type(threading.Lock()), type(threading.RLock()), threading.Thread, logging.Logger,
     logging.Handler, types.ModuleType, types.CodeType, re.Pattern, type, np.ufunc,
+    property, staticmethod, classmethod, functools.cached_property,
 )  # fmt: skip
+
+#: Names of classes whose objects only write. They need not be loaded.
+_WRITING = ("_csv.writer", "_csv.Writer", "csv.DictWriter")
+
+#: Packages whose objects show how far a loop is. What they loop over may have a state.
+_BARS = ("tqdm", "rich", "alive_progress", "progressbar")
+
+#: Methods in Python that answer for attributes, and may change an object when it is asked.
+_DYNAMIC = ("__getattr__",)
 
 _BUILT_IN = (types.BuiltinFunctionType, types.MethodWrapperType)
 _CACHING = type(functools.lru_cache(len))
@@ -73,7 +93,7 @@ def fingerprint(x: Any) -> str:
         else:
             seen[id(x)] = len(seen), x
             try:
-                parts = [] if isinstance(x, _INERT) else list(_parts(x))
+                parts = [] if _is_inert(kind) else list(_parts(x))
             except (_UnseenError, RecursionError):
                 return UNSEEN
             text = f"{kind.__module__}.{kind.__qualname__} of {len(parts)}"
@@ -86,19 +106,28 @@ def fingerprint(x: Any) -> str:
 
 def _parts(x: Any) -> Iterable[Any]:
     """What an object consists of, as far as it can change."""
+    kind, own = type(x), attributes(x)
     for kinds, parts in _KINDS:
-        if isinstance(x, kinds):
+        if issubclass(kind, kinds):
             found = parts(x)
-            return [*found, vars(x)] if hasattr(x, "__dict__") and kinds in _OPEN else found
-    if hasattr(x, "hexdigest"):
-        return [x.hexdigest()]
-    if (buffer := _buffer(x)) is not None:
-        return [buffer]
-    if (reduced := _reduced(x)) is not None:
-        return reduced
-    if _is_python(type(x)):
-        return [object.__getstate__(x)]  # its class refuses to be pickled
+            return [*found, own] if own is not None and kinds in _OPEN else found
+    if kind.__module__.partition(".")[0] in _BARS:
+        return [(own or {}).get("iterable")]
+    asks_the_user = any(of_class(kind, name) is not GONE for name in _DYNAMIC)
+    if not asks_the_user:
+        if callable(digest := attribute_of(x, "hexdigest", None)):
+            return [digest()]
+        if (buffer := _buffer(x)) is not None:
+            return [buffer]
+        if (reduced := _reduced(x)) is not None:
+            return reduced
+    if _is_python(kind):  # its class refuses to be pickled, or answers to every name
+        return [own, *(attribute_of(x, slot, None) for slot in slots_of(kind))]
     raise _UnseenError
+
+
+def _is_inert(kind: type) -> bool:
+    return issubclass(kind, _INERT) or f"{kind.__module__}.{kind.__qualname__}" in _WRITING
 
 
 def _is_python(kind: type) -> bool:
@@ -164,7 +193,7 @@ def _file(x: io.IOBase) -> list[Any]:
 
 
 def _unordered(x: Iterable[Any]) -> list[str]:
-    prints = sorted(map(fingerprint, x))
+    prints = sorted(map(fingerprint, x if is_kind(x, WeakSet) else elements(x)))
     if UNSEEN in prints:
         raise _UnseenError
     return prints
@@ -174,8 +203,8 @@ _DRAWING = (np.random.Generator, np.random.BitGenerator)
 
 #: What is looked at in objects of known kinds, the first that fits.
 _KINDS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
-    (dict,                         lambda x: [part for item in x.items() for part in item]),
-    ((list, tuple, deque),         list),
+    (dict,                         lambda x: [part for item in entries(x) for part in item]),
+    ((list, tuple, deque),         elements),
     ((set, frozenset, WeakSet),    _unordered),
     (np.ndarray,                   _array),
     (Tensor,                       lambda x: [x.numpy(), kept_grad(x)]),

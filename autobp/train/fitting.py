@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,9 +26,10 @@ from autobp.train.executors import in_a_task
 from autobp.train.history import History, best_of
 from autobp.train.options import Function, Options, checked_metrics
 from autobp.train.progress import Progress
+from autobp.train.scalar import number
 from autobp.train.source import Pair, Stream, source
 from autobp.train.state import State, Weights
-from autobp.train.step import Step, number
+from autobp.train.step import Step
 from autobp.tree import leaves, transformed
 from autobp.tree import map as tree_map
 
@@ -77,6 +79,7 @@ def fit(
     rng: Seed = None,
     progress: bool = True,
     compile: bool | None = None,
+    executor: Executor | None = None,
 ) -> History:
     """Train `model` on `data`, a pair of arrays (X, y), and return the `History`.
 
@@ -113,7 +116,9 @@ def fit(
 
     With `checkpoint`, everything that the training depends on is saved to that file after each
     epoch. With `resume=True`, training continues from the file if it exists. With the same data and
-    arguments, the numbers are those of an uninterrupted training, bit for bit.
+    arguments, the numbers are those of an uninterrupted training, bit for bit. What the file cannot
+    hold, but has changed, a warning and `history.unsaved` name. Not seen are changes that nothing of
+    the training reaches: in modules of Python or of other packages, in their objects, in threads.
 
     Ctrl-C stops the training and returns the history so far. If the loss, a gradient or a weight is
     not finite, `DivergedError` names epoch, batch and layer, and the model gets back the weights of
@@ -130,6 +135,15 @@ def fit(
     of the same size, counted from the last change of the model by a callback, if an epoch has at
     least 6 batches. With `compile=True` they begin at once. `history.compiled` tells which steps
     were compiled, and why others were not. Pass `compile=False` to use a debugger.
+
+    With `executor`, one of `concurrent.futures` or of its kind such as Dask's `client.get_executor()`, each
+    batch is split over its workers, and their gradients are added up: the numbers are those of one process,
+    to rounding. The data must be a pair of arrays. Each worker gets a part of it once, and the model with
+    every step. That pays off if the part of a batch takes a worker much longer than it takes to send the
+    model, on one machine from about 20 ms on. Dropout, batch normalization and losses that are neither a
+    mean nor a sum over samples cannot be split, and are refused; the first batch of each epoch is
+    compared. What a worker that died had to do is done again, by another worker, or by this process if
+    the executor is broken then, as a `ProcessPoolExecutor` is. Validation runs in this process.
 
     Afterwards the model is in the mode that it was in before, mostly training mode, and drops out
     when it is called. `predict` and `evaluate` use it in evaluation mode.
@@ -233,8 +247,9 @@ class _Training:
         self.options = o = options
         others: dict[str, Any] = {f"callbacks[{i}]": f for i, f in enumerate(o.callbacks)}
         others |= {f"metrics[{name!r}]": f for name, f in o.metrics.items()}
-        if isinstance(o.data, Stream) and not o.data.is_read_once:
-            others["data"] = o.data.source
+        for name, given in (("data", o.data), ("validation", o.validation)):
+            if isinstance(given, Stream) and not given.is_read_once:
+                others[name] = given.source
         saves = o.checkpoint is not None
         self.state = State(o.model, o.optimizer, o.schedule, o.rng, o.loss, others, saves)
         self.history = History([], o.monitor, o.mode)
@@ -308,7 +323,7 @@ class _Training:
         self.step.begin_epoch()
         xs = ys = np.zeros(0)
         try:
-            for xs, ys in o.data.batches(o.batch_size, o.rng):
+            for xs, ys in self._batches():
                 batch += 1
                 prediction, value = self.step(xs, ys)
                 means.add(len(xs), {"loss": value, **_measured(o.metrics, prediction, ys)})
@@ -320,6 +335,14 @@ class _Training:
             seen = ("data", o.data) if isinstance(o.data, Pair) else ("batch", (xs, ys))
             raise self._explained(f"batch {batch}, {error}", *seen) from None
         return means.found()
+
+    def _batches(self) -> Iterator[tuple[Any, Any]]:
+        """Samples and targets; with an executor, whose workers have the samples, their positions."""
+        o = self.options
+        if o.executor is None:
+            return o.data.batches(o.batch_size, o.rng)
+        assert isinstance(o.data, Pair)
+        return Pair(np.arange(len(o.data.X)), o.data.y).batches(o.batch_size, o.rng)
 
     def _check_parameters(self) -> None:
         with np.errstate(over="ignore", invalid="ignore"):

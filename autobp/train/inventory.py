@@ -12,6 +12,7 @@ import collections
 import enum
 import functools
 import hashlib
+import io
 import json
 import operator
 import random
@@ -27,10 +28,17 @@ from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
     FreeVariable,
+    attribute_of,
+    attributes,
+    elements,
+    entries,
     is_kind,
+    of_class,
     same_item,
 )
-from autobp.compiler.trace.search import reachable
+from autobp.compiler.trace.search import reachable, slots_of
+from autobp.in_place import overwrite
+from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.values import subclass, value_form, value_of
@@ -46,7 +54,12 @@ _DRAWN = (*_GENERATORS, np.random.SeedSequence)
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np.sum))
 _PLACES = ("cell", "attribute", "class", "context", "defaults")
 _LOST = object()  # what the file does not hold: what is there stays
-_DATA = (np.ndarray, array.array, collections.UserDict, collections.UserList)
+_DATA = (
+    np.ndarray, array.array, collections.UserDict, collections.UserList, collections.ChainMap,
+    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, memoryview,
+    io.StringIO, io.BytesIO,
+)  # fmt: skip
+_QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
 
 
@@ -98,15 +111,18 @@ class Inventory:
         self._roots = needed, others or {}
         self._hidden = {id(x): ("_scratch", *names) for x, names in hidden}
         #: By the ids of the dicts of attributes.
-        self.unrecorded = {id(vars(x)): self._hidden[id(x)] for x, _ in hidden}
+        self.unrecorded = {id(attributes(x)): self._hidden[id(x)] for x, _ in hidden}
         self._names: dict[int, str] = {}
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
         #: By the names in the records, objects that the training had made and that `put` has made anew.
         self.remade: dict[str, Any] = {}
+        #: Methods of classes and code of functions, as they were first seen.
+        self.code: dict[tuple[int, str], Any] = {}
         self._begun: dict[str, str] = {}  # digests of what is saved only if it has changed
         stages = self._reachable()
         for found in stages:
             self._name(found)
+        self._kinds = [type(x) for x in self._objects.values()]
         core = stages[0]
         #: Leaf Tensors and generators that the model, the loss or the schedule reach, by name.
         self.tensors: dict[str, Tensor] = {}
@@ -183,6 +199,11 @@ class Inventory:
 
     def object(self, name: str) -> Any:
         return self._objects.get(name, GONE)
+
+    def reclassed(self) -> list[str]:
+        """Objects whose class has been replaced since the beginning."""
+        known = zip(self._objects.items(), self._kinds, strict=True)
+        return [name for (name, x), kind in known if type(x) is not kind]
 
     def is_changed(self, name: str, record: Record) -> bool:
         return self._begun.get(name) != _digest(record)
@@ -265,6 +286,10 @@ class _Taking:
                     self.todo.append((v.owner, _path(v), v.live))
                 elif v.kind == "opaque":
                     self.opaque(v.owner, v.name, v.live)
+                elif v.kind == "environment":
+                    self.unknown[v.name] = fingerprint(v.value)
+                elif v.key == "__code__" and v.kind == "attribute":
+                    self.replaced(v.name, v.owner, v.value)
                 elif v.is_global or (v.kind in _PLACES and v.key != "__code__"):
                     self.place(v)
                 if is_kind(v.value, np.ndarray) and v.kind != "equal":
@@ -277,6 +302,7 @@ class _Taking:
             while self.todo:
                 self.record(*self.todo.popleft())
             self.core = False
+        self.unknown |= {f"{name}.__class__": UNSEEN for name in self.inventory.reclassed()}
 
     def keep(self, name: str, record: Record, always: bool) -> None:
         if not always:
@@ -285,9 +311,9 @@ class _Taking:
             self.records[name] = record
 
     def lose(self, path: str, x: Any) -> list[Any]:
-        """What cannot be recorded is noted, if the training depends on it; of what callbacks hold, data
-        alone, and not their files and bars."""
-        if self.core or is_kind(x, _DATA):
+        """What cannot be recorded is noted, if the training depends on it; of what callbacks and
+        metrics hold, what they may read from, and not their bars, connections and clients."""
+        if self.core or _is_read(x):
             self.unknown.setdefault(path, fingerprint(x))
         return ["lost"]
 
@@ -306,11 +332,18 @@ class _Taking:
             return
         self.done.add(name)
         value = _function_of(v.value) if v.kind == "class" else v.value
-        if value is not v.value:
-            return  # a method
+        if value is not v.value:  # a method
+            self.replaced(v.name, v.owner, v.value)
+            return
         form = ["gone"] if value is GONE else self.form(value, _path(v), v.live)
         kind = "global" if v.is_global else v.kind
         self.keep(name, ["place", kind, owner, v.key, form, self.core], v.live)
+
+    def replaced(self, name: str, owner: Any, value: Any) -> None:
+        """A file holds no code: that of a function or a class is named if it is another one."""
+        first = self.inventory.code.setdefault((id(owner), name), value)
+        if first is not value:
+            self.unknown[name] = UNSEEN
 
     def opaque(self, x: Any, path: str, live: bool) -> None:
         if is_kind(x, (np.random.BitGenerator, np.random.SeedSequence, bytearray)):
@@ -360,24 +393,24 @@ class _Taking:
             kept_elsewhere = self.inventory.unrecorded.get(id(x), ())
             kind, content = "dict", [self.entries(x, path, live, kept_elsewhere)]
         elif is_kind(x, set):
-            kind, content = "set", [_sorted([self.form(v, path, live) for v in x])]
+            kind, content = "set", [_sorted([self.form(v, path, live) for v in elements(x)])]
         elif is_kind(x, bytearray):
             kind, content = "bytearray", [bytes(x).hex()]
         elif is_kind(x, list | collections.deque):
-            forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
+            forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
             kind, content = ("list" if is_kind(x, list) else "deque"), [forms]
         else:  # an object of a class that may be made again, whose attributes are in a dict
             kind = "object"
-            inner = self.reference(vars(x), f"{path}.__dict__") if hasattr(x, "__dict__") else None
-            content = [inner]
+            own = attributes(x)
+            content = [None if own is None else self.reference(own, f"{path}.__dict__")]
         head = [kind, type(x).__module__, _class_name(type(x))] if new else [kind, "", ""]
         if new and is_kind(x, collections.deque):
             head[1] = x.maxlen
         elif new and is_kind(x, collections.defaultdict):
             head[1] = self.form(x.default_factory, path, live)
         self.keep(name, [*head, self.core, *content], always)
-        if is_kind(x, (np.ndarray, *_DRAWN)) and getattr(x, "__dict__", None):  # of a subclass
-            entries = self.entries(vars(x), f"{path}.__dict__", live)
+        if is_kind(x, (np.ndarray, *_DRAWN)) and (own := attributes(x)):  # of a subclass
+            entries = self.entries(own, f"{path}.__dict__", live)
             self.keep(f"{name}.__dict__", ["attributes", "", "", self.core, name, entries], always)
 
     def entries(
@@ -387,7 +420,7 @@ class _Taking:
             [k, ["lost"]]
             if type(k) is str and k in lost
             else [self.form(k, path, live), self.form(v, _entry_path(path, k), live)]
-            for k, v in list(x.items())
+            for k, v in entries(x)
         ]
 
     # ── values ────────────────────────────────────────────────────────────────────────────────────
@@ -421,7 +454,7 @@ class _Taking:
             part = x.value if is_kind(x, enum.Flag) else x.name  # A | B has a value alone
             return ["enum", _class_name(kind), self.form(part, path, live)]
         if is_kind(x, tuple | frozenset):
-            parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(x)]
+            parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
             if kind is frozenset:
                 return ["frozenset", _sorted(parts)]
             return ["tuple", *parts] if kind is tuple else ["named", _class_name(kind), *parts]
@@ -477,7 +510,21 @@ def _remembers(x: Any) -> bool:
     """Whether a function, which is known by its name, has a state: it caches, or it is the
     `__next__` of an iterator."""
     bound = is_kind(x, (types.BuiltinFunctionType, types.MethodWrapperType))
-    return hasattr(x, "cache_info") or (bound and hasattr(type(x.__self__), "__next__"))
+    caches = attribute_of(x, "cache_info") is not GONE
+    return caches or (bound and of_class(type(x.__self__), "__next__") is not GONE)
+
+
+def _is_read(x: Any) -> bool:
+    """Whether an object gives something that depends on what was taken from it before. Of a file
+    that is only written, the fingerprint never changes."""
+    kind = type(x)
+    return (
+        issubclass(kind, _DATA)
+        or of_class(kind, "__next__") is not GONE
+        or kind.__module__ in _QUEUES
+        or owner(kind) is Owner.USER
+        or (is_kind(x, types.BuiltinFunctionType | types.MethodWrapperType) and _remembers(x))
+    )
 
 
 def _can_be_made(x: Any) -> bool:
@@ -504,13 +551,9 @@ def _is_plain_object(x: Any) -> bool:
     return (
         kind.__new__ is object.__new__
         and kind.__reduce_ex__ is object.__reduce_ex__
-        and hasattr(x, "__dict__") + len(_slots(kind)) > 0
+        and (attributes(x) is not None or bool(slots_of(kind)))
         and all(c.__module__ != "builtins" or c is object for c in kind.__mro__)
     )
-
-
-def _slots(kind: type) -> list[str]:
-    return [s for c in kind.__mro__ for s in vars(c).get("__slots__", ()) if s[:2] != "__"]
 
 
 def _function_of(attribute: Any) -> Any:
@@ -554,9 +597,9 @@ class _Putting:
                 self.made[name] = self.target(name, record)
         for name, record in records.items():
             if record[0] == "object" and self.made[name] is not GONE and record[4] is not None:
-                self.made[record[4][1]] = vars(self.made[name])
+                self.made[record[4][1]] = _attributes_of(self.made[name])
             elif record[0] == "attributes":
-                self.made[name] = getattr(self.made.get(record[4], GONE), "__dict__", GONE)
+                self.made[name] = _attributes_of(self.made.get(record[4], GONE))
         for name, record in records.items():
             try:
                 self.plan(name, record)
@@ -652,7 +695,7 @@ class _Putting:
             if not t.is_leaf:
                 return
             if value is not None and t.numpy().tobytes() != value.tobytes():
-                t.data = np.array(value, order="K")
+                overwrite(t, np.array(value, order="K"))
             if t.requires_grad != needed:
                 t.requires_grad = needed
             t.grad = None if grad is None else np.array(grad)[()]
@@ -736,6 +779,11 @@ class _Putting:
         if kind == "partial":
             return functools.partial(values[0], *values[1], **values[2])
         return _MAKERS[kind](values)
+
+
+def _attributes_of(x: Any) -> Any:
+    found = attributes(x)
+    return GONE if found is None else found
 
 
 class _MissingError(Exception):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from autobp.optim import Optimizer, ReduceLROnPlateau, Schedule
 from autobp.optim.option import count, flag, not_negative
+from autobp.train.executors import check_executor
 from autobp.train.history import highest
 from autobp.train.source import Source, Stream, source
 
@@ -77,6 +79,11 @@ def _flag_or_none(name: str, value: Any) -> bool:
     return value
 
 
+def _executor(name: str, value: Any) -> Any:
+    check_executor(name.partition(":")[0], value)
+    return value
+
+
 def _checked(check: Callable[..., Any], *args: Any, optional: bool = False) -> Any:
     return field(metadata={"check": check, "args": args, "optional": optional})
 
@@ -112,6 +119,7 @@ class Options:
     rng: np.random.Generator = _checked(_generator)
     progress: bool = _checked(flag)
     compile: bool | None = _checked(_flag_or_none, optional=True)
+    executor: Executor | None = _checked(_executor, optional=True)
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -126,10 +134,23 @@ class Options:
                     f" are {self.epochs} epochs: pass a list of batches, an object whose __iter__ begins anew,"
                     " or a function that returns a new iterator"
                 )
+        if self.executor is not None and isinstance(self.data, Stream):
+            raise TypeError(
+                "fit: with an executor, data must be a pair of arrays (X, y), of which each worker keeps a"
+                " part, not batches that come one by one"
+            )
+        if self.executor is not None and self.compile:
+            raise ValueError(
+                "fit: workers run uncompiled: pass executor= or compile=True, not both"
+            )
         if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
             raise ValueError("fit: the schedule belongs to another optimizer")
         if self.checkpoint is None and self.resume:
             raise ValueError("fit: resume=True needs checkpoint=, the file to resume from")
+        if self.checkpoint is not None and os.path.isdir(self.checkpoint or "."):
+            raise IsADirectoryError(
+                f"fit: checkpoint={os.fspath(self.checkpoint)!r} is a folder: write the name of a file in it"
+            )
         if self.checkpoint is not None and os.path.exists(self.checkpoint) and not self.resume:
             raise FileExistsError(
                 f"{self.checkpoint} exists: pass resume=True to continue from it, or remove it"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autobp.in_place import overwrite
 from autobp.optim import Optimizer
 from autobp.tensor import Tensor
 from autobp.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -120,7 +121,7 @@ class State:
         own = {}
         for name, value in weights.items():
             if name in self.outside:
-                self.outside[name].data = value.copy()
+                overwrite(self.outside[name], value.copy())
             elif name in places:
                 now = places[name].read()
                 if type(now) is np.ndarray and now.shape == value.shape and now.flags.writeable:
@@ -136,7 +137,7 @@ class State:
         if len(own) > len(params):
             raise ValueError(f"{len(own)} parameters are not {len(params)}")
         for name, value in own.items():
-            params[int(name)].data = value.copy()
+            overwrite(params[int(name)], value.copy())
 
     # ── files ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,11 +19,13 @@ from autobp.tensor import Tensor
 from autobp.train.diverged import DivergedError, of_gradient, of_loss
 from autobp.train.history import Compilation
 from autobp.train.options import Options
+from autobp.train.scalar import differentiable, number
+from autobp.train.shards import Shards
 from autobp.train.source import Pair
 from autobp.train.state import State
 from autobp.train.survey import Survey
 
-__all__ = ["Step", "number"]
+__all__ = ["Step"]
 
 #: Batches of one size that run uncompiled before a program is written for that size, which takes
 #: the time of about as many batches. They are counted from the last change of the model. No clock
@@ -65,8 +67,20 @@ class Step:
         self.generators: list[np.random.Generator] = []
         self.averages: list[Tensor] = []
         self.never = ""  # why this training is not compiled, whatever the model
+        self.shards: Shards | None = None  # with an executor
         n = options.data.count(options.batch_size)
-        if options.compile is False:
+        if options.executor is not None:
+            assert isinstance(options.data, Pair)
+            self.never = "the workers of the executor compute the gradients"
+            self.shards = Shards(
+                options.executor,
+                options.data,
+                state.model,
+                options.loss,
+                bool(options.metrics),
+                say,
+            )
+        elif options.compile is False:
             self.never = "compile=False"
         elif options.compile:
             record.why = ""
@@ -82,13 +96,17 @@ class Step:
         self.number, self.seen, self.form = saved["number"], saved["seen"], saved["form"]
 
     def __call__(self, xs: Any, ys: Any) -> tuple[Any, float]:
-        """The prediction, if a metric needs it, and the loss, both before the update."""
+        """The prediction, if a metric needs it, and the loss, both before the update. With an executor,
+        `xs` are the positions of the samples."""
         state, clip_norm = self.state, self.options.clip_norm
         self.number += 1
         state.optimizer.zero_grad()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked here
             found = self._compiled(xs, ys) if self._is_due(len(xs)) else None
-            prediction, loss = found or self._uncompiled(xs, ys)
+            if self.shards is not None:
+                prediction, loss = self._in_shards(self.shards, xs)
+            else:
+                prediction, loss = found or self._uncompiled(xs, ys)
             if clip_norm is not None:
                 clip_grad_norm(state.params, clip_norm)
             if found is None or self.update is None:
@@ -134,6 +152,8 @@ class Step:
 
     def finish(self) -> None:
         """Note in the record why no step was compiled, if that is so and it is not noted yet."""
+        if self.shards is not None:
+            self.shards.close()
         if self.record.why:
             return
         if self.never:
@@ -160,7 +180,7 @@ class Step:
 
         def step(x: Any, y: Any) -> Any:
             prediction = model(x)
-            value = _differentiable(loss(prediction, y))
+            value = differentiable(loss(prediction, y))
             value.backward()
             return (constant(prediction) if predicts else None), constant(value)
 
@@ -246,12 +266,28 @@ class Step:
         self.record.why = why
         self.gradient = self.update = None
 
+    # ── over the workers of an executor ───────────────────────────────────────────────────────────
+
+    def _in_shards(self, shards: Shards, index: np.ndarray) -> tuple[Any, float]:
+        """The gradient by the workers. Of the first batch in each epoch, it is compared with that of this
+        process. If a number is not finite, this process finds the layer."""
+        params = self.state.params
+        found = shards.gradient(index, params)
+        gradients = [g for g in found.by if g is not None]
+        if self.to_compare or not (math.isfinite(found.loss) and all(map(is_finite, gradients))):
+            self.to_compare = False
+            _, loss = self._uncompiled(*shards.selected(index))  # which raises DivergedError
+            shards.compare(found, loss, {self.state.name_of(p): p for p in params})
+        for p, g in zip(params, found.by):
+            p.grad = g
+        return found.prediction, found.loss
+
     # ── uncompiled ────────────────────────────────────────────────────────────────────────────────
 
     def _uncompiled(self, xs: Any, ys: Any) -> tuple[Any, float]:
         state = self.state
         prediction = state.model(xs)
-        value = _differentiable(self.options.loss(prediction, ys))
+        value = differentiable(self.options.loss(prediction, ys))
         loss = number("fit: the loss", value)
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss}: {of_loss(value, state.names)}")
@@ -274,23 +310,5 @@ def _is_profiled() -> bool:
     return monitoring is not None and monitoring.get_tool(monitoring.PROFILER_ID) is not None
 
 
-def _differentiable(value: Any) -> Tensor:
-    if not isinstance(value, Tensor) or not value.requires_grad:
-        raise TypeError("fit: the loss does not depend on the parameters")
-    if value.size != 1:
-        raise ValueError(
-            f"fit: the loss must be a single number, not an array of shape {value.shape}"
-        )
-    return value
-
-
 def _has_finite_grad(p: Tensor) -> bool:
     return p.grad is None or is_finite(p.grad)
-
-
-def number(what: str, value: Any) -> float:
-    """A loss or a metric as a float."""
-    value = np.asarray(constant(value))
-    if value.size != 1:
-        raise ValueError(f"{what} must be a single number, not an array of shape {value.shape}")
-    return float(value.item())

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from autobp.compiler.trace.free_variables import attributes
+
 __all__ = ["subclass", "value_form", "value_of"]
 
 #: Whole numbers of more bits are written in base 16, in which Python has no limit.
@@ -77,7 +79,7 @@ def value_form(x: Any) -> list[Any] | None:
     if _PATHS.get(kind.__name__) is kind:
         return ["path", kind.__name__, str(x)]
     for base_name, base in _BASES.items():
-        if isinstance(x, base) and not isinstance(x, bool) and not getattr(x, "__dict__", None):
+        if issubclass(kind, base) and kind is not bool and not attributes(x):
             same = subclass(kind.__module__, kind.__qualname__, base) is kind
             return ["as", base_name, kind.__module__, kind.__qualname__, base(x)] if same else None
     return None

@@ -15,6 +15,11 @@ from autobp.train.checkpoint import CheckpointError
 
 __all__ = ["load_weights", "save_weights"]
 
+_DTYPES = (
+    "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32",
+    "float64",
+)  # fmt: skip
+
 
 def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
     """Write what a model's `state_dict()` returns to a safetensors file, completely or not at all.
@@ -39,10 +44,28 @@ def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) ->
                 f"save_weights takes a dict of arrays, as model.state_dict() gives; {name!r} is of type"
                 f" {type(value).__name__}"
             )
-        arrays[name] = np.asarray(value, order="C")
+        arrays[_checked_name(name)] = np.asarray(value, order="C")
+        if (dtype := arrays[name].dtype).name not in _DTYPES:
+            raise TypeError(
+                f"save_weights: {name!r} holds {dtype}, and safetensors files hold {', '.join(_DTYPES)}"
+            )
     data = safetensors.save(arrays)
     with written(path) as file:
         file.write(data)
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"save_weights: the names of arrays are texts, not {name!r:.50}")
+    if name == "__metadata__":
+        raise ValueError(
+            "save_weights: no array can have the name '__metadata__', which the format reserves"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"save_weights: the name {name!r} is no valid text") from error
+    return name
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -55,5 +78,10 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     data = Path(path).read_bytes()
     try:
         return safetensors.load(data)
-    except Exception as error:  # its own errors, and KeyError for types that NumPy lacks
+    except KeyError as error:  # of a type that NumPy lacks
+        raise CheckpointError(
+            f"{os.fspath(path)} holds {error.args[0]} numbers, which NumPy does not have: convert them to"
+            " float32 with the library that wrote them"
+        ) from error
+    except Exception as error:
         raise CheckpointError(f"{os.fspath(path)} is not a safetensors file: {error}") from error

@@ -16,7 +16,17 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from . import classifier, compiling, convolution, importing, jacobians, live, scalars, training
+from . import (
+    classifier,
+    compiling,
+    convolution,
+    importing,
+    jacobians,
+    live,
+    machines,
+    scalars,
+    training,
+)
 from .race import Effort, Row, legend
 
 # In this order, since a peer is imported when its first row is set up: what PyTorch and JAX leave in
@@ -30,8 +40,9 @@ SECTIONS = {
     6: jacobians.run,
     7: compiling.run,
     8: live.run,
+    9: machines.run,
 }
-PEERS = ("micrograd", "casadi", "torch", "autograd", "mygrad", "jax")
+PEERS = ("micrograd", "casadi", "torch", "autograd", "mygrad", "jax", "distributed")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -29,10 +29,11 @@ def test_runs_without_peers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmarks, "Effort", lambda rounds, turn: Effort(rounds=1, turn=0.0))
-    main(["--quick", "--only", "1", "--only", "2", "--only", "3", "--only", "7"])
+    main(["--quick", "--only", "1", "--only", "2", "--only", "3", "--only", "7", "--only", "9"])
     said = capsys.readouterr().out
     for peer, row in [("micrograd", 1), ("PyTorch", 2), ("HIPS autograd", 2), ("JAX, jitted", 3)]:
         assert f"skipped: {peer} in row {row}" in said
+    assert "skipped: row 9: no distributed; pip install -e '.[bench]' installs it" in said
     table = said[said.index("what") :]
     peers = ["NumPy by hand", "bare products", "a limit of 2 µs"]
     found = [[line.split()[0] for line in table.splitlines() if f"  {p}  " in line] for p in peers]

@@ -295,6 +295,7 @@ def _images(program: Program) -> set[Step]:
         kept = [s for s in step.args if isinstance(s, Step) and s in images]
         alike = step.is_elementwise and any(s.shape == step.shape for s in kept)
         pooled = step.operation.channels == "kept" and step.args[0] in kept
-        if step.operation.channels == "last" or pooled or alike:
+        made = step.operation.channels == "last" and len(step.shape) == 4  # and not a stack of them
+        if made or pooled or alike:
             images.add(step)
     return images

@@ -19,10 +19,8 @@ import numpy as np
 
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
+from autobp.compiler.refusals import called, place, refusal
 from autobp.compiler.trace.calls import as_type, guarded, placed
-from autobp.compiler.trace.tracer import named
-from autobp.primitive import NUMPY
-from autobp.rules import PRIMITIVES
 from autobp.rules.indexing import _scatter
 
 __all__ = ["RUNTIME", "Unprintable", "javascript"]
@@ -140,7 +138,7 @@ class _Printer:
             dtype.kind not in "biuf" or (dtype.itemsize < 8 and dtype.kind == "f")
         ):
             raise Unprintable(
-                f"{_what(step)} of {dtype}{_at(step)}: JavaScript computes in float64"
+                f"{called(step)} of {dtype}{place(step)}: JavaScript computes in float64"
             )
 
     def statement(self, step: Step) -> Iterator[str]:
@@ -158,10 +156,8 @@ class _Printer:
     def guard(self, step: Step) -> Iterator[str]:
         value, expected = step.args
         if isinstance(expected, bool | int | float) and not isinstance(expected, type):
-            place = re.sub(
-                r".*[/\\]", "", step.line or ""
-            )  # a page names no folder of its author's
-            line = json.dumps(place).replace("<", "\\u003c")
+            at = re.sub(r".*[/\\]", "", step.line or "")  # a page names no folder of its author's
+            line = json.dumps(at).replace("<", "\\u003c")
             yield f"guard({self.name(value)} === {self.name(expected)}, {line});"
 
     def expression(self, step: Step) -> str:
@@ -187,7 +183,7 @@ class _Printer:
         raise self.refused(step)
 
     def refused(self, step: Step, why: str = "") -> Unprintable:
-        return Unprintable(f"{_what(step)}{why}{_at(step)} has no spelling in JavaScript")
+        return Unprintable(refusal(step, why, "JavaScript"))
 
     def elementwise(self, step: Step, text: str, args: Sequence[Any]) -> str:
         if "&" in text or "|" in text or "^" in text or "!{" in text:
@@ -410,39 +406,8 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
 }
 
 
-#: Primitives that are known by another name.
-_ALIASES = {
-    "conv2d": "a convolution (np.convolve, nn.Conv2d)",
-    "pool2d": "a pooling (nn.MaxPool2d, nn.AvgPool2d)",
-    "logdet": "np.linalg.slogdet",
-    "attention": "nn.attention",
-}
-
-
-def _what(step: Step) -> str:
-    """What makes a step, by the name by which its user knows it."""
-    if step.function is None:
-        return "an argument"
-    primitive = next((p for p in PRIMITIVES.values() if p.function is step.function), None)
-    return named(step.function) if primitive is None else _public(primitive.name, step.function)
-
-
-def _public(name: str, function: Any) -> str:
-    """The function of NumPy's that has the name of a primitive."""
-    if (found := _ALIASES.get(name)) is not None:
-        return found
-    homes = (np, np.linalg)
-    return next(
-        (named(f) for m in homes if (f := getattr(m, name, None)) in NUMPY), named(function)
-    )
-
-
 def _shape(x: Any) -> tuple[int, ...]:
     return x.shape if isinstance(x, Step) else ()
-
-
-def _at(step: Step) -> str:
-    return f" at {step.line}" if step.line else ""
 
 
 def _digits(x: float) -> str:

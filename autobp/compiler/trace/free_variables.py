@@ -25,9 +25,14 @@ __all__ = [
     "Constant",
     "Found",
     "FreeVariable",
+    "attribute_of",
+    "attributes",
+    "elements",
+    "entries",
     "has_identity",
     "is_kind",
     "is_live_kind",
+    "of_class",
     "place_of",
     "same_item",
     "same_items",
@@ -83,8 +88,42 @@ def _set_entry(owner: Any, key: Any, value: Any) -> None:
         owner[key] = value
 
 
-def _attribute(owner: Any, key: Any) -> Any:
-    return getattr(owner, key, GONE)
+def attribute_of(x: Any, name: str, default: Any = GONE) -> Any:
+    """As getattr, but the user's `__getattr__` and `__getattribute__` are not asked: some make an
+    answer for every name, or change with each question."""
+    try:
+        return object.__getattribute__(x, name)
+    except Exception:  # a property raises what it likes
+        return default
+
+
+def attributes(x: Any) -> dict[str, Any] | None:
+    """The dict of the attributes of an object, if it has one. The object is not asked."""
+    found = attribute_of(x, "__dict__", None)
+    return found if is_kind(found, dict) else None
+
+
+def elements(nest: Any) -> list[Any]:
+    """What a list, a tuple, a set holds, whatever its class makes of a loop over it."""
+    kind = type(nest)
+    for base in NESTS:
+        if issubclass(kind, base):
+            return [*base.__iter__(nest)]
+    raise TypeError(kind)
+
+
+def entries(nest: Any) -> list[tuple[Any, Any]]:
+    """The keys and values of a dict, whatever its class makes of `items`."""
+    base = collections.OrderedDict if is_kind(nest, collections.OrderedDict) else dict
+    return [*base.items(nest)]
+
+
+def of_class(kind: type, name: str, default: Any = GONE) -> Any:
+    """What a class defines under a name, or inherits. Its metaclass is not asked."""
+    for c in kind.__mro__:
+        if name in vars(c):
+            return vars(c)[name]
+    return default
 
 
 def _class_attribute(owner: Any, key: Any) -> Any:
@@ -146,11 +185,11 @@ def _contents_test(v: FreeVariable, skipped: Places, known: Known) -> list[str]:
 KINDS = {
     # places                 read                             write               text                          tracer listed
     "entry":     Kind(_entry,                          _set_entry,         "{owner}.get({key})",         True,  True,  _place_test),  # of a dict, a list
-    "attribute": Kind(_attribute,                      object.__setattr__, "{owner}.{attribute}",        True,  True,  _place_test),
+    "attribute": Kind(attribute_of,                    object.__setattr__, "{owner}.{attribute}",        True,  True,  _place_test),
     "class":     Kind(_class_attribute,                setattr,            "vars({owner}).get({key})",   False, True,  _place_test),  # attribute of one
     "cell":      Kind(lambda cell, _: cell.cell_contents, _set_cell,       "{owner}.cell_contents",      False, True,  _place_test),
     "context":   Kind(lambda var, _: var.get(GONE),    None,               "{owner}.get({gone})",        False, True,  _place_test),  # a ContextVar
-    "defaults":  Kind(_attribute,                      object.__setattr__, "{owner}.{attribute}",        False, False, _place_test),  # of a function
+    "defaults":  Kind(attribute_of,                    object.__setattr__, "{owner}.{attribute}",        False, False, _place_test),  # of a function
     # what is tested as a whole
     "contents":    Kind(test=_contents_test),  # of a nest: a list of keys and one of values
     "equal":       Kind(test=_equality_test),  # an object that is compared with its copy
@@ -288,7 +327,7 @@ def is_kind(x: Any, kinds: Any) -> bool:
 def is_live_kind(kind: type) -> bool:
     """Whether objects of a class are live: modules and optimizers, which say what they hold besides
     state."""
-    return hasattr(kind, "_not_state")
+    return of_class(kind, "_not_state") is not GONE
 
 
 def has_identity(kind: type) -> bool:

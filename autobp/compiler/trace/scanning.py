@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.batching import batched
 from autobp.calculus import project, zeros
 from autobp.compiler.program import Step
 from autobp.compiler.trace.calls import as_type
@@ -61,14 +62,22 @@ class Scanning:
         self.how = count, is_reversed, of
         self.firsts = [x for _, x in leaves(init)]
         self.patterns = [*map(pattern_of, self.firsts)]
-        self.carried = [bottoms(x, p) for x, p in zip(self.firsts, self.patterns)]
+        self.begin()
         self.given = [x for _, x in leaves(xs)]
         self.row_patterns = [*map(pattern_of, self.given)]
-        arrays = [a for x, p in zip(self.given, self.row_patterns) for a in bottoms(x, p)]
+        pairs = list(zip(self.given, self.row_patterns))
+        arrays = [a for x, p in pairs for a in bottoms(x, p, is_sequence=True)]
+        self.sequence_tensors = [tensors(x, p, is_sequence=True) for x, p in pairs]
         self.sequences = [a[::-1] for a in arrays] if is_reversed else arrays
         # Rows of a Tensor that are numbers are Python's. So may be those of a sweep.
         kinds = [p != PLAIN or of is not None for p in self.row_patterns for _ in range(size(p))]
         self.floats = [k and a.ndim == 1 and a.dtype == np.float64 for k, a in zip(kinds, arrays)]
+
+    def begin(self) -> None:
+        """Take the carry apart, before the loop."""
+        pairs = list(zip(self.firsts, self.patterns))
+        self.carried = [bottoms(x, p) for x, p in pairs]
+        self.first_tensors = [tensors(x, p) for x, p in pairs]
 
     def run(self) -> tuple[Any, Any]:
         """Trace the body, and record the loop. What the scan returns."""
@@ -86,9 +95,10 @@ class Scanning:
             if lasts:
                 break
             iteration.discard()
+            self.begin()
             self.carried = [  # which is computed before the loop, not in it
-                [_cast(x, form) for x, form in zip(bottoms(first, p), like)]
-                for first, p, like in zip(self.firsts, self.patterns, self.forms)
+                [_cast(x, form) for x, form in zip(carried, like)]
+                for carried, like in zip(self.carried, self.forms)
             ]
         carried = [trace.operand(x) for arrays in self.carried for x in arrays]
         arguments = iteration.arguments[: len(carried)]
@@ -127,6 +137,7 @@ class Scanning:
             self.becomes = [
                 _cast(x, form) for arrays, like in zip(ends, forms) for x, form in zip(arrays, like)
             ]
+            self.end_tensors = [tensors(x, p) for x, p in zip(self.ends, patterns)]
             self.kinds = [pattern_of(x) for _, x in leaves(self.y)]
             self.stacked = [
                 a for (_, x), p in zip(leaves(self.y), self.kinds) for a in bottoms(x, p)
@@ -213,16 +224,14 @@ class Recordings:
     def note(self, scanning: Scanning) -> None:
         """Remember what goes in and out, by levels."""
         s = scanning
-        for p, first, carry, end in zip(s.patterns, s.firsts, s.carries, s.ends):
-            for (level, t), (_, u), (_, v) in zip(
-                tensors(first, p), tensors(carry, p), tensors(end, p)
-            ):
+        for p, firsts, carry, ends in zip(s.patterns, s.first_tensors, s.carries, s.end_tensors):
+            for (level, t), (_, u), (_, v) in zip(firsts, tensors(carry, p), ends):
                 recording = self.at(level)
                 recording.begins.append(t)
                 recording.carries.append(u)
                 recording.ends.append(v)
-        for p, sequence, row in zip(s.row_patterns, s.given, s.rows):
-            for (level, t), (_, u) in zip(tensors(sequence, p), tensors(row, p)):
+        for p, sequences, row in zip(s.row_patterns, s.sequence_tensors, s.rows):
+            for (level, t), (_, u) in zip(sequences, tensors(row, p)):
                 self.at(level).sequences.append(t)
                 self.at(level).rows.append(u)
 
@@ -232,6 +241,9 @@ class Recordings:
             return next(supply)
         is_there = isinstance(x, Tensor) and x.level == p.level
         inner: Any = p.value
+        if p.examples is not None:
+            value = self.result(inner, x.value if is_there else x, supply, is_carry)
+            return batched(value if is_carry else np.moveaxis(value, 0, 1), p.level)
         recording = None if p.is_dual or p.level == CONSTANT else self.at(p.level)
         carry = recording.next_carry() if recording is not None and is_carry else None
         value = self.result(inner, x.value if is_there else x, supply, is_carry)
@@ -251,6 +263,8 @@ class Recordings:
         if isinstance(x, Dual):
             tangent = None if x.tangent is None else self.stacked(x.tangent)
             return dual(self.stacked(x.value), tangent, x.level)
+        if isinstance(x, Tensor) and x.is_batch:
+            return batched(np.moveaxis(self.stacked(x.value), 0, 1), x.level)
         if isinstance(x, Tensor):
             return self.at(x.level).stacked(x)
         return self.iteration.stacked(x)

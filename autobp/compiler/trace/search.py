@@ -17,7 +17,6 @@ import copy
 import dis
 import enum
 import functools
-import inspect
 import os
 import random
 import types
@@ -36,16 +35,21 @@ from autobp.compiler.trace.free_variables import (
     Found,
     FreeVariable,
     Places,
+    attribute_of,
+    attributes,
+    elements,
+    entries,
     has_identity,
     is_kind,
     is_live_kind,
+    of_class,
 )
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
 from autobp.tree import leaves, parts_of_values
 
-__all__ = ["Executed", "free_variables", "reachable"]
+__all__ = ["Executed", "free_variables", "reachable", "slots_of"]
 
 MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
 
@@ -76,7 +80,7 @@ def free_variables(
     """The variables that a function, and those that it calls, read from around them. Objects among
     its arguments, models and optimizers, are looked into as well."""
     search = _Search()
-    search.visit(function, getattr(function, "__qualname__", "function"), "", False)
+    search.visit(function, attribute_of(function, "__qualname__", "function"), "", False)
     for path, x in leaves(args, split=parts_of_values):
         if is_kind(x, GENERATORS):
             search.seen[id(x)] = x
@@ -108,11 +112,20 @@ def reachable(
 
 
 def _line(function: Any) -> str:
-    function = inspect.unwrap(function)
-    while isinstance(function, functools.partial | types.MethodType):
-        function = function.func if isinstance(function, functools.partial) else function.__func__
-    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    while (inner := _inner(function)) is not function:
+        function = inner
+    call = of_class(type(function), "__call__")
+    code = attribute_of(function, "__code__", None) or attribute_of(call, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _inner(function: Any) -> Any:
+    """The function that a wrapper calls."""
+    if is_kind(function, functools.partial):
+        return function.func
+    if is_kind(function, types.MethodType):
+        return function.__func__
+    return (attributes(function) or {}).get("__wrapped__", function)
 
 
 class _Search:
@@ -229,15 +242,15 @@ class _Search:
             self.environment()
         elif is_kind(value, enum.Enum):
             self.visit(value._value_, f"{name}.value", where, live)
-        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)) or not _is_visible(
-            value
-        ):
+        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)):
             return
-        elif "__wrapped__" in getattr(
-            value, "__dict__", ()
-        ):  # a compiled function, or a cached one
-            self.visit(value.__wrapped__, name, where, live)
-        elif hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
+        elif is_kind(value, _DESCRIPTORS):
+            for f in _functions_of(value):
+                self.visit(f, name, where, False)
+            self.members(value, name, live)
+        elif "__wrapped__" in (attributes(value) or ()):  # a compiled function, or a cached one
+            self.visit(attribute_of(value, "__wrapped__"), name, where, live)
+        elif of_class(type(value), "__next__") is not GONE and attributes(value) is None:
             self.iterators.append((value, name))
         elif not self.members(value, name, live):
             if self.whole:
@@ -280,7 +293,9 @@ class _Search:
                 continue
             if whose.is_library:  # what it holds is its own, but for what the user gave it
                 for _, x in leaves(value, split=parts_of_values):
-                    self.visit(x, getattr(x, "__qualname__", key), "", False)
+                    self.visit(x, attribute_of(x, "__qualname__", key), "", False)
+            elif whose is Owner.PYTHON and is_kind(value, weakref.WeakKeyDictionary):
+                continue  # a cache, of singledispatch for example
             elif key != "__class__":  # a decorator of Python's own keeps things of no interest
                 where = f"closure of {who}"
                 self.found("cell", cell, key, value, key, where, False, is_listed=is_users)
@@ -352,24 +367,25 @@ class _Search:
     def members(self, x: Any, name: str, live: bool) -> bool:
         """The attributes of an object, and the methods of its class that may be called. Whether it
         is an object that is looked into."""
-        kind = type(x)
-        slots = _slots(kind)
-        if not (hasattr(x, "__dict__") or slots) or not _is_open(kind):
+        kind, own = type(x), attributes(x)
+        slots = slots_of(kind)
+        if (own is None and not slots) or not _is_open(kind):
             return False
-        setter = getattr(kind, "__setitem__", None)
+        setter = of_class(kind, "__setitem__")
         if live and is_kind(setter, types.WrapperDescriptorType) and not is_kind(x, NESTS):
             return False  # it holds something where Python cannot look, as arrays of ctypes do
         live = live or is_live_kind(kind)
-        if hasattr(kind, "live_entries"):
+        if of_class(kind, "live_entries") is not GONE:
             self.live |= {(id(nest), key) for nest, key in x.live_entries()}
             self.add("optimizer", x, None, x, name, "", True)
         where = f"attribute of {name}"
-        if hasattr(x, "__dict__"):
-            hidden = (*getattr(kind, "_not_state", ()), *self.hidden.get(id(x), ()))
-            self.contents(vars(x), name, where, live, attributes=True, hidden=hidden)
+        if own is not None:
+            hidden = (*of_class(kind, "_not_state", ()), *self.hidden.get(id(x), ()))
+            self.contents(own, name, where, live, attributes=True, hidden=hidden)
         for slot in slots:
-            if hasattr(x, slot):
-                self.found("attribute", x, slot, getattr(x, slot), f"{name}.{slot}", where, live)
+            value = attribute_of(x, slot)
+            if value is not GONE:
+                self.found("attribute", x, slot, value, f"{name}.{slot}", where, live)
         if live:
             self.add("type", x, None, kind, name, "", True)
             for c in kind.__mro__:
@@ -387,13 +403,16 @@ class _Search:
         is_looked_into = live or self.whole or len(nest) <= MANY
         is_dict = is_kind(nest, dict)
         if is_looked_into and not is_kind(nest, tuple | frozenset):
-            held = (list(nest), list(nest.values())) if is_dict else ([], list(nest))
+            pairs = entries(nest) if is_dict else []
+            held = (
+                ([k for k, _ in pairs], [v for _, v in pairs]) if is_dict else ([], elements(nest))
+            )
             self.add("contents", nest, hidden, held, name, where, live)
             self.live |= {(id(nest), key) for key in hidden}
         if not is_looked_into:
             return
         if is_dict:
-            for key, value in list(nest.items()):
+            for key, value in entries(nest):
                 if key in hidden:
                     continue
                 inner = f"{name}.{key}" if attributes else f"{name}[{_key_text(key)}]"
@@ -407,7 +426,7 @@ class _Search:
         ordered = is_kind(nest, list | tuple | collections.deque)
         kind = "entry" if is_kind(nest, list | collections.deque) else "fixed"
         place = f"entry of {name}" if ordered else where
-        for i, value in enumerate(list(nest)):
+        for i, value in enumerate(elements(nest)):
             key, inner = (i, f"{name}[{i}]") if ordered else (None, f"an element of {name}")
             self.found(kind, nest, key, value, inner, place, live, checked=False)
 
@@ -437,19 +456,19 @@ class _Search:
                 if called and value.__code__.co_filename == "<string>":
                     continue  # what a dataclass has
                 if self.is_new(kind, name):
-                    inner, full = _function_of(value), f"{kind.__name__}.{name}"
+                    full = f"{kind.__name__}.{name}"
                     self.found("class", kind, name, value, full, where, is_live_kind(kind))
-                    if inner is not value and inner is not None:
-                        self.visit(inner, full, where, False)
 
 
-def _function_of(attribute: Any) -> Any:
-    """The function behind an attribute of a class."""
-    if is_kind(attribute, property):
-        return attribute.fget
-    if is_kind(attribute, staticmethod | classmethod):
-        return attribute.__func__
-    return attribute.func if is_kind(attribute, functools.cached_property) else attribute
+#: Attributes of classes that call functions, and have no state of their own.
+_DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property)
+
+
+def _functions_of(x: Any) -> tuple[Any, ...]:
+    """The functions behind an attribute of a class."""
+    if is_kind(x, property):
+        return x.fget, x.fset, x.fdel
+    return (x.__func__ if is_kind(x, (staticmethod, classmethod)) else x.func,)
 
 
 @functools.lru_cache(4096)
@@ -469,14 +488,6 @@ def _is_of_a_trace(value: Any) -> bool:
     return not is_kind(value, Tensor) or isinstance(value.value, Variable)
 
 
-def _is_visible(x: Any) -> bool:
-    """Whether an object lets itself be looked into."""
-    try:
-        return x.__class__ is not None and hasattr(x, "__dict__") in (True, False)
-    except Exception:
-        return False
-
-
 def _is_open(kind: type) -> bool:
     """Whether the attributes of an object are the user's: the class is, or it is a namespace, or
     one of the library's, or an installed package has derived it from one of those."""
@@ -487,13 +498,13 @@ def _is_open(kind: type) -> bool:
     )
 
 
-def _slots(kind: type) -> list[str]:
+def slots_of(kind: type) -> list[str]:
+    """The slots of a class and its bases, under the names by which attributes are read."""
     found: dict[str, None] = {}
     for c in kind.__mro__:
-        slots = vars(c).get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            if slot[:2] != "__":
-                found[slot] = None
+        if "__slots__" in vars(c):
+            slots = (k for k, v in vars(c).items() if is_kind(v, types.MemberDescriptorType))
+            found.update(dict.fromkeys(slots))
     return list(found)
 
 

@@ -1,0 +1,221 @@
+"""Graph: nodes of ONNX as plain data, and the builder that adds them.
+
+Constants stand in the inputs of nodes as arrays, so that graphs of one program, printed for several
+sizes of a batch, can be compared node by node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Builder", "Graph", "Node", "Value"]
+
+
+class Value(NamedTuple):
+    """The output of a node, an input of the graph, or a constant."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    constant: Any = None  # the array
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def is_double(self) -> bool:
+        return self.dtype == np.float64
+
+
+@dataclass
+class Node:
+    op: str
+    inputs: list[Any]  # names, arrays, "" for none
+    outputs: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)  # a Graph is a body
+    name: str = ""
+
+
+@dataclass
+class Graph:
+    inputs: list[Value]
+    outputs: list[Value]
+    nodes: list[Node]
+
+
+_TRUTHS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"}
+_TRUTHS |= {"IsNaN", "IsInf"}
+
+
+class Builder:
+    """Adds nodes to a graph. `o.Tanh(x)` is an elementwise node; numbers beside a value are constants
+    of its type.
+
+    >>> import numpy as np
+    >>> o = Builder()
+    >>> o.Mul(o.Tanh(Value("x", np.dtype(np.float32), (3,))), 2.0)
+    Value(name='t1', dtype=dtype('float32'), shape=(3,), constant=None)
+    >>> [(node.op, node.inputs[0]) for node in o.nodes]
+    [('Tanh', 'x'), ('Mul', 't0')]
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.scope = ""  # of the nodes that are added
+        self.taken: set[str] = set()  # names of values
+        self.counts: dict[str, int] = {}  # of nodes, by the names that they begin with
+
+    def __getattr__(self, op: str) -> Callable[..., Value]:
+        if not op[:1].isupper():
+            raise AttributeError(op)
+        return lambda *args, **attributes: self.elementwise(op, *args, **attributes)
+
+    # ── names ─────────────────────────────────────────────────────────────────────────────────────
+
+    def named(self, name: str) -> str:
+        """A name that no other value has."""
+        chosen, k = name, 1
+        while chosen in self.taken:
+            chosen, k = f"{name}_{k}", k + 1
+        self.taken.add(chosen)
+        return chosen
+
+    def _numbered(self) -> str:
+        k = self.counts.get("", 0)
+        while f"t{k}" in self.taken:
+            k += 1
+        self.counts[""] = k + 1
+        self.taken.add(f"t{k}")
+        return f"t{k}"
+
+    def rename(self, value: Value, name: str) -> Value:
+        """The same value under another name, if the last node has made it."""
+        if not self.nodes or self.nodes[-1].outputs != [value.name]:
+            return value
+        self.nodes[-1].outputs = [self.named(name)]
+        return value._replace(name=self.nodes[-1].outputs[0])
+
+    # ── nodes ─────────────────────────────────────────────────────────────────────────────────────
+
+    def node(self, op: str, inputs: Sequence[Any], outputs: list[str], **attributes: Any) -> None:
+        prefix = f"{self.scope}/{op}".lstrip("/")
+        k = self.counts[prefix] = self.counts.get(prefix, 0) + 1
+        given = [
+            x if isinstance(x, str) else x.name if x.constant is None else x.constant
+            for x in map(self.value, inputs)
+        ]
+        self.nodes.append(
+            Node(op, given, outputs, attributes, prefix if k == 1 else f"{prefix}_{k}")
+        )
+
+    def emit(
+        self, op: str, inputs: Sequence[Any], dtype: Any, shape: Sequence[int], **attributes: Any
+    ) -> Value:
+        """A node with one output, of which the type and the shape are known."""
+        name = self._numbered()
+        self.node(op, inputs, [name], **attributes)
+        return Value(name, np.dtype(dtype), tuple(shape))
+
+    def value(self, x: Any) -> Any:
+        """An operand: a value, the name of one, or the array of a constant."""
+        if isinstance(x, Value | str):
+            return x
+        array = np.asarray(x)
+        return Value("", array.dtype, array.shape, array)
+
+    def ints(self, numbers: Sequence[int]) -> np.ndarray:
+        """Whole numbers as ONNX takes shapes, axes and places."""
+        return np.array(numbers, np.int64).reshape(len(numbers))
+
+    def elementwise(self, op: str, *args: Any, **attributes: Any) -> Value:
+        values = [x for x in args if isinstance(x, Value)]
+        like = (
+            values[1] if op == "Where" and len(values) > 1 and values[0] is args[0] else values[0]
+        )
+        given = [x if isinstance(x, Value) else self.value(np.array(x, like.dtype)) for x in args]
+        if op == "Where":
+            like = given[1]
+        shape = np.broadcast_shapes(*(x.shape for x in given))
+        return self.emit(op, given, np.bool_ if op in _TRUTHS else like.dtype, shape, **attributes)
+
+    def cast(self, x: Any, dtype: Any) -> Value:
+        value: Value = self.value(x)
+        dtype = np.dtype(dtype)
+        if value.dtype == dtype:
+            return value
+        if value.constant is not None:
+            return self.value(value.constant.astype(dtype))
+        return self.emit("Cast", [value], dtype, value.shape, to=dtype)
+
+    # ── shapes ────────────────────────────────────────────────────────────────────────────────────
+
+    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
+        allowzero = {"allowzero": 1} if 0 in shape else {}
+        return self.emit("Reshape", [x, self.ints(shape)], x.dtype, shape, **allowzero)
+
+    def expand(self, x: Any, shape: Sequence[int]) -> Value:
+        x = self.value(x)
+        return self.emit("Expand", [x, self.ints(shape)], x.dtype, shape)
+
+    def full(self, shape: Sequence[int], value: Any, dtype: Any) -> Value:
+        return self.value(np.full(tuple(shape), value, dtype))
+
+    def transpose(self, x: Value, order: Sequence[int]) -> Value:
+        if list(order) == list(range(x.ndim)):
+            return x
+        return self.emit("Transpose", [x], x.dtype, [x.shape[i] for i in order], perm=list(order))
+
+    def unsqueeze(self, x: Value, axes: Sequence[int]) -> Value:
+        """Axes of length 1 at these places of the result."""
+        if not axes:
+            return x
+        rest = iter(x.shape)
+        shape = [1 if i in axes else next(rest) for i in range(x.ndim + len(axes))]
+        return self.emit("Unsqueeze", [x, self.ints(axes)], x.dtype, shape)
+
+    def squeeze(self, x: Value, axes: Sequence[int]) -> Value:
+        if not axes:
+            return x
+        shape = [n for i, n in enumerate(x.shape) if i not in axes]
+        return self.emit("Squeeze", [x, self.ints(axes)], x.dtype, shape)
+
+    def slice(self, x: Value, parts: dict[int, tuple[int, int, int]]) -> Value:
+        """Of each axis that is named: the first place, the one after the last, and the step; a step
+        down ends at −1 before the first."""
+        shape = list(x.shape)
+        for axis, (start, stop, step) in parts.items():
+            shape[axis] = len(range(start, stop, step))
+        if not parts:
+            return x
+        starts, ends, steps = zip(*parts.values())
+        stops = [-(1 << 40) if step < 0 and stop < 0 else stop for stop, step in zip(ends, steps)]
+        inputs = [x, *map(self.ints, (starts, stops, list(parts), steps))]
+        return self.emit("Slice", inputs, x.dtype, shape)
+
+    def pad(self, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+        """In zeros; where the widths are negative, cut."""
+        if not (any(before) or any(after)):
+            return x
+        shape = [b + n + a for b, n, a in zip(before, x.shape, after)]
+        return self.emit("Pad", [x, self.ints([*before, *after])], x.dtype, shape)
+
+    def concat(self, parts: Sequence[Value], axis: int) -> Value:
+        shape = list(parts[0].shape)
+        shape[axis] = sum(x.shape[axis] for x in parts)
+        return self.emit("Concat", parts, parts[0].dtype, shape, axis=axis)
+
+    def reduce(self, op: str, x: Value, axes: Sequence[int], keepdims: bool = False) -> Value:
+        shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes]
+        if not axes:
+            return x
+        return self.emit(op, [x, self.ints(axes)], x.dtype, shape, keepdims=int(keepdims))

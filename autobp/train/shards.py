@@ -1,0 +1,382 @@
+"""Shards: the gradient of a batch, computed in parts by the workers of an executor.
+
+The data is split once: sample i belongs to shard i mod n, for n workers, so that a batch is spread over
+all shards, shuffled or not. Each step sends the model, as it is then, and the positions of the samples
+of a batch within a shard. The worker has the shard itself from an earlier step, or answers that it lacks
+it, and gets it with a second task. So the data is sent to a worker once, and not with every step.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autobp.context import evaluation
+from autobp.locks import fork_safe
+from autobp.nn import BatchNorm1d, BatchNorm2d, Dropout
+from autobp.primitive import constant
+from autobp.tensor import Tensor
+from autobp.train.executors import check_sendable, one_blas_thread, sendable
+from autobp.train.fingerprint import fingerprint
+from autobp.train.scalar import differentiable, number
+from autobp.train.source import Pair
+
+__all__ = ["Gradient", "Shards", "workers_of"]
+
+MOST_KEPT = 4  # data sets that a worker keeps, the last ones used
+
+#: Of any loss.
+_EXPECTED = "the executor needs a loss that is a mean or a sum over the samples of a batch"
+
+
+class Shard(NamedTuple):
+    """A part of the data, and by what a worker knows it: what the whole data contains."""
+
+    data: str
+    number: int
+    parts: int  # how many shards there are
+
+
+@dataclass
+class Gradient:
+    """Of the loss over some samples, by each parameter; None for those that it does not depend on."""
+
+    loss: float
+    by: list[np.ndarray | None]
+    prediction: Any = None
+
+
+@dataclass
+class Reply:
+    """What a worker answers."""
+
+    gradient: Gradient | None = None  # None if it lacks the shard
+    error: Exception | None = None  # of the model or the loss
+
+
+@dataclass
+class Shards:
+    """The gradients of one training, over the workers of an executor.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import numpy as np
+    >>> from autobp import nn
+    >>> from autobp.train.shards import Shards
+    >>> from autobp.train.source import Pair
+    >>> model, data = nn.Linear(2, 1, rng=0), Pair(np.ones((6, 2)), np.zeros((6, 1)))
+    >>> with ThreadPoolExecutor(2) as executor:
+    ...     shards = Shards(executor, data, model, nn.mse, predicts=False, say=print)
+    ...     found = shards.gradient(np.arange(4), [*model.parameters()])
+    >>> nn.mse(model(data.X[:4]), data.y[:4]).backward()
+    >>> np.testing.assert_allclose(found.by[0], model.weight.grad)
+    """
+
+    executor: Executor
+    data: Pair
+    model: Any
+    loss: Callable[[Any, Any], Any]
+    predicts: bool  # whether predictions are needed
+    say: Callable[[str], None]
+    count: int = 0
+    is_mean: bool | None = None  # or a sum; None until the first batch tells
+    is_broken: bool = False
+    sent: int = 0  # how often a shard was sent
+    #: The rows of each shard.
+    rows: list[Pair] = field(default_factory=list)
+    key: str = ""
+    numbered: int = 0  # tasks
+
+    def __post_init__(self) -> None:
+        _check_model(self.model)
+        self.data = Pair(*(np.asarray(constant(a)) for a in self.data))
+        self.count = min(workers_of(self.executor), len(self.data.X))
+        self.rows = [Pair(*(a[i :: self.count] for a in self.data)) for i in range(self.count)]
+        self.key = _contents(self.data)
+        for i, rows in enumerate(self.rows):  # for threads, and for children that are forked
+            _keep(self._shard(i), rows)
+
+    def close(self) -> None:
+        _forget(self.key)
+
+    def selected(self, index: np.ndarray) -> tuple[Any, Any]:
+        """These samples, and their targets."""
+        return self.data.X[index], self.data.y[index]
+
+    def _shard(self, i: int) -> Shard:
+        return Shard(self.key, i, self.count)
+
+    # ── one batch ─────────────────────────────────────────────────────────────────────────────────
+
+    def gradient(self, index: np.ndarray, params: Sequence[Tensor]) -> Gradient:
+        """The loss of the samples at these positions, and its gradient by the parameters."""
+        if self.is_mean is None:
+            self.is_mean = self._is_mean(index)
+        shards = index % self.count
+        where = {i: np.flatnonzero(shards == i) for i in range(self.count)}
+        where = {i: places for i, places in where.items() if len(places)}
+        found = self._found({i: index[p] // self.count for i, p in where.items()}, params)
+        total = Gradient(0.0, [None] * len(params))
+        for i, places in where.items():  # always in this order, for the same bits
+            share = len(places) / len(index) if self.is_mean else 1.0
+            total.loss += share * found[i].loss
+            for j, g in enumerate(found[i].by):
+                if g is not None:
+                    before = total.by[j]
+                    total.by[j] = share * g if before is None else before + share * g
+        if self.predicts:
+            total.prediction = _together({i: found[i].prediction for i in where}, where, len(index))
+        return total
+
+    def _found(self, rows: dict[int, np.ndarray], params: Sequence[Tensor]) -> dict[int, Gradient]:
+        """The gradient of the rows of each shard. What the executor cannot do is done here."""
+        program = self.model, self.loss, list(params)
+        found: dict[int, Gradient] = {}
+        waiting: dict[Future[Reply], int] = {}
+
+        def here(i: int) -> None:
+            found[i] = _computed(self.rows[i], rows[i], copy.deepcopy(program), self.predicts)
+
+        def submit(i: int, arrays: Pair | None = None) -> None:
+            self.numbered += 1  # since Dask takes calls with equal arguments for the same call
+            task = self._shard(i), rows[i], program, self.predicts, os.getpid(), self.numbered
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings(
+                        "ignore", "Sending large graph"
+                    )  # Dask's; it is sent once
+                    waiting[self.executor.submit(_work, *task, arrays)] = i
+            except RuntimeError as error:  # a worker died, or the executor was shut down
+                self._failed(error, i)
+                here(i)
+            else:
+                self.sent += arrays is not None
+
+        try:
+            for i in rows:
+                here(i) if self.is_broken else submit(i)
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    i = waiting.pop(future)
+                    try:
+                        reply = future.result()
+                    except (
+                        Exception
+                    ) as error:  # of the executor; those of the model are in the reply
+                        check_sendable((_work, program), error)
+                        self._failed(error, i)
+                        here(i)
+                        continue
+                    if reply.error is not None:
+                        raise reply.error
+                    if reply.gradient is not None:
+                        found[i] = reply.gradient
+                    elif self.is_broken:
+                        here(i)
+                    else:
+                        submit(i, Pair(*map(np.ascontiguousarray, self.rows[i])))
+        finally:
+            for future in waiting:
+                future.cancel()
+        return found
+
+    def _failed(self, error: Exception, i: int) -> None:
+        if self.is_broken:
+            return  # which was said
+        self.is_broken = isinstance(error, RuntimeError)  # as BrokenExecutor is
+        since = "alone from here on" if self.is_broken else "and the workers go on"
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        self.say(
+            f"a worker failed at shard {i + 1} of {self.count}; this process computes it again, {since}."
+            f" {said}"
+        )
+
+    # ── what can be split ─────────────────────────────────────────────────────────────────────────
+
+    def _is_mean(self, index: np.ndarray) -> bool:
+        """Whether the loss is a mean over samples; else it is a sum, or refused."""
+        if len(index) < 2:
+            raise ValueError("fit: with an executor, a batch must have at least 2 samples")
+        cut = len(index) // 3 + 1  # not in the middle, where means of means cannot be told
+        whole, first, second = (index, index[:cut], index[cut:])
+        program = self.model, self.loss
+        with evaluation():
+            a = self._value(whole)  # which may set what the first call of a model sets
+            before = fingerprint(program)
+            a, b, c = map(self._value, (whole, first, second))
+            after = fingerprint(program)
+        if before != after:
+            raise ValueError(
+                "fit: an executor cannot train a model or a loss that changes when it is called, as"
+                " counters, averages and random generators do: it would change in the workers"
+            )
+        share = cut / len(index)
+        mean, total = share * b + (1 - share) * c, b + c
+        closest = min(mean, total, key=lambda found: abs(found - a))
+        if self._is_close(closest, a):
+            return closest == mean
+        raise ValueError(
+            f"fit: {_EXPECTED}; {_named(self.loss)} is {a:.9g} on one batch of {len(index)} samples,"
+            f" {b:.9g} on its first {cut} and {c:.9g} on the others"
+        )
+
+    def _value(self, index: np.ndarray) -> float:
+        prediction = self.model(self.data.X[index])
+        return number("fit: the loss", self.loss(prediction, self.data.y[index]))
+
+    def _is_close(self, a: float, b: float) -> bool:
+        if not np.isfinite(a + b):
+            return bool(np.isfinite(a) == np.isfinite(b))
+        return abs(a - b) <= self._eps() ** 0.6 * (1 + abs(b))
+
+    def _eps(self) -> float:
+        """The precision of the coarsest floating-point number that takes part."""
+        named = self.model.parameters() if hasattr(self.model, "parameters") else ()
+        dtypes = [p.dtype for p in named] + [a.dtype for a in self.data if a.dtype.kind == "f"]
+        return max((float(np.finfo(d).eps) for d in dtypes), default=float(np.finfo(float).eps))
+
+    def compare(self, found: Gradient, loss: float, params: Mapping[str, Tensor]) -> None:
+        """Compare with the loss and the gradients of the same batch on this process alone."""
+        if not self._is_close(found.loss, loss):
+            raise ValueError(
+                f"fit: {_named(self.loss)} is {loss:.9g} on one batch, and {found.loss:.9g} put together"
+                f" from the workers' parts: {_EXPECTED}, and data that does not change"
+            )
+        for (name, p), g in zip(params.items(), found.by):
+            here = np.zeros(p.shape) if p.grad is None else np.asarray(p.grad)
+            there = np.zeros(p.shape) if g is None else g
+            size = float(np.max(np.abs(here), initial=0.0))
+            difference = float(np.max(np.abs(here - there), initial=0.0))
+            if difference > self._eps() ** 0.35 * size + self._eps() ** 0.6:
+                raise ValueError(
+                    f"fit: the gradient of {name!r} is up to {size:.6g} in size, and that of the workers differs"
+                    f" by {difference:.6g}: {_EXPECTED}, and a model of which workers can have copies"
+                )
+
+
+def _check_model(model: Any) -> None:
+    """Refuse layers to which a part of a batch is not the same as the whole."""
+    for name, module in model.named_modules() if hasattr(model, "named_modules") else ():
+        kind = type(module).__name__
+        what = f"{name}, a {kind}" if name else f"a {kind}"
+        if isinstance(module, BatchNorm1d | BatchNorm2d):
+            raise ValueError(
+                f"fit: an executor cannot train {what}: it averages over a batch, of which each worker has"
+                " a part; nn.LayerNorm does not"
+            )
+        if isinstance(module, Dropout) and module.p > 0:
+            raise ValueError(
+                f"fit: an executor cannot train {what}: each worker would draw numbers of its own"
+            )
+
+
+def workers_of(executor: Any) -> int:
+    """How many tasks an executor runs at a time. There is no common way to ask."""
+    client = getattr(executor, "_client", None)
+    if client is not None and hasattr(client, "nthreads"):  # Dask's
+        return max(1, sum(client.nthreads().values()))
+    for name in ("_max_workers", "num_workers"):  # of concurrent.futures and loky; of mpi4py
+        if isinstance(found := getattr(executor, name, None), int):
+            return max(1, found)
+    return os.cpu_count() or 1
+
+
+def _together(parts: dict[int, Any], where: dict[int, np.ndarray], count: int) -> Any:
+    """The predictions of all shards, in the order of the batch."""
+    first = next(iter(parts.values()))
+    for i, part in parts.items():
+        if not isinstance(part, np.ndarray) or part.shape[:1] != where[i].shape:
+            raise TypeError(
+                "fit: metrics with an executor need a model that returns an array, a row for each sample"
+            )
+    found = np.empty((count, *first.shape[1:]), first.dtype)
+    for i, part in parts.items():
+        found[where[i]] = part
+    return found
+
+
+def _contents(data: Pair) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for a in data:
+        digest.update(f"{a.dtype.str} {a.shape};".encode())
+        for start in range(0, len(a), 4096):
+            digest.update(np.ascontiguousarray(a[start : start + 4096]).data)
+    return digest.hexdigest()
+
+
+def _named(function: Any) -> str:
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+# ── in a worker ───────────────────────────────────────────────────────────────────────────────────
+
+_kept: dict[str, dict[Shard, Pair]] = {}  # by data set, the last ones used at the end
+_lock = fork_safe(threading.Lock())
+
+
+def _keep(shard: Shard, rows: Pair) -> None:
+    with _lock:
+        _kept.setdefault(shard.data, {})[shard] = rows
+        while len(_kept) > MOST_KEPT:
+            del _kept[next(iter(_kept))]
+
+
+def _recalled(shard: Shard) -> Pair | None:
+    with _lock:
+        if shard.data in _kept:
+            _kept[shard.data] = _kept.pop(shard.data)
+        return _kept.get(shard.data, {}).get(shard)
+
+
+def _forget(data: str) -> None:
+    with _lock:
+        _kept.pop(data, None)
+
+
+Program = tuple[Any, Callable[[Any, Any], Any], list[Tensor]]  # model, loss and parameters
+
+
+def _work(
+    shard: Shard,
+    index: np.ndarray,
+    program: Program,
+    predicts: bool,
+    home: int,
+    number: int,
+    arrays: Pair | None,
+) -> Reply:
+    """The gradient over these rows of a shard, or an empty reply if the shard is not here."""
+    if os.getpid() == home:
+        program = copy.deepcopy(program)  # of which each thread needs its own
+    else:
+        one_blas_thread()
+    if arrays is not None:
+        _keep(shard, Pair(*arrays))
+    rows = _recalled(shard)
+    if rows is None:
+        return Reply()
+    try:
+        return Reply(_computed(rows, index, program, predicts))
+    except Exception as error:
+        return Reply(error=error if os.getpid() == home else sendable(error))
+
+
+def _computed(rows: Pair, index: np.ndarray, program: Program, predicts: bool) -> Gradient:
+    model, loss, params = program
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked where it is used
+        prediction = model(rows.X[index])
+        value = differentiable(loss(prediction, rows.y[index]))
+        found = Gradient(number("fit: the loss", value), [])
+        value.backward()
+    found.by = [None if p.grad is None else np.asarray(p.grad) for p in params]
+    if predicts:
+        found.prediction = constant(prediction)
+    return found

@@ -1,0 +1,503 @@
+"""Programs printed as ONNX models compute NumPy's numbers in onnxruntime, for any size of a batch."""
+
+import sys
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, compile, nn, no_grad, scan, value_and_grad
+from autobp.compiler.onnx import Unprintable
+from autobp.compiler.onnx.printer import Printer
+from autobp.compiler.onnx.table import ELEMENTWISE
+from autobp.compiler.program import evaluated
+from autobp.compiler.trace.calls import guarded
+from autobp.compiler.trace.direct import program_of
+from autobp.extras import MissingExtra
+from autobp.optim import SGD
+from autobp.rules import PRIMITIVES
+from autobp.tree import leaves
+from autobp.verify import RECORDS, special
+from autobp.verify.checks import variables
+from tests.test_compiler_javascript import value_and_gradients
+
+try:
+    import onnx
+    import onnxruntime
+
+    from autobp.compiler.onnx.model import IR, OPSET, model
+except ModuleNotFoundError:
+    onnx = onnxruntime = None
+needs_onnx = pytest.mark.skipif(onnxruntime is None, reason="needs onnx and onnxruntime")
+
+SPECIAL = {"erf", "expit", "log_expit", "logit", "xlogy", "xlog1py", "entr", "rel_entr"}
+# Matrices are decomposed by no operator of ONNX, and of special functions it has one.
+REFUSED = {
+    *("inv", "solve", "det", "logdet", "cholesky", "sinc"),
+    *("eigh", "eigvalsh", "svd", "svdvals", "qr", "pinv"),
+    *(special.RECORDS.keys() - SPECIAL),
+}
+# onnxruntime computes these in float32 alone.
+SINGLE = {"conv2d", "conv2d_input", "conv2d_weight", "erf"}
+TOLERANCE = {np.float64: 1e-12, np.float32: 2e-5}
+
+
+def session(made):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(made.SerializeToString(), options)
+
+
+def agree(found, expected, tolerance, what):
+    """Shapes, types and numbers, to rounding of the largest of them."""
+    expected = np.asarray(expected)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype), what
+    if expected.dtype.kind != "f":
+        assert np.array_equal(found, expected), what
+        return
+    finite = np.isfinite(expected)
+    scale = max(0.03, np.max(np.abs(expected[finite]), initial=0.0))
+    assert np.max(np.abs(found[finite] - expected[finite]), initial=0.0) <= tolerance * scale, what
+    assert np.array_equal(found[~finite], expected[~finite], equal_nan=True), what
+
+
+# ── one operation ─────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def samples(dtype):
+    """The name, the program, the arguments and the graph of every sample that is printed."""
+    found, refused = [], {}
+    for name, primitive in PRIMITIVES.items():
+        for sample in (*RECORDS[name].samples, *RECORDS[name].kinks):
+            with np.errstate(over="ignore"):
+                args = tuple(
+                    x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x
+                    for x in sample.args
+                )
+            program = value_and_gradients(primitive, replace(sample, args=args))
+            given = {s.name: args[i] for s, i in zip(program.arguments, variables(sample))}
+            names = {step: step.name for step in program.arguments}
+            returns = {f"result{i}": x for i, x in enumerate(program.returns)}
+            try:
+                found.append((name, program, given, Printer().graph(program, names, returns)))
+            except Unprintable as error:
+                refused.setdefault(name, []).append(str(error))
+    return found, refused
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_primitive_is_printed_or_refused_by_name(dtype):
+    cases, refused = samples(dtype)
+    missing = REFUSED | (SINGLE if dtype == np.float64 else set())
+    assert {name for name, *_ in cases} == PRIMITIVES.keys() - missing
+    for name in missing:
+        for said in refused.pop(name):
+            assert " has no spelling in ONNX: " in said
+            assert ("float64" in said) is (name in SINGLE), said
+    for said in refused.pop("put"):
+        assert "at an index that names a place twice has no spelling" in said
+    assert refused == {}
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_sample_computes_the_same_in_onnxruntime(dtype):
+    for name, program, given, graph in samples(dtype)[0]:
+        shapes = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
+        dtypes = {v.name: v.dtype for v in graph.inputs}
+        found = session(model(graph, name, {}, shapes, {})).run(
+            None, {k: np.asarray(x, dtypes[k]) for k, x in given.items()}
+        )
+        steps = [step for step in program.steps if step.function is not guarded]
+        with np.errstate(all="ignore"):
+            expected = evaluated(program.with_(steps=steps), *given.values())
+        assert len(found) == len(expected)
+        for x, y in zip(found, expected, strict=True):
+            agree(x, y, TOLERANCE[dtype], (name, given))
+
+
+FLOATS = [
+    np.nan,
+    np.inf,
+    -np.inf,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    3.0,
+    1e-12,
+    40.0,
+    7e4,
+]
+INTS = [0, 1, -1, 2, -2, 3, 7, -7]
+# NumPy raises for negative powers, and logarithms of whole numbers are those of floats.
+FLOATS_ONLY = {np.power, np.reciprocal, *(f for f in ELEMENTWISE if not isinstance(f, np.ufunc))}
+
+
+def at_edges(values, dtype):
+    """Every operation of the table, its arguments, which are all pairs of the values, and NumPy's
+    results; those that are no ufuncs have other names in it."""
+    x, y = (a.ravel() for a in np.meshgrid(np.array(values, dtype), np.array(values, dtype)))
+    for f in ELEMENTWISE:
+        if not isinstance(f, np.ufunc) or (dtype == np.int64 and f in FLOATS_ONLY):
+            continue
+        given = [x, y][: f.nin]
+        try:
+            with np.errstate(all="ignore"):
+                yield f, given, f(*given)
+        except TypeError:  # of bits, for floats
+            assert f.__name__.startswith(("bitwise", "invert"))
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("values", "dtype"), [(FLOATS, np.float64), (FLOATS, np.float32), (INTS, np.int64)]
+)
+def test_every_row_of_the_table_keeps_numpys_conventions(values, dtype):
+    count = 0
+    for f, given, expected in at_edges(values, dtype):
+        program = program_of(f, {f"x{i}": x for i, x in enumerate(given)})
+        graph = Printer().graph(
+            program, {s: s.name for s in program.arguments}, {"y": program.returns}
+        )
+        made = model(
+            graph, "edges", {}, {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}, {}
+        )
+        (found,) = session(made).run(None, {f"x{i}": x for i, x in enumerate(given)})
+        assert found.dtype == expected.dtype
+        where = np.flatnonzero(
+            ~np.isclose(found, expected, 1e-5 if dtype == np.float32 else 1e-12, 0, equal_nan=True)
+        )
+        assert where.size == 0, (f, [x[where] for x in given], found[where], expected[where])
+        count += 1
+    assert count >= (20 if dtype == np.int64 else 55)
+
+
+# ── networks ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def saved(function, tmp_path, *args):
+    """The compiled function after a call, its model, and a session."""
+    compiled = compile(function)
+    compiled(*args)
+    path = tmp_path / "step.onnx"
+    compiled.save(path)
+    made = onnx.load(path)
+    return compiled, made, session(made)
+
+
+def metadata(made):
+    return {p.key: p.value for p in made.metadata_props}
+
+
+def run(made, run_session, *args):
+    """The results by name, of the arguments in order."""
+    defaults = {x.name for x in made.graph.initializer}
+    names = [x.name for x in run_session.get_inputs() if x.name not in defaults]
+    values = [np.asarray(x) for _, x in leaves(args)]
+    found = run_session.run(None, dict(zip(names, values, strict=True)))
+    return dict(zip([x.name for x in run_session.get_outputs()], found, strict=True))
+
+
+def compared(function, tmp_path, calls, parameters=(), tolerance=1e-10):
+    """The model of a function gives what the function gives, for batches of all sizes."""
+    parameters = list(parameters)
+    _, made, running = saved(function, tmp_path, *calls[0])
+    assert metadata(made)["batch"].startswith("free: the first axis of ")
+    for args in calls:
+        found = run(made, running, *args)
+        expected = [x.numpy() if isinstance(x, Tensor) else x for _, x in leaves(function(*args))]
+        for p in parameters:
+            agree(found.pop(f"{p.name}.grad"), p.grad, tolerance, p.name)
+        for x, y in zip(found.values(), expected, strict=True):
+            agree(x, y, tolerance, [np.shape(a) for a in args])
+    return made
+
+
+def gradients(model, loss):
+    def step(*data):
+        model.zero_grad()
+        y = loss(*data)
+        y.backward()
+        return y
+
+    return step
+
+
+def labelled(rng, n, *shape, classes=10, dtype=np.float64):
+    return rng.standard_normal((n, *shape)).astype(dtype), rng.integers(0, classes, n)
+
+
+@needs_onnx
+def test_a_classifier_of_digits(tmp_path):
+    rng = np.random.default_rng(0)
+    net = nn.MLP([784, 256, 10], rng=0).astype(np.float32)
+    data = [labelled(rng, n, 784, dtype=np.float32) for n in (32, 1, 7)]
+    with no_grad():
+        compared(net, tmp_path, [(x,) for x, _ in data], (), 1e-5)
+    step = gradients(net, lambda x, y: nn.cross_entropy(net(x), y))
+    made = compared(step, tmp_path, data, net.parameters(), 1e-5)
+    assert [x.name for x in made.graph.input] == ["x1", "x2"]
+    names = {x.name for x in made.graph.initializer}
+    assert {"linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias"} <= names
+
+
+@needs_onnx
+def test_a_convolutional_network(tmp_path):
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, rng=0), "relu", nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, stride=2, rng=1), "relu",
+        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(54, 10, rng=2),
+    ).astype(np.float32)  # fmt: skip
+    data = [labelled(rng, n, 1, 28, 28, dtype=np.float32) for n in (4, 1, 3)]
+    step = gradients(net, lambda x, y: nn.cross_entropy(net(x), y))
+    made = compared(step, tmp_path, data, net.parameters(), 1e-4)
+    assert {"Conv", "ConvTranspose", "MaxPool"} <= {node.op_type for node in made.graph.node}
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width, rng=0), nn.Linear(width, width, rng=1)
+        self.mlp = nn.MLP([width, 2 * width, width], activation="gelu", rng=2)
+
+    def forward(self, x):
+        n, length, width = x.shape
+        split = lambda a: a.reshape(n, length, self.heads, -1).transpose(0, 2, 1, 3)
+        q, k, v = map(split, np.split(self.qkv(self.first(x)), 3, axis=-1))
+        a = nn.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(a.transpose(0, 2, 1, 3).reshape(n, length, width))
+        return x + self.mlp(self.second(x))
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_language_model_of_one_transformer_block(dtype, tmp_path):
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(nn.Embedding(11, 8, rng=3), Block(8, 2), nn.Linear(8, 11, rng=4)).astype(
+        dtype
+    )
+    step = gradients(net, lambda x, y: nn.cross_entropy(net(x).reshape(-1, 11), y.reshape(-1)))
+    data = [(rng.integers(0, 11, (n, 5)), rng.integers(0, 11, (n, 5))) for n in (3, 1, 6)]
+    tolerance = 1e-10 if dtype == np.float64 else 1e-4
+    compared(step, tmp_path, data, net.parameters(), tolerance)
+
+
+@needs_onnx
+def test_the_neuron_and_parameters_in_a_dict(tmp_path):
+    rng = np.random.default_rng(0)
+    neuron = value_and_grad(lambda w, x, b: np.tanh(np.dot(w, x) + b), argnums=(0, 1, 2))
+    calls = [(rng.standard_normal(n), rng.standard_normal(n), 0.3) for n in (2, 3)]
+    compared(neuron, tmp_path, calls)
+
+    def loss(params, X, Y):
+        return np.mean((np.tanh(X @ params["W"] + params["b"][0]) - Y) ** 2)
+
+    params = {"W": rng.standard_normal((2, 3)), "b": [np.zeros(3)]}
+    calls = [(params, rng.standard_normal((n, 2)), rng.standard_normal((n, 3))) for n in (5, 1, 8)]
+    made = compared(value_and_grad(loss), tmp_path, calls)
+    assert [x.name for x in made.graph.input] == ["params.W", "params.b.0", "X", "Y"]
+    size = [d.dim_param or d.dim_value for d in made.graph.input[2].type.tensor_type.shape.dim]
+    assert size == ["batch", 2]
+
+
+@needs_onnx
+def test_statistics_whose_constants_follow_the_size_in_other_ways(tmp_path):
+    rng = np.random.default_rng(0)
+    for f in (
+        lambda x: np.var(x, ddof=1) + np.std(x),
+        lambda x: np.sum(np.sort(x) * np.arange(len(x))) + np.linalg.norm(x),
+        lambda x: np.prod(x) + np.max(x) + np.sum(np.cumsum(x) ** 2) + np.sum(np.diff(x) ** 2),
+        lambda x: np.sum(np.outer(x, x) ** 3) + np.sum(np.roll(x, 1) * x[::-1]) / np.sqrt(x.size),
+        lambda x: (
+            np.sum(np.take(x, [0, -1, 0]) ** 3)
+            + np.sum((np.stack([x, x * x]).mT @ np.ones(2)) ** 2)
+        ),
+    ):
+        compared(value_and_grad(f), tmp_path, [(rng.standard_normal(n),) for n in (6, 2, 11)])
+
+
+@needs_onnx
+def test_a_loop_is_a_scan(tmp_path):
+    def run_through(w, xs, h):
+        def body(h, x):
+            h = np.tanh(h @ w + x)
+            return h, h
+
+        h, states = scan(body, h, xs)
+        return np.sum(states**2) + np.sum(h)
+
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((3, 3))
+    calls = [(w, rng.standard_normal((n, 3)), np.zeros(3)) for n in (6, 2, 30)]
+    made = compared(value_and_grad(run_through, argnums=(0, 2)), tmp_path, calls)
+    assert [node.op_type for node in made.graph.node].count("Scan") == 2
+
+    def growth(rate, xs):
+        return scan(lambda c, x: (np.sin(c * rate + x), c * x), 0.1, xs)
+
+    compared(growth, tmp_path, [(0.5, rng.standard_normal(n)) for n in (4, 1, 9)])
+
+
+@needs_onnx
+def test_what_a_step_updates_is_an_input_with_a_default(tmp_path):
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(nn.Linear(4, 3, rng=0), nn.BatchNorm1d(3), "relu", nn.Linear(3, 2, rng=1))
+    optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    def train(x, y):
+        optimizer.zero_grad()
+        loss = nn.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    data = [labelled(rng, n, 4, classes=2) for n in (8, 8, 8, 5, 6)]
+    compiled = compile(train)
+    for batch in data[:2]:
+        compiled(*batch)
+    compiled.save(tmp_path / "train.onnx")
+    made = onnx.load(tmp_path / "train.onnx")
+    running = session(made)
+    state = {}
+    for x, y in data[2:]:
+        found = dict(
+            zip(
+                [o.name for o in running.get_outputs()],
+                running.run(None, {"x": x, "y": y, **state}),
+            )
+        )
+        state = {k.removesuffix(".new"): v for k, v in found.items() if k.endswith(".new")}
+        agree(found["loss"], train(x, y).item(), 1e-10, "loss")
+    for p in net.parameters():
+        agree(state[p.name], p.numpy(), 1e-10, p.name)
+    assert {k for k in state if k.startswith("momentum_buffer")}
+    assert any(k.endswith("running_var") for k in state)
+
+
+# ── what a model says of itself ───────────────────────────────────────────────────────────────────
+
+
+@needs_onnx
+def test_scopes_are_names_of_nodes_and_the_opset_is_stated(tmp_path):
+    net = nn.MLP([4, 3, 2], activation="tanh", rng=0)
+    step = gradients(net, lambda x, y: nn.cross_entropy(net(x), y))
+    _, made, _ = saved(step, tmp_path, np.ones((5, 4)), np.zeros(5, int))
+    names = [node.name for node in made.graph.node]
+    assert len({*names}) == len(names)
+    assert "mlp/linear1/MatMul" in names
+    assert "backward/mlp/linear1/MatMul" in names
+    assert (made.ir_version, made.opset_import[0].version) == (IR, OPSET) == (8, 18)
+    assert made.producer_name == "autobp"
+
+
+@needs_onnx
+def test_guards_are_preconditions(tmp_path):
+    def loss(x, y):
+        return nn.cross_entropy(x, y)
+
+    _, made, _ = saved(loss, tmp_path, np.ones((5, 3)), np.zeros(5, int))
+    first, _, last = metadata(made)["precondition"].splitlines()
+    line = loss.__code__.co_firstlineno + 1
+    assert first == f"np.min(y) >= 0 is True (test_compiler_onnx.py:{line})"
+    assert last == f"np.max(y) < 3 is True (test_compiler_onnx.py:{line})"
+    assert not any(str(tmp_path.parent) in value for value in metadata(made).values())
+
+
+@needs_onnx
+def test_a_size_that_the_program_is_made_for_is_fixed_and_said(tmp_path):
+    def unrolled(xs):
+        h = 0.0
+        for x in xs:
+            h = np.tanh(h + x)
+        return h
+
+    _, made, running = saved(unrolled, tmp_path, np.ones(6))
+    assert metadata(made)["batch"] == (
+        "fixed: for xs of another length, another number of operations is needed for another size"
+    )
+    assert running.get_inputs()[0].shape == [6]
+
+    def halves(x):
+        return x[::2]
+
+    _, made, _ = saved(halves, tmp_path, np.ones(6))
+    assert metadata(made)["batch"].startswith("fixed: ")
+    _, made, _ = saved(lambda x: x * 2, tmp_path, 1.5)
+    assert metadata(made)["batch"] == "fixed: no argument is an array"
+
+
+@needs_onnx
+def test_one_sample_is_enough_to_free_the_batch(tmp_path):
+    net = nn.MLP([4, 3, 2], rng=0)
+    x = np.random.default_rng(0).standard_normal((7, 4))
+    with no_grad():
+        _, made, running = saved(net, tmp_path, x[:1])
+        (found,) = run(made, running, x).values()
+        np.testing.assert_allclose(found, net(x).numpy(), 1e-12)
+
+
+@needs_onnx
+def test_results_have_their_paths(tmp_path):
+    def f(x):
+        return {"a": x, "b": [x + 1.0, 2.0, None]}, x
+
+    _, made, running = saved(f, tmp_path, np.ones(3))
+    found = run(made, running, np.arange(3.0))
+    assert {k: v.tolist() for k, v in found.items()} == {
+        "result.0.a": [0.0, 1.0, 2.0],
+        "result.0.b.0": [1.0, 2.0, 3.0],
+        "result.0.b.1": 2.0,
+        "result.1": [0.0, 1.0, 2.0],
+    }
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@needs_onnx
+def test_what_cannot_be_saved_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "step.onnx"
+
+    def refused(function, *args):
+        compiled = compile(function)
+        compiled(*args)
+        with pytest.raises(Unprintable) as caught:
+            compiled.save(path)
+        assert not path.exists()
+        return str(caught.value)
+
+    assert refused(lambda x: np.linalg.inv(x), np.eye(2)).endswith(
+        "np.linalg.inv has no spelling in ONNX: compute it outside of the function that is saved"
+    )
+    drop, x = nn.Dropout(0.5, rng=0), np.ones((2, 3))
+    assert "random numbers are drawn" in refused(lambda x: drop(x), x)
+    conv = nn.Conv2d(1, 1, 2, rng=0)
+    with no_grad():
+        assert (
+            "of float64, which onnxruntime computes in float32 alone, has no spelling in ONNX: give it"
+            in (refused(conv, np.ones((1, 1, 3, 3))))
+        )
+    assert "returns no number and no array" in refused(lambda x: None, x)
+
+    def many(rows):
+        return [sum(w * x for w, x in zip(row, row[::-1])) for row in rows]
+
+    assert "computes with many single numbers" in refused(many, [[0.1 * i for i in range(40)]] * 60)
+
+
+def test_without_onnx_an_error_names_the_extra(tmp_path, monkeypatch):
+    compiled = compile(np.tanh)
+    compiled(np.ones(3))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r"save needs onnx: pip install .*\[onnx\]'"):
+        compiled.save(tmp_path / "step.onnx")

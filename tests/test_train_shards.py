@@ -1,0 +1,438 @@
+"""fit over the workers of an executor: the numbers of one process, whatever happens to the workers."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+
+from autobp import Tensor, nn
+from autobp.data import moons
+from autobp.optim import SGD
+from autobp.train import DivergedError, fit, load_checkpoint, shards
+from autobp.train.shards import workers_of
+
+# From Python 3.12 on, a fork beside other threads is warned of; these do nothing at that time.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+DATA = moons(90)
+
+
+# ── what workers run: at the top of the module, so that other processes find it ───────────────────
+
+
+def network(dtype=np.float64, rng=0):
+    return nn.MLP([2, 8, 2], activation="tanh", rng=rng).astype(dtype)
+
+
+class Counts(nn.Module):
+    """A model that changes when it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.calls = nn.Linear(2, 2, rng=0), 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.inner(x)
+
+
+class Dies(nn.Module):
+    """A model that kills its process at the third batch, unless that is this one."""
+
+    def __init__(self, home, marker):
+        super().__init__()
+        self.inner, self.home, self.marker = nn.Linear(2, 2, rng=0), home, marker
+
+    def forward(self, x):
+        if os.getpid() != self.home:
+            with open(self.marker, "a") as file:
+                file.write(".")
+            if os.path.getsize(self.marker) == 5:  # once: the file goes on growing
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner(x)
+
+
+class Fails(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.home = nn.Linear(2, 2, rng=0), os.getpid()
+
+    def forward(self, x):
+        if len(x) < 16 and os.getpid() != self.home:
+            raise KeyError("a mistake of mine")
+        return self.inner(x)
+
+
+def total(prediction, y):
+    return nn.cross_entropy(prediction, y, reduction="sum")
+
+
+def largest(prediction, y):
+    return np.max(nn.cross_entropy(prediction, y, reduction="none"))
+
+
+def explodes(prediction, y):
+    return np.mean(np.exp(300 * prediction[:, 0]) ** 2)
+
+
+def trained(executor, model=None, data=DATA, loss=nn.cross_entropy, **options):
+    model = network() if model is None else model
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    options = {"epochs": 3, "batch_size": 32, "rng": 1, "progress": False} | options
+    return fit(model, data, loss, optimizer, executor=executor, **options), model
+
+
+# ── executors ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def spawned():
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture
+def threads():
+    with ThreadPoolExecutor(3) as pool:
+        yield pool
+
+
+class Wire(Executor):
+    """Another executor, with the bytes of what is sent to it."""
+
+    def __init__(self, executor):
+        self.executor, self.bytes, self.num_workers = executor, [], workers_of(executor)
+
+    def submit(self, function, *args):
+        self.bytes.append(len(pickle.dumps(args)))
+        return self.executor.submit(function, *args)
+
+
+class Forgetful(Executor):
+    """Runs each task at once, as if in a new process."""
+
+    num_workers = 2
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    def submit(self, function, *args):
+        with shards._lock:
+            shards._kept.clear()
+        return self.pool.submit(function, *args)
+
+
+def same(a, b, rtol=1e-9):
+    for (name, p), (_, q) in zip(a.named_parameters(), b.named_parameters(), strict=True):
+        assert p.dtype == q.dtype
+        np.testing.assert_allclose(p.data, q.data, rtol=rtol, atol=rtol, err_msg=name)
+
+
+# ── the numbers ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("executor", ["threads", "spawned"])
+@pytest.mark.parametrize("loss", [nn.cross_entropy, total])
+def test_the_numbers_are_those_of_one_process(executor, loss, request):
+    options = {
+        "metrics": {"accuracy": nn.accuracy},
+        "validation": DATA,
+        "clip_norm": 1.0,
+        "loss": loss,
+    }
+    alone, one = trained(None, **options)
+    found, model = trained(request.getfixturevalue(executor), **options)
+    same(model, one)
+    for row, expected in zip(found.rows, alone.rows, strict=True):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-9)
+    assert found.compiled.why == "the workers of the executor compute the gradients"
+
+
+def test_float32_is_float32_in_the_workers_and_on_the_way(spawned):
+    X, y = DATA[0].astype(np.float32), DATA[1]
+    wire = Wire(spawned)
+    _, model = trained(wire, network(np.float32), (X, y))
+    _, one = trained(None, network(np.float32), (X, y))
+    assert {p.dtype for p in model.parameters()} == {np.dtype(np.float32)}
+    same(model, one, 1e-5)
+    reply = shards._work(shards.Shard("none", 0, 1), np.arange(4), (model, nn.cross_entropy, [*model.parameters()]), True, -1, 0, shards.Pair(X, y))  # fmt: skip
+    assert {g.dtype for g in reply.gradient.by} == {reply.gradient.prediction.dtype} == {np.dtype(np.float32)}  # fmt: skip
+
+
+def test_frozen_and_unused_parameters_have_no_gradient(threads):
+    model, one = network(), network()
+    for m in (model, one):
+        next(m.parameters()).requires_grad = False
+        m.spare = Tensor(1.0)
+    trained(threads, model, epochs=1)
+    trained(None, one, epochs=1)
+    assert next(model.parameters()).grad is None
+    assert model.spare.grad is None
+    same(model, one)
+
+
+def test_a_change_of_the_model_reaches_the_workers(spawned):
+    def freeze(run):
+        next(run.model.parameters()).requires_grad = False
+
+    _, one = trained(None, callbacks=[freeze])
+    _, model = trained(spawned, callbacks=[freeze])
+    same(model, one)
+
+
+def test_batches_that_some_shards_have_nothing_of(threads):
+    _, one = trained(None, batch_size=2, epochs=1)
+    _, model = trained(threads, batch_size=2, epochs=1)
+    same(model, one)
+
+
+def test_a_resumed_training_has_the_bits_of_an_uninterrupted_one(spawned, tmp_path):
+    path = tmp_path / "run.npz"
+    _, whole = trained(spawned, epochs=4)
+    trained(spawned, epochs=2, checkpoint=path)
+    _, resumed = trained(spawned, network(rng=5), epochs=4, checkpoint=path, resume=True)
+    assert load_checkpoint(path)["history"]["rows"][-1]["epoch"] == 4
+    for p, q in zip(whole.parameters(), resumed.parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+# ── the data ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_data_is_sent_to_each_worker_and_not_with_each_step(spawned):
+    X = np.random.default_rng(0).random((4000, 250))  # 8 MB, and a model of 10 kB
+    y = np.arange(4000) % 5
+    wire = Wire(spawned)
+    trained(wire, nn.MLP([250, 5], rng=0), (X, y), batch_size=100, epochs=2)
+    whole, steps = X.nbytes, [n for n in wire.bytes if n < 100_000]
+    sent = [n for n in wire.bytes if n >= 100_000]
+    assert len(steps) >= 2 * 2 * 40
+    assert all(n < whole / 2 * 1.1 for n in sent)  # a shard is half of the data
+    assert 2 <= len(sent) <= 8  # two workers, two shards, and a few that met a worker that has it
+    trained(wire, nn.MLP([250, 5], rng=0), (X, y), batch_size=100, epochs=1)
+    again = [n for n in wire.bytes if n >= 100_000][len(sent) :]
+    assert len(sent + again) <= 8  # the same data needs no sending, in another training either
+
+
+def test_threads_need_no_data(threads):
+    wire = Wire(threads)
+    X = np.ones((3000, 100))
+    wire.submit = lambda f, *args: (wire.bytes.append(args[-1] is None), threads.submit(f, *args))[
+        1
+    ]
+    trained(wire, nn.MLP([100, 2], rng=0), (X, np.arange(3000) % 2), batch_size=500, epochs=1)
+    assert wire.bytes
+    assert all(wire.bytes)
+
+
+def test_a_worker_that_forgot_the_data_gets_it_again():
+    with ThreadPoolExecutor(1) as pool:
+        _, model = trained(Forgetful(pool), epochs=1)
+    _, one = trained(None, epochs=1)
+    same(model, one)
+
+
+def test_a_worker_keeps_the_data_sets_that_it_used_last(monkeypatch):
+    monkeypatch.setattr(shards, "_kept", {})
+    rows = shards.Pair(np.ones(1), np.ones(1))
+    for name in "abcd":
+        shards._keep(shards.Shard(name, 0, 1), rows)
+    assert shards._recalled(shards.Shard("a", 0, 1)) is rows
+    shards._keep(shards.Shard("e", 0, 1), rows)
+    assert [*shards._kept] == ["c", "d", "a", "e"]
+    assert shards._recalled(shards.Shard("b", 0, 1)) is None
+
+
+# ── workers that die ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forked")
+def test_a_worker_that_dies_costs_its_shard_and_not_the_run(tmp_path, capsys):
+    marker = tmp_path / "calls"
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        found, model = trained(pool, Dies(os.getpid(), str(marker)))
+    _, one = trained(None, Dies(os.getpid(), str(marker)))
+    assert len(found) == 3
+    same(model, one)
+    assert marker.stat().st_size >= 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forked")
+def test_it_says_that_a_worker_died(tmp_path, capsys):
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        trained(pool, Dies(os.getpid(), str(tmp_path / "calls")), progress=True)
+    said = capsys.readouterr().err
+    assert said.count("a worker failed at shard ") == 1
+    assert "this process computes it again, alone from here on. BrokenProcessPool: " in said
+
+
+def test_an_executor_that_was_shut_down(capsys):
+    pool = ThreadPoolExecutor(2)
+    pool.shutdown()
+    _, model = trained(pool, progress=True)
+    _, one = trained(None)
+    same(model, one)
+    assert "RuntimeError: cannot schedule new futures after shutdown" in capsys.readouterr().err
+
+
+class Lost(Exception):
+    """What an executor raises that lost a worker and goes on, as Dask does."""
+
+
+class Loses(Executor):
+    num_workers = 2
+
+    def __init__(self, pool):
+        self.pool, self.calls = pool, 0
+
+    def submit(self, function, *args):
+        self.calls += 1
+        if self.calls != 4:
+            return self.pool.submit(function, *args)
+
+        def lost():
+            raise Lost("no worker left")
+
+        return self.pool.submit(lost)
+
+
+def test_an_executor_that_lost_one_task_goes_on(threads, capsys):
+    executor = Loses(threads)
+    _, model = trained(executor, progress=True)
+    _, one = trained(None)
+    same(model, one)
+    assert executor.calls == 3 * 3 * 2
+    said = capsys.readouterr().err
+    assert said.count("computes it again, and the workers go on. Lost: no worker left") == 1
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), r"cannot train 1, a BatchNorm1d: it averages over a batch"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)), r"cannot train 1, a Dropout: each worker would draw"),
+        (Counts(), r"cannot train a model or a loss that changes when it is called"),
+    ],
+    ids=["BatchNorm1d", "Dropout", "Counts"],
+)  # fmt: skip
+def test_models_that_cannot_be_split(threads, model, said):
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=f"^fit: an executor {said}"):
+        trained(threads, model)
+    np.testing.assert_equal(model.state_dict(), before)
+
+
+def test_dropout_that_drops_nothing(threads):
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Dropout(0.0))
+    trained(threads, model, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [largest, partial(nn.cross_entropy, weight=np.array([1.0, 5.0]))],
+    ids=["largest", "weighted"],
+)
+def test_losses_that_are_no_mean_and_no_sum(threads, loss):
+    said = r"^fit: the executor needs a loss that is a mean or a sum over the samples of a batch; \w+ is [\d.]+ on one batch of 32 samples, [\d.]+ on its first 11 and [\d.]+ on the others$"  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        trained(threads, loss=loss)
+
+
+def test_a_loss_that_is_a_mean_at_first_only(threads):
+    """Labels that do not count: they begin in the second epoch."""
+    y = DATA[1].copy()
+
+    def ignore(run):
+        y[::7] = -100
+
+    said = r"^fit: cross_entropy is [\d.]+ on one batch, and [\d.]+ put together from the workers' parts: .*, and data that does not change$"  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        trained(threads, data=(DATA[0], y), callbacks=[ignore])
+
+
+def test_a_loss_with_a_part_that_the_workers_cannot_differentiate(threads):
+    model = network()
+
+    def penalized(prediction, y):  # copies of the model do not reach what this closes over
+        return nn.cross_entropy(prediction, y) + nn.l2_penalty(model.parameters(), 0.1)
+
+    said = r"^fit: the gradient of '.*weight' is up to [\d.]+ in size, and that of the workers differs by "
+    with pytest.raises(ValueError, match=said):
+        trained(threads, model, loss=penalized)
+
+
+def test_arguments_that_exclude_each_other(threads):
+    batches = [(DATA[0][:8], DATA[1][:8])]
+    with pytest.raises(
+        TypeError, match=r"with an executor, data must be a pair of arrays \(X, y\)"
+    ):
+        trained(threads, data=batches)
+    with pytest.raises(ValueError, match="workers run uncompiled: pass executor= or compile=True, not both"):  # fmt: skip
+        trained(threads, compile=True)
+    with pytest.raises(
+        TypeError, match=r"^fit: executor must be an executor of concurrent\.futures"
+    ):
+        trained(4)
+    with pytest.raises(ValueError, match="a batch must have at least 2 samples"):
+        trained(threads, batch_size=1)
+
+
+def test_metrics_need_a_row_for_each_sample(threads):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(2, 2, rng=0)
+
+        def forward(self, x):
+            return self.inner(x), x
+
+    loss = lambda p, y: nn.cross_entropy(p[0], y)
+    with pytest.raises(
+        TypeError, match="metrics with an executor need a model that returns an array"
+    ):
+        trained(threads, Two(), loss=loss, metrics={"n": lambda p, y: 1.0}, mode=None)
+
+
+# ── errors of the model ───────────────────────────────────────────────────────────────────────────
+
+
+def test_an_error_in_a_worker_is_raised_here(spawned):
+    with pytest.raises(KeyError, match="a mistake of mine"):
+        trained(spawned, Fails(), batch_size=24)
+
+
+def test_what_cannot_be_sent_says_so(spawned):
+    with pytest.raises(TypeError, match="define functions at the top level of a module"):
+        trained(spawned, loss=lambda p, y: nn.cross_entropy(p, y))
+
+
+def test_a_divergence_names_the_layer(threads):
+    model = network()
+    with pytest.raises(DivergedError, match=r"^fit: in epoch 1, batch \d, .*exp.*"):
+        trained(threads, model, loss=explodes)
+    assert all(np.isfinite(p.data).all() for p in model.parameters())
+
+
+def test_how_many_workers_there_are(threads):
+    assert workers_of(threads) == 3
+
+    class Client:
+        def nthreads(self):
+            return {"a": 2, "b": 3}
+
+    class OfDask:
+        _client = Client()
+
+    class OfMPI:
+        num_workers = 7
+
+    assert [workers_of(e) for e in (OfDask(), OfMPI(), object())] == [5, 7, os.cpu_count()]
