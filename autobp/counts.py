@@ -16,7 +16,7 @@ import numpy as np
 from autobp.batching import Batched, batched
 from autobp.calculus import project
 from autobp.context import clock
-from autobp.dag import ancestors, lifted, record
+from autobp.dag import Recording, ancestors, lifted, record
 from autobp.forward import in_order, pushed
 from autobp.operation import FUNCTION
 from autobp.primitive import constant
@@ -192,9 +192,9 @@ class Sweeps:
         for i in chosen:
             values = (lifted(x, f"argument {i}{path}") for path, x in leaves(args[i]))
             outer[i] = refilled(args[i], [leaf(v, self._level) for v in values])
-        self.record = record(function, outer, chosen)
+        self.record: Recording = record(function, outer, chosen)
         #: What the function itself computes.
-        self.evaluation = self._behind(self.record.values)
+        self.evaluation: Program = self._behind(self.record.values)
 
     def forward(self, inputs: Collection[int] | None = None, at_once: int = 0) -> Program:
         """What a forward sweep with tangents of these inputs, or of all, computes; of so many

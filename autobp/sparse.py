@@ -172,7 +172,7 @@ class SparseDerivative:
 
     def __init__(self, who: str, pattern: Any, symmetric: bool) -> None:
         self.who = who
-        self.given = None if pattern is True else _given(who, pattern)
+        self.given: Entries | None = None if pattern is True else _given(who, pattern)
         self.symmetric = symmetric
         self.plan: Plan | None = None
 

@@ -62,11 +62,12 @@ class Problem:
 
     def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
         self.function = function
-        self.args = transformed(_owned, tuple(args))  # copies: differences change them in place
-        self.argnums = tuple(range(len(args)))
-        self.inputs = _Row([x for _, x in leaves(self.args)])
-        self.graph = Sweeps(function, self.args)
-        self.outputs = _Row([constant(y) for y in self.graph.record.values])
+        # copies: differences change them in place
+        self.args: Any = transformed(_owned, tuple(args))
+        self.argnums: tuple[int, ...] = tuple(range(len(args)))
+        self.inputs: _Row = _Row([x for _, x in leaves(self.args)])
+        self.graph: Sweeps = Sweeps(function, self.args)
+        self.outputs: _Row = _Row([constant(y) for y in self.graph.record.values])
         if not self.inputs.size or not self.outputs.size:
             raise ValueError(
                 f"compare needs inputs and outputs; this function takes {self.inputs.size} numbers and"
