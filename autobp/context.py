@@ -42,7 +42,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: A logical clock. A tensor keeps the time of its birth. Arguments are born before their results, so
 #: sorting by birth gives a topological order. The level of a derivative is the time it began: inner
 #: derivatives have higher levels, and no two derivatives, on any threads, have the same.
-clock = itertools.count(1).__next__
+clock: Callable[..., Any] = itertools.count(1).__next__
 
 
 class Context:
@@ -60,12 +60,12 @@ class Context:
         outer: Context | None = None,
         block: _Block | None = None,
     ) -> None:
-        self.threshold = threshold  # operations at lower levels are not recorded
-        self.scope = scope
-        self.anomaly = anomaly
-        self.lines = lines  # tensors remember the user's line that made them
-        self.outer = outer
-        self.block = block  # the block that made it; None if that has ended
+        self.threshold: int = threshold  # operations at lower levels are not recorded
+        self.scope: str | None = scope
+        self.anomaly: bool = anomaly
+        self.lines: bool = lines  # tensors remember the user's line that made them
+        self.outer: Context | None = outer
+        self.block: _Block | None = block  # the block that made it; None if that has ended
         self.above: list[Context] = []  # those whose blocks began inside this one and are open
 
     @property
@@ -80,7 +80,7 @@ class Context:
 
 
 _context: ContextVar[Context] = ContextVar("autobp", default=Context())  # noqa: B039 (not changed)
-current = _context.get
+current: Callable[..., Any] = _context.get
 
 #: Is told of each tensor whose primal value is read, and of comparisons. The compiler listens while it
 #: traces a function, since a program that serves other values must not depend on these.

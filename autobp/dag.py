@@ -169,7 +169,7 @@ class Graph:
         for y in outputs:
             if not isinstance(y, Tensor):
                 raise TypeError(f"graph() takes Tensors, not {type(y).__name__}")
-        self.outputs = tuple(outputs)
+        self.outputs: tuple[Tensor, ...] = tuple(outputs)
         level = max((y.level for y in outputs), default=CONSTANT)
         order = ancestors([y for y in outputs if y.level == level], level)
         arguments = (a for t in order for a in t.args if isinstance(a, Tensor))

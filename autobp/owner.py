@@ -27,8 +27,8 @@ class Owner(Enum):
     USER = "user"  # the demos too, wherever they are installed
 
     def __init__(self, name: str) -> None:
-        self.is_library = name in ("autobp", "numpy")
-        self.is_foreign = name in ("numpy", "installed", "python")
+        self.is_library: bool = name in ("autobp", "numpy")
+        self.is_foreign: bool = name in ("numpy", "installed", "python")
 
 
 def _folder(file: str | None, *inside: str) -> str:

@@ -150,7 +150,7 @@ def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     in differentiation."""
     args = tuple(map(_constants, args))
     kwargs = {k: _constants(v) for k, v in kwargs.items()}
-    for a in _flat(args):
+    for a in _flat((*args, *kwargs.values())):
         if isinstance(a, Variable) and a.is_batch:
             return a.call_plain(function, args, kwargs)
     return function(*args, **kwargs)
@@ -231,7 +231,7 @@ class Results(list[Any]):
 
     __slots__ = ()
 
-    dtype = np.dtype(np.float64)
+    dtype: Any = np.dtype(np.float64)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -263,13 +263,13 @@ class Primitive:
         form: str = "general",
         **facts: Any,
     ) -> None:
-        self.name = name or function.__name__.strip("_")
-        self.function = function
-        self.forward = forward  # one rule for each argument, carrying tangents
-        self.reverse = reverse  # one rule for each argument, carrying cotangents
+        self.name: str = name or function.__name__.strip("_")
+        self.function: Callable[..., Array] = function
+        self.forward: Any = forward  # one rule for each argument, carrying tangents
+        self.reverse: Any = reverse  # one rule for each argument, carrying cotangents
         numpy = facts.get("numpy", function)
         self.facts: Operation = row(numpy, form, **facts)
-        self.form = form
+        self.form: str = form
         register(numpy, self.facts)
         if function is not numpy:
             register(function, replace(self.facts, out=False))

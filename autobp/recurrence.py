@@ -97,7 +97,7 @@ class Body:
             raise TypeError(f"scan takes a function of a carry and a row, not {function!r:.50}")
         self.function = function
         name = getattr(function, "__name__", type(function).__name__)
-        self.name = "scan" if name == "<lambda>" else name
+        self.name: Any | str = "scan" if name == "<lambda>" else name
 
     @property
     def place(self) -> str:

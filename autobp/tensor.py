@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,9 @@ __all__ = ["Tensor"]
 _new = object.__new__
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
+
+#: What a comparison gives.
+Truth = np.bool | np.ndarray[Any, np.dtype[np.bool]]
 
 CONSTANT = -1  # the level of tensors that are not differentiated
 
@@ -518,26 +521,66 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     # ── operators ─────────────────────────────────────────────────────────────────────────────────
 
-    # fmt: off
-    __add__,      __radd__      = _infix(ops.add)
-    __sub__,      __rsub__      = _infix(ops.subtract)
-    __mul__,      __rmul__      = _infix(ops.multiply)
-    __truediv__,  __rtruediv__  = _infix(ops.divide)
-    __floordiv__, __rfloordiv__ = _infix(ops.floor_divide)
-    __mod__,      __rmod__      = _infix(ops.remainder)
-    __matmul__,   __rmatmul__   = _infix(linalg.matmul)
+    if TYPE_CHECKING:  # what the loops below make, as type checkers and editors see it
+        # fmt: off
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __rfloordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __rmod__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __iadd__(self, other: Any) -> Tensor: ...
+        def __isub__(self, other: Any) -> Tensor: ...
+        def __imul__(self, other: Any) -> Tensor: ...
+        def __itruediv__(self, other: Any) -> Tensor: ...
+        def __ifloordiv__(self, other: Any) -> Tensor: ...
+        def __imod__(self, other: Any) -> Tensor: ...
+        def __imatmul__(self, other: Any) -> Tensor: ...
+        def __ipow__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __floor__(self) -> Tensor: ...
+        def __ceil__(self) -> Tensor: ...
+        def __trunc__(self) -> Tensor: ...
+        def __eq__(self, other: object) -> Any: ...
+        def __ne__(self, other: object) -> Any: ...
+        def __lt__(self, other: Any) -> Truth: ...
+        def __le__(self, other: Any) -> Truth: ...
+        def __gt__(self, other: Any) -> Truth: ...
+        def __ge__(self, other: Any) -> Truth: ...
+        def __hash__(self) -> int: ...
+        # fmt: on
+    else:
+        # fmt: off
+        __add__,      __radd__      = _infix(ops.add)
+        __sub__,      __rsub__      = _infix(ops.subtract)
+        __mul__,      __rmul__      = _infix(ops.multiply)
+        __truediv__,  __rtruediv__  = _infix(ops.divide)
+        __floordiv__, __rfloordiv__ = _infix(ops.floor_divide)
+        __mod__,      __rmod__      = _infix(ops.remainder)
+        __matmul__,   __rmatmul__   = _infix(linalg.matmul)
 
-    __iadd__, __isub__, __imul__       = map(in_place, ("+", "-", "*"))
-    __itruediv__, __ifloordiv__        = map(in_place, ("/", "//"))
-    __imod__, __imatmul__, __ipow__    = map(in_place, ("%", "@", "**"))
+        __iadd__, __isub__, __imul__       = map(in_place, ("+", "-", "*"))
+        __itruediv__, __ifloordiv__        = map(in_place, ("/", "//"))
+        __imod__, __imatmul__, __ipow__    = map(in_place, ("%", "@", "**"))
 
-    __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
-    __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)
+        __neg__, __pos__, __abs__     = _prefix(ops.negative), _prefix(ops.positive), _prefix(ops.absolute)
+        __floor__, __ceil__, __trunc__ = _prefix(ops.floor), _prefix(ops.ceil), _prefix(ops.trunc)
 
-    __eq__, __ne__ = _comparison("=="), _comparison("!=")
-    __lt__, __le__ = _comparison("<"), _comparison("<=")
-    __gt__, __ge__ = _comparison(">"), _comparison(">=")
-    # fmt: on
+        __eq__, __ne__ = _comparison("=="), _comparison("!=")
+        __lt__, __le__ = _comparison("<"), _comparison("<=")
+        __gt__, __ge__ = _comparison(">"), _comparison(">=")
+        __hash__       = object.__hash__
+        # fmt: on
 
     def __pow__(self, other: Any) -> Tensor:
         if type(other) is int or type(other) is float:
@@ -562,7 +605,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         raise not_in_place(self)
 
     @property
-    def at(self) -> indexing.At:
+    def at(self) -> indexing.At[Tensor]:
         """`t.at[i].set(v)` and `t.at[i].add(v)`: a new tensor with t[i] replaced or increased."""
         return indexing.At(self)
 
@@ -594,8 +637,6 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     def __round__(self, ndigits: int | None = None) -> Tensor:
         return ops.round(self, ndigits or 0)
-
-    __hash__ = object.__hash__
 
     # ── copies and text ───────────────────────────────────────────────────────────────────────────
 

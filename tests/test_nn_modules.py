@@ -382,7 +382,9 @@ def test_other_parameters_leave_the_model_as_it_is():
     y.sum().backward()
     np.testing.assert_array_equal(model[0].weight.grad, [X.sum(axis=0)])
     assert model[0].bias.grad is None
-    with pytest.raises(ValueError, match=r"no parameter 'bias'; there are 0\.weight, 0\.bias$"):
+    with pytest.raises(
+        ValueError, match=r"no parameter or buffer 'bias'; there are 0\.weight, 0\.bias$"
+    ):
         nn.functional_call(model, {"bias": [5.0]}, X)
     with pytest.raises(ValueError, match=r"'0\.bias' has shape \(1,\), not \(2,\)$"):
         nn.functional_call(model, {"0.bias": [5.0, 6.0]}, X)
@@ -508,3 +510,13 @@ def test_load_state_dict_writes_into_the_arrays_that_there_are():
     row[:] = 9.0
     model.load_state_dict(saved)
     np.testing.assert_array_equal(row, [1.0, 2.0])
+
+
+def test_functional_call_takes_what_state_dict_gives():
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.BatchNorm1d(3)).eval()
+    x = np.array([[1.0, -2.0], [0.5, 3.0]])
+    state = model.state_dict()
+    np.testing.assert_array_equal(nn.functional_call(model, state, x).numpy(), model(x).numpy())
+    moved = nn.functional_call(model, {"1.running_mean": np.ones(3)}, x).numpy()
+    np.testing.assert_allclose(moved, model(x).numpy() - 1 / np.sqrt(1 + 1e-5))
+    np.testing.assert_array_equal(model.state_dict()["1.running_mean"], np.zeros(3))

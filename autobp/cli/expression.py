@@ -128,13 +128,13 @@ class Expression:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = " ".join(text.split())
+        self.text: str = " ".join(text.split())
         if len(self.text) > _LONGEST:
             raise Failure(f"an expression has at most {_LONGEST:,} characters", 2)
         if not self.text:
             raise Failure("the expression is empty", 2)
         try:
-            self.tree = ast.parse(self.text, mode="eval").body
+            self.tree: Any = ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
             start = max(0, (error.offset or 1) - 1)
             end = (error.end_offset or 0) - 1
@@ -149,7 +149,7 @@ class Expression:
             raise self._too_deep() from None
         except ValueError as error:  # null bytes
             raise Failure(f"this is not an expression: {error}", 2) from None
-        self.names = tuple(dict.fromkeys(self._checked()))
+        self.names: tuple[str, ...] = tuple(dict.fromkeys(self._checked()))
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Its value: a Tensor if it depends on one."""

@@ -93,11 +93,16 @@ def initial() -> dict[str, Tensor]:
 class Guide:
     """Each section prints its results and may write files."""
 
+    x: np.ndarray
+    network: Any
+    loss: Any
+    sections: int
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: list[tuple[Path, str]] = []
         self.sections = 0
-        self.plots = find_spec("matplotlib") is not None
+        self.plots: bool = find_spec("matplotlib") is not None
 
     def tour(self) -> None:
         self.train()
@@ -110,8 +115,8 @@ class Guide:
     def train(self) -> None:
         self.section("A network learns XOR")
         self.x, labels = xor()
-        self.y = labels[:, None]
-        self.params = initial()
+        self.y: np.ndarray = labels[:, None]
+        self.params: dict[str, Tensor] = initial()
         n = len(self.x)
         size = sum(p.size for p in self.params.values())
         self.say(
@@ -200,7 +205,7 @@ class Guide:
             f" last argument of a call is where the result is put, c0 is 2/{len(self.x)}, and c1 is a"
             " row of ones."
         )
-        self.step = autobp.compile(autobp.value_and_grad(self.loss))
+        self.step: Any = autobp.compile(autobp.value_and_grad(self.loss))
         self.step(self.values(), self.x, self.y)
         source = self.step.source
         self.show(source[source.index("    # backward") : source.rindex("    return")])

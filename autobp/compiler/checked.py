@@ -12,7 +12,7 @@ import numpy as np
 from autobp.compiler.call import Call
 from autobp.compiler.comparison import check_same
 from autobp.compiler.snapshot import Snapshot, moved
-from autobp.compiler.terms import Changed, DifferenceError
+from autobp.compiler.terms import Changed, DifferenceError, Settings
 from autobp.compiler.trace.free_variables import Found
 
 __all__ = ["Checked"]
@@ -27,10 +27,13 @@ class Checked:
     values: Callable[..., Sequence[Any]]  # the numbers and arrays among the arguments
     run: Callable[..., Any]
 
+    repeats: int
+    checks: float | int
+
     def __init__(self, call: Call, found: Found) -> None:
-        self.name = call.name if call.name.isidentifier() else "program"
-        self.called = call.name  # what messages call it
-        self.settings = call.settings
+        self.name: str = call.name if call.name.isidentifier() else "program"
+        self.called: str = call.name  # what messages call it
+        self.settings: Settings = call.settings
         self.found = found  # the free variables
         self.checks = call.settings.check  # comparisons that are still to be made
         self.failed: DifferenceError | None = None

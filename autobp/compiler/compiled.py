@@ -9,7 +9,7 @@ import threading
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from autobp.compiler.terms import (
     SIGNATURE_ERRORS,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiled", "compile"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST = 64  # programs of one function; with one more, the oldest is dropped
 
@@ -57,21 +58,21 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-class Compiled(Generic[F]):
+class Compiled(Generic[P, R]):
     """A function that `compile` made: call it like the original."""
 
-    def __init__(self, function: F, settings: Settings) -> None:
+    def __init__(self, function: Callable[P, R], settings: Settings) -> None:
         _load()
         self.function = function
         self.settings = settings
         self.__wrapped__ = function
-        self.__name__ = getattr(function, "__name__", "program")
+        self.__name__: Any | str = getattr(function, "__name__", "program")
         self.__doc__ = function.__doc__
         self._entries: list[Entry] = []
         self._grown: set[str] = set()  # forms of arguments whose call made attributes or entries
         self._compares_next = False
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if current().anomaly:  # which is to see every operation
             return self.function(*args, **kwargs)
         for entry in self._entries:
@@ -252,12 +253,12 @@ class Compiled(Generic[F]):
 
 @checks_keywords
 def compile(
-    function: F,
+    function: Callable[P, R],
     *,
     donate: int | Sequence[int] = (),
     reuse: bool = False,
     check: int | Literal["always"] = 2,
-) -> Compiled[F]:
+) -> Compiled[P, R]:
     """The same function as a program of plain NumPy calls, for speed and for reading.
 
     The function runs once for each form of its arguments (structure, shapes, dtypes), on traced arrays

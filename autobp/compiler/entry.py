@@ -15,9 +15,9 @@ import numpy as np
 from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.emit.module import Bound, Module
-from autobp.compiler.emit.plan import planned
+from autobp.compiler.emit.plan import Plan, planned
 from autobp.compiler.passes.pipeline import optimized, owned_results
-from autobp.compiler.program import Step
+from autobp.compiler.program import Program, Step
 from autobp.compiler.results import Results
 from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.snapshot import copied
@@ -75,15 +75,15 @@ class Entry(Checked):
         calls = len(program.steps)
         share = calls / max(1, len(traced.program.steps))
         _tell_waiting(self.called, calls, traced.seconds * share)
-        self.program = owned_results(optimized(program), program, replaced)
-        self.plan = planned(self.program, donated, traced.updated(self.program), reuse)
+        self.program: Program = owned_results(optimized(program), program, replaced)
+        self.plan: Plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
-        self.traced = replace(traced, call=_of_forms(traced.call), result=None)
+        self.traced: Traced = replace(traced, call=_of_forms(traced.call), result=None)
         bound = [
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings
         ]
-        self.module = Module(
+        self.module: Module = Module(
             self.program, self.plan, self.name, arguments.parameters, bound, arguments.lengths
         )
         self._free: list[Callable[..., Any]] = []  # functions that no call is running in
@@ -94,7 +94,7 @@ class Entry(Checked):
         self._generators = self._lister(p for step, p in arguments.bindings if step.dtype is None)
         used = {s for step in self.program.steps for s in step.operands} | set(self.program.results)
         self.values = self._lister(place for step, place in arguments.bindings if step in used)
-        self.fits = self._checker(used)
+        self.fits: Callable[..., bool] = self._checker(used)
         functions = {step.function for p in self.program.nested() for step in p.steps}
         self.run = self._run_drawing if {draw, guarded} <= functions else self._run
         self._owners: set[int] = set()  # with `reuse`: ids of the arrays that results are in

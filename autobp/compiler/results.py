@@ -20,7 +20,7 @@ class Results:
     def __init__(self, result: Any) -> None:
         has_tensors = any(isinstance(y, Tensor) for _, y in leaves(result))
         self.is_plain = not has_tensors and form(result) == form(plain_nest(result))
-        self.like = transformed(lambda y: isinstance(y, Tensor), result)
+        self.like: Any = transformed(lambda y: isinstance(y, Tensor), result)
 
     def filled(self, result: Any) -> Any:
         if self.is_plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,16 +54,18 @@ class Snapshot:
         for v in found.variables:
             if v.live and v.is_writable and (type(v.value) in ARRAYS or is_counter(v.value)):
                 self.hold(repr(v.key), v)
-        self.optimizers = [v.value for v in found.variables if v.kind == "optimizer"]
-        self.entries = {(id(owner), key) for owner, key in self._entries()}
+        self.optimizers: list[Any] = [v.value for v in found.variables if v.kind == "optimizer"]
+        self.entries: set[tuple[int, Any]] = {(id(owner), key) for owner, key in self._entries()}
         for owner, key in self._entries():
             self.hold(repr(key), FreeVariable("entry", owner, key, None, "", ""))
         objects = (*given, *found.objects.values())
         generators = {id(g): g for g in objects if isinstance(g, np.random.Generator)}.values()
-        self.generators = [(g.bit_generator, g.bit_generator.state) for g in generators]
+        self.generators: list[tuple[np.random.BitGenerator, Mapping[str, Any]]] = [
+            (g.bit_generator, g.bit_generator.state) for g in generators
+        ]
         held = {(id(h.variable.owner), h.variable.key) for h in self.held}
-        self.state = State(found, held) if all else None
-        self.randomness = Randomness(found, generators) if all else None
+        self.state: State | None = State(found, held) if all else None
+        self.randomness: Randomness | None = Randomness(found, generators) if all else None
 
     def hold(self, name: str, variable: FreeVariable) -> None:
         value = variable.read()

@@ -60,8 +60,8 @@ class Health(Sequence[Layer]):
     """
 
     def __init__(self, layers: Sequence[Layer], notes: Sequence[str] = ()) -> None:
-        self.layers = tuple(layers)
-        self.notes = tuple(notes)
+        self.layers: tuple[Layer, ...] = tuple(layers)
+        self.notes: tuple[str, ...] = tuple(notes)
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -144,6 +144,11 @@ class Picture:
 
     source: str
 
+    limit: int | None
+    size: tuple[float, float] | None
+    style: Style
+    scale: float
+
     def __init__(
         self,
         diagram: Diagram,
@@ -157,7 +162,9 @@ class Picture:
         self.diagram = diagram
         self.style = style
         self.depth = depth
-        self.expand = (expand,) if isinstance(expand, str) else tuple(expand)
+        self.expand: tuple[str] | tuple[str, ...] = (
+            (expand,) if isinstance(expand, str) else tuple(expand)
+        )
         self.limit, self.size, self.direction = limit, size, direction
         self.scale = 1.0  # of the natural size
         self.seconds = SECONDS

@@ -22,9 +22,13 @@ _MANY = 10  # pieces that are enough to tell a varying number from an exception
 class Wiring:
     """The arguments and parameters of each operation of a diagram, one slot each."""
 
+    first: np.ndarray
+    source: np.ndarray
+    key: np.ndarray
+
     def __init__(self, diagram: Diagram) -> None:
         known: dict[Any, int] = {}
-        self.place = np.full(len(diagram.nodes), -1)  # of each result among the results
+        self.place: np.ndarray = np.full(len(diagram.nodes), -1)  # of each result among the results
         first = [0]  # of the slots of each result
         source: list[int] = []  # the place of the result in each slot, else -1
         key: list[int] = []  # what is in each slot, equal if that is the same
@@ -47,8 +51,8 @@ class Wiring:
                 differentiated.append(False)
             first.append(len(key))
         self.first, self.source, self.key = map(np.asarray, (first, source, key))
-        self.differentiated = np.asarray(differentiated, bool)
-        self.number = np.asarray(number, bool)
+        self.differentiated: np.ndarray = np.asarray(differentiated, bool)
+        self.number: np.ndarray = np.asarray(number, bool)
 
     def alike(self, node: int, start: int, size: int, times: int) -> list[tuple[int, int]]:
         """Which of `times` pieces of `size` results, beginning `start` results after a node, are alike:

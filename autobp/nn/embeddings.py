@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,8 +67,8 @@ class Embedding(Module):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        self.num_embeddings = count("Embedding: num_embeddings", num_embeddings, 1)
-        self.embedding_dim = count("Embedding: embedding_dim", embedding_dim, 1)
+        self.num_embeddings: int = count("Embedding: num_embeddings", num_embeddings, 1)
+        self.embedding_dim: int = count("Embedding: embedding_dim", embedding_dim, 1)
         self.padding_idx = padding_idx
         shape = (num_embeddings, embedding_dim)
         drawn = (init or normal(1.0))(shape, np.random.default_rng(rng))
@@ -76,9 +76,13 @@ class Embedding(Module):
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError(f"Embedding: padding_idx={padding_idx} is not one of the rows")
             drawn[padding_idx] = 0.0
-        self.weight = Tensor(drawn)
+        self.weight: Tensor = Tensor(drawn)
 
-    def forward(self, x: Any) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Any) -> Tensor: ...
+
+    def forward(self, x: Any) -> Tensor:
         return embedding(x, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from autobp.rules.convolution import (
     max_pool2d,
     pair,
 )
+from autobp.tensor import Tensor
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "Conv2d", "MaxPool2d"]
 
@@ -38,6 +39,9 @@ class Conv2d(Module):
     (5, 32, 28, 28)
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(
         self,
         in_channels: int,
@@ -52,16 +56,16 @@ class Conv2d(Module):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        self.in_channels = count("Conv2d: in_channels", in_channels, 1)
-        self.out_channels = count("Conv2d: out_channels", out_channels, 1)
-        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
-        self.stride = pair("Conv2d", "stride", stride, 1)
-        self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        self.padding = (
+        self.in_channels: int = count("Conv2d: in_channels", in_channels, 1)
+        self.out_channels: int = count("Conv2d: out_channels", out_channels, 1)
+        self.kernel_size: Pair = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.stride: Pair = pair("Conv2d", "stride", stride, 1)
+        self.dilation: Pair = pair("Conv2d", "dilation", dilation, 1)
+        self.padding: str | Pair = (
             padding if isinstance(padding, str) else pair("Conv2d", "padding", padding, 0)
         )
         margins("Conv2d", padding, self.kernel_size, self.stride)  # which checks it
-        self.groups = count("Conv2d: groups", groups, 1)
+        self.groups: int = count("Conv2d: groups", groups, 1)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"Conv2d: groups={groups} does not divide {in_channels} and {out_channels} channels"
@@ -69,7 +73,11 @@ class Conv2d(Module):
         shape = (self.out_channels, self.in_channels // groups, *self.kernel_size)
         self.weight, self.bias = weight_and_bias(shape, bias, init, rng)
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
         if len(shape) not in (3, 4) or shape[-3] != self.in_channels:
             hint = "; x[:, None] adds an axis for one channel" * (len(shape) == 3)
@@ -97,10 +105,10 @@ class _Pool(Module):
         ceil_mode: bool = False,
     ) -> None:
         name = type(self).__name__
-        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
-        self.padding = pair(name, "padding", padding, 0)
-        self.ceil_mode = ceil_mode
+        self.kernel_size: Pair = pair(name, "kernel_size", kernel_size, 1)
+        self.stride: Pair = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
+        self.padding: Pair = pair(name, "padding", padding, 0)
+        self.ceil_mode: bool = ceil_mode
 
 
 class MaxPool2d(_Pool):
@@ -122,7 +130,7 @@ class MaxPool2d(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.dilation = pair("MaxPool2d", "dilation", dilation, 1)
+        self.dilation: Pair = pair("MaxPool2d", "dilation", dilation, 1)
 
     def forward(self, x: Array) -> Array:
         return max_pool2d(
@@ -179,7 +187,7 @@ class AdaptiveAvgPool2d(Module):
     """
 
     def __init__(self, output_size: int | Pair) -> None:
-        self.output_size = pair("AdaptiveAvgPool2d", "output_size", output_size, 1)
+        self.output_size: Pair = pair("AdaptiveAvgPool2d", "output_size", output_size, 1)
 
     def forward(self, x: Array) -> Array:
         return adaptive_avg_pool2d(x, self.output_size)

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,9 @@ class Linear(Module):
     (5, 3)
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(
         self,
         in_features: int,
@@ -47,11 +50,15 @@ class Linear(Module):
         init: Initializer | None = None,
         rng: Seed = None,
     ) -> None:
-        self.in_features = count("Linear: in_features", in_features, 1)
-        self.out_features = count("Linear: out_features", out_features, 1)
+        self.in_features: int = count("Linear: in_features", in_features, 1)
+        self.out_features: int = count("Linear: out_features", out_features, 1)
         self.weight, self.bias = weight_and_bias((out_features, in_features), bias, init, rng)
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
         if shape[-1:] != (self.in_features,):
             raise ValueError(_misfit(self, self.in_features, shape))
@@ -89,6 +96,9 @@ class Flatten(Module):
     >>> nn.Flatten()(np.ones((5, 28, 28))).shape
     (5, 784)
     """
+
+    start_dim: int
+    end_dim: int
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
@@ -130,7 +140,7 @@ class Dropout(Module):
         if not 0 <= p <= 1:
             raise ValueError(f"Dropout: p must be a probability from 0 to 1, not {p}")
         self.p = p
-        self.rng = np.random.default_rng(rng)
+        self.rng: np.random.Generator = np.random.default_rng(rng)
 
     def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:
@@ -170,7 +180,11 @@ class Sequential(Module):
             for i, kind in enumerate(kinds)
         ]
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         for title, layer in zip(self._titles, self._layers):
             x = layer._called(layer.name or title, x)
         return x

@@ -65,7 +65,7 @@ class Module:
     training: bool = True
     #: The name of the scope, if the user sets one.
     name: str | None = None
-    is_leaf_of_trees: ClassVar = True  # also where it is a dataclass
+    is_leaf_of_trees: ClassVar[bool] = True  # also where it is a dataclass
     _title: str | None = None  # the path of the module in its parent
     _not_state: ClassVar = ("_title",)  # no result depends on it; all other attributes are live
 
@@ -425,7 +425,8 @@ def _check_arguments(kind: type[Module], args: tuple[Any, ...], kwargs: dict[str
 
 def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     """Call a model with other values for its parameters, so that `grad`, `jvp` and similar functions
-    can differentiate by them. Other parameters keep the model's values.
+    can differentiate by them. Other parameters keep the model's values. Buffers may be given too, as
+    `state_dict()` has them.
 
     >>> import numpy as np
     >>> from autobp import grad, nn
@@ -434,12 +435,12 @@ def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwar
     >>> grad(loss)({"bias": np.zeros(1)}, np.ones((5, 2)))
     {'bias': array([5.])}
     """
-    own = dict(model.named_parameters())
+    own = dict(model._tensors())
     replaced: dict[Tensor, Any] = {}
     for path, value in params.items():
         if path not in own:
             raise ValueError(
-                f"functional_call: {type(model).__name__} has no parameter {path!r};"
+                f"functional_call: {type(model).__name__} has no parameter or buffer {path!r};"
                 f" there are {_shortened(list(own))}"
             )
         t = value if isinstance(value, Tensor) else Tensor(value, requires_grad=False)

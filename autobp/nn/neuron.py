@@ -40,9 +40,11 @@ class Neuron(Module):
 
     def __init__(self, n_in: int, activation: Given = "relu", *, rng: Seed = None) -> None:
         rng = np.random.default_rng(rng)
-        self.w = [Tensor(w) for w in rng.uniform(-1, 1, count("Neuron: n_in", n_in, 1))]
-        self.b = Tensor(0.0)
-        self.activation = as_module(activation)
+        self.w: list[Tensor] = [
+            Tensor(w) for w in rng.uniform(-1, 1, count("Neuron: n_in", n_in, 1))
+        ]
+        self.b: Tensor = Tensor(0.0)
+        self.activation: Module = as_module(activation)
 
     def forward(self, x: Sequence[Any]) -> Any:
         if len(x) != len(self.w):
@@ -81,7 +83,7 @@ class Layer(Module):
     ) -> None:
         rng = np.random.default_rng(rng)
         self.n_in = n_in
-        self.neurons = [
+        self.neurons: list[Neuron] = [
             Neuron(n_in, activation, rng=rng) for _ in range(count("Layer: n_out", n_out, 1))
         ]
 

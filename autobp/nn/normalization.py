@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,13 @@ class _BatchNorm(Module):
 
     dims: tuple[int, ...]  # of the input
     form: str
+    num_features: int
+    eps: float
+    momentum: float
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         n = count(f"{type(self).__name__}: num_features", num_features, 1)
@@ -33,7 +41,11 @@ class _BatchNorm(Module):
         self.running_mean = Tensor(np.zeros(n), requires_grad=False)
         self.running_var = Tensor(np.ones(n), requires_grad=False)
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
         if len(shape) not in self.dims or shape[1] != self.num_features:
             raise ValueError(
@@ -88,7 +100,8 @@ class BatchNorm1d(_BatchNorm):
     Tensor([0.2], name='running_mean', requires_grad=False)
     """
 
-    dims, form = (2, 3), "(samples, {0}) or (samples, {0}, length)"
+    dims: tuple[int, ...] = (2, 3)
+    form: str = "(samples, {0}) or (samples, {0}, length)"
 
 
 class BatchNorm2d(_BatchNorm):
@@ -101,7 +114,8 @@ class BatchNorm2d(_BatchNorm):
     (5, 3, 8, 8)
     """
 
-    dims, form = (4,), "(samples, {0}, height, width)"
+    dims: tuple[int, ...] = (4,)
+    form: str = "(samples, {0}, height, width)"
 
 
 class LayerNorm(Module):
@@ -115,16 +129,25 @@ class LayerNorm(Module):
             [-1.  1.]], from round)
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape = tuple(count("LayerNorm: normalized_shape", n, 1) for n in shape)
+        self.normalized_shape: tuple[int, ...] = tuple(
+            count("LayerNorm: normalized_shape", n, 1) for n in shape
+        )
         self.eps = eps
         self.weight, self.bias = (
             Tensor(np.ones(self.normalized_shape)),
             Tensor(np.zeros(self.normalized_shape)),
         )
 
-    def forward(self, x: Array) -> Array:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Array) -> Tensor: ...
+
+    def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
         if shape[-len(self.normalized_shape) :] != self.normalized_shape:
             raise ValueError(

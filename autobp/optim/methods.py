@@ -6,7 +6,7 @@ in buffers that are reused from step to step.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class SGD(Optimizer):
     nesterov: bool = option(flag, default=False, kw_only=True)
     weight_decay: float = option(at_least_zero, default=0.0, kw_only=True)
 
-    optional_state_names = ("momentum_buffer",)
+    optional_state_names: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
 
     def _checked(self, group: dict[str, Any], k: int) -> dict[str, Any]:
         checked = super()._checked(group, k)
@@ -110,7 +110,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value: float = option(at_least_zero, default=0.0, kw_only=True)
     eps: float = option(at_least_zero, default=1e-10, kw_only=True)
 
-    state_names = ("step", "sum")
+    state_names: ClassVar[tuple[str, ...]] = ("step", "sum")
 
     def update(
         self, x: np.ndarray, g: np.ndarray, state: State, *,
@@ -152,8 +152,8 @@ class RMSprop(Optimizer):
     momentum: float = option(at_least_zero, default=0.0, kw_only=True)
     centered: bool = option(flag, default=False, kw_only=True)
 
-    state_names = ("square_avg",)
-    optional_state_names = ("grad_avg", "momentum_buffer")
+    state_names: ClassVar[tuple[str, ...]] = ("square_avg",)
+    optional_state_names: ClassVar[tuple[str, ...]] = ("grad_avg", "momentum_buffer")
 
     def update(
         self, x: np.ndarray, g: np.ndarray, state: State, *,
@@ -210,7 +210,7 @@ class Adam(Optimizer):
     eps: float = option(at_least_zero, default=1e-8, kw_only=True)
     weight_decay: float = option(at_least_zero, default=0.0, kw_only=True)
 
-    state_names = ("step", "exp_avg", "exp_avg_sq")
+    state_names: ClassVar[tuple[str, ...]] = ("step", "exp_avg", "exp_avg_sq")
 
     def update(
         self, x: np.ndarray, g: np.ndarray, state: State, *,

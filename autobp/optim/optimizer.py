@@ -65,6 +65,7 @@ class Optimizer(_Declared):
     state_names: ClassVar[tuple[str, ...]] = ()  # entries of every state that is not empty
     optional_state_names: ClassVar[tuple[str, ...]] = ()  # entries that depend on the options
     _signature: ClassVar[Signature] = Signature([_PARAMS])
+    __signature__: ClassVar[Signature | None]  # what help() shows
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -74,9 +75,9 @@ class Optimizer(_Declared):
             Parameter(name, _KINDS[o.kw_only], default=o.default) for name, o in cls.options.items()
         ]
         cls._signature = Signature([_PARAMS, *sorted(arguments, key=lambda a: a.kind)])
-        # what help() shows, unless the class has a constructor of its own
+        # unless the class has a constructor of its own
         inherited = cls.__init__ is Optimizer.__init__
-        cls.__signature__ = cls._signature if inherited else None  # type: ignore[attr-defined]
+        cls.__signature__ = cls._signature if inherited else None
 
     def __init__(self, params: Params, *args: Any, **options: Any) -> None:
         try:
@@ -100,7 +101,7 @@ class Optimizer(_Declared):
                 " changes x in place"
             )
         given.apply_defaults()
-        self.defaults = {
+        self.defaults: dict[str, Any] = {
             name: o.check(f"{self._name}: {name}", given.arguments[name])
             for name, o in self.options.items()
         }

@@ -30,6 +30,10 @@ Check = Callable[[str, Any], Any]
 class Option:
     """What a class of optimizers states of one option. Instances keep the values in their groups."""
 
+    check: Check
+    default: Any
+    kw_only: bool
+
     def __init__(self, check: Check, default: Any, kw_only: bool) -> None:
         self.check, self.default, self.kw_only = check, default, kw_only
 

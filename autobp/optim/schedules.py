@@ -118,8 +118,8 @@ class StepLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        self.step_size = count("StepLR: step_size", step_size, 1)
-        self.gamma = at_least_zero("StepLR: gamma", gamma)
+        self.step_size: int = count("StepLR: step_size", step_size, 1)
+        self.gamma: float = at_least_zero("StepLR: gamma", gamma)
         super().__init__(optimizer)
 
     def rate(self, initial: float, t: int) -> float:
@@ -139,8 +139,10 @@ class MultiStepLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones = sorted(count("MultiStepLR: a milestone", m) for m in milestones)
-        self.gamma = at_least_zero("MultiStepLR: gamma", gamma)
+        self.milestones: list[int] = sorted(
+            count("MultiStepLR: a milestone", m) for m in milestones
+        )
+        self.gamma: float = at_least_zero("MultiStepLR: gamma", gamma)
         super().__init__(optimizer)
 
     def rate(self, initial: float, t: int) -> float:
@@ -164,7 +166,7 @@ class ExponentialLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
-        self.gamma = at_least_zero("ExponentialLR: gamma", gamma)
+        self.gamma: float = at_least_zero("ExponentialLR: gamma", gamma)
         super().__init__(optimizer)
 
     def rate(self, initial: float, t: int) -> float:
@@ -212,8 +214,8 @@ class CosineAnnealingLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max = count("CosineAnnealingLR: T_max", T_max, 1)
-        self.eta_min = at_least_zero("CosineAnnealingLR: eta_min", eta_min)
+        self.T_max: int = count("CosineAnnealingLR: T_max", T_max, 1)
+        self.eta_min: float = at_least_zero("CosineAnnealingLR: eta_min", eta_min)
         super().__init__(optimizer)
 
     def rate(self, initial: float, t: int) -> float:
@@ -244,9 +246,9 @@ class LinearLR(Schedule):
         end_factor: float = 1.0,
         total_iters: int = 5,
     ) -> None:
-        self.start_factor = at_least_zero("LinearLR: start_factor", start_factor)
-        self.end_factor = at_least_zero("LinearLR: end_factor", end_factor)
-        self.total_iters = count("LinearLR: total_iters", total_iters, 1)
+        self.start_factor: float = at_least_zero("LinearLR: start_factor", start_factor)
+        self.end_factor: float = at_least_zero("LinearLR: end_factor", end_factor)
+        self.total_iters: int = count("LinearLR: total_iters", total_iters, 1)
         super().__init__(optimizer)
 
     def rate(self, initial: float, t: int) -> float:
@@ -273,8 +275,8 @@ class SequentialLR(Schedule):
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int]
     ) -> None:
-        self.schedulers = list(schedulers)
-        self.milestones = [count("SequentialLR: a milestone", m, 1) for m in milestones]
+        self.schedulers: list[Schedule] = list(schedulers)
+        self.milestones: list[int] = [count("SequentialLR: a milestone", m, 1) for m in milestones]
         for i, schedule in enumerate(self.schedulers):
             if not isinstance(schedule, Schedule):
                 raise TypeError(
@@ -338,16 +340,16 @@ class ReduceLROnPlateau(_OnRates):
                 f"{who}: threshold_mode must be 'rel' or 'abs', not {threshold_mode!r}"
             )
         self.mode = mode
-        self.factor = fraction(f"{who}: factor", factor)
-        self.patience = count(f"{who}: patience", patience)
-        self.threshold = at_least_zero(f"{who}: threshold", threshold)
+        self.factor: float = fraction(f"{who}: factor", factor)
+        self.patience: int = count(f"{who}: patience", patience)
+        self.threshold: float = at_least_zero(f"{who}: threshold", threshold)
         self.threshold_mode = threshold_mode
-        self.cooldown = count(f"{who}: cooldown", cooldown)
-        self.min_lr = at_least_zero(f"{who}: min_lr", min_lr)
-        self.eps = at_least_zero(f"{who}: eps", eps)
-        self.best = math.inf if mode == "min" else -math.inf
-        self.num_bad_epochs = 0
-        self.cooldown_counter = 0
+        self.cooldown: int = count(f"{who}: cooldown", cooldown)
+        self.min_lr: float = at_least_zero(f"{who}: min_lr", min_lr)
+        self.eps: float = at_least_zero(f"{who}: eps", eps)
+        self.best: float = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs: int = 0
+        self.cooldown_counter: int = 0
 
     @updates
     def step(self, metric: Any) -> None:

@@ -94,105 +94,105 @@ def _sinc(x: Array, order: int) -> Array:
 
 # fmt: off
 # ── two arguments ─────────────────────────────────────────────────────────────────────────────────
-#                                        along x                                  along y
-add          = elementwise(np.add,          same,
-                                            same,                                                        cost=PLUS)
-subtract     = elementwise(np.subtract,     same,
-                                            lambda t, z, x, y: -t,                                       cost=PLUS)
-multiply     = elementwise(np.multiply,     lambda t, z, x, y: t * y,
-                                            lambda t, z, x, y: t * x,                                    cost=TIMES)
-divide       = elementwise(np.divide,       lambda t, z, x, y: t / y,
-                                            lambda t, z, x, y: -(t / y) * z,                             cost=TIMES)
-power        = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
-                                            lambda t, z, x, y: t * z * np.log(_nonzero(x)),              python=None)
-remainder    = elementwise(np.remainder,    same,
-                                            lambda t, z, x, y: -t * np.floor_divide(x, y),               cost=each(2, 2, 0))
-fmod         = elementwise(np.fmod,         same,
-                                            lambda t, z, x, y: -t * np.rint((x - z) / y),                cost=each(2, 2, 0))
-maximum      = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y),
-                                            lambda t, z, x, y: t * _half(x == y, y > x),                 cost=PLUS)
-minimum      = elementwise(np.minimum,      lambda t, z, x, y: t * _half(x == y, x < y),
-                                            lambda t, z, x, y: t * _half(x == y, y < x),                 cost=PLUS)
-fmax         = elementwise(np.fmax,         lambda t, z, x, y: t * _half(x == y, (x > y) | np.isnan(y)),
-                                            lambda t, z, x, y: t * _half(x == y, (y > x) | np.isnan(x)), cost=PLUS)
-fmin         = elementwise(np.fmin,         lambda t, z, x, y: t * _half(x == y, (x < y) | np.isnan(y)),
-                                            lambda t, z, x, y: t * _half(x == y, (y < x) | np.isnan(x)), cost=PLUS)
-arctan2      = elementwise(np.arctan2,      lambda t, z, x, y: t * (y / np.hypot(x, y)) / np.hypot(x, y),
-                                            lambda t, z, x, y: -t * (x / np.hypot(x, y)) / np.hypot(x, y))
-hypot        = elementwise(np.hypot,        lambda t, z, x, y: t * _over(x, z),
-                                            lambda t, z, x, y: t * _over(y, z))
-logaddexp    = elementwise(np.logaddexp,    lambda t, z, x, y: t * np.exp(x - z),
-                                            lambda t, z, x, y: t * np.exp(y - z),                        cost=each(0, 3, 2))
-logaddexp2   = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
-                                            lambda t, z, x, y: t * np.exp2(y - z),                       cost=each(0, 3, 2))
-copysign     = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(x) * np.copysign(1.0, y),
-                                            None,                                                        cost=PLUS)
-heaviside    = elementwise(np.heaviside,    None,
-                                            lambda t, z, x, y: t * (x == 0),                             cost=PLUS)
-floor_divide = elementwise(np.floor_divide, None,
-                                            None,                                                        cost=each(1, 1, 0))
+#                                                   along x                                  along y
+add:          Primitive = elementwise(np.add,          same,
+                                                       same,                                                        cost=PLUS)
+subtract:     Primitive = elementwise(np.subtract,     same,
+                                                       lambda t, z, x, y: -t,                                       cost=PLUS)
+multiply:     Primitive = elementwise(np.multiply,     lambda t, z, x, y: t * y,
+                                                       lambda t, z, x, y: t * x,                                    cost=TIMES)
+divide:       Primitive = elementwise(np.divide,       lambda t, z, x, y: t / y,
+                                                       lambda t, z, x, y: -(t / y) * z,                             cost=TIMES)
+power:        Primitive = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
+                                                       lambda t, z, x, y: t * z * np.log(_nonzero(x)),              python=None)
+remainder:    Primitive = elementwise(np.remainder,    same,
+                                                       lambda t, z, x, y: -t * np.floor_divide(x, y),               cost=each(2, 2, 0))
+fmod:         Primitive = elementwise(np.fmod,         same,
+                                                       lambda t, z, x, y: -t * np.rint((x - z) / y),                cost=each(2, 2, 0))
+maximum:      Primitive = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y),
+                                                       lambda t, z, x, y: t * _half(x == y, y > x),                 cost=PLUS)
+minimum:      Primitive = elementwise(np.minimum,      lambda t, z, x, y: t * _half(x == y, x < y),
+                                                       lambda t, z, x, y: t * _half(x == y, y < x),                 cost=PLUS)
+fmax:         Primitive = elementwise(np.fmax,         lambda t, z, x, y: t * _half(x == y, (x > y) | np.isnan(y)),
+                                                       lambda t, z, x, y: t * _half(x == y, (y > x) | np.isnan(x)), cost=PLUS)
+fmin:         Primitive = elementwise(np.fmin,         lambda t, z, x, y: t * _half(x == y, (x < y) | np.isnan(y)),
+                                                       lambda t, z, x, y: t * _half(x == y, (y < x) | np.isnan(x)), cost=PLUS)
+arctan2:      Primitive = elementwise(np.arctan2,      lambda t, z, x, y: t * (y / np.hypot(x, y)) / np.hypot(x, y),
+                                                       lambda t, z, x, y: -t * (x / np.hypot(x, y)) / np.hypot(x, y))
+hypot:        Primitive = elementwise(np.hypot,        lambda t, z, x, y: t * _over(x, z),
+                                                       lambda t, z, x, y: t * _over(y, z))
+logaddexp:    Primitive = elementwise(np.logaddexp,    lambda t, z, x, y: t * np.exp(x - z),
+                                                       lambda t, z, x, y: t * np.exp(y - z),                        cost=each(0, 3, 2))
+logaddexp2:   Primitive = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
+                                                       lambda t, z, x, y: t * np.exp2(y - z),                       cost=each(0, 3, 2))
+copysign:     Primitive = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(x) * np.copysign(1.0, y),
+                                                       None,                                                        cost=PLUS)
+heaviside:    Primitive = elementwise(np.heaviside,    None,
+                                                       lambda t, z, x, y: t * (x == 0),                             cost=PLUS)
+floor_divide: Primitive = elementwise(np.floor_divide, None,
+                                                       None,                                                        cost=each(1, 1, 0))
 
 # ── one argument ──────────────────────────────────────────────────────────────────────────────────
-negative     = elementwise(np.negative,     lambda t, y, x: -t,              cost=PLUS)
-positive     = elementwise(np.positive,     same,                            cost=MOVE)
-conjugate    = elementwise(np.conjugate,    same,                            cost=MOVE)
-absolute     = elementwise(np.absolute,     lambda t, y, x: t * np.sign(x),  cost=PLUS)
-fabs         = elementwise(np.fabs,         lambda t, y, x: t * np.sign(x),  cost=PLUS)
-square       = elementwise(np.square,       lambda t, y, x: t * 2 * x,       cost=TIMES)
-reciprocal   = elementwise(np.reciprocal,   lambda t, y, x: -t * y * y,      cost=TIMES)
-sqrt         = elementwise(np.sqrt,         lambda t, y, x: t / (2 * y),     python=math.sqrt)
-cbrt         = elementwise(np.cbrt,         lambda t, y, x: t / (3 * y * y))
-exp          = elementwise(np.exp,          lambda t, y, x: t * y,           python=math.exp)
-exp2         = elementwise(np.exp2,         lambda t, y, x: t * y * LN2)
-expm1        = elementwise(np.expm1,        lambda t, y, x: t * (y + 1))
-log          = elementwise(np.log,          lambda t, y, x: t / x,           python=math.log)
-log2         = elementwise(np.log2,         lambda t, y, x: t / (x * LN2))
-log10        = elementwise(np.log10,        lambda t, y, x: t / (x * LN10))
-log1p        = elementwise(np.log1p,        lambda t, y, x: t / (1 + x))
-sin          = elementwise(np.sin,          lambda t, y, x: t * np.cos(x),   python=math.sin)
-cos          = elementwise(np.cos,          lambda t, y, x: -t * np.sin(x),  python=math.cos)
-tan          = elementwise(np.tan,          lambda t, y, x: t * (1 + y * y))
-arcsin       = elementwise(np.arcsin,       lambda t, y, x: t / np.sqrt((1 - x) * (1 + x)))
-arccos       = elementwise(np.arccos,       lambda t, y, x: -t / np.sqrt((1 - x) * (1 + x)))
-arctan       = elementwise(np.arctan,       lambda t, y, x: t / (1 + x * x))
-sinh         = elementwise(np.sinh,         lambda t, y, x: t * np.cosh(x))
-cosh         = elementwise(np.cosh,         lambda t, y, x: t * np.sinh(x))
-tanh         = elementwise(np.tanh,         lambda t, y, x: t * (1 - y * y), python=math.tanh)
-arcsinh      = elementwise(np.arcsinh,      lambda t, y, x: t / np.hypot(1.0, x))
-arccosh      = elementwise(np.arccosh,      lambda t, y, x: t / np.sqrt((x - 1) * (x + 1)))
-arctanh      = elementwise(np.arctanh,      lambda t, y, x: t / ((1 - x) * (1 + x)))
-deg2rad      = elementwise(np.deg2rad,      lambda t, y, x: t * DEGREE,      cost=TIMES)
-radians      = elementwise(np.radians,      lambda t, y, x: t * DEGREE,      cost=TIMES)
-rad2deg      = elementwise(np.rad2deg,      lambda t, y, x: t / DEGREE,      cost=TIMES)
-degrees      = elementwise(np.degrees,      lambda t, y, x: t / DEGREE,      cost=TIMES)
-sign         = elementwise(np.sign,         None,                            cost=PLUS)
-floor        = elementwise(np.floor,        None,                            cost=PLUS)
-ceil         = elementwise(np.ceil,         None,                            cost=PLUS)
-trunc        = elementwise(np.trunc,        None,                            cost=PLUS)
-rint         = elementwise(np.rint,         None,                            cost=PLUS)
+negative:     Primitive = elementwise(np.negative,     lambda t, y, x: -t,              cost=PLUS)
+positive:     Primitive = elementwise(np.positive,     same,                            cost=MOVE)
+conjugate:    Primitive = elementwise(np.conjugate,    same,                            cost=MOVE)
+absolute:     Primitive = elementwise(np.absolute,     lambda t, y, x: t * np.sign(x),  cost=PLUS)
+fabs:         Primitive = elementwise(np.fabs,         lambda t, y, x: t * np.sign(x),  cost=PLUS)
+square:       Primitive = elementwise(np.square,       lambda t, y, x: t * 2 * x,       cost=TIMES)
+reciprocal:   Primitive = elementwise(np.reciprocal,   lambda t, y, x: -t * y * y,      cost=TIMES)
+sqrt:         Primitive = elementwise(np.sqrt,         lambda t, y, x: t / (2 * y),     python=math.sqrt)
+cbrt:         Primitive = elementwise(np.cbrt,         lambda t, y, x: t / (3 * y * y))
+exp:          Primitive = elementwise(np.exp,          lambda t, y, x: t * y,           python=math.exp)
+exp2:         Primitive = elementwise(np.exp2,         lambda t, y, x: t * y * LN2)
+expm1:        Primitive = elementwise(np.expm1,        lambda t, y, x: t * (y + 1))
+log:          Primitive = elementwise(np.log,          lambda t, y, x: t / x,           python=math.log)
+log2:         Primitive = elementwise(np.log2,         lambda t, y, x: t / (x * LN2))
+log10:        Primitive = elementwise(np.log10,        lambda t, y, x: t / (x * LN10))
+log1p:        Primitive = elementwise(np.log1p,        lambda t, y, x: t / (1 + x))
+sin:          Primitive = elementwise(np.sin,          lambda t, y, x: t * np.cos(x),   python=math.sin)
+cos:          Primitive = elementwise(np.cos,          lambda t, y, x: -t * np.sin(x),  python=math.cos)
+tan:          Primitive = elementwise(np.tan,          lambda t, y, x: t * (1 + y * y))
+arcsin:       Primitive = elementwise(np.arcsin,       lambda t, y, x: t / np.sqrt((1 - x) * (1 + x)))
+arccos:       Primitive = elementwise(np.arccos,       lambda t, y, x: -t / np.sqrt((1 - x) * (1 + x)))
+arctan:       Primitive = elementwise(np.arctan,       lambda t, y, x: t / (1 + x * x))
+sinh:         Primitive = elementwise(np.sinh,         lambda t, y, x: t * np.cosh(x))
+cosh:         Primitive = elementwise(np.cosh,         lambda t, y, x: t * np.sinh(x))
+tanh:         Primitive = elementwise(np.tanh,         lambda t, y, x: t * (1 - y * y), python=math.tanh)
+arcsinh:      Primitive = elementwise(np.arcsinh,      lambda t, y, x: t / np.hypot(1.0, x))
+arccosh:      Primitive = elementwise(np.arccosh,      lambda t, y, x: t / np.sqrt((x - 1) * (x + 1)))
+arctanh:      Primitive = elementwise(np.arctanh,      lambda t, y, x: t / ((1 - x) * (1 + x)))
+deg2rad:      Primitive = elementwise(np.deg2rad,      lambda t, y, x: t * DEGREE,      cost=TIMES)
+radians:      Primitive = elementwise(np.radians,      lambda t, y, x: t * DEGREE,      cost=TIMES)
+rad2deg:      Primitive = elementwise(np.rad2deg,      lambda t, y, x: t / DEGREE,      cost=TIMES)
+degrees:      Primitive = elementwise(np.degrees,      lambda t, y, x: t / DEGREE,      cost=TIMES)
+sign:         Primitive = elementwise(np.sign,         None,                            cost=PLUS)
+floor:        Primitive = elementwise(np.floor,        None,                            cost=PLUS)
+ceil:         Primitive = elementwise(np.ceil,         None,                            cost=PLUS)
+trunc:        Primitive = elementwise(np.trunc,        None,                            cost=PLUS)
+rint:         Primitive = elementwise(np.rint,         None,                            cost=PLUS)
 
 # ── with parameters ───────────────────────────────────────────────────────────────────────────────
-power_by     = elementwise(_power_by,
-                           lambda t, y, x, n: t * (n * _power(x, n - 1)) if n else t * 0.0,
-                           name="power_by", cost=costs.power_by, python=operator.pow)
+power_by:     Primitive = elementwise(_power_by,
+                                      lambda t, y, x, n: t * (n * _power(x, n - 1)) if n else t * 0.0,
+                                      name="power_by", cost=costs.power_by, python=operator.pow)
 sinc: Primitive \
              = elementwise(_sinc,
                            lambda t, y, x, order: t * sinc(x, order=order + 1),
                            name="sinc", cost=costs.sinc, fresh=True, opaque=True)
-where        = elementwise(lambda c, x, y: np.where(c, x, y),
-                           None,
-                           lambda t, z, c, x, y: np.where(c, t, 0.0),
-                           lambda t, z, c, x, y: np.where(c, 0.0, t),
-                           name="where", cost=MOVE)
-nan_to_num   = elementwise(np.nan_to_num,
-                           lambda t, y, x, **to: np.where(np.isfinite(x), t, 0.0),
-                           cost=MOVE)
-round_       = elementwise(np.round,
-                           None,
-                           cost=PLUS)
-astype       = elementwise(lambda x, dtype: plain_array(x, dtype),
-                           same,
-                           name="astype", cost=MOVE)
+where:        Primitive = elementwise(lambda c, x, y: np.where(c, x, y),
+                                      None,
+                                      lambda t, z, c, x, y: np.where(c, t, 0.0),
+                                      lambda t, z, c, x, y: np.where(c, 0.0, t),
+                                      name="where", cost=MOVE)
+nan_to_num:   Primitive = elementwise(np.nan_to_num,
+                                      lambda t, y, x, **to: np.where(np.isfinite(x), t, 0.0),
+                                      cost=MOVE)
+round_:       Primitive = elementwise(np.round,
+                                      None,
+                                      cost=PLUS)
+astype:       Primitive = elementwise(lambda x, dtype: plain_array(x, dtype),
+                                      same,
+                                      name="astype", cost=MOVE)
 # fmt: on
 
 

@@ -3,6 +3,7 @@ derivatives are recorded operation by operation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def masked_scores(q: Array, k: Array, scale: float, mask: Any, causal: bool) -> 
 
 # What is traced is one call.
 _whole = operation(static=True, fresh=True, batch=batching.attended_part)
-attended_tangent = opaque(_whole(kernels.attended_tangent))
-attended_cotangents = opaque(_whole(kernels.attended_cotangents))
+attended_tangent: Callable[..., Array] = opaque(_whole(kernels.attended_tangent))
+attended_cotangents: Callable[..., Array] = opaque(_whole(kernels.attended_cotangents))
 
 
 # ── the rules ─────────────────────────────────────────────────────────────────────────────────────

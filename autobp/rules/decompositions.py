@@ -23,7 +23,7 @@ import numpy as np
 
 from autobp.errors import ragged
 from autobp.kernels.rounding import noise
-from autobp.primitive import Array, Variable, anywhere, constant, general, implements
+from autobp.primitive import Array, Primitive, Variable, anywhere, constant, general, implements
 from autobp.rules import costs
 from autobp.rules.batching import leading
 from autobp.rules.neural import floating
@@ -242,30 +242,30 @@ def _pinv_reverse(g: Array, y: Array, a: Array) -> Array:
 
 
 # fmt: off
-eigh     = general(_eigh,
-                   forward=lambda t, y, a, UPLO: _eigh_forward(t, y, UPLO),
-                   reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y, UPLO),
-                   cost=costs.eigh, batch=leading)
-eigvalsh = general(np.linalg.eigvalsh,
-                   forward=lambda t, y, a, UPLO: _along_vectors(_completed(t, UPLO), _eigenvectors(a, UPLO)),
-                   reverse=lambda g, y, a, UPLO: _triangle(_columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT, UPLO),
-                   cost=costs.eigvalsh, static=True, fresh=True, batch=leading)
-svd      = general(_svd,
-                   forward=_svd_forward,
-                   reverse=_svd_reverse,
-                   cost=costs.svd, batch=leading)
-svdvals  = general(lambda a: np.linalg.svd(a, compute_uv=False),
-                   forward=_svdvals_forward,
-                   reverse=_svdvals_reverse,
-                   name="svdvals", cost=costs.svdvals, batch=leading)
-qr       = general(_qr,
-                   forward=_qr_forward,
-                   reverse=_qr_reverse,
-                   cost=costs.qr, batch=leading)
-pinv     = general(lambda a, rcond: np.linalg.pinv(a, rcond),
-                   forward=lambda t, y, a, rcond: _pinv_forward(t, y, a),
-                   reverse=lambda g, y, a, rcond: _pinv_reverse(g, y, a),
-                   name="pinv", cost=costs.pinv, batch=leading)
+eigh:     Primitive = general(_eigh,
+                              forward=lambda t, y, a, UPLO: _eigh_forward(t, y, UPLO),
+                              reverse=lambda g, y, a, UPLO: _eigh_reverse(g, y, UPLO),
+                              cost=costs.eigh, batch=leading)
+eigvalsh: Primitive = general(np.linalg.eigvalsh,
+                              forward=lambda t, y, a, UPLO: _along_vectors(_completed(t, UPLO), _eigenvectors(a, UPLO)),
+                              reverse=lambda g, y, a, UPLO: _triangle(_columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT, UPLO),
+                              cost=costs.eigvalsh, static=True, fresh=True, batch=leading)
+svd:      Primitive = general(_svd,
+                              forward=_svd_forward,
+                              reverse=_svd_reverse,
+                              cost=costs.svd, batch=leading)
+svdvals:  Primitive = general(lambda a: np.linalg.svd(a, compute_uv=False),
+                              forward=_svdvals_forward,
+                              reverse=_svdvals_reverse,
+                              name="svdvals", cost=costs.svdvals, batch=leading)
+qr:       Primitive = general(_qr,
+                              forward=_qr_forward,
+                              reverse=_qr_reverse,
+                              cost=costs.qr, batch=leading)
+pinv:     Primitive = general(lambda a, rcond: np.linalg.pinv(a, rcond),
+                              forward=lambda t, y, a, rcond: _pinv_forward(t, y, a),
+                              reverse=lambda g, y, a, rcond: _pinv_reverse(g, y, a),
+                              name="pinv", cost=costs.pinv, batch=leading)
 # fmt: on
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -12,12 +12,22 @@ from autobp.arrays import array_of, is_foreign, plain_array
 from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
-from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, opaque
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    constant,
+    implements,
+    linear,
+    opaque,
+    variable_in,
+)
 from autobp.rules import batching, patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
 from autobp.spellings import AT
 
+T = TypeVar("T")
 Index = Any
 
 
@@ -48,7 +58,7 @@ def _repeats(index: Index) -> bool:
 def _add_part(total: np.ndarray, g: np.ndarray, index: Index) -> bool:
     """Add to the numbers of an array that an index names, if it names none twice: without the zeros
     around them, which for many parts of one array take most of the time."""
-    if _repeats(index):
+    if _repeats(index) or variable_in(index) is not None:
         return False
     total[index] += g
     return True
@@ -91,7 +101,7 @@ getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
 scatter: Primitive = linear(_scatter,
                             lambda g, y, x, index, shape: getitem(g, index=index),
                             name="scatter", cost=_scatter_cost, fresh=True, opaque=True, batch=batching.scattered, pattern=patterns.added)
-put: Primitive     = linear(_put,
+put:     Primitive = linear(_put,
                             lambda g, y, x, v, index: put(g, 0.0, index=index),
                             lambda g, y, x, v, index: getitem(g, index=index) * _last(index, g.shape),
                             name="put", cost=MOVE, fresh=True, opaque=True, batch=batching.written, pattern=patterns.moved)
@@ -120,7 +130,7 @@ def picked(a: Array, index: Index) -> Array:
     return getitem(a, index=prepared(index))
 
 
-class At:
+class At(Generic[T]):
     """`t.at[i]`: the functional form of writing. `set` and `add` return a new Tensor.
 
     >>> from autobp import Tensor
@@ -133,24 +143,25 @@ class At:
 
     __slots__ = ("_index", "_tensor")
 
-    def __init__(self, tensor: Any, index: Index = None) -> None:
+    def __init__(self, tensor: T, index: Index = None) -> None:
         self._tensor = tensor
         self._index = index
 
-    def __getitem__(self, index: Index) -> At:
+    def __getitem__(self, index: Index) -> At[T]:
         return At(self._tensor, prepared(index))
 
-    def set(self, value: Array) -> Any:
+    def set(self, value: Array) -> T:
         return put(self._tensor, value, index=self._index)
 
-    def add(self, value: Array) -> Any:
-        shape, dtype = self._tensor.shape, self._tensor.dtype
+    def add(self, value: Array) -> T:
+        tensor: Any = self._tensor
+        shape, dtype = tensor.shape, tensor.dtype
         added: Any = value if isinstance(value, Variable) else np.asarray(value)
         added = added if added.dtype == dtype else added.astype(dtype)
         added = np.broadcast_to(
             added, getitem(np.broadcast_to(0.0, shape), index=self._index).shape
         )
-        return self._tensor + scatter(added, index=self._index, shape=shape)
+        return tensor + scatter(added, index=self._index, shape=shape)
 
     def __getattr__(self, name: str) -> Any:
         said = f"'At' object has no attribute {name!r}"

@@ -94,14 +94,14 @@ def _matrices(g: Array) -> Array:
 
 
 # fmt: off
-matmul   = bilinear(product,
-                    lambda g, z, a, b: _left(g, a, b),
-                    lambda g, z, a, b: _right(g, a, b),
-                    name="matmul", numpy=np.matmul, cost=costs.matmul, out=True, blas=True, batch=batching.product, pattern=patterns.product)
-inv      = general(np.linalg.inv,
-                   forward=lambda t, y, a: -(y @ t @ y),
-                   reverse=lambda g, y, a: -(y.mT @ g @ y.mT),
-                   cost=costs.inv, static=True, fresh=True, batch=leading, pattern=patterns.matrices)
+matmul:   Primitive = bilinear(product,
+                               lambda g, z, a, b: _left(g, a, b),
+                               lambda g, z, a, b: _right(g, a, b),
+                               name="matmul", numpy=np.matmul, cost=costs.matmul, out=True, blas=True, batch=batching.product, pattern=patterns.product)
+inv:      Primitive = general(np.linalg.inv,
+                              forward=lambda t, y, a: -(y @ t @ y),
+                              reverse=lambda g, y, a: -(y.mT @ g @ y.mT),
+                              cost=costs.inv, static=True, fresh=True, batch=leading, pattern=patterns.matrices)
 solve: Primitive \
          = general(solved,
                    forward=(lambda t, x, a, b: -solve(a, t @ x),
@@ -109,21 +109,21 @@ solve: Primitive \
                    reverse=(lambda g, x, a, b: -_column(solve(a.mT, g)) @ _column(x).mT,
                             lambda g, x, a, b: solve(a.mT, g)),
                    name="solve", cost=costs.solve, static=True, fresh=True, opaque=True, batch=batching.solved, pattern=patterns.matrices)
-det      = general(np.linalg.det,
-                   forward=lambda t, y, a: y * _trace_with(a, t),
-                   reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,
-                   cost=costs.det, static=True, batch=leading, pattern=patterns.matrices)
-logdet   = general(lambda a: np.linalg.slogdet(a)[1],
-                   forward=lambda t, y, a: _trace_with(a, t),
-                   reverse=lambda g, y, a: _matrices(g) * np.linalg.inv(a).mT,
-                   name="logdet", cost=costs.logdet, batch=leading, pattern=patterns.matrices)
-cholesky = general(np.linalg.cholesky,
-                   forward=lambda t, y, a: _cholesky_forward(t, y),
-                   reverse=lambda g, y, a: _cholesky_reverse(g, y),
-                   cost=costs.cholesky, static=True, batch=leading, pattern=patterns.matrices)
-einsum   = bilinear(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs, optimize=len(xs) > 2),
-                    Each(lambda g, y, *xs, slot, terms, result: _einsum_transpose(g, xs, slot, terms, result)),
-                    name="einsum", cost=costs.einsum, blas=True, batch=batching.einsum, pattern=patterns.einsum)
+det:      Primitive = general(np.linalg.det,
+                              forward=lambda t, y, a: y * _trace_with(a, t),
+                              reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,
+                              cost=costs.det, static=True, batch=leading, pattern=patterns.matrices)
+logdet:   Primitive = general(lambda a: np.linalg.slogdet(a)[1],
+                              forward=lambda t, y, a: _trace_with(a, t),
+                              reverse=lambda g, y, a: _matrices(g) * np.linalg.inv(a).mT,
+                              name="logdet", cost=costs.logdet, batch=leading, pattern=patterns.matrices)
+cholesky: Primitive = general(np.linalg.cholesky,
+                              forward=lambda t, y, a: _cholesky_forward(t, y),
+                              reverse=lambda g, y, a: _cholesky_reverse(g, y),
+                              cost=costs.cholesky, static=True, batch=leading, pattern=patterns.matrices)
+einsum:   Primitive = bilinear(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs, optimize=len(xs) > 2),
+                               Each(lambda g, y, *xs, slot, terms, result: _einsum_transpose(g, xs, slot, terms, result)),
+                               name="einsum", cost=costs.einsum, blas=True, batch=batching.einsum, pattern=patterns.einsum)
 # fmt: on
 
 

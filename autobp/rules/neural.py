@@ -12,7 +12,16 @@ from autobp.habits import checks_keywords
 from autobp.kernels.extrema import greatest
 from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
-from autobp.primitive import Array, Variable, bilinear, constant, elementwise, general, implements
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    bilinear,
+    constant,
+    elementwise,
+    general,
+    implements,
+)
 from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
 from autobp.rules.linalg import product
@@ -161,27 +170,27 @@ def _sum(x: Array, axis: Axis) -> Array:
 
 
 # fmt: off
-relu_        = elementwise(_relu,        lambda t, y, x: t * (x > 0),                             cost=PLUS, python=lambda x: 0.0 if x <= 0 else x)
-leaky_relu_  = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x > 0, 1.0, slope),  cost=each(1, 1, 0))
-sigmoid_     = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 - y)),                       cost=each(1, 2, 1))
-softplus_    = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x),                         cost=each(0, 4, 2))
-normal_cdf   = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI), cost=each(len(_ABOVE) + len(_BELOW) + 6, len(_ABOVE) + len(_BELOW) + 2, 1))
-linear_      = bilinear(_linear,         lambda g, y, x, w: product(g, w),
-                                         lambda g, y, x, w: product(_rows(g).T, _rows(x)),        cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
+relu_:        Primitive = elementwise(_relu,        lambda t, y, x: t * (x > 0),                             cost=PLUS, python=lambda x: 0.0 if x <= 0 else x)
+leaky_relu_:  Primitive = elementwise(_leaky_relu,  lambda t, y, x, slope: t * np.where(x > 0, 1.0, slope),  cost=each(1, 1, 0))
+sigmoid_:     Primitive = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 - y)),                       cost=each(1, 2, 1))
+softplus_:    Primitive = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x),                         cost=each(0, 4, 2))
+normal_cdf:   Primitive = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI), cost=each(len(_ABOVE) + len(_BELOW) + 6, len(_ABOVE) + len(_BELOW) + 2, 1))
+linear_:      Primitive = bilinear(_linear,         lambda g, y, x, w: product(g, w),
+                                                    lambda g, y, x, w: product(_rows(g).T, _rows(x)),        cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
 # (so that w's gradient is contiguous: through w.T it comes transposed, and copying that costs as much)
-softmax_     = general(_softmax,
-                       forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
-                       reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)),
-                       cost=costs.grouped((1, 3, 1), (0, -2, 0)), batch=along_axis, pattern=patterns.along)
-log_softmax_ = general(_log_softmax,
-                       forward=lambda t, y, x, axis: t - _sum(np.exp(y) * t, axis),
-                       reverse=lambda g, y, x, axis: g - np.exp(y) * _sum(g, axis),
-                       cost=costs.grouped((0, 4, 1), (0, -2, 1)), batch=along_axis, pattern=patterns.along)
+softmax_:     Primitive = general(_softmax,
+                                  forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
+                                  reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)),
+                                  cost=costs.grouped((1, 3, 1), (0, -2, 0)), batch=along_axis, pattern=patterns.along)
+log_softmax_: Primitive = general(_log_softmax,
+                                  forward=lambda t, y, x, axis: t - _sum(np.exp(y) * t, axis),
+                                  reverse=lambda g, y, x, axis: g - np.exp(y) * _sum(g, axis),
+                                  cost=costs.grouped((0, 4, 1), (0, -2, 1)), batch=along_axis, pattern=patterns.along)
 # (by softmax and not as exp(x − y), into which y's rounding goes)
-logsumexp_   = general(_logsumexp,
-                       forward=lambda t, y, x, axis, keepdims: total(t * softmax_(x, axis=axis), axis, keepdims),
-                       reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * softmax_(x, axis=axis),
-                       cost=costs.grouped((0, 3, 1), (0, -1, 1)), batch=along_axis, pattern=patterns.along)
+logsumexp_:   Primitive = general(_logsumexp,
+                                  forward=lambda t, y, x, axis, keepdims: total(t * softmax_(x, axis=axis), axis, keepdims),
+                                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * softmax_(x, axis=axis),
+                                  cost=costs.grouped((0, 3, 1), (0, -1, 1)), batch=along_axis, pattern=patterns.along)
 # fmt: on
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
-from autobp.primitive import Array, Variable, anywhere, general, implements, linear
+from autobp.primitive import Array, Primitive, Variable, anywhere, general, implements, linear
 from autobp.rules import costs, patterns
 from autobp.rules.batching import along_axis
 from autobp.rules.shape import Axis, along, axes_of
@@ -67,29 +67,29 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
 
 
 # fmt: off
-sum_    = linear(lambda x, axis, keepdims: total(x, axis, keepdims),
-                 lambda g, y, x, axis, keepdims: spread(g, x, axis),
-                 name="sum", cost=costs.reduction((0, 1, 0), (0, -1, 0)), batch=along_axis, pattern=patterns.along)
-mean_   = linear(lambda x, axis, keepdims: total(x, axis, keepdims) / _count(x, axis),
-                 lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
-                 name="mean", cost=costs.reduction((0, 1, 0), (1, -1, 0)), batch=along_axis, pattern=patterns.along)
-cumsum_ = linear(lambda x, axis: np.cumsum(x, axis=axis),
-                 lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
-                 name="cumsum", cost=costs.grouped((0, 1, 0), (0, -1, 0)), batch=along_axis, pattern=patterns.along)
-max_    = _extremum(greatest, "max")
-min_    = _extremum(least, "min")
-norm_   = general(_norm,
-                  forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
-                  reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord),
-                  cost=costs.norm, batch=along_axis, pattern=patterns.along)
-prod_   = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
-                  forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
-                  reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
-                  name="prod", cost=costs.reduction((1, 0, 0), (-1, 0, 0)), batch=along_axis, pattern=patterns.along)
-cumprod_ = general(lambda x, axis: np.cumprod(x, axis=axis),
-                   forward=lambda t, y, x, axis: _scan_forward(t, y, x, axis),
-                   reverse=lambda g, y, x, axis: _scan_reverse(g, y, x, axis),
-                   name="cumprod", cost=costs.grouped((1, 0, 0), (-1, 0, 0)), batch=along_axis, pattern=patterns.along)
+sum_:    Primitive = linear(lambda x, axis, keepdims: total(x, axis, keepdims),
+                            lambda g, y, x, axis, keepdims: spread(g, x, axis),
+                            name="sum", cost=costs.reduction((0, 1, 0), (0, -1, 0)), batch=along_axis, pattern=patterns.along)
+mean_:   Primitive = linear(lambda x, axis, keepdims: total(x, axis, keepdims) / _count(x, axis),
+                            lambda g, y, x, axis, keepdims: spread(g, x, axis) / _count(x, axis),
+                            name="mean", cost=costs.reduction((0, 1, 0), (1, -1, 0)), batch=along_axis, pattern=patterns.along)
+cumsum_: Primitive = linear(lambda x, axis: np.cumsum(x, axis=axis),
+                            lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
+                            name="cumsum", cost=costs.grouped((0, 1, 0), (0, -1, 0)), batch=along_axis, pattern=patterns.along)
+max_:          Any = _extremum(greatest, "max")
+min_:          Any = _extremum(least, "min")
+norm_:   Primitive = general(_norm,
+                             forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
+                             reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord),
+                             cost=costs.norm, batch=along_axis, pattern=patterns.along)
+prod_:   Primitive = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
+                             forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
+                             reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
+                             name="prod", cost=costs.reduction((1, 0, 0), (-1, 0, 0)), batch=along_axis, pattern=patterns.along)
+cumprod_: Primitive = general(lambda x, axis: np.cumprod(x, axis=axis),
+                              forward=lambda t, y, x, axis: _scan_forward(t, y, x, axis),
+                              reverse=lambda g, y, x, axis: _scan_reverse(g, y, x, axis),
+                              name="cumprod", cost=costs.grouped((1, 0, 0), (-1, 0, 0)), batch=along_axis, pattern=patterns.along)
 # fmt: on
 
 

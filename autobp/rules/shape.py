@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from autobp.arrays import is_foreign, plain_array
 from autobp.operation import MOVE
-from autobp.primitive import Array, Together, Variable, constant, implements, linear
+from autobp.primitive import Array, Primitive, Together, Variable, constant, implements, linear
 from autobp.rules import batching, patterns
 
 Axis = int | tuple[int, ...] | None
@@ -56,22 +56,22 @@ def _inside(g: Array, x: Array, width: Sequence[tuple[int, int]]) -> Array:
 _pad_plain: Any = np.pad
 
 # fmt: off
-reshape_      = linear(lambda x, shape: np.reshape(x, shape),
-                       lambda g, y, x, shape: np.reshape(g, x.shape),               name="reshape",       numpy=np.reshape,      moves=True, batch=batching.reshaped)
-transpose_    = linear(lambda x, axes: np.transpose(x, axes),
-                       lambda g, y, x, axes: np.transpose(g, _inverse(axes)),       name="transpose",     numpy=np.transpose,    moves=True, batch=batching.transposed)
-flip_         = linear(lambda x, axis: np.flip(x, axis),
-                       lambda g, y, x, axis: np.flip(g, axis),                      name="flip",          numpy=np.flip,         moves=True, batch=batching.along_axis)
-roll_         = linear(lambda x, shift, axis: np.roll(x, shift, axis),
-                       lambda g, y, x, shift, axis: np.roll(g, _back(shift), axis), name="roll",          numpy=np.roll,         moves=True, batch=batching.rolled)
-broadcast_to_ = linear(lambda x, shape: np.broadcast_to(x, shape),
-                       lambda g, y, x, shape: g,                                    name="broadcast_to",  numpy=np.broadcast_to, moves=True, batch=batching.broadcast)
-concatenate_  = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
-                       Together(lambda g, y, *xs, axis: _parts(g, xs, axis)),       name="concatenate",                          moves=True, batch=batching.joined)
-stack_        = linear(lambda *xs, axis: np.stack(xs, axis=axis),
-                       Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True, batch=batching.stacked)
-pad_          = linear(surrounded,
-                       lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, batch=batching.padded, pattern=patterns.moved)
+reshape_:      Primitive = linear(lambda x, shape: np.reshape(x, shape),
+                                  lambda g, y, x, shape: np.reshape(g, x.shape),               name="reshape",       numpy=np.reshape,      moves=True, batch=batching.reshaped)
+transpose_:    Primitive = linear(lambda x, axes: np.transpose(x, axes),
+                                  lambda g, y, x, axes: np.transpose(g, _inverse(axes)),       name="transpose",     numpy=np.transpose,    moves=True, batch=batching.transposed)
+flip_:         Primitive = linear(lambda x, axis: np.flip(x, axis),
+                                  lambda g, y, x, axis: np.flip(g, axis),                      name="flip",          numpy=np.flip,         moves=True, batch=batching.along_axis)
+roll_:         Primitive = linear(lambda x, shift, axis: np.roll(x, shift, axis),
+                                  lambda g, y, x, shift, axis: np.roll(g, _back(shift), axis), name="roll",          numpy=np.roll,         moves=True, batch=batching.rolled)
+broadcast_to_: Primitive = linear(lambda x, shape: np.broadcast_to(x, shape),
+                                  lambda g, y, x, shape: g,                                    name="broadcast_to",  numpy=np.broadcast_to, moves=True, batch=batching.broadcast)
+concatenate_:  Primitive = linear(lambda *xs, axis: np.concatenate(xs, axis=axis),
+                                  Together(lambda g, y, *xs, axis: _parts(g, xs, axis)),       name="concatenate",                          moves=True, batch=batching.joined)
+stack_:        Primitive = linear(lambda *xs, axis: np.stack(xs, axis=axis),
+                                  Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True, batch=batching.stacked)
+pad_:          Primitive = linear(surrounded,
+                                  lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, batch=batching.padded, pattern=patterns.moved)
 # fmt: on
 
 
@@ -181,9 +181,9 @@ def _at_least(function: Any) -> Any:
     return implements(function)(at_least)
 
 
-atleast_1d = _at_least(np.atleast_1d)
-atleast_2d = _at_least(np.atleast_2d)
-atleast_3d = _at_least(np.atleast_3d)
+atleast_1d: Any = _at_least(np.atleast_1d)
+atleast_2d: Any = _at_least(np.atleast_2d)
+atleast_3d: Any = _at_least(np.atleast_3d)
 
 
 @implements(np.broadcast_to)
@@ -237,15 +237,15 @@ def _column(a: Array) -> Array:
     return a if np.ndim(a) > 1 else np.transpose(np.atleast_2d(a))
 
 
-vstack = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0, 0)
-hstack = _stacker(
+vstack: Any = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0, 0)
+hstack: Any = _stacker(
     np.hstack,
     lambda a: a if np.ndim(a) else np.atleast_1d(a),
     lambda arrays: 0 if np.ndim(arrays[0]) == 1 else 1,
     None,
 )
-dstack = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2, None)
-column_stack = _stacker(np.column_stack, _column, lambda arrays: 1, 1)
+dstack: Any = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2, None)
+column_stack: Any = _stacker(np.column_stack, _column, lambda arrays: 1, 1)
 
 
 @implements(np.unstack)
@@ -293,9 +293,9 @@ def _splitter(function: Any, least: int, axis: Any) -> Any:
     return implements(function)(splitter)
 
 
-vsplit = _splitter(np.vsplit, 2, lambda ary: 0)
-hsplit = _splitter(np.hsplit, 1, lambda ary: min(ary.ndim - 1, 1))
-dsplit = _splitter(np.dsplit, 3, lambda ary: 2)
+vsplit: Any = _splitter(np.vsplit, 2, lambda ary: 0)
+hsplit: Any = _splitter(np.hsplit, 1, lambda ary: min(ary.ndim - 1, 1))
+dsplit: Any = _splitter(np.dsplit, 3, lambda ary: 2)
 
 
 @implements(np.tile)
@@ -321,7 +321,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
 @implements(np.roll)
 def roll(a: Array, shift: Any, axis: Any = None) -> Array:
     if isinstance(shift, list | np.ndarray):
-        shift = tuple(shift)
+        shift = tuple(np.ravel(shift).tolist())
     if isinstance(axis, list):
         axis = tuple(axis)
     return roll_(a, shift=shift, axis=axis)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from autobp.primitive import NUMPY, Array, Primitive, Variable, elementwise, imp
 from autobp.rules import PRIMITIVES
 
 special: Any = needed("scipy.special", "a function of scipy.special", "scipy")
-scipy = sys.modules["scipy"]
+scipy: ModuleType = sys.modules["scipy"]
 
 HALF_ROOT_PI = math.sqrt(math.pi) / 2
 ROOT_2_PI = math.sqrt(2 * math.pi)
@@ -49,46 +50,46 @@ def _polygamma(x: Array, n: int) -> Array:
 
 # fmt: off
 # ── errors, probabilities, entropies ──────────────────────────────────────────────────────────────
-erf       = elementwise(special.erf,       lambda t, y, x: t * np.exp(-x * x) / HALF_ROOT_PI)
-erfc      = elementwise(special.erfc,      lambda t, y, x: -t * np.exp(-x * x) / HALF_ROOT_PI)
-erfcx     = elementwise(special.erfcx,     lambda t, y, x: 2 * t * (x * y - 1 / (2 * HALF_ROOT_PI)),            cost=each(1, 2, 0))
-erfinv    = elementwise(special.erfinv,    lambda t, y, x: t * np.exp(y * y) * HALF_ROOT_PI)
-ndtr      = elementwise(special.ndtr,      lambda t, y, x: t * np.exp(-x * x / 2) / ROOT_2_PI)
-ndtri     = elementwise(special.ndtri,     lambda t, y, x: t * np.exp(y * y / 2) * ROOT_2_PI)
-log_ndtr  = elementwise(special.log_ndtr,  lambda t, y, x: t * density_over_cdf(x, y))
-expit     = elementwise(special.expit,     lambda t, y, x: t * (y * (1 - y)),                                  cost=each(1, 2, 1))
-log_expit = elementwise(special.log_expit, lambda t, y, x: t * special.expit(-x),                              cost=each(0, 3, 2))
-logit     = elementwise(special.logit,     lambda t, y, x: t / (x * (1 - x)),                                  cost=each(1, 1, 1))
-entr      = elementwise(special.entr,      lambda t, y, x: -t * (np.log(x) + 1),                               cost=each(1, 1, 1))
-xlogy     = elementwise(special.xlogy,     lambda t, z, x, y: t * _logarithm(x, y),
-                                           lambda t, z, x, y: t * _quotient(x, y),                             cost=each(1, 0, 1))
-xlog1py   = elementwise(special.xlog1py,   lambda t, z, x, y: t * _logarithm(x, 1 + y),
-                                           lambda t, z, x, y: t * _quotient(x, 1 + y),                         cost=each(1, 1, 1))
-rel_entr  = elementwise(special.rel_entr,  lambda t, z, x, y: t * (np.log(x / y) + 1),
-                                           lambda t, z, x, y: -t * x / y,                                      cost=each(2, 0, 1))
+erf:       Primitive = elementwise(special.erf,       lambda t, y, x: t * np.exp(-x * x) / HALF_ROOT_PI)
+erfc:      Primitive = elementwise(special.erfc,      lambda t, y, x: -t * np.exp(-x * x) / HALF_ROOT_PI)
+erfcx:     Primitive = elementwise(special.erfcx,     lambda t, y, x: 2 * t * (x * y - 1 / (2 * HALF_ROOT_PI)),            cost=each(1, 2, 0))
+erfinv:    Primitive = elementwise(special.erfinv,    lambda t, y, x: t * np.exp(y * y) * HALF_ROOT_PI)
+ndtr:      Primitive = elementwise(special.ndtr,      lambda t, y, x: t * np.exp(-x * x / 2) / ROOT_2_PI)
+ndtri:     Primitive = elementwise(special.ndtri,     lambda t, y, x: t * np.exp(y * y / 2) * ROOT_2_PI)
+log_ndtr:  Primitive = elementwise(special.log_ndtr,  lambda t, y, x: t * density_over_cdf(x, y))
+expit:     Primitive = elementwise(special.expit,     lambda t, y, x: t * (y * (1 - y)),                                  cost=each(1, 2, 1))
+log_expit: Primitive = elementwise(special.log_expit, lambda t, y, x: t * special.expit(-x),                              cost=each(0, 3, 2))
+logit:     Primitive = elementwise(special.logit,     lambda t, y, x: t / (x * (1 - x)),                                  cost=each(1, 1, 1))
+entr:      Primitive = elementwise(special.entr,      lambda t, y, x: -t * (np.log(x) + 1),                               cost=each(1, 1, 1))
+xlogy:     Primitive = elementwise(special.xlogy,     lambda t, z, x, y: t * _logarithm(x, y),
+                                                      lambda t, z, x, y: t * _quotient(x, y),                             cost=each(1, 0, 1))
+xlog1py:   Primitive = elementwise(special.xlog1py,   lambda t, z, x, y: t * _logarithm(x, 1 + y),
+                                                      lambda t, z, x, y: t * _quotient(x, 1 + y),                         cost=each(1, 1, 1))
+rel_entr:  Primitive = elementwise(special.rel_entr,  lambda t, z, x, y: t * (np.log(x / y) + 1),
+                                                      lambda t, z, x, y: -t * x / y,                                      cost=each(2, 0, 1))
 
 # ── the gamma function ────────────────────────────────────────────────────────────────────────────
-gamma     = elementwise(special.gamma,     lambda t, y, x: t * y * special.psi(x))
-gammaln   = elementwise(special.gammaln,   lambda t, y, x: t * special.psi(x))
-psi       = elementwise(special.psi,       lambda t, y, x: t * polygamma(x, n=1))
-betaln    = elementwise(special.betaln,    lambda t, z, x, y: t * (special.psi(x) - special.psi(x + y)),
-                                           lambda t, z, x, y: t * (special.psi(y) - special.psi(x + y)))
+gamma:     Primitive = elementwise(special.gamma,     lambda t, y, x: t * y * special.psi(x))
+gammaln:   Primitive = elementwise(special.gammaln,   lambda t, y, x: t * special.psi(x))
+psi:       Primitive = elementwise(special.psi,       lambda t, y, x: t * polygamma(x, n=1))
+betaln:    Primitive = elementwise(special.betaln,    lambda t, z, x, y: t * (special.psi(x) - special.psi(x + y)),
+                                                      lambda t, z, x, y: t * (special.psi(y) - special.psi(x + y)))
 polygamma: Primitive \
           = elementwise(_polygamma,        lambda t, y, x, n: t * polygamma(x, n=n + 1),                       cost=each(1, 0, 1), fresh=True, opaque=True)
 
 # ── Bessel functions, with their order v as a parameter ───────────────────────────────────────────
-i0        = elementwise(special.i0,        lambda t, y, x: t * special.i1(x))
-i1        = elementwise(special.i1,        lambda t, y, x: t * (special.i0(x) + special.iv(2, x)) / 2)
-iv        = elementwise(lambda x, v: special.iv(v, x),
-                                           lambda t, y, x, v: t * (special.iv(v - 1, x) + special.iv(v + 1, x)) / 2, name="iv", cost=FUNCTION)
-i0e       = elementwise(special.i0e,       lambda t, y, x: t * (special.i1e(x) - np.sign(x) * y))
-i1e       = elementwise(special.i1e,       lambda t, y, x: t * ((special.i0e(x) + special.ive(2, x)) / 2 - np.sign(x) * y))
-ive       = elementwise(lambda x, v: special.ive(v, x),
-                                           lambda t, y, x, v: t * ((special.ive(v - 1, x) + special.ive(v + 1, x)) / 2 - np.sign(x) * y), name="ive", cost=FUNCTION)
-j0        = elementwise(special.j0,        lambda t, y, x: -t * special.j1(x))
-j1        = elementwise(special.j1,        lambda t, y, x: t * (special.j0(x) - special.jv(2, x)) / 2)
-jv        = elementwise(lambda x, v: special.jv(v, x),
-                                           lambda t, y, x, v: t * (special.jv(v - 1, x) - special.jv(v + 1, x)) / 2, name="jv", cost=FUNCTION)
+i0:        Primitive = elementwise(special.i0,        lambda t, y, x: t * special.i1(x))
+i1:        Primitive = elementwise(special.i1,        lambda t, y, x: t * (special.i0(x) + special.iv(2, x)) / 2)
+iv:        Primitive = elementwise(lambda x, v: special.iv(v, x),
+                                                      lambda t, y, x, v: t * (special.iv(v - 1, x) + special.iv(v + 1, x)) / 2, name="iv", cost=FUNCTION)
+i0e:       Primitive = elementwise(special.i0e,       lambda t, y, x: t * (special.i1e(x) - np.sign(x) * y))
+i1e:       Primitive = elementwise(special.i1e,       lambda t, y, x: t * ((special.i0e(x) + special.ive(2, x)) / 2 - np.sign(x) * y))
+ive:       Primitive = elementwise(lambda x, v: special.ive(v, x),
+                                                      lambda t, y, x, v: t * ((special.ive(v - 1, x) + special.ive(v + 1, x)) / 2 - np.sign(x) * y), name="ive", cost=FUNCTION)
+j0:        Primitive = elementwise(special.j0,        lambda t, y, x: -t * special.j1(x))
+j1:        Primitive = elementwise(special.j1,        lambda t, y, x: t * (special.j0(x) - special.jv(2, x)) / 2)
+jv:        Primitive = elementwise(lambda x, v: special.jv(v, x),
+                                                      lambda t, y, x, v: t * (special.jv(v - 1, x) - special.jv(v + 1, x)) / 2, name="jv", cost=FUNCTION)
 # fmt: on
 
 

@@ -35,7 +35,7 @@ _number = itertools.count().__next__
 _interrupted: set[Batch] = set()  # batches ended by Ctrl-C, as far as this process knows
 
 _in_a_task: ContextVar[bool] = ContextVar("in_a_task", default=False)
-in_a_task = _in_a_task.get
+in_a_task: Callable[..., Any] = _in_a_task.get
 
 #: The environment variables that BLAS libraries read when they are loaded.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -119,6 +119,7 @@ def fit(
     arguments, the numbers are those of an uninterrupted training, bit for bit. What the file cannot
     hold, but has changed, a warning and `history.unsaved` name. Not seen are changes that nothing of
     the training reaches: in modules of Python or of other packages, in their objects, in threads.
+    To resume in the same process, make model, optimizer, loss and callbacks anew.
 
     Ctrl-C stops the training and returns the history so far. If the loss, a gradient or a weight is
     not finite, `DivergedError` names epoch, batch and layer, and the model gets back the weights of

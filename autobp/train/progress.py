@@ -27,8 +27,8 @@ class Progress:
     def __init__(self, steps: int, ticks: int, shown: bool, done: int = 0) -> None:
         self.steps = steps
         self.bar: Any = None
-        self.shown = shown and sys.stderr is not None
-        self.waiting = ""  # a line that was held back
+        self.shown: bool = shown and sys.stderr is not None
+        self.waiting: str = ""  # a line that was held back
         if self.shown and sys.stderr.isatty():
             from tqdm import tqdm  # type: ignore[import-untyped]  # late: not needed to import autobp
 

@@ -42,6 +42,8 @@ class State:
     A model without `state_dict`, a plain function, is known by the parameters of the optimizer.
     """
 
+    names: dict[Tensor, str]
+
     def __init__(
         self,
         model: Any,
@@ -60,7 +62,7 @@ class State:
         if named and not {p for _, p in named} & set(self.params):
             raise ValueError("fit: the optimizer has none of the model's parameters")
         needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
-        self.inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
+        self.inventory: Inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
         #: Fingerprints of what cannot be saved: from the beginning, or from the first file if it was
         #: made later.
         self._first = self.inventory.begin() if saves else {}
@@ -167,6 +169,7 @@ class State:
                 "model": self.weights(),
                 "best": best,
                 "optimizer": self.optimizer.state_dict(),
+                "method": type(self.optimizer).__qualname__,
                 "groups": self._groups(taken.made),
                 "schedule": None if self.schedule is None else type(self.schedule).__qualname__,
                 "rng": {"shuffling": self.rng.bit_generator.state},
@@ -223,6 +226,9 @@ class State:
             raise ValueError("one has a schedule, the other has none")
         if theirs != mine:
             raise ValueError(f"its schedule is a {theirs}, not a {mine}")
+        method = type(self.optimizer).__qualname__
+        if (other := saved.get("method", method)) != method:
+            raise ValueError(f"its optimizer is of class {other}, not {method}")
         for what, here in (("generators", self.inventory.generators), ("outside", self.outside)):
             if set(saved[what]) != set(here):
                 noun = "generators" if what == "generators" else "Tensors beside the model"

@@ -49,6 +49,10 @@ class Step:
     is compared with the code, the program's numbers are used.
     """
 
+    number: Any
+    form: Any
+    written: int
+
     def __init__(
         self,
         options: Options,
@@ -65,13 +69,13 @@ class Step:
         self.seen: dict[int, int] = {}  # batches by size, since the last change of the model
         self.form = ""  # of the training, when it was last surveyed
         self.survey: Survey | None = None
-        self.gradient: Compiled[Any] | None = None
-        self.update: Compiled[Any] | None = None
-        self.to_compare = False
+        self.gradient: Compiled[..., Any] | None = None
+        self.update: Compiled[..., Any] | None = None
+        self.to_compare: bool = False
         self.written = 0  # programs in this epoch
         self.generators: list[np.random.Generator] = []
         self.averages: list[Tensor] = []
-        self.never = ""  # why this training is not compiled, whatever the model
+        self.never: str = ""  # why this training is not compiled, whatever the model
         self.shards: Shards | None = None  # with an executor
         n = options.data.count(options.batch_size)
         if options.executor is not None:
@@ -180,7 +184,7 @@ class Step:
         # a profiler may replace the hook that sees effects, and it should see the user's code
         return self.options.compile is True or (seen > UNCOMPILED and not _is_profiled())
 
-    def _gradient_program(self) -> Compiled[Any]:
+    def _gradient_program(self) -> Compiled[..., Any]:
         model, loss, predicts = self.state.model, self.options.loss, bool(self.options.metrics)
 
         def step(x: Any, y: Any) -> Any:
@@ -191,7 +195,7 @@ class Step:
 
         return Compiled(step, Settings(most=MOST_CALLS, keep_program=True))
 
-    def _update_program(self) -> Compiled[Any]:
+    def _update_program(self) -> Compiled[..., Any]:
         optimizer = self.state.optimizer
 
         def update() -> None:
@@ -303,7 +307,7 @@ class Step:
         return prediction, loss
 
 
-def _latest(compiled: Compiled[Any]) -> Any:
+def _latest(compiled: Compiled[..., Any]) -> Any:
     return next(iter(compiled.programs), None)
 
 

@@ -52,11 +52,11 @@ class Survey:
         #: The objects that the form describes, in order.
         self.objects: list[Any] = []
         #: Why the computation of the gradient is not known; empty if it is.
-        self.unknown = self._data(data) or self._loss(loss) or self._model(model)
+        self.unknown: str = self._data(data) or self._loss(loss) or self._model(model)
         #: Why the step of the optimizer is not known; empty if it is.
-        self.unknown_step = self._optimizer(optimizer)
+        self.unknown_step: str = self._optimizer(optimizer)
         #: Equal for equal structure and options, also in different processes.
-        self.form = hashlib.sha256("\n".join(self._form).encode()).hexdigest()
+        self.form: str = hashlib.sha256("\n".join(self._form).encode()).hexdigest()
 
     def is_like(self, other: Survey) -> bool:
         """Whether both surveys found the same objects in the same form."""

@@ -14,6 +14,8 @@ __all__ = ["Liveness"]
 class Liveness:
     """The live range of each step, and whose memory it may share."""
 
+    now: int
+
     def __init__(self, program: Program) -> None:
         self.begin: dict[Step, int] = {}
         self.end: dict[Step, int] = {}  # of a loop that of its last iteration
@@ -21,7 +23,7 @@ class Liveness:
         self.views: dict[Step, list[Step]] = {}  # of an array, where it is their one owner
         self._owners: dict[Step, tuple[Step, ...]] = {}  # of what may be a view
         self.now = 0
-        self.length = self._pass(program)
+        self.length: int = self._pass(program)
 
     def _pass(self, program: Program) -> int:
         """Let the clock run through a program; its results are in use at the end, which is told."""

@@ -44,6 +44,8 @@ class Bound(NamedTuple):
 class Module:
     """The text of one program, and what it names."""
 
+    names: dict[Step, str]
+
     def __init__(
         self,
         program: Program,
@@ -59,9 +61,9 @@ class Module:
         self.lengths = lengths  # of lists and tuples that it is called with
         given = {b.step: b.owner for b in bound if b.owner in parameters and not b.attribute}
         elements = {b.step: b.element for b in bound if b.element is not None}
-        self.printer = Printer(program, plan, given, [name, *parameters], elements)
+        self.printer: Printer = Printer(program, plan, given, [name, *parameters], elements)
         names = self.names = self.printer.names
-        self.bound = [b for b in bound if b.step not in given and b.step in names]
+        self.bound: list[Bound] = [b for b in bound if b.step not in given and b.step in names]
         self._pieces = pieces(self.printer, program)
         self._names_of_pieces = [self.printer.free(f"{name}_part", True) for _ in self._pieces]
         self._codes = [

@@ -14,7 +14,7 @@ class Names:
     """The names that are taken."""
 
     def __init__(self, taken: Iterable[str]) -> None:
-        self.taken = {*taken, *dir(builtins)}
+        self.taken: set[str] = {*taken, *dir(builtins)}
         self.last: dict[str, int] = {}  # the number of the latest of each name
 
     def free(self, name: str, numbered: bool = False) -> str:

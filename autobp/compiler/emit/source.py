@@ -34,6 +34,9 @@ class Printer:
     """The text of one program, and the names in it, some of which are `given`. Arguments that are
     `elements` of a list of the caller's have no name where a loop goes through the list."""
 
+    free: Callable[..., Any]
+    taken: set[str]
+
     def __init__(
         self,
         program: Program,
@@ -43,7 +46,7 @@ class Printer:
         elements: Mapping[Step, tuple[str, int]] | None = None,
     ) -> None:
         self.plan = plan
-        self.names = dict(given)
+        self.names: dict[Step, str] = dict(given)
         names = Names({"np", "scipy", "math", "Changed", "place", "arena", *taken})
         self.free, self.taken = names.free, names.taken
         self.arenas: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
@@ -54,7 +57,7 @@ class Printer:
 
         programs = list(program.nested())
         steps = [step for p in programs for step in p.steps]
-        self.elements = elements or {}
+        self.elements: Mapping[Step, tuple[str, int]] | dict[Step, tuple[str, int]] = elements or {}
         self.slices: dict[tuple[Step, int], str] = {}  # of such lists: sequences of loops
         used = self.used(program)
         for argument in program.arguments:
@@ -65,9 +68,11 @@ class Printer:
             self.names[constant] = self.free(word or "c", numbered=word is None)
         for step in steps:
             self.name_helper(step)
-        self.inline = inlined(programs)  # steps that are written where they are used
-        self.assigned = dict(self.assignments(steps))  # and the operand that becomes the result
-        self.after = {a: step for step, a in self.assigned.items()}
+        self.inline: set[Step] = inlined(programs)  # steps that are written where they are used
+        self.assigned: dict[Step, Step] = dict(
+            self.assignments(steps)
+        )  # and the operand that becomes the result
+        self.after: dict[Step, Step] = {a: step for step, a in self.assigned.items()}
         self.name_steps(program)
 
     # ── names ─────────────────────────────────────────────────────────────────────────────────────

@@ -76,7 +76,7 @@ REDUCED: dict[np.ufunc, tuple[str, str]] = {
     np.logical_and: ("both", "1"),
     np.logical_or: ("either", "0"),
 }
-SCANNED = {
+SCANNED: dict[Any, np.ufunc] = {
     np.cumsum: np.add, np.cumprod: np.multiply,
     np.add.accumulate: np.add, np.multiply.accumulate: np.multiply,
 }

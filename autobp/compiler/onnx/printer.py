@@ -54,7 +54,7 @@ class Printer:
     """Prints one program; its steps have values when they are printed."""
 
     def __init__(self) -> None:
-        self.o = Builder()
+        self.o: Builder = Builder()
         self.values: dict[Step, Any] = {}
         self.open: list[Any] = []  # functions that are written out just now
 

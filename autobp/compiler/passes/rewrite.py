@@ -75,7 +75,9 @@ class Rewrite:
     def __init__(self, program: Program, earlier: Rewrite | None = None) -> None:
         self.program = program
         self.steps: list[Step] = []
-        self.uses = Counter(chain.from_iterable(step.operands for step in program.steps))
+        self.uses: Counter[Step] = Counter(
+            chain.from_iterable(step.operands for step in program.steps)
+        )
         self.uses.update(program.results)
         self.keys: dict[Step, Any] = earlier.keys if earlier else {}
         self.constants: dict[Any, Step] = earlier.constants if earlier else {}  # by what they hold

@@ -32,7 +32,7 @@ class Body:
         self.steps: list[Step] = []
         table = outer.table
         begin = run.start + run.count // 2 * run.period  # an iteration like most
-        self.templates = table.steps[begin : begin + run.period]
+        self.templates: list[Step] = table.steps[begin : begin + run.period]
         starts = table.starts[run.start : run.start + run.period + 1] - table.starts[run.start]
         for i, template in enumerate(self.templates):
             mine = sources[starts[i] : starts[i + 1]]

@@ -34,7 +34,7 @@ class LoopMaker(Values):
             if self.can_be_rolled(run, *needed):
                 self.home[run.start : run.end] = len(self.loops)
                 self.loops.append(Rolled(run, sources, *needed))
-        self.effects = {s for s in program.effects if self.home[table.number(s)] < 0}
+        self.effects: set[Step] = {s for s in program.effects if self.home[table.number(s)] < 0}
 
     def needed(self, run: Run) -> tuple[list[int], list[int]]:
         """Which steps of the body are used elsewhere: those of all iterations, of the last alone."""
@@ -116,7 +116,7 @@ class LoopMaker(Values):
     def roll(self, rolled: Rolled) -> None:
         """Make the loop, and steps that take its results."""
         run, steps, effects_ = rolled.run, self.table.steps, self.old.effects
-        self.user = steps[run.start]
+        self.user: Step = steps[run.start]
         body = Body(self, rolled.run, rolled.sources)
         for place, (x, first, stride) in body.elements.items():
             rolled.stacks[place] = Stack(x, first, stride)

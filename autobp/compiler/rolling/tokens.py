@@ -63,10 +63,10 @@ class Tokens:
                 tokens.append(token)
                 operands += found
                 starts.append(len(operands))
-        self.tokens = np.array(tokens, np.int64)
-        self.starts = np.array(starts, np.int64)
-        self.operands = np.array(operands, np.int64)
-        self.owners = np.repeat(np.arange(len(tokens)), np.diff(self.starts))
+        self.tokens: np.ndarray = np.array(tokens, np.int64)
+        self.starts: np.ndarray = np.array(starts, np.int64)
+        self.operands: np.ndarray = np.array(operands, np.int64)
+        self.owners: np.ndarray = np.repeat(np.arange(len(tokens)), np.diff(self.starts))
 
     def __contains__(self, step: Step) -> bool:
         return step in self._numbers

@@ -49,10 +49,12 @@ class Values:
 
     def __init__(self, table: Tokens) -> None:
         self.table = table
-        self.home = np.full(len(table.steps), -1, np.int64)  # the loop that a step is in
+        self.home: np.ndarray = np.full(
+            len(table.steps), -1, np.int64
+        )  # the loop that a step is in
         self.loops: list[Rolled] = []
         self.steps: list[Step] = []  # of the new program
-        self.user = table.steps[0]  # the old step that is being kept, or the first of a loop
+        self.user: Step = table.steps[0]  # the old step that is being kept, or the first of a loop
         self.instead: dict[Step, Step] = {}
 
     def operand(self, number: int) -> Any:

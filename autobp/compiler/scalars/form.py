@@ -26,7 +26,7 @@ from autobp.tree import leaves, refilled, transformed
 
 __all__ = ["NUMBER", "VALUE", "NumberForm"]
 
-chain = itertools.chain.from_iterable
+chain: Callable[..., Any] = itertools.chain.from_iterable
 
 
 class _Mark:
@@ -56,6 +56,11 @@ class NumberForm(Form):
     """The form of a call whose numbers, of some kinds, become Tensors: those of the arguments that
     are `varied` in one array, all others in a second."""
 
+    varied: int
+    side: int
+    has_tensors: bool
+    size: int
+
     def __init__(self, call: Call, varied: Sequence[int], found: Found, kinds: set[type]) -> None:
         helpers = {
             "np": np, "itertools": itertools, "Tensor": Tensor, "Changed": Changed,
@@ -65,7 +70,7 @@ class NumberForm(Form):
         super().__init__([f"{p}_" if p in taken else p for p in call.parameters])
         self.objects.update(helpers)
         self.kinds = kinds
-        self.level = clock()  # at which the function is recorded
+        self.level: int = clock()  # at which the function is recorded
         self.pieces: tuple[list[_Piece], list[_Piece]] = ([], [])
         self.inputs: list[tuple[Tensor, Any, int]] = []  # with values and births
         self.ids: dict[Tensor, Any] = {}  # of the inputs; arrays have arrays of ids
@@ -82,7 +87,7 @@ class NumberForm(Form):
         self.varied, self.side = self.size, HELD  # of the numbers, how many vary
         held = (i for i in range(len(values)) if i not in varied)
         given |= {i: self.visit_argument(i, values[i]) for i in held}
-        self.given = [given[i] for i in range(len(values))]  # to the function
+        self.given: list[Any] = [given[i] for i in range(len(values))]  # to the function
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 

@@ -43,6 +43,9 @@ class Mask(Tensor):
 
     listener: Listener
 
+    __rand__: Callable[..., Any]
+    __ror__: Callable[..., Any]
+
     def primal_value(self) -> Any:
         """Itself: a condition is constant to every derivative, but not to the recording."""
         return self
@@ -68,7 +71,7 @@ class Listener:
 
     def __init__(self, level: int) -> None:
         self.level = level
-        self.was_read = False
+        self.was_read: bool = False
 
     def refused(self) -> ValueRead:
         self.was_read = True  # to be remembered, should somebody catch the exception

@@ -59,6 +59,8 @@ class Numbers(Checked):
     """The program for arguments of one form: how numbers are read from them, what is computed of the
     numbers, and how the results are put together."""
 
+    returned: Any
+
     def __init__(self, call: Call) -> None:
         recipe = getattr(call.function, "recipe", None)
         # A function around a derivative has its attributes, by functools.wraps.
@@ -82,8 +84,8 @@ class Numbers(Checked):
             raise Ungrouped
 
         self.form = form
-        self.keywords = list(call.kwargs)
-        self.read = form.reader()
+        self.keywords: list[str] = list(call.kwargs)
+        self.read: Callable[..., Any] = form.reader()
         varied = [call.values[i] for i in where]
         nest = form.marks(varied[0] if reverse.is_one(recipe.argnums) else tuple(varied))
         first = lambda varied, held: groups(varied, held)[0]
@@ -95,8 +97,10 @@ class Numbers(Checked):
         else:
             program, self.returned = (lambda varied, held: groups(varied, held)), ("g", result)
         numbers, of_arrays = self.read(*call.values), f"{self.name}_of_arrays"
-        self.inner = arrays.compile_entry(Call(program, of_arrays, numbers, {}, Settings(check=0)))
-        self.put_together = form.assembler(*self.returned)
+        self.inner: Any = arrays.compile_entry(
+            Call(program, of_arrays, numbers, {}, Settings(check=0))
+        )
+        self.put_together: Callable[..., Any] = form.assembler(*self.returned)
 
     @property
     def program(self) -> Program:

@@ -44,10 +44,12 @@ class Arguments(Form):
         self, call: Call, trace: Trace, reads_arrays: bool, counters: Iterable[tuple[int, Any]]
     ) -> None:
         super().__init__(call.parameters)
-        self.donated = call.donated
+        self.donated: list[str] = call.donated
         self.trace = trace
         self.reads_arrays = reads_arrays  # of modules, at each call; else they are only checked
-        self.counters = set(counters)  # places of numbers that the function changes
+        self.counters: set[tuple[int, Any]] = set(
+            counters
+        )  # places of numbers that the function changes
         self.bindings: list[tuple[Step, Place]] = []  # where programs find their arguments
         self.tensors: dict[Tensor, LiveTensor] = {}
         self.live: list[LiveVariable] = []

@@ -141,7 +141,7 @@ class State:
         was and where; and where there is something new, an attribute, an entry of a dict or what was
         None, which may be what it keeps from its first call."""
         self.changed: list[tuple[str, str, bool]] = []  # what, its name, and whether it is live
-        self.new = ""  # the name
+        self.new: str = ""  # the name
         self.counters = set()  # numbers of live objects that were changed
         for array, before, name in self.arrays.values():
             if not _is_content(array, before):
@@ -265,11 +265,11 @@ class Randomness:
 
     def __init__(self, found: Found, traced: Iterable[np.random.Generator]) -> None:
         self.found = found
-        self.traced = {id(rng) for rng in traced}
+        self.traced: set[int] = {id(rng) for rng in traced}
         names = {id(v.value): v.name for v in found.variables}
         shared = {id(np.random.mtrand._rand): "np.random", id(random._inst): "random"}
         objects = [np.random.mtrand._rand, random._inst, *traced, *found.objects.values()]
-        self.states = []
+        self.states: list[Any] = []
         for rng in {id(x): x for x in objects}.values():
             for kind, said, read, write in _GENERATORS:
                 if isinstance(rng, kind):

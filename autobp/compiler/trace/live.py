@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from autobp.compiler.trace.free_variables import Found, FreeVariable
 from autobp.compiler.trace.stand_in import Traced, end, stand_in
 from autobp.compiler.trace.tracer import Tracer
 from autobp.context import clock
+from autobp.hooks import Hook
 from autobp.tensor import Tensor
 
 __all__ = ["LiveTensor", "LiveVariable", "update"]
@@ -33,10 +34,12 @@ class LiveTensor:
         ...,
     )  # value and gradient at the end; ...: the gradient is as it was
     traced: Traced | None = None
+    level: int = field(init=False)
+    hooks: tuple[Hook, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.level, self.hooks = self.tensor.level, self.tensor.hooks
-        self.steps = [t.step for t in (self.value, self.grad) if t is not None]
+        self.steps: Any = [t.step for t in (self.value, self.grad) if t is not None]
 
     def begin(self) -> None:
         self.traced = stand_in(self.tensor, self.value, self.grad)

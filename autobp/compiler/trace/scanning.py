@@ -55,29 +55,43 @@ _ATTEMPTS = 4  # to find a form of the carry that lasts; then what the body retu
 class Scanning:
     """A scan of at least one iteration."""
 
+    trace: Trace
+    body: Body
+    init: Any
+    xs: Any
+    y: Any
+    patterns: list[Pattern]
+    forms: list[list[tuple[Any, Any]]]
+
     def __init__(
         self, trace: Trace, body: Body, init: Any, xs: Any, count: int, is_reversed: bool, of: Any
     ) -> None:
         self.trace, self.body, self.init, self.xs = trace, body, init, xs
-        self.how = count, is_reversed, of
-        self.firsts = [x for _, x in leaves(init)]
+        self.how: tuple[int, bool, Any] = count, is_reversed, of
+        self.firsts: list[Any] = [x for _, x in leaves(init)]
         self.patterns = [*map(pattern_of, self.firsts)]
         self.begin()
-        self.given = [x for _, x in leaves(xs)]
-        self.row_patterns = [*map(pattern_of, self.given)]
+        self.given: list[Any] = [x for _, x in leaves(xs)]
+        self.row_patterns: list[Pattern] = [*map(pattern_of, self.given)]
         pairs = list(zip(self.given, self.row_patterns))
         arrays = [a for x, p in pairs for a in bottoms(x, p, is_sequence=True)]
-        self.sequence_tensors = [tensors(x, p, is_sequence=True) for x, p in pairs]
-        self.sequences = [a[::-1] for a in arrays] if is_reversed else arrays
+        self.sequence_tensors: list[list[tuple[int, Tensor | None]]] = [
+            tensors(x, p, is_sequence=True) for x, p in pairs
+        ]
+        self.sequences: list[Any] = [a[::-1] for a in arrays] if is_reversed else arrays
         # Rows of a Tensor that are numbers are Python's. So may be those of a sweep.
         kinds = [p != PLAIN or of is not None for p in self.row_patterns for _ in range(size(p))]
-        self.floats = [k and a.ndim == 1 and a.dtype == np.float64 for k, a in zip(kinds, arrays)]
+        self.floats: list[Any | bool] = [
+            k and a.ndim == 1 and a.dtype == np.float64 for k, a in zip(kinds, arrays)
+        ]
 
     def begin(self) -> None:
         """Take the carry apart, before the loop."""
         pairs = list(zip(self.firsts, self.patterns))
-        self.carried = [bottoms(x, p) for x, p in pairs]
-        self.first_tensors = [tensors(x, p) for x, p in pairs]
+        self.carried: list[list[Any]] = [bottoms(x, p) for x, p in pairs]
+        self.first_tensors: list[list[tuple[int, Tensor | None]]] = [
+            tensors(x, p) for x, p in pairs
+        ]
 
     def run(self) -> tuple[Any, Any]:
         """Trace the body, and record the loop. What the scan returns."""
@@ -110,7 +124,7 @@ class Scanning:
         the form that it has."""
         trace, body = self.trace, self.body
         before = {t: (t.value, _version(t.value), t.grad) for t in trace.known}
-        self.carries = [
+        self.carries: list[Any] = [
             built(p, (iteration.argument(_now(a)) for a in arrays))
             for p, arrays in zip(self.patterns, self.carried)
         ]
@@ -120,7 +134,7 @@ class Scanning:
         ]
         iteration.sequences.update(zip((t.step for t in arguments), operands))
         supply = iter(arguments)
-        self.rows = [built(p, supply) for p in self.row_patterns]
+        self.rows: list[Any] = [built(p, supply) for p in self.row_patterns]
         after, self.y = body(refilled(self.init, self.carries), refilled(self.xs, self.rows))
         for t, (value, version, grad) in before.items():
             if t.value is not value or _version(value) != version or t.grad is not grad:
@@ -129,17 +143,19 @@ class Scanning:
                     " own, in each iteration of a scan: make it a part of the carry"
                 )
         body.checked(self.init, after, [], 0)
-        self.ends = [x for _, _, x in paired(self.init, after, "scan: the carry")]
+        self.ends: list[Any] = [x for _, _, x in paired(self.init, after, "scan: the carry")]
         patterns = [joined(p, pattern_of(x)) for p, x in zip(self.patterns, self.ends)]
         ends = [bottoms(x, p) for x, p in zip(self.ends, patterns)]
         forms, found = ([[*map(_form, a)] for a in arrays] for arrays in (self.carried, ends))
         if patterns == self.patterns and (forms == found or is_last):
-            self.becomes = [
+            self.becomes: list[Any] = [
                 _cast(x, form) for arrays, like in zip(ends, forms) for x, form in zip(arrays, like)
             ]
-            self.end_tensors = [tensors(x, p) for x, p in zip(self.ends, patterns)]
-            self.kinds = [pattern_of(x) for _, x in leaves(self.y)]
-            self.stacked = [
+            self.end_tensors: list[list[tuple[int, Tensor | None]]] = [
+                tensors(x, p) for x, p in zip(self.ends, patterns)
+            ]
+            self.kinds: list[Pattern] = [pattern_of(x) for _, x in leaves(self.y)]
+            self.stacked: list[Any] = [
                 a for (_, x), p in zip(leaves(self.y), self.kinds) for a in bottoms(x, p)
             ]
             return True
@@ -277,9 +293,11 @@ class Recordings:
 class Recording:
     """A loop as an operation that was recorded at one level, and the graph of its body there."""
 
+    taken_carries: int
+
     def __init__(self, recordings: Recordings, level: int) -> None:
         self.recordings = recordings
-        self.iteration = recordings.iteration
+        self.iteration: Iteration = recordings.iteration
         self.level = level
         self.begins: list[Tensor | None] = []  # the carry around the loop,
         self.carries: list[Any] = []  # as the body is given it,

@@ -86,6 +86,12 @@ class Trace:
     """One function while it is traced. If there come to be `many` results that are single numbers, and
     they are wide, it is not traced to its end. There may be so many `calls`."""
 
+    numbers: int
+    many: float
+    runs: int
+    run_number: int
+    switches: bool
+
     def __init__(
         self,
         many: float = math.inf,
@@ -100,19 +106,20 @@ class Trace:
         self.arguments: list[Step] = []
         self.effects: set[Step] = set()  # guards, and draws of random numbers
         self.constants: dict[int, tuple[Any, Step]] = {}
-        self.phase = Phase("forward")
+        self.phase: Phase = Phase("forward")
         self.cotangents: dict[Step, Step] = {}  # of what a step holds the cotangent
-        self.began = clock()
+        self.began: int = clock()
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
         self.unnamed: set[Step] = set()  # arguments without a name of their own
-        self.thread = threading.get_ident()
-        self.closed = False
+        self.thread: int = threading.get_ident()
+        self.closed: bool = False
         self.profiler: Callable[[FrameType, str, Any], None] | None = None
-        self.switches = self.listens = False  # whether it can be switched, and whether it is on
+        self.switches: bool = False  # whether the profiler can be switched
+        self.listens: bool = False  # and whether it is on
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
-        self.is_too_long = False  # with many single numbers, side by side
+        self.is_too_long: bool = False  # with many single numbers, side by side
         self.codes: set[CodeType] = (
             set()
         )  # of the functions that the search for variables has found

@@ -198,14 +198,18 @@ class Tracer(Variable):
 
     requires_grad = False
 
+    step: Step | Trace
+    now: Any
+    version: int
+
     def __init__(self, trace: Trace, step: Step, now: Any) -> None:
-        self.tracing = trace
+        self.tracing: Trace = trace
         self.step = step
         self.now = now  # what it is in the call that is traced
         self.version = 0  # how often it was changed in place
         self.view: View | None = None
-        self.borrowed = False  # it is the caller's
-        self.static = False  # it depends on whole numbers alone, and may be made a condition
+        self.borrowed: bool = False  # it is the caller's
+        self.static: bool = False  # it depends on whole numbers alone, and may be made a condition
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -465,7 +469,7 @@ class Tracer(Variable):
 
     # ── operators ─────────────────────────────────────────────────────────────────────────────────
 
-    __abs__ = _prefix(np.absolute, abs)
+    __abs__: Any = _prefix(np.absolute, abs)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -509,10 +513,10 @@ class Tracer(Variable):
     def nbytes(self) -> int:
         return self.size * self.itemsize
 
-    T = property(lambda self: self.tracing.call(np.transpose, (self,), {}))
-    mT = property(lambda self: self.tracing.call(np.matrix_transpose, (self,), {}))
-    real = property(lambda self: self.tracing.call(np.real, (self,), {}))
-    imag = property(lambda self: self.tracing.call(np.imag, (self,), {}))
+    T: Any = property(lambda self: self.tracing.call(np.transpose, (self,), {}))
+    mT: Any = property(lambda self: self.tracing.call(np.matrix_transpose, (self,), {}))
+    real: Any = property(lambda self: self.tracing.call(np.real, (self,), {}))
+    imag: Any = property(lambda self: self.tracing.call(np.imag, (self,), {}))
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
         size = shape[0] if len(shape) == 1 else shape

@@ -19,17 +19,20 @@ class Undo:
     """A block at whose end everything is as it was, however it ends. An interrupt while things are
     put back is raised when all are. What had to be put back is checked apart, by `check`."""
 
+    grown: str
+
     def __init__(self, found: Found, arguments: Arguments) -> None:
         self.found = found
         self.arguments = arguments
-        self.profiles = (
+        self.profiles: bool = (
             sys.getprofile() is None
         )  # there can be one profiler; without it names are poorer
-        self.collects = gc.isenabled()
-        self.state = State(found)
+        self.collects: bool = gc.isenabled()
+        self.state: State = State(found)
         self.randomness: Randomness | None = None
-        self.context = contextvars.copy_context()  # so that no variable of it stays changed
-        self.is_early = False  # an optimizer has only now made what it remembers
+        # A copy, so that no variable of it stays changed.
+        self.context: contextvars.Context = contextvars.copy_context()
+        self.is_early: bool = False  # an optimizer has only now made what it remembers
         self.effects: list[str] = []
         self.grown = ""
         self.drawn: list[str] = []

@@ -35,8 +35,8 @@ class Framing:
     """Makes frames of the boxes of a diagram. Variables `hidden` in parts are not neighbours."""
 
     def __init__(self, diagram: Diagram, hidden: Iterable[int] = ()) -> None:
-        self.nodes = diagram.nodes
-        self.hidden = frozenset(hidden)
+        self.nodes: list[Node] = diagram.nodes
+        self.hidden: frozenset[int] = frozenset(hidden)
         self.into: dict[int, list[Use]] = defaultdict(list)
         self.out: dict[int, list[Use]] = defaultdict(list)
         for use in diagram.uses:

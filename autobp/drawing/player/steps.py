@@ -113,36 +113,46 @@ class Script:
     grad of b: 0 + 1 × 2 = 2
     """
 
+    output: int
+    entries: int
+    forward_count: int
+
     def __init__(self, diagram: Diagram, parts: Mapping[int, Part] | None = None) -> None:
         self.diagram = diagram
-        self.parts = parts or {}
-        self.notes = list(diagram.notes)  # what a reader should be told
+        self.parts: Mapping[int, Part] | dict[int, Part] = parts or {}
+        self.notes: list[str] = list(diagram.notes)  # what a reader should be told
         (self.output,) = (n.index for n in diagram.outputs)
-        self.level = self._tensor(self.output).level
-        self.names = [shown(n.name, 24) for n in diagram.nodes]
-        self.widest = [n.gradient for n in diagram.nodes]  # of all gradients and tangents shown
+        self.level: int = self._tensor(self.output).level
+        self.names: list[str] = [shown(n.name, 24) for n in diagram.nodes]
+        self.widest: list[Any] = [
+            n.gradient for n in diagram.nodes
+        ]  # of all gradients and tangents shown
         self.space: dict[int, str] = {}  # and what is written of these, of variables that are items
-        self.results = self._leaving()
-        self.cells = self._cells()
-        self.marks = self._marks()
+        self.results: dict[Part, list[int]] = self._leaving()
+        self.cells: Any = self._cells()
+        self.marks: dict[int, list[Mark]] = self._marks()
         self.items: list[Item] = []
         self.place: list[int] = []  # of each node of the diagram, its item
         self._gather()
         self.arrows: list[Arrow] = []
         self.arrow_of: dict[int, int] = {}  # by use
-        self.counts = {u.place: self._count(u) for u in diagram.uses if self._carries(u)}
+        self.counts: dict[int, int] = {
+            u.place: self._count(u) for u in diagram.uses if self._carries(u)
+        }
         made = [n.index for n in diagram.nodes if n.kind == "result"]
-        self.forward = [self._computed(run) for run in self._runs(made)]
-        self.backward = [self._seed(), *self._returned()]
-        self.inputs = [n.index for n in diagram.nodes if n.kind in ("parameter", "input")]
+        self.forward: list[Step] = [self._computed(run) for run in self._runs(made)]
+        self.backward: list[Step] = [self._seed(), *self._returned()]
+        self.inputs: list[int] = [
+            n.index for n in diagram.nodes if n.kind in ("parameter", "input")
+        ]
         self.uses_of: dict[int, list[Use]] = defaultdict(list)
         for use in diagram.uses:
             self.uses_of[use.target].append(use)
         self.entries, self.forward_count = self._forward_cost()
-        self.backward_count = sum(step.count for step in self.backward)
-        self.passes = list(self._passes())
+        self.backward_count: int = sum(step.count for step in self.backward)
+        self.passes: list[Pass] = list(self._passes())
         self._join()
-        self.arrow_at = {arrow.use: k for k, arrow in enumerate(self.arrows)}
+        self.arrow_at: dict[int, int] = {arrow.use: k for k, arrow in enumerate(self.arrows)}
 
     def _cells(self) -> Any:
         arrays = [v for n in self.diagram.nodes for v in (n.value, n.gradient) if v is not None]

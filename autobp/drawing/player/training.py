@@ -46,6 +46,9 @@ class Run:
 class Recorded:
     """What a page knows of a run of training: its numbers, and programs that go on with it."""
 
+    region: str | None
+    drawn: Any
+
     def __init__(
         self, run: Run, step: Callable[[], Any], model: Any, data: Any, optimizer: Any
     ) -> None:
@@ -86,19 +89,19 @@ class Recorded:
                 " and only those that the loss depends on"
             )
         program = _simplified(traced.program.with_(returns=[values, states], effects=set()))
-        self.arguments = [sources.get(step) for step in program.arguments]
+        self.arguments: list[list[Any] | None] = [sources.get(step) for step in program.arguments]
         if None in self.arguments:
             step_ = program.arguments[self.arguments.index(None)]
             raise ValueError(
                 f"play_training: a step reads {step_.name}, which is no parameter, rate or state;"
                 " what draws random numbers, such as nn.Dropout, is left out by model.eval()"
             )
-        self.code = javascript(program, "advance")
+        self.code: str = javascript(program, "advance")
         self.region, self.drawn = None, None
         X, y = (np.asarray(a) for a in data)
         if X.ndim == 2 and X.shape[1] == 2:
             self.region, self.drawn = self._region(model, X, y, order)
-        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self.rates: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
 
     def _region(self, model: Any, X: Array, y: Array, order: dict[int, int]) -> tuple[str, Any]:
         """The program of the model on a grid, and how to draw it."""
