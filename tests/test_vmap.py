@@ -421,6 +421,10 @@ def test_compiled_functions_inside():
     np.testing.assert_allclose(inner(Y[0], W), np.tanh(Y[0] @ W))  # a program by now
     check(inner, Y, W, axes=(0, None))
     check(compile(grad(lambda x: np.sum(inner(x, W)))), Y)
+    with pytest.raises(
+        ab.CaptureError, match=r"batch of examples that is not an argument .* vmap\(f\)"
+    ):
+        vmap(lambda x: compile(lambda y: y * x)(2.0))(Y)
 
 
 @pytest.mark.parametrize(
