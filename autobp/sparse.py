@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from autobp.calculus import zeros
 from autobp.colouring import coloured_columns, coloured_symmetrically
 from autobp.context import tracing
 from autobp.dag import Recording
-from autobp.directions import pulled_all, pushed_all
-from autobp.forward import in_order, pushed
-from autobp.primitive import Variable
+from autobp.directions import Seeds, pulled_all, pushed_all
+from autobp.forward import in_order, sweep
+from autobp.primitive import Variable, constant
 from autobp.sparsity import Entries, Structure, detected
 from autobp.tensor import Tensor
 
-__all__ = ["PatternError", "SparseDerivative", "Triplets"]
+__all__ = ["PatternError", "Plan", "SparseDerivative", "Triplets"]
 
 
 class PatternError(ValueError):
@@ -74,7 +75,7 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """How to compute the entries of a matrix by few sweeps."""
 
     structure: Structure
@@ -84,28 +85,85 @@ class _Plan:
     places: np.ndarray  # of the entries among the results of the sweeps, a row for each colour
     blocks: list[list[_Block]]
 
+    @classmethod
+    def made(
+        cls,
+        traced: Recording,
+        order: Sequence[Tensor],
+        entries: Entries,
+        forward: bool | Callable[[Sequence[int], Sequence[int]], bool],
+        symmetric: bool = False,
+    ) -> Plan:
+        """The plan for a pattern. Which mode to take may depend on the numbers of sweeps that forward
+        and reverse mode need."""
+        rows, columns, shape = entries
+        if symmetric:
+            colours, forward = coloured_symmetrically(entries), True
+            count = _number(colours)
+            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
+            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
+            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
+            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
+        elif callable(forward):
+            both = coloured_columns(entries), coloured_columns(entries.transposed)
+            forward = forward(*([_number(colours)] for colours in both))
+            colours = both[0 if forward else 1]
+        else:
+            colours = coloured_columns(entries if forward else entries.transposed)
+        place, colour = (rows, colours[columns]) if forward else (columns, colours[rows])
+        places = colour * shape[0 if forward else 1] + place
+        blocks = _blocks(traced, entries, forward)
+        return cls(Structure(traced, order), entries, forward, colours, places, blocks)
+
+    @property
+    def count(self) -> int:
+        """How many directions are swept."""
+        return _number(self.colours)
+
+    def swept(
+        self,
+        traced: Recording,
+        order: Sequence[Tensor],
+        start: int,
+        stop: int,
+        chunk: int | None = None,
+    ) -> np.ndarray:
+        """The results of the sweeps for some of the colours, a row for each."""
+        ends = [x.value for x in traced.inputs] if self.forward else traced.values
+        units = _seeds(self.colours, ends)
+        seeds = lambda i, j: units(start + i, start + j)
+        found = (pushed_all if self.forward else pulled_all)(
+            traced, order, seeds, stop - start, chunk
+        )
+        rows = [np.reshape(constant(y), (stop - start, -1)) for y in found]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+
     def values(self, traced: Recording, order: Sequence[Tensor], chunk: int | None) -> np.ndarray:
         """The values of the entries."""
-        ends = [x.value for x in traced.inputs] if self.forward else traced.values
-        sweep = pushed_all if self.forward else pulled_all
-        count = int(self.colours.max(initial=-1)) + 1
-        if not count:
+        if not self.count:
             return np.zeros(0)
-        seeds = _seeds(self.colours, ends, count)
-        swept = sweep(traced, order, seeds, count, chunk)
-        rows = [np.reshape(y, (count, -1)) for y in swept]
-        return (rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)).ravel()[self.places]
+        return self.swept(traced, order, 0, self.count, chunk).ravel()[self.places]
 
 
-def _seeds(colours: np.ndarray, ends: Sequence[Any], count: int) -> list[np.ndarray]:
+def _number(colours: np.ndarray) -> int:
+    return int(colours.max(initial=-1)) + 1
+
+
+def _seeds(colours: np.ndarray, ends: Sequence[Any]) -> Seeds:
     """For each colour the sum of the units that have it."""
-    seeds, first = [], 0
-    for x in ends:
-        size = math.prod(np.shape(x))
-        mine = np.zeros((count, size), floating_dtype(x))
-        mine[colours[first : first + size], np.arange(size)] = 1
-        seeds.append(mine.reshape(count, *np.shape(x)))
-        first += size
+
+    def seeds(start: int, stop: int) -> list[np.ndarray]:
+        found, first = [], 0
+        for x in ends:
+            size = math.prod(np.shape(x))
+            colour = colours[first : first + size]
+            place = np.flatnonzero((colour >= start) & (colour < stop))
+            mine = np.zeros((stop - start, size), floating_dtype(x))
+            mine[colour[place] - start, place] = 1
+            found.append(mine.reshape(stop - start, *np.shape(x)))
+            first += size
+        return found
+
     return seeds
 
 
@@ -115,52 +173,32 @@ class SparseDerivative:
 
     def __init__(self, who: str, pattern: Any, symmetric: bool) -> None:
         self.who = who
-        self.given: Entries | None = None if pattern is True else _given(who, pattern)
+        self.given: Entries | None = None if _is_true(pattern) else _given(who, pattern)
         self.symmetric = symmetric
-        self.plan: _Plan | None = None
+        self.plan: Plan | None = None
 
     def __call__(
         self,
         traced: Recording,
+        order: Sequence[Tensor],
         chunk: int | None,
-        is_cheaper: Callable[[int, int], bool],
+        is_cheaper: Callable[[Sequence[int], Sequence[int]], bool],
     ) -> list[list[Any]]:
         """The blocks: for each output a row of matrices, one for each input. `is_cheaper` tells whether
-        so many forward sweeps take less work than so many reverse sweeps."""
+        so many forward sweeps are less work than so many reverse sweeps."""
         self._check_plain(traced)
-        order = traced.order()
         plan = self.plan
         new = plan is None or not plan.structure.is_that_of(traced, order)
         if plan is None or new:
-            plan = self._planned(traced, order, is_cheaper)
+            entries = self._entries(traced, order)
+            plan = Plan.made(traced, order, entries, is_cheaper, self.symmetric)
         values = plan.values(traced, order, chunk)
         if new or self.given is not None:
             self._check(traced, plan, values)
         self.plan = plan
         return [[block.matrix(values) for block in row] for row in plan.blocks]
 
-    def _check_plain(self, traced: Recording) -> None:
-        trace = tracing.get()
-        if trace is not None:
-            raise trace.refuse(
-                f"{self.who}(sparse=...) in a compiled function: the result would be a sparse matrix, and"
-                f" a program computes arrays. Take the dense {self.who}, or compile the function that is"
-                " differentiated"
-            )
-        if any(
-            isinstance(v, Variable) for v in (*(x.value for x in traced.inputs), *traced.values)
-        ):
-            raise TypeError(
-                f"{self.who}(sparse=...) inside another derivative or vmap, or of Tensors: a sparse matrix"
-                f" holds plain numbers. Take the dense {self.who} there; give it x.numpy() instead of a Tensor"
-            )
-
-    def _planned(
-        self,
-        traced: Recording,
-        order: Sequence[Tensor],
-        is_cheaper: Callable[[int, int], bool],
-    ) -> _Plan:
+    def _entries(self, traced: Recording, order: Sequence[Tensor]) -> Entries:
         entries = detected(traced, order) if self.given is None else self.given
         shape = tuple(
             sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
@@ -170,36 +208,41 @@ class SparseDerivative:
                 f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
                 f" for each number that the function returns and a column for each that it takes, {shape}"
             )
-        rows, columns = entries.rows, entries.columns
-        if self.symmetric:
-            entries = entries.symmetric
-            rows, columns = entries.rows, entries.columns
-            colours, forward = coloured_symmetrically(entries), True
-            count = int(colours.max(initial=-1)) + 1
-            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
-            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
-            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
-            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
-        else:
-            by_column, by_row = coloured_columns(entries), coloured_columns(entries.transposed)
-            forward = is_cheaper(*(int(c.max(initial=-1)) + 1 for c in (by_column, by_row)))
-            colours = by_column if forward else by_row
-        across = shape[0] if forward else shape[1]
-        ends = (rows, colours[columns]) if forward else (columns, colours[rows])
-        places = ends[1] * across + ends[0]
-        structure = Structure(traced, order)
-        return _Plan(
-            structure, entries, forward, colours, places, _blocks(traced, entries, forward)
-        )
+        return entries.symmetric if self.symmetric else entries
 
-    def _check(self, traced: Recording, plan: _Plan, values: np.ndarray) -> None:
+    def _check_plain(self, traced: Recording) -> None:
+        trace = tracing.get()
+        if trace is not None:
+            raise trace.refuse(
+                f"{self.who}(sparse=...) in a compiled function: the result would be a sparse matrix, and"
+                f" a program computes arrays. Take the dense {self.who}, or compile the function that is"
+                " differentiated"
+            )
+        if any(isinstance(x.value, Variable) for x in traced.inputs):
+            raise TypeError(
+                f"{self.who}(sparse=...) inside another derivative or vmap, or of Tensors: a sparse matrix"
+                f" holds plain numbers. Take the dense {self.who} there; give it x.numpy() instead of a Tensor"
+            )
+        if any(getattr(y, "requires_grad", isinstance(y, Variable)) for y in traced.values):
+            raise TypeError(
+                f"{self.who}(sparse=...) of a function that uses Tensors besides its arguments, as a model"
+                " does: a sparse matrix holds plain numbers, through which no gradient gets to them. Call it"
+                " under `with no_grad():`"
+            )
+
+    def _check(self, traced: Recording, plan: Plan, values: np.ndarray) -> None:
         """Compare the product of the matrix and a random vector with a forward sweep."""
         rng = np.random.default_rng(0)
         direction = [
             rng.uniform(0.5, 1.5, np.shape(x)).astype(floating_dtype(x.value))[()]
             for x in traced.inputs
         ]
-        swept = pushed(traced, in_order(traced), direction)
+        tangents: dict[Any, Any] = dict(zip(traced.inputs, direction, strict=True))
+        known = sweep([(t, []) for t, _ in in_order(traced)], tangents)
+        swept = [
+            zeros(constant(v)) if y is None or known.get(y) is None else constant(known[y])
+            for y, v in zip(traced.outputs, traced.values, strict=True)
+        ]
         expected = _joined(swept)
         rows, columns, shape = plan.entries
         terms = values * _joined(direction)[columns]
@@ -210,7 +253,9 @@ class SparseDerivative:
         with np.errstate(all="ignore"):
             precision = max((np.finfo(np.asarray(y).dtype).eps for y in swept), default=0.0)
             scale += np.abs(expected)
-            largest = np.max(scale, initial=0.0, where=np.isfinite(scale))
+            # Of what cancels in the end, the rounding is left that there was on the way.
+            passed = np.abs(_joined([constant(p) for t in known.values() for p in _parts(t)]))
+            largest = max(np.max(a, initial=0.0, where=np.isfinite(a)) for a in (scale, passed))
             gap = np.abs(found - expected)
             wrong = gap > precision**0.4 * scale + precision**0.6 * largest
         if np.any(wrong):
@@ -264,6 +309,10 @@ def _blocks(traced: Recording, entries: Entries, forward: bool) -> list[list[_Bl
     return blocks
 
 
+def _is_true(pattern: Any) -> bool:
+    return pattern is True or (isinstance(pattern, np.bool_) and bool(pattern))
+
+
 def _given(who: str, pattern: Any) -> Entries:
     """A pattern of the user's: a matrix whose entries are where derivatives may be."""
     if isinstance(pattern, Triplets):
@@ -279,8 +328,21 @@ def _given(who: str, pattern: Any) -> Entries:
                 f" or Triplets, not {pattern!r:.50}"
             )
         (rows, columns), shape = np.nonzero(array), array.shape
+    rows, columns = np.asarray(rows, int), np.asarray(columns, int)
+    for what, places, n in (("row", rows, shape[0]), ("column", columns, shape[1])):
+        if places.size and not (places.min() >= 0 and places.max() < n):
+            wrong = places.min() if places.min() < 0 else places.max()
+            raise ValueError(
+                f"{who}: the pattern has an entry in {what} {wrong}, and its shape is {tuple(shape)}"
+            )
     found = np.unique(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
     return Entries(*np.divmod(found, max(1, shape[1])), (int(shape[0]), int(shape[1])))
+
+
+def _parts(tangent: Any) -> Sequence[Any]:
+    """The tangents of each of several results; that of one."""
+    parts = tangent if isinstance(tangent, list) else [tangent]
+    return [p for p in parts if p is not None]
 
 
 def floating_dtype(x: Any) -> Any:
