@@ -421,6 +421,10 @@ def test_compiled_functions_inside():
     np.testing.assert_allclose(inner(Y[0], W), np.tanh(Y[0] @ W))  # a program by now
     check(inner, Y, W, axes=(0, None))
     check(compile(grad(lambda x: np.sum(inner(x, W)))), Y)
+    with pytest.raises(
+        ab.CaptureError, match=r"batch of examples that is not an argument .* vmap\(f\)"
+    ):
+        vmap(lambda x: compile(lambda y: y * x)(2.0))(Y)
 
 
 @pytest.mark.parametrize(
@@ -682,8 +686,15 @@ def test_an_anomaly_in_any_example_is_found():
             FloatingPointError, match=f"log made the first inf .forward., at {HERE}"
         ):
             vmap(np.log)(np.array([1.0, 0.0]))
-        with pytest.raises(FloatingPointError, match="divide made the first inf"):
-            vmap(grad(np.sqrt))(np.array([1.0, 0.0]))
+        with pytest.raises(
+            FloatingPointError, match=f"sqrt made the first inf .backward., at {HERE}"
+        ):
+            vmap(grad(lambda x: np.sqrt(x)))(np.array([1.0, 0.0]))
+        with pytest.raises(
+            FloatingPointError, match="sqrt made the first inf .forward, in the tangent."
+        ):
+            vmap(lambda x: jvp(np.sqrt, (x,), (1.0,)))(np.array([1.0, 0.0]))
+        check(grad(lambda x: np.sum(np.tanh(x) ** 2)), Y)
 
 
 def test_what_is_printed():
