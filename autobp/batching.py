@@ -17,7 +17,15 @@ import numpy as np
 
 from autobp.calculus import made_nonfinite, operand
 from autobp.context import Context, clock, current, user_line
-from autobp.errors import explained, label, no_batching, one_by_one, ragged
+from autobp.errors import (
+    explained,
+    label,
+    no_batching,
+    no_rule,
+    one_by_one,
+    ragged,
+    written_name,
+)
 from autobp.habits import checks_keywords, is_executing
 from autobp.operation import SIGNS, Operation, Sign
 from autobp.operation import of as row_of
@@ -86,7 +94,9 @@ class Batched(Tensor):
         kwargs: dict[str, Any],
     ) -> Any:
         """Call what is no primitive at the highest level among its arguments."""
-        level = max(a.level for a in _batches(args))
+        if kwargs.get("out") is not None:
+            raise no_rule(function, kwargs)
+        level = max((a.level for a in _batches(args)), default=self.level)
         rule = rules.of(facts)
         name = getattr(function, "__name__", "this function").lstrip("_")
         if rule is None:
@@ -108,6 +118,15 @@ class Batched(Tensor):
         if method == "__call__" and not kwargs and ufunc not in NUMPY and _is_integral(inputs):
             return plainly(ufunc, *inputs)
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        if function not in NUMPY:
+            if rules.of(row_of(function)) is None:
+                raise no_batching(written_name(function))
+            return plainly(function, *args, **kwargs)
+        return super().__array_function__(function, types, args, kwargs)
 
     def primal_value(self) -> Any:
         """The same batch, below all derivatives that are being taken."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.batching import Batched, batched
 from autobp.calculus import project
 from autobp.context import clock
 from autobp.dag import Recording, ancestors, lifted, record
@@ -30,6 +31,8 @@ __all__ = ["Counts", "Program", "Sweeps", "alive", "counted", "recorded", "unkno
 CALL = 500
 VISIT = 1000
 TRANSCENDENTAL = 10
+#: A visit for many directions at once takes so many times as long.
+BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,32 +196,42 @@ class Sweeps:
         #: What the function itself computes.
         self.evaluation: Program = self._behind(self.record.values)
 
-    def forward(self, inputs: Collection[int] | None = None) -> Program:
-        """What a forward sweep with tangents of these inputs, or of all, computes."""
-        tangents = self._seeds([x.value for x in self.record.inputs], inputs)
+    def forward(self, inputs: Collection[int] | None = None, at_once: int = 0) -> Program:
+        """What a forward sweep with tangents of these inputs, or of all, computes; of so many
+        directions at once, if any."""
+        tangents = self._seeds([x.value for x in self.record.inputs], inputs, at_once)
         with np.errstate(all="ignore"):
             found = pushed(self.record, in_order(self.record), tangents)
         # a visit asks each argument for a tangent, and takes twice as long as one of a reverse sweep
-        return self._behind(found, self.evaluation.operations, visits=2)
+        return self._behind(found, self.evaluation.operations, 2 * (BATCH if at_once else 1))
 
-    def reverse(self, outputs: Collection[int] | None = None) -> Program:
-        """What a reverse sweep with cotangents of these outputs, or of all, computes."""
-        cotangents = self._seeds(self.record.values, outputs)
+    def reverse(self, outputs: Collection[int] | None = None, at_once: int = 0) -> Program:
+        """What a reverse sweep with cotangents of these outputs, or of all, computes; of so many
+        directions at once, if any."""
+        cotangents = self._seeds(self.record.values, outputs, at_once)
         with np.errstate(all="ignore"):
             found = pulled(self.record, self.record.order(), cotangents)
-        return self._behind(found, self.evaluation.operations, visits=1)
+        return self._behind(found, self.evaluation.operations, BATCH if at_once else 1)
 
-    def _seeds(self, values: Sequence[Any], chosen: Collection[int] | None) -> list[Tensor | None]:
-        return [
-            leaf(project(1.0, constant(v)), self._level) if chosen is None or k in chosen else None
-            for k, v in enumerate(values)
-        ]
+    def _seeds(
+        self, values: Sequence[Any], chosen: Collection[int] | None, at_once: int
+    ) -> list[Tensor | None]:
+        level = clock()
+
+        def seed(value: Any) -> Tensor:
+            unit = project(1.0, constant(value))
+            if not at_once:
+                return leaf(unit, self._level)
+            return batched(leaf(np.stack([unit] * at_once), self._level), level)
+
+        return [seed(v) if chosen is None or k in chosen else None for k, v in enumerate(values)]
 
     def _behind(
         self, results: Iterable[Any], done: Collection[Tensor] = (), visits: int = 0
     ) -> Program:
         """The operations behind the results, except those `done` before, each of which the sweep
         visits so many times."""
+        results = (y.value if isinstance(y, Batched) else y for y in results)
         mine = [y for y in results if isinstance(y, Tensor) and y.level == self._level]
         rest = set(ancestors(mine, self._level)).difference(done)
         operations = [t for t in rest if t.primitive is not None]

@@ -24,6 +24,7 @@ __all__ = [
     "ragged",
     "replaced",
     "shape_changed",
+    "written_name",
 ]
 
 
@@ -61,7 +62,7 @@ def no_rule(
     function: Any, kwargs: Mapping[str, Any] | None = None, method: str = ""
 ) -> NoRuleError:
     name = getattr(function, "__name__", repr(function)).lstrip("_")
-    call = ".".join([_package(function), name, *([method] if method else [])])
+    call = written_name(function) + (f".{method}" if method else "")
     if kwargs:
         options = ", ".join(f"{k}=…" for k in kwargs)
         if "out" in kwargs:
@@ -78,6 +79,11 @@ def no_rule(
         f"{call} has no rule of differentiation;{instead} pass t.numpy() if the result is to be a"
         " constant, or give it a rule with autobp.custom"
     )
+
+
+def written_name(function: Any) -> str:
+    """A function as programs write it: np.linalg.norm."""
+    return f"{_package(function)}.{getattr(function, '__name__', repr(function)).lstrip('_')}"
 
 
 def _package(function: Any) -> str:

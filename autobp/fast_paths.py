@@ -1,12 +1,13 @@
 """Fast paths: common operations on plain floats and arrays, written out by hand.
 
 The engine is complete without this module, and simpler to read. Programs spend most of their time in
-three places, where the same steps without the lists, loops and checks of the general code are up to
+four places, where the same steps without the lists, loops and checks of the general code are up to
 four times as fast on numbers:
 
     operators    two numbers, or an array and another, of one level: computed and recorded at once
     apply        the same for an operation on one argument
     the sweep    a step for an operation with one argument or two
+    many at once a step for a batch of directions of an elementwise operation
 
 Each of them handles the plain case and leaves all else, and every error, to the general code. They
 change no bit of any result: `remove()` takes them out, and the tests compare.
@@ -19,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from autobp import reverse
+from autobp import forward, reverse
 from autobp.arrays import defers_to
+from autobp.batching import Batched, batched
 from autobp.calculus import as_numpy_scalars, on_float
 from autobp.context import current
 from autobp.operation import SIGNS
@@ -33,6 +35,7 @@ __all__ = ["install", "remove"]
 _PLAIN = (float, np.ndarray)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
 _NONE: dict[str, Any] = {}
+_FLOAT64 = np.dtype(np.float64)
 
 
 def install() -> None:
@@ -40,13 +43,14 @@ def install() -> None:
     for name, method in _METHODS.items():
         setattr(Tensor, name, method)
     reverse.shortcut = _step
+    forward.shortcut = _tangent_of_batch
 
 
 def remove() -> None:
     """Take the fast paths out again."""
     for name, method in _GENERAL.items():
         setattr(Tensor, name, method)
-    reverse.shortcut = None
+    reverse.shortcut = forward.shortcut = None
 
 
 # ── recording ─────────────────────────────────────────────────────────────────────────────────────
@@ -129,6 +133,8 @@ def _step(
 ) -> bool:
     """A step of the sweep for one argument or two that are plain floats or arrays. False: it was not
     such a step, and nothing was done."""
+    if type(g) is Batched:
+        return _step_of_batch(primitive, node, g, cotangents)
     x, y, z, level = node.first, node.second, node.value, node.level
     rules, params = primitive.reverse, node.params
     u = x.value if isinstance(x, Tensor) and x.level == level else x
@@ -187,6 +193,91 @@ def _constant_value(a: Any, node: Tensor) -> Any:
     if isinstance(a, Tensor) and a.level == CONSTANT and a.born < node.born:
         return a.value
     return a
+
+
+# ── many directions at once ───────────────────────────────────────────────────────────────────────
+
+# The rules of an elementwise operation broadcast over the directions as they are, where its arguments
+# have the shape of its result.
+
+
+def _step_of_batch(
+    primitive: Primitive, node: Tensor, g: Batched, cotangents: dict[Tensor, Array]
+) -> bool:
+    """A step of the backward sweep. False: it was not such a step, and nothing was done."""
+    level = node.level
+    values = [
+        a.value if isinstance(a, Tensor) and a.level == level else _constant_value(a, node)
+        for a in node.args
+    ]
+    if not _is_plain(primitive, node.value, values):
+        return False
+    found = []
+    for a, v, rule in zip(node.args, values, primitive.reverse):
+        if rule is not None and v is not a and a.level == level:
+            c = _term(rule, g, v, node.value, v, values, node.params)
+            if c is None:
+                return False
+            found.append((a, c))
+    for a, c in found:
+        before = cotangents.get(a)
+        if before is None:
+            cotangents[a] = batched(c, g.level)
+        elif type(before) is Batched and type(before.value) is np.ndarray:
+            cotangents[a] = batched(before.value + c, g.level)
+        else:
+            cotangents[a] = before + batched(c, g.level)
+    return True
+
+
+def _tangent_of_batch(
+    primitive: Primitive,
+    tangents: Sequence[Array | None],
+    out: Array,
+    values: Sequence[Any],
+    params: dict[str, Any],
+) -> Array | None:
+    """A step of the forward sweep. None: it was not such a step."""
+    given = [t for t in tangents if t is not None]
+    if not given or type(given[0]) is not Batched or not _is_plain(primitive, out, values):
+        return None
+    total, level = None, given[0].level
+    for t, v, rule in zip(tangents, values, primitive.forward):
+        if t is not None and rule is not None:
+            term = _term(rule, t, out, out, v, values, params) if t.level == level else None
+            if term is None:
+                return None
+            total = term if total is None else total + term
+    return None if total is None else batched(total, level)
+
+
+def _is_plain(primitive: Primitive, out: Array, values: Sequence[Any]) -> bool:
+    return (
+        primitive.form == "elementwise"
+        and type(out) in _PLAIN
+        and all(type(v) in _PLAIN or type(v) is int for v in values)
+    )
+
+
+def _term(
+    rule: Any,
+    t: Batched,
+    primal: Any,
+    out: Array,
+    x: Any,
+    values: Sequence[Any],
+    params: dict[str, Any],
+) -> np.ndarray | None:
+    """What the rule of an argument x makes of a batch, if it has the shape and the dtype of the primal
+    value that it belongs to."""
+    batch, dtype = t.value, getattr(primal, "dtype", _FLOAT64)
+    if type(batch) is not np.ndarray or np.shape(x) != np.shape(out):
+        return None
+    try:
+        c = batch if rule is same else rule(batch, out, *values, **params)
+    except ArithmeticError:  # of numbers of Python's, among the values
+        return None
+    return c if type(c) is np.ndarray and c.shape == batch.shape and c.dtype == dtype else None
 
 
 # ── what is installed ─────────────────────────────────────────────────────────────────────────────

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autobp.counts import Sweeps
-from autobp.dag import Recording, record
-from autobp.forward import along, in_order, pushed
+from autobp.calculus import as_value
+from autobp.dag import Recording, ancestors, record
+from autobp.directions import Seeds, checked_chunk, chunk_of, pulled_all, pushed_all, work
+from autobp.forward import along
 from autobp.habits import checks_keywords
 from autobp.primitive import Array
 from autobp.reverse import (
@@ -20,17 +21,14 @@ from autobp.reverse import (
     grad,
     is_one,
     positions,
-    pulled,
 )
 from autobp.sparse import SparseDerivative
+from autobp.tensor import Tensor
 from autobp.tree import refilled
 
 __all__ = ["hessian", "hvp", "jacobian"]
 
 Mode = Literal["auto", "forward", "reverse"]
-
-#: Counting takes a few sweeps itself. It pays where each leaf needs at least so many.
-MANY = 32
 
 
 @checks_keywords
@@ -47,10 +45,12 @@ def jacobian(
     For a result of shape (m,) and an argument of shape (n,) the Jacobian has shape (m, n). For nested
     arguments and results it is a nest in the form of the result, of nests in the form of the argument.
 
-    Forward mode takes one sweep for each component of the argument, reverse mode one for each
-    component of the result. mode="auto" takes the cheaper one. If both need many sweeps, it counts
-    what they cost (see `autobp.cost`), for which the function runs once more; otherwise it takes the
-    mode with fewer sweeps.
+    Forward mode takes a direction for each component of the argument, reverse mode one for each
+    component of the result. mode="auto" takes what is less work, by the sizes of the recorded
+    operations. The function runs once. All directions are swept at once, as many as the processor's
+    caches hold, or `chunk` of them: a larger number may be faster, and takes more memory. Where an
+    operation or a rule of yours does not take a batch of directions, as `vmap` would say, they are
+    swept one by one.
 
     `sparse=True` computes only the entries that can be different from 0. The first call finds which
     these are, from the recorded operations and not from values, and which columns or rows do not
@@ -85,27 +85,27 @@ def _derivative(
     of: Callable[..., Any],
     title: str,
 ) -> Callable[..., Any]:
-    chosen = chosen_arguments(argnums)
+    chosen, chunk = chosen_arguments(argnums), checked_chunk(chunk)
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         where = positions(chosen, args)
         given = lambda *a: function(*a, **kwargs)
         traced = record(given, args, where)
+        order = traced.order()
+
+        def is_cheaper(ins: Sequence[int], outs: Sequence[int]) -> bool:
+            if mode != "auto":
+                return mode == "forward"
+            return _forward_is_cheaper(traced, order, ins, outs, chunk)
+
         if sparse is not None:
-
-            def is_cheaper(columns: int, rows: int) -> bool:
-                if mode != "auto":
-                    return mode == "forward"
-                sweeps = Sweeps(given, args, where)
-                forward, reverse = sweeps.forward().counts.work, sweeps.reverse().counts.work
-                return columns * forward <= rows * reverse
-
-            blocks = sparse(traced, chunk, is_cheaper)
+            blocks = sparse(traced, order, chunk, is_cheaper)
         else:
-            forward = mode == "forward" or (
-                mode == "auto" and _forward_is_cheaper(traced, given, args, where)
+            ins, outs = (
+                [math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values)
             )
-            blocks = _by_columns(traced) if forward else _by_rows(traced)
+            sweeps = _by_columns if is_cheaper(ins, outs) else _by_rows
+            blocks = sweeps(traced, order, chunk)
         picked = [args[i] for i in where]
         nests = [refilled(picked, row) for row in blocks]
         return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
@@ -114,73 +114,87 @@ def _derivative(
 
 
 def _forward_is_cheaper(
-    traced: Recording, function: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]
+    traced: Recording,
+    order: Sequence[Tensor],
+    ins: Sequence[int],
+    outs: Sequence[int],
+    chunk: int | None,
 ) -> bool:
-    """Whether one sweep for each component of the inputs is less work than one for each component of
-    the outputs. Each leaf is counted by itself: a sweep from one may be short."""
-    ins, outs = ([math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values))
-    if min(sum(ins), sum(outs)) < MANY * (len(ins) + len(outs)):
-        return sum(ins) < sum(outs)
-    sweeps = Sweeps(function, args, chosen)
-    forward = sum(n * sweeps.forward([k]).counts.work for k, n in enumerate(ins))
-    reverse = sum(m * sweeps.reverse([k]).counts.work for k, m in enumerate(outs))
+    """Whether so many directions of the inputs are less work than so many of the outputs. Those of each
+    leaf are counted by themselves, since a sweep from one may be short."""
+    operations = [t for t in order if t.primitive is not None]
+    if len(ins) == len(outs) == 1 and not any(t.primitive.facts.moves for t in operations):  # type: ignore[union-attr]
+        return ins[0] < outs[0]  # a sweep is as much work in both modes
+    size = chunk_of(order, chunk)
+    after, before = [operations], [operations]
+    if len(ins) > 1:
+        after = [_after(operations, x) for x in traced.inputs]
+    if len(outs) > 1:
+        before = [_before(y) for y in traced.outputs]
+    forward = sum(work(after[k], True, n, size) for k, n in enumerate(ins))
+    reverse = sum(work(before[k], False, n, size) for k, n in enumerate(outs))
     return forward < reverse
 
 
-def _by_rows(traced: Recording) -> list[list[Array]]:
-    """One reverse sweep for each component of each result."""
-    blocks, order = [], traced.order()
+def _after(operations: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """The operations that depend on an input."""
+    reached = {x}
+    for t in operations:
+        if any(isinstance(a, Tensor) and a in reached for a in t.args):
+            reached.add(t)
+    return [t for t in operations if t in reached]
+
+
+def _before(y: Tensor | None) -> list[Tensor]:
+    """The operations that an output depends on."""
+    return [] if y is None else [t for t in ancestors([y], y.level) if t.primitive is not None]
+
+
+def _by_rows(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
+    """A reverse sweep for each component of each result."""
+    blocks = []
     for k, value in enumerate(traced.values):
-        rows = []
-        for unit in _units(value):
-            seeds: list[Any] = [None] * len(traced.values)
-            seeds[k] = unit
-            rows.append(pulled(traced, order, seeds))
-        shapes = [np.shape(x) for x in traced.inputs]
-        columns = zip(*rows, strict=True) if rows else ([] for _ in shapes)
+        seeds, count = _units(traced.values, k)
+        none = [np.zeros(0)] * len(traced.inputs)
+        found = pulled_all(traced, order, seeds, count, chunk) if count else none
         blocks.append(
             [
-                _assembled(list(column), (*np.shape(value), *shape), 0)
-                for column, shape in zip(columns, shapes, strict=True)
+                _block(rows, (*np.shape(value), *np.shape(x)))
+                for rows, x in zip(found, traced.inputs, strict=True)
             ]
         )
     return blocks
 
 
-def _by_columns(traced: Recording) -> list[list[Array]]:
-    """One forward sweep for each component of each argument."""
-    order = in_order(traced)
+def _by_columns(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
+    """A forward sweep for each component of each argument."""
     blocks: list[list[Array]] = [[] for _ in traced.values]
     for k, x in enumerate(traced.inputs):
-        columns = []
-        for unit in _units(x.value):
-            tangents: list[Any] = [None] * len(traced.inputs)
-            tangents[k] = unit
-            columns.append(pushed(traced, order, tangents))
-        for j, value in enumerate(traced.values):
-            column = [c[j] for c in columns]
-            blocks[j].append(_assembled(column, (*np.shape(value), *np.shape(x)), -1))
+        seeds, count = _units([x.value for x in traced.inputs], k)
+        none = [np.zeros(0)] * len(traced.values)
+        found = pushed_all(traced, order, seeds, count, chunk, -1) if count else none
+        for row, columns, value in zip(blocks, found, traced.values, strict=True):
+            row.append(_block(columns, (*np.shape(value), *np.shape(x))))
     return blocks
 
 
-def _units(value: Any) -> Any:
-    """The unit arrays of a value's shape, one for each component."""
-    shape, dtype = np.shape(value), getattr(value, "dtype", np.dtype(np.float64))
-    if shape == ():
-        yield 1.0 if dtype == np.float64 else dtype.type(1)
-    else:
-        for i in range(math.prod(shape)):
-            unit = np.zeros(shape, dtype)
-            unit.flat[i] = 1
-            yield unit
+def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
+    """The unit arrays of one of the values, one for each component, and how many these are."""
+    shape, dtype = np.shape(values[k]), getattr(values[k], "dtype", float)
+    size = math.prod(shape)
+
+    def seeds(start: int, stop: int) -> list[Any]:
+        found: list[Any] = [None] * len(values)
+        found[k] = np.eye(stop - start, size, start, dtype).reshape(stop - start, *shape)
+        return found
+
+    return seeds, size
 
 
-def _assembled(pieces: list[Array], shape: tuple[int, ...], axis: int) -> Array:
-    if not pieces:
-        return np.zeros(shape)
-    if shape == ():
-        return pieces[0]
-    return np.reshape(np.stack(pieces, axis=axis), shape)
+def _block(rows: Array, shape: tuple[int, ...]) -> Array:
+    if type(rows) is np.ndarray:
+        return as_value(np.ascontiguousarray(rows).reshape(shape))
+    return rows if np.shape(rows) == shape else np.reshape(rows, shape)
 
 
 @checks_keywords

@@ -150,7 +150,7 @@ def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     in differentiation."""
     args = tuple(map(_constants, args))
     kwargs = {k: _constants(v) for k, v in kwargs.items()}
-    for a in _flat(args):
+    for a in _flat((*args, *kwargs.values())):
         if isinstance(a, Variable) and a.is_batch:
             return a.call_plain(function, args, kwargs)
     return function(*args, **kwargs)

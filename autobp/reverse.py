@@ -157,7 +157,7 @@ def accumulate(
     before = cotangents.get(a)
     if before is None:
         cotangents[a] = c
-    elif a in owned and type(c) is np.ndarray:
+    elif a in owned and type(c) is np.ndarray is type(before):
         before += c
     else:
         cotangents[a] = total = before + c

@@ -17,13 +17,13 @@ import numpy as np
 from autobp.colouring import coloured_columns, coloured_symmetrically
 from autobp.context import tracing
 from autobp.dag import Recording
-from autobp.directions import pulled_all, pushed_all
+from autobp.directions import Seeds, pulled_all, pushed_all
 from autobp.forward import in_order, pushed
 from autobp.primitive import Variable
 from autobp.sparsity import Entries, Structure, detected
 from autobp.tensor import Tensor
 
-__all__ = ["PatternError", "SparseDerivative", "Triplets"]
+__all__ = ["PatternError", "Plan", "SparseDerivative", "Triplets"]
 
 
 class PatternError(ValueError):
@@ -74,7 +74,7 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """How to compute the entries of a matrix by few sweeps."""
 
     structure: Structure
@@ -84,28 +84,85 @@ class _Plan:
     places: np.ndarray  # of the entries among the results of the sweeps, a row for each colour
     blocks: list[list[_Block]]
 
+    @classmethod
+    def made(
+        cls,
+        traced: Recording,
+        order: Sequence[Tensor],
+        entries: Entries,
+        forward: bool | Callable[[Sequence[int], Sequence[int]], bool],
+        symmetric: bool = False,
+    ) -> Plan:
+        """The plan for a pattern. Which mode to take may depend on the numbers of sweeps that forward
+        and reverse mode need."""
+        rows, columns, shape = entries
+        if symmetric:
+            colours, forward = coloured_symmetrically(entries), True
+            count = _number(colours)
+            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
+            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
+            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
+            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
+        elif callable(forward):
+            both = coloured_columns(entries), coloured_columns(entries.transposed)
+            forward = forward(*([_number(colours)] for colours in both))
+            colours = both[0 if forward else 1]
+        else:
+            colours = coloured_columns(entries if forward else entries.transposed)
+        place, colour = (rows, colours[columns]) if forward else (columns, colours[rows])
+        places = colour * shape[0 if forward else 1] + place
+        blocks = _blocks(traced, entries, forward)
+        return cls(Structure(traced, order), entries, forward, colours, places, blocks)
+
+    @property
+    def count(self) -> int:
+        """How many directions are swept."""
+        return _number(self.colours)
+
+    def swept(
+        self,
+        traced: Recording,
+        order: Sequence[Tensor],
+        start: int,
+        stop: int,
+        chunk: int | None = None,
+    ) -> np.ndarray:
+        """The results of the sweeps for some of the colours, a row for each."""
+        ends = [x.value for x in traced.inputs] if self.forward else traced.values
+        units = _seeds(self.colours, ends)
+        seeds = lambda i, j: units(start + i, start + j)
+        found = (pushed_all if self.forward else pulled_all)(
+            traced, order, seeds, stop - start, chunk
+        )
+        rows = [np.reshape(y, (stop - start, -1)) for y in found]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+
     def values(self, traced: Recording, order: Sequence[Tensor], chunk: int | None) -> np.ndarray:
         """The values of the entries."""
-        ends = [x.value for x in traced.inputs] if self.forward else traced.values
-        sweep = pushed_all if self.forward else pulled_all
-        count = int(self.colours.max(initial=-1)) + 1
-        if not count:
+        if not self.count:
             return np.zeros(0)
-        seeds = _seeds(self.colours, ends, count)
-        swept = sweep(traced, order, seeds, count, chunk)
-        rows = [np.reshape(y, (count, -1)) for y in swept]
-        return (rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)).ravel()[self.places]
+        return self.swept(traced, order, 0, self.count, chunk).ravel()[self.places]
 
 
-def _seeds(colours: np.ndarray, ends: Sequence[Any], count: int) -> list[np.ndarray]:
+def _number(colours: np.ndarray) -> int:
+    return int(colours.max(initial=-1)) + 1
+
+
+def _seeds(colours: np.ndarray, ends: Sequence[Any]) -> Seeds:
     """For each colour the sum of the units that have it."""
-    seeds, first = [], 0
-    for x in ends:
-        size = math.prod(np.shape(x))
-        mine = np.zeros((count, size), floating_dtype(x))
-        mine[colours[first : first + size], np.arange(size)] = 1
-        seeds.append(mine.reshape(count, *np.shape(x)))
-        first += size
+
+    def seeds(start: int, stop: int) -> list[np.ndarray]:
+        found, first = [], 0
+        for x in ends:
+            size = math.prod(np.shape(x))
+            colour = colours[first : first + size]
+            place = np.flatnonzero((colour >= start) & (colour < stop))
+            mine = np.zeros((stop - start, size), floating_dtype(x))
+            mine[colour[place] - start, place] = 1
+            found.append(mine.reshape(stop - start, *np.shape(x)))
+            first += size
+        return found
+
     return seeds
 
 
@@ -117,27 +174,40 @@ class SparseDerivative:
         self.who = who
         self.given: Entries | None = None if pattern is True else _given(who, pattern)
         self.symmetric = symmetric
-        self.plan: _Plan | None = None
+        self.plan: Plan | None = None
 
     def __call__(
         self,
         traced: Recording,
+        order: Sequence[Tensor],
         chunk: int | None,
-        is_cheaper: Callable[[int, int], bool],
+        is_cheaper: Callable[[Sequence[int], Sequence[int]], bool],
     ) -> list[list[Any]]:
         """The blocks: for each output a row of matrices, one for each input. `is_cheaper` tells whether
-        so many forward sweeps take less work than so many reverse sweeps."""
+        so many forward sweeps are less work than so many reverse sweeps."""
         self._check_plain(traced)
-        order = traced.order()
         plan = self.plan
         new = plan is None or not plan.structure.is_that_of(traced, order)
         if plan is None or new:
-            plan = self._planned(traced, order, is_cheaper)
+            entries = self._entries(traced, order)
+            plan = Plan.made(traced, order, entries, is_cheaper, self.symmetric)
         values = plan.values(traced, order, chunk)
         if new or self.given is not None:
             self._check(traced, plan, values)
         self.plan = plan
         return [[block.matrix(values) for block in row] for row in plan.blocks]
+
+    def _entries(self, traced: Recording, order: Sequence[Tensor]) -> Entries:
+        entries = detected(traced, order) if self.given is None else self.given
+        shape = tuple(
+            sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
+        )
+        if entries.shape != shape:
+            raise ValueError(
+                f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
+                f" for each number that the function returns and a column for each that it takes, {shape}"
+            )
+        return entries.symmetric if self.symmetric else entries
 
     def _check_plain(self, traced: Recording) -> None:
         trace = tracing.get()
@@ -155,44 +225,7 @@ class SparseDerivative:
                 f" holds plain numbers. Take the dense {self.who} there; give it x.numpy() instead of a Tensor"
             )
 
-    def _planned(
-        self,
-        traced: Recording,
-        order: Sequence[Tensor],
-        is_cheaper: Callable[[int, int], bool],
-    ) -> _Plan:
-        entries = detected(traced, order) if self.given is None else self.given
-        shape = tuple(
-            sum(math.prod(np.shape(v)) for v in side) for side in (traced.values, traced.inputs)
-        )
-        if entries.shape != shape:
-            raise ValueError(
-                f"{self.who}: the pattern has shape {entries.shape}; the matrix of all derivatives has a row"
-                f" for each number that the function returns and a column for each that it takes, {shape}"
-            )
-        rows, columns = entries.rows, entries.columns
-        if self.symmetric:
-            entries = entries.symmetric
-            rows, columns = entries.rows, entries.columns
-            colours, forward = coloured_symmetrically(entries), True
-            count = int(colours.max(initial=-1)) + 1
-            meet, often = np.unique(rows * count + colours[columns], return_counts=True)
-            rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
-            alone = often[np.searchsorted(meet, rows * count + colours[columns])] == 1
-            rows, columns = np.where(alone, rows, columns), np.where(alone, columns, rows)
-        else:
-            by_column, by_row = coloured_columns(entries), coloured_columns(entries.transposed)
-            forward = is_cheaper(*(int(c.max(initial=-1)) + 1 for c in (by_column, by_row)))
-            colours = by_column if forward else by_row
-        across = shape[0] if forward else shape[1]
-        ends = (rows, colours[columns]) if forward else (columns, colours[rows])
-        places = ends[1] * across + ends[0]
-        structure = Structure(traced, order)
-        return _Plan(
-            structure, entries, forward, colours, places, _blocks(traced, entries, forward)
-        )
-
-    def _check(self, traced: Recording, plan: _Plan, values: np.ndarray) -> None:
+    def _check(self, traced: Recording, plan: Plan, values: np.ndarray) -> None:
         """Compare the product of the matrix and a random vector with a forward sweep."""
         rng = np.random.default_rng(0)
         direction = [

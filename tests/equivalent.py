@@ -182,15 +182,12 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         SHORTCUT,
         "matmul linear",
         (
-            "product: type(a) is np.ndarray is type(b) and a.ndim == 2 == b.ndim → a.ndim == 2 == b.ndim",
             "product: type(a) → a",
             "product: type(b) → b",
             "product: a → b",
-            "product: b → a (2)",
             "product: a → b (2)",
         ),
     ),
-    (SHORTCUT, "linear", ("product: b → a (3)",)),
     (LAST_AXIS, "solve", ("_column: -1 → 1",)),
     ("the matrices are square", "cholesky", ("_phi: 1 → 2",)),
     (
@@ -345,6 +342,50 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "greatest: size → y (3)",
         ),
     ),
+    # ── batching rules ──
+    (SHORTCUT, "add", ("batch: len(args) > 1 → len(args) >= 1",)),
+    (
+        "the samples are of one dtype; tests/test_vmap.py mixes dtypes",
+        "add",
+        (
+            "batch: _as_examples_are(args, mapped) → args",
+            "batch: mapped → run",
+            "batch: mapped → args",
+        ),
+    ),
+    ("there are as many of them", "add", ("batch: args → mapped",)),
+    (
+        "the size that is left over is told only for an empty batch, which tests/test_vmap.py has",
+        "reshape",
+        ("batch: -1 → 1", "batch: 1 → 2", "batch: shape → mapped"),
+    ),
+    ("any number will do for its shape", "reshape", ("batch: 0 → 1",)),
+    (A_SEQUENCE, "transpose", ("batch: tuple(axes) → axes",)),
+    ("a shortcut: one factorization for all", "solve", ("batch: m == 2 → m != 2", "batch: 2 → 3")),
+    (
+        "of shapes that do not fit; tests/test_vmap.py has them",
+        "matmul",
+        (
+            "batch: not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1] → not m",
+            "batch: not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1] → not n",
+            "batch: not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1]"
+            " → a.shape[-1] != b.shape[-2 if n > 1 else -1]",
+            "batch: ValueError('the shapes do not fit') → 'the shapes do not fit'",
+        ),
+    ),
+    (
+        "a shortcut: one large product",
+        "matmul",
+        (
+            "batch: n < 3 → n > 3",
+            "batch: m == 1 → m != 1",
+            "batch: np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])) → a",
+            "batch: m < 3 → m > 3",
+            "batch: left * right if left.shape[-1] == 1 else run(left, right) → run(left, right)",
+        ),
+    ),
+    ("there is one more way to the same", "matmul", ("batch: 1 → 2 (4)",)),
+    (LAST_AXIS, "matmul", ("batch: -1 → 1 (6)",)),
 )
 
 EQUIVALENT: dict[str, dict[str, str]] = {}

@@ -19,7 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from inspect import unwrap
 from itertools import combinations
@@ -28,8 +28,8 @@ from types import FunctionType
 from typing import Any
 
 from autobp.primitive import Each, Primitive, same
-from autobp.rules import PRIMITIVES
-from autobp.verify.checks import check_primitive
+from autobp.rules import PRIMITIVES, batching
+from autobp.verify.checks import check_batches, check_primitive
 from autobp.verify.samples import RECORDS, Record
 from tests.equivalent import EQUIVALENT
 
@@ -40,6 +40,7 @@ Check = Callable[[Primitive, Record], None]
 class Mutant:
     label: str  # where: what → what instead
     installed: Callable[[], AbstractContextManager[None]]
+    of_batches: bool = False  # in a batching rule, which one of the checks alone looks at
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,13 @@ def rules(primitive: Primitive) -> Iterator[tuple[str, Any, Callable[[Any], Any]
                     return put(row, (*held[:i], new, *held[i + 1 :]))
 
                 yield f"{row}[{i}]", rule, at
+
+
+def batching_rule(primitive: Primitive) -> FunctionType | None:
+    """The batching rule, for the first of the primitives that share it."""
+    rule = batching.of(primitive.facts)
+    first = next(p for p in PRIMITIVES.values() if batching.of(p.facts) is rule)
+    return rule if first is primitive and isinstance(rule, FunctionType) else None
 
 
 def helpers(functions: Sequence[Any]) -> list[FunctionType]:
@@ -354,6 +362,12 @@ def mutants(primitive: Primitive) -> Iterator[Mutant]:
         for text, new in changed(helper):
             label = f"{helper.__name__}: {text}"
             yield Mutant(label, lambda helper=helper, new=new: exchanged(helper, new))
+    batch = batching_rule(primitive)
+    if batch is not None:
+        for text, new in changed(batch):
+            facts = replace(primitive.facts, batch=new)
+            put = lambda facts=facts: replaced(primitive, {"facts"}, facts)
+            yield Mutant(f"batch: {text}", put, of_batches=True)
 
 
 # ── the verdict ───────────────────────────────────────────────────────────────────────────────────
@@ -374,7 +388,8 @@ def judged(primitive: Primitive, record: Record, check: Check = check_primitive)
     labels, survivors = [], []
     for mutant in mutants(primitive):
         labels.append(mutant.label)
-        if survives(primitive, record, mutant, check):
+        by = check_batches if mutant.of_batches and check is check_primitive else check
+        if survives(primitive, record, mutant, by):
             survivors.append(mutant.label)
     listed = EQUIVALENT.get(primitive.name, {})
     equivalent = [label for label in survivors if label in listed]

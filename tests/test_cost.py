@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from autobp import hessian, log_softmax, relu
+from autobp import directions, hessian, log_softmax, relu
 from autobp.cost import compare, measuring, methods, sweep_inputs, sweep_outputs
 from autobp.cost.report import duration, quantity, size
 from autobp.counts import Counts
@@ -25,6 +25,13 @@ DERIVATIVES = [
     "forward, online",
     "forward, recorded",
     "reverse",
+]
+MANY_AT_ONCE = [
+    "forward, all at once",
+    "reverse, all at once",
+    "sparse forward",
+    "sparse reverse",
+    "reverse with remat",
 ]
 
 
@@ -47,13 +54,18 @@ def test_many_inputs() -> None:
     report = compare(sine, np.linspace(0, 1, n))
     one, *rest = report.rows
     assert one.method == "one evaluation of f"
-    assert [row.method for row in rest] == DERIVATIVES
+    assert [row.method for row in rest] == DERIVATIVES + MANY_AT_ONCE
     assert [row.sweeps for row in rest] == [
         "100 evaluations",
         "51 evaluations",
         "50 evaluations with tangents",
         "1 recording, 50 forward",
         "1 recording, 1 backward",
+        "1 recording, 1 forward, 50 at once",
+        "1 recording, 1 backward",
+        "1 recording, 1 forward, 50 at once",
+        "1 recording, 1 backward",
+        "1 recording, 1 backward, 2 segments",
     ]
     f = Counts(n, n - 1, n)  # x·sin x, and their sum
     assert flops(one.counts) == f
@@ -63,8 +75,16 @@ def test_many_inputs() -> None:
     assert flops(report["forward, online"].counts) == (f + sweep) * n
     assert flops(report["forward, recorded"].counts) == f + sweep * n
     assert flops(report["reverse"].counts) == f + Counts(3 * n, n, n)
+    # the cosine once, and for each direction t·cos x, (t·cos x)·x and t·sin x
+    at_once = f + Counts(3 * n * n, (n + n - 1) * n, n)
+    assert flops(report["forward, all at once"].counts) == at_once
+    assert flops(report["sparse forward"].counts) == at_once  # no two columns are apart
+    assert report["reverse, all at once"].counts == report["reverse"].counts
+    assert report["sparse reverse"].counts == report["reverse"].counts
+    assert flops(report["reverse with remat"].counts) == f + Counts(3 * n, n, n) + f
     assert all(row.seconds > 0 and row.peak > 0 for row in report.rows)
-    assert [row.measured for row in rest] == [row.directions for row in rest] == [n] * 4 + [1]
+    directions = [n] * 4 + [1] + [n, 1, n, 1, 1]
+    assert [row.measured for row in rest] == [row.directions for row in rest] == directions
 
 
 def flops(counts: Counts) -> Counts:
@@ -231,6 +251,7 @@ def test_what_takes_too_long_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> Non
     report = compare(sine, np.ones(1000))
     text = repr(report)
     assert text.count("64 of 1,000 directions") == 4
+    assert report["forward, all at once"].directions == 1000
     assert report["forward, recorded"].measured == 64
     assert report["reverse"].measured == report["reverse"].directions == 1
     whole = compare(sine, np.ones(1000), full=True)
@@ -314,8 +335,8 @@ def test_table_and_text() -> None:
     ways, counted, measured = report.table().split("\n\n")
     line = "one evaluation of f 50 49 50 149 1 800 B 1"
     assert " ".join(counted.splitlines()[2].split()) == line
-    assert [len(table.splitlines()) for table in (ways, counted, measured)] == [2 + 6] * 3
-    assert ways.splitlines()[5].split("  ")[-2:] == [
+    assert [len(table.splitlines()) for table in (ways, counted, measured)] == [2 + 11] * 3
+    assert [t.strip() for t in ways.splitlines()[5].split("  ") if t][1:] == [
         "50 evaluations with tangents",
         "all 50 directions",
     ]
@@ -361,8 +382,8 @@ def test_csv(tmp_path) -> None:
     text = (tmp_path / "costs.csv").read_text(encoding="utf-8")
     assert text == report.to_csv()
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["method"] for row in rows[1:]] == DERIVATIVES
-    last = rows[-1]
+    assert [row["method"] for row in rows[1:]] == DERIVATIVES + MANY_AT_ONCE
+    last = rows[5]
     assert int(last["flops"]) == report["reverse"].counts.flops
     assert float(last["seconds"]) == report["reverse"].seconds
     assert float(last["flops_ratio"]) == report.ratio("reverse", "flops")
@@ -393,9 +414,11 @@ def test_plots() -> None:
     assert [axes.get_xscale() for axes in figure.axes] == ["log", "log", "log"]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1  # bars can be compared
     said = [t.get_text() for t in figure.axes[0].texts]
-    assert sum(text.endswith("× the least") for text in said) == len(said) - 1
+    least = [text for text in said if "× the least" not in text]
+    assert len(least) == 3  # reverse, all at once and sparse
+    assert len({*least}) == 1
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
-    assert labels == DERIVATIVES
+    assert labels == DERIVATIVES + MANY_AT_ONCE
     second = compare(sine, np.ones(20), order=2).plot()
     assert len(second.axes[0].patches) == 7
 
@@ -417,6 +440,97 @@ def test_plots() -> None:
     _, mine = plt.subplots()
     assert curves.plot(mine) is mine.figure
     plt.close("all")
+
+
+def test_the_time_memory_plane(monkeypatch) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    report = compare(lambda x: x[1:] * np.sin(x[:-1]), np.ones(300))
+    sampled = dataclasses.replace(report["reverse"], measured=7)
+    rows = [sampled if row.method == "reverse" else row for row in report.rows]
+    report = dataclasses.replace(report, rows=(*rows,))
+    axes = report.plane().axes[0]
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    line, *points = axes.lines
+    found = {p.get_label(): (p.get_xdata()[0], p.get_ydata()[0]) for p in points}
+    for row in report.rows:
+        name = "reverse (7 of 299)" if row.method == "reverse" else row.method
+        assert found[name] == (row.peak, row.seconds)
+    hollow = [p.get_label() for p in points if p.get_markerfacecolor() == "white"]
+    assert hollow == ["reverse (7 of 299)"]
+    for x, y in zip(*line.get_data()):  # no way is better in both
+        assert not any(r.peak < x and r.seconds < y for r in report.rows[1:])
+    _, mine = plt.subplots()
+    assert report.plane(mine) is mine.figure
+    plt.close("all")
+    unmeasured = dataclasses.replace(report["reverse"], seconds=None, peak=None)
+    partly = dataclasses.replace(report, rows=(report.rows[0], report.rows[1], unmeasured))
+    assert len(partly.plane().axes[0].lines) == 3
+    plt.close("all")
+
+
+def test_sparse_sweeps_and_all_at_once_are_counted_by_hand() -> None:
+    """Of y = x₁…xₙ₋₁ · c, a product with a constant: one multiplication for each element."""
+    n, c = 200, np.arange(1.0, 200.0)
+    report = compare(lambda x: x[1:] * c + x[:-1], np.ones(n))
+    m = n - 1
+    f = Counts(m, m)
+    assert flops(report.rows[0].counts) == f
+    row = report["sparse forward"]
+    assert row.sweeps == "1 recording, 1 forward, 2 at once"
+    assert flops(row.counts) == f + Counts(m, m) * 2
+    assert flops(report["forward, all at once"].counts) == f + Counts(m, m) * n
+    # backwards each direction is multiplied by c, and what comes back for x is added up
+    assert flops(report["sparse reverse"].counts) == f + Counts(m, n) * 2
+    assert flops(report["reverse, all at once"].counts) == f + Counts(m, n) * m
+    remat = report["reverse with remat"]
+    assert flops(remat.counts) == f + Counts(m, n) * m + f * m
+    assert all(r.error == 0 for r in report.rows[6:])
+    assert report["sparse forward"].directions == 2
+    assert report["forward, all at once"].alive > 100 * report["sparse forward"].alive
+
+
+def test_an_entry_that_the_pattern_misses_is_an_error(monkeypatch) -> None:
+    from autobp.rules import PRIMITIVES, patterns
+
+    matmul, A = PRIMITIVES["matmul"], np.arange(1.0, 10.0).reshape(3, 3)
+    facts = dataclasses.replace(matmul.facts, pattern=patterns.broadcast)
+    monkeypatch.setattr(matmul, "facts", facts)
+    report = compare(lambda x: A @ x, np.ones(3))
+    assert report["sparse forward"].error > 0.1
+    assert report["sparse reverse"].error > 0.1
+    assert report["forward, all at once"].error == 0
+
+
+def test_many_chunks_are_measured_as_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directions, "BYTES", 8 * 8000)  # 8 directions of 1,000 numbers
+    monkeypatch.setattr(measuring, "PATIENCE", 0.0)
+    monkeypatch.setattr(measuring, "SAMPLE", 4)
+    report = compare(lambda x: np.sin(x) * np.sum(x[:5]), np.ones(1000))
+    row = report["forward, all at once"]
+    assert row.sweeps == "1 recording, 125 forward, 8 at once"
+    assert (row.measured, row.directions) == (32, 1000)
+    assert row.error == 0
+    assert report["sparse forward"].sweeps == "1 recording, 1 forward, 6 at once"
+    assert report["sparse forward"].error == 0
+
+
+def test_remat_keeps_the_ends_of_segments_alone() -> None:
+    def chain(t):
+        x = t * np.ones(5000)
+        for _ in range(35):
+            x = np.sin(x)
+        return np.sum(x)
+
+    report = compare(chain, 0.5)
+    row = report["reverse with remat"]
+    assert row.sweeps == "1 recording, 1 backward, 6 segments"
+    assert row.error == 0
+    assert row.peak < 0.6 * report["reverse"].peak
+    assert abs(row.alive - row.peak) < 0.4 * row.peak
+    # several results of one operation stay together
+    report = compare(lambda a: np.sum(np.linalg.eigh(a + a.T)[1] ** 3), np.diag([1.0, 2.0, 4.0]))
+    assert report["reverse with remat"].error < 1e-12
 
 
 def test_without_matplotlib_one_line_says_what_to_install(monkeypatch) -> None:

@@ -314,7 +314,7 @@ def chosen(f, x, monkeypatch: pytest.MonkeyPatch) -> str:
     taken = []
     for name in ("_by_columns", "_by_rows"):
         whole = getattr(higher_module, name)
-        spy = lambda traced, name=name, whole=whole: (taken.append(name), whole(traced))[1]
+        spy = lambda *args, name=name, whole=whole: (taken.append(name), whole(*args))[1]
         monkeypatch.setattr(higher_module, name, spy)
     jacobian(f)(x)
     monkeypatch.undo()
@@ -325,9 +325,11 @@ def chosen(f, x, monkeypatch: pytest.MonkeyPatch) -> str:
 def works(f, x) -> dict[str, int]:
     sweeps = Sweeps(f, [x])
     n, m = np.size(x), sum(np.size(v.numpy()) for v in sweeps.record.values)
+    few = {k: 1 if k < 4 else k for k in (n, m)}  # swept one by one
+    at_once = {k: 0 if k < 4 else k for k in (n, m)}
     return {
-        "forward": n * sweeps.forward().counts.work,
-        "reverse": m * sweeps.reverse().counts.work,
+        "forward": sweeps.forward(None, at_once[n]).counts.work * n // few[n],
+        "reverse": sweeps.reverse(None, at_once[m]).counts.work * m // few[m],
     }
 
 
@@ -336,7 +338,7 @@ def test_jacobian_chooses_the_cheaper_mode(m, n, monkeypatch: pytest.MonkeyPatch
     matrix, x = R.standard_normal((m, n)), R.standard_normal(n)
     f = lambda x: np.tanh(matrix @ x)
     work = works(f, x)
-    assert work[chosen(f, x, monkeypatch)] == min(work.values())
+    assert work[chosen(f, x, monkeypatch)] <= 1.1 * min(work.values())
 
 
 def test_the_choice_is_not_of_the_shape_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,14 +354,13 @@ def test_the_choice_is_not_of_the_shape_alone(monkeypatch: pytest.MonkeyPatch) -
     assert chosen(g, y, monkeypatch) == "reverse"
 
 
-def test_no_counting_where_there_are_few_sweeps() -> None:
+def test_the_choice_needs_no_other_run() -> None:
     calls = []
 
     def f(x):
         calls.append(1)
         return x * 2
 
-    jacobian(f)(np.ones(20))
-    assert len(calls) == 1
     jacobian(f)(np.ones(100))
-    assert len(calls) == 3
+    jacobian(f, sparse=True)(np.ones(100))
+    assert len(calls) == 2

@@ -518,3 +518,12 @@ def test_anomalies_that_were_given_are_not_held_against_anyone():
         masked = np.where([True, False], Tensor([1.0, 2.0]), -np.inf)
         sigmoid(masked).sum().backward()
         assert np.isnan((Tensor(np.nan) * 2).data)
+
+
+def test_an_array_is_added_to_the_gradient_of_a_part_that_is_itself_differentiated():
+    """The sum must not be taken in place of a Tensor, which makes a new one."""
+    C, x = np.array([1.0, 2.0, 3.0]), np.ones(3)
+    f = lambda a: np.sum(grad(lambda x: np.sum(x * C) + np.sum(x[[0, 0, 1]] * a))(x) ** 2)
+    a = np.array([0.5, 0.7, 0.9])
+    first, second = 2 * (C[0] + a[0] + a[1]), 2 * (C[1] + a[2])
+    np.testing.assert_allclose(grad(f)(a), [first, first, second])

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, fast_paths, grad, graph, reverse
+from autobp import Tensor, fast_paths, grad, graph, jacobian, reverse
 from autobp.primitive import constant
 from autobp.rules import PRIMITIVES
+from autobp.verify.checks import bound, picked, variables
 from autobp.verify.samples import RECORDS
 from tests.test_programs import arguments, programs, run
 
@@ -49,6 +50,31 @@ def both_ways(function, *args):
 def test_random_programs_have_the_same_bits(program, seed):
     fast, plain = both_ways(lambda *xs: run(program, *xs), *arguments(seed))
     assert fast == plain
+
+
+@given(programs(st.integers(2, 8)), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_all_directions_at_once_have_the_same_bits(program, seed):
+    x, *rest = arguments(seed)
+    f = lambda x: run(program, x, *rest) * np.sin(x) + np.exp(-x) / 2
+    for mode in ("forward", "reverse"):
+        fast = jacobian(f, mode=mode)(x)
+        with plain_engine():
+            assert bits(fast) == bits(jacobian(f, mode=mode)(x))
+
+
+@pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if p.form == "elementwise"])
+def test_all_directions_of_a_rule_have_the_same_bits(name):
+    for sample in RECORDS[name].samples[::4] + RECORDS[name].kinks[::4]:
+        chosen = variables(sample)
+        f, xs = bound(PRIMITIVES[name], sample, chosen), picked(sample, chosen)
+        for x in (xs, [np.asarray(x, np.float32) for x in xs]):
+            for mode in ("forward", "reverse") if chosen else ():
+                with np.errstate(all="ignore"):
+                    fast = jacobian(f, range(len(x)), mode)(*x)
+                    with plain_engine():
+                        plain = jacobian(f, range(len(x)), mode)(*x)
+                assert [*map(bits, fast)] == [*map(bits, plain)]
 
 
 # fmt: off

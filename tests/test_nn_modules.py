@@ -382,7 +382,9 @@ def test_other_parameters_leave_the_model_as_it_is():
     y.sum().backward()
     np.testing.assert_array_equal(model[0].weight.grad, [X.sum(axis=0)])
     assert model[0].bias.grad is None
-    with pytest.raises(ValueError, match=r"no parameter or buffer 'bias'; there are 0\.weight, 0\.bias$"):
+    with pytest.raises(
+        ValueError, match=r"no parameter or buffer 'bias'; there are 0\.weight, 0\.bias$"
+    ):
         nn.functional_call(model, {"bias": [5.0]}, X)
     with pytest.raises(ValueError, match=r"'0\.bias' has shape \(1,\), not \(2,\)$"):
         nn.functional_call(model, {"0.bias": [5.0, 6.0]}, X)

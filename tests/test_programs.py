@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from autobp import Tensor, grad, hvp, jvp, linearize, no_grad, relu, sigmoid, softmax, vjp
+from autobp import Tensor, grad, hvp, jvp, linearize, no_grad, relu, sigmoid, softmax, vjp, vmap
 
 # ── random directed acyclic graphs of operations ──────────────────────────────────────────────────
 
@@ -106,6 +106,36 @@ def test_second_order_agrees_with_differences_of_gradients(program, seed):
         (0, 1, 2),
     )(*xs)
     assert inner(reverse, us) == pytest.approx(inner(found, ws), rel=1e-9, abs=1e-10)
+
+
+@given(
+    programs(st.integers(3, 10)),
+    st.integers(0, 2**32 - 1),
+    st.lists(st.booleans(), min_size=3, max_size=3).filter(any),
+)
+@settings(max_examples=60)
+def test_a_batch_is_the_loop_over_its_examples(program, seed, mapped):
+    f = lambda *xs: run(program, *xs)
+    n = 5
+    rows = [arguments(seed + i) for i in range(n)]
+    xs = [np.stack(column) if m else column[0] for m, column in zip(mapped, zip(*rows))]
+    axes = tuple(0 if m else None for m in mapped)
+    each = [[x[i] if m else x for m, x in zip(mapped, xs)] for i in range(n)]
+    gradient = grad(f, (0, 1, 2))
+    product = lambda *xs: hvp(f, xs, xs)
+
+    def compared(found, expected):
+        for y, to in zip(found, zip(*expected, strict=True), strict=True):
+            np.testing.assert_allclose(y, np.stack(to), 1e-9, 1e-11)
+
+    compared([vmap(f, axes)(*xs)], [[f(*row)] for row in each])
+    compared(vmap(gradient, axes)(*xs), [gradient(*row) for row in each])
+    compared(vmap(product, axes)(*xs), [product(*row) for row in each])
+    total = lambda *xs: np.sum(vmap(f, axes)(*xs))
+    whole, parts = grad(total, (0, 1, 2))(*xs), [gradient(*row) for row in each]
+    for m, y, to in zip(mapped, whole, zip(*parts, strict=True), strict=True):
+        to = np.stack(to) if m else sum(to)
+        np.testing.assert_allclose(y, to, 1e-9, 1e-11)
 
 
 # ── what must not change a gradient ───────────────────────────────────────────────────────────────

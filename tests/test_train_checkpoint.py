@@ -55,6 +55,21 @@ def path(tmp_path):
     return tmp_path / "run.npz"
 
 
+def test_what_would_come_back_as_something_else_is_refused(tmp_path):
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(
+        TypeError, match="save_checkpoint: a/b is a masked array, .* save x.data and"
+    ):
+        save_checkpoint(tmp_path / "a.npz", {"a": {"b": masked}})
+    for numbers in ([1, 10**5000], {"n": 10**5000}):
+        with pytest.raises(
+            ValueError, match="is a whole number of 16,610 bits; a checkpoint holds"
+        ):
+            save_checkpoint(tmp_path / "a.npz", {"a": numbers})
+    save_checkpoint(tmp_path / "a.npz", {"a": [2**4095, "x", 0.5]})
+    assert load_checkpoint(tmp_path / "a.npz") == {"a": [2**4095, "x", 0.5]}
+
+
 # ── there and back ────────────────────────────────────────────────────────────────────────────────
 
 plain = (

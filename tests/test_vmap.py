@@ -232,6 +232,12 @@ def test_an_index_finds_and_puts_what_it_does_in_the_loop(index, shared):
     check(grad(lambda x, i, k: np.sum(np.stack(put(x, i, k)) ** 2)), x, ROWS, ONE, axes=axes)
 
 
+def test_parts_of_one_array_add_up_whatever_each_example_takes():
+    x = np.arange(4.0)
+    f = lambda x, k: np.sum(x[:2]) + np.sum(x[k]) + np.sum(x[[0, 0]]) + np.sum(x * x[k][0])
+    check(grad(f), x, ROWS, axes=(None, 0))
+
+
 def test_a_mask_of_each_example_writes_one_value():
     def f(x):
         y = Tensor(x, requires_grad=False) if not isinstance(x, Tensor) else x

@@ -168,22 +168,23 @@ CALLS: dict[Any, list[Call]] = {
     np.cov: [lambda x: np.cov(x), lambda v, u: np.cov(v, u), lambda x: np.cov(x, rowvar=False, bias=True), lambda x, p: np.cov(x, aweights=p[0])],
     np.corrcoef: [lambda x: np.corrcoef(x), lambda v, u: np.corrcoef(v, u)],
     # along an axis
-    **{f: along(f) for f in (np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.sort, np.argsort)},
+    **{f: along(f) for f in (np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.sort)},
+    np.argsort: along(np.argsort, lambda s: np.argsort(s)),
     **{f.accumulate: [lambda x, f=f: f.accumulate(x, axis=0), lambda x, f=f: f.accumulate(x, -1), lambda v, f=f: f.accumulate(v)] for f in (np.add, np.multiply, np.maximum, np.minimum, np.logaddexp)},
     np.cumulative_sum: [lambda x: np.cumulative_sum(x, axis=1), lambda v: np.cumulative_sum(v, include_initial=True)],
     np.cumulative_prod: [lambda x: np.cumulative_prod(x, axis=-1, include_initial=True)],
     np.diff: [lambda x: np.diff(x), lambda x: np.diff(x, axis=0), lambda x: np.diff(x, n=2), lambda x, v: np.diff(x, prepend=0.0, append=1.0), lambda v, s: np.diff(v, append=s[None])],
     np.ediff1d: [lambda x: np.ediff1d(x), lambda v, u: np.ediff1d(v, to_end=u)],
     np.gradient: [lambda x: np.gradient(x), lambda x: np.gradient(x, axis=-1), lambda v, o: np.gradient(v, o), lambda x, s: np.gradient(x, s + 2, axis=0, edge_order=2)],
-    np.trapezoid: [lambda x: np.trapezoid(x), lambda v, o: np.trapezoid(v, o), lambda x, s: np.trapezoid(x, dx=s, axis=0), lambda x, y: np.trapezoid(x, y, axis=0)],
+    np.trapezoid: [lambda x: np.trapezoid(x), lambda v, o: np.trapezoid(v, o), lambda x, s: np.trapezoid(x, dx=s, axis=0), lambda x, y: np.trapezoid(x, y, axis=0), lambda h, x: np.trapezoid(h, x)],
     np.unwrap: [lambda x: np.unwrap(5 * x), lambda x: np.unwrap(5 * x, axis=0)],
     np.partition: [lambda x: np.partition(x, 2)[..., 2], lambda x: np.partition(x, 1, axis=0)[1], lambda x: np.partition(x, 5, axis=None)[5]],
     np.argpartition: [lambda x: np.argpartition(x, 2)[..., 2], lambda x: np.argpartition(x, 3, axis=None)[3]],
-    np.lexsort: [lambda x: np.lexsort(x), lambda v, u: np.lexsort((v, u)), lambda j: np.lexsort(j, axis=0)],
+    np.lexsort: [lambda x: np.lexsort(x), lambda s: np.lexsort((s, s)), lambda v, u: np.lexsort((v, u)), lambda j: np.lexsort(j, axis=0)],
     np.searchsorted: [lambda o, x: np.searchsorted(o, x), lambda o, s: np.searchsorted(o, s, side="right"), lambda x: np.searchsorted([-1.0, 0.0], x)],
     np.digitize: [lambda x, o: np.digitize(x, o), lambda x: np.digitize(x, [-1.0, 0.5]), lambda s, o: np.digitize(s, o, right=True)],
-    np.isin: [lambda j, i: np.isin(j, i), lambda j: np.isin(j, [1, 5])],
-    np.array_equiv: [lambda x: np.array_equiv(x, x), lambda v: np.array_equiv(np.stack([v, v]), v), lambda x, v: np.array_equiv(x, v)],
+    np.isin: [lambda j, i: np.isin(j, i), lambda j: np.isin(j, [1, 5]), lambda x, y: np.isin(x, y, False, True)],
+    np.array_equiv: [lambda x: np.array_equiv(x, x), lambda v: np.array_equiv(np.stack([v, v]), v), lambda x, v: np.array_equiv(x, v), lambda s, v: np.array_equiv((s, s), s)],
     # shapes
     np.reshape: [lambda x: np.reshape(x, (2, -1)), lambda x: x.reshape(4, 3), lambda x: np.reshape(x, -1), lambda s: np.reshape(s, (1, 1)), lambda x: np.reshape(x, (4, 3), order="F")],
     np.ravel: [lambda x: np.ravel(x), lambda s: np.ravel(s), lambda x: np.ravel(x, order="F"), lambda x: x.flatten()],
@@ -201,7 +202,7 @@ CALLS: dict[Any, list[Call]] = {
     np.flip: [lambda x: np.flip(x), lambda x: np.flip(x, 0), lambda h: np.flip(h, (0, -1))],
     np.fliplr: [lambda x: np.fliplr(x)], np.flipud: [lambda x: np.flipud(x)],
     np.rot90: [lambda x: np.rot90(x), lambda h: np.rot90(h, 2, (1, 2)), lambda h: np.rot90(h, -1, (0, -1))],
-    np.roll: [lambda x: np.roll(x, 1), lambda x: np.roll(x, 2, axis=-1), lambda x: np.roll(x, (1, 2), axis=(0, 1)), lambda x: np.roll(x, (1, 1), axis=0)],
+    np.roll: [lambda x: np.roll(x, 1), lambda x: np.roll(x, 2, axis=-1), lambda x: np.roll(x, (1, 2), axis=(0, 1)), lambda x: np.roll(x, (1, 1), axis=0), lambda x: np.roll(x, np.array(1), 1), lambda x: np.roll(x, [1, 2])],
     np.tile: [lambda x: np.tile(x, 2), lambda s: np.tile(s, (2, 2)), lambda v: np.tile(v, (2, 1))],
     np.repeat: [lambda x: np.repeat(x, 2), lambda x: np.repeat(x, 2, axis=0), lambda x: np.repeat(x, [1, 0, 2], axis=0)],
     np.resize: [lambda x: np.resize(x, (2, 3)), lambda v: np.resize(v, 9)],
@@ -237,7 +238,7 @@ CALLS: dict[Any, list[Call]] = {
     np.take_along_axis: [lambda x: np.take_along_axis(x, np.argsort(x, -1), -1), lambda x, j: np.take_along_axis(x, j, 0), lambda x, j: np.take_along_axis(x, j[:, :1], axis=1), lambda x, i: np.take_along_axis(x, i, axis=None)],
     np.compress: [lambda x: np.compress([True, False, True], x, axis=0)], np.extract: [lambda x: np.extract(np.arange(12).reshape(3, 4) % 2 > 0, x)],
     np.bincount: [lambda v: np.bincount([0, 1, 1, 3], weights=v), lambda j, x: np.bincount(j[0], x[0], minlength=3), lambda j: np.bincount(j[0], minlength=2)],
-    np.piecewise: [lambda x: np.piecewise(x, [np.arange(12).reshape(3, 4) > 4], [1.0, 2.0])],
+    np.piecewise: [lambda s: np.piecewise(s, [s < 0, np.True_], [1.0, 2.0]), lambda x: np.piecewise(x, [x < 0, x > 1], [1.0, 2.0, 3.0]), lambda x: np.piecewise(x, [np.arange(12).reshape(3, 4) > 4], [1.0, 2.0])],
     # products
     np.matmul: [lambda x, y: x @ y.T, lambda x, v: x @ v, lambda v, y: v @ y.T, lambda v, u: v @ u, lambda h, v: h @ v, lambda x, h: x.T @ h, lambda h, y: h @ y.T, lambda h: np.ones(3) @ h],
     np.dot: [lambda x, v: np.dot(x, v), lambda v, u: np.dot(v, u), lambda s, x: np.dot(s, x), lambda h, y: np.dot(h, y.T), lambda v, h: np.dot(v, np.swapaxes(h, 1, 2)), lambda x, v: tensor(x).dot(v)],
@@ -291,7 +292,8 @@ if hasattr(np, "astype"):
     CALLS[np.astype] = [lambda x: np.astype(x, np.float32)]
 
 OURS: dict[str, list[Call]] = {
-    **{f: one(getattr(ab, f)) for f in ("relu", "leaky_relu", "sigmoid", "softplus")},
+    **{f: one(getattr(ab, f)) for f in ("relu", "sigmoid", "softplus")},
+    "leaky_relu": [*one(ab.leaky_relu), lambda s: ab.leaky_relu(s, np.full(3, 0.1))],
     **{f: [lambda x, f=f: getattr(ab, f)(x), lambda x, f=f: getattr(ab, f)(x, axis=0), lambda h, f=f: getattr(ab, f)(h, axis=(0, -1))] for f in ("softmax", "log_softmax")},
     "logsumexp": [lambda x: ab.logsumexp(x), lambda x: ab.logsumexp(x, axis=0), lambda h: ab.logsumexp(h, axis=(0, -1), keepdims=True)],
     "conv2d": [lambda im, ke: ab.conv2d(im, ke), lambda im, ke: ab.conv2d(im, ke, np.ones(3), stride=(1, 2), padding=1, dilation=(1, 2)), lambda im, ke: ab.conv2d(im[0], ke),
@@ -430,3 +432,42 @@ def test_vmap_gives_what_the_loop_gives(name: str, calls: list[Call]) -> None:
             except Exception as error:
                 error.add_note(f"{name}, call {k}, axes {axes}")
                 raise
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────
+
+RAGGED_ERROR = r"^vmap: {} of a batch gives as many results as the values of each example ask for"
+# fmt: off
+REFUSED: dict[str, tuple[Call, str]] = {
+    **{f.__name__: (lambda x, f=f: f(x), RAGGED_ERROR.format(rf"np\.{f.__name__}")) for f in (np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_values, np.trim_zeros)},
+    **{f.__name__: (lambda x, f=f: f(x, x), RAGGED_ERROR.format(rf"np\.{f.__name__}")) for f in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d)},
+    "compress":    (lambda x: np.compress(x[0] > 0, x, axis=1), RAGGED_ERROR.format("np.flatnonzero")),
+    "extract":     (lambda x: np.extract(x > 0, x), RAGGED_ERROR.format("np.flatnonzero")),
+    "bincount":    (lambda x: np.bincount(np.argsort(x[0])), RAGGED_ERROR.format("np.bincount") + r".*use np.bincount\(x, minlength=4\)"),
+    "piecewise":   (lambda x: np.piecewise(x, [x > 0], [np.sin, np.cos]), "^vmap: an index that is a mask of a batch .*np.where"),
+    "residuals":   (lambda x, s: np.linalg.lstsq(x.T[:, :2] * (s > 0), np.ones(4)), RAGGED_ERROR.format("the residuals of np.linalg.lstsq") + r".*np.linalg.pinv\(a\) @ b"),
+    "insert":      (lambda x: np.insert(x, np.argmax(x[0]), 1.0), "^vmap: np.insert takes one place for all examples of a batch: use np.take"),
+    "delete":      (lambda x: np.delete(x, np.argmax(x[0])), "^vmap: np.delete takes one place for all examples of a batch: use np.take"),
+    "histogram":   (lambda x: np.histogram(x), "^vmap: np.histogram has no batching rule"),
+    "fft":         (lambda x: np.fft.fft(x), "^vmap: np.fft.fft has no batching rule"),
+    "eig":         (lambda x: np.linalg.eigvals(x[:, :3]), "^vmap: np.linalg.eigvals has no batching rule"),
+    "out":         (lambda x: np.less(x, 0.0, np.empty((3, 4), bool)), r"^np.less\(out=.* has no rule"),
+    "by name":     (lambda x, s: np.isclose(1.0, np.ones(2), atol=s), "^vmap: isclose takes no batch by keyword, as atol="),
+    "repeats":     (lambda x: np.repeat(x, np.argmax(x[0]), axis=0), "^vmap: the (value|array) of .* was asked for"),
+    "sections":    (lambda x: np.linspace(0.0, 1.0, np.argmax(x[0])), "^vmap: the value of .* was asked for"),
+    "table":       (lambda x: np.arange(4.0)[np.argmax(x[0])], r"^vmap: the (value|array) of .*Tensor\(array, requires_grad=False\)\[i\]"),
+    "axis":        (lambda x: np.sum(x, axis=np.argmax(x[0])), "^vmap: the truth of .* was asked for"),
+    "classes":     (lambda k: nn.one_hot(k), "^vmap: the value of .* was asked for"),
+    "order":       (lambda s, x: special.jv(s, x), r"jv\(order=.* has no rule"),
+    "accuracy":    (lambda x: nn.accuracy(x, [0, 1, 2]), "^vmap: "),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_for_a_batch_is_refused_by_name(name: str) -> None:
+    f, message = REFUSED[name]
+    for args, axes in batchings(f):
+        if all(axis == 0 for axis in axes):
+            with pytest.raises((TypeError, np.linalg.LinAlgError), match=message):
+                vmap(f)(*args)

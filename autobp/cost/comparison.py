@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autobp.cost.measuring import Measured, measure
-from autobp.cost.methods import Problem, first_order, second_order
+from autobp.cost.methods import first_order, second_order
+from autobp.cost.problem import Method, Problem
 from autobp.cost.report import Report, Row, machine, size
 from autobp.counts import unknown
 
-__all__ = ["compare"]
+__all__ = ["compare", "compared"]
 
 
 def compare(
     function: Callable[..., Any], *args: Any, order: int = 1, full: bool = False, seed: int = 0
 ) -> Report:
-    """Compare what each way of differentiating a function costs, by all of its arguments.
+    """Compare what each way of differentiating a function costs, by all of its arguments: one direction
+    at a time, all at once, only those that a sparse Jacobian needs, and with `remat` in √n segments of
+    what was recorded.
 
     Operations and bytes are counted on the graph; time and memory are measured. If all sweeps would
     take too long, a random sample of the directions is timed and scaled up, and the report says so;
@@ -41,9 +44,19 @@ def compare(
         raise TypeError(
             f"compare takes a function and its arguments, not {type(function).__name__}"
         )
-    problem = Problem(function, args)
-    methods = (first_order if order == 1 else second_order)(problem)
-    found, interrupted = measure(methods, full, np.random.default_rng(seed))
+    return compared(function, args, first_order if order == 1 else second_order, full, seed)
+
+
+def compared(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    methods: Callable[[Problem], list[Method]],
+    full: bool,
+    seed: int,
+) -> Report:
+    """Compare some ways of differentiating a function."""
+    problem, order = Problem(function, args), 2 if methods is second_order else 1
+    found, interrupted = measure(methods(problem), full, np.random.default_rng(seed))
     rows = tuple(map(_row, found))
     notes = [*_notes(problem, rows, order), machine()]
     if interrupted:
@@ -56,7 +69,15 @@ def compare(
 def _row(m: Measured) -> Row:
     how = m.method
     return Row(
-        how.name, how.sweeps, how.counts, how.alive, m.seconds, m.peak, m.error, m.done, how.steps
+        how.name,
+        how.sweeps,
+        how.counts,
+        how.alive,
+        m.seconds,
+        m.peak,
+        m.error,
+        m.directions,
+        how.directions,
     )
 
 
@@ -73,7 +94,8 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
         " multiple of one evaluation",
         "memory of one sweep, without the arguments: alive counts the bytes of the numbers needed at"
         " the same time; peak is measured, and includes the sweep's direction and Python's objects",
-        "time: medians in one process after a warm-up; a sample is scaled up to all directions",
+        "time: medians in one process after a warm-up; a sample is scaled up to all directions;"
+        " which entries of a sparse Jacobian may differ from 0 is found once, before",
         f"error: the largest, relative to the largest derivative, against {_reference(order)}",
     ]
     if order == 2:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.cost.comparison import compare
+from autobp.cost.comparison import compared
+from autobp.cost.methods import one_by_one
 from autobp.cost.report import COLOURS, MARKERS, WIDTH, Report, quantity, written
 from autobp.extras import needed
 from autobp.table import aligned
@@ -226,7 +227,7 @@ def _swept(
                 " of a function and its arguments"
             )
         args = args or [point(np.random.default_rng(seed), n)]
-        report = compare(function, *args, full=full, seed=seed)
+        report = compared(function, args, one_by_one, full, seed)
         if report.interrupted:
             if len(reports) < 2:
                 raise KeyboardInterrupt

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.cost.methods import Method, flat
+from autobp.cost.problem import Method, flat
 
 __all__ = ["Measured", "measure"]
 
@@ -43,13 +43,18 @@ class Measured:
         return len(self.steps[0]) if self.steps else 0
 
     @property
+    def directions(self) -> int:
+        """How many directions that were."""
+        return sum(map(self.method.width, self.sample[: self.done]))
+
+    @property
     def seconds(self) -> float | None:
         """For all steps. It uses the median of each step: in every run, some step is slow because the
         machine does something else, so a median of the sums would be too large."""
         if not self.done:
             return None
-        each = float(np.mean(np.median(self.steps, axis=0)))
-        return median(self.starts) + each * self.method.steps
+        each = float(np.sum(np.median(self.steps, axis=0))) / max(1, self.directions)
+        return median(self.starts) + each * self.method.directions
 
     def prepare(self, full: bool, rng: np.random.Generator) -> None:
         """Warm up, measure the memory, and choose the steps to time."""
@@ -98,16 +103,19 @@ class _Reference:
         self.rows[i] = flat(result)
 
     def settle(self) -> None:
-        self.chosen = np.array(list(self.rows))
-        self.values = np.stack(list(self.rows.values()))
+        self.chosen = np.array(sorted(self.rows))
+        self.values = np.stack([self.rows[i] for i in self.chosen])
         self.scale = float(np.max(np.abs(self.values))) or 1.0
 
     def check(self, measured: Measured, i: int, result: Any) -> None:
         if result is None or not self.rows:
             return
-        found, known = flat(result)[self.chosen], self.values[:, i]
+        rows, columns, found = measured.method.part(i, result, self.chosen)
+        known = self.values[np.searchsorted(self.chosen, rows)][:, columns]
         with np.errstate(invalid="ignore"):
             gap = np.where(found == known, 0.0, np.abs(found - known))
+        if not gap.size:
+            return
         error = float(np.max(gap)) / self.scale
         measured.error = (
             error if measured.error is None else float(np.maximum(measured.error, error))

@@ -2,157 +2,24 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from autobp.cost.batches import AtOnce, Batches, Compressed
+from autobp.cost.problem import Method, Part, Problem, flat
+from autobp.cost.segments import Segmented
 from autobp.counts import Counts, Sweeps, recorded
 from autobp.dag import Recording, record
 from autobp.forward import Steps, in_order, jvp, pushed
 from autobp.higher import hvp
-from autobp.primitive import constant
 from autobp.reverse import grad, pulled, vjp
 from autobp.tensor import Tensor
-from autobp.tree import leaves, refilled, transformed
 
 _PRECISION = np.finfo(float).eps
 
-__all__ = ["Method", "Problem", "first_order", "flat", "second_order"]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to compute all partial derivatives: a start, and steps that are all alike.
-
-    A step computes the derivatives by one input, a column of the Jacobian. Only a step of the
-    reference computes a row. Methods that are timed only for comparison return None.
-    """
-
-    name: str
-    sweeps: str
-    steps: int
-    counts: Counts  # of all steps together
-    alive: int  # bytes
-    step: Callable[[Any, int], Any]  # takes the result of `start` and the number of the step
-    start: Callable[[], Any] = lambda: None
-    reference: bool = False
-
-
-class Problem:
-    """A function at a point, with its inputs and its outputs numbered element by element."""
-
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
-        self.function = function
-        self.args: Any = transformed(
-            _owned, tuple(args)
-        )  # copies: differences change them in place
-        self.argnums: tuple[int, ...] = tuple(range(len(args)))
-        self.inputs: _Row = _Row([x for _, x in leaves(self.args)])
-        self.graph: Sweeps = Sweeps(function, self.args)
-        self.outputs: _Row = _Row([constant(y) for y in self.graph.record.values])
-        if not self.inputs.size or not self.outputs.size:
-            raise ValueError(
-                f"compare needs inputs and outputs; this function takes {self.inputs.size} numbers and"
-                f" returns {self.outputs.size}"
-            )
-
-    def run(self) -> Any:
-        return self.function(*self.args)
-
-    def moved(self, i: int) -> tuple[Any, Callable[[Any], np.ndarray]]:
-        """Input i, and a function that evaluates with another number in its place."""
-        k, place = self.inputs.find(i)
-        x = self.inputs.values[k]
-        if np.ndim(x) == 0:
-            return x, lambda other: flat(self.function(*self.filled({k: other})))
-        before = x.flat[place]
-
-        def run(other: Any) -> np.ndarray:
-            x.flat[place] = other
-            try:
-                return flat(self.run())
-            finally:
-                x.flat[place] = before
-
-        return before, run
-
-    def filled(self, others: dict[int, Any]) -> Any:
-        """The arguments with some leaves replaced."""
-        return refilled(self.args, (others.get(k, x) for k, x in enumerate(self.inputs.values)))
-
-    def direction(self, i: int) -> Any:
-        """The tangents of the arguments for input i: 1 there, 0 elsewhere."""
-        k, unit = self.inputs.unit(i)
-        return refilled(
-            self.args, (unit if j == k else _zeros(x) for j, x in enumerate(self.inputs.values))
-        )
-
-    def forward(self) -> Counts:
-        """The operations of the forward sweeps from all inputs."""
-        return self.inputs.total(lambda k: self.graph.forward([k]).counts)
-
-    def reverse(self) -> Counts:
-        """The operations of the reverse sweeps from all outputs."""
-        return self.outputs.total(lambda k: self.graph.reverse([k]).counts)
-
-
-class _Row:
-    """Numbers and arrays whose elements are numbered as one row."""
-
-    def __init__(self, values: list[Any]) -> None:
-        self.values = values
-        self.sizes = [int(np.size(v)) for v in values]
-        self.size = sum(self.sizes)
-        self._starts = [0, *accumulate(self.sizes)]
-
-    def find(self, i: int) -> tuple[int, int]:
-        """Which value holds element i, and its place there."""
-        k = bisect_right(self._starts, i) - 1
-        return k, i - self._starts[k]
-
-    def unit(self, i: int) -> tuple[int, Any]:
-        """Which value holds element i, and the direction in which that element alone changes."""
-        k, place = self.find(i)
-        unit = np.zeros(np.shape(self.values[k]), _dtype(self.values[k]))
-        unit.flat[place] = 1
-        return k, unit[()]
-
-    def seeds(self, i: int) -> list[Any]:
-        seeds: list[Any] = [None] * len(self.values)
-        k, unit = self.unit(i)
-        seeds[k] = unit
-        return seeds
-
-    def total(self, cost: Callable[[int], Counts]) -> Counts:
-        return sum((cost(k) * size for k, size in enumerate(self.sizes) if size), Counts())
-
-
-def _owned(x: Any) -> Any:
-    array = np.array(constant(x))
-    if array.dtype.kind in "iub":
-        array = array.astype(np.float64)
-    return array if array.ndim else float(array) if array.dtype == np.float64 else array[()]
-
-
-def _dtype(x: Any) -> Any:
-    """The dtype of derivatives by it; for values that are not floating point, float64."""
-    dtype = np.result_type(x)
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
-
-
-def _zeros(x: Any) -> Any:
-    return np.zeros(np.shape(x), _dtype(x))[()]
-
-
-def flat(nest: Any) -> np.ndarray:
-    """All numbers of a nest in one row, copied."""
-    return np.concatenate([np.ravel(constant(y)) for _, y in leaves(nest)])
-
+__all__ = ["first_order", "one_by_one", "second_order"]
 
 # ── the steps ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,12 +50,8 @@ def _online(p: Problem, start: None, i: int) -> Any:
     return jvp(p.function, p.args, p.direction(i))[1]
 
 
-def _recording(p: Problem) -> Recording:
-    return record(p.function, p.args, p.argnums)
-
-
 def _recording_forward(p: Problem) -> tuple[Recording, Steps]:
-    traced = _recording(p)
+    traced = p.record()
     return traced, in_order(traced)
 
 
@@ -197,8 +60,19 @@ def _pushed(p: Problem, recorded: tuple[Recording, Steps], i: int) -> Any:
 
 
 def _recording_reverse(p: Problem) -> tuple[Recording, list[Tensor]]:
-    traced = _recording(p)
+    traced = p.record()
     return traced, traced.order()
+
+
+def _recording_segments(p: Problem, kept: Segmented) -> tuple[Recording, list[Tensor]]:
+    traced = record(kept, p.inputs.values, range(len(p.inputs.values)))
+    return traced, traced.order()
+
+
+def _row(i: int, result: Any, rows: np.ndarray) -> Part:
+    found = flat(result)[None]
+    mine = rows[rows == i]
+    return Part(mine, np.arange(found.shape[1]), found[: len(mine)])
 
 
 def _pulled(p: Problem, recorded: tuple[Recording, list[Tensor]], j: int) -> Any:
@@ -230,8 +104,8 @@ def _sweeps(number: int, what: str, recording: bool = False) -> str:
     return said.replace("[s]", "s"[: number != 1])
 
 
-def first_order(p: Problem) -> list[Method]:
-    """All partial derivatives."""
+def one_by_one(p: Problem) -> list[Method]:
+    """All partial derivatives, one direction at a time."""
     n, m = p.inputs.size, p.outputs.size
     f, tape = p.graph.evaluation, p.graph.evaluation.tape
     dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
@@ -256,6 +130,32 @@ def first_order(p: Problem) -> list[Method]:
         Method("reverse", _sweeps(m, "backward", recording=True), m,
                f.counts + recording + p.reverse(), tape + p.graph.reverse().alive,
                partial(_pulled, p), start=partial(_recording_reverse, p), reference=True),
+    ]
+    # fmt: on
+
+
+def first_order(p: Problem) -> list[Method]:
+    """All partial derivatives, by all ways."""
+    m, f = p.outputs.size, p.graph.evaluation
+    once = f.counts + Counts(visits=len(f.operations))
+    batches: dict[str, Batches] = {
+        "forward, all at once": AtOnce(p, True),
+        "reverse, all at once": AtOnce(p, False),
+        "sparse forward": Compressed(p, True),
+        "sparse reverse": Compressed(p, False),
+    }
+    cut = Segmented(p.record())
+    kept = Sweeps(cut, p.inputs.values)
+    # fmt: off
+    return [
+        *one_by_one(p),
+        *(Method(name, b.sweeps, len(b.spans),
+                 once + b.counts, f.tape + b.alive,
+                 b.step, start=b.start, width=b.width, found=b.found)
+          for name, b in batches.items()),
+        Method("reverse with remat", f"{_sweeps(m, 'backward', recording=True)}, {_sweeps(len(cut.segments), 'segment[s]')}", m,
+               once + p.reverse() + once * m, kept.evaluation.tape + kept.reverse().alive,
+               partial(_pulled, p), start=partial(_recording_segments, p, cut), found=_row),
     ]
     # fmt: on
 

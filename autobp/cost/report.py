@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.colours import BLUE, ORANGE, PURPLE, SKY, VERMILION
+from autobp.colours import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 from autobp.counts import Counts
 from autobp.extras import needed
 from autobp.table import aligned
@@ -29,14 +29,24 @@ COLOURS = {
     "one-sided differences": PURPLE,
     "forward, online": SKY,
     "forward, recorded": BLUE,
+    "forward, all at once": "#003A5D",
+    "sparse forward": GREEN,
     "reverse": VERMILION,
+    "reverse, all at once": "#7A3500",
+    "sparse reverse": "#8A8A00",
+    "reverse with remat": "#000000",
 }
 MARKERS = {
     "central differences": "s",
     "one-sided differences": "D",
     "forward, online": "^",
     "forward, recorded": "v",
+    "forward, all at once": ">",
+    "sparse forward": "P",
     "reverse": "o",
+    "reverse, all at once": "<",
+    "sparse reverse": "X",
+    "reverse with remat": "*",
 }
 
 WIDTH = 79  # of prose; tables may be wider
@@ -160,6 +170,66 @@ class Report:
         panels[0].set_yticks(range(len(rows)), [row.method for row in rows])
         panels[0].invert_yaxis()
         return figure
+
+    def plane(self, axes: Any = None) -> Any:
+        """Draw the time–memory plane with matplotlib, on the given axes or in a figure of its own: each
+        way to differentiate is a point, at its measured time and peak memory. Those to the left need
+        less memory, those below less time; none is better in both than one on the line. Hollow
+        points were scaled up from a sample of the directions.
+
+        >>> import numpy as np
+        >>> from autobp.cost import compare
+        >>> report = compare(lambda x: np.sum(np.sin(x) * x), np.ones(50))
+        >>> report.plane().savefig("plane.png")  # doctest: +SKIP
+        """
+        pyplot = needed("matplotlib.pyplot", "plane()", "plot")
+        ticker = needed("matplotlib.ticker", "plane()", "plot")
+        if axes is None:
+            _, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
+        rows = [row for row in self.rows if row.seconds and row.peak]
+        best: list[Row] = []
+        for row in sorted(rows[1:], key=lambda row: (row.peak, row.seconds)):
+            if not best or row.seconds < best[-1].seconds:  # type: ignore[operator]
+                best.append(row)
+        axes.step(
+            [row.peak for row in best],
+            [row.seconds for row in best],
+            where="post",
+            color="0.75",
+            linewidth=1,
+            zorder=0,
+        )
+        for row in rows:
+            colour, sampled = COLOURS.get(row.method, BLUE), row.measured < row.directions
+            scope = f" ({row.measured:,} of {row.directions:,})" if sampled else ""
+            axes.plot(
+                row.peak,
+                row.seconds,
+                MARKERS.get(row.method, "."),
+                color=colour,
+                markerfacecolor="white" if sampled else colour,
+                markersize=9,
+                linestyle="none",
+                label=row.method + scope,
+            )
+        axes.set(xscale="log", yscale="log", xlabel="peak memory", ylabel="time, seconds")
+        wide = max(row.peak for row in rows) > 30 * min(row.peak for row in rows)  # type: ignore[operator, type-var]
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1,) if wide else (1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda bytes_, _: size(bytes_))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+        axes.set_title(self.title, fontsize="medium")
+        axes.margins(0.12)
+        axes.grid(color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(
+            title="measured; hollow: a sample, scaled up",
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            frameon=False,
+            fontsize="small",
+            title_fontsize="small",
+        )
+        return axes.figure
 
 
 def _number(row: Row, what: str) -> float | None:

@@ -132,9 +132,9 @@ def _as_examples_are(args: Sequence[Array], mapped: Sequence[bool]) -> Sequence[
 
 def elementwise(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
     """Ranks are made equal, so that the examples are not broadcast with other axes."""
-    if len(args) > 1:
+    if len(args) > 1 or params:
         args = _as_examples_are(args, mapped)
-        args = _aligned(args, mapped)
+        args = _aligned(args, mapped, *params.values())
     return run(*args, **params)
 
 
@@ -156,34 +156,24 @@ def leading(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: A
 
 def product(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
     """A product of matrices, or of vectors. Where one factor is the same for all examples, it is one
-    large product; a sum of products or an outer product needs none."""
+    large product; a sum of products and an outer product are none."""
     (a, b), (ma, mb) = args, mapped
     m, n = ndim_of(a, ma), ndim_of(b, mb)
     if not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1]:
         raise ValueError("the shapes do not fit")  # which the operation explains
-    if not mb:
-        if m == 1 and n > 2:
-            return np.squeeze(run(widened(a, n), b), -2)
-        if n > 2 or m < 2:
-            return run(widened(a, n) if n > 2 else a, b)
-        return np.reshape(
-            run(np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b),
-            (*a.shape[:-1], *b.shape[1:]),
-        )
-    if not ma and n == 1:
+    if not mb and n < 3:
         if m == 1:
-            return run(b, a)
-        if m == 2:
-            return run(b, np.swapaxes(a, -1, -2))
-        return np.squeeze(run(a, widened(np.expand_dims(b, -1), m)), -1)
-    if not ma:
-        return run(a, b if m < 3 else widened(b, m))
+            return run(a, b)
+        rows = np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+        return np.reshape(run(rows, b), (*a.shape[:-1], *b.shape[1:]))
+    if not ma and n == 1 and m < 3:
+        return run(b, a if m == 1 else np.swapaxes(a, 0, 1))
     if m == n == 1:
         return np.sum(a * b, axis=-1)
     left = a if m > 1 else np.expand_dims(a, -2)
     right = b if n > 1 else np.expand_dims(b, -1)
-    ndim = max(left.ndim, right.ndim) - 1
-    left, right = widened(left, ndim), widened(right, ndim)
+    ndim = max(ndim_of(left, ma), ndim_of(right, mb))
+    left, right = (widened(x, ndim) if k else x for x, k in ((left, ma), (right, mb)))
     found = left * right if left.shape[-1] == 1 else run(left, right)
     if m == 1:
         return np.squeeze(found, -2)
@@ -242,8 +232,7 @@ def rolled(run: Run, args: Sequence[Array], mapped: Sequence[bool], shift: Any, 
     (x,) = args
     if axis is None:
         rows = np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
-        shifts = shift if isinstance(shift, tuple) else (shift,)
-        return np.reshape(run(rows, shift=sum(shifts), axis=1), x.shape)
+        return np.reshape(run(rows, shift=shift, axis=1), x.shape)
     return run(x, shift=shift, axis=inner(axis, x.ndim - 1))
 
 
@@ -359,9 +348,10 @@ def attended_part(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> An
     return run(*_aligned(arrays, mapped[:-3]), scale, mask, causal)
 
 
-def _aligned(args: Sequence[Array], mapped: Sequence[bool]) -> Sequence[Array]:
-    """Arguments with the examples in front of all axes that they broadcast."""
+def _aligned(args: Sequence[Array], mapped: Sequence[bool], *params: Any) -> Sequence[Array]:
+    """Arguments with the examples in front of all axes that are broadcast, with those of parameters too."""
     most = max(map(ndim_of, args, mapped))
+    most = max([most, *(np.ndim(p) for p in params if isinstance(p, np.ndarray | list | tuple))])
     return [widened(a, most) if m else a for a, m in zip(args, mapped, strict=True)]
 
 
@@ -435,7 +425,9 @@ def _without_masks(part: Any) -> Sequence[Any]:
     """A mask as the places where it is true."""
     if isinstance(part, Mapped) and part.value.dtype.kind == "b":
         raise ragged("an index that is a mask", "np.where(mask, x, 0.0), or np.sum(x * mask)")
-    if isinstance(part, bool | np.bool_):
+    if isinstance(part, bool | np.bool_) or (
+        isinstance(part, np.ndarray) and part.dtype.kind == "b" and part.ndim == 0
+    ):
         raise TypeError(
             "vmap: a truth value as an index is not supported; write x[None] for x[True]"
         )
@@ -475,6 +467,8 @@ def written(run: Run, args: Sequence[Array], mapped: Sequence[bool], index: Any)
     n = _number(index, args, mapped)
     x = repeated(x, mx, n)
     mask = index[0] if type(index) is tuple and len(index) == 1 else index
+    if isinstance(mask, np.ndarray | np.bool_ | bool) and np.ndim(mask) == 0:
+        mask = Mapped(np.broadcast_to(mask, (n,)))  # of the numbers that it chooses, or not
     if isinstance(mask, Mapped) and mask.value.dtype.kind == "b" and ndim_of(v, mv) == 0:
         chosen = np.reshape(mask.value, (*mask.value.shape, *(1,) * (x.ndim - mask.value.ndim)))
         v = v if isinstance(v, float | int) else v.astype(x.dtype)
@@ -505,14 +499,14 @@ def reducing(
     run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: Any = None, **params: Any
 ) -> Array:
     """`np.any(x)`, `np.argmax(x, axis)`: without an axis over all elements in a row."""
-    return _on_rows(run, args, axis, params, row_keeps=False)
+    return _on_rows(run, args, axis, params)
 
 
 def sorting(
     run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: Any = -1, **params: Any
 ) -> Array:
     """`np.argsort(x, axis)`: without an axis, all elements in a row."""
-    return _on_rows(run, args, axis, params, row_keeps=True)
+    return _on_rows(run, args, axis, params)
 
 
 def partitioning(
@@ -525,10 +519,10 @@ def partitioning(
 ) -> Array:
     """`np.argpartition(x, kth, axis)`."""
     x, kth, axis = completed(args, 1, kth, axis)
-    return _on_rows(lambda x, **p: run(x, kth, **p), (x,), axis, params, row_keeps=True)
+    return _on_rows(lambda x, **p: run(x, kth, **p), (x,), axis, params)
 
 
-def _on_rows(run: Run, args: Sequence[Array], axis: Any, params: Any, row_keeps: bool) -> Array:
+def _on_rows(run: Run, args: Sequence[Array], axis: Any, params: Any) -> Array:
     x, *more = args
     if more:
         axis, *more = more
@@ -540,22 +534,32 @@ def _on_rows(run: Run, args: Sequence[Array], axis: Any, params: Any, row_keeps:
         found = run(rows, axis=1, **params)
         return np.reshape(found, (x.shape[0], *(1,) * (x.ndim - 1))) if kept else found
     axis = inner(axis, x.ndim - 1)
-    if axis == () and not row_keeps:  # of numbers, along their one axis
-        return run(
-            np.reshape(x, (*x.shape, 1)),
-            axis=1,
-            **{k: v for k, v in params.items() if k != "keepdims"},
-        )
+    if axis == ():  # of numbers, along their one axis
+        params.pop("keepdims", None)
+        return run(np.reshape(x, (*x.shape, 1)), axis=1, **params)
     return run(x, axis=axis, **params)
 
 
-def of_all(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Any:
+def of_all(
+    run: Run,
+    args: Sequence[Array],
+    mapped: Sequence[bool],
+    equal_nan: bool = False,
+    **params: Any,
+) -> Any:
     """`np.allclose(x, y)`: whether it holds for all elements of an example."""
+    if run is not np.allclose:
+        *args, equal_nan = completed(args, 2, equal_nan)
+        mapped = mapped[:2]
     shapes = [np.shape(a)[m:] for a, m in zip(args[:2], mapped, strict=False)]
     if run is np.array_equal and shapes[0] != shapes[1]:
         return Shared(False)
     by_element = np.isclose if run is np.allclose else np.equal
+    if run is np.allclose:
+        params["equal_nan"] = equal_nan
     truth = elementwise(by_element, args, mapped, **params)
+    if equal_nan and run is np.array_equal:
+        truth = truth | elementwise(lambda x, y: np.isnan(x) & np.isnan(y), args, mapped)
     return np.all(np.reshape(truth, (truth.shape[0], math.prod(truth.shape[1:]))), axis=1)
 
 
@@ -601,7 +605,9 @@ def belonging(
     run: Run, args: Sequence[Array], mapped: Sequence[bool], invert: bool = False, **params: Any
 ) -> Array:
     """`np.isin(x, elements)`."""
-    x, elements = args
+    x, elements, *options = args  # assume_unique makes no difference here
+    if len(options) == 2:
+        invert = options[1]
     if not mapped[1]:
         return run(x, elements, invert=invert, **params)
     n = elements.shape[0]
@@ -612,18 +618,18 @@ def belonging(
 
 
 def by_keys(run: Run, args: Sequence[Array], mapped: Sequence[bool], axis: int = -1) -> Array:
-    """`np.lexsort(keys)`: the keys are in a list, or the rows of an array."""
+    """`np.lexsort(keys)`: the keys are the rows of an array."""
     keys, axis = (*args, axis)[:2]
-    if mapped[0]:
-        return run(np.moveaxis(keys, 1, 0), axis=inner(axis, keys.ndim - 2))
-    n = next(k.value.shape[0] for k in keys if isinstance(k, Mapped))
-    rows = [k.value if isinstance(k, Mapped) else repeated(k, False, n) for k in keys]
-    return run(tuple(rows), axis=inner(axis, rows[0].ndim - 1))
+    keys = np.moveaxis(keys, 1, 0)
+    if keys.ndim == 2:  # of numbers
+        return np.zeros(keys.shape[1], int)
+    return run(keys, axis=inner(axis, keys.ndim - 2))
 
 
 def ragged_results(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
     """As many results as the values of each example ask for."""
-    raise ragged(f"np.{run.__name__}", "np.where(condition, x, y)")
+    way_out = "np.sort(x)" if "uni" in run.__name__ else "np.where(condition, x, y)"
+    raise ragged(f"np.{run.__name__}", way_out)
 
 
 def of_form(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Any:

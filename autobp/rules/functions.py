@@ -14,10 +14,17 @@ import numpy as np
 from autobp.operation import operation
 from autobp.primitive import NUMPY, Variable, plainly
 from autobp.rules import batching
+from autobp.rules.selection import stacked
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: plainly(function, *args, **kwargs)
+    return lambda *args, **kwargs: plainly(function, *map(_together, args), **kwargs)
+
+
+def _together(a: Any) -> Any:
+    """A list with batches in it as one batch."""
+    is_batch = type(a) in (list, tuple) and any(isinstance(x, Variable) and x.is_batch for x in a)
+    return stacked(a) if is_batch else a
 
 
 # fmt: off
@@ -67,7 +74,7 @@ operation(  # of one shape, and maybe a view
     abs, float,
     static=True)
 operation(  # as long as their values ask for, or more than one result
-    np.repeat, np.compress, np.extract, np.unique)
+    np.repeat, np.compress, np.extract)
 operation(  # of one shape each
     np.linalg.solve, np.linalg.eigh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr, np.linalg.pinv,
     static=True, fresh=True)
@@ -82,7 +89,9 @@ operation(np.digitize,                                                  static=T
 operation(np.isclose, np.isneginf, np.isposinf, np.isreal, np.iscomplex, static=True,            batch=batching.elementwise)
 operation(np.isin,                                                      static=True,             batch=batching.belonging)
 operation(np.allclose, np.array_equal, np.array_equiv,                                           batch=batching.of_all)
-operation(np.nonzero, np.flatnonzero, np.argwhere,                                               batch=batching.ragged_results)
+operation(np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values,
+          np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.trim_zeros,                  batch=batching.ragged_results)
+operation(np.unravel_index,                                                                      batch=batching.leading)
 operation(np.zeros_like, np.ones_like, np.empty_like,                   static=True,             batch=batching.of_form)
 operation(np.array2string, np.array_str, np.array_repr, np.isrealobj, np.iscomplexobj,
           np.shares_memory, np.may_share_memory,                                                 batch=batching.looked_at)

@@ -12,7 +12,16 @@ from autobp.arrays import array_of, is_foreign, plain_array
 from autobp.habits import absent
 from autobp.kernels.indexed import added_at
 from autobp.operation import MOVE, operation
-from autobp.primitive import Array, Primitive, Variable, constant, implements, linear, opaque
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    constant,
+    implements,
+    linear,
+    opaque,
+    variable_in,
+)
 from autobp.rules import batching, patterns
 from autobp.rules.arithmetic import where
 from autobp.rules.shape import along, axis_of
@@ -49,7 +58,7 @@ def _repeats(index: Index) -> bool:
 def _add_part(total: np.ndarray, g: np.ndarray, index: Index) -> bool:
     """Add to the numbers of an array that an index names, if it names none twice: without the zeros
     around them, which for many parts of one array take most of the time."""
-    if _repeats(index):
+    if _repeats(index) or variable_in(index) is not None:
         return False
     total[index] += g
     return True

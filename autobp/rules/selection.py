@@ -70,7 +70,8 @@ def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
 
 @implements(np.piecewise)
 def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Array:
-    conditions = [array_of(c) for c in (condlist if np.ndim(condlist[0]) else [condlist])]
+    is_list = np.ndim(condlist[0]) or not np.ndim(x)
+    conditions = [array_of(c) for c in (condlist if is_list else [condlist])]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~reduce(np.logical_or, conditions))
     if len(funclist) != len(conditions):
@@ -84,12 +85,16 @@ def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw
 
 @implements(np.delete)
 def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
+    _same_place("delete", obj, "j + (j >= i) of j = np.arange(n - 1)")
     arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
     return np.take(arr, np.delete(np.arange(arr.shape[axis]), constant(obj)), axis=axis)
 
 
 @implements(np.insert)
 def insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Array:
+    _same_place(
+        "insert", obj, "j - (j > i) of j = np.arange(n + 1), and np.where(j == i, value, x)"
+    )
     arr, values = stacked(arr), stacked(values)
     arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis_of(axis, arr.ndim))
     if np.ndim(obj) == 0 and not isinstance(obj, slice):  # as NumPy has it for a single place
@@ -106,6 +111,13 @@ def insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Arra
     )
     both = np.concatenate([arr, values], axis=axis)
     return np.take(both, np.where(probe == -1, n + new, probe), axis=axis)
+
+
+def _same_place(who: str, obj: Any, instead: str) -> None:
+    if isinstance(obj, Variable) and obj.is_batch:
+        raise TypeError(
+            f"vmap: np.{who} takes one place for all examples of a batch: use np.take with {instead}"
+        )
 
 
 def _rows(values: Array, axis: int) -> int:

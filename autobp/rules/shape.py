@@ -321,7 +321,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
 @implements(np.roll)
 def roll(a: Array, shift: Any, axis: Any = None) -> Array:
     if isinstance(shift, list | np.ndarray):
-        shift = tuple(shift)
+        shift = tuple(np.ravel(shift).tolist())
     if isinstance(axis, list):
         axis = tuple(axis)
     return roll_(a, shift=shift, axis=axis)

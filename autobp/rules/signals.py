@@ -57,14 +57,14 @@ def interp(
 
 @implements(np.trapezoid)
 def trapezoid(y: Array, x: Array = None, dx: Array = 1.0, axis: int = -1) -> Array:
-    y = floating(y)
+    y, along = floating(y), axis
     axis = axis_of(axis, y.ndim)
     if x is not None:
-        dx = np.diff(floating(x), axis=-1 if np.ndim(x) == 1 else axis)
+        dx = np.diff(floating(x), axis=-1 if np.ndim(x) == 1 else along)
         if np.ndim(x) == 1:
             dx = np.reshape(dx, [-1 if k == axis else 1 for k in range(y.ndim)])
     before = (slice(None),) * axis
-    return np.sum(dx * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2, axis)
+    return np.sum(dx * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2, along)
 
 
 @implements(np.gradient)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.files import written
+from autobp.train.values import are_plain
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
@@ -98,8 +99,18 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
 def _form(nest: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """A nest as JSON has it, the arrays put aside. What JSON cannot tell apart is a list whose first
     entry says what it is."""
+    if type(nest) is int and not are_plain([nest]):
+        raise ValueError(
+            f"save_checkpoint: {path.strip('/') or 'the state'} is a whole number of {nest.bit_length():,}"
+            " bits; a checkpoint holds those of at most 4,096: write str(x), or hex(x)"
+        )
     if nest is None or type(nest) in (bool, int, float, str):
         return nest
+    if isinstance(nest, np.ma.MaskedArray):
+        raise TypeError(
+            f"save_checkpoint: {path.strip('/') or 'the state'} is a masked array, whose mask a checkpoint"
+            " does not hold: save x.data and x.mask"
+        )
     if isinstance(nest, np.ndarray | np.generic) and not nest.dtype.hasobject:
         member = path.strip("/").replace("\0", "?") or "value"
         while member in arrays or member in _TAKEN or member.endswith(".npy"):
@@ -107,6 +118,8 @@ def _form(nest: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         arrays[member] = np.asarray(nest)
         return ["array" if isinstance(nest, np.ndarray) else "number", member]
     if type(nest) in (list, tuple):
+        if are_plain(nest):
+            return [type(nest).__name__, *nest]
         return [type(nest).__name__, *(_form(v, f"{path}/{i}", arrays) for i, v in enumerate(nest))]
     if isinstance(nest, dict):
         entries = [
@@ -140,6 +153,8 @@ def _nest(form: Any, arrays: dict[str, np.ndarray]) -> Any:
     if not isinstance(form, list):
         return form
     kind, *parts = form
+    if kind == "list" and are_plain(parts):
+        return parts
     if kind == "dict":
         return {_nest(k, arrays): _nest(v, arrays) for k, v in parts}
     if kind in ("array", "number"):

@@ -119,6 +119,7 @@ def fit(
     arguments, the numbers are those of an uninterrupted training, bit for bit. What the file cannot
     hold, but has changed, a warning and `history.unsaved` name. Not seen are changes that nothing of
     the training reaches: in modules of Python or of other packages, in their objects, in threads.
+    To resume in the same process, make model, optimizer, loss and callbacks anew.
 
     Ctrl-C stops the training and returns the history so far. If the loss, a gradient or a weight is
     not finite, `DivergedError` names epoch, batch and layer, and the model gets back the weights of
@@ -291,7 +292,7 @@ class _Training:
         self._find_best(range(1, self.run.epoch + 1))
         ticks = o.data.count(o.batch_size) or 0
         self.shown = Progress(o.epochs, ticks, o.progress and not in_a_task(), self.run.epoch)
-        self.step = Step(o, self.state, history.compiled, self.shown.say)
+        self.step = Step(o, self.state, history.compiled, self.shown.say, self.shown.warn)
         if saved is not None:
             self.step.load_state_dict(saved.step)
         if history.unsaved:

@@ -41,7 +41,7 @@ from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
-from autobp.train.values import subclass, value_form, value_of
+from autobp.train.values import are_plain, subclass, value_form, value_of
 
 __all__ = ["Inventory", "Saved"]
 
@@ -238,24 +238,15 @@ def _is_numbers(x: Any) -> bool:
 
 
 def _digest(record: Record) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    text = json.dumps(record, default=_digest_part, check_circular=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def feed(part: Any) -> None:
-        if isinstance(part, np.ndarray):
-            digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(part.tobytes())
-        elif isinstance(part, list | tuple):
-            digest.update(b"[")
-            for x in part:
-                feed(x)
-            digest.update(b"]")
-        elif isinstance(part, dict):
-            feed(list(part.items()))
-        else:
-            digest.update(f"{type(part).__name__} {part!r};".encode(errors="surrogatepass"))
 
-    feed(record)
-    return digest.hexdigest()
+def _digest_part(x: Any) -> Any:
+    """What stands for a part that JSON does not know."""
+    if is_kind(x, np.ndarray):
+        return [x.dtype.str, x.shape, hashlib.blake2b(x.tobytes(), digest_size=16).hexdigest()]
+    return [type(x).__name__, repr(x)]
 
 
 # ── taking ────────────────────────────────────────────────────────────────────────────────────────
@@ -279,6 +270,7 @@ class _Taking:
         self.todo: collections.deque[tuple[Any, str, bool]] = collections.deque()
         self.done: set[str] = set()
         self.core = True
+        self.classes: dict[str, type] | None = None  # found when they are needed
         self.watched: list[str] = []  # names of records that are needed only if they have changed
 
     def take(self, stages: list[Found]) -> None:
@@ -399,7 +391,9 @@ class _Taking:
         elif is_kind(x, bytearray):
             kind, content = "bytearray", [bytes(x).hex()]
         elif is_kind(x, list | collections.deque):
-            forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
+            forms = held = elements(x)
+            if not are_plain(held):
+                forms = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(held)]
             kind, content = ("list" if is_kind(x, list) else "deque"), [forms]
         else:  # an object of a class that may be made again, whose attributes are in a dict
             kind = "object"
@@ -418,11 +412,14 @@ class _Taking:
     def entries(
         self, x: dict[Any, Any], path: str, live: bool, lost: Collection[str] = ()
     ) -> list[list[Any]]:
+        pairs = entries(x)
+        if not lost and are_plain([v for pair in pairs for v in pair]):
+            return [*map(list, pairs)]
         return [
             [k, ["lost"]]
             if type(k) is str and k in lost
             else [self.form(k, path, live), self.form(v, _entry_path(path, k), live)]
-            for k, v in entries(x)
+            for k, v in pairs
         ]
 
     # ── values ────────────────────────────────────────────────────────────────────────────────────
@@ -430,10 +427,14 @@ class _Taking:
     def form(self, x: Any, path: str, live: bool) -> Any:
         """A value as a checkpoint holds it; a list begins with what kind of value it is."""
         kind = type(x)
+        if kind in _ATOMS and kind is not int:
+            return x
         if (value := value_form(x)) is not None:
             return value
-        if kind in _ATOMS:
+        if kind is int:
             return x
+        if kind is tuple and are_plain(x):
+            return ["tuple", *x]
         if self.inventory.name_of(x) is not None:
             if is_kind(x, Tensor | np.ndarray):
                 self.todo.append((x, path, live))
@@ -476,7 +477,9 @@ class _Taking:
         if is_kind(x, (*_DRAWN, Tensor, np.ndarray, *_MUTABLE)):
             plain = _can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
-        if _class_name(kind) in self.inventory.classes() and _is_plain_object(x):
+        if self.classes is None:
+            self.classes = self.inventory.classes()
+        if _class_name(kind) in self.classes and _is_plain_object(x):
             self.todo.append((x, path, live))
             return self.reference(x, path)
         return self.lose(path, x)

@@ -2,8 +2,7 @@
 
 The data is split once: sample i belongs to shard i mod n, for n workers, so that a batch is spread over
 all shards, shuffled or not. Each step sends the model, as it is then, and the positions of the samples
-of a batch within a shard. The worker has the shard itself from an earlier step, or answers that it lacks
-it, and gets it with a second task. So the data is sent to a worker once, and not with every step.
+of a batch. A shard itself is sent to workers that lack it, and at most as often as there are workers.
 """
 
 from __future__ import annotations
@@ -11,56 +10,32 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-import threading
+import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from autobp.context import evaluation
-from autobp.locks import fork_safe
 from autobp.nn import BatchNorm1d, BatchNorm2d, Dropout
 from autobp.primitive import constant
 from autobp.tensor import Tensor
-from autobp.train.executors import check_sendable, one_blas_thread, sendable
+from autobp.train.executors import check_sendable
 from autobp.train.fingerprint import fingerprint
-from autobp.train.scalar import differentiable, number
+from autobp.train.scalar import number
 from autobp.train.source import Pair
+from autobp.train.worker import Gradient, Reply, Task, computed, forget, keep, work
 
-__all__ = ["Gradient", "Shards", "workers_of"]
+__all__ = ["Shards", "workers_of"]
 
-MOST_KEPT = 4  # data sets that a worker keeps, the last ones used
+#: How often a worker is asked for a shard that another has, before it is sent to this one too.
+ASKED = 3
 
 #: Of any loss.
 _EXPECTED = "the executor needs a loss that is a mean or a sum over the samples of a batch"
-
-
-class Shard(NamedTuple):
-    """A part of the data, and by what a worker knows it: what the whole data contains."""
-
-    data: str
-    number: int
-    parts: int  # how many shards there are
-
-
-@dataclass
-class Gradient:
-    """Of the loss over some samples, by each parameter; None for those that it does not depend on."""
-
-    loss: float
-    by: list[np.ndarray | None]
-    prediction: Any = None
-
-
-@dataclass
-class Reply:
-    """What a worker answers."""
-
-    gradient: Gradient | None = None  # None if it lacks the shard
-    error: Exception | None = None  # of the model or the loss
 
 
 @dataclass
@@ -74,7 +49,7 @@ class Shards:
     >>> from autobp.train.source import Pair
     >>> model, data = nn.Linear(2, 1, rng=0), Pair(np.ones((6, 2)), np.zeros((6, 1)))
     >>> with ThreadPoolExecutor(2) as executor:
-    ...     shards = Shards(executor, data, model, nn.mse, predicts=False, say=print)
+    ...     shards = Shards(executor, data, model, nn.mse, predicts=False, warn=print)
     ...     found = shards.gradient(np.arange(4), [*model.parameters()])
     >>> nn.mse(model(data.X[:4]), data.y[:4]).backward()
     >>> np.testing.assert_allclose(found.by[0], model.weight.grad)
@@ -85,34 +60,31 @@ class Shards:
     model: Any
     loss: Callable[[Any, Any], Any]
     predicts: bool  # whether predictions are needed
-    say: Callable[[str], None]
-    count: int = 0
-    is_mean: bool | None = None  # or a sum; None until the first batch tells
-    is_broken: bool = False
-    sent: int = 0  # how often a shard was sent
-    #: The rows of each shard.
-    rows: list[Pair] = field(default_factory=list)
-    key: str = ""
-    numbered: int = 0  # tasks
+    warn: Callable[[str], None]
 
     def __post_init__(self) -> None:
         _check_model(self.model)
         self.data = Pair(*(np.asarray(constant(a)) for a in self.data))
         self.count = min(workers_of(self.executor), len(self.data.X))
+        #: The samples of each shard.
         self.rows = [Pair(*(a[i :: self.count] for a in self.data)) for i in range(self.count)]
-        self.key = _contents(self.data)
+        self.name = _contents(self.data), self.count
+        self.training, self.steps = uuid.uuid4().hex, 0
+        self.is_mean: bool | None = None  # or a sum; None until the first batch tells
+        self.workers: set[str] = set()  # those that ever answered
+        self.placed: set[int] = set()  # shards that some of them has
+        self.sent = [0] * self.count  # how often each was
+        self.failures = 0  # of the executor, one after another
+        self.is_broken = False
         for i, rows in enumerate(self.rows):  # for threads, and for children that are forked
-            _keep(self._shard(i), rows)
+            keep(self.name, i, rows)
 
     def close(self) -> None:
-        _forget(self.key)
+        forget(self.name)
 
     def selected(self, index: np.ndarray) -> tuple[Any, Any]:
         """These samples, and their targets."""
         return self.data.X[index], self.data.y[index]
-
-    def _shard(self, i: int) -> Shard:
-        return Shard(self.key, i, self.count)
 
     # ── one batch ─────────────────────────────────────────────────────────────────────────────────
 
@@ -141,61 +113,78 @@ class Shards:
         program = self.model, self.loss, list(params)
         found: dict[int, Gradient] = {}
         waiting: dict[Future[Reply], int] = {}
+        attempts = dict.fromkeys(rows, 0)
+        self.steps += 1
+
+        def submit(i: int, sends: bool = False) -> None:
+            attempts[i] += 1
+            task = Task(
+                self.name, i, (self.training, self.steps), attempts[i], rows, program, self.predicts,
+                os.getpid(), Pair(*map(np.ascontiguousarray, self.rows[i])) if sends else None,
+            )  # fmt: skip
+            try:
+                with warnings.catch_warnings():  # Dask's, of a large argument, which is sent once
+                    warnings.filterwarnings("ignore", "Sending large graph")
+                    waiting[self.executor.submit(work, task)] = i
+                self.sent[i] += sends
+            except RuntimeError as error:  # a worker died, or the executor was shut down
+                failed(i, error)
+
+        def failed(i: int, error: Exception) -> None:
+            self._tell(error, i)
+            here(i)
 
         def here(i: int) -> None:
-            found[i] = _computed(self.rows[i], rows[i], copy.deepcopy(program), self.predicts)
-
-        def submit(i: int, arrays: Pair | None = None) -> None:
-            self.numbered += 1  # since Dask takes calls with equal arguments for the same call
-            task = self._shard(i), rows[i], program, self.predicts, os.getpid(), self.numbered
-            try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings(
-                        "ignore", "Sending large graph"
-                    )  # Dask's; it is sent once
-                    waiting[self.executor.submit(_work, *task, arrays)] = i
-            except RuntimeError as error:  # a worker died, or the executor was shut down
-                self._failed(error, i)
-                here(i)
-            else:
-                self.sent += arrays is not None
+            found[i] = computed(self.rows[i], rows[i], copy.deepcopy(program), self.predicts)
 
         try:
-            for i in rows:
-                here(i) if self.is_broken else submit(i)
-            while waiting:
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    i = waiting.pop(future)
-                    try:
-                        reply = future.result()
-                    except (
-                        Exception
-                    ) as error:  # of the executor; those of the model are in the reply
-                        check_sendable((_work, program), error)
-                        self._failed(error, i)
-                        here(i)
-                        continue
-                    if reply.error is not None:
-                        raise reply.error
-                    if reply.gradient is not None:
-                        found[i] = reply.gradient
-                    elif self.is_broken:
-                        here(i)
-                    else:
-                        submit(i, Pair(*map(np.ascontiguousarray, self.rows[i])))
+            while missing := [i for i in rows if i not in found]:
+                for i in missing:
+                    here(i) if self.is_broken else submit(i)
+                while waiting:
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        i = waiting.pop(future)
+                        try:
+                            reply = future.result()
+                        except (
+                            Exception
+                        ) as error:  # of the executor; those of the model are replies
+                            check_sendable((work, program), error)
+                            failed(i, error)
+                            continue
+                        self.failures = 0
+                        self.workers.add(reply.worker)
+                        if reply.error is not None:
+                            raise reply.error
+                        if reply.shard is not None and reply.gradient is not None:
+                            found[reply.shard] = reply.gradient
+                            self.placed.add(reply.shard)
+                        elif i in found:
+                            continue
+                        elif self.is_broken:
+                            here(i)
+                        elif attempts[i] < ASKED and i in self.placed:
+                            submit(i)  # to the one that has it, may be
+                        elif self.sent[i] < len(self.workers):
+                            submit(i, sends=True)
+                        else:
+                            here(i)
         finally:
             for future in waiting:
                 future.cancel()
         return found
 
-    def _failed(self, error: Exception, i: int) -> None:
+    def _tell(self, error: Exception, i: int) -> None:
         if self.is_broken:
             return  # which was said
-        self.is_broken = isinstance(error, RuntimeError)  # as BrokenExecutor is
+        self.failures += 1
+        # BrokenExecutor is a RuntimeError. Others come from an executor that goes on, or none of
+        # whose workers can do this.
+        self.is_broken = isinstance(error, RuntimeError) or self.failures > 2 * self.count
         since = "alone from here on" if self.is_broken else "and the workers go on"
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        self.say(
-            f"a worker failed at shard {i + 1} of {self.count}; this process computes it again, {since}."
+        self.warn(
+            f"fit: a worker failed at shard {i + 1} of {self.count}; this process computes it again, {since}."
             f" {said}"
         )
 
@@ -206,12 +195,12 @@ class Shards:
         if len(index) < 2:
             raise ValueError("fit: with an executor, a batch must have at least 2 samples")
         cut = len(index) // 3 + 1  # not in the middle, where means of means cannot be told
-        whole, first, second = (index, index[:cut], index[cut:])
+        parts = index, index[:cut], index[cut:]
         program = self.model, self.loss
         with evaluation():
-            a = self._value(whole)  # which may set what the first call of a model sets
+            self._value(index)  # which may set what the first call of a model sets
             before = fingerprint(program)
-            a, b, c = map(self._value, (whole, first, second))
+            a, b, c = map(self._value, parts)
             after = fingerprint(program)
         if before != after:
             raise ValueError(
@@ -314,69 +303,3 @@ def _contents(data: Pair) -> str:
 
 def _named(function: Any) -> str:
     return getattr(function, "__name__", None) or type(function).__name__
-
-
-# ── in a worker ───────────────────────────────────────────────────────────────────────────────────
-
-_kept: dict[str, dict[Shard, Pair]] = {}  # by data set, the last ones used at the end
-_lock = fork_safe(threading.Lock())
-
-
-def _keep(shard: Shard, rows: Pair) -> None:
-    with _lock:
-        _kept.setdefault(shard.data, {})[shard] = rows
-        while len(_kept) > MOST_KEPT:
-            del _kept[next(iter(_kept))]
-
-
-def _recalled(shard: Shard) -> Pair | None:
-    with _lock:
-        if shard.data in _kept:
-            _kept[shard.data] = _kept.pop(shard.data)
-        return _kept.get(shard.data, {}).get(shard)
-
-
-def _forget(data: str) -> None:
-    with _lock:
-        _kept.pop(data, None)
-
-
-Program = tuple[Any, Callable[[Any, Any], Any], list[Tensor]]  # model, loss and parameters
-
-
-def _work(
-    shard: Shard,
-    index: np.ndarray,
-    program: Program,
-    predicts: bool,
-    home: int,
-    number: int,
-    arrays: Pair | None,
-) -> Reply:
-    """The gradient over these rows of a shard, or an empty reply if the shard is not here."""
-    if os.getpid() == home:
-        program = copy.deepcopy(program)  # of which each thread needs its own
-    else:
-        one_blas_thread()
-    if arrays is not None:
-        _keep(shard, Pair(*arrays))
-    rows = _recalled(shard)
-    if rows is None:
-        return Reply()
-    try:
-        return Reply(_computed(rows, index, program, predicts))
-    except Exception as error:
-        return Reply(error=error if os.getpid() == home else sendable(error))
-
-
-def _computed(rows: Pair, index: np.ndarray, program: Program, predicts: bool) -> Gradient:
-    model, loss, params = program
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked where it is used
-        prediction = model(rows.X[index])
-        value = differentiable(loss(prediction, rows.y[index]))
-        found = Gradient(number("fit: the loss", value), [])
-        value.backward()
-    found.by = [None if p.grad is None else np.asarray(p.grad) for p in params]
-    if predicts:
-        found.prediction = constant(prediction)
-    return found

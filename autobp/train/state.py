@@ -169,6 +169,7 @@ class State:
                 "model": self.weights(),
                 "best": best,
                 "optimizer": self.optimizer.state_dict(),
+                "method": type(self.optimizer).__qualname__,
                 "groups": self._groups(taken.made),
                 "schedule": None if self.schedule is None else type(self.schedule).__qualname__,
                 "rng": {"shuffling": self.rng.bit_generator.state},
@@ -225,6 +226,9 @@ class State:
             raise ValueError("one has a schedule, the other has none")
         if theirs != mine:
             raise ValueError(f"its schedule is a {theirs}, not a {mine}")
+        method = type(self.optimizer).__qualname__
+        if (other := saved.get("method", method)) != method:
+            raise ValueError(f"its optimizer is of class {other}, not {method}")
         for what, here in (("generators", self.inventory.generators), ("outside", self.outside)):
             if set(saved[what]) != set(here):
                 noun = "generators" if what == "generators" else "Tensors beside the model"

@@ -54,7 +54,12 @@ class Step:
     written: int
 
     def __init__(
-        self, options: Options, state: State, record: Compilation, say: Callable[[str], None]
+        self,
+        options: Options,
+        state: State,
+        record: Compilation,
+        say: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self.options = options
         self.state = state
@@ -82,7 +87,7 @@ class Step:
                 state.model,
                 options.loss,
                 bool(options.metrics),
-                say,
+                warn,
             )
         elif options.compile is False:
             self.never = "compile=False"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from autobp.compiler.trace.free_variables import attributes
 
-__all__ = ["subclass", "value_form", "value_of"]
+__all__ = ["are_plain", "subclass", "value_form", "value_of"]
 
 #: Whole numbers of more bits are written in base 16, in which Python has no limit.
 _LONG = 4096
@@ -57,6 +57,22 @@ _PATHS = {
     kind.__name__: kind
     for kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath, type(pathlib.Path()))
 }
+
+
+_PLAIN = {bool, int, float, str, type(None)}
+
+
+def are_plain(values: Collection[Any]) -> bool:
+    """Whether all values are their own forms: numbers, texts, None.
+
+    >>> from autobp.train.values import are_plain
+    >>> are_plain([1, 0.5, "a"]), are_plain([1j]), are_plain([10**2000])
+    (True, False, False)
+    """
+    kinds = {*map(type, values)}
+    if not kinds <= _PLAIN:
+        return False
+    return int not in kinds or not any(type(x) is int and x.bit_length() > _LONG for x in values)
 
 
 def value_form(x: Any) -> list[Any] | None:

@@ -24,6 +24,7 @@ from . import (
     jacobians,
     live,
     machines,
+    samples,
     scalars,
     training,
 )
@@ -41,6 +42,7 @@ SECTIONS = {
     7: compiling.run,
     8: live.run,
     9: machines.run,
+    10: samples.run,
 }
 PEERS = ("micrograd", "casadi", "torch", "autograd", "mygrad", "jax", "distributed")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

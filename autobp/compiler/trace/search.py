@@ -17,6 +17,7 @@ import copy
 import dis
 import enum
 import functools
+import operator
 import os
 import random
 import types
@@ -58,6 +59,10 @@ _BUILTINS = frozenset(vars(builtins))
 _BY_TEXT = {"getattr", "globals", "vars", "attrgetter", "itemgetter", "methodcaller", "__dict__"}
 _OF_CLASSES = ("__class__", "__dict__", "__doc__", "__module__", "__qualname__")
 _KEYS = (str, int, float, bool, tuple, enum.Enum, type(None))  # by which entries are found again
+
+#: Values that lead nowhere else.
+_PLAIN = {bool, int, float, complex, str, bytes, type(None)}
+_FIRST, _SECOND = operator.itemgetter(0), operator.itemgetter(1)
 
 #: Classes of Python's own whose objects have the attributes that the user gives them.
 _NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
@@ -128,6 +133,29 @@ def _inner(function: Any) -> Any:
     return (attributes(function) or {}).get("__wrapped__", function)
 
 
+class _Kind(NamedTuple):
+    """What a class tells of its objects."""
+
+    slots: list[str]
+    is_open: bool
+    hides: bool  # they hold something where Python cannot look, as arrays of ctypes do
+    is_live: bool
+    has_live_entries: bool
+    not_state: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: type) -> _Kind:
+        setter = of_class(kind, "__setitem__")
+        return cls(
+            slots_of(kind),
+            _is_open(kind),
+            is_kind(setter, types.WrapperDescriptorType) and not issubclass(kind, NESTS),
+            is_live_kind(kind),
+            of_class(kind, "live_entries") is not GONE,
+            of_class(kind, "_not_state", ()),
+        )
+
+
 class _Search:
     def __init__(
         self, whole: bool = False, hidden: Mapping[int, tuple[str, ...]] | None = None
@@ -139,7 +167,8 @@ class _Search:
         self.names: set[str] = {"forward"}  # that the code mentions
         self.seen: dict[int, Any] = {}  # objects that were looked into, kept alive for their ids
         self.paths: dict[int, str] = {}  # their names
-        self.todo: collections.deque[Callable[[], None]] = collections.deque()
+        self.todo: collections.deque[tuple[Any, str, str, bool]] = collections.deque()
+        self.kinds: dict[type, _Kind] = {}  # what is known of the classes of objects
         self.spaces: dict[
             int, tuple[Any, str, bool]
         ] = {}  # classes and modules to look up names in
@@ -150,7 +179,7 @@ class _Search:
     def run(self) -> None:
         while True:
             while self.todo:
-                self.todo.popleft()()
+                self.look(*self.todo.popleft())
             before = len(self.asked)
             for space, path, live in list(self.spaces.values()):
                 self.look_up(space, path, live)
@@ -201,10 +230,12 @@ class _Search:
             return
         self.seen[id(value)] = value
         self.paths[id(value)] = f"{name} ({where})" if where.startswith(_OUTSIDE) else name
-        self.todo.append(lambda: self.look(value, name, where, live))
+        self.todo.append((value, name, where, live))
 
     def look(self, value: Any, name: str, where: str, live: bool) -> None:
-        if is_kind(value, Tensor):
+        if type(value) in self.kinds and "__wrapped__" not in (attributes(value) or ()):
+            self.members(value, name, live)  # one of many objects of a class
+        elif is_kind(value, Tensor):
             for hook in value.hooks:
                 self.visit(hook.call, f"a hook of {name}", where, False)
         elif is_kind(value, functools.partial):
@@ -368,21 +399,20 @@ class _Search:
         """The attributes of an object, and the methods of its class that may be called. Whether it
         is an object that is looked into."""
         kind, own = type(x), attributes(x)
-        slots = slots_of(kind)
-        if (own is None and not slots) or not _is_open(kind):
+        known = self.kinds.get(kind) or _Kind.of(kind)
+        if (own is None and not known.slots) or not known.is_open or (live and known.hides):
             return False
-        setter = of_class(kind, "__setitem__")
-        if live and is_kind(setter, types.WrapperDescriptorType) and not is_kind(x, NESTS):
-            return False  # it holds something where Python cannot look, as arrays of ctypes do
-        live = live or is_live_kind(kind)
-        if of_class(kind, "live_entries") is not GONE:
+        if not known.hides and not is_kind(x, (*NESTS, *_DESCRIPTORS)):
+            self.kinds[kind] = known
+        live = live or known.is_live
+        if known.has_live_entries:
             self.live |= {(id(nest), key) for nest, key in x.live_entries()}
             self.add("optimizer", x, None, x, name, "", True)
         where = f"attribute of {name}"
         if own is not None:
-            hidden = (*of_class(kind, "_not_state", ()), *self.hidden.get(id(x), ()))
+            hidden = (*known.not_state, *self.hidden.get(id(x), ()))
             self.contents(own, name, where, live, attributes=True, hidden=hidden)
-        for slot in slots:
+        for slot in known.slots:
             value = attribute_of(x, slot)
             if value is not GONE:
                 self.found("attribute", x, slot, value, f"{name}.{slot}", where, live)
@@ -400,20 +430,26 @@ class _Search:
         hidden: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         """What a list, a dict, a set holds, or an object in its dict of attributes."""
-        is_looked_into = live or self.whole or len(nest) <= MANY
         is_dict = is_kind(nest, dict)
-        if is_looked_into and not is_kind(nest, tuple | frozenset):
-            pairs = entries(nest) if is_dict else []
-            held = (
-                ([k for k, _ in pairs], [v for _, v in pairs]) if is_dict else ([], elements(nest))
-            )
-            self.add("contents", nest, hidden, held, name, where, live)
-            self.live |= {(id(nest), key) for key in hidden}
-        if not is_looked_into:
+        size = len(nest)
+        if not (live or self.whole or size <= MANY):
             return
+        pairs = entries(nest) if is_dict else []
+        keys, values = (
+            ([*map(_FIRST, pairs)], [*map(_SECOND, pairs)]) if is_dict else ([], elements(nest))
+        )
+        if not is_kind(nest, tuple | frozenset):
+            self.add("contents", nest, hidden, (keys, values), name, where, live)
+            self.live |= {(id(nest), key) for key in hidden}
+        if (
+            self.whole
+            and _PLAIN.issuperset(map(type, values))
+            and _PLAIN.issuperset(map(type, keys))
+        ):
+            return  # a checkpoint holds them with the nest
         if is_dict:
-            for key, value in entries(nest):
-                if key in hidden:
+            for key, value in pairs:
+                if key in hidden or (self.whole and type(key) in _PLAIN and _is_plain(value)):
                     continue
                 inner = f"{name}.{key}" if attributes else f"{name}[{_key_text(key)}]"
                 place = where if attributes else f"entry of {name}"
@@ -426,7 +462,9 @@ class _Search:
         ordered = is_kind(nest, list | tuple | collections.deque)
         kind = "entry" if is_kind(nest, list | collections.deque) else "fixed"
         place = f"entry of {name}" if ordered else where
-        for i, value in enumerate(elements(nest)):
+        for i, value in enumerate(values):
+            if self.whole and _is_plain(value):
+                continue
             key, inner = (i, f"{name}[{i}]") if ordered else (None, f"an element of {name}")
             self.found(kind, nest, key, value, inner, place, live, checked=False)
 
@@ -479,6 +517,12 @@ def _globals_read(code: types.CodeType) -> frozenset[str]:
     }
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return frozenset(found).union(*map(_globals_read, inner))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value, or each value of a tuple, leads nowhere else."""
+    kind = type(value)
+    return kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, value)))
 
 
 def _is_of_a_trace(value: Any) -> bool:
