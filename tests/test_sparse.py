@@ -509,3 +509,15 @@ def test_a_pattern_has_entries_within_its_shape(row, column):
 def test_truth_values_of_numpy():
     assert jacobian(np.sin, sparse=np.True_)(np.ones(3)).nnz == 3
     assert isinstance(jacobian(np.sin, sparse=np.False_)(np.ones(3)), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.stack([1e6 * x[0] + x[1], x[1]]),
+        lambda x: np.stack([1e9 * x[0], x[0] + x[1]]),
+    ],
+)
+def test_a_small_entry_that_a_given_pattern_misses_is_found(f):
+    with pytest.raises(PatternError, match="the pattern that was given misses derivatives"):
+        jacobian(f, sparse=np.eye(2))(np.array([1.3, 0.7]))
