@@ -502,6 +502,8 @@ def test_fused_attention_of_a_batch(scores: int, monkeypatch: Any) -> None:
             outcome(f, args, axes)
             pushed = lambda q, k, f=f: ab.jvp(f, (q, k), (np.cos(q), np.cos(k)))[1]
             same(vmap(pushed, axes)(*args), loop(pushed, args, axes), "jvp")
+        pushed = lambda t, f=f: ab.jvp(f, (q[0], k[0]), (t, t[0]))[1]
+        same(vmap(pushed)(q), loop(pushed, [q], (0,)), "tangents")
         y, pullback = ab.vjp(f, q[0], k[0])
         g = np.cos(np.stack([y * i for i in range(N)]))
         same(vmap(pullback)(g), loop(pullback, [g], (0,)), "cotangents")

@@ -436,6 +436,8 @@ def check_batches(primitive: Primitive, record: Record) -> Iterator[float]:
             twice = all(s is not k for k in record.kinks)
             about = f"{what}: a batch of {axes}"
             yield from _batch_errors(function, args, axes, variables(s), rng, twice, about)
+            if len(variables(s)) == len(args):
+                yield from _single_errors(function, args, axes, variables(s), about)
 
 
 def _with_index(primitive: Primitive, sample: Sample) -> tuple[list[Any], Function]:
@@ -540,6 +542,30 @@ def _batch_errors(
         c if axis == 0 else np.sum(c, axis=0) for c, axis in zip(expected, (0, *along), strict=True)
     ]
     yield compared(found, summed, "vjp of vmap of vjp")
+
+
+def _single_errors(
+    function: Function, args: list[Any], axes: tuple[Any, ...], chosen: list[int], what: str
+) -> Iterator[float]:
+    """A batch of float32 stays so, also where a cotangent is the same for all examples."""
+    args = [np.asarray(a, np.float32)[()] if i in chosen else a for i, a in enumerate(args)]
+
+    def row(i: int) -> list[Any]:
+        return [a if axis is None else a[i] for a, axis in zip(args, axes, strict=True)]
+
+    def cotangents(*xs: Any) -> Any:
+        y, pullback = vjp(function, *xs)
+        return y, *pullback(np.ones(np.shape(y), np.result_type(y)))
+
+    rows = zip(*(cotangents(*row(i)) for i in range(EXAMPLES)), strict=True)
+    for y, expected in zip(vmap(cotangents, axes)(*args), map(_stacked, rows), strict=True):
+        if plain(y).dtype != expected.dtype:
+            raise AssertionError(f"{what}: {plain(y).dtype} of float32, not {expected.dtype}")
+        yield close(y, expected, SINGLE, f"{what} in float32")
+
+
+def _stacked(column: Sequence[Any]) -> np.ndarray:
+    return np.stack([plain(y) for y in column])
 
 
 #: Ordered so that a wrong rule is found soonest.
