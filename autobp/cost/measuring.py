@@ -20,7 +20,7 @@ __all__ = ["Measured", "measure"]
 
 ROUNDS = 5
 TURN = 0.01  # seconds for which a method repeats its steps in a round
-LONG = 1.0  # seconds after which a method takes part in no further round
+LONG = 0.5  # seconds after which a method takes part in no further round
 PATIENCE = 0.5  # seconds: if all steps together take longer, a sample of them is measured
 SAMPLE = 64
 
