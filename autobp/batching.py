@@ -15,8 +15,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from autobp.arrays import plain_array
 from autobp.calculus import made_nonfinite, operand
 from autobp.context import Context, clock, current, user_line
+from autobp.dispatch import twin_of
 from autobp.errors import (
     explained,
     label,
@@ -115,8 +117,13 @@ class Batched(Tensor):
         return batched(result, level)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs and ufunc not in NUMPY and _is_integral(inputs):
-            return plainly(ufunc, *inputs)
+        if method == "__call__" and not kwargs and twin_of(ufunc) is None:
+            if _is_integral(inputs):
+                return plainly(ufunc, *inputs)
+            if (
+                ufunc.signature is None
+            ):  # of each element; a derivative further out asks for its rule
+                return self._call(ufunc, row_of(ufunc), inputs, kwargs)
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     def __array_function__(
@@ -333,7 +340,10 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     `float(x)`. `np.where` chooses for each example.
 
     Random numbers that the function draws from a NumPy generator are drawn once, for all examples. The
-    layers of `nn` draw for each.
+    layers of `nn` draw for each example of the batch; where their input is shared by all, once.
+
+    In the function an example is a Tensor, also where the batch is an array: it is no instance of
+    np.ndarray or float.
     """
     check_function("vmap", function)
     if not isinstance(in_axes, int | np.integer | tuple | list) or isinstance(in_axes, bool):
@@ -387,7 +397,7 @@ class _Entering:
         value: Any = x if isinstance(x, Variable) else _array(path, x)
         if not value.ndim:
             raise ValueError(
-                f"vmap: {path} is a number, which has no axis to map over: in_axes=None shares it"
+                f"vmap: {path} is a number, which has no axis to map over: {_sharing(path)}"
             )
         if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
             raise TypeError(f"vmap: in_axes for {path} is an axis or None, not {axis!r:.50}")
@@ -407,13 +417,25 @@ class _Entering:
 
 
 def _array(path: str, x: Any) -> np.ndarray:
-    array = np.asarray(x)
+    array = plain_array(x)
     if array.dtype.kind not in "fiub":
+        if array.ndim:
+            raise TypeError(
+                f"vmap: {path} holds {array.dtype}; examples are made of numbers and truth values:"
+                f" {_sharing(path)}"
+            )
         raise TypeError(
             f"vmap: {path} is {'an' if type(x).__name__[0] in 'aeiouAEIOU' else 'a'} {type(x).__name__},"
-            " which has no axis to map over: in_axes=None shares it"
+            f" which has no axis to map over: {_sharing(path)}"
         )
     return array
+
+
+def _sharing(path: str) -> str:
+    """How an argument is shared by all examples."""
+    if path.startswith("argument '"):
+        return "arguments by keyword are mapped; functools.partial shares one"
+    return "in_axes=None shares it"
 
 
 def _leaving(path: str, y: Any, axis: Any, level: int, entering: _Entering) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from autobp.arrays import is_foreign, plain_array
-from autobp.context import Context, current, user_line
+from autobp.context import Context, current, unwatched, user_line
 from autobp.errors import explained, label
 from autobp.kernels.sums import BLAS, ones, total
 from autobp.primitive import Array, Primitive, Results, Variable, numbers, part, variable_in
@@ -27,6 +27,7 @@ __all__ = [
     "project",
     "push",
     "as_numpy_scalars",
+    "is_batch",
     "is_finite",
     "made_nonfinite",
     "nonfinite_kind",
@@ -189,8 +190,10 @@ def push(
     """The tangent of a result, in its shape and dtype, from those of the arguments. None is zero."""
     if all(t is None for t in tangents):
         return None
-    t = _pushed(primitive, tangents, out, values, params)
-    if t is not None and current().anomaly:
+    anomaly = current().anomaly
+    pushed = unwatched()(_pushed) if anomaly and is_batch(out) else _pushed
+    t = pushed(primitive, tangents, out, values, params)
+    if t is not None and anomaly:
         kind = made_nonfinite(t, [*(s for s in tangents if s is not None), *values])
         if kind:
             raise FloatingPointError(
@@ -215,6 +218,11 @@ def _pushed(
     out, *values = as_numpy_scalars(out, *values)
     t = primitive.push(as_numpy_scalars(*tangents), out, values, params)
     return t if t is None or type(out) is Results else project(t, out)
+
+
+def is_batch(value: Any) -> bool:
+    """Whether a value stands for a batch of examples, so that a rule is itself made of operations."""
+    return isinstance(value, Variable) and value.is_batch
 
 
 def zeros(value: Array) -> Array:

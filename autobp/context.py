@@ -33,6 +33,7 @@ __all__ = [
     "value_listener",
     "scope",
     "tracing",
+    "unwatched",
     "updates",
     "user_line",
 ]
@@ -345,6 +346,15 @@ class detect_anomaly(_Block):
 
     def within(self, outer: Context, before: Context | None = None) -> Context:
         return Context(outer.threshold, outer.scope, True, True, outer, self)
+
+
+class unwatched(_Block):
+    """Let the operations of a rule pass: whoever applies it looks at what it gives."""
+
+    __slots__ = ()
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        return Context(outer.threshold, outer.scope, False, outer.lines, outer, self)
 
 
 class lines(_Block):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,26 @@ from autobp.habits import foreign_keyword
 from autobp.owner import is_scipys
 from autobp.primitive import NUMPY, Primitive
 
-__all__ = ["called", "called_ufunc", "method"]
+__all__ = ["called", "called_ufunc", "method", "twin_of"]
 
 _TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
 
 
 def called(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call our counterpart of a NumPy function."""
+    twin = twin_of(function)
+    if twin is None:
+        raise no_rule(function)
+    return _fitted(twin, function, args, kwargs)
+
+
+def twin_of(function: Any) -> Callable[..., Any] | None:
+    """Our counterpart of a function of NumPy or SciPy, if it has a rule."""
     twin = NUMPY.get(function)
     if twin is None and is_scipys(function):
         importlib.import_module("autobp.rules.special")  # late: only where SciPy is used
         twin = NUMPY.get(function)
-    if twin is None:
-        raise no_rule(function)
-    return _fitted(twin, function, args, kwargs)
+    return twin
 
 
 def called_ufunc(
@@ -131,6 +138,7 @@ def _are_defaults(given: dict[str, Any], function: Any) -> bool:
     return all(isinstance(v, str) and parameters[k].default == v for k, v in given.items())
 
 
+@lru_cache(1024)
 def _names(function: Any) -> list[str]:
     from inspect import signature  # late: rare, and slow to import
 

@@ -194,8 +194,11 @@ def fused(kernel: Callable[..., Any], written_out: Callable[..., Any], *args: An
 
 def variable_in(index: Any) -> Variable | None:
     """What stands for an array in an index; a batch, if there is one."""
+    kind = type(index)
+    if kind is slice or kind is int:  # as nearly always
+        return None
     found = None
-    for i in index if type(index) is tuple else (index,):
+    for i in index if kind is tuple else (index,):
         if isinstance(i, Variable) and (found is None or i.is_batch):
             found = i
     return found

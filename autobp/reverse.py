@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.calculus import as_numpy_scalars, as_value, made_nonfinite, project, zeros
-from autobp.context import current, tracing
+from autobp.calculus import as_numpy_scalars, as_value, is_batch, made_nonfinite, project, zeros
+from autobp.context import current, tracing, unwatched
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import label, replaced
 from autobp.habits import checks_keywords
@@ -120,6 +120,8 @@ def _sweep(
             if together:
                 c = rule  # the cotangent itself
             else:
+                if watched and is_batch(value):
+                    rule = unwatched()(rule)
                 try:
                     c = rule(g, value, *values, **params)
                 except ArithmeticError:  # Python's floats raise where NumPy has an inf or a nan

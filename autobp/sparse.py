@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from autobp.calculus import zeros
 from autobp.colouring import coloured_columns, coloured_symmetrically
 from autobp.context import tracing
 from autobp.dag import Recording
 from autobp.directions import Seeds, pulled_all, pushed_all
-from autobp.forward import in_order, pushed
-from autobp.primitive import Variable
+from autobp.forward import in_order, sweep
+from autobp.primitive import Variable, constant
 from autobp.sparsity import Entries, Structure, detected
 from autobp.tensor import Tensor
 
@@ -134,7 +135,7 @@ class Plan:
         found = (pushed_all if self.forward else pulled_all)(
             traced, order, seeds, stop - start, chunk
         )
-        rows = [np.reshape(y, (stop - start, -1)) for y in found]
+        rows = [np.reshape(constant(y), (stop - start, -1)) for y in found]
         return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
     def values(self, traced: Recording, order: Sequence[Tensor], chunk: int | None) -> np.ndarray:
@@ -172,7 +173,7 @@ class SparseDerivative:
 
     def __init__(self, who: str, pattern: Any, symmetric: bool) -> None:
         self.who = who
-        self.given: Entries | None = None if pattern is True else _given(who, pattern)
+        self.given: Entries | None = None if _is_true(pattern) else _given(who, pattern)
         self.symmetric = symmetric
         self.plan: Plan | None = None
 
@@ -217,12 +218,16 @@ class SparseDerivative:
                 f" a program computes arrays. Take the dense {self.who}, or compile the function that is"
                 " differentiated"
             )
-        if any(
-            isinstance(v, Variable) for v in (*(x.value for x in traced.inputs), *traced.values)
-        ):
+        if any(isinstance(x.value, Variable) for x in traced.inputs):
             raise TypeError(
                 f"{self.who}(sparse=...) inside another derivative or vmap, or of Tensors: a sparse matrix"
                 f" holds plain numbers. Take the dense {self.who} there; give it x.numpy() instead of a Tensor"
+            )
+        if any(getattr(y, "requires_grad", isinstance(y, Variable)) for y in traced.values):
+            raise TypeError(
+                f"{self.who}(sparse=...) of a function that uses Tensors besides its arguments, as a model"
+                " does: a sparse matrix holds plain numbers, through which no gradient gets to them. Call it"
+                " under `with no_grad():`"
             )
 
     def _check(self, traced: Recording, plan: Plan, values: np.ndarray) -> None:
@@ -232,7 +237,12 @@ class SparseDerivative:
             rng.uniform(0.5, 1.5, np.shape(x)).astype(floating_dtype(x.value))[()]
             for x in traced.inputs
         ]
-        swept = pushed(traced, in_order(traced), direction)
+        tangents: dict[Any, Any] = dict(zip(traced.inputs, direction, strict=True))
+        known = sweep([(t, []) for t, _ in in_order(traced)], tangents)
+        swept = [
+            zeros(constant(v)) if y is None or known.get(y) is None else constant(known[y])
+            for y, v in zip(traced.outputs, traced.values, strict=True)
+        ]
         expected = _joined(swept)
         rows, columns, shape = plan.entries
         terms = values * _joined(direction)[columns]
@@ -243,9 +253,11 @@ class SparseDerivative:
         with np.errstate(all="ignore"):
             precision = max((np.finfo(np.asarray(y).dtype).eps for y in swept), default=0.0)
             scale += np.abs(expected)
-            largest = np.max(scale, initial=0.0, where=np.isfinite(scale))
+            # Of what cancels in the end, the rounding is left that there was on the way.
+            passed = np.abs(_joined([constant(p) for t in known.values() for p in _parts(t)]))
+            largest = max(np.max(a, initial=0.0, where=np.isfinite(a)) for a in (scale, passed))
             gap = np.abs(found - expected)
-            wrong = gap > precision**0.4 * scale + precision**0.6 * largest
+            wrong = gap > precision * (1e5 * scale + 1e3 * largest)
         if np.any(wrong):
             row = int(np.argmax(np.where(wrong, gap, -1)))
             raise PatternError(self._said(row, expected[row], found[row]))
@@ -297,6 +309,10 @@ def _blocks(traced: Recording, entries: Entries, forward: bool) -> list[list[_Bl
     return blocks
 
 
+def _is_true(pattern: Any) -> bool:
+    return pattern is True or (isinstance(pattern, np.bool_) and bool(pattern))
+
+
 def _given(who: str, pattern: Any) -> Entries:
     """A pattern of the user's: a matrix whose entries are where derivatives may be."""
     if isinstance(pattern, Triplets):
@@ -312,8 +328,21 @@ def _given(who: str, pattern: Any) -> Entries:
                 f" or Triplets, not {pattern!r:.50}"
             )
         (rows, columns), shape = np.nonzero(array), array.shape
+    rows, columns = np.asarray(rows, int), np.asarray(columns, int)
+    for what, places, n in (("row", rows, shape[0]), ("column", columns, shape[1])):
+        if places.size and not (places.min() >= 0 and places.max() < n):
+            wrong = places.min() if places.min() < 0 else places.max()
+            raise ValueError(
+                f"{who}: the pattern has an entry in {what} {wrong}, and its shape is {tuple(shape)}"
+            )
     found = np.unique(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
     return Entries(*np.divmod(found, max(1, shape[1])), (int(shape[0]), int(shape[1])))
+
+
+def _parts(tangent: Any) -> Sequence[Any]:
+    """The tangents of each of several results; that of one."""
+    parts = tangent if isinstance(tangent, list) else [tangent]
+    return [p for p in parts if p is not None]
 
 
 def floating_dtype(x: Any) -> Any:

@@ -290,7 +290,8 @@ def _argument(t: Tensor, a: Any, place: dict[Tensor, int]) -> Any:
     """The place of a tensor in the recording; of a constant the shape, and of a matrix that is
     multiplied with the zeros too."""
     if isinstance(a, Tensor):
-        return place.get(a, a.shape)
+        found = place.get(a)  # the shape of many results takes long to tell
+        return a.shape if found is None else found
     if isinstance(a, np.ndarray) and t.primitive.form == "bilinear" and not np.all(a):  # type: ignore[union-attr]
         return a.shape, a != 0
     return np.shape(a)

@@ -19,6 +19,8 @@ from autobp import (
     hessian,
     jacobian,
     max_pool2d,
+    nn,
+    no_grad,
     relu,
     scan,
     softmax,
@@ -457,3 +459,65 @@ def test_nan_and_inf_are_entries_like_others():
         dense = jacobian(lambda x: np.sqrt(x) * x[::-1])(np.array([0.0, 1.0, -1.0]))
     at = np.isfinite(dense) & np.isfinite(found.toarray())
     assert (found.toarray()[at] == dense[at]).all()
+
+
+# ── what a stranger met ───────────────────────────────────────────────────────────────────────────
+
+CANCELLING = {
+    "sin² + cos²": lambda x: np.sin(x) ** 2 + np.cos(x) ** 2,
+    "a sum of softmax": lambda x: np.sum(softmax(x)) * np.ones(3),
+    "log of exp": lambda x: np.log(np.exp(x)) - x,
+}
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+@pytest.mark.parametrize("seed", range(5))
+def test_derivatives_that_cancel_to_rounding_are_not_missed(name, seed):
+    x = np.random.default_rng(seed).standard_normal(5)
+    found = jacobian(CANCELLING[name], sparse=True)(x)
+    np.testing.assert_allclose(found.toarray(), 0, atol=1e-14)
+
+
+def test_second_derivatives_that_cancel():
+    x = np.array([0.3, 0.5, 0.7, 0.45])
+    found = hessian(lambda x: np.sum(np.sin(np.arcsin(x))), sparse=True)(x)
+    np.testing.assert_allclose(found.toarray(), 0, atol=1e-14)
+
+
+def test_functions_that_use_tensors_are_taken_under_no_grad():
+    model = nn.MLP([4, 5, 3], activation=nn.Tanh, rng=0)
+    plain = lambda y: y.numpy() if isinstance(y, Tensor) else y
+    x = np.ones(4)
+    with pytest.raises(TypeError, match=r"uses Tensors besides .* under `with no_grad\(\):`"):
+        jacobian(model, sparse=True)(x)
+    with no_grad():
+        found = jacobian(model, sparse=True)(x).toarray()
+        second = hessian(lambda x: np.sum(model(x)), sparse=True)(x).toarray()
+    np.testing.assert_allclose(found, plain(jacobian(model)(x)), rtol=1e-12)
+    expected = plain(hessian(lambda x: np.sum(model(x)))(x))
+    assert np.any(expected)
+    np.testing.assert_allclose(second, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("row", "column"), [(7, 0), (-1, 0), (0, 4), (0, -2)])
+def test_a_pattern_has_entries_within_its_shape(row, column):
+    pattern = Triplets(np.array([row]), np.array([column]), np.ones(1), (4, 4))
+    with pytest.raises(ValueError, match="jacobian: the pattern has an entry in"):
+        jacobian(np.sin, sparse=pattern)
+
+
+def test_truth_values_of_numpy():
+    assert jacobian(np.sin, sparse=np.True_)(np.ones(3)).nnz == 3
+    assert isinstance(jacobian(np.sin, sparse=np.False_)(np.ones(3)), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.stack([1e6 * x[0] + x[1], x[1]]),
+        lambda x: np.stack([1e9 * x[0], x[0] + x[1]]),
+    ],
+)
+def test_a_small_entry_that_a_given_pattern_misses_is_found(f):
+    with pytest.raises(PatternError, match="the pattern that was given misses derivatives"):
+        jacobian(f, sparse=np.eye(2))(np.array([1.3, 0.7]))

@@ -421,6 +421,10 @@ def test_compiled_functions_inside():
     np.testing.assert_allclose(inner(Y[0], W), np.tanh(Y[0] @ W))  # a program by now
     check(inner, Y, W, axes=(0, None))
     check(compile(grad(lambda x: np.sum(inner(x, W)))), Y)
+    with pytest.raises(
+        ab.CaptureError, match=r"batch of examples that is not an argument .* vmap\(f\)"
+    ):
+        vmap(lambda x: compile(lambda y: y * x)(2.0))(Y)
 
 
 @pytest.mark.parametrize(
@@ -682,8 +686,15 @@ def test_an_anomaly_in_any_example_is_found():
             FloatingPointError, match=f"log made the first inf .forward., at {HERE}"
         ):
             vmap(np.log)(np.array([1.0, 0.0]))
-        with pytest.raises(FloatingPointError, match="divide made the first inf"):
-            vmap(grad(np.sqrt))(np.array([1.0, 0.0]))
+        with pytest.raises(
+            FloatingPointError, match=f"sqrt made the first inf .backward., at {HERE}"
+        ):
+            vmap(grad(lambda x: np.sqrt(x)))(np.array([1.0, 0.0]))
+        with pytest.raises(
+            FloatingPointError, match="sqrt made the first inf .forward, in the tangent."
+        ):
+            vmap(lambda x: jvp(np.sqrt, (x,), (1.0,)))(np.array([1.0, 0.0]))
+        check(grad(lambda x: np.sum(np.tanh(x) ** 2)), Y)
 
 
 def test_what_is_printed():
@@ -693,3 +704,32 @@ def test_what_is_printed():
     assert shown[0] == "<batch of 2 examples: array([[1.],\n       [2.]])>"
     vmap(grad(lambda x: (shown.append(repr(x)), x)[1]))(np.array([1.0, 2.0]))
     assert shown[-1] == "Tensor of <batch of 2 examples: array([1., 2.])>"
+
+
+# ── functions without a rule, and arguments that are no examples ──────────────────────────────────
+
+
+def test_a_ufunc_without_a_rule_is_done_element_by_element():
+    np.testing.assert_array_equal(vmap(np.nextafter)(Y, np.zeros((5, 4))), np.nextafter(Y, 0))
+    whole, part = vmap(np.modf)(Y)[1], vmap(np.modf)(Y)[0]
+    np.testing.assert_array_equal(whole + part, Y)
+    scipy = pytest.importorskip("scipy.special")
+    f = lambda x, y: scipy.k0(x * x) * y
+    np.testing.assert_allclose(vmap(f, in_axes=(0, None))(Y, V[0]), f(Y, V[0]), rtol=1e-14)
+    for g in (vmap(grad(scipy.k0)), grad(lambda x: np.sum(vmap(scipy.k0)(x)))):
+        with pytest.raises(NoRuleError, match="k0 has no rule of differentiation"):
+            g(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: vmap(np.sin)(np.ma.array([1.0, 2.0], mask=[0, 1])), "its mask would be dropped"),
+        (lambda: vmap(np.sin)(Y + 1j), "argument 0 holds complex128; examples are made of numbers"),
+        (lambda: vmap(lambda x, e: x)(Y, e=1.0), r"argument 'e' is a number.*functools\.partial"),
+        (lambda: vmap(lambda x, e: x)(Y, e="a"), r"argument 'e' is a str.*functools\.partial"),
+    ],
+)
+def test_what_is_no_batch_is_named(call, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        call()

@@ -18,7 +18,10 @@ from scipy import special
 
 import autobp as ab
 from autobp import Tensor, grad, nn, vmap
+from autobp.kernels import attention as kernels
+from autobp.nn import attention
 from autobp.primitive import NUMPY
+from autobp.rules import convolution
 from autobp.tree import leaves, refilled
 
 N = 5  # examples; no axis of an example is as long
@@ -432,6 +435,78 @@ def test_vmap_gives_what_the_loop_gives(name: str, calls: list[Call]) -> None:
             except Exception as error:
                 error.add_note(f"{name}, call {k}, axes {axes}")
                 raise
+
+
+# ── layers ────────────────────────────────────────────────────────────────────────────────────────
+
+# fmt: off
+LAYERS: dict[str, tuple[Any, str]] = {
+    "Linear":      (lambda: nn.Linear(4, 3, rng=0), "x"),
+    "MLP":         (lambda: nn.MLP([4, 5, 2], rng=0), "v"),
+    "Conv2d":      (lambda: nn.Conv2d(2, 4, 3, padding=1, rng=0), "im"),
+    "in groups":   (lambda: nn.Conv2d(2, 4, 2, groups=2, stride=2, rng=0), "im"),
+    "Embedding":   (lambda: nn.Embedding(3, 4, padding_idx=1, rng=0), "j"),
+    "LayerNorm":   (lambda: nn.LayerNorm((3, 4)), "x"),
+    "BatchNorm":   (lambda: nn.BatchNorm2d(2).eval(), "im"),
+    "MaxPool2d":   (lambda: nn.MaxPool2d(2, padding=1), "im"),
+    "AvgPool2d":   (lambda: nn.AvgPool2d(2), "im"),
+    "Adaptive":    (lambda: nn.AdaptiveAvgPool2d((1, 2)), "im"),
+    "activations": (lambda: nn.Sequential(nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Softplus(), nn.LeakyReLU(), nn.LogSoftmax()), "x"),
+    "network":     (lambda: nn.Sequential(nn.Conv2d(2, 3, 2, rng=0), "relu", nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6, 2, rng=1)), "im"),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_with_shared_parameters_and_with_those_of_each_example(name: str) -> None:
+    make, argument = LAYERS[name]
+    layer, x = make(), ARGUMENTS[argument]
+    shared = layer.state_dict()
+    own = {k: np.stack([v * (1 + 0.1 * i) for i in range(N)]) for k, v in shared.items()}
+    f = lambda p, x: np.sum(np.sin(nn.functional_call(layer, p, x)))
+    for p, axis in ((shared, None), (own, 0)):
+        derivative = grad(f, (0, 1) if x.dtype.kind == "f" else (0,))
+        found = vmap(derivative, (axis, 0))(p, x)
+        for i in range(N):
+            one = {k: v[i] for k, v in p.items()} if axis == 0 else p
+            pairs = zip(leaves(found), leaves(derivative(one, x[i])), strict=True)
+            for (path, y), (_, to) in pairs:
+                np.testing.assert_allclose(y[i], to, 1e-9, 1e-11, err_msg=path)
+
+
+# ── kernels that go through a batch in parts ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [1, 300, 2000, 1 << 20])
+def test_stacks_of_convolutions_in_parts_of_any_size(size: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(convolution, "_CACHE", size)
+    im, ke = ARGUMENTS["im"], ARGUMENTS["ke"]
+    for f in (lambda x, w: ab.conv2d(x, w, stride=(1, 2)), lambda x, w: ab.conv2d(x[:1], w)):
+        outcome(f, [im, ke], (0, 0))
+    nested = vmap(vmap(ab.conv2d))(np.stack([im, im[::-1]]), np.stack([ke, ke]))
+    each = loop(ab.conv2d, [im[::-1], ke], (0, 0))
+    np.testing.assert_allclose(nested[1], each, 1e-12)
+
+
+@pytest.mark.parametrize("scores", [1, 1 << 20])
+def test_fused_attention_of_a_batch(scores: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(attention, "_MANY", 0)  # always one operation
+    monkeypatch.setattr(kernels, "_SCORES", scores)
+    q, k = ARGUMENTS["h"], ARGUMENTS["x"]
+    mask = np.tri(3, dtype=bool)
+    for f in (
+        lambda q, k: nn.scaled_dot_product_attention(q, k, k, is_causal=True),
+        lambda q, k: nn.scaled_dot_product_attention(q, k, k[:, :2], attn_mask=mask),
+    ):
+        for args, axes in ([[q, k], (0, 0)], [[q[0], k], (None, 0)], [[q, k[0]], (0, None)]):
+            outcome(f, args, axes)
+            pushed = lambda q, k, f=f: ab.jvp(f, (q, k), (np.cos(q), np.cos(k)))[1]
+            same(vmap(pushed, axes)(*args), loop(pushed, args, axes), "jvp")
+        pushed = lambda t, f=f: ab.jvp(f, (q[0], k[0]), (t, t[0]))[1]
+        same(vmap(pushed)(q), loop(pushed, [q], (0,)), "tangents")
+        y, pullback = ab.vjp(f, q[0], k[0])
+        g = np.cos(np.stack([y * i for i in range(N)]))
+        same(vmap(pullback)(g), loop(pullback, [g], (0,)), "cotangents")
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────

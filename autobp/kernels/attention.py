@@ -73,10 +73,12 @@ def attended_tangent(
     of the queries with the keys, or of the queries with a tangent of the keys."""
     shape = np.broadcast_shapes(y.shape[:-2], dq.shape[:-2], dk.shape[:-2])
     tangent = np.empty((*shape, *y.shape[-2:]), y.dtype)
+    dq = np.broadcast_to(dq, (*shape, *dq.shape[-2:]))
     for rows, keys in _blocks(q, k, causal):
         w, sums = _weights(q, k, rows, keys, scale, mask, causal)
-        w *= np.matmul(dq[..., rows, :] * scale, dk[..., keys, :].mT)
-        part = np.matmul(w, v[..., keys, :]) - total(w, -1, True) * y[..., rows, :]
+        ws = np.matmul(dq[..., rows, :] * scale, dk[..., keys, :].mT)
+        ws *= w
+        part = np.matmul(ws, v[..., keys, :]) - total(ws, -1, True) * y[..., rows, :]
         tangent[..., rows, :] = part / sums
     return tangent
 
@@ -85,6 +87,7 @@ def attended_cotangents(
     g: Array, y: Array, q: Array, k: Array, v: Array, scale: float, mask: Any, causal: bool
 ) -> tuple[Array, Array, Array]:
     batch = np.broadcast_shapes(g.shape[:-2], y.shape[:-2])
+    g = np.broadcast_to(g, (*batch, *g.shape[-2:]))
     dq, dk, dv = (np.zeros((*batch, *x.shape[-2:]), y.dtype) for x in (q, k, v))
     mean = total(g * y, -1, True)
     for rows, keys in _blocks(q, k, causal):

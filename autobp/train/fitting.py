@@ -137,7 +137,7 @@ def fit(
     least 6 batches. With `compile=True` they begin at once. `history.compiled` tells which steps
     were compiled, and why others were not. Pass `compile=False` to use a debugger.
 
-    With `executor`, one of `concurrent.futures` or of its kind such as Dask's `client.get_executor()`, each
+    With `executor`, one of `concurrent.futures` or of its kind such as Dask's `client.get_executor(pure=False)`, each
     batch is split over its workers, and their gradients are added up: the numbers are those of one process,
     to rounding. The data must be a pair of arrays. Each worker gets a part of it once, and the model with
     every step. That pays off if the part of a batch takes a worker much longer than it takes to send the

@@ -406,15 +406,16 @@ EXAMPLES = 4
 
 
 def _examples(a: Any) -> np.ndarray:
-    """Examples that differ a little, or, of truth values, altogether."""
+    """Examples that differ a little; of truth values altogether, of an index in its order."""
+    if np.asarray(a).dtype.kind in "iu":
+        return np.stack([np.roll(a, i) for i in range(EXAMPLES)])
     if np.asarray(a).dtype.kind == "b":
         return np.stack([a if i % 2 else ~a for i in range(EXAMPLES)])
     return np.stack([np.asarray(a) * (1 + 0.01 * i) for i in range(EXAMPLES)])
 
 
-def batchings(sample: Sample) -> Iterator[list[bool]]:
-    """Which of the arguments have the examples: each alone, and all together."""
-    n = len(sample.args)
+def batchings(n: int) -> Iterator[list[bool]]:
+    """Which of n arguments have the examples: each alone, and all together."""
     if n > 1:
         for i in range(n):
             yield [k == i for k in range(n)]
@@ -428,13 +429,31 @@ def check_batches(primitive: Primitive, record: Record) -> Iterator[float]:
     if batching.of(primitive.facts) is None:
         return  # vmap refuses it
     for s, rng, what in places(primitive, record, kinks=True):
-        for mapped in batchings(s):
-            args = [_examples(a) if m else a for a, m in zip(s.args, mapped, strict=True)]
+        given, function = _with_index(primitive, s)
+        for mapped in batchings(len(given)):
+            args = [_examples(a) if m else a for a, m in zip(given, mapped, strict=True)]
             axes = tuple(0 if m else None for m in mapped)
-            yield from _batch_errors(
-                bound(primitive, s, range(len(args))), args, axes, variables(s), rng,
-                all(s is not k for k in record.kinks), f"{what}: a batch of {axes}",
-            )  # fmt: skip
+            twice = all(s is not k for k in record.kinks)
+            about = f"{what}: a batch of {axes}"
+            yield from _batch_errors(function, args, axes, variables(s), rng, twice, about)
+            if len(variables(s)) == len(args):
+                yield from _single_errors(function, args, axes, variables(s), about)
+
+
+def _with_index(primitive: Primitive, sample: Sample) -> tuple[list[Any], Function]:
+    """The arguments of a sample and the arrays in its index, and the function of them all."""
+    index = sample.params.get("index", ())
+    parts = list(index) if isinstance(index, tuple) else [index]
+    where = [i for i, p in enumerate(parts) if np.asarray(p).dtype.kind == "i" and np.ndim(p)]
+    n = len(sample.args)
+
+    def function(*args: Any) -> Any:
+        for i, p in zip(where, args[n:], strict=True):
+            parts[i] = p
+        changed = {"index": tuple(parts) if isinstance(index, tuple) else parts[0]} if where else {}
+        return primitive(*args[:n], **{**sample.params, **changed})
+
+    return [*sample.args, *(np.asarray(parts[i]) for i in where)], function
 
 
 def _batch_errors(
@@ -523,6 +542,30 @@ def _batch_errors(
         c if axis == 0 else np.sum(c, axis=0) for c, axis in zip(expected, (0, *along), strict=True)
     ]
     yield compared(found, summed, "vjp of vmap of vjp")
+
+
+def _single_errors(
+    function: Function, args: list[Any], axes: tuple[Any, ...], chosen: list[int], what: str
+) -> Iterator[float]:
+    """A batch of float32 stays so, also where a cotangent is the same for all examples."""
+    args = [np.asarray(a, np.float32)[()] if i in chosen else a for i, a in enumerate(args)]
+
+    def row(i: int) -> list[Any]:
+        return [a if axis is None else a[i] for a, axis in zip(args, axes, strict=True)]
+
+    def cotangents(*xs: Any) -> Any:
+        y, pullback = vjp(function, *xs)
+        return y, *pullback(np.ones(np.shape(y), np.result_type(y)))
+
+    rows = zip(*(cotangents(*row(i)) for i in range(EXAMPLES)), strict=True)
+    for y, expected in zip(vmap(cotangents, axes)(*args), map(_stacked, rows), strict=True):
+        if plain(y).dtype != expected.dtype:
+            raise AssertionError(f"{what}: {plain(y).dtype} of float32, not {expected.dtype}")
+        yield close(y, expected, SINGLE, f"{what} in float32")
+
+
+def _stacked(column: Sequence[Any]) -> np.ndarray:
+    return np.stack([plain(y) for y in column])
 
 
 #: Ordered so that a wrong rule is found soonest.

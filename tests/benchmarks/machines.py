@@ -46,8 +46,8 @@ def run(effort: Effort) -> list[Row]:
         cluster = stack.enter_context(
             LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
         )
-        cluster = stack.enter_context(Client(cluster)).get_executor()
-        return [row for batch in BATCHES for row in compared(cluster, pool, data, batch, effort)]
+        executor = stack.enter_context(Client(cluster)).get_executor(pure=False)
+        return [row for batch in BATCHES for row in compared(executor, pool, data, batch, effort)]
 
 
 def images(effort: Effort) -> tuple[np.ndarray, np.ndarray]:

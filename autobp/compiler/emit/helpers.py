@@ -11,9 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import is_foreign, plain_array
 from autobp.compiler.emit.literals import literal
 
 __all__ = ["helper_sources"]
+
+#: What is left of functions in a saved program, all of whose arrays are NumPy's.
+_ON_NUMPY = {
+    is_foreign: "def is_foreign(a):\n    return False\n",
+    plain_array: "def plain_array(a, dtype=None):\n    return np.asarray(a, dtype)\n",
+}
 
 _IMPORTED = {"numpy", *sys.stdlib_module_names}  # packages that are there without autobp
 
@@ -71,7 +78,7 @@ def _is_plain(value: Any) -> bool:
 def _definition(function: Any, name: str) -> tuple[str, ast.FunctionDef]:
     """The text of a function, and the text as a tree."""
     try:
-        source = inspect.getsource(function)
+        source = _ON_NUMPY.get(function) or inspect.getsource(function)
     except (OSError, TypeError):
         raise ValueError(
             f"the text of {name} cannot be had, so the program cannot be saved"

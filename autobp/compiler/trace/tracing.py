@@ -208,6 +208,11 @@ class _Tracing:
             if not isinstance(y.primal_value(), Tracer):
                 self.trace.check_origins([y])
             y = y.primal_value()
+        if isinstance(y, Tensor):
+            raise self.trace.refuse(
+                "compile cannot capture a batch of examples that is not an argument of the compiled"
+                " function: pass it as an argument, or compile vmap(f)"
+            )
         if isinstance(y, Tracer):
             return y.current().step
         if isinstance(y, np.ndarray):
