@@ -505,7 +505,7 @@ def test_an_entry_that_the_pattern_misses_is_an_error(monkeypatch) -> None:
 def test_many_chunks_are_measured_as_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directions, "BYTES", 8 * 8000)  # 8 directions of 1,000 numbers
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
-    monkeypatch.setattr(measuring, "SAMPLE", 4)
+    monkeypatch.setattr(measuring, "SAMPLE", 32)
     report = compare(lambda x: np.sin(x) * np.sum(x[:5]), np.ones(1000))
     row = report["forward, all at once"]
     assert row.sweeps == "125 forward of 8"
