@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from autobp import directions, hessian, log_softmax, relu
+from autobp import directions, hessian, log_softmax, nn, relu, scan
 from autobp.cost import compare, measuring, methods, sweep_inputs, sweep_outputs
 from autobp.cost.report import duration, quantity, size
 from autobp.counts import Counts
@@ -652,3 +652,18 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
 def test_refusals(call, error, text) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (nn.MLP([3, 4, 2], rng=0), np.ones(3)),
+        (lambda x: scan(lambda c, v: (np.tanh(c + v), c), 0.0, x)[0], np.linspace(0.1, 1.0, 9)),
+        (lambda x: scan(lambda c, v: (np.tanh(c + v), c * v), 0.0, x)[1], np.linspace(0.1, 1.0, 5)),
+    ],
+    ids=["model", "carry", "outputs"],
+)
+def test_models_and_loops_are_compared(f, x):
+    report = compare(f, x)
+    assert len(report.rows) == 11
+    assert all(row.error is None or row.error < 1e-6 for row in report.rows)
