@@ -27,6 +27,16 @@ MODULES = (
     "autobp",
     *(f"autobp.{m}" for m in dir(autobp) if m not in {*autobp.__all__, "__version__"}),
 )
+#: Classes that no user makes, but gets from a function.
+RESULTS = (
+    "autobp.compiler.compiled.Compiled",
+    "autobp.drawing.picture.Picture",
+    "autobp.drawing.player.player.Player",
+    "autobp.drawing.health.Health",
+    "autobp.cost.report.Report",
+    "autobp.check.GradientReport",
+    "autobp.train.history.History",
+)
 PAGES = {".github/HABITS.md": "habits.md", ".github/CONTRIBUTING.md": "contributing.md"}
 DEMOS = ("valley", "attention", "pendulum")
 NEURON = """
@@ -49,7 +59,12 @@ def on_config(config: Any) -> Any:
         {"Home": "index.md"},
         {"Guide": [{s: slug(s)} for s in guide] + [{"Coming from elsewhere": "habits.md"}]},
         {"Live pages": "live.md"},
-        {"Reference": [{name: f"reference/{name}.md"} for name in MODULES]},
+        {
+            "Reference": [
+                *({name: f"reference/{name}.md"} for name in MODULES),
+                {"What functions return": "reference/results.md"},
+            ]
+        },
         {"About": [{s: slug(s)} for s in ABOUT] + [{"Contributing": "contributing.md"}]},
     ]
     return config
@@ -64,6 +79,7 @@ def on_files(files: Any, config: Any) -> Any:
     files.append(File.generated(config, "live.md", content=live()))
     for name in MODULES:
         files.append(File.generated(config, f"reference/{name}.md", content=reference(name)))
+    files.append(File.generated(config, "reference/results.md", content=results()))
     for path in [*ROOT.glob(".github/*.[gp][in][fg]"), ROOT / "demos/neuron.svg", *players()]:
         files.append(File.generated(config, f"files/{path.name}", abs_src_path=str(path)))
     return files
@@ -132,6 +148,11 @@ def reference(name: str) -> str:
     return "\n\n".join(
         [f"# {name}", f"::: {name}\n    {own}", *(f"::: {name}.{public}" for public in names)]
     )
+
+
+def results() -> str:
+    first = "# What functions return\n\nThe objects that `compile`, `draw`, `play`, `fit` and others return."
+    return "\n\n".join([first, *(f"::: {name}" for name in RESULTS)])
 
 
 def live() -> str:

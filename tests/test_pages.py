@@ -67,6 +67,13 @@ def test_a_dead_link_is_found(tmp_path):
     assert list(dead(tmp_path)) == found
 
 
+def test_what_functions_return_is_described(built):
+    ids = Page(built / "reference/results.html").ids
+    for name in ("compiler.compiled.Compiled.save", "drawing.player.player.Player.frames"):
+        assert f"autobp.{name}" in ids
+    assert "_elementwise" not in (built / "reference/autobp.verify.html").read_text("utf-8")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     pytest.importorskip("mkdocstrings", reason="needs the extra docs")
