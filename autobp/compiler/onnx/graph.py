@@ -51,6 +51,9 @@ class Graph:
     inputs: list[Value]
     outputs: list[Value]
     nodes: list[Node]
+    sizes: dict[str, tuple[int | str, ...]] = field(
+        default_factory=dict
+    )  # of a body, where they vary
 
 
 _TRUTHS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"}

@@ -95,7 +95,7 @@ class _Constants:
             return int(self.onnx.helper.np_dtype_to_tensor_dtype(x))
         if isinstance(x, Graph):
             info = lambda v: self.onnx.helper.make_tensor_value_info(
-                v.name, _type(self.onnx, v), v.shape
+                v.name, _type(self.onnx, v), x.sizes.get(v.name, v.shape)
             )
             nodes = [self.node(n) for n in x.nodes]
             return self.onnx.helper.make_graph(
