@@ -10,6 +10,7 @@ import pytest
 
 from autobp import Tensor, compile, grad, nn, no_grad, polygamma, scan, value_and_grad
 from autobp.compiler.onnx import Unprintable
+from autobp.compiler.onnx.graph import Node
 from autobp.compiler.onnx.printer import SPELLED, Printer
 from autobp.compiler.onnx.table import ELEMENTWISE
 from autobp.compiler.program import Step, evaluated
@@ -220,7 +221,7 @@ CALLS = [
     (np.stack, ((X, X + 1),), {"axis": 1, "dtype": np.float32}),
     (np.flip, (X,), {"axis": 1}),
     (np.roll, (X,), {"shift": 1, "axis": 1}),
-    (np.diagonal, (X,), {"offset": 0, "axis1": 1, "axis2": 0}),
+    (np.diagonal, (X,), {"axis1": 1, "axis2": 0}),
     (np.take, (X,), {"indices": [2, 0, -1], "axis": 1}),
     (np.round, (X,), {"decimals": 1}),
     (np.clip, (X,), {"a_min": -0.1, "a_max": 0.3}),
@@ -757,6 +758,13 @@ def test_what_cannot_be_saved_is_named_with_what_to_do(tmp_path):
     assert "of float64, which onnxruntime computes in float32 alone, at " in said
     assert said.endswith(": give it float32, as by model.astype(np.float32)")
     assert "returns no number and no array" in refused(lambda x: None, x)
+
+    graph = Printer().graph(program_of(np.tanh, {"x": np.ones(3)}), {}, {})
+    graph.nodes.append(Node("Tanh", ["y"], ["z"]))
+    with pytest.raises(
+        Unprintable, match="the graph of step does not pass ONNX's checker: .*input .y. of node"
+    ):
+        model(graph, "step", {}, {}, {})
 
     def many(rows):
         return [sum(w * x for w, x in zip(row, row[::-1])) for row in rows]

@@ -25,7 +25,7 @@ _ALIASES = {
 
 
 def refusal(step: Step, why: str, target: str) -> str:
-    return f"{called(step)}{why}{place(step)} has no spelling in {target}"
+    return f"{called(step)}{why} has no spelling in {target}"
 
 
 def called(step: Step) -> str:

@@ -18,7 +18,7 @@ from autobp.compiler.onnx.images import IMAGES
 from autobp.compiler.onnx.indexing import Index, placed, taken
 from autobp.compiler.onnx.table import DOUBLE, ELEMENTWISE, INTEGER, REDUCED, SCIPY
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
-from autobp.compiler.refusals import refusal
+from autobp.compiler.refusals import place, refusal
 from autobp.compiler.trace import calls
 from autobp.compiler.trace.calls import as_type, draw
 from autobp.compiler.trace.direct import program_of
@@ -512,8 +512,8 @@ class Printer:
         return o.Where(o.Greater(ones, 0), new, x)
 
     def taken_along(self, step: Step) -> Value:
-        indices, axis = (*step.args[1:], *([None] * (3 - len(step.args))))
-        indices, axis = step.params.get("indices", indices), step.params.get("axis", axis)
+        indices = step.args[1] if len(step.args) > 1 else step.params["indices"]
+        axis = step.params.get("axis", *step.args[2:3] or [None])
         x = self.value(step.args[0])
         if axis is None:
             x, axis = self.o.reshape(x, [x.size]), 0
@@ -689,7 +689,7 @@ def refused(step: Step, why: str) -> Unprintable:
         if why == _IN_DOUBLE
         else "compute it outside of the function that is saved"
     )
-    return Unprintable(f"{refusal(step, why, 'ONNX')}: {hint}")
+    return Unprintable(f"{refusal(step, f'{why}{place(step)}', 'ONNX')}: {hint}")
 
 
 def _needed(program: Program, returns: Any) -> Iterator[Step]:

@@ -45,30 +45,29 @@ def exported(entry: Any) -> Any:
     names = _Names(traced)
     arguments = names.of(traced)
     graph, conditions = _printed(traced, names)
-    shapes: dict[str, Any] = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
+    metadata = {"precondition": "\n".join(conditions)} if conditions else {}
+
+    def finished(graph: Graph, shapes: dict[str, Any], batch: str) -> Any:
+        used = {x for node in _nodes(graph) for x in node.inputs if isinstance(x, str)}
+        changed = {name for name in names.weights if f"{name}.new" in shapes}
+        weights = {k: v for k, v in names.weights.items() if k in used or k in changed}
+        given = [v for v in graph.inputs if v.name not in names.weights or v.name in changed]
+        text = f"{entry.called}, written by autobp.compile"
+        whole = Graph(given, graph.outputs, graph.nodes)
+        return model(whole, entry.name, weights, shapes, {"batch": batch, **metadata}, text)
+
     said = ""
     for group in _groups(traced):
         what = " and ".join(arguments[step] for step, _ in group)
         try:
-            graph, shapes = _for_any_batch(traced, names, graph, group)
+            free, shapes = _for_any_batch(traced, names, graph, group)
+            return finished(free, shapes, f"free: the first axis of {what}")
         except Exception as error:
             reason = str(error) if isinstance(error, Fixed) else f"{type(error).__name__}: {error}"
             reason = _without_folders(reason.splitlines()[0])
             said = said or f"fixed: for {what} of another length, {reason}"
-        else:
-            said = f"free: the first axis of {what}"
-            break
-    metadata = {"batch": said or "fixed: no argument is an array"}
-    preconditions = "\n".join(conditions)
-    if preconditions:
-        metadata["precondition"] = preconditions
-    used = {x for node in _nodes(graph) for x in node.inputs if isinstance(x, str)}
-    changed = {name for name in names.weights if f"{name}.new" in shapes}
-    weights = {k: v for k, v in names.weights.items() if k in used or k in changed}
-    given = [v for v in graph.inputs if v.name not in names.weights or v.name in changed]
-    text = f"{entry.called}, written by autobp.compile"
-    whole = Graph(given, graph.outputs, graph.nodes)
-    return model(whole, entry.name, weights, shapes, metadata, text)
+    shapes = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
+    return finished(graph, shapes, said or "fixed: no argument is an array")
 
 
 def _printed(traced: Traced, names: _Names) -> tuple[Graph, list[str]]:
