@@ -159,6 +159,16 @@ class Batched(Tensor):
 
     # ── what is known of an example ───────────────────────────────────────────────────────────────
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What isinstance tells a function that asks whether an example is an array, or a number."""
+        value: Any = self
+        while type(value) is Batched:
+            value = value.value
+        if type(value) is not np.ndarray:  # a derivative further out, or what is traced
+            return Batched
+        return np.ndarray if self.shape else value.dtype.type
+
     @property
     def shape(self) -> tuple[int, ...]:
         shape: tuple[int, ...] = self.value.shape
@@ -341,9 +351,6 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
 
     Random numbers that the function draws from a NumPy generator are drawn once, for all examples. The
     layers of `nn` draw for each example of the batch; where their input is shared by all, once.
-
-    In the function an example is a Tensor, also where the batch is an array: it is no instance of
-    np.ndarray or float.
     """
     check_function("vmap", function)
     if not isinstance(in_axes, int | np.integer | tuple | list) or isinstance(in_axes, bool):

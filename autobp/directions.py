@@ -64,15 +64,16 @@ def chunk_of(order: Sequence[Tensor], chunk: int | None = None) -> int:
 def work(operations: Iterable[Tensor], forward: bool, count: int, size: int) -> float:
     """About what sweeps through recorded operations take, in nanoseconds, for so many directions of
     which `size` are swept at once. What moves elements reads in forward mode those that it takes; the
-    reverse sweep makes an array for all that there are."""
-    visits, numbers = 0, 0.0
+    reverse sweep makes an array for all that there are, or adds to it. Few directions are swept one by one, in
+    which a step of the forward sweep takes twice as long."""
+    visits, numbers, few = 0, 0.0, count < FEW
     for t in operations:
         facts, reads = t.primitive.facts, t.size  # type: ignore[union-attr]
-        if not (forward and facts.moves):
+        if not ((forward and facts.moves) or (few and facts.adds is not None)):
             reads += sum(getattr(a, "size", 1) for a in t.args)
         numbers += reads / BLAS if facts.blas else reads
         visits += 1
-    times = count if count < FEW else BATCH * math.ceil(count / size)
+    times = count * (1 + forward) if few else BATCH * math.ceil(count / size)
     return (CALL + VISIT) * visits * times + numbers * count
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,7 @@ def _are_defaults(given: dict[str, Any], function: Any) -> bool:
     return all(isinstance(v, str) and parameters[k].default == v for k, v in given.items())
 
 
+@lru_cache(1024)
 def _names(function: Any) -> list[str]:
     from inspect import signature  # late: rare, and slow to import
 

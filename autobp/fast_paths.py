@@ -5,7 +5,8 @@ four places, where the same steps without the lists, loops and checks of the gen
 four times as fast on numbers:
 
     operators    two numbers, or an array and another, of one level: computed and recorded at once
-    apply        the same for an operation on one argument
+    apply        the same for an operation on one argument, or on an array and another
+    tangents     value and tangent of an operation on one argument or two
     the sweep    a step for an operation with one argument or two
     many at once a step for a batch of directions of an elementwise operation
 
@@ -23,10 +24,11 @@ import numpy as np
 from autobp import forward, reverse
 from autobp.arrays import defers_to
 from autobp.batching import Batched, batched
-from autobp.calculus import as_numpy_scalars, on_float
-from autobp.context import current
+from autobp.calculus import as_numpy_scalars, as_value, on_float, project, push
+from autobp.context import Context, current
+from autobp.forward import Dual, dual
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Array, Primitive, same
+from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
 from autobp.tensor import CONSTANT, Tensor, node
 
@@ -34,6 +36,11 @@ __all__ = ["install", "remove"]
 
 _PLAIN = (float, np.ndarray)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
+_VALUES = (
+    *_PLAIN,
+    Tensor,
+    Dual,
+)  # what a sweep computes with; Tensors are of derivatives further out
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
 
@@ -42,6 +49,7 @@ def install() -> None:
     """Put the fast paths in front of the general code."""
     for name, method in _METHODS.items():
         setattr(Tensor, name, method)
+    Dual.record = _dual_record  # type: ignore[method-assign]
     reverse.shortcut = _step
     forward.shortcut = _tangent_of_batch
 
@@ -50,6 +58,7 @@ def remove() -> None:
     """Take the fast paths out again."""
     for name, method in _GENERAL.items():
         setattr(Tensor, name, method)
+    Dual.record = _general_dual_record  # type: ignore[method-assign]
     reverse.shortcut = forward.shortcut = None
 
 
@@ -82,6 +91,11 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                         value = compute(y, x) if reflected else compute(x, y)
                 elif type(x) is np.ndarray and type(y) in _PLAIN:
                     value = _as_kept(function(y, x) if reflected else function(x, y), x)
+                elif type(x) is Dual or type(x) is Tensor:
+                    if reflected:
+                        value = _of_outer(primitive, other, self, y, x, level)
+                    else:
+                        value = _of_outer(primitive, self, other, x, y, level)
             except (ArithmeticError, ValueError):
                 pass
             if value is not None:
@@ -107,9 +121,118 @@ def _apply(self: Tensor, primitive: Primitive, args: Sequence[Any], params: dict
                     value = _as_kept(primitive.function(x, **params), x)
                 except ValueError:
                     pass
+            elif type(x) is Dual or type(x) is Tensor:
+                value = x.computed(primitive, args, (x,), params)
+                value = None if type(value) is Results else value
             if value is not None:
                 return node(value, primitive, self, None, params, level, context)
+    elif len(args) == 2 and not params:
+        level, context = self.level, current()
+        if level >= context.threshold and not context.anomaly:
+            first, second = args
+            value = _of_two(primitive, first, second, level)
+            if value is not None:
+                return node(value, primitive, first, second, _NONE, level, context)
     return _general_apply(self, primitive, args, params)
+
+
+def _of_two(primitive: Primitive, first: Any, second: Any, level: int) -> Any:
+    """The value of an operation on an array and another, or on an array and a number; None if it is
+    not such a one. The values may be Tensors of derivatives further out."""
+    x = first.value if type(first) is Tensor and first.level == level else first
+    y = second.value if type(second) is Tensor and second.level == level else second
+    if type(x) is np.ndarray and type(y) in _PLAIN:
+        like, other = x, y
+    elif type(y) is np.ndarray and type(x) is float:
+        like, other = y, x
+    else:
+        return _of_outer(primitive, first, second, x, y, level)
+    if not like.ndim or (
+        type(other) is np.ndarray and (not other.ndim or other.dtype is not like.dtype)
+    ):
+        return None
+    try:
+        return _as_value(primitive.function(x, y))
+    except ValueError:
+        return None
+
+
+def _of_outer(primitive: Primitive, first: Any, second: Any, x: Any, y: Any, level: int) -> Any:
+    """The same for values of which a derivative further out is taken; constants are arrays."""
+    outer = None
+    for v in (y, x):
+        kind = type(v)
+        if kind is Tensor or kind is Dual:
+            if v.level >= level or v.level == CONSTANT:
+                return None
+            outer = v
+        elif kind is not float and (kind is not np.ndarray or not v.ndim or v.dtype.kind != "f"):
+            return None
+    return None if outer is None else outer.computed(primitive, (first, second), (x, y), _NONE)
+
+
+def _as_value(value: Any) -> Any:
+    """The canonical form of a result, which nothing else may be made of; None if it has several."""
+    if type(value) is np.ndarray and value.ndim and value.dtype.kind == "f":
+        return value
+    return None if isinstance(value, Results | Variable) else as_value(value)
+
+
+def _dual_record(
+    self: Dual, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
+) -> Tensor:
+    level, form = self.level, primitive.form
+    if context.anomaly or len(args) > 2 or variable_in(params.get("index")) is not None:
+        return _general_dual_record(self, primitive, args, params, context)
+    outer: Tensor | None = None  # a value that is a Tensor, of a derivative further out
+    values, tangents = [], []
+    for a in args:
+        t = None
+        if type(a) is Dual and a.level == level:
+            a, t = a.value, a.tangent
+        plain = type(a) is np.ndarray and a.ndim and a.dtype.kind == "f"
+        if not plain and not (type(a) is float and t is None and form == "elementwise"):
+            if type(a) not in (Tensor, Dual) or a.level == CONSTANT or not a.shape:
+                return _general_dual_record(self, primitive, args, params, context)
+            outer = a
+        values.append(a)
+        tangents.append(t)
+    try:
+        if outer is None:
+            value = primitive.function(*values, **params)
+        else:
+            value = outer.computed(primitive, args, values, params)
+    except ValueError:  # which the general code explains
+        return _general_dual_record(self, primitive, args, params, context)
+    if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
+        if type(value) is Results:
+            return dual(value, push(primitive, tangents, value, values, params), level)
+        if not isinstance(value, Variable):
+            value = as_value(value)
+    d: Dual = node(value, None, None, None, _NONE, level, context, Dual)
+    d.tangent = _tangent(primitive, tangents, value, values, params)
+    return d
+
+
+def _tangent(
+    primitive: Primitive, tangents: list[Any], value: Any, values: list[Any], params: dict[str, Any]
+) -> Any:
+    if type(value) is float or primitive.form == "linear":
+        return push(primitive, tangents, value, values, params)
+    total = None
+    try:
+        for t, rule in zip(tangents, primitive.forward):
+            if t is not None and rule is not None:
+                term = t if rule is same else rule(t, value, *values, **params)
+                if term is not None:
+                    total = term if total is None else total + term
+    except ArithmeticError:  # of a division by 0, of which NumPy makes an inf or a nan
+        return push(primitive, tangents, value, values, params)
+    if total is None or (
+        type(total) is not float and total.shape == value.shape and total.dtype == value.dtype
+    ):
+        return total
+    return project(total, value)
 
 
 def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -131,27 +254,29 @@ def _step(
     cotangents: dict[Tensor, Array],
     owned: set[Tensor],
 ) -> bool:
-    """A step of the sweep for one argument or two that are plain floats or arrays. False: it was not
-    such a step, and nothing was done."""
+    """A step of the sweep for one argument or two. False: it was not such a step, and nothing was
+    done."""
     if type(g) is Batched:
         return _step_of_batch(primitive, node, g, cotangents)
     x, y, z, level = node.first, node.second, node.value, node.level
     rules, params = primitive.reverse, node.params
-    u = x.value if isinstance(x, Tensor) and x.level == level else x
-    if type(u) not in _PLAIN:
+    if isinstance(x, Tensor) and x.level == level:
+        u = x.value
+    else:
         x = u = _constant_value(x, node)
-        if type(u) not in _PLAIN:
-            return False
+    if type(u) not in _VALUES:
+        return False
     if y is not None:
-        v = y.value if isinstance(y, Tensor) and y.level == level else y
-        if type(v) not in _PLAIN:
+        if isinstance(y, Tensor) and y.level == level:
+            v = y.value
+        else:
             y = v = _constant_value(y, node)
-        if type(v) not in _PLAIN or params:
+        if type(v) not in _VALUES or params:
             return False
     if primitive.form != "elementwise":
         if type(u) is float or (y is not None and type(v) is float):
             return False
-        if type(z) is float:
+        if type(z) is float or type(g) is float:
             g, z = as_numpy_scalars(g, z)
     if params and isinstance(x, Tensor) and add_in_place(node, x, g, cotangents, owned):
         return True
@@ -189,9 +314,12 @@ def _step(
 
 
 def _constant_value(a: Any, node: Tensor) -> Any:
-    """The value of an argument that is a constant tensor, unless it was replaced since."""
-    if isinstance(a, Tensor) and a.level == CONSTANT and a.born < node.born:
-        return a.value
+    """What an operation computed with for an argument that is not of its level: the value of a constant
+    tensor; a tensor of a derivative further out as it is. None if it was replaced since."""
+    if isinstance(a, Tensor):
+        if a.born > node.born:
+            return None
+        return a.value if a.level == CONSTANT else a
     return a
 
 
@@ -295,4 +423,5 @@ _METHODS: dict[str, Callable[..., Any]] = {
 }
 _REFLECTED = {sign.ufunc: _METHODS[f"__r{sign.method}__"] for sign, _ in _OPERATORS}
 _GENERAL: dict[str, Callable[..., Any]] = {name: getattr(Tensor, name) for name in _METHODS}
+_general_dual_record = Dual.record
 _general_apply, _general_array_ufunc = _GENERAL["apply"], _GENERAL["__array_ufunc__"]

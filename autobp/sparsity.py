@@ -125,6 +125,9 @@ class _Sets:
         alone = np.bincount(group, minlength=count)[group] == 1
         found[group[alone]] = label[alone]
         group, label = group[~alone], label[~alone]
+        if not len(group):
+            return found
+        keys, like, group, label = _distinct(group, label)
         sizes = self.sizes(label)
         whole = group[sizes == self.n] if sizes.sum() <= _MOST else group
         if len(whole):
@@ -132,6 +135,7 @@ class _Sets:
             rest = found[group] == 0
             group, label, sizes = group[rest], label[rest], sizes[rest]
         if not len(group):
+            found[keys] = found[like]
             return found
         place, numbers = self.members(label)
         group_of, numbers = np.divmod(np.unique(group[place] * self.n + numbers), self.n)
@@ -146,6 +150,7 @@ class _Sets:
             is_new = np.zeros(count, bool)
             is_new[new] = True
             found[new] = self._add(now[~contains], numbers[is_new[group_of]])
+        found[keys] = found[like]
         return found
 
     def joined(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -158,6 +163,26 @@ class _Sets:
         group = np.arange(len(pairs))
         both = np.concatenate(np.divmod(pairs, self.count))
         return self.unions(np.concatenate([group, group]), both, len(pairs))[where.reshape(a.shape)]
+
+
+def _distinct(
+    group: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Groups, for each one of the same labels, and the groups and labels of those alone: of the rows of
+    a batch, many have the same. Both are given in order."""
+    keys, first, counts = np.unique(group, return_index=True, return_counts=True)
+    mixed = label.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    sums = np.add.reduceat(mixed, first) + counts.astype(np.uint64)
+    _, one, which = np.unique(sums, return_index=True, return_inverse=True)
+    one = one[which]  # of each group, the place of the first with this sum
+    one = np.where(counts[one] == counts, one, np.arange(len(keys)))
+    within = np.arange(len(group)) - np.repeat(first, counts)
+    differs = label != label[np.repeat(first[one], counts) + within]
+    one = np.where(np.logical_or.reduceat(differs, first), np.arange(len(keys)), one)
+    kept = np.repeat(one == np.arange(len(keys)), counts)
+    return keys, keys[one], group[kept], label[kept]
 
 
 def _extended(buffer: np.ndarray, used: int, more: np.ndarray) -> np.ndarray:
@@ -274,10 +299,12 @@ class Structure:
 
 
 def _ends(traced: Recording, place: dict[Tensor, int]) -> Any:
-    """Which tensors are the outputs, and the shapes of inputs and outputs."""
+    """Which tensors are the outputs, and the shapes and dtypes of inputs and outputs."""
     outputs = zip(traced.outputs, traced.values, strict=True)
-    given = [np.shape(x) for x in traced.inputs]
-    return given, [(None if y is None else place[y], np.shape(v)) for y, v in outputs]
+    given = [(np.shape(x), np.result_type(x.value)) for x in traced.inputs]
+    return given, [
+        (None if y is None else place[y], np.shape(v), np.result_type(v)) for y, v in outputs
+    ]
 
 
 def _params(t: Tensor) -> dict[str, Any] | None:

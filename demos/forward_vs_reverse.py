@@ -2,7 +2,9 @@
 
 One update of a 784-100-10 network takes 2 × 79,510 evaluations by central differences, 79,510 sweeps by
 forward mode, and one evaluation and one sweep by reverse mode. With one input and many outputs, forward
-mode is the cheaper one. Reverse mode needs more memory: it keeps all results until its sweep is done.
+mode is the cheaper one. Reverse mode needs more memory: it keeps all results until its sweep is done, or,
+with remat, computes them again. All directions at once take less time and more memory. Where each output
+depends on a few inputs, a few sweeps are enough.
 
 Run it with `python demos/forward_vs_reverse.py`, with `--out FOLDER` for the picture.
 """
@@ -14,11 +16,11 @@ import numpy as np
 from _common import Demo, finished
 
 from autobp import log_softmax, relu
-from autobp.cost import COLOURS, compare, sweep_inputs, sweep_outputs
+from autobp.cost import compare, sweep_inputs, sweep_outputs
 from autobp.data import DataError, mnist
 
 EPOCH = 60_000  # images
-FORWARD, REVERSE = "forward, online", "reverse"
+FORWARD, REVERSE, REMAT = "forward, online", "reverse", "reverse with remat"
 
 
 def images(batch, rng):
@@ -64,6 +66,11 @@ def deep(steps):
     return f
 
 
+def stencil(x):
+    """Each output depends on three neighbours."""
+    return x[1:-1] + 0.1 * (x[2:] - x[:-2]) * np.sin(x[1:-1])
+
+
 def shown(report, found, name):
     """Print a report and add it to the results, even if Ctrl-C cut it short."""
     print(report)
@@ -78,10 +85,10 @@ def span(seconds):
     return f"{seconds:.2g} seconds"
 
 
-def picture(inputs, outputs, epoch, depths, memory):
+def picture(inputs, outputs, update, local):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 9), dpi=120, layout="constrained")
+    figure = Figure(figsize=(14, 10), dpi=120, layout="constrained")
     (a, b), (c, d) = figure.subplots(2, 2, height_ratios=[3, 2])
     inputs.plot(a)
     a.set_title("n numbers in, one out")
@@ -89,22 +96,10 @@ def picture(inputs, outputs, epoch, depths, memory):
     b.set_title("one number in, n out")
     b.set_ylim(a.get_ylim())
 
-    c.barh(list(epoch), list(epoch.values()), color=[COLOURS[way] for way in epoch])
-    for y, seconds in enumerate(epoch.values()):
-        c.annotate(f" {span(seconds)}", (seconds, y), va="center")
-    c.set(xscale="log", xlabel="seconds", title="an epoch of MNIST, 79,510 parameters")
-    c.margins(x=0.25)
-    c.invert_yaxis()
-
-    for way, marker in ((FORWARD, "^"), (REVERSE, "o")):
-        label = f"{way}: keeps {'all' if way == REVERSE else 'the last'}"
-        peaks = [peak / 1e6 for peak in memory[way]]
-        d.plot(depths, peaks, marker + "-", color=COLOURS[way], label=label)
-    d.set(xscale="log", yscale="log", xlabel="steps", ylabel="peak memory, MB")
-    d.set_title("a derivative through many steps")
-    d.legend(frameon=False, loc="upper left")
-    for axes in (c, d):
-        axes.spines[["top", "right"]].set_visible(False)
+    update.plane(c)
+    c.set_title("one update of a network, 79,510 parameters")
+    local.plane(d)
+    d.set_title(f"a function of one's own: {local.title.partition(':')[2].strip()}")
     return figure
 
 
@@ -134,14 +129,19 @@ def measure(demo, found):
     parameters = [rng.normal(0, 0.05, shape) for shape in shapes]
     update = shown(compare(network(x, y), *parameters, seed=demo.seed), found, "update")
 
+    n = 100 if demo.quick else 2000
+    print(f"\nA stencil, {n:,} numbers in, each of which three outputs depend on:\n")
+    local = shown(compare(stencil, rng.normal(0, 1, n), seed=demo.seed), found, "stencil")
+
     print("\nPeak memory, measured, for a derivative through many steps of 8 kB each:\n")
-    print(f"{'steps':>7}{FORWARD:>20}{REVERSE:>15}")
-    memory = {FORWARD: [], REVERSE: []}
+    ways = FORWARD, REVERSE, REMAT
+    print(f"{'steps':>7}" + "".join(f"{way:>21}" for way in ways))
+    memory = {way: [] for way in ways}
     for steps in depths:
         report = finished(compare(deep(steps), 0.5))
         for way, peaks in memory.items():
             peaks.append(report[way].peak)
-        print(f"{steps:7,}{memory[FORWARD][-1] / 1e6:17.3f} MB{memory[REVERSE][-1] / 1e6:12.3f} MB")
+        print(f"{steps:7,}" + "".join(f"{memory[way][-1] / 1e6:18.3f} MB" for way in ways))
 
     found["memory"] = {"steps": depths, **memory}
 
@@ -153,7 +153,7 @@ def measure(demo, found):
         print(f"  {way:22} {span(seconds)}")
 
     if demo.out:
-        demo.save(picture(inputs, outputs, epoch, depths, memory), "forward_vs_reverse.png")
+        demo.save(picture(inputs, outputs, update, local), "forward_vs_reverse.png")
     demo.done(
         f"an epoch of MNIST takes {span(epoch['central differences'])} by central differences,"
         f" {span(epoch[FORWARD])} by forward mode, {span(epoch[REVERSE])} by reverse mode"

@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from autobp import directions, hessian, log_softmax, relu
+from autobp import directions, hessian, log_softmax, nn, relu, scan
 from autobp.cost import compare, measuring, methods, sweep_inputs, sweep_outputs
 from autobp.cost.report import duration, quantity, size
 from autobp.counts import Counts
@@ -61,11 +61,11 @@ def test_many_inputs() -> None:
         "50 evaluations with tangents",
         "1 recording, 50 forward",
         "1 recording, 1 backward",
-        "1 recording, 1 forward, 50 at once",
+        "1 forward of 50",
         "1 recording, 1 backward",
-        "1 recording, 1 forward, 50 at once",
+        "1 forward of 50",
         "1 recording, 1 backward",
-        "1 recording, 1 backward, 2 segments",
+        "1 backward, 2 segments",
     ]
     f = Counts(n, n - 1, n)  # x·sin x, and their sum
     assert flops(one.counts) == f
@@ -477,7 +477,7 @@ def test_sparse_sweeps_and_all_at_once_are_counted_by_hand() -> None:
     f = Counts(m, m)
     assert flops(report.rows[0].counts) == f
     row = report["sparse forward"]
-    assert row.sweeps == "1 recording, 1 forward, 2 at once"
+    assert row.sweeps == "1 forward of 2"
     assert flops(row.counts) == f + Counts(m, m) * 2
     assert flops(report["forward, all at once"].counts) == f + Counts(m, m) * n
     # backwards each direction is multiplied by c, and what comes back for x is added up
@@ -505,13 +505,13 @@ def test_an_entry_that_the_pattern_misses_is_an_error(monkeypatch) -> None:
 def test_many_chunks_are_measured_as_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directions, "BYTES", 8 * 8000)  # 8 directions of 1,000 numbers
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
-    monkeypatch.setattr(measuring, "SAMPLE", 4)
+    monkeypatch.setattr(measuring, "SAMPLE", 32)
     report = compare(lambda x: np.sin(x) * np.sum(x[:5]), np.ones(1000))
     row = report["forward, all at once"]
-    assert row.sweeps == "1 recording, 125 forward, 8 at once"
+    assert row.sweeps == "125 forward of 8"
     assert (row.measured, row.directions) == (32, 1000)
     assert row.error == 0
-    assert report["sparse forward"].sweeps == "1 recording, 1 forward, 6 at once"
+    assert report["sparse forward"].sweeps == "1 forward of 6"
     assert report["sparse forward"].error == 0
 
 
@@ -524,7 +524,7 @@ def test_remat_keeps_the_ends_of_segments_alone() -> None:
 
     report = compare(chain, 0.5)
     row = report["reverse with remat"]
-    assert row.sweeps == "1 recording, 1 backward, 6 segments"
+    assert row.sweeps == "1 backward, 6 segments"
     assert row.error == 0
     assert row.peak < 0.6 * report["reverse"].peak
     assert abs(row.alive - row.peak) < 0.4 * row.peak
@@ -652,3 +652,18 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
 def test_refusals(call, error, text) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (nn.MLP([3, 4, 2], rng=0), np.ones(3)),
+        (lambda x: scan(lambda c, v: (np.tanh(c + v), c), 0.0, x)[0], np.linspace(0.1, 1.0, 9)),
+        (lambda x: scan(lambda c, v: (np.tanh(c + v), c * v), 0.0, x)[1], np.linspace(0.1, 1.0, 5)),
+    ],
+    ids=["model", "carry", "outputs"],
+)
+def test_models_and_loops_are_compared(f, x):
+    report = compare(f, x)
+    assert len(report.rows) == 11
+    assert all(row.error is None or row.error < 1e-6 for row in report.rows)

@@ -245,11 +245,10 @@ def test_costs_as_json(capsys, tmp_path, monkeypatch):
     assert cli.main(["costs", "--quick", "--json", "--out", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert [*found] == ["interrupted", "inputs", "outputs", "update", "memory", "epoch"]
+    assert [*found] == ["interrupted", "inputs", "outputs", "update", "stencil", "memory", "epoch"]
     assert found["interrupted"] is False
     assert found["inputs"]["sizes"] == [1, 3]
-    reverse = found["update"]["rows"][-1]
-    assert reverse["method"] == "reverse"
+    (reverse,) = [row for row in found["update"]["rows"] if row["method"] == "reverse"]
     assert found["epoch"]["reverse"] == pytest.approx(reverse["seconds"] * 6000)
     assert "An epoch of MNIST" in err
     assert (tmp_path / "forward_vs_reverse.png").exists()
@@ -387,7 +386,10 @@ def test_forward_vs_reverse(quick):
     assert "159,020 evaluations" in text
     assert re.search(r"\b\d\d? of 79,510 directions", text)  # fewer of them where that takes long
     memory = text.split("Peak memory")[1].split("\n\n")[1].splitlines()[1:]
-    forward, reverse = zip(*(map(float, line.replace("MB", "").split()[1:]) for line in memory))
+    columns = (map(float, line.replace("MB", "").split()[1:]) for line in memory)
+    forward, reverse, remat = zip(*columns)
+    assert remat[-1] < reverse[-1] / 3
+    assert "1 forward of 3" in text
     assert reverse[-1] > 10 * reverse[0]  # it keeps the tape
     assert forward[-1] < 2 * forward[0]
     assert "Result: an epoch of MNIST takes" in text

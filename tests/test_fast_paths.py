@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, fast_paths, grad, graph, jacobian, reverse
+from autobp import Tensor, fast_paths, grad, graph, jacobian, jvp, reverse
+from autobp.forward import Dual
 from autobp.primitive import constant
 from autobp.rules import PRIMITIVES
+from autobp.tree import leaves
 from autobp.verify.checks import bound, picked, variables
 from autobp.verify.samples import RECORDS
 from tests.test_programs import arguments, programs, run
@@ -120,15 +122,54 @@ def test_every_primitive_has_the_same_bits(name):
         assert fast == plain
 
 
+def slopes(function, args):
+    """The bits of a tangent, and of what reverse over forward and forward over reverse make."""
+    xs = tuple(args)
+    total = lambda *xs: np.sum(function(*xs))
+    along = lambda *xs: jvp(total, xs, xs)[1]
+    every = tuple(range(len(xs)))
+    found = [jvp(function, xs, xs), grad(along, every)(*xs), jvp(grad(total, every), xs, xs)]
+    return [bits(np.where(np.isnan(x), np.float32(np.nan), x)) for _, x in leaves(found)]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_primitive_has_tangents_of_the_same_bits(name):
+    primitive = PRIMITIVES[name]
+    for sample in RECORDS[name].samples:
+        chosen = [i for i, a in enumerate(sample.args) if np.asarray(a).dtype.kind == "f"]
+
+        def function(*xs, sample=sample, chosen=chosen):
+            args = list(sample.args)
+            for i, x in zip(chosen, xs):
+                args[i] = x
+            return primitive(*args, **sample.params) * 1.5
+
+        given = [sample.args[i] for i in chosen]
+        with np.errstate(all="ignore"):
+            fast = slopes(function, given)
+            with plain_engine():
+                assert slopes(function, given) == fast
+
+
+@pytest.mark.parametrize("function", ON_NUMBERS.values(), ids=ON_NUMBERS)
+def test_operators_have_tangents_of_the_same_bits(function):
+    for args in ((0.7, 1.3), (np.array([0.7, 2.0]), 1.3), (np.ones(2, "f"), np.ones((2, 1)))):
+        with np.errstate(all="ignore"):
+            fast = slopes(function, args)
+            with plain_engine():
+                assert slopes(function, args) == fast
+
+
 def installed():
-    return [
+    methods = [
         m for m, f in vars(Tensor).items() if getattr(f, "__module__", "") == fast_paths.__name__
     ]
+    return methods + ["Dual.record"] * (Dual.record.__module__ == fast_paths.__name__)
 
 
 def test_the_switch_takes_out_every_fast_path():
     methods = installed()
-    assert {"__mul__", "__rsub__", "apply", "__array_ufunc__"} <= set(methods)
+    assert {"__mul__", "__rsub__", "apply", "__array_ufunc__", "Dual.record"} <= set(methods)
     assert reverse.shortcut is not None
     with plain_engine():
         assert installed() == []

@@ -521,3 +521,28 @@ def test_truth_values_of_numpy():
 def test_a_small_entry_that_a_given_pattern_misses_is_found(f):
     with pytest.raises(PatternError, match="the pattern that was given misses derivatives"):
         jacobian(f, sparse=np.eye(2))(np.array([1.3, 0.7]))
+
+
+def test_matrices_have_the_dtype_of_each_call():
+    f = lambda x: np.sin(x[1:]) * x[:-1]
+    x = np.linspace(0.1, 1.3, 7)
+    for derivative in (jacobian(f, sparse=True), hessian(lambda x: np.sum(f(x)), sparse=True)):
+        assert derivative(x.astype(np.float32)).dtype == np.float32
+        assert derivative(x).dtype == np.float64
+        assert derivative(x.astype(np.float32)).dtype == np.float32
+
+
+def test_a_dense_network_has_a_dense_pattern():
+    rng = np.random.default_rng(0)
+    weights = [0.2 * rng.standard_normal((20, 20)) for _ in range(8)]
+    x = rng.standard_normal((100, 20))
+
+    def loss(ws):
+        h = x
+        for w in ws:
+            h = np.tanh(h @ w)
+        return np.sum(h * h)
+
+    blocks = jacobian(loss, sparse=True)(weights)
+    for block, expected in zip(blocks, grad(loss)(weights), strict=True):
+        np.testing.assert_allclose(block.toarray().reshape(20, 20), expected, rtol=1e-10)

@@ -386,9 +386,12 @@ def test_a_loss_that_is_a_mean_at_first_only(threads):
     def ignore(run):
         y[::7] = -100
 
-    said = r"^fit: cross_entropy is [\d.]+ on one batch, and [\d.]+ put together from the workers' parts: .*, and data that does not change$"  # fmt: skip
+    def mean_of_counted(prediction, y):
+        return np.sum(nn.cross_entropy(prediction, y, reduction="none")) / np.sum(y != -100)
+
+    said = r"^fit: mean_of_counted is [\d.]+ on one batch, and [\d.]+ put together from the workers' parts: .*, and data that does not change$"  # fmt: skip
     with pytest.raises(ValueError, match=said):
-        trained(threads, data=(DATA[0], y), callbacks=[ignore])
+        trained(threads, data=(DATA[0], y), loss=mean_of_counted, callbacks=[ignore])
 
 
 def test_a_loss_with_a_part_that_the_workers_cannot_differentiate(threads):
@@ -468,3 +471,48 @@ def test_how_many_workers_there_are(threads):
         num_workers = 7
 
     assert [workers_of(e) for e in (OfDask(), OfMPI(), object())] == [5, 7, os.cpu_count()]
+
+
+# ── means that are no means over samples ──────────────────────────────────────────────────────────
+
+
+def with_ignored(prediction, y):
+    return nn.cross_entropy(prediction, y, ignore_index=9)
+
+
+def test_a_label_that_is_ignored_is_refused_before_the_update(threads):
+    labels = DATA[1].copy()
+
+    def ignore(run):
+        labels[-1] = 9
+
+    with pytest.raises(
+        ValueError, match="with cross_entropy on a batch in which labels are ignored"
+    ):
+        trained(threads, data=(DATA[0], labels), loss=with_ignored, callbacks=[ignore])
+
+
+class Frozen(nn.Module):
+    """Its averages are fixed, as in fine-tuning."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.norm = nn.Linear(2, 2, rng=0), nn.BatchNorm1d(2)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x):
+        return self.norm(self.layer(x))
+
+
+def test_batch_normalization_with_fixed_averages_can_be_split(threads):
+    same(trained(threads, Frozen())[1], trained(None, Frozen())[1])
+
+
+def test_a_model_that_is_in_evaluation_mode_before_is_checked_in_training_mode(threads):
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Dropout(0.5)).eval()
+    with pytest.raises(ValueError, match="an executor cannot train 1, a Dropout"):
+        trained(threads, model)

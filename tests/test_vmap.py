@@ -733,3 +733,16 @@ def test_a_ufunc_without_a_rule_is_done_element_by_element():
 def test_what_is_no_batch_is_named(call, text):
     with pytest.raises((TypeError, ValueError), match=text):
         call()
+
+
+def test_an_example_is_of_the_type_that_it_is_in_the_loop():
+    array = lambda x: x * 2 if isinstance(x, np.ndarray) else x * 3
+    np.testing.assert_array_equal(vmap(array)(Y), Y * 2)
+    np.testing.assert_array_equal(vmap(vmap(array))(Y), Y * 3)
+    number = lambda x: x * 2 if isinstance(x, float) and np.isscalar(x) else x * 3
+    np.testing.assert_array_equal(vmap(vmap(number))(Y), Y * 2)
+    tensor = lambda x: np.sum(x * 2) if isinstance(x, Tensor) else np.sum(x * 3)
+    np.testing.assert_array_equal(vmap(grad(tensor))(Y), np.full(Y.shape, 2.0))
+    mine = ab.custom(array, vjp=lambda g, y, x: g * (2 if isinstance(g, np.ndarray) else 9))
+    np.testing.assert_array_equal(vmap(mine)(Y), Y * 2)
+    np.testing.assert_array_equal(jacobian(mine)(Y[0]), 2 * np.eye(4))

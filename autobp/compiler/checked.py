@@ -11,9 +11,12 @@ import numpy as np
 
 from autobp.compiler.call import Call
 from autobp.compiler.comparison import check_same
+from autobp.compiler.memory import give_back
 from autobp.compiler.snapshot import Snapshot, moved
 from autobp.compiler.terms import Changed, DifferenceError, Settings
 from autobp.compiler.trace.free_variables import Found
+from autobp.tensor import Tensor
+from autobp.tree import transformed
 
 __all__ = ["Checked"]
 
@@ -61,7 +64,12 @@ class Checked:
         if seen not in self.compared_with:
             self.compared_with.add(seen)
             self.checks -= 1
+            if not self.checks:
+                give_back()
         return result
+
+    def release(self) -> None:
+        """Free the memory that is kept for the next call."""
 
     def copies(self, args: Any, kwargs: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         """The arguments for the program, and for the function where the program overwrites them."""
@@ -83,10 +91,11 @@ class Checked:
         def by_program() -> Any:
             with np.errstate(all="ignore"):  # what there is to warn of, the function warns of
                 result = self.run(*args, **kwargs)
+            self.release()  # the function needs as much again
             return result, snapshot.now()
 
         def by_function() -> Any:
-            return function(*own[0], **own[1]), snapshot.now()
+            return transformed(_value, function(*own[0], **own[1])), snapshot.now()
 
         def again(run: Callable[..., Any], moves_arguments: bool, far: int) -> Any:
             after = Snapshot(self.found, (args, kwargs), all=True)
@@ -95,9 +104,12 @@ class Checked:
                 snapshot.restore()
                 snapshot.move(far)
                 with np.errstate(all="ignore"):
-                    result = contextvars.copy_context().run(run, *given, **named)
+                    result = transformed(
+                        _value, contextvars.copy_context().run(run, *given, **named)
+                    )
                 return result, snapshot.now()
             finally:
+                self.release()
                 snapshot.restore()
                 after.restore()
 
@@ -134,6 +146,11 @@ class Checked:
                 snapshot.restore()
             raise
         return program[0]
+
+
+def _value(y: Any) -> Any:
+    """A result without the graph behind it, which takes the memory of a run."""
+    return y.primal_value() if isinstance(y, Tensor) else y
 
 
 def _fingerprint(values: Sequence[Any]) -> int:

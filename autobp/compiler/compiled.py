@@ -108,20 +108,25 @@ class Compiled(Generic[P, R]):
         entries = self._entries
         with _tracing:
             is_mine = self._entries is entries  # else another thread has traced one meanwhile
+            entry: Entry | None = None
             if is_mine:
+                for other in entries:  # perhaps of forms that were met once
+                    other.release()
                 try:
-                    earlier = [entry.found for entry in entries]
+                    earlier = [other.found for other in entries]
                     call = Call(self.function, self.__name__, args, kwargs, self.settings)
                     entry = compile_entry(call, earlier)
                 except StateNotReady as early:
                     self._check_growth(early.grown, args, kwargs)
-                    return self.function(*args, **kwargs)
                 except UnforeseenError as error:
                     raise self._explained(error, args, kwargs) from error.__cause__
-                self._entries = [entry, *entries[: MOST - 1]]
-                self._grown.clear()
+                if entry is not None:
+                    self._entries = [entry, *entries[: MOST - 1]]
+                    self._grown.clear()
         if not is_mine:
             return self(*args, **kwargs)
+        if entry is None:  # here, since the exception above holds what was traced
+            return self.function(*args, **kwargs)
         try:
             if entry.fits(*args, **kwargs):
                 if entry.checks <= 0:

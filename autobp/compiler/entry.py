@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.emit.module import Bound, Module
 from autobp.compiler.emit.plan import Plan, planned
+from autobp.compiler.memory import give_back
 from autobp.compiler.passes.pipeline import optimized, owned_results
 from autobp.compiler.program import Program, Step
 from autobp.compiler.results import Results
@@ -48,6 +50,9 @@ def compile_entry(
             entry = Entry(traced)
         except Exception as error:
             raise traced.failed(error) from error
+        traced.arguments.forget()
+        if not call.settings.check:
+            give_back()
     finally:
         if collects:
             gc.enable()
@@ -88,7 +93,7 @@ class Entry(Checked):
         )
         self._free: list[Callable[..., Any]] = []  # functions that no call is running in
         self._results = Results(traced.result)
-        self._live = traced.live
+        self._live = [variable.update() for variable in traced.live]
         self._has_tensors = bool(traced.tensors)
         self._tensors = self._lister(held.place for held in traced.tensors)
         self._generators = self._lister(p for step, p in arguments.bindings if step.dtype is None)
@@ -151,8 +156,8 @@ class Entry(Checked):
             if self._has_tensors:
                 for t, change in zip(self._tensors(*args, **kwargs), changes, strict=True):
                     update(t, *change)
-            for variable, value in zip(self._live, after, strict=True):
-                variable.update(value)
+            for put, value in zip(self._live, after, strict=True):
+                put(value)
         return result if self._results.is_plain else self._results.filled(result)
 
     def _run_drawing(self, *args: Any, **kwargs: Any) -> Any:
@@ -165,6 +170,12 @@ class Entry(Checked):
             for g, state in zip(generators, states, strict=True):
                 g.state = state
             raise
+
+    def release(self) -> None:
+        """Free the arenas that no call is running in. The next call makes another one."""
+        with suppress(IndexError):  # none is left, or another thread runs in the last
+            while True:
+                self._free.pop().__globals__.clear()  # which a function holds, and they the function
 
     def _made(self) -> Callable[..., Any]:
         """The function, with an arena of its own."""

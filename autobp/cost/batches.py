@@ -36,8 +36,8 @@ class Batches:
     @property
     def sweeps(self) -> str:
         widest = max(map(self.width, range(len(self.spans))), default=0)
-        said = f"1 recording, {len(self.spans):,} {'forward' if self.forward else 'backward'}"
-        return said if widest == 1 else f"{said}, {widest:,} at once"
+        said = f"{len(self.spans):,} {'forward' if self.forward else 'backward'}"
+        return f"1 recording, {said}" if widest == 1 else f"{said} of {widest:,}"
 
     def width(self, i: int) -> int:
         _, start, stop = self.spans[i]

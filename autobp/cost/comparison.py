@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.context import evaluation
 from autobp.cost.measuring import Measured, measure
 from autobp.cost.methods import first_order, second_order
 from autobp.cost.problem import Method, Problem
@@ -55,8 +56,11 @@ def compared(
     seed: int,
 ) -> Report:
     """Compare some ways of differentiating a function."""
-    problem, order = Problem(function, args), 2 if methods is second_order else 1
-    found, interrupted = measure(methods(problem), full, np.random.default_rng(seed))
+    with (
+        evaluation()
+    ):  # to Tensors that the function uses besides its arguments, no gradient is taken
+        problem, order = Problem(function, args), 2 if methods is second_order else 1
+        found, interrupted = measure(methods(problem), full, np.random.default_rng(seed))
     rows = tuple(map(_row, found))
     notes = [*_notes(problem, rows, order), machine()]
     if interrupted:

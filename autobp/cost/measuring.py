@@ -20,9 +20,9 @@ __all__ = ["Measured", "measure"]
 
 ROUNDS = 5
 TURN = 0.01  # seconds for which a method repeats its steps in a round
-LONG = 1.0  # seconds after which a method takes part in no further round
+LONG = 0.5  # seconds after which a method takes part in no further round
 PATIENCE = 0.5  # seconds: if all steps together take longer, a sample of them is measured
-SAMPLE = 64
+SAMPLE = 64  # directions, or one step of more
 
 
 @dataclass
@@ -68,7 +68,8 @@ class Measured:
         once = perf_counter() - began
         self.sample = range(method.steps)
         if method.steps * once > PATIENCE and not full:
-            size = int(min(max(2 * LONG / once, 4), SAMPLE, method.steps))
+            most = max(1, SAMPLE // method.width(0))
+            size = int(min(max(2 * LONG / once, 4), most, method.steps))
             self.sample = np.sort(rng.choice(method.steps, size, replace=False)).tolist()
 
     def run(self, look: Callable[[int, Any], None]) -> None:

@@ -153,7 +153,7 @@ def first_order(p: Problem) -> list[Method]:
                  once + b.counts, f.tape + b.alive,
                  b.step, start=b.start, width=b.width, found=b.found)
           for name, b in batches.items()),
-        Method("reverse with remat", f"{_sweeps(m, 'backward', recording=True)}, {_sweeps(len(cut.segments), 'segment[s]')}", m,
+        Method("reverse with remat", f"{_sweeps(m, 'backward')}, {_sweeps(len(cut.segments), 'segment[s]')}", m,
                once + p.reverse() + once * m, kept.evaluation.tape + kept.reverse().alive,
                partial(_pulled, p), start=partial(_recording_segments, p, cut), found=_row),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autobp.dag import Recording
-from autobp.primitive import Results
+from autobp.primitive import part
 from autobp.recomputation import remat
 from autobp.tensor import Tensor
 
@@ -34,8 +34,7 @@ class Segmented:
         self.inputs = traced.inputs
         self.outputs = traced.outputs
         self.values = traced.values
-        operations = [t for t in traced.order() if t.primitive is not None]
-        self.segments = [_Segment(part) for part in _parts(operations)]
+        self.segments = [_Segment(segment) for segment in _cut(_grouped(traced.order()))]
         needed = {y for y in self.outputs if y is not None}
         for segment in reversed(self.segments):
             segment.results = [t for t in segment.operations if t in needed]
@@ -71,15 +70,25 @@ class _Segment:
         return [known[t] for t in self.results]
 
 
-def _parts(operations: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """√n parts of equal length. The results of one operation stay with it."""
-    length = math.ceil(math.sqrt(len(operations)))
-    part: list[Tensor] = []
-    for t in operations:
-        takes = any(isinstance(a, Tensor) and type(a.value) is Results for a in t.args)
-        if len(part) >= length and not takes:
-            yield part
-            part = []
-        part.append(t)
-    if part:
-        yield part
+def _grouped(order: Sequence[Tensor]) -> list[list[Tensor]]:
+    """The operations in their order, each with those that take one of its several results."""
+    groups: dict[Tensor, list[Tensor]] = {}
+    for t in order:
+        if t.primitive is part:
+            groups[t.args[0]].append(t)
+        elif t.primitive is not None:
+            groups[t] = [t]
+    return list(groups.values())
+
+
+def _cut(groups: Sequence[list[Tensor]]) -> Iterator[list[Tensor]]:
+    """√n segments of about equal length."""
+    length = math.ceil(math.sqrt(sum(map(len, groups))))
+    segment: list[Tensor] = []
+    for group in groups:
+        if len(segment) >= length:
+            yield segment
+            segment = []
+        segment += group
+    if segment:
+        yield segment

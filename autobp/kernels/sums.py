@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-__all__ = ["BLAS", "LONG", "TINY", "ones", "total"]
+__all__ = ["BLAS", "LONG", "MANY", "TINY", "ones", "total"]
 
 Array = Any
 Axis = int | tuple[int, ...] | None
 
 BLAS = (np.dtype(np.float64), np.dtype(np.float32))
-_MANY = 1 << 12  # numbers: for fewer, to find out takes longer than to add them
+MANY = 1 << 12  # numbers: for fewer, to find out takes longer than to add them
 LONG = 1 << 10  # numbers in a row: NumPy adds up more of them with less rounding
 TINY = 1 << 6  # numbers in a matrix: for smaller ones, a product of each takes longer
 _FEW = 1 << 12  # ones that are kept
@@ -23,7 +23,7 @@ _FEW = 1 << 12  # ones that are kept
 
 def total(x: Array, axis: Axis, keepdims: bool = False) -> Array:
     """`np.sum`, to rounding, where it is faster as a product with ones; else NumPy's reduction."""
-    if type(x) is np.ndarray and x.size >= _MANY and x.dtype in BLAS and axis is not None:
+    if type(x) is np.ndarray and x.size >= MANY and x.dtype in BLAS and axis is not None:
         axes = normalize_axis_tuple(axis, x.ndim)
         if 0 < len(axes) < x.ndim:
             found = _product(x, axes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
@@ -407,11 +408,15 @@ class Module:
         return "\n".join([f"{name}({extra}", *children, ")"]) if children else f"{name}({extra})"
 
 
+#: Layers are made in loops, and in each call of a function that is given their parameters.
+_signature = lru_cache(256)(signature)
+
+
 def _check_arguments(kind: type[Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if kind.__init__ is object.__init__:  # which takes anything where there is a __new__
         error = foreign_keyword(kind.__name__, kwargs)
         raise error or TypeError(f"{kind.__name__}() takes no arguments: it defines no __init__")
-    taken = signature(kind.__init__)
+    taken = _signature(kind.__init__)
     try:
         taken.bind(None, *args, **kwargs)
     except TypeError as wrong:

@@ -63,7 +63,6 @@ class Shards:
     warn: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        _check_model(self.model)
         self.data = Pair(*(np.asarray(constant(a)) for a in self.data))
         self.count = min(workers_of(self.executor), len(self.data.X))
         #: The samples of each shard.
@@ -91,6 +90,7 @@ class Shards:
     def gradient(self, index: np.ndarray, params: Sequence[Tensor]) -> Gradient:
         """The loss of the samples at these positions, and its gradient by the parameters."""
         if self.is_mean is None:
+            _check_model(self.model)  # now, when it is in training mode
             self.is_mean = self._is_mean(index)
         shards = index % self.count
         where = {i: np.flatnonzero(shards == i) for i in range(self.count)}
@@ -256,6 +256,8 @@ def _check_model(model: Any) -> None:
     for name, module in model.named_modules() if hasattr(model, "named_modules") else ():
         kind = type(module).__name__
         what = f"{name}, a {kind}" if name else f"a {kind}"
+        if not getattr(module, "training", True):
+            continue  # which uses the averages that it has, and drops nothing
         if isinstance(module, BatchNorm1d | BatchNorm2d):
             raise ValueError(
                 f"fit: an executor cannot train {what}: it averages over a batch, of which each worker has"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autobp.locks import fork_safe
+from autobp.nn.losses import uneven
 from autobp.primitive import constant
 from autobp.tensor import Tensor
 from autobp.train.executors import one_blas_thread, sendable
@@ -121,12 +122,23 @@ def _chosen(task: Task) -> tuple[int, Pair | None]:
     return task.asked, None
 
 
+def _refuse_uneven(loss: str) -> None:
+    raise ValueError(
+        f"fit: an executor cannot train with {loss} on a batch in which labels are ignored or have different"
+        " weights: its mean over the batch is not that of the workers' parts"
+    )
+
+
 def computed(arrays: Pair, rows: np.ndarray, program: Program, predicts: bool) -> Gradient:
     """The loss of some rows, and its gradient, which is left in the parameters too."""
     model, loss, params = program
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked where it is used
         prediction = model(arrays.X[rows])
-        value = differentiable(loss(prediction, arrays.y[rows]))
+        token = uneven.set(_refuse_uneven)
+        try:
+            value = differentiable(loss(prediction, arrays.y[rows]))
+        finally:
+            uneven.reset(token)
         found = Gradient(number("fit: the loss", value), [])
         value.backward()
     found.by = [None if p.grad is None else np.asarray(p.grad) for p in params]

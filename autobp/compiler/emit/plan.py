@@ -22,6 +22,7 @@ import numpy as np
 
 from autobp.compiler.emit.arena import Range, placed
 from autobp.compiler.emit.liveness import Liveness
+from autobp.compiler.images import images_in
 from autobp.compiler.program import Loop, Program, Step, form_of, used_by
 
 __all__ = ["Buffer", "Home", "LoopPlan", "Plan", "planned"]
@@ -116,7 +117,7 @@ class _Planner:
     # ── the steps ─────────────────────────────────────────────────────────────────────────────────
 
     def plan_steps(self, program: Program, results: _Results) -> None:
-        self.plan.images |= _images(program)
+        self.plan.images |= images_in(program)
         users = used_by(program)
         for step in program.steps:
             first, last = self.live.begin[step], self.live.last(step)
@@ -284,18 +285,3 @@ def _is_copy(step: Step, images: set[Step]) -> bool:
     x: Any = step.args[0] if step.function is np.reshape else None
     turned = isinstance(x, Step) and x.function is np.transpose and len(x.args) == 2
     return x in images or (turned and x.args[0] not in images)
-
-
-def _images(program: Program) -> set[Step]:
-    """The images whose channels are last in memory, where pooling and elementwise work leave them."""
-    images: set[Step] = set()
-    for step in program.steps:
-        if not step.is_array:
-            continue
-        kept = [s for s in step.args if isinstance(s, Step) and s in images]
-        alike = step.is_elementwise and any(s.shape == step.shape for s in kept)
-        pooled = step.operation.channels == "kept" and step.args[0] in kept
-        made = step.operation.channels == "last" and len(step.shape) == 4  # and not a stack of them
-        if made or pooled or alike:
-            images.add(step)
-    return images

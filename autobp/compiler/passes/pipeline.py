@@ -38,6 +38,7 @@ PASSES = (
     each(same.small_systems,                    requires=same.is_solution,          lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
+    Pass(near.channel_sums,                     requires=near.is_sum_over_pixels,   exact=False, lowers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
 )
 # fmt: on

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.images import is_image
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
-from autobp.compiler.program import Step
-from autobp.kernels.sums import LONG, TINY
+from autobp.compiler.program import Program, Step, mapped, rebuilt
+from autobp.kernels.sums import LONG, MANY, TINY
 
 FLOATS = (np.float32, np.float64)  # in which BLAS multiplies
 
@@ -36,6 +37,14 @@ def is_sum(step: Step) -> bool:
     """Whether an operand is summed over some of its axes, and nothing else is done."""
     alone = len(step.args) == 1 and step.params.keys() <= {"axis", "keepdims"}
     return step.function == np.add.reduce and alone
+
+
+def is_sum_over_pixels(step: Step) -> bool:
+    """Whether many pixels are summed, for each channel or for each of each sample."""
+    if not is_sum(step) or not is_array(step.args[0]) or step.args[0].ndim != 4:
+        return False
+    x = step.args[0]
+    return step.params.get("axis") in ((0, 2, 3), (2, 3)) and x.size >= MANY and x.dtype in FLOATS
 
 
 # ── passes ────────────────────────────────────────────────────────────────────────────────────────
@@ -131,3 +140,50 @@ def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
         return rewrite.call(step, np.matmul, ones, x)
     ones = constant_step(np.ones((m, 1) if keepdims else (m,), x.dtype))
     return rewrite.call(step, np.matmul, x, ones)
+
+
+def channel_sums(program: Program) -> Program:
+    """The sums over the pixels of images are products with ones: where the channels are last in memory,
+    an image is a matrix with a row for each pixel."""
+    images: set[Step] = set()
+    ones: dict[Any, Step] = {}
+    steps: list[Step] = []
+    instead: dict[Step, Step] = {}
+    for old in program.steps:
+        step = rebuilt(old, instead)
+        if is_sum_over_pixels(step) and step.args[0] in images:
+            *before, step = _sum_over_pixels(step, ones)
+            steps += before
+        elif is_image(step, images):
+            images.add(step)
+        steps.append(step)
+        if step is not old:
+            instead[old] = step
+    if not instead:
+        return program
+    returns = mapped(lambda s: instead.get(s, s), program.returns)
+    effects = {instead.get(s, s) for s in program.effects}
+    return program.with_(steps=steps, returns=returns, effects=effects)
+
+
+def _sum_over_pixels(step: Step, ones: dict[Any, Step]) -> list[Step]:
+    """The steps that lead to it, and at the end one that has its form."""
+    x: Any = step.args[0]
+    samples, channels, height, width = x.shape
+    last = x.with_(
+        function=np.transpose, args=(x, (0, 2, 3, 1)), params={}, name=None, phase=step.phase,
+        shape=(samples, height, width, channels), scope=step.scope, line=step.line,
+    )  # fmt: skip
+    over_samples = 0 in step.params["axis"]
+    pixels = height * width
+    shape = (samples * pixels, channels) if over_samples else (samples, pixels, channels)
+    rows = last.with_(function=np.reshape, args=(last, shape), shape=shape)
+    n = shape[-2]
+    if (n, x.dtype) not in ones:
+        ones[n, x.dtype] = constant_step(np.ones(n, x.dtype))
+    short = (channels,) if over_samples else (samples, channels)
+    total = step.with_(function=np.matmul, args=(ones[n, x.dtype], rows), params={}, shape=short)
+    if short == step.shape:
+        return [last, rows, total]
+    total.name = None
+    return [last, rows, total, step.with_(function=np.reshape, args=(total, step.shape), params={})]

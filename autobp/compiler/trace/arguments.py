@@ -271,6 +271,18 @@ class Arguments(Form):
             del owner[key]
         return bool(new)
 
+    def forget(self) -> None:
+        """Let go of the values of the call, which take memory: a program is made of steps."""
+        for held in self.tensors.values():
+            held.forget()
+        for live in self.live:
+            live.forget()
+        self.given.clear()
+        self.arrays.clear()
+        self.nests.clear()
+        self.generators.clear()
+        self.trace.forget()
+
 
 def _object_place(text: str) -> Place:
     """The place of an object or of what it holds."""

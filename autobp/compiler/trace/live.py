@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from autobp.context import clock
 from autobp.hooks import Hook
 from autobp.tensor import Tensor
 
-__all__ = ["LiveTensor", "LiveVariable", "update"]
+__all__ = ["LiveTensor", "LiveVariable", "Update", "update"]
 
 
 @dataclass
@@ -53,6 +53,13 @@ class LiveTensor:
         if grad is self.grad and (grad is None or not grad.version):
             grad = ...
         self.after = value, grad
+
+    def forget(self) -> None:
+        """Let go of the values, when it is known what becomes of them."""
+        self.after, self.traced = (None, ...), None
+        for tracer in (self.value, self.grad):
+            if tracer is not None:
+                tracer.now = tracer.view = None
 
     @property
     def is_changed(self) -> bool:
@@ -116,7 +123,21 @@ class LiveVariable:
         is_array = type(self.variable.value) is np.ndarray
         return is_array and (self.is_remembered or self.after is self.tracer)
 
-    def update(self, value: Any) -> None:
+    def forget(self) -> None:
+        self.after = ...
+        self.tracer.now = self.tracer.view = None
+
+    def update(self) -> Update:
+        return Update(self.variable, self.is_in_place)
+
+
+class Update(NamedTuple):
+    """How a variable is given its new value. It holds nothing that was traced."""
+
+    variable: FreeVariable
+    is_in_place: bool
+
+    def __call__(self, value: Any) -> None:
         if not self.is_in_place:
             self.variable.write(value)
         elif value is not (array := self.variable.read()):

@@ -630,6 +630,11 @@ class Trace:
                 step.name = re.sub(r"\W", "_", f"d{primal.name}")
         return Program(self.arguments, self.steps, returns, self.effects)
 
+    def forget(self) -> None:
+        """Let go of the values that it still has, when the program is made."""
+        self.constants.clear()
+        self.drawn.clear()
+
 
 def _locals(frame: FrameType) -> dict[str, Any]:
     """The variables of one of the user's functions, for two readers: the printed program has their

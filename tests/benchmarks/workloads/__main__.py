@@ -1,9 +1,11 @@
 """Measure workloads that autobp was not tuned for, beside PyTorch, JAX and NumPy by hand.
 
 All run on one thread and take turns in one process; values and gradients are compared first. The
-table has the processor's time of PyTorch, eager, and the others' over it: below 1, they are faster.
+table has the processor's time of PyTorch, eager, and the others' over it: below 1, they are faster. With
+more threads it is the time that passes. "Bare products" are the floor: NumPy's products of matrices that
+a step cannot do without, and of convolutions the copies of windows that they are made of; nothing else.
 
-    python -m tests.benchmarks.workloads [--only NAME] [--quick] [--memory]
+    python -m tests.benchmarks.workloads [--only NAME] [--quick] [--threads 2] [--memory]
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.memory import give_back
+
 from ..__main__ import THREADS, duration, facts
 from ..race import COMPILED, OURS, Effort, Step, race
 from . import calculations, fitting, networks
 from .libraries import Autobp, Compiled, Jax, Torch
-from .problem import Problem
+from .problem import Problem, bare
 
-TORCH, JAX, NUMPY = "PyTorch", "JAX, jitted", "NumPy by hand"
-CONTESTANTS = (OURS, COMPILED, TORCH, JAX, NUMPY)
+TORCH, JAX, NUMPY, FLOOR = "PyTorch", "JAX, jitted", "NumPy by hand", "bare products"
+CONTESTANTS = (OURS, COMPILED, TORCH, JAX, NUMPY, FLOOR)
 LIBRARIES = {OURS: Autobp, COMPILED: Compiled, TORCH: Torch, JAX: Jax}
 
 #: Each workload, and sizes at which it takes no time.
@@ -121,13 +125,16 @@ def agree(expected: Sequence[Any], found: Sequence[Any], who: str, rtol: float) 
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def measured(names: Sequence[str], effort: Effort, tiny: bool = False) -> None:
+def measured(names: Sequence[str], effort: Effort, tiny: bool = False, threads: int = 1) -> None:
     rows, ratios = [], {who: [] for who in CONTESTANTS}  # type: ignore[var-annotated]
     for name in names:
         make, sizes = WORKLOADS[name]
         print(f"measuring {name} …", file=sys.stderr, flush=True)
-        steps, firsts = ready(name, make(**sizes) if tiny else make())
-        times = race(steps, effort, clock=time.process_time)
+        made = make(**sizes) if tiny else make()
+        steps, firsts = ready(name, made)
+        if isinstance(made, Problem) and made.products:
+            steps[FLOOR] = bare(made.products, made.start[0].dtype)
+        times = race(steps, effort, clock=time.process_time if threads == 1 else time.perf_counter)
         base = times.get(TORCH, times[OURS])
         cells = [f"{name}: {' '.join((make.__doc__ or '').split())}", duration(base)]
         for who in CONTESTANTS:
@@ -145,7 +152,8 @@ def measured(names: Sequence[str], effort: Effort, tiny: bool = False) -> None:
     heads = ["workload", TORCH, *others, "first call: compiled", "jitted"]
     print(f"\n{facts()}\n")
     printed([heads, *rows])
-    print(f"\nProcessor time over PyTorch's, eager; medians of {effort.rounds} rounds.")
+    what = "Processor time" if threads == 1 else f"Time on {threads} threads"
+    print(f"\n{what} over PyTorch's, eager; medians of {effort.rounds} rounds.")
 
 
 def printed(rows: Sequence[Sequence[str]]) -> None:
@@ -163,12 +171,12 @@ def remembered(names: Sequence[str]) -> None:
     rows = []
     for name in names:
         row = [name]
-        for who in CONTESTANTS[:-1]:
+        for who in CONTESTANTS[:4]:
             command = [sys.executable, "-m", __spec__.name, "--only", name, "--peak", who]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             row.append(ran.stdout.strip() or "–")
         rows.append(row)
-    printed([["MiB beyond the start", *CONTESTANTS[:-1]], *rows])
+    printed([["MiB beyond the start", *CONTESTANTS[:4]], *rows])
 
 
 def peak(name: str, who: str) -> str:
@@ -179,6 +187,7 @@ def peak(name: str, who: str) -> str:
     for _ in range(3):
         step()
     everything = _most()
+    give_back()  # what the allocator keeps of the first calls
     with open("/proc/self/clear_refs", "w") as file:  # from here on the peak is counted anew
         file.write("5")
     for _ in range(3):
@@ -200,29 +209,33 @@ def _status(key: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(key))
 
 
-def on_one_thread(environment: Mapping[str, str]) -> dict[str, str]:
-    jax = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    return {**environment, **dict.fromkeys(THREADS, "1"), "XLA_FLAGS": jax, "JAX_PLATFORMS": "cpu"}
+def on_threads(threads: int, environment: Mapping[str, str]) -> dict[str, str]:
+    several = "false" if threads == 1 else "true"
+    jax = f"--xla_cpu_multi_thread_eigen={several} intra_op_parallelism_threads={threads}"
+    limits = dict.fromkeys(THREADS, str(threads))
+    return {**environment, **limits, "XLA_FLAGS": jax, "JAX_PLATFORMS": "cpu"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m tests.benchmarks.workloads", description=__doc__)
     parser.add_argument("--only", choices=WORKLOADS, action="append", metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="one, if not given")
     parser.add_argument("--memory", action="store_true", help="measure memory instead (on Linux)")
     parser.add_argument("--peak", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     names = options.only or list(WORKLOADS)
+    limited = on_threads(options.threads, os.environ)
+    if arguments is None and any(os.environ.get(key) != value for key, value in limited.items()):
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], limited)
     if options.peak:
         print(peak(names[0], options.peak))
     elif options.memory:
         remembered(names)
     else:
-        measured(names, Effort(3, 0.05) if options.quick else Effort(9, 0.1))
+        effort = Effort(3, 0.05) if options.quick else Effort(9, 0.1)
+        measured(names, effort, threads=options.threads)
 
 
 if __name__ == "__main__":
-    alone = on_one_thread(os.environ)
-    if any(os.environ.get(key) != value for key, value in alone.items()):
-        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], alone)
     main()

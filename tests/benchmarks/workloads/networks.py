@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .libraries import lstm_loop
-from .problem import Problem, Shapes, weights
+from .problem import Problem, Product, Shapes, convolution, linear, weights
 
 
 def gpt(
@@ -51,7 +51,14 @@ def gpt(
 
         return loss
 
-    return Problem("training", program, parameters, [text[:, :-1], text[:, 1:]], method="AdamW")
+    rows, seen = batch * length, Product(6 * batch * heads, length, width // heads, length)
+    block_products = [
+        *linear(rows, width, 3 * width), *linear(rows, width, width), seen,
+        *linear(rows, width, 4 * width), *linear(rows, 4 * width, width),
+    ]  # fmt: skip
+    products = block_products * layers + linear(rows, width, letters)
+    data = [text[:, :-1], text[:, 1:]]
+    return Problem("training", program, parameters, data, method="AdamW", products=products)
 
 
 def attention(
@@ -64,7 +71,8 @@ def attention(
     def program(library: Any) -> Any:
         return lambda qkv: (library.attention(*qkv) ** 2).sum()
 
-    return Problem("gradient", program, qkv, [])
+    products = [Product(3 * heads, length, width, length)]  # of six, half: the rest is masked
+    return Problem("gradient", program, qkv, [], products=products)
 
 
 def lstm(
@@ -83,7 +91,15 @@ def lstm(
 
         return loss
 
-    return Problem("training", program, parameters, [xs], without=["JAX, jitted"] if loop else [])
+    return Problem(
+        "training",
+        program,
+        parameters,
+        [xs],
+        without=["JAX, jitted"] if loop else [],
+        products=linear(steps * batch, width, 4 * width, first=True)
+        + linear(batch, width, 4 * width, steps),
+    )
 
 
 def written_lstm(**sizes: Any) -> Problem:
@@ -124,7 +140,15 @@ def resnet(
 
         return loss
 
-    return Problem("training", program, parameters, [x, rng.integers(0, 10, batch)], rtol=3e-2)
+    near, far = size, -(-size // 2)
+    products = [
+        *convolution(batch, 3, a, near, first=True), *convolution(batch, a, a, near) * 4,
+        *convolution(batch, a, b, far), *convolution(batch, b, b, far),
+        *convolution(batch, a, b, far, 1), *convolution(batch, b, b, far) * 2,
+        *linear(batch, b, 10),
+    ]  # fmt: skip
+    data = [x, rng.integers(0, 10, batch)]
+    return Problem("training", program, parameters, data, rtol=3e-2, products=products)
 
 
 def vgg(
@@ -152,7 +176,13 @@ def vgg(
         return loss
 
     data = [x, rng.integers(0, 10, batch)]
-    return Problem("training", program, weights(rng, shapes, dtype), data)
+    products = [
+        product
+        for i, (m, n) in enumerate(pairwise(channels))
+        for product in convolution(batch, m, n, size >> i // 2, first=not i)
+    ]
+    products += linear(batch, *shapes[-2][::-1])
+    return Problem("training", program, weights(rng, shapes, dtype), data, products=products)
 
 
 def mlp(
@@ -169,8 +199,15 @@ def mlp(
 
         return loss
 
-    data = [x, rng.integers(0, sizes[-1], batch)]
-    return Problem("training", program, weights(rng, dense(sizes), dtype), data, method="Adam")
+    data, products = [x, rng.integers(0, sizes[-1], batch)], layer_products(batch, sizes)
+    return Problem(
+        "training",
+        program,
+        weights(rng, dense(sizes), dtype),
+        data,
+        method="Adam",
+        products=products,
+    )
 
 
 def autoencoder(
@@ -196,7 +233,9 @@ def autoencoder(
         return loss
 
     parameters = weights(rng, [*encoder, *decoder], dtype)
-    return Problem("training", program, parameters, [x, noise], method="Adam")
+    products = layer_products(batch, [*outer, 2 * latent])
+    products += layer_products(batch, [latent, *outer[::-1]])
+    return Problem("training", program, parameters, [x, noise], method="Adam", products=products)
 
 
 def mixture(batch: int = 512, width: int = 64, k: int = 5, dtype: Any = np.float32) -> Problem:
@@ -262,6 +301,14 @@ def bag(
 def dense(sizes: Sequence[int]) -> Shapes:
     """The shapes of the weights and biases of layers."""
     return [shape for m, n in pairwise(sizes) for shape in ((n, m), (n,))]
+
+
+def layer_products(batch: int, sizes: Sequence[int]) -> list[Product]:
+    return [
+        product
+        for i, (m, n) in enumerate(pairwise(sizes))
+        for product in linear(batch, m, n, first=not i)
+    ]
 
 
 def layered(library: Any, activation: Callable[[Any], Any], x: Any, parameters: Any) -> Any:

@@ -1,0 +1,31 @@
+"""Images: which arrays of a program have their channels last in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from autobp.compiler.program import Program, Step
+
+__all__ = ["images_in", "is_image"]
+
+
+def images_in(program: Program) -> set[Step]:
+    """The images whose channels are last in memory, where pooling and elementwise work leave them."""
+    images: set[Step] = set()
+    for step in program.steps:
+        if is_image(step, images):
+            images.add(step)
+    return images
+
+
+def is_image(step: Step, images: Collection[Step]) -> bool:
+    """Whether a step makes such an image, when it is known of the steps before it."""
+    if not step.is_array:
+        return False
+    if step.operation.channels == "last":
+        return step.ndim == 4  # and no stack of them
+    if step.operation.channels == "kept":
+        return step.args[0] in images
+    if not step.is_elementwise:
+        return False
+    return any(isinstance(s, Step) and s in images and s.shape == step.shape for s in step.args)
