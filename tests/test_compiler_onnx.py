@@ -185,6 +185,43 @@ def test_every_row_of_the_table_keeps_numpys_conventions(values, dtype):
     assert count >= (20 if dtype == np.int64 else 55)
 
 
+WHOLE = [
+    *(np.maximum, np.floor_divide, np.remainder, np.fmod, np.equal, np.add),
+    lambda x, y: np.power(x % 7, y),
+    *(lambda x, y: np.max(x) + np.min(y), lambda x, y: np.where(x > y, x, y), lambda x, y: x @ y),
+    *(
+        lambda x, y: np.sort(x),
+        lambda x, y: np.argsort(x, kind="stable"),
+        lambda x, y: np.argmax(x),
+    ),
+    *(
+        lambda x, y: np.sum(x, dtype=x.dtype) + np.prod(y, dtype=y.dtype),
+        lambda x, y: np.clip(x, 1, 4),
+    ),
+    *(lambda x, y: np.tril(x[:, None] * y), lambda x, y: np.einsum("i,i", x, y)),
+]
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
+def test_whole_numbers_of_every_type_are_computed_or_refused(dtype):
+    most = np.iinfo(dtype).max
+    x, y = np.array([1, most, 3, 90], dtype), np.array([2, 3, 3, 1], dtype)
+    refused = 0
+    for f in WHOLE:
+        with np.errstate(all="ignore"):
+            expected = f(x, y)
+        try:
+            found = computed(f, x, y)
+        except Unprintable as error:
+            if dtype != "u8" or " of uint64" not in str(error):
+                raise
+            refused += 1
+        else:
+            assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist()), (f, dtype)
+    assert refused < len(WHOLE)
+
+
 # ── arguments of one operation ────────────────────────────────────────────────────────────────────
 
 X = np.random.default_rng(0).standard_normal((3, 4))

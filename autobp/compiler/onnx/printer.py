@@ -310,11 +310,17 @@ class Printer:
         if axis is None:
             x, axis = o.reshape(x, [x.size]), 0
         axis %= x.ndim
+        dtype = x.dtype
+        if dtype.kind in "iub":
+            if dtype == np.uint64:
+                raise NotImplementedError(" of uint64")
+            x = o.cast(x, np.int64)
         names = [o.named("sorted"), o.named("places")]
         k = o.ints([x.shape[axis]])
         o.node("TopK", [x, k], names, axis=axis, largest=0, sorted=1)
         is_order = step.function is np.argsort
-        return Value(names[is_order], np.dtype(np.int64) if is_order else x.dtype, x.shape)
+        found = Value(names[is_order], np.dtype(np.int64) if is_order else x.dtype, x.shape)
+        return found if is_order else o.cast(found, dtype)
 
     def cumulated(self, step: Step) -> Value:
         o = self.o
