@@ -195,7 +195,7 @@ WHOLE = [
         lambda x, y: np.argmax(x),
     ),
     *(
-        lambda x, y: np.sum(x, dtype=x.dtype) + np.prod(y, dtype=y.dtype),
+        lambda x, y: np.sum(x % 7, dtype=x.dtype) + np.prod(y, dtype=y.dtype),
         lambda x, y: np.clip(x, 1, 4),
     ),
     *(lambda x, y: np.tril(x[:, None] * y), lambda x, y: np.einsum("i,i", x, y)),
@@ -641,6 +641,9 @@ def test_one_array_given_twice_is_two_inputs(tmp_path):
     t = Tensor(X)
     _, made, running = saved(lambda p, q: p["w"] - 2 * q, tmp_path, {"w": t}, t)
     agree(*run(made, running, {"w": X}, X + 1).values(), -X - 2, 1e-12, "a Tensor")
+    _, made, running = saved(lambda t: np.tanh(t), tmp_path, t)
+    assert metadata(made)["batch"] == "free: the first axis of t"
+    agree(*run(made, running, X[:2]).values(), np.tanh(X[:2]), 1e-12, "a Tensor")
 
 
 @needs_onnx
@@ -727,8 +730,18 @@ def test_a_size_that_the_program_is_made_for_is_fixed_and_said(tmp_path):
 
     _, made, _ = saved(halves, tmp_path, np.ones(6))
     assert metadata(made)["batch"].startswith("fixed: ")
+    _, made, _ = saved(
+        lambda p, xs: unrolled(xs) * p["w"],
+        tmp_path,
+        {"w": np.ones(2), "b": np.ones(3)},
+        np.ones(6),
+    )
+    assert metadata(made)["batch"] == (
+        "free: the first axis of p.w; fixed: for xs of another length, another number of operations is"
+        " needed for another size"
+    )
     _, made, _ = saved(lambda x: x * 2, tmp_path, 1.5)
-    assert metadata(made)["batch"] == "fixed: no argument is an array"
+    assert metadata(made)["batch"] == "fixed: no argument is an array with rows"
 
 
 @needs_onnx

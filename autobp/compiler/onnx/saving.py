@@ -57,17 +57,20 @@ def exported(entry: Any) -> Any:
         return model(whole, entry.name, weights, shapes, {"batch": batch, **metadata}, text)
 
     said = ""
+    read = _read(traced)
     for group in _groups(traced):
+        if not any(step in read for step, _ in group):
+            continue
         what = " and ".join(arguments[step] for step, _ in group)
         try:
             free, shapes = _for_any_batch(traced, names, graph, group)
-            return finished(free, shapes, f"free: the first axis of {what}")
+            return finished(free, shapes, f"free: the first axis of {what}{said and f'; {said}'}")
         except Exception as error:
             reason = str(error) if isinstance(error, Fixed) else f"{type(error).__name__}: {error}"
             reason = _without_folders(reason.splitlines()[0])
             said = said or f"fixed: for {what} of another length, {reason}"
     shapes = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
-    return finished(graph, shapes, said or "fixed: no argument is an array")
+    return finished(graph, shapes, said or "fixed: no argument is an array with rows")
 
 
 def _printed(traced: Traced, names: _Names) -> tuple[Graph, list[str]]:
