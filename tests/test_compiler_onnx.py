@@ -1,5 +1,6 @@
 """Programs printed as ONNX models compute NumPy's numbers in onnxruntime, for any size of a batch."""
 
+import inspect
 import sys
 from dataclasses import replace
 from functools import cache
@@ -7,11 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from autobp import Tensor, compile, nn, no_grad, scan, value_and_grad
+from autobp import Tensor, compile, grad, nn, no_grad, polygamma, scan, value_and_grad
 from autobp.compiler.onnx import Unprintable
-from autobp.compiler.onnx.printer import Printer
+from autobp.compiler.onnx.graph import Node
+from autobp.compiler.onnx.printer import SPELLED, Printer
 from autobp.compiler.onnx.table import ELEMENTWISE
-from autobp.compiler.program import evaluated
+from autobp.compiler.program import Step, evaluated
 from autobp.compiler.trace.calls import guarded
 from autobp.compiler.trace.direct import program_of
 from autobp.extras import MissingExtra
@@ -98,7 +100,9 @@ def test_every_primitive_is_printed_or_refused_by_name(dtype):
             assert " has no spelling in ONNX: " in said
             assert ("float64" in said) is (name in SINGLE), said
     for said in refused.pop("put"):
-        assert "at an index that names a place twice has no spelling" in said
+        assert said.startswith(
+            "an assignment to elements (x[index] = v) at an index that names a place"
+        )
     assert refused == {}
 
 
@@ -179,6 +183,242 @@ def test_every_row_of_the_table_keeps_numpys_conventions(values, dtype):
         assert where.size == 0, (f, [x[where] for x in given], found[where], expected[where])
         count += 1
     assert count >= (20 if dtype == np.int64 else 55)
+
+
+WHOLE = [
+    *(np.maximum, np.floor_divide, np.remainder, np.fmod, np.equal, np.add),
+    lambda x, y: np.power(x % 7, y),
+    *(lambda x, y: np.max(x) + np.min(y), lambda x, y: np.where(x > y, x, y), lambda x, y: x @ y),
+    *(
+        lambda x, y: np.sort(x),
+        lambda x, y: np.argsort(x, kind="stable"),
+        lambda x, y: np.argmax(x),
+    ),
+    *(
+        lambda x, y: np.sum(x % 7, dtype=x.dtype) + np.prod(y, dtype=y.dtype),
+        lambda x, y: np.clip(x, 1, 4),
+    ),
+    *(lambda x, y: np.tril(x[:, None] * y), lambda x, y: np.einsum("i,i", x, y)),
+]
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
+def test_whole_numbers_of_every_type_are_computed_or_refused(dtype):
+    most = np.iinfo(dtype).max
+    x, y = np.array([1, most, 3, 90], dtype), np.array([2, 3, 3, 1], dtype)
+    refused = 0
+    for f in WHOLE:
+        with np.errstate(all="ignore"):
+            expected = f(x, y)
+        try:
+            found = computed(f, x, y)
+        except Unprintable as error:
+            if dtype != "u8" or " of uint64" not in str(error):
+                raise
+            refused += 1
+        else:
+            assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist()), (f, dtype)
+    assert refused < len(WHOLE)
+
+
+# ── arguments of one operation ────────────────────────────────────────────────────────────────────
+
+X = np.random.default_rng(0).standard_normal((3, 4))
+MASK = np.arange(12).reshape(3, 4) % 3 > 0
+# How NumPy keeps a result in memory, or computes it, changes no number.
+MEMORY = {"order", "subok", "copy", "casting", "optimize", "kind", "stable"}
+#: Calls that between them give every argument that a spelling accepts.
+CALLS = [
+    *((f, (X,), {"axis": 1, "dtype": np.float32, "keepdims": True}) for f in (np.mean,)),
+    *((f, (X > 0,), {"axis": 1, "keepdims": True}) for f in (np.all, np.any)),
+    *((f, (X,), {"axis": 1, "keepdims": True}) for f in (np.argmax, np.argmin)),
+    *((f, (X,), {"axis": 0, "dtype": np.float32}) for f in (np.cumsum, np.cumprod)),
+    *((f, (X,), {"axis": 0, "kind": "stable"}) for f in (np.sort, np.argsort)),
+    (np.matmul, (X, X.T), {"dtype": np.float64}),
+    (np.dot, (X, X.T), {}),
+    (np.vdot, (X, X + 1), {}),
+    (np.outer, (X[0], X[1]), {}),
+    (np.einsum, ("ij,kj->ik", X, X + 1), {"dtype": np.float64, "optimize": True}),
+    (np.reshape, (X,), {"shape": (2, 6)}),
+    (np.ravel, (X,), {}),
+    (np.expand_dims, (X,), {"axis": 1}),
+    (np.squeeze, (X[:1],), {"axis": 0}),
+    (np.copy, (X,), {}),
+    (np.positive, (X,), {}),
+    (np.tril, (X,), {"k": 1}),
+    (np.triu, (X,), {"k": -1}),
+    (np.transpose, (X[None],), {"axes": (1, 0, 2)}),
+    (np.matrix_transpose, (X,), {}),
+    (np.swapaxes, (X[None],), {"axis1": 0, "axis2": 2}),
+    (np.moveaxis, (X[None],), {"source": 0, "destination": 2}),
+    (np.broadcast_to, (X,), {"shape": (2, 3, 4)}),
+    (np.concatenate, ((X, X + 1),), {"axis": 1, "dtype": np.float32}),
+    (np.concatenate, ((X, X + 1),), {"axis": None}),
+    (np.stack, ((X, X + 1),), {"axis": 1, "dtype": np.float32}),
+    (np.flip, (X,), {"axis": 1}),
+    (np.roll, (X,), {"shift": 1, "axis": 1}),
+    (np.diagonal, (X,), {"axis1": 1, "axis2": 0}),
+    (np.take, (X,), {"indices": [2, 0, -1], "axis": 1}),
+    (np.round, (X,), {"decimals": 1}),
+    (np.clip, (X,), {"a_min": -0.1, "a_max": 0.3}),
+    (np.clip, (X,), {"min": -0.1, "max": 0.3}),
+    (np.clip, (X,), {"a_min": X - 1, "a_max": None}),
+    (
+        np.nan_to_num,
+        (np.where(X > 1, np.nan, np.where(X < -1, np.inf, X)),),
+        {"copy": True, "nan": 2.0, "posinf": 3.0, "neginf": 4.0},
+    ),
+    *((f, (X,), {"dtype": np.float32, "shape": (2, 2)}) for f in (np.ones_like, np.zeros_like)),
+    (np.full_like, (X,), {"fill_value": 3, "dtype": np.float32, "shape": (2, 2)}),
+    *((f, (X,), {"axis": 1, "keepdims": True, "initial": 0.2}) for f in (np.sum, np.prod, np.max)),
+    *((f, (X,), {"axis": 1, "ddof": 1, "keepdims": True}) for f in (np.std, np.var)),
+    *((f, (X,), {"axis": 1, "keepdims": True}) for f in (np.nansum, np.nanmean, np.nanvar, np.ptp)),
+    (np.average, (X,), {"axis": 1, "weights": X + 4}),
+    (np.average, (X,), {"axis": 0, "weights": X[:, 0] + 4}),
+    (np.trapezoid, (X[0],), {"x": X[1]}),
+    (np.trapezoid, (X,), {"dx": X[0, 0], "axis": 0}),
+    (np.diff, (X,), {"n": 1, "axis": 0, "prepend": X[:1] + 1, "append": X[:2]}),
+    (np.trace, (X,), {"axis1": 1, "axis2": 0}),
+    (np.tensordot, (X, X + 1), {"axes": ([1], [1])}),
+    (np.linalg.norm, (X,), {"axis": 1, "keepdims": True}),
+]
+
+
+def computed(function, *arrays):
+    """What onnxruntime makes of the program of a function whose arguments are all given as arrays."""
+    given = {f"x{i}": x for i, x in enumerate(arrays)}
+    program = program_of(function, given)
+    names = {step: step.name for step in program.arguments}
+    graph = Printer().graph(program, names, {"result": program.returns})
+    shapes = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
+    (found,) = session(model(graph, "call", {}, shapes, {})).run(
+        None, {v.name: given[v.name] for v in graph.inputs}
+    )
+    return found
+
+
+def forms(function, operands, params):
+    """The call with its further arguments by name, and by place where they have one."""
+    yield operands, params
+    try:
+        bound = inspect.signature(function).bind(*operands, **params)
+    except ValueError:
+        return
+    if all(x is not np._NoValue for x in bound.args):
+        yield bound.args, bound.kwargs
+
+
+def of_arrays(function, args, kwargs):
+    """The call as a function of its arrays, and these."""
+    is_array = lambda x: isinstance(x, np.ndarray)
+    nest = [[*x] if type(x) is tuple and any(map(is_array, x)) else x for x in args]
+    flat = [
+        x for part in (*nest, *kwargs.values()) for x in (part if type(part) is list else [part])
+    ]
+
+    def call(*arrays):
+        rest = iter(arrays)
+        own = lambda x: next(rest) if is_array(x) else x
+        given = [[*map(own, x)] if type(x) is list else own(x) for x in nest]
+        return function(*given, **{k: own(x) for k, x in kwargs.items()})
+
+    return call, [x for x in flat if is_array(x)]
+
+
+@needs_onnx
+def test_arguments_that_a_spelling_accepts_count_by_name_and_by_place():
+    count = 0
+    for function, operands, params in CALLS:
+        for args, kwargs in forms(function, operands, params):
+            call, arrays = of_arrays(function, args, kwargs)
+            try:
+                found = computed(call, *arrays)
+            except Unprintable as error:  # by place, and never another number
+                if args is operands or " with " not in str(error):
+                    raise
+            else:
+                agree(found, function(*args, **kwargs), 1e-6, (function, args, kwargs))
+                count += 1
+    assert count > 100
+
+
+def test_every_argument_that_a_spelling_accepts_is_tried():
+    tried = {}
+    for function, operands, params in CALLS:
+        names = [*[*inspect.signature(function).parameters][: len(operands)], *params]
+        tried.setdefault(function, set()).update(names)
+    for function, (accepted, _) in SPELLED.items():
+        if (getattr(function, "__module__", None) or "").startswith("numpy"):
+            known = {*inspect.signature(function).parameters} | MEMORY
+            if function in (np.array, np.asarray):
+                continue  # of which only what they are given is traced
+            left = {*accepted.split()} - MEMORY - tried.get(function, set()) - {"operands", "dtype"}
+            assert left & known == set(), function
+
+
+def test_an_argument_that_no_spelling_accepts_is_refused_by_name():
+    x = program_of(lambda x: x + 1.0, {"x": X}).arguments[0]
+    reductions = [np.sum, np.prod, np.max, np.min, np.std, np.var, np.nansum, np.nanmean, np.nanvar]
+    rows = {f: accepted for f, (accepted, _) in SPELLED.items()} | dict.fromkeys(reductions, "")
+    rows |= {f: "dtype" for f in ELEMENTWISE if isinstance(f, np.ufunc)}
+    count = 0
+    for function, accepted in rows.items():
+        if not (getattr(function, "__module__", None) or "numpy").startswith("numpy"):
+            continue
+        further = {"surplus"} | (
+            {"where", "casting"} if isinstance(function, np.ufunc) else {"where"}
+        )
+        try:
+            further |= {*inspect.signature(function).parameters} & {
+                "order",
+                "mode",
+                "offset",
+                "axes",
+            }
+        except ValueError:
+            pass
+        for name in further - {*accepted.split()}:
+            operands = [x] * (function.nin if isinstance(function, np.ufunc) else 1)
+            step = Step(function, tuple(operands), {name: MASK}, X.shape, X.dtype, np.ndarray)
+            printer = Printer()
+            printer.argument(x, "x")
+            with pytest.raises(Unprintable, match=f"with {name}"):
+                printer.step(step, None)
+            count += 1
+    assert count > 150
+
+
+@needs_onnx
+def test_masks_and_weights_that_are_computed_are_used_or_refused(tmp_path):
+    for f in (np.std, np.var, np.sum, np.nansum, np.nanmean, np.nanvar, np.mean, np.max):
+        compiled = compile(
+            lambda x, m, f=f: f(x, where=m, **({"initial": 0.0} if f is np.max else {}))
+        )
+        compiled(X, MASK)
+        with pytest.raises(Unprintable, match=f"np.{f.__name__} with .*where.* at {__file__}:"):
+            compiled.save(tmp_path / "step.onnx")
+    for f in (
+        lambda x: x.ravel("F"),
+        lambda x: x.flatten("F"),
+        lambda x: np.take(x, [7], mode="wrap"),
+    ):
+        compiled = compile(f)
+        compiled(X)
+        with pytest.raises(Unprintable, match="np.(ravel with order|take with mode) at"):
+            compiled.save(tmp_path / "step.onnx")
+    attend = lambda q, m: nn.scaled_dot_product_attention(q, q, q, m)
+    q, m = np.random.default_rng(0).standard_normal((2, 3, 4)), MASK[:, :3]
+    _, made, running = saved(attend, tmp_path, q, m)
+    agree(*run(made, running, q, m).values(), attend(q, m), 1e-12, "a mask")
+
+
+@needs_onnx
+def test_what_a_rule_takes_for_granted_is_a_precondition(tmp_path):
+    _, made, _ = saved(lambda x: np.median(x, axis=0), tmp_path, X)
+    (said,) = metadata(made)["precondition"].splitlines()
+    assert said.startswith("np.any(np.isnan(")
+    assert ") is False (" in said
 
 
 # ── networks ──────────────────────────────────────────────────────────────────────────────────────
@@ -349,6 +589,64 @@ def test_a_loop_is_a_scan(tmp_path):
 
 
 @needs_onnx
+def test_a_loop_that_carries_the_batch_runs_for_any_batch(tmp_path):
+    def last(w, xs):
+        def body(h, x):
+            h = np.tanh(x + h @ w)
+            return h, h
+
+        h, _ = scan(body, np.zeros((xs.shape[0], 3)), xs.transpose(1, 0, 2))
+        return np.sum(h**2, axis=1)
+
+    rng = np.random.default_rng(0)
+    calls = [(0.5 * np.eye(3), rng.standard_normal((n, 7, 3))) for n in (2, 1, 5)]
+    compared(last, tmp_path, calls)
+    compared(value_and_grad(lambda *args: np.sum(last(*args))), tmp_path, calls)
+    calls = [(rng.standard_normal((n, 3)),) for n in (4, 1, 6)]
+    compared(lambda x: np.cumprod(x, axis=1), tmp_path, calls)
+    compared(grad(lambda x: np.sum(np.cumprod(x, axis=1) ** 2)), tmp_path, calls)
+
+
+@needs_onnx
+def test_constants_that_repeat_along_the_batch_are_broadcast(tmp_path):
+    rng = np.random.default_rng(0)
+    net, weights = nn.MLP([3, 5, 3], rng=0), np.array([1.0, 2.0, 3.0])
+    for f in (
+        lambda x: np.sum(np.tanh(x) * np.arange(3.0)),
+        lambda x: np.sum(net(x)[:, 1]),
+        lambda x: np.mean((np.tanh(x) - 1.0) ** 2 * weights),
+        lambda x: np.sum(np.sort(x, axis=1) * np.arange(3.0)),
+    ):
+        for first in (4, 1):
+            compared(grad(f), tmp_path, [(rng.standard_normal((n, 3)),) for n in (first, 6, 2)])
+    compared(np.diag, tmp_path, [(rng.standard_normal(n),) for n in (3, 5)])
+    step = gradients(net, lambda x, y: nn.cross_entropy(net(x), y))
+    data = [labelled(rng, n, 3, classes=3) for n in (1, 4, 2)]
+    compared(step, tmp_path, data, net.parameters())
+
+    def lower(x):  # whose constant is no repetition
+        return (
+            x @ np.tril(np.ones((x.shape[1], x.shape[1]), bool))
+            + np.sin(np.arange(len(x)))[:, None]
+        )
+
+    _, made, _ = saved(lower, tmp_path, X)
+    assert metadata(made)["batch"].startswith("fixed: ")
+
+
+@needs_onnx
+def test_one_array_given_twice_is_two_inputs(tmp_path):
+    compared(lambda x, y: x - 2 * y, tmp_path, [(X, X), (X, X + 1), (X[:1], X[1:2])])
+    compared(lambda q, k, v: nn.scaled_dot_product_attention(q, k, v), tmp_path, [(X[None],) * 3])
+    t = Tensor(X)
+    _, made, running = saved(lambda p, q: p["w"] - 2 * q, tmp_path, {"w": t}, t)
+    agree(*run(made, running, {"w": X}, X + 1).values(), -X - 2, 1e-12, "a Tensor")
+    _, made, running = saved(lambda t: np.tanh(t), tmp_path, t)
+    assert metadata(made)["batch"] == "free: the first axis of t"
+    agree(*run(made, running, X[:2]).values(), np.tanh(X[:2]), 1e-12, "a Tensor")
+
+
+@needs_onnx
 def test_what_a_step_updates_is_an_input_with_a_default(tmp_path):
     rng = np.random.default_rng(0)
     net = nn.Sequential(nn.Linear(4, 3, rng=0), nn.BatchNorm1d(3), "relu", nn.Linear(3, 2, rng=1))
@@ -432,8 +730,18 @@ def test_a_size_that_the_program_is_made_for_is_fixed_and_said(tmp_path):
 
     _, made, _ = saved(halves, tmp_path, np.ones(6))
     assert metadata(made)["batch"].startswith("fixed: ")
+    _, made, _ = saved(
+        lambda p, xs: unrolled(xs) * p["w"],
+        tmp_path,
+        {"w": np.ones(2), "b": np.ones(3)},
+        np.ones(6),
+    )
+    assert metadata(made)["batch"] == (
+        "free: the first axis of p.w; fixed: for xs of another length, another number of operations is"
+        " needed for another size"
+    )
     _, made, _ = saved(lambda x: x * 2, tmp_path, 1.5)
-    assert metadata(made)["batch"] == "fixed: no argument is an array"
+    assert metadata(made)["batch"] == "fixed: no argument is an array with rows"
 
 
 @needs_onnx
@@ -476,18 +784,37 @@ def test_what_cannot_be_saved_is_named_with_what_to_do(tmp_path):
         assert not path.exists()
         return str(caught.value)
 
-    assert refused(lambda x: np.linalg.inv(x), np.eye(2)).endswith(
-        "np.linalg.inv has no spelling in ONNX: compute it outside of the function that is saved"
+    f = lambda x: np.linalg.inv(x)
+    assert refused(f, np.eye(2)) == (
+        f"np.linalg.inv at {__file__}:{f.__code__.co_firstlineno} has no spelling in ONNX: compute it"
+        " outside of the function that is saved"
+    )
+    for name, f in (
+        ("np.multiply.outer", lambda x: np.multiply.outer(x, x)),
+        ("np.maximum.accumulate with axis", lambda x: np.maximum.accumulate(x)),
+        ("np.subtract.reduce", lambda x: np.subtract.reduce(x)),
+        ("autobp.polygamma with n", lambda x: polygamma(1, x)),
+        ("np.where of a condition alone", lambda x: np.where(x > 0)),
+    ):
+        assert refused(f, np.ones(3)).startswith(f"{name} at {__file__}:")
+    assert refused(lambda x: x * 2, np.ones(3, np.float16)) == (
+        "x of float16 has no spelling in ONNX: give it another type, as by x.astype(np.float32)"
     )
     drop, x = nn.Dropout(0.5, rng=0), np.ones((2, 3))
     assert "random numbers are drawn" in refused(lambda x: drop(x), x)
     conv = nn.Conv2d(1, 1, 2, rng=0)
     with no_grad():
-        assert (
-            "of float64, which onnxruntime computes in float32 alone, has no spelling in ONNX: give it"
-            in (refused(conv, np.ones((1, 1, 3, 3))))
-        )
+        said = refused(conv, np.ones((1, 1, 3, 3)))
+    assert "of float64, which onnxruntime computes in float32 alone, at " in said
+    assert said.endswith(": give it float32, as by model.astype(np.float32)")
     assert "returns no number and no array" in refused(lambda x: None, x)
+
+    graph = Printer().graph(program_of(np.tanh, {"x": np.ones(3)}), {}, {})
+    graph.nodes.append(Node("Tanh", ["y"], ["z"]))
+    with pytest.raises(
+        Unprintable, match="the graph of step does not pass ONNX's checker: .*input .y. of node"
+    ):
+        model(graph, "step", {}, {}, {})
 
     def many(rows):
         return [sum(w * x for w, x in zip(row, row[::-1])) for row in rows]

@@ -19,11 +19,13 @@ _ALIASES = {
     "pool2d": "a pooling (nn.MaxPool2d, nn.AvgPool2d)",
     "logdet": "np.linalg.slogdet",
     "attention": "nn.attention",
+    "polygamma": "autobp.polygamma",
+    "put": "an assignment to elements (x[index] = v)",
 }
 
 
 def refusal(step: Step, why: str, target: str) -> str:
-    return f"{called(step)}{why}{place(step)} has no spelling in {target}"
+    return f"{called(step)}{why} has no spelling in {target}"
 
 
 def called(step: Step) -> str:
@@ -35,12 +37,14 @@ def called(step: Step) -> str:
 
 
 def _public(name: str, function: Any) -> str:
-    """The function of NumPy's that has the name of a primitive."""
+    """The function of NumPy's that has the name of a primitive, or the function itself; of one that is
+    private, the primitive."""
     if (found := _ALIASES.get(name)) is not None:
         return found
     homes = (np, np.linalg)
     return next(
-        (named(f) for m in homes if (f := getattr(m, name, None)) in NUMPY), named(function)
+        (named(f) for m in homes if (f := getattr(m, name, None)) in NUMPY),
+        name if named(function).startswith(("_", "<")) else named(function),
     )
 
 

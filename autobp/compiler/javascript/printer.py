@@ -19,7 +19,7 @@ import numpy as np
 
 from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
-from autobp.compiler.refusals import called, place, refusal
+from autobp.compiler.refusals import called, refusal
 from autobp.compiler.trace.calls import as_type, guarded, placed
 from autobp.rules.indexing import _scatter
 
@@ -137,9 +137,7 @@ class _Printer:
         if dtype is not None and (
             dtype.kind not in "biuf" or (dtype.itemsize < 8 and dtype.kind == "f")
         ):
-            raise Unprintable(
-                f"{called(step)} of {dtype}{place(step)}: JavaScript computes in float64"
-            )
+            raise Unprintable(f"{called(step)} of {dtype}: JavaScript computes in float64")
 
     def statement(self, step: Step) -> Iterator[str]:
         self.check(step)

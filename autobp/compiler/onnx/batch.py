@@ -77,17 +77,20 @@ class _Lift:
         for key, value in first.attributes.items():
             values = [n.attributes.get(key) for n in alike]
             if isinstance(value, Graph):
-                value = self.body(values)
+                value = self.body(first, values)
             elif any(v != value for v in values):
                 raise Fixed(f"{key} of {first.name} is an attribute, which no input can be")
             attributes[key] = value
         self.identify([n.outputs for n in alike])
         return Node(first.op, inputs, first.outputs, attributes, first.name)
 
-    def body(self, alike: Sequence[Any]) -> Graph:
+    def body(self, node: Node, alike: Sequence[Any]) -> Graph:
         self.identify([[v.name for v in g.inputs] for g in alike])
         nodes = self.nodes([g.nodes for g in alike])
-        return Graph(alike[0].inputs, alike[0].outputs, nodes)
+        for outputs in zip(*([v.name for v in g.outputs] for g in alike), strict=True):
+            if len({names.get(x, x) for names, x in zip(self.names, outputs)}) > 1:
+                raise Fixed(f"the body of {node.name} has another result for another size")
+        return Graph(alike[0].inputs, alike[0].outputs, nodes, sizes(alike, self.batches))
 
     def identify(self, alike: Sequence[Sequence[str]]) -> None:
         for names, own in zip(self.names, alike):
@@ -129,9 +132,16 @@ class _Lift:
             if all(np.all(x == x[0]) for x in flat):
                 fill = self.constant(node, [x[:1].reshape(()) for x in flat])
                 return self.computed("Expand", [fill, self.constant(node, shape)])
+            if (part := _repeated(alike)) is not None:
+                return self.computed(
+                    "Expand", [self.constant(node, part), self.constant(node, shape)]
+                )
             steps = [x[1:] - x[:-1] for x in flat if x.dtype.kind in "if" and x.size > 1]
-            if len(steps) == len(flat) and all(np.all(s == steps[0][0]) for s in steps):
-                ends = [(x[0], x[-1] + s[0], s[0]) for x, s in zip(flat, steps)]
+            step = steps[0][0] if steps else None
+            if steps and all(
+                np.all(s == step) for s in steps
+            ):  # of one element, it is that of the others
+                ends = [(x[0], x[-1] + step, step) for x in flat]
                 ranged = self.computed(
                     "Range", [self.constant(node, [*map(np.asarray, e)]) for e in zip(*ends)]
                 )
@@ -168,7 +178,7 @@ class _Lift:
         if is_part:
             n = self.computed("Reciprocal", [n])
         a, b = np.asarray(a, like.dtype), np.asarray(b, like.dtype)
-        if np.any(a != 1):
+        if np.any(a != 1) or like.size > 1:  # one for each
             n = self.computed("Mul", [n, a])
         return self.computed("Add", [n, b]) if np.any(b) else n
 
@@ -182,6 +192,19 @@ class _Lift:
             name = self.known[key] = f"{NAME}.{len(self.known)}"
             self.before.append(Node(op, inputs, [name], attributes, name.replace(".", "/")))
         return self.known[key]
+
+
+def _repeated(alike: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+    """One row of constants whose rows are all the same, along the axes whose length varies."""
+    varying = [k for k, ns in enumerate(zip(*(x.shape for x in alike))) if len({*ns}) > 1]
+    rows = [
+        x[tuple(slice(1) if k in varying else slice(None) for k in range(x.ndim))] for x in alike
+    ]
+    is_one = all(
+        np.array_equal(np.broadcast_to(row, x.shape), x, equal_nan=x.dtype.kind == "f")
+        for row, x in zip(rows, alike)
+    )
+    return rows if is_one else None
 
 
 def _line(values: np.ndarray, batches: Sequence[int], power: int = 1) -> tuple[Any, Any] | None:

@@ -51,10 +51,18 @@ class Graph:
     inputs: list[Value]
     outputs: list[Value]
     nodes: list[Node]
+    sizes: dict[str, tuple[int | str, ...]] = field(
+        default_factory=dict
+    )  # of a body, where they vary
 
 
 _TRUTHS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"}
 _TRUTHS |= {"IsNaN", "IsInf"}
+
+#: What onnxruntime computes in int32, int64 and floats alone, and the other whole numbers.
+_LONG = {"Where", "Max", "Min", "Mod", "Pow", "MatMul", "Einsum", "CumSum", "Trilu"}
+_LONG |= {"ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin"}
+_SHORT = frozenset(map(np.dtype, ("i1", "i2", "u1", "u2", "u4")))
 
 
 class Builder:
@@ -121,7 +129,19 @@ class Builder:
     def emit(
         self, op: str, inputs: Sequence[Any], dtype: Any, shape: Sequence[int], **attributes: Any
     ) -> Value:
-        """A node with one output, of which the type and the shape are known."""
+        """A node with one output, of which the type and the shape are known. What onnxruntime computes in
+        no short whole numbers is computed in long ones, of which the result is a part."""
+        if op in _LONG:
+            dtypes = {x.dtype for x in inputs if isinstance(x, Value)}
+            if np.dtype(np.uint64) in dtypes and op not in ("Max", "Min"):
+                raise NotImplementedError(" of uint64")
+            if dtypes & _SHORT:
+                long = [
+                    self.cast(x, np.int64) if isinstance(x, Value) and x.dtype in _SHORT else x
+                    for x in inputs
+                ]
+                to = np.int64 if np.dtype(dtype) in _SHORT else dtype
+                return self.cast(self.emit(op, long, to, shape, **attributes), dtype)
         name = self._numbered()
         self.node(op, inputs, [name], **attributes)
         return Value(name, np.dtype(dtype), tuple(shape))

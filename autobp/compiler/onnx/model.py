@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.onnx.graph import Graph, Node, Value
+from autobp.compiler.onnx.printer import Unprintable
 from autobp.extras import needed
 
 __all__ = ["IR", "OPSET", "model"]
@@ -56,7 +57,13 @@ def model(
     )
     onnx.helper.set_model_props(made, dict(metadata))
     if made.ByteSize() < _LARGE:
-        onnx.checker.check_model(made, full_check=True)
+        try:
+            onnx.checker.check_model(made, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            reason = " ".join(str(error).split())
+            raise Unprintable(
+                f"the graph of {name} does not pass ONNX's checker: {reason}"
+            ) from error
     return made
 
 
@@ -95,7 +102,7 @@ class _Constants:
             return int(self.onnx.helper.np_dtype_to_tensor_dtype(x))
         if isinstance(x, Graph):
             info = lambda v: self.onnx.helper.make_tensor_value_info(
-                v.name, _type(self.onnx, v), v.shape
+                v.name, _type(self.onnx, v), x.sizes.get(v.name, v.shape)
             )
             nodes = [self.node(n) for n in x.nodes]
             return self.onnx.helper.make_graph(

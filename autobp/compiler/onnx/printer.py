@@ -6,8 +6,9 @@ traced: passes make NumPy fast, and an ONNX runtime has its own.
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from autobp.compiler.onnx.images import IMAGES
 from autobp.compiler.onnx.indexing import Index, placed, taken
 from autobp.compiler.onnx.table import DOUBLE, ELEMENTWISE, INTEGER, REDUCED, SCIPY
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
-from autobp.compiler.refusals import refusal
+from autobp.compiler.refusals import place, refusal
 from autobp.compiler.trace import calls
 from autobp.compiler.trace.calls import as_type, draw
 from autobp.compiler.trace.direct import program_of
+from autobp.compiler.trace.tracer import Tracer
 from autobp.context import clock
 from autobp.kernels import attention as kernels
 from autobp.primitive import NUMPY, constant
@@ -30,7 +32,7 @@ from autobp.rules.neural import softmax
 from autobp.rules.shape import surrounded
 from autobp.tensor import leaf
 
-__all__ = ["Printer", "Unprintable"]
+__all__ = ["SPELLED", "Printer", "Unprintable"]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _DTYPES = frozenset(
@@ -57,6 +59,7 @@ class Printer:
         self.o: Builder = Builder()
         self.values: dict[Step, Any] = {}
         self.open: list[Any] = []  # functions that are written out just now
+        self.inner: list[tuple[Program, dict[Step, Any]]] = []  # their programs, with the operands
 
     def graph(self, program: Program, names: dict[Step, str], returns: dict[str, Any]) -> Graph:
         """The graph of a program whose arguments have names, as have the results."""
@@ -75,7 +78,10 @@ class Printer:
 
     def argument(self, step: Step, name: str) -> Value:
         if step.dtype not in _DTYPES:
-            raise Unprintable(f"{name} of {step.dtype} has no spelling in ONNX")
+            raise Unprintable(
+                f"{name} of {step.dtype} has no spelling in ONNX: give it another type, as by"
+                f" {name}.astype(np.float32)"
+            )
         self.values[step] = value = Value(self.o.named(name), step.dtype, step.shape)
         return value
 
@@ -96,15 +102,14 @@ class Printer:
         before = len(self.o.nodes)
         try:
             value = self.printed(step)
+        except Unprintable:
+            raise
         except NotImplementedError as error:
             raise refused(step, str(error)) from None
-        if isinstance(value, Value):
-            if value.dtype != step.dtype or value.shape != step.shape:
-                value = self.o.cast(value, step.dtype)
-                if value.shape != step.shape:
-                    value = self.o.expand(value, step.shape)
-            if name and len(self.o.nodes) > before:
-                value = self.o.rename(value, name)
+        except Exception as error:
+            raise refused(step, " as it is called here") from error
+        if isinstance(value, Value) and name and len(self.o.nodes) > before:
+            value = self.o.rename(value, name)
         self.values[step] = value
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────────
@@ -140,6 +145,18 @@ class Printer:
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────
 
     def printed(self, step: Step) -> Any:
+        """The value of a step, in the shape and the type that NumPy gives it."""
+        value = self.spelled(step)
+        if not isinstance(value, Value):
+            return value
+        value = self.o.cast(value, step.dtype)
+        if value.shape == step.shape:
+            return value
+        if np.broadcast_shapes(value.shape, step.shape) != step.shape:
+            raise NotImplementedError(" as it is called here")
+        return self.o.expand(value, step.shape)
+
+    def spelled(self, step: Step) -> Any:
         function: Any = step.function
         if step.loop:
             return self.loop(step, step.loop)
@@ -149,9 +166,14 @@ class Printer:
             and step.args[0].dtype is None
         ):
             return self.values[step.args[0]][step.args[1]]
-        spelled = _SPELLED.get(function)
+        spelled = SPELLED.get(function)
+        if function is draw:
+            raise self.drawn(step)
         if spelled is not None:
-            return spelled(self, step)
+            accepted, print_step = spelled
+            if unread := further(step, accepted.split()):
+                raise NotImplementedError(f" with {', '.join(unread)}")
+            return print_step(self, step)
         if function in IMAGES:
             count, print_image = IMAGES[function]
             given = [self.value(a) for a in step.args[:count]]
@@ -175,6 +197,8 @@ class Printer:
     def elementwise(self, step: Step, row: Any) -> Value:
         o, args, function = self.o, step.args, step.function
         if row == "Where":
+            if len(args) != 3:
+                raise NotImplementedError(" of a condition alone")
             condition = self.typed(args[0], bool)
             given = [condition, *(self.typed(a, step.dtype) for a in args[1:])]
             if step.dtype == bool:  # onnxruntime chooses among no truth values
@@ -282,17 +306,21 @@ class Printer:
     def sorted(self, step: Step) -> Value:
         """The places of numbers in order, or the numbers."""
         o = self.o
-        if step.params.keys() - {"axis", "kind", "stable"} or len(step.args) > 2:
-            raise NotImplementedError(f" with {', '.join(step.params)}")
-        x, axis = self.value(step.args[0]), step.params.get("axis", *step.args[1:] or [-1])
+        x, axis = self.value(step.args[0]), step.params.get("axis", *step.args[1:2] or [-1])
         if axis is None:
             x, axis = o.reshape(x, [x.size]), 0
         axis %= x.ndim
+        dtype = x.dtype
+        if dtype.kind in "iub":
+            if dtype == np.uint64:
+                raise NotImplementedError(" of uint64")
+            x = o.cast(x, np.int64)
         names = [o.named("sorted"), o.named("places")]
         k = o.ints([x.shape[axis]])
         o.node("TopK", [x, k], names, axis=axis, largest=0, sorted=1)
         is_order = step.function is np.argsort
-        return Value(names[is_order], np.dtype(np.int64) if is_order else x.dtype, x.shape)
+        found = Value(names[is_order], np.dtype(np.int64) if is_order else x.dtype, x.shape)
+        return found if is_order else o.cast(found, dtype)
 
     def cumulated(self, step: Step) -> Value:
         o = self.o
@@ -365,8 +393,6 @@ class Printer:
         return self.value(step.args[0])
 
     def reshaped(self, step: Step) -> Value:
-        if step.params.get("order", "C") not in ("C", None):
-            raise NotImplementedError(f" with order={step.params['order']!r}")
         return self.o.reshape(self.value(step.args[0]), step.shape)
 
     def broadcast(self, step: Step) -> Value:
@@ -492,7 +518,8 @@ class Printer:
         return o.Where(o.Greater(ones, 0), new, x)
 
     def taken_along(self, step: Step) -> Value:
-        indices, axis = step.args[1], step.params.get("axis", *step.args[2:3] or [None])
+        indices = step.args[1] if len(step.args) > 1 else step.params["indices"]
+        axis = step.params.get("axis", *step.args[2:3] or [None])
         x = self.value(step.args[0])
         if axis is None:
             x, axis = self.o.reshape(x, [x.size]), 0
@@ -505,7 +532,8 @@ class Printer:
         return lambda step: self.o.full(step.shape, value, step.dtype)
 
     def filled_by(self, step: Step) -> Value:
-        return self.o.expand(self.typed(step.args[1], step.dtype), step.shape)
+        value = step.args[1] if len(step.args) > 1 else step.params["fill_value"]
+        return self.o.expand(self.typed(value, step.dtype), step.shape)
 
     def rounded(self, step: Step) -> Value:
         (decimals,) = self.given(step, decimals=0)
@@ -519,17 +547,26 @@ class Printer:
         return back(self.o.Round(there(x, scale)), scale)
 
     def clipped(self, step: Step) -> Value:
-        low, high = (*step.args[1:], step.params.get("min"), step.params.get("max"))[:2]
+        low, high = self.ends(step)
         x = self.typed(step.args[0], step.dtype)
         x = x if low is None else self.o.Max(x, self.typed(low, x.dtype))
         return x if high is None else self.o.Min(x, self.typed(high, x.dtype))
 
+    def ends(self, step: Step) -> list[Any]:
+        """The least and the greatest element, by place or under one of two names."""
+        found = []
+        for i, names in enumerate((("a_min", "min"), ("a_max", "max")), 1):
+            given = [*step.args[i : i + 1], *(step.params[n] for n in names if n in step.params)]
+            found.append(next((x for x in given if x is not np._NoValue), None))
+        return found
+
     def nan_to_num(self, step: Step) -> Value:
         o, x = self.o, self.value(step.args[0])
-        ends = {"nan": 0.0, "posinf": None, "neginf": None, **step.params}
-        ends.pop("copy", None)
+        if x.dtype.kind != "f":
+            return x
         most = float(np.finfo(x.dtype).max)
-        nan, high, low = (d if v is None else v for v, d in zip(ends.values(), (0.0, most, -most)))
+        _, nan, high, low = self.given(step, copy=True, nan=0.0, posinf=most, neginf=-most)
+        high, low = (d if v is None else v for v, d in ((high, most), (low, -most)))
         x = o.Where(o.IsNaN(x), nan, x)
         x = o.Where(o.And(o.IsInf(x), o.Greater(x, 0)), high, x)
         return o.Where(o.And(o.IsInf(x), o.Less(x, 0)), low, x)
@@ -537,53 +574,74 @@ class Printer:
     def composed(self, step: Step) -> Any:
         """A function of NumPy's that is made of others, as its rule says."""
         function: Any = step.function
-        args = step.args
+        how = f" with {', '.join(step.params)}" if step.params else ""
         if step.dtype is None or function not in NUMPY or function in self.open:
-            raise NotImplementedError("")
-        varied = [i for i, x in enumerate(args) if isinstance(x, Step) and x.dtype in _FLOATS]
+            raise NotImplementedError(how)
 
-        def recorded(*xs: Any) -> Any:
+        def recorded(*args: Any, **params: Any) -> Any:
             level = clock()
-            given = mapped(lambda s: s.constant, [*args])
-            for i, x in zip(varied, xs):
-                given[i] = leaf(x.canonical(), level)
-            y = function(*given, **mapped(lambda s: s.constant, step.params))
+
+            def lift(x: Any) -> Any:
+                is_float = isinstance(x, Tracer) and x.dtype in _FLOATS
+                return leaf(x.canonical(), level) if is_float else x
+
+            y = function(*map(lift, args), **{k: lift(x) for k, x in params.items()})
             return constant(y)
 
-        if not varied or any(
-            not s.is_constant for i, x in enumerate(args) if i not in varied for s in steps_in(x)
-        ):
-            raise NotImplementedError("")
+        varied = [i for i, x in enumerate(step.args) if isinstance(x, Step) and x.dtype in _FLOATS]
+        if not varied:
+            raise NotImplementedError(how)
         self.open.append(function)
         try:
-            return self.inlined(step, recorded, [args[i] for i in varied])
-        except np.linalg.LinAlgError:  # which is none of others then
-            raise NotImplementedError("") from None
+            return self.inlined(step, recorded, varied)
+        except (Unprintable, NotImplementedError):
+            raise
+        except (
+            Exception
+        ) as error:  # of the rule: it has none for these arguments, or asks for values
+            raise NotImplementedError(how) from error
         finally:
             self.open.pop()
 
-    def written_out(self, function: Callable[..., Any], count: int) -> Callable[[Step], Any]:
+    def written_out(self, step: Step, function: Callable[..., Any], count: int) -> Any:
         """A call that is opaque for NumPy's sake, as the program of the same in plain operations."""
 
-        def printed(step: Step) -> Any:
-            rest = mapped(lambda s: s.constant, (*step.args[count:], *step.params.values()))
-            return self.inlined(step, lambda *xs: function(*xs, *rest), step.args[:count])
+        def placed(*xs: Any, **given: Any) -> Any:
+            return function(*xs, *given.values())
 
-        return printed
+        return self.inlined(step, placed, range(count))
 
-    def inlined(self, step: Step, function: Callable[..., Any], args: Sequence[Any]) -> Any:
-        """What a function makes of some operands, by the program of it."""
-        given = {f"x{i}": _example(x) for i, x in enumerate(args)}
-        inner = program_of(function, given)
-        for argument, x in zip(inner.arguments, args):
+    def inlined(self, step: Step, function: Callable[..., Any], varied: Iterable[Any]) -> Any:
+        """What a function makes of the arguments of a step, by the program of it. Its operands are those
+        that are varied, and all that are computed; the others are constants of it."""
+        given = dict(enumerate(step.args)) | step.params
+
+        def is_computed(x: Any) -> bool:
+            return isinstance(x, Step) and not x.is_constant
+
+        operands = {k: x for k, x in given.items() if k in {*varied} or is_computed(x)}
+        fixed = {k: x for k, x in given.items() if k not in operands}
+        if computed := [k for k, x in fixed.items() if any(map(is_computed, steps_in(x)))]:
+            names = [f"argument {k + 1}" if isinstance(k, int) else k for k in computed]
+            raise NotImplementedError(f" with numbers that are computed in {', '.join(names)}")
+        constants = mapped(lambda s: s.constant, fixed)
+
+        def called(*xs: Any) -> Any:
+            values = constants | dict(zip(operands, xs))
+            args = [values[i] for i in range(len(step.args))]
+            return function(*args, **{k: values[k] for k in step.params})
+
+        examples = {f"x{i}": _example(x) for i, x in enumerate(operands.values())}
+        inner = program_of(called, examples)
+        for argument, x in zip(inner.arguments, operands.values()):
             self.values[argument] = self.value(x)
+        self.inner.append((inner, dict(zip(inner.arguments, operands.values()))))
         for s in _needed(inner, inner.returns):
-            value = self.printed(s)
-            self.values[s] = self.o.cast(value, s.dtype) if isinstance(value, Value) else value
+            self.values[s] = self.printed(s)
         return mapped(self.value, inner.returns)
 
-    def drawn(self, step: Step) -> Value:
-        raise Unprintable(
+    def drawn(self, step: Step) -> Unprintable:
+        return Unprintable(
             f"random numbers are drawn at {step.line or 'a line of the library'}, for which ONNX has no"
             " operator that draws NumPy's: call eval() on the model first, or give the numbers as an argument"
         )
@@ -637,7 +695,7 @@ def refused(step: Step, why: str) -> Unprintable:
         if why == _IN_DOUBLE
         else "compute it outside of the function that is saved"
     )
-    return Unprintable(f"{refusal(step, why, 'ONNX')}: {hint}")
+    return Unprintable(f"{refusal(step, f'{why}{place(step)}', 'ONNX')}: {hint}")
 
 
 def _needed(program: Program, returns: Any) -> Iterator[Step]:
@@ -658,56 +716,109 @@ def _is_scipys(ufunc: np.ufunc) -> bool:
 def _example(x: Any) -> Any:
     if not isinstance(x, Step):
         return x
-    return x.constant if x.is_constant else np.ones(x.shape, x.dtype)[()]
+    if x.is_constant:
+        return x.constant
+    is_whole = np.issubdtype(x.dtype, np.integer)  # as are places, which 0 is among
+    return (np.zeros if is_whole else np.ones)(x.shape, x.dtype)[()]
 
 
 def _attended(q: Any, k: Any, v: Any, *given: Any) -> Any:
     return softmax(attention.masked_scores(q, k, *given)) @ v
 
 
-_SPELLED: dict[Any, Callable[[Printer, Step], Any]] = {
-    **dict.fromkeys((np.matmul, operator.matmul, np.dot), Printer.matmul),
-    **dict.fromkeys((np.cumsum, np.cumprod), Printer.cumulated),
-    **dict.fromkeys((np.reshape, np.ravel, np.expand_dims, np.squeeze), Printer.reshaped),
-    **dict.fromkeys((np.copy, np.array, np.asarray, np.positive, calls.numbers), Printer.copied),
-    **dict.fromkeys((np.tril, np.triu), Printer.triangle),
-    **dict.fromkeys(
-        (np.transpose, np.matrix_transpose, np.swapaxes, np.moveaxis), Printer.transposed
-    ),
-    **dict.fromkeys((_put, calls.put), Printer.put),
-    **dict.fromkeys((_scatter, calls.placed), Printer.scattered),
-    np.vdot: Printer.vdot,
-    np.outer: Printer.outer,
-    np.einsum: Printer.einsum,
-    np.mean: Printer.mean,
-    np.all: lambda p, s: p.quantified(s, True),
-    np.any: lambda p, s: p.quantified(s, False),
-    np.argmax: lambda p, s: p.arg("ArgMax")(s),
-    np.argmin: lambda p, s: p.arg("ArgMin")(s),
-    np.sort: Printer.sorted,
-    np.argsort: Printer.sorted,
-    np.broadcast_to: Printer.broadcast,
-    np.concatenate: Printer.concatenated,
-    np.stack: Printer.stacked,
-    np.flip: Printer.flipped,
-    np.roll: Printer.rolled,
-    np.diagonal: Printer.diagonal,
-    np.take: Printer.taken_along,
-    np.round: Printer.rounded,
-    np.clip: Printer.clipped,
-    np.nan_to_num: Printer.nan_to_num,
-    np.ones_like: lambda p, s: p.filled(1)(s),
-    np.zeros_like: lambda p, s: p.filled(0)(s),
-    np.full_like: Printer.filled_by,
-    operator.getitem: Printer.item,
-    as_type: Printer.converted,
-    float: Printer.converted,
-    int: Printer.converted,
-    bool: Printer.converted,
-    surrounded: Printer.surrounded,
-    calls.joined: Printer.joined,
-    draw: Printer.drawn,
-    kernels.attended: lambda p, s: p.written_out(_attended, 3)(s),
-    kernels.attended_tangent: lambda p, s: p.written_out(attention._tangent, 6)(s),
-    kernels.attended_cotangents: lambda p, s: p.written_out(attention._cotangents, 5)(s),
+def further(step: Step, accepted: Sequence[str]) -> list[str]:
+    """The arguments of a call that are not accepted, and are not as NumPy's default has them."""
+    parameters = _parameters(step.function)
+    placed = [name for name, p in parameters.items() if p.kind in _PLACED] or [*accepted]
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
+        placed = ["operands"] * len(step.args)
+    found = ["further arguments"] * (len(step.args) > len(placed))
+    for name, x in (dict(zip(placed, step.args)) | step.params).items():
+        default = parameters[name].default if name in parameters else None
+        is_default = x is np._NoValue or x is None or (type(x) is type(default) and x == default)
+        if name not in accepted and not is_default:
+            found.append(name)
+    return found
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of built-in functions, of which NumPy's have one since 2.4
+        return {}
+
+
+_PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _written_out(function: Callable[..., Any], count: int) -> Callable[[Printer, Step], Any]:
+    return lambda printer, step: printer.written_out(step, function, count)
+
+
+_REDUCED = "a axis dtype keepdims"
+_LIKE = "a dtype order subok shape"
+_ATTENTION = "q k v scale mask causal"
+
+#: The arguments that a spelling reads, and how it prints a call. A call with others is refused. Those that
+#: say how NumPy keeps the result in memory change no number.
+# fmt: off
+SPELLED: dict[Any, tuple[str, Callable[[Printer, Step], Any]]] = {
+    np.matmul:            ("x1 x2 dtype",                    Printer.matmul),
+    operator.matmul:      ("a b",                            Printer.matmul),
+    np.dot:               ("a b",                            Printer.matmul),
+    np.vdot:              ("a b",                            Printer.vdot),
+    np.outer:             ("a b",                            Printer.outer),
+    np.einsum:            ("operands dtype optimize",               Printer.einsum),
+    np.mean:              (_REDUCED,                         Printer.mean),
+    np.all:               ("a axis keepdims",                lambda p, s: p.quantified(s, True)),
+    np.any:               ("a axis keepdims",                lambda p, s: p.quantified(s, False)),
+    np.argmax:            ("a axis keepdims",                lambda p, s: p.arg("ArgMax")(s)),
+    np.argmin:            ("a axis keepdims",                lambda p, s: p.arg("ArgMin")(s)),
+    np.cumsum:            ("a axis dtype",                   Printer.cumulated),
+    np.cumprod:           ("a axis dtype",                   Printer.cumulated),
+    np.sort:              ("a axis kind stable",             Printer.sorted),
+    np.argsort:           ("a axis kind stable",             Printer.sorted),
+    np.reshape:           ("a shape newshape copy",                   Printer.reshaped),
+    np.ravel:             ("a",                              Printer.reshaped),
+    np.expand_dims:       ("a axis",                         Printer.reshaped),
+    np.squeeze:           ("a axis",                         Printer.reshaped),
+    np.copy:              ("a order subok",                  Printer.copied),
+    np.array:             ("object dtype copy order subok",  Printer.copied),
+    np.asarray:           ("a dtype order copy",             Printer.copied),
+    np.positive:          ("x dtype",                        Printer.copied),
+    calls.numbers:        ("array",                          Printer.copied),
+    np.tril:              ("m k",                            Printer.triangle),
+    np.triu:              ("m k",                            Printer.triangle),
+    np.transpose:         ("a axes",                         Printer.transposed),
+    np.matrix_transpose:  ("x",                              Printer.transposed),
+    np.swapaxes:          ("a axis1 axis2",                  Printer.transposed),
+    np.moveaxis:          ("a source destination",           Printer.transposed),
+    np.broadcast_to:      ("array shape subok",              Printer.broadcast),
+    np.concatenate:       ("arrays axis dtype casting",      Printer.concatenated),
+    np.stack:             ("arrays axis dtype casting",      Printer.stacked),
+    np.flip:              ("m axis",                         Printer.flipped),
+    np.roll:              ("a shift axis",                   Printer.rolled),
+    np.diagonal:          ("a axis1 axis2",                  Printer.diagonal),
+    np.take:              ("a indices axis",                 Printer.taken_along),
+    np.round:             ("a decimals",                     Printer.rounded),
+    np.clip:              ("a a_min a_max min max",          Printer.clipped),
+    np.nan_to_num:        ("x copy nan posinf neginf",       Printer.nan_to_num),
+    np.ones_like:         (_LIKE,                            lambda p, s: p.filled(1)(s)),
+    np.zeros_like:        (_LIKE,                            lambda p, s: p.filled(0)(s)),
+    np.full_like:         (f"{_LIKE} fill_value",            Printer.filled_by),
+    operator.getitem:     ("a b",                            Printer.item),
+    float:                ("x",                              Printer.converted),
+    int:                  ("x",                              Printer.converted),
+    bool:                 ("x",                              Printer.converted),
+    as_type:              ("x dtype",                        Printer.converted),
+    surrounded:           ("x width",                        Printer.surrounded),
+    _put:                 ("x v index",                      Printer.put),
+    calls.put:            ("x index value",                  Printer.put),
+    _scatter:             ("x index shape",                  Printer.scattered),
+    calls.placed:         ("x index shape",                  Printer.scattered),
+    calls.joined:         ("operands",                             Printer.joined),
+    kernels.attended:            (_ATTENTION,                _written_out(_attended, 3)),
+    kernels.attended_tangent:    (f"dq dk y {_ATTENTION}",   _written_out(attention._tangent, 6)),
+    kernels.attended_cotangents: (f"g y {_ATTENTION}",       _written_out(attention._cotangents, 5)),
 }
+# fmt: on

@@ -22,7 +22,7 @@ from autobp.compiler.trace.tracer import named
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.extras import needed
 from autobp.tensor import Tensor
-from autobp.tree import parts_of_values, transformed
+from autobp.tree import leaves, parts_of_values, transformed
 
 __all__ = ["exported", "save"]
 
@@ -41,34 +41,69 @@ def exported(entry: Any) -> Any:
             f"{entry.called} computes with many single numbers, in nests of lists, which has no spelling in"
             " ONNX: write it for arrays"
         )
+    traced = _apart(traced)
     names = _Names(traced)
     arguments = names.of(traced)
-    graph = names.graph(traced)
-    shapes: dict[str, Any] = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
+    graph, conditions = _printed(traced, names)
+    metadata = {"precondition": "\n".join(conditions)} if conditions else {}
+
+    def finished(graph: Graph, shapes: dict[str, Any], batch: str) -> Any:
+        used = {x for node in _nodes(graph) for x in node.inputs if isinstance(x, str)}
+        changed = {name for name in names.weights if f"{name}.new" in shapes}
+        weights = {k: v for k, v in names.weights.items() if k in used or k in changed}
+        given = [v for v in graph.inputs if v.name not in names.weights or v.name in changed]
+        text = f"{entry.called}, written by autobp.compile"
+        whole = Graph(given, graph.outputs, graph.nodes)
+        return model(whole, entry.name, weights, shapes, {"batch": batch, **metadata}, text)
+
     said = ""
+    read = _read(traced)
     for group in _groups(traced):
+        if not any(step in read for step, _ in group):
+            continue
         what = " and ".join(arguments[step] for step, _ in group)
         try:
-            graph, shapes = _for_any_batch(traced, names, graph, group)
+            free, shapes = _for_any_batch(traced, names, graph, group)
+            return finished(free, shapes, f"free: the first axis of {what}{said and f'; {said}'}")
         except Exception as error:
             reason = str(error) if isinstance(error, Fixed) else f"{type(error).__name__}: {error}"
             reason = _without_folders(reason.splitlines()[0])
             said = said or f"fixed: for {what} of another length, {reason}"
-        else:
-            said = f"free: the first axis of {what}"
-            break
-    metadata = {"batch": said or "fixed: no argument is an array"}
-    preconditions = "\n".join(_preconditions(traced.program, arguments))
-    if preconditions:
-        metadata["precondition"] = preconditions
-    used = {x for node in _nodes(graph) for x in node.inputs if isinstance(x, str)}
-    changed = {name for name in names.weights if f"{name}.new" in shapes}
-    weights = {k: v for k, v in names.weights.items() if k in used or k in changed}
-    given = [v for v in graph.inputs if v.name not in names.weights or v.name in changed]
-    text = f"{entry.called}, written by autobp.compile"
-    return model(
-        Graph(given, graph.outputs, graph.nodes), entry.name, weights, shapes, metadata, text
-    )
+    shapes = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
+    return finished(graph, shapes, said or "fixed: no argument is an array with rows")
+
+
+def _printed(traced: Traced, names: _Names) -> tuple[Graph, list[str]]:
+    """The graph and its preconditions."""
+    printer = Printer()
+    graph = names.graph(traced, printer)
+    said: dict[Step, str] = dict(names.of(traced))
+    programs = [traced.program]
+    for inner, operands in printer.inner:
+        programs.append(inner)
+        said |= {argument: _text(x, said) for argument, x in operands.items()}
+    conditions = (text for program in programs for text in _preconditions(program, said))
+    return graph, list(dict.fromkeys(conditions))
+
+
+def _apart(traced: Traced) -> Traced:
+    """An array that is given in two places is one argument of the program; a model has an input for
+    each."""
+    call, seen = traced.call, set()
+
+    def own(x: Any) -> Any:
+        if not isinstance(x, np.ndarray | Tensor) or id(x) not in seen:
+            seen.add(id(x))
+            return x
+        if isinstance(x, Tensor):
+            return Tensor(x.numpy().copy(), requires_grad=x.requires_grad, name=x.name)
+        return x.copy()
+
+    given = [x for _, x in leaves((call.args, call.kwargs)) if isinstance(x, np.ndarray | Tensor)]
+    if len({*map(id, given)}) == len(given):
+        return traced
+    args, kwargs = transformed(own, (call.args, call.kwargs), parts_of_values)
+    return trace_call(replace(call, args=args, kwargs=kwargs), earlier=[traced.found])
 
 
 def _nodes(graph: Graph) -> Iterator[Any]:
@@ -117,9 +152,9 @@ class _Names:
         keys = zip((step for step, _ in traced.arguments.bindings), _keys(traced))
         return {step: self.names[key] for step, key in keys if key in self.names}
 
-    def graph(self, traced: Traced) -> Graph:
+    def graph(self, traced: Traced, printer: Printer | None = None) -> Graph:
         names = self.of(traced)
-        return Printer().graph(traced.program, names, self.results(traced, names))
+        return (printer or Printer()).graph(traced.program, names, self.results(traced, names))
 
     def results(self, traced: Traced, names: dict[Step, str]) -> dict[str, Any]:
         returns: Any = traced.program.returns
@@ -262,7 +297,9 @@ def _traced_again(traced: Traced, places: Sequence[Place], n: int) -> Traced:
             else np.zeros((n, *value.shape[1:]), value.dtype)
         )
         longer[id(x)] = (
-            Tensor(array, x.requires_grad, name=x.name) if isinstance(x, Tensor) else array
+            Tensor(array, requires_grad=x.requires_grad, name=x.name)
+            if isinstance(x, Tensor)
+            else array
         )
     swap = lambda x: longer.get(id(x), x)
     args = transformed(swap, call.args, parts_of_values)

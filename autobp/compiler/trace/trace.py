@@ -303,6 +303,7 @@ class Trace:
         name, node, g = self.phase
         step.phase = name
         step.run = self.run_number
+        step.line = user_line()
         if node is not None:
             step.scope = node.scope
             if type(g) is Tracer and type(node.value) is Tracer:

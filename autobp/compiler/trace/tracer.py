@@ -73,6 +73,8 @@ def tracers_in(nest: Any) -> Iterator[Tracer]:
 
 def named(function: Any) -> str:
     """A function as messages name it."""
+    if isinstance(ufunc := getattr(function, "__self__", None), np.ufunc):  # np.add.reduce
+        return f"{named(ufunc)}.{function.__name__}"
     module = (getattr(function, "__module__", None) or "").split(".")
     name = getattr(function, "__name__", repr(function))
     if isinstance(function, np.ufunc) and getattr(np, name, None) is function:
