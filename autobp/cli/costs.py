@@ -21,8 +21,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         run,
         "measure what forward mode, reverse mode and differences cost",
         "Count and measure what differences, forward mode and reverse mode cost, for many\n"
-        "inputs, for many outputs, for one update of a network, for a sparse Jacobian, and in\n"
-        "memory: one direction at a time, all at once, and with remat.",
+        "inputs, for many outputs, for one update of a network, for a sparse Jacobian,\n"
+        "and in memory: one direction at a time, all at once, and with remat.",
         ["autobp costs --quick", "autobp costs --out pictures"],
     )
     option = parser.add_argument

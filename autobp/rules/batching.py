@@ -466,16 +466,24 @@ def written(run: Run, args: Sequence[Array], mapped: Sequence[bool], index: Any)
     (x, v), (mx, mv) = args, mapped
     n = _number(index, args, mapped)
     x = repeated(x, mx, n)
-    mask = index[0] if type(index) is tuple and len(index) == 1 else index
-    if isinstance(mask, np.ndarray | np.bool_ | bool) and np.ndim(mask) == 0:
-        mask = Mapped(np.broadcast_to(mask, (n,)))  # of the numbers that it chooses, or not
-    if isinstance(mask, Mapped) and mask.value.dtype.kind == "b" and ndim_of(v, mv) == 0:
-        chosen = np.reshape(mask.value, (*mask.value.shape, *(1,) * (x.ndim - mask.value.ndim)))
-        v = v if isinstance(v, float | int) else v.astype(x.dtype)
-        return np.where(chosen, widened(v, x.ndim - 1) if mv else v, x)
+    by_mask = _written_by_mask(x, v, mv, index)
+    if by_mask is not None:
+        return by_mask
     places = Places(index, x.ndim - 1, n, True)
     v = v if mv else np.reshape(v, (1, *np.shape(v)))
     return run(x, places.laid_out(v), index=places.index)
+
+
+def _written_by_mask(x: Array, v: Array, is_mapped: bool, index: Any) -> Array | None:
+    """A number written where a mask of each example is true; None if the index is no such mask."""
+    mask = index[0] if type(index) is tuple and len(index) == 1 else index
+    if isinstance(mask, np.ndarray | np.bool_ | bool) and np.ndim(mask) == 0:
+        mask = Mapped(np.broadcast_to(mask, x.shape[:1]))  # of the numbers that it chooses, or not
+    if not isinstance(mask, Mapped) or mask.value.dtype.kind != "b" or ndim_of(v, is_mapped):
+        return None
+    chosen = np.reshape(mask.value, (*mask.value.shape, *(1,) * (x.ndim - mask.value.ndim)))
+    v = v if isinstance(v, float | int) else v.astype(x.dtype)
+    return np.where(chosen, widened(v, x.ndim - 1) if is_mapped else v, x)
 
 
 def kept_places(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
