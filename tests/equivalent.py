@@ -162,9 +162,9 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("reverse[1]: g → y (2)", "reverse[1]: g → x (2)"),
     ),
     (
-        "only places that have been written to are read",
+        "masks of each example are seen in tests/test_vmap.py",
         "put",
-        ("_last: -1 → 1", "_last: 1 → 2"),
+        ("batch: index → run (2)", "batch: index → args (2)", "batch: index → mapped (2)"),
     ),
     # ── linear algebra ──
     (LAST_AXIS, "matmul", ("_right: -1 → 1",)),
@@ -187,11 +187,33 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     # ── decompositions ──
     (
+        "what is called takes the constant values itself",
+        "eigh svd",
+        ("_reciprocal_gaps: constant(w) → w",),
+    ),
+    (
+        "what is called takes the constant values itself",
+        "svdvals",
+        ("_singular_vectors: constant(y) → y",),
+    ),
+    ("what is called takes the constant values itself", "qr", ("_divided: constant(r) → r",)),
+    (
+        "what all examples share may be repeated for each, which takes longer",
+        "conv2d conv2d_input conv2d_weight",
+        ("batch: _are_stacks(args, mapped) → args",),
+    ),
+    (
+        "examples that are stacks are seen in tests/test_vmap_walk.py",
+        "conv2d conv2d_input conv2d_weight",
+        ("batch: args → mapped",),
+    ),
+    ("images and kernels are both folded into the first axis", "conv2d", ("batch: to + 1 → 1",)),
+    (SHORTCUT, "pool2d", ("batch: w.shape[2] > 1 → w.shape[2] >= 1", "batch: 2 → 3 (2)")),
+    (
         "any size will do that is above rounding and below the values",
         "eigh",
         (
             "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(noise(constant(w)), -1)",
-            "_reciprocal_gaps: -1 → 1 (2)",
         ),
     ),
     (
@@ -256,7 +278,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "reverse[0]: np.abs(right) → right",
             "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0) → equal & ~np.eye(w.shape[-1], dtype=bool)",
             "_reciprocal_gaps: 0 → 1",
-            "_reciprocal_gaps: turning → w",
         ),
     ),
     (
@@ -264,7 +285,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "svd",
         (
             "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(noise(constant(w)), -1)",
-            "_reciprocal_gaps: np.expand_dims(noise(constant(w)), -1) → noise(constant(w))",
             "_reciprocal_gaps: -1 → 1 (2)",
         ),
     ),
@@ -326,11 +346,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "with more bits it is counted to the same",
         "max_pool2d",
-        (
-            "greatest: math.prod(size) → size",
-            "greatest: size → x (3)",
-            "greatest: size → y (3)",
-        ),
+        (),
     ),
     # ── batching rules ──
     (SHORTCUT, "add", ("batch: len(args) > 1 → len(args) >= 1",)),

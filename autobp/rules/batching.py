@@ -277,20 +277,31 @@ def _convolution(first: tuple[int, int], second: tuple[int, int]) -> Rule:
     are `first` and `second`, for the two arguments. Where both are of the example, it is a stack."""
 
     def rule(run: Run, args: Sequence[Array], mapped: Sequence[bool], **geometry: Any) -> Array:
-        n, slot = examples(args, mapped), list(mapped).index(True)
-        is_stack = ndim_of(args[0], mapped[0]) == 5
-        if all(mapped) or is_stack:
-            given = [repeated(a, m, n) for a, m in zip(args, mapped, strict=True)]
-            if not is_stack:
-                return run(*given, **geometry)
-            y = run(*(folded(a, 0) for a in given), **geometry)
-            return unfolded(y, 0, n, given[0].shape[1])
+        if _are_stacks(args, mapped):
+            return _of_stacks(run, args, mapped, geometry)
+        n, slot = examples(args, mapped), [*mapped].index(True)
         to, back = (first, second)[slot]
         whole = list(args)
         whole[slot] = folded(args[slot], to)
         return unfolded(run(*whole, **geometry), back, n, args[slot].shape[to + 1])
 
     return rule
+
+
+def _are_stacks(args: Sequence[Array], mapped: Sequence[bool]) -> bool:
+    """Whether images and kernels are of the example, or the examples themselves are stacks."""
+    return all(mapped) or ndim_of(args[0], mapped[0]) == 5
+
+
+def _of_stacks(
+    run: Run, args: Sequence[Array], mapped: Sequence[bool], geometry: dict[str, Any]
+) -> Array:
+    n = examples(args, mapped)
+    given = [repeated(a, m, n) for a, m in zip(args, mapped, strict=True)]
+    if given[0].ndim == 5:
+        return run(*given, **geometry)
+    y = run(*(folded(a, 0) for a in given), **geometry)  # stacks of stacks are longer stacks
+    return unfolded(y, 0, n, given[0].shape[1])
 
 
 SAMPLES, CHANNELS = 0, 1
