@@ -461,7 +461,7 @@ def test_nan_and_inf_are_entries_like_others():
     assert (found.toarray()[at] == dense[at]).all()
 
 
-# ── what a stranger met ───────────────────────────────────────────────────────────────────────────
+# ── rounding, Tensors, entries out of range ───────────────────────────────────────────────────────
 
 CANCELLING = {
     "sin² + cos²": lambda x: np.sin(x) ** 2 + np.cos(x) ** 2,
