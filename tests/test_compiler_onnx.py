@@ -343,6 +343,9 @@ def test_arguments_that_a_spelling_accepts_count_by_name_and_by_place():
     assert count > 100
 
 
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="NumPy's ufuncs have no signatures before"
+)
 def test_every_argument_that_a_spelling_accepts_is_tried():
     tried = {}
     for function, operands, params in CALLS:

@@ -23,6 +23,9 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("mypy")
 
 
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.2.0", reason="NumPy's own stubs say less of an array"
+)
 def test_programs_of_users_have_the_types_that_they_say(cache):
     said, errors, status = api.run(["--strict", f"--cache-dir={cache}", str(PROGRAM)])
     assert (status, errors) == (0, ""), said
@@ -73,7 +76,10 @@ def test_methods_that_are_made_in_loops_are_declared(kind):
             continue
         function = getattr(np, name)
         if not isinstance(function, np.ufunc):
-            known = inspect.signature(function).parameters
+            try:
+                known = inspect.signature(function).parameters
+            except ValueError:  # of functions in C, before NumPy 2.4
+                continue
             assert {*parameters[1:]} <= {*known}, name
             for a, default in zip(stub.args.kwonlyargs, stub.args.kw_defaults):
                 assert known[a.arg].default in (ast.literal_eval(default), np._NoValue), name
