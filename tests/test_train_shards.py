@@ -287,7 +287,8 @@ def test_a_worker_that_dies_costs_its_shard_and_not_the_run(tmp_path):
     forked = ProcessPoolExecutor(2, multiprocessing.get_context("fork"))
     with forked as pool, pytest.warns(UserWarning, match=said) as caught:
         found, model = trained(pool, Dies(os.getpid(), str(marker)))
-    assert len(caught) == 1
+    ours = [w for w in caught if w.category is UserWarning]  # Python 3.12 warns of forks, too
+    assert len(ours) == 1
     _, one = trained(None, Dies(os.getpid(), str(marker)))
     assert len(found) == 3
     same(model, one)
