@@ -36,11 +36,8 @@ __all__ = ["install", "remove"]
 
 _PLAIN = (float, np.ndarray)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
-_VALUES = (
-    *_PLAIN,
-    Tensor,
-    Dual,
-)  # what a sweep computes with; Tensors are of derivatives further out
+#: What a sweep computes with; Tensors are of derivatives further out.
+_VALUES = (*_PLAIN, Tensor, Dual)
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
 

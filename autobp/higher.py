@@ -72,7 +72,7 @@ def jacobian(
     check_function("jacobian", function)
     if mode not in ("auto", "forward", "reverse"):
         raise ValueError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
-    derivative = None if _is_false(sparse) else SparseDerivative("jacobian", sparse, False)
+    derivative = SparseDerivative.asked("jacobian", sparse, False)
     return _derivative(function, argnums, mode, derivative, chunk, function, "jacobian")
 
 
@@ -216,7 +216,7 @@ def hessian(
            [2., 0.]])
     """
     check_function("hessian", function)
-    derivative = None if _is_false(sparse) else SparseDerivative("hessian", sparse, True)
+    derivative = SparseDerivative.asked("hessian", sparse, True)
     gradient = grad(function, argnums)
     return _derivative(gradient, argnums, "forward", derivative, chunk, function, "hessian")
 
@@ -233,7 +233,3 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     """
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
     return along(grad(function, argnums), primals, tangents, "hvp")[1]
-
-
-def _is_false(sparse: Any) -> bool:
-    return isinstance(sparse, bool | np.bool_) and not sparse

@@ -173,9 +173,16 @@ class SparseDerivative:
 
     def __init__(self, who: str, pattern: Any, symmetric: bool) -> None:
         self.who = who
-        self.given: Entries | None = None if _is_true(pattern) else _given(who, pattern)
+        self.given: Entries | None = None if pattern is True else _given(who, pattern)
         self.symmetric = symmetric
         self.plan: Plan | None = None
+
+    @classmethod
+    def asked(cls, who: str, sparse: Any, symmetric: bool) -> SparseDerivative | None:
+        """What the argument `sparse=` asks for: none if it is False."""
+        if isinstance(sparse, bool | np.bool_):
+            return cls(who, True, symmetric) if sparse else None
+        return cls(who, sparse, symmetric)
 
     def __call__(
         self,
@@ -307,10 +314,6 @@ def _blocks(traced: Recording, entries: Entries, forward: bool) -> list[list[_Bl
             )
         blocks.append(row)
     return blocks
-
-
-def _is_true(pattern: Any) -> bool:
-    return pattern is True or (isinstance(pattern, np.bool_) and bool(pattern))
 
 
 def _given(who: str, pattern: Any) -> Entries:

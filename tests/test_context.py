@@ -250,15 +250,14 @@ def test_a_decorated_generator_computes_in_the_block_and_its_user_does_not():
     assert steps.__name__ == "steps"
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_random_interleavings(seed):
-    rng = np.random.default_rng(seed)
+def interleave(rng, count, end):
+    """Hold blocks open and end them in any order. After each step, the state is that of the open ones."""
     makes = [no_grad, lambda: scope("s"), detect_anomaly]
     running = []
-    for _ in range(300):
+    for _ in range(count):
         if running and rng.random() < 0.5:
             kind, g = running.pop(rng.integers(len(running)))
-            g.close() if rng.random() < 0.5 else list(g)
+            end(g)
         else:
             kind = rng.integers(3)
             running.append((kind, held(makes[kind]())))
@@ -266,7 +265,13 @@ def test_random_interleavings(seed):
         kinds = [kind for kind, _ in running]
         names = "/".join("s" for kind in kinds if kind == 1) or None
         assert seen() == (0 not in kinds, names, 2 in kinds)
-    for _, g in running:
+    return [g for _, g in running]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_interleavings(seed):
+    rng = np.random.default_rng(seed)
+    for g in interleave(rng, 300, lambda g: g.close() if rng.random() < 0.5 else list(g)):
         g.close()
     assert seen() == PLAIN
 
@@ -274,22 +279,10 @@ def test_random_interleavings(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_random_interleavings_that_end_in_other_threads(seed):
     rng = np.random.default_rng(seed)
-    makes = [no_grad, lambda: scope("s"), detect_anomaly]
-    running = []
     with ThreadPoolExecutor(1) as elsewhere:
-        for _ in range(60):
-            if running and rng.random() < 0.5:
-                kind, g = running.pop(rng.integers(len(running)))
-                g.close() if rng.random() < 0.3 else elsewhere.submit(g.close).result()
-            else:
-                kind = rng.integers(3)
-                running.append((kind, held(makes[kind]())))
-                next(running[-1][1])
-            kinds = [kind for kind, _ in running]
-            names = "/".join("s" for kind in kinds if kind == 1) or None
-            assert seen() == (0 not in kinds, names, 2 in kinds)
-        for _, g in running:
-            elsewhere.submit(g.close).result()
+        there = lambda g: elsewhere.submit(g.close).result()
+        for g in interleave(rng, 60, lambda g: g.close() if rng.random() < 0.3 else there(g)):
+            there(g)
     assert seen() == PLAIN
 
 

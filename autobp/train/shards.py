@@ -146,9 +146,8 @@ class Shards:
                         i = waiting.pop(future)
                         try:
                             reply = future.result()
-                        except (
-                            Exception
-                        ) as error:  # of the executor; those of the model are replies
+                        except Exception as error:
+                            # It is of the executor; errors of the model are replies.
                             check_sendable((work, program), error)
                             failed(i, error)
                             continue

@@ -51,9 +51,8 @@ class Graph:
     inputs: list[Value]
     outputs: list[Value]
     nodes: list[Node]
-    sizes: dict[str, tuple[int | str, ...]] = field(
-        default_factory=dict
-    )  # of a body, where they vary
+    #: Of a body, where they vary.
+    sizes: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
 
 
 _TRUTHS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"}
