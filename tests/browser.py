@@ -35,7 +35,17 @@ class Page:
 
     def open(self, player, path):
         player.save(path)
-        self.driver.get(path.as_uri())
+        return self.visit(path.as_uri())
+
+    def visit(self, address):
+        """A page of ours, as soon as it can be used: its script waits for what it unpacks, and the browser
+        says that a page is loaded before that."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self.driver.get(address)
+        WebDriverWait(self.driver, 30).until(
+            lambda _: self("return !document.querySelector('main[aria-busy]')")
+        )
         return self
 
     def text(self, id):

@@ -16,7 +16,7 @@ def opened(page, tmp_path):
     def open_(name, width=1280):
         assert cli.main(["demo", name, "--out", str(tmp_path)]) == 0
         page.width(width)
-        page.driver.get((tmp_path / f"{name}.html").as_uri())
+        page.visit((tmp_path / f"{name}.html").as_uri())
         return page
 
     return open_

@@ -465,7 +465,7 @@ def test_one_request(page, tmp_path):
     handler = functools.partial(Handler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page.driver.get(f"http://127.0.0.1:{server.server_port}/x.html")
+        page.visit(f"http://127.0.0.1:{server.server_port}/x.html")
         page.go(page.steps)
         page.click("mode-tangent")
         server.shutdown()

@@ -23,7 +23,7 @@ def neurons(page, tmp_path):
 
 def reopen(page, link):
     page.driver.get("about:blank")
-    page.driver.get(f"{page.address}{link}")
+    page.visit(f"{page.address}{link}")
 
 
 def state(page):

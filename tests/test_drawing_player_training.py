@@ -179,7 +179,7 @@ def test_a_link_reopens_a_step_of_training(page, tmp_path):
     assert "epoch=3" in link
     assert "set=" not in link
     page.driver.get("about:blank")
-    page.driver.get((tmp_path / "x.html").as_uri() + link)
+    page.visit((tmp_path / "x.html").as_uri() + link)
     assert (page.text("epoch-says"), page.text("found")) == (said, found)
 
 

@@ -16,3 +16,4 @@ else draw();
 $("full").hidden = !document.fullscreenEnabled; // as in a frame of a notebook
 if (training) toEpoch(0);
 reopen();
+document.querySelector("main").ariaBusy = null;
