@@ -16,7 +16,7 @@ import pytest
 
 from autobp import directions, hessian, log_softmax, nn, relu, scan
 from autobp.cost import compare, measuring, methods, sweep_inputs, sweep_outputs
-from autobp.cost.report import duration, quantity, size
+from autobp.cost.report import COLOURS, MARKERS, duration, quantity, size
 from autobp.counts import Counts
 
 DERIVATIVES = [
@@ -205,6 +205,8 @@ def test_second_order() -> None:
         "Hessian × vector, reverse over reverse",
         "Hessian, differences of gradients",
         "Hessian, forward over reverse",
+        "Hessian, forward over reverse, all at once",
+        "Hessian, sparse forward over reverse",
         "Hessian, reverse over forward",
         "Hessian, reverse over reverse",
     ]
@@ -214,7 +216,62 @@ def test_second_order() -> None:
     assert 0 < errors[4] < 1e-8
     assert any(note.startswith("a Hessian-vector product costs") for note in report.notes)
     for row in report.rows[4:]:
-        assert row.directions == n
+        assert row.directions == n  # the Hessian is dense
+
+
+def test_hessians_are_counted_by_hand() -> None:
+    """Of x₁x₂ + x₂x₃ + …, whose Hessian has two diagonals."""
+    n, m = 200, 199
+    report = compare(lambda x: np.sum(x[1:] * x[:-1]), np.ones(n), order=2)
+    f = Counts(m, m - 1)
+    assert flops(report.rows[0].counts) == f
+    gradient = f + Counts(2 * m, n)  # both factors are multiplied, and what comes back is added up
+    assert flops(report["gradient, reverse"].counts) == gradient
+    each = Counts(2 * m, n)  # the same of the tangents
+    for name, sweeps in (
+        ("forward over reverse", "1 recording, 200 forward"),
+        ("forward over reverse, all at once", "1 forward of 200"),
+        ("reverse over reverse", "1 recording, 200 backward"),
+    ):
+        row = report[f"Hessian, {name}"]
+        assert row.sweeps == sweeps
+        assert flops(row.counts) == gradient + each * n
+    sparse = report["Hessian, sparse forward over reverse"]
+    assert (sparse.sweeps, sparse.directions) == ("1 forward of 3", 3)
+    assert flops(sparse.counts) == gradient + each * 3
+    differences = report["Hessian, differences of gradients"]
+    assert flops(differences.counts) == gradient * 2 * n + Counts(n, n + 2) * n
+    assert all(row.error == 0 for row in report.rows[7:])
+    at_once = report["Hessian, forward over reverse, all at once"]
+    assert at_once.alive > 50 * sparse.alive
+    assert at_once.peak > 20 * sparse.peak
+
+
+def test_a_symmetric_entry_is_checked_where_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an arrow's entries, one of each pair is read, and single entries in steps of their own."""
+    f = lambda x: x[0] * np.sum(x**3) + np.sum(x[1:] ** 2)
+    x = np.linspace(0.1, 1, 50)
+    monkeypatch.setattr(directions, "BYTES", 1)  # a direction a step
+    problem = methods.Problem(f, [x])
+    (method,) = (m for m in methods.second_order(problem) if "sparse" in m.name)
+    whole, state, every = hessian(f)(x), method.start(), np.arange(50)
+    seen = np.zeros(whole.shape, int)
+    for i in range(method.steps):
+        rows, columns, values, known = method.part(i, method.step(state, i), every)
+        np.testing.assert_allclose(values[known], whole[np.ix_(rows, columns)][known], rtol=1e-12)
+        seen += known
+    assert 1 < method.steps < 5
+    assert np.all(seen[whole != 0] == 1)
+    # an entry that the pattern misses is outside of all: known to be 0 there
+    report = compare(f, x, order=2)
+    assert report["Hessian, sparse forward over reverse"].error < 1e-12
+
+
+def test_every_way_has_a_colour_and_a_marker() -> None:
+    for order in (1, 2):
+        names = {row.method for row in compare(sine, np.ones(3), order=order).rows}
+        assert names <= COLOURS.keys()
+        assert names - {"one evaluation of f"} <= MARKERS.keys()
 
 
 @pytest.mark.parametrize("n", [10, 100, 1000])
@@ -236,6 +293,14 @@ def test_a_column_is_a_column_of_the_hessian() -> None:
     blocks = hessian(f, (0, 1))(*args)
     whole = np.block([[np.asarray(b) for b in row] for row in blocks])
     for method in methods.second_order(methods.Problem(f, args))[2:]:
+        if method.found is not None:
+            state = method.start()
+            parts = [
+                method.part(i, method.step(state, i), np.arange(5)) for i in range(method.steps)
+            ]
+            found = np.concatenate([p.values for p in parts], axis=1)
+            np.testing.assert_allclose(found, whole, rtol=1e-12, err_msg=method.name)
+            continue
         for i in range(5 if method.steps > 1 else 1):
             column = methods.flat(method.step(method.start(), i))
             np.testing.assert_allclose(column, whole[:, i], rtol=1e-6, err_msg=method.name)
@@ -420,7 +485,7 @@ def test_plots() -> None:
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert labels == DERIVATIVES + MANY_AT_ONCE
     second = compare(sine, np.ones(20), order=2).plot()
-    assert len(second.axes[0].patches) == 7
+    assert len(second.axes[0].patches) == 9
 
     curves = sweep_inputs(lambda n: sine, [2, 20])
     axes = curves.plot().axes[0]

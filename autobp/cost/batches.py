@@ -114,10 +114,13 @@ class AtOnce(Batches):
 class Compressed(Batches):
     """The sums of directions that do not overlap, by which a sparse Jacobian is computed."""
 
-    def __init__(self, p: Problem, forward: bool) -> None:
+    def __init__(self, p: Problem, forward: bool, symmetric: bool = False) -> None:
         traced = p.record()
         order = traced.order()
-        self.plan = Plan.made(traced, order, detected(traced, order), forward)
+        entries = detected(traced, order)
+        if symmetric:
+            entries = entries.symmetric
+        self.plan = Plan.made(traced, order, entries, forward, symmetric)
         super().__init__(p, forward, [self.plan.count])
 
     def start(self) -> tuple[Recording, list[Tensor]]:
@@ -135,17 +138,18 @@ class Compressed(Batches):
         _, start, stop = self.spans[i]
         plan, (entry_rows, entry_columns, shape) = self.plan, self.plan.entries
         mine = (plan.colours >= start) & (plan.colours < stop)
-        lines = np.flatnonzero(mine)
-        columns = lines if self.forward else np.arange(shape[1])
-        rows = rows if self.forward else np.intersect1d(lines, rows)
-        chosen = mine[entry_columns if self.forward else entry_rows] & np.isin(entry_rows, rows)
-        values = np.zeros((len(rows), len(columns)))
-        place = (
-            np.searchsorted(rows, entry_rows[chosen]),
-            np.searchsorted(columns, entry_columns[chosen]),
-        )
-        values[place] = result.ravel()[plan.places[chosen] - start * result.shape[1]]
-        return Part(rows, columns, values)
+        colour = plan.places // result.shape[1]  # of an entry that its mirror image gives, of that
+        given = (colour >= start) & (colour < stop)
+        asked = np.isin(entry_rows, rows)
+        place = np.searchsorted(rows, entry_rows[asked]), entry_columns[asked]
+        values = np.zeros((len(rows), shape[1]))
+        known = np.empty(values.shape, bool)  # and outside of the pattern, that it is 0
+        known[...] = mine if self.forward else mine[rows][:, None]
+        known[place] = given[asked]
+        given &= asked
+        place = np.searchsorted(rows, entry_rows[given]), entry_columns[given]
+        values[place] = result.ravel()[plan.places[given] - start * result.shape[1]]
+        return Part(rows, np.arange(shape[1]), values, known)
 
     def program(self, k: int, n: int) -> Program:
         graph = self.p.graph

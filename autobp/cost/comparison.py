@@ -27,7 +27,9 @@ def compare(
     Operations and bytes are counted on the graph; time and memory are measured. If all sweeps would
     take too long, a random sample of the directions is timed and scaled up, and the report says so;
     `full=True` runs all of them. Ctrl-C ends it early and returns what was measured until then.
-    `order=2` compares Hessians, and Hessian-vector products, of a function that returns a number.
+    Reverse mode sweeps from one output at a time: for a loss, the only one, that is one sweep.
+    `order=2` compares Hessians, and Hessian-vector products, of a function that returns a number. All at
+    once, and sparse, they are computed by forward over reverse, as `hessian` does.
 
     >>> import numpy as np
     >>> from autobp.cost import compare
@@ -99,7 +101,8 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
         "memory of one sweep, without the arguments: alive counts the bytes of the numbers needed at"
         " the same time; peak is measured, and includes the sweep's direction and Python's objects",
         "time: medians in one process after a warm-up; a sample is scaled up to all directions;"
-        " which entries of a sparse Jacobian may differ from 0 is found once, before",
+        f" which entries of a sparse {'Jacobian' if order == 1 else 'Hessian'} may differ from 0 is found"
+        " once, before",
         f"error: the largest, relative to the largest derivative, against {_reference(order)}",
     ]
     if order == 2:

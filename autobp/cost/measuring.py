@@ -111,10 +111,12 @@ class _Reference:
     def check(self, measured: Measured, i: int, result: Any) -> None:
         if result is None or not self.rows:
             return
-        rows, columns, found = measured.method.part(i, result, self.chosen)
+        rows, columns, found, computed = measured.method.part(i, result, self.chosen)
         known = self.values[np.searchsorted(self.chosen, rows)][:, columns]
         with np.errstate(invalid="ignore"):
             gap = np.where(found == known, 0.0, np.abs(found - known))
+        if computed is not None:
+            gap = gap[computed]
         if not gap.size:
             return
         error = float(np.max(gap)) / self.scale

@@ -173,6 +173,7 @@ def second_order(p: Problem) -> list[Method]:
     )
     slope = Sweeps(lambda *args: jvp(p.function, args, p.direction(0)), p.args)
     back = slope.reverse([1])
+    at_once, sparse = AtOnce(g, True), Compressed(g, True, symmetric=True)
     # fmt: off
     return [
         Method("one evaluation of f", "1 evaluation", 1,
@@ -193,6 +194,12 @@ def second_order(p: Problem) -> list[Method]:
         Method("Hessian, forward over reverse", _sweeps(n, "forward", recording=True), n,
                gradient + g.forward(), tape + g.graph.forward().alive,
                partial(_pushed, g), start=partial(_recording_forward, g), reference=True),
+        Method("Hessian, forward over reverse, all at once", at_once.sweeps, len(at_once.spans),
+               gradient + at_once.counts, tape + at_once.alive,
+               at_once.step, start=at_once.start, width=at_once.width, found=at_once.found),
+        Method("Hessian, sparse forward over reverse", sparse.sweeps, len(sparse.spans),
+               gradient + sparse.counts, tape + sparse.alive,
+               sparse.step, start=sparse.start, width=sparse.width, found=sparse.found),
         Method("Hessian, reverse over forward", _sweeps(n, "slope[s], each with 1 backward"), n,
                (dual.counts + back.counts) * n, slope.evaluation.tape + back.alive,
                partial(_over_forward, p)),

@@ -55,6 +55,7 @@ class Part(NamedTuple):
     rows: np.ndarray
     columns: np.ndarray
     values: np.ndarray
+    known: np.ndarray | None = None  # which of the numbers are computed, if not all are
 
 
 class Problem:

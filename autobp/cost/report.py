@@ -35,6 +35,15 @@ COLOURS = {
     "reverse, all at once": "#7A3500",
     "sparse reverse": "#8A8A00",
     "reverse with remat": "#000000",
+    "gradient, reverse": VERMILION,
+    "Hessian × vector, forward over reverse": SKY,
+    "Hessian × vector, reverse over reverse": "#8A8A00",
+    "Hessian, differences of gradients": ORANGE,
+    "Hessian, forward over reverse": BLUE,
+    "Hessian, forward over reverse, all at once": "#003A5D",
+    "Hessian, sparse forward over reverse": GREEN,
+    "Hessian, reverse over forward": PURPLE,
+    "Hessian, reverse over reverse": "#7A3500",
 }
 MARKERS = {
     "central differences": "s",
@@ -47,6 +56,15 @@ MARKERS = {
     "reverse, all at once": "<",
     "sparse reverse": "X",
     "reverse with remat": "*",
+    "gradient, reverse": "o",
+    "Hessian × vector, forward over reverse": "2",
+    "Hessian × vector, reverse over reverse": "1",
+    "Hessian, differences of gradients": "s",
+    "Hessian, forward over reverse": "v",
+    "Hessian, forward over reverse, all at once": ">",
+    "Hessian, sparse forward over reverse": "P",
+    "Hessian, reverse over forward": "D",
+    "Hessian, reverse over reverse": "<",
 }
 
 WIDTH = 79  # of prose; tables may be wider
