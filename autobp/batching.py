@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -34,10 +34,14 @@ from autobp.operation import of as row_of
 from autobp.primitive import NUMPY, Primitive, Results, Variable, constant, numbers, opaque, plainly
 from autobp.reverse import check_function, derived
 from autobp.rules import batching as rules
-from autobp.tensor import CONSTANT, Tensor, leaf
+from autobp.tensor import CONSTANT, Tensor
 from autobp.tree import leaves, parts_of, refilled, steps_of
 
 __all__ = ["Batched", "batched", "drawn", "vmap"]
+
+
+_new = object.__new__
+_NONE: dict[str, Any] = {}
 
 
 class Batched(Tensor):
@@ -117,7 +121,7 @@ class Batched(Tensor):
         return batched(result, level)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs and twin_of(ufunc) is None:
+        if ufunc not in NUMPY and method == "__call__" and not kwargs and twin_of(ufunc) is None:
             if _is_integral(inputs):
                 return plainly(ufunc, *inputs)
             if (
@@ -269,7 +273,17 @@ def batched(value: Any, level: int) -> Any:
     """The examples along the first axis of a value, as one, at a level."""
     if isinstance(value, Tensor) and value.level == CONSTANT:
         value = value.value
-    return leaf(value, level, Batched)
+    context = current()
+    t: Any = _new(Batched)  # as tensor.node makes one, in a function that makes no other type
+    t.value = value
+    t._grad = t.primitive = t.first = t.second = t.name = None
+    t.params = _NONE
+    t.scope = context.scope
+    t.line = user_line() if context.lines else None
+    t.level = level
+    t.born = clock()
+    t.hooks = ()
+    return t
 
 
 def drawn(draw: Callable[[tuple[int, ...]], Any], x: Any) -> Any:
@@ -393,10 +407,10 @@ class _Entering:
 
     def __init__(self) -> None:
         self.n: Any = None
-        self.first = ""
+        self.first: tuple[Any, ...] = ()  # the argument that told it, its shape and its axis
         self.arrays: list[np.ndarray] = []
 
-    def moved(self, path: str, x: Any, axis: Any) -> Any:
+    def moved(self, path: _Path | str, x: Any, axis: Any) -> Any:
         if axis is None:
             return x
         if isinstance(x, Tensor) and (x.level == CONSTANT or x.level < current().threshold):
@@ -410,20 +424,24 @@ class _Entering:
             raise TypeError(f"vmap: in_axes for {path} is an axis or None, not {axis!r:.50}")
         if not -value.ndim <= axis < value.ndim:
             raise ValueError(f"vmap: in_axes={axis} for {path}, which has shape {value.shape}")
-        n, where = value.shape[axis], f"{path} has shape {value.shape} and in_axes={axis}"
+        n = value.shape[axis]
         if self.n is None:
-            self.n, self.first = n, where
+            self.n, self.first = n, (path, value.shape, axis)
         elif n != self.n:
+            first, then = (
+                f"{p} has shape {shape} and in_axes={a}"
+                for p, shape, a in (self.first, (path, value.shape, axis))
+            )
             raise ValueError(
-                f"vmap: the arguments have different numbers of examples: {self.first}, that is"
-                f" {self.n}; {where}, that is {n}"
+                f"vmap: the arguments have different numbers of examples: {first}, that is {self.n};"
+                f" {then}, that is {n}"
             )
         if type(value) is np.ndarray:
             self.arrays.append(value)
         return value if axis == 0 else np.moveaxis(value, axis, 0)
 
 
-def _array(path: str, x: Any) -> np.ndarray:
+def _array(path: _Path | str, x: Any) -> np.ndarray:
     array = plain_array(x)
     if array.dtype.kind not in "fiub":
         if array.ndim:
@@ -438,14 +456,14 @@ def _array(path: str, x: Any) -> np.ndarray:
     return array
 
 
-def _sharing(path: str) -> str:
+def _sharing(path: _Path | str) -> str:
     """How an argument is shared by all examples."""
-    if path.startswith("argument '"):
+    if str(path).startswith("argument '"):
         return "arguments by keyword are mapped; functools.partial shares one"
     return "in_axes=None shares it"
 
 
-def _leaving(path: str, y: Any, axis: Any, level: int, entering: _Entering) -> Any:
+def _leaving(path: _Path | str, y: Any, axis: Any, level: int, entering: _Entering) -> Any:
     """A result, with the examples along its axis, in memory that is not an argument's."""
     if isinstance(y, Batched) and y.level == level:
         y = y.value
@@ -478,11 +496,13 @@ def _leaving(path: str, y: Any, axis: Any, level: int, entering: _Entering) -> A
     return y if axis == 0 else np.moveaxis(y, 0, axis)
 
 
-def _with_axes(axes: Any, nest: Any, path: str, which: str) -> Iterator[tuple[str, Any, Any]]:
+def _with_axes(
+    axes: Any, nest: Any, path: _Path | str, which: str
+) -> Iterator[tuple[_Path | str, Any, Any]]:
     """The leaves of a nest, with their paths and axes. An axis in place of a nest is that of all leaves in
     it."""
     if axes is None or isinstance(axes, int | np.integer):
-        yield from ((_joined(path, where), x, axes) for where, x in leaves(nest))
+        yield from ((_Path(path, where) if where else path, x, axes) for where, x in leaves(nest))
         return
     parts, given = parts_of(nest), parts_of(axes)
     if given is None:
@@ -500,14 +520,20 @@ def _with_axes(axes: Any, nest: Any, path: str, which: str) -> Iterator[tuple[st
         )
     given = [axes[key] for key in nest] if both else given
     for step, part, axis in zip(steps_of(nest), parts, given, strict=True):
-        yield from _with_axes(axis, part, _joined(path, step), which)
+        yield from _with_axes(axis, part, _Path(path, step), which)
 
 
-def _joined(path: str, step: str) -> str:
-    """The path to a part of an argument. Arguments themselves are named without brackets."""
-    if path.endswith(" "):
-        step = step.replace("[", "", 1).replace("]", "", 1)
-    return path + step
+class _Path(NamedTuple):
+    """The path to a part of an argument, which messages alone write out."""
+
+    before: _Path | str
+    step: str
+
+    def __str__(self) -> str:
+        before, step = str(self.before), self.step
+        if before.endswith(" "):  # arguments themselves are named without brackets
+            step = step.replace("[", "", 1).replace("]", "", 1)
+        return before + step
 
 
 def _said(nest: Any) -> str:

@@ -55,7 +55,8 @@ def chunk_of(order: Sequence[Tensor], chunk: int | None = None) -> int:
         return chunk
     largest = 8
     for t in order:
-        bytes_ = getattr(t.value, "nbytes", 8)
+        value = t.value
+        bytes_ = value.nbytes if type(value) is np.ndarray else getattr(value, "nbytes", 8)
         if bytes_ > largest:
             largest = bytes_
     return max(1, BYTES // largest)
@@ -112,7 +113,10 @@ def _swept(
     if chunk is None and count < FEW:
         return _one_by_one(sweep, seeds(0, count), count, axis)
     size = chunk_of(order, chunk)
-    at_once = not any(t.hooks for t in order)  # a hook is told of one gradient
+    at_once = True
+    for t in order:
+        if t.hooks:  # a hook is told of one gradient
+            at_once = False
     parts = []
     for start in range(0, count, size):
         stop = min(start + size, count)
@@ -135,9 +139,13 @@ def _together(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Arra
         found = sweep([None if r is None else batched(r, level) for r in rows])
     except Exception:  # what a single direction raises too, it will raise again
         return None
-    mine = (isinstance(y, Batched) and y.level == level for y in found)
-    results = [y.value if m else np.stack([y] * n) for y, m in zip(found, mine, strict=True)]
-    return _apart(np.transpose(y, (*range(1, y.ndim), 0)) if axis else y for y in results)
+    results = []
+    for y in found:
+        y = y.value if isinstance(y, Batched) and y.level == level else np.stack([y] * n)
+        if axis and y.ndim > 1:
+            y = y.T if y.ndim == 2 else np.moveaxis(y, 0, -1)
+        results.append(y)
+    return _apart(results)
 
 
 def _one_by_one(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Array]:
@@ -147,7 +155,8 @@ def _one_by_one(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Ar
 
 def _apart(results: Iterable[Array]) -> list[Array]:
     """Results of which the caller may change one without a change to another."""
-    found, seen = [], set()
+    found: list[Array] = []
+    seen: set[int] = set()
     for y in results:
         if type(y) is np.ndarray:
             root = y if y.base is None else y.base

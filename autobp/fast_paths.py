@@ -8,7 +8,7 @@ four times as fast on numbers:
     apply        the same for an operation on one argument, or on an array and another
     tangents     value and tangent of an operation on one argument or two
     the sweep    a step for an operation with one argument or two
-    many at once a step for a batch of directions of an elementwise operation
+    batches      an operation on a batch; a step of a sweep for a batch of directions
 
 Each of them handles the plain case and leaves all else, and every error, to the general code. They
 change no bit of any result: `remove()` takes them out, and the tests compare.
@@ -30,14 +30,17 @@ from autobp.forward import Dual, dual
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
+from autobp.rules.batching import elementwise
 from autobp.tensor import CONSTANT, Tensor, node
 
 __all__ = ["install", "remove"]
 
 _PLAIN = (float, np.ndarray)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
-#: What a sweep computes with; Tensors are of derivatives further out.
-_VALUES = (*_PLAIN, Tensor, Dual)
+#: What stands for a value in a derivative, or in a batch, further out.
+_OUTER = (Tensor, Dual, Batched)
+#: What a sweep computes with.
+_VALUES = (*_PLAIN, *_OUTER)
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
 
@@ -46,15 +49,21 @@ def install() -> None:
     """Put the fast paths in front of the general code."""
     for name, method in _METHODS.items():
         setattr(Tensor, name, method)
+    for name, method in _BATCH_METHODS.items():
+        setattr(Batched, name, method)
     Dual.record = _dual_record  # type: ignore[method-assign]
     reverse.shortcut = _step
-    forward.shortcut = _tangent_of_batch
+    forward.shortcut = _tangent_of_step
 
 
 def remove() -> None:
     """Take the fast paths out again."""
     for name, method in _GENERAL.items():
         setattr(Tensor, name, method)
+    for name in _BATCH_METHODS:
+        delattr(Batched, name)
+    for name, method in _GENERAL_BATCH.items():
+        setattr(Batched, name, method)
     Dual.record = _general_dual_record  # type: ignore[method-assign]
     reverse.shortcut = forward.shortcut = None
 
@@ -88,7 +97,7 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                         value = compute(y, x) if reflected else compute(x, y)
                 elif type(x) is np.ndarray and type(y) in _PLAIN:
                     value = _as_kept(function(y, x) if reflected else function(x, y), x)
-                elif type(x) is Dual or type(x) is Tensor:
+                elif type(x) in _OUTER:
                     if reflected:
                         value = _of_outer(primitive, other, self, y, x, level)
                     else:
@@ -118,7 +127,7 @@ def _apply(self: Tensor, primitive: Primitive, args: Sequence[Any], params: dict
                     value = _as_kept(primitive.function(x, **params), x)
                 except ValueError:
                     pass
-            elif type(x) is Dual or type(x) is Tensor:
+            elif type(x) in _OUTER:
                 value = x.computed(primitive, args, (x,), params)
                 value = None if type(value) is Results else value
             if value is not None:
@@ -159,13 +168,18 @@ def _of_outer(primitive: Primitive, first: Any, second: Any, x: Any, y: Any, lev
     outer = None
     for v in (y, x):
         kind = type(v)
-        if kind is Tensor or kind is Dual:
+        if kind in _OUTER:
             if v.level >= level or v.level == CONSTANT:
                 return None
             outer = v
         elif kind is not float and (kind is not np.ndarray or not v.ndim or v.dtype.kind != "f"):
             return None
-    return None if outer is None else outer.computed(primitive, (first, second), (x, y), _NONE)
+    if outer is None:
+        return None
+    if type(outer) is Batched and _joins(x, outer.level) and _joins(y, outer.level):
+        value = _batch_record(outer, primitive, (x, y), _NONE, current())
+        return value if type(value) is Batched else None
+    return outer.computed(primitive, (first, second), (x, y), _NONE)
 
 
 def _as_value(value: Any) -> Any:
@@ -189,7 +203,7 @@ def _dual_record(
             a, t = a.value, a.tangent
         plain = type(a) is np.ndarray and a.ndim and a.dtype.kind == "f"
         if not plain and not (type(a) is float and t is None and form == "elementwise"):
-            if type(a) not in (Tensor, Dual) or a.level == CONSTANT or not a.shape:
+            if type(a) not in _OUTER or a.level == CONSTANT or not a.shape:
                 return _general_dual_record(self, primitive, args, params, context)
             outer = a
         values.append(a)
@@ -214,8 +228,13 @@ def _dual_record(
 def _tangent(
     primitive: Primitive, tangents: list[Any], value: Any, values: list[Any], params: dict[str, Any]
 ) -> Any:
-    if type(value) is float or primitive.form == "linear":
+    if type(value) is float:
         return push(primitive, tangents, value, values, params)
+    if primitive.forward is None:
+        if primitive.form != "linear" or len(tangents) > 1:
+            return push(primitive, tangents, value, values, params)
+        (t,) = tangents
+        return None if t is None else _as_value_is(primitive(t, **params), value)
     total = None
     try:
         for t, rule in zip(tangents, primitive.forward):
@@ -225,11 +244,14 @@ def _tangent(
                     total = term if total is None else total + term
     except ArithmeticError:  # of a division by 0, of which NumPy makes an inf or a nan
         return push(primitive, tangents, value, values, params)
-    if total is None or (
-        type(total) is not float and total.shape == value.shape and total.dtype == value.dtype
-    ):
-        return total
-    return project(total, value)
+    return None if total is None else _as_value_is(total, value)
+
+
+def _as_value_is(t: Any, value: Any) -> Any:
+    """A tangent in the shape and dtype of its value."""
+    if type(t) is not float and t.shape == value.shape and t.dtype == value.dtype:
+        return t
+    return project(t, value)
 
 
 def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -239,6 +261,98 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
         if type(inputs[-1]) in _KNOWN and type(inputs[0]) in _KNOWN:
             return NUMPY[ufunc](*inputs)
     return _general_array_ufunc(self, ufunc, method, *inputs, **kwargs)
+
+
+# ── batches ───────────────────────────────────────────────────────────────────────────────────────
+
+
+# Batches have methods of their own: the same code for them and for Tensors would run slower for both,
+# since Python's interpreter adapts a function to one type.
+
+
+def _batch_operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
+    general = _operator(primitive, reflected)
+
+    def operator_(self: Batched, other: Any) -> Any:
+        if _joins(other, self.level):
+            args = (other, self) if reflected else (self, other)
+            return _batch_record(self, primitive, args, _NONE, current())
+        return general(self, other)
+
+    return operator_
+
+
+def _batch_apply(
+    self: Batched, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+) -> Any:
+    if "index" not in params:
+        level = self.level
+        for a in args:
+            if not _joins(a, level):
+                break
+        else:
+            return _batch_record(self, primitive, args, params, current())
+    return _general_apply(self, primitive, args, params)
+
+
+def _batch_array_ufunc(
+    self: Batched, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
+) -> Any:
+    if method == "__call__" and not kwargs and ufunc in NUMPY:
+        for x in inputs:
+            if not _joins(x, self.level):
+                break
+        else:
+            return NUMPY[ufunc](*inputs)
+    return _general_batch_array_ufunc(self, ufunc, method, *inputs, **kwargs)
+
+
+def _joins(other: Any, level: int) -> bool:
+    """Whether an operand takes part in an operation on batches of this level as it is."""
+    kind = type(other)
+    if kind is Batched:
+        return other.level == level
+    return kind is float or kind is int or (kind is np.ndarray and other.ndim > 0)
+
+
+def _batch_record(
+    self: Batched,
+    primitive: Primitive,
+    args: Sequence[Any],
+    params: dict[str, Any],
+    context: Context,
+) -> Any:
+    if context.anomaly or "index" in params:
+        return _general_batch_record(self, primitive, args, params, context)
+    level, like = self.level, self.value
+    if type(like) is not np.ndarray or like.dtype.kind != "f":
+        return _general_batch_record(self, primitive, args, params, context)
+    values, mapped = [], []
+    aligned = all(type(p) is float or type(p) is int for p in params.values())
+    for a in args:
+        m = type(a) is Batched and a.level == level
+        v = a.value if m else a
+        if type(v) is np.ndarray and v.dtype is like.dtype:
+            aligned = aligned and (v.ndim == like.ndim if m else v.ndim < like.ndim)
+        elif m or not (type(v) is float or type(v) is int):
+            return _general_batch_record(self, primitive, args, params, context)
+        values.append(v)
+        mapped.append(m)
+    rule = primitive.facts.batch
+    try:
+        if rule is not None:
+            value = rule(primitive.function, values, mapped, **params)
+        elif primitive.form != "elementwise":
+            return _general_batch_record(self, primitive, args, params, context)
+        elif aligned:
+            value = primitive.function(*values, **params)
+        else:
+            value = elementwise(primitive.function, values, mapped, **params)
+    except ValueError:  # which the general code explains
+        return _general_batch_record(self, primitive, args, params, context)
+    if type(value) is Results:
+        return Results(batched(v, level) for v in value)
+    return batched(value, level)
 
 
 # ── the sweep ─────────────────────────────────────────────────────────────────────────────────────
@@ -253,8 +367,8 @@ def _step(
 ) -> bool:
     """A step of the sweep for one argument or two. False: it was not such a step, and nothing was
     done."""
-    if type(g) is Batched:
-        return _step_of_batch(primitive, node, g, cotangents)
+    if type(g) is Batched and _step_of_batch(primitive, node, g, cotangents):
+        return True
     x, y, z, level = node.first, node.second, node.value, node.level
     rules, params = primitive.reverse, node.params
     if isinstance(x, Tensor) and x.level == level:
@@ -331,11 +445,13 @@ def _step_of_batch(
 ) -> bool:
     """A step of the backward sweep. False: it was not such a step, and nothing was done."""
     level = node.level
+    if primitive.form != "elementwise" or type(node.value) not in _PLAIN:
+        return False
     values = [
         a.value if isinstance(a, Tensor) and a.level == level else _constant_value(a, node)
         for a in node.args
     ]
-    if not _is_plain(primitive, node.value, values):
+    if not all(type(v) in _PLAIN or type(v) is int for v in values):
         return False
     found = []
     for a, v, rule in zip(node.args, values, primitive.reverse):
@@ -355,18 +471,38 @@ def _step_of_batch(
     return True
 
 
+def _tangent_of_step(
+    primitive: Primitive,
+    tangents: list[Any],
+    out: Array,
+    values: list[Any],
+    params: dict[str, Any],
+) -> Array | None:
+    """A step of the forward sweep. None: it was not such a step, or the tangent is zero."""
+    first = next((t for t in tangents if t is not None), None)
+    if first is None or type(out) is not np.ndarray:
+        return None
+    is_elementwise = primitive.form == "elementwise"
+    for v in values:
+        kind = type(v)
+        if not (kind is np.ndarray or (is_elementwise and (kind is float or kind is int))):
+            return None
+    if is_elementwise and type(first) is Batched:
+        t = _tangent_of_batch(primitive, tangents, out, values, params, first.level)
+        if t is not None:
+            return t
+    return _tangent(primitive, tangents, out, values, params)
+
+
 def _tangent_of_batch(
     primitive: Primitive,
-    tangents: Sequence[Array | None],
+    tangents: Sequence[Any],
     out: Array,
     values: Sequence[Any],
     params: dict[str, Any],
+    level: int,
 ) -> Array | None:
-    """A step of the forward sweep. None: it was not such a step."""
-    given = [t for t in tangents if t is not None]
-    if not given or type(given[0]) is not Batched or not _is_plain(primitive, out, values):
-        return None
-    total, level = None, given[0].level
+    total = None
     for t, v, rule in zip(tangents, values, primitive.forward):
         if t is not None and rule is not None:
             term = _term(rule, t, out, out, v, values, params) if t.level == level else None
@@ -374,14 +510,6 @@ def _tangent_of_batch(
                 return None
             total = term if total is None else total + term
     return None if total is None else batched(total, level)
-
-
-def _is_plain(primitive: Primitive, out: Array, values: Sequence[Any]) -> bool:
-    return (
-        primitive.form == "elementwise"
-        and type(out) in _PLAIN
-        and all(type(v) in _PLAIN or type(v) is int for v in values)
-    )
 
 
 def _term(
@@ -418,7 +546,18 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "apply": _apply,
     "__array_ufunc__": _array_ufunc,
 }
+_BATCH_METHODS: dict[str, Callable[..., Any]] = {
+    **{f"__{sign.method}__": _batch_operator(p) for sign, p in _OPERATORS},
+    **{f"__r{sign.method}__": _batch_operator(p, reflected=True) for sign, p in _OPERATORS},
+    "apply": _batch_apply,
+    "record": _batch_record,
+    "__array_ufunc__": _batch_array_ufunc,
+}
 _REFLECTED = {sign.ufunc: _METHODS[f"__r{sign.method}__"] for sign, _ in _OPERATORS}
 _GENERAL: dict[str, Callable[..., Any]] = {name: getattr(Tensor, name) for name in _METHODS}
-_general_dual_record = Dual.record
+_GENERAL_BATCH: dict[str, Callable[..., Any]] = {
+    name: vars(Batched)[name] for name in _BATCH_METHODS if name in vars(Batched)
+}
+_general_dual_record, _general_batch_record = Dual.record, Batched.record
+_general_batch_array_ufunc = Batched.__array_ufunc__
 _general_apply, _general_array_ufunc = _GENERAL["apply"], _GENERAL["__array_ufunc__"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -85,11 +86,11 @@ def _derivative(
     of: Callable[..., Any],
     title: str,
 ) -> Callable[..., Any]:
-    chosen, chunk = chosen_arguments(argnums), checked_chunk(chunk)
+    chosen, one, chunk = chosen_arguments(argnums), is_one(argnums), checked_chunk(chunk)
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         where = positions(chosen, args)
-        given = lambda *a: function(*a, **kwargs)
+        given = partial(function, **kwargs) if kwargs else function
         traced = record(given, args, where)
         order = traced.order()
 
@@ -101,14 +102,15 @@ def _derivative(
         if sparse is not None:
             blocks = sparse(traced, order, chunk, is_cheaper)
         else:
-            ins, outs = (
-                [math.prod(np.shape(v)) for v in side] for side in (traced.inputs, traced.values)
-            )
+            ins = [x.size for x in traced.inputs]
+            outs = [math.prod(_shape(y)) for y in traced.values]
             sweeps = _by_columns if is_cheaper(ins, outs) else _by_rows
             blocks = sweeps(traced, order, chunk)
-        picked = [args[i] for i in where]
-        nests = [refilled(picked, row) for row in blocks]
-        return traced.refill(n[0] if is_one(argnums) else tuple(n) for n in nests)
+        if one:
+            (i,) = where
+            return traced.refill([refilled(args[i], row) for row in blocks])
+        picked = tuple([args[i] for i in where])
+        return traced.refill([refilled(picked, row) for row in blocks])
 
     return derived(all_partials, of, title)
 
@@ -152,47 +154,54 @@ def _before(y: Tensor | None) -> list[Tensor]:
 
 def _by_rows(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
     """A reverse sweep for each component of each result."""
-    blocks = []
+    blocks, ins = [], [x.shape for x in traced.inputs]
     for k, value in enumerate(traced.values):
         seeds, count = _units(traced.values, k)
-        none = [np.zeros(0)] * len(traced.inputs)
-        found = pulled_all(traced, order, seeds, count, chunk) if count else none
-        blocks.append(
-            [
-                _block(rows, (*np.shape(value), *np.shape(x)))
-                for rows, x in zip(found, traced.inputs, strict=True)
-            ]
-        )
+        found = pulled_all(traced, order, seeds, count, chunk) if count else _nothing(ins)
+        shape = _shape(value)
+        blocks.append([_block(rows, shape + x) for rows, x in zip(found, ins, strict=True)])
     return blocks
 
 
 def _by_columns(traced: Recording, order: Sequence[Tensor], chunk: int | None) -> list[list[Array]]:
     """A forward sweep for each component of each argument."""
     blocks: list[list[Array]] = [[] for _ in traced.values]
+    outs = [_shape(y) for y in traced.values]
     for k, x in enumerate(traced.inputs):
         seeds, count = _units([x.value for x in traced.inputs], k)
-        none = [np.zeros(0)] * len(traced.values)
-        found = pushed_all(traced, order, seeds, count, chunk, -1) if count else none
-        for row, columns, value in zip(blocks, found, traced.values, strict=True):
-            row.append(_block(columns, (*np.shape(value), *np.shape(x))))
+        found = pushed_all(traced, order, seeds, count, chunk, -1) if count else _nothing(outs)
+        for row, columns, shape in zip(blocks, found, outs, strict=True):
+            row.append(_block(columns, shape + x.shape))
     return blocks
 
 
 def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
     """The unit arrays of one of the values, one for each component, and how many these are."""
-    shape, dtype = np.shape(values[k]), getattr(values[k], "dtype", float)
+    shape, dtype = _shape(values[k]), getattr(values[k], "dtype", float)
     size = math.prod(shape)
 
     def seeds(start: int, stop: int) -> list[Any]:
         found: list[Any] = [None] * len(values)
-        found[k] = np.eye(stop - start, size, start, dtype).reshape(stop - start, *shape)
+        rows = np.eye(stop - start, size, start, dtype)
+        found[k] = rows if len(shape) == 1 else rows.reshape(stop - start, *shape)
         return found
 
     return seeds, size
 
 
+def _nothing(shapes: Sequence[Any]) -> list[Array]:
+    """What no direction gives, for each of these."""
+    return [np.zeros(0) for _ in shapes]
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return getattr(value, "shape", ())
+
+
 def _block(rows: Array, shape: tuple[int, ...]) -> Array:
     if type(rows) is np.ndarray:
+        if rows.shape == shape != () and rows.flags.c_contiguous:
+            return rows
         return as_value(np.ascontiguousarray(rows).reshape(shape))
     return rows if np.shape(rows) == shape else np.reshape(rows, shape)
 

@@ -25,6 +25,11 @@ __all__ = ["leaves", "map", "paired", "ravel", "refilled", "stop_gradient", "tra
 
 DEEPEST = 900  # levels of nesting
 _SEQUENCES = (list, tuple)
+_LEAVES = (
+    np.ndarray,
+    float,
+    Tensor,
+)  # as nearly always; a batch tells isinstance what it stands for
 
 
 def _too_deep() -> ValueError:
@@ -54,6 +59,8 @@ def fields_of(x: Any) -> tuple[str, ...] | None:
 
 def parts_of(x: Any) -> list[Any] | tuple[Any, ...] | None:
     """The branches of a nest; None for a leaf."""
+    if type(x) in _LEAVES or isinstance(x, Tensor):
+        return None
     if isinstance(x, dict):
         return list(x.values())
     if isinstance(x, _SEQUENCES):
@@ -84,6 +91,8 @@ def steps_of(x: Any) -> list[str]:
 
 def rebuilt(tree: Any, parts: Sequence[Any]) -> Any:
     """A nest like this one with other branches, in their order."""
+    if type(tree) is dict:
+        return dict(zip(tree, parts))
     if isinstance(tree, dict):
         result = copy(tree)  # keeps the default of a defaultdict
         dict.update(result, zip(tree, parts))  # a Counter's own update would add
@@ -104,6 +113,10 @@ def leaves(tree: Any, path: str = "", split: Split = parts_of) -> Iterator[tuple
     >>> list(tree.leaves({"W": 1.0, "b": [2.0, None]}))
     [("['W']", 1.0), ("['b'][0]", 2.0)]
     """
+    return iter([(path, tree)]) if type(tree) in _LEAVES else _leaves(tree, path, split)
+
+
+def _leaves(tree: Any, path: str, split: Split) -> Iterator[tuple[str, Any]]:
     todo = [(path, tree, 0)]  # a stack and no recursion: nests may be deep
     while todo:
         where, branch, level = todo.pop()
@@ -125,6 +138,8 @@ def refilled(tree: Any, values: Iterable[Any]) -> Any:
     {'W': 10, 'b': [20, None]}
     """
     supply = iter(values)
+    if type(tree) in _LEAVES:
+        return next(supply)
     return transformed(lambda _: next(supply), tree)
 
 

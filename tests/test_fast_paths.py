@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, fast_paths, grad, graph, jacobian, jvp, reverse
+from autobp import Tensor, fast_paths, forward, grad, graph, jacobian, jvp, reverse, vmap
+from autobp.batching import Batched
 from autobp.forward import Dual
 from autobp.primitive import constant
 from autobp.rules import PRIMITIVES
+from autobp.rules import batching as rules
 from autobp.tree import leaves
 from autobp.verify.checks import bound, picked, variables
 from autobp.verify.samples import RECORDS
@@ -153,20 +155,59 @@ def test_operators_have_tangents_of_the_same_bits(function):
                 assert slopes(function, args) == fast
 
 
+def of_batches(function, args):
+    """The bits of what a function and its derivatives make of a batch of two examples, together and where
+    the last argument is that of all."""
+    total = lambda *xs: np.sum(function(*xs) ** 2)
+    every, found = tuple(range(len(args))), []
+    for mapped in {len(args), max(1, len(args) - 1)}:
+        axes = (0,) * mapped + (None,) * (len(args) - mapped)
+        xs = [np.stack([x, x]) if axis == 0 else x for x, axis in zip(args, axes, strict=True)]
+        found.append(vmap(function, axes)(*xs))
+        found += vmap(grad(total, every), axes)(*xs)
+        found.append(vmap(lambda *xs: jvp(total, xs, xs)[1], axes)(*xs))
+    return [bits(np.where(np.isnan(x), np.float32(np.nan), x)) for x in found]
+
+
+@pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if rules.of(p.facts)])
+def test_every_primitive_makes_the_same_bits_of_batches(name):
+    for sample in RECORDS[name].samples:
+        function, given = scaled(PRIMITIVES[name], sample)
+        for args in (given, [np.asarray(x, np.float32) for x in given]):
+            with np.errstate(all="ignore"):
+                fast = of_batches(function, args)
+                with plain_engine():
+                    assert of_batches(function, args) == fast
+
+
+@pytest.mark.parametrize("function", ON_NUMBERS.values(), ids=ON_NUMBERS)
+def test_operators_make_the_same_bits_of_batches(function):
+    for args in ((0.7, 1.3), (np.array([0.7, 2.0]), 1.3), (np.ones(2, "f"), np.ones((2, 1)))):
+        with np.errstate(all="ignore"):
+            fast = of_batches(function, args)
+            with plain_engine():
+                assert of_batches(function, args) == fast
+
+
 def installed():
-    methods = [
-        m for m, f in vars(Tensor).items() if getattr(f, "__module__", "") == fast_paths.__name__
+    return [
+        f"{kind.__name__}.{m}"
+        for kind in (Tensor, Dual, Batched)
+        for m, f in vars(kind).items()
+        if getattr(f, "__module__", "") == fast_paths.__name__
     ]
-    return methods + ["Dual.record"] * (Dual.record.__module__ == fast_paths.__name__)
 
 
 def test_the_switch_takes_out_every_fast_path():
     methods = installed()
-    assert {"__mul__", "__rsub__", "apply", "__array_ufunc__", "Dual.record"} <= set(methods)
+    mine = {
+        f"{kind}.{m}" for kind in ("Tensor", "Batched") for m in ("__mul__", "__rsub__", "apply")
+    }
+    assert {*mine, "Tensor.__array_ufunc__", "Dual.record", "Batched.record"} <= set(methods)
     assert reverse.shortcut is not None
     with plain_engine():
         assert installed() == []
-        assert reverse.shortcut is None
+        assert reverse.shortcut is forward.shortcut is None
         assert grad(lambda x: x * x * 3.0)(2.0) == 12.0
     assert installed() == methods
 

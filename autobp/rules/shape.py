@@ -164,6 +164,9 @@ def squeeze(a: Array, axis: Any = None) -> Array:
 
 @implements(np.expand_dims)
 def expand_dims(a: Array, axis: Any) -> Array:
+    if type(axis) is int:  # as nearly always
+        shape, i = a.shape, axis_of(axis, a.ndim + 1)
+        return reshape_(a, shape=(*shape[:i], 1, *shape[i:]))
     shape = list(a.shape)
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     for i in sorted(normalize_axis_tuple(axes, a.ndim + len(axes))):
