@@ -18,6 +18,7 @@ import numpy as np
 from autobp.arrays import plain_array
 from autobp.calculus import made_nonfinite, operand
 from autobp.context import Context, clock, current, user_line
+from autobp.context import mapped as mapped_over
 from autobp.dispatch import twin_of
 from autobp.errors import (
     explained,
@@ -31,7 +32,7 @@ from autobp.errors import (
 from autobp.habits import checks_keywords, is_executing
 from autobp.operation import SIGNS, Operation, Sign
 from autobp.operation import of as row_of
-from autobp.primitive import NUMPY, Primitive, Results, Variable, constant, numbers, opaque, plainly
+from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, opaque, plainly
 from autobp.reverse import check_function, derived
 from autobp.rules import batching as rules
 from autobp.tensor import CONSTANT, Tensor
@@ -200,11 +201,13 @@ class Batched(Tensor):
         raise one_by_one(self, "the value", "as by int()", "use NumPy's functions, as np.floor")
 
     def __index__(self) -> int:
+        if is_executing(sys._getframe(1), "BINARY_SUBSCR"):
+            raise self._no_index()
         raise one_by_one(
             self,
             "the value",
-            "as by range() or an index into an array",
-            "write Tensor(array, requires_grad=False)[i] for array[i], and np.where in a loop of fixed length",
+            "as by range()",
+            "write np.where in a loop of fixed length, and Tensor(array, requires_grad=False)[i] for array[i]",
         )
 
     def item(self) -> float:
@@ -215,12 +218,23 @@ class Batched(Tensor):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
             raise self._not_written()
+        if is_executing(sys._getframe(1), "BINARY_SUBSCR"):
+            raise self._no_index()
         raise one_by_one(
             self,
             "the array",
-            "as by np.array, .numpy() or an index into an array",
+            "as by np.array or .numpy()",
             "use NumPy's functions (np.stack, not np.array), and Tensor(array, requires_grad=False)[i] for"
-            " array[i]",
+            " array[i] or np.take(array, i), of which NumPy asks the array alone",
+        )
+
+    def _no_index(self) -> TypeError:
+        return one_by_one(
+            self,
+            "the value",
+            "as the index of a plain array or a list",
+            "write Tensor(array, requires_grad=False)[i] for array[i], of which NumPy and Python ask the"
+            " array alone",
         )
 
     def numpy(self) -> np.ndarray:
@@ -287,14 +301,10 @@ def batched(value: Any, level: int) -> Any:
 
 
 def drawn(draw: Callable[[tuple[int, ...]], Any], x: Any) -> Any:
-    """Random numbers of the shape of x; for each example others, if it stands for a batch."""
-    levels: list[int] = []
-    x = constant(x)
-    while isinstance(x, Batched):
-        levels.append(x.level)
-        x = x.value
-    numbers = draw(x.shape)
-    for level in reversed(levels):
+    """Random numbers of the shape of x; others for each example of the batches that are mapped over."""
+    batches = current().batches
+    numbers = draw((*(size for _, size in batches), *x.shape))
+    for level, _ in batches:
         numbers = batched(numbers, level)
     return numbers
 
@@ -364,7 +374,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     `float(x)`. `np.where` chooses for each example.
 
     Random numbers that the function draws from a NumPy generator are drawn once, for all examples. The
-    layers of `nn` draw for each example of the batch; where their input is shared by all, once.
+    layers of `nn` draw for each example of the batch, also where their input is shared by all.
     """
     check_function("vmap", function)
     if not isinstance(in_axes, int | np.integer | tuple | list) or isinstance(in_axes, bool):
@@ -394,7 +404,8 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
             for v, (_, _, axis) in zip(given, found, strict=True)
         ]
         new_args, new_kwargs = refilled((list(args), kwargs), filled)
-        result = function(*new_args, **new_kwargs)
+        with mapped_over(level, entering.n):
+            result = function(*new_args, **new_kwargs)
         rows = _with_axes(out_axes, result, "the result", "out_axes")
         leaving = [_leaving(path, y, axis, level, entering) for path, y, axis in rows]
         return refilled(result, leaving)

@@ -27,6 +27,7 @@ __all__ = [
     "detect_anomaly",
     "evaluation",
     "lines",
+    "mapped",
     "module_call",
     "no_grad",
     "resumed",
@@ -50,7 +51,7 @@ class Context:
     """The state inside a block. It changes if a block around it ends first, in this thread or in another.
     After its own block has ended, it is the state around that, for whoever still has it."""
 
-    __slots__ = ("above", "anomaly", "block", "lines", "outer", "scope", "threshold")
+    __slots__ = ("above", "anomaly", "batches", "block", "lines", "outer", "scope", "threshold")
 
     def __init__(
         self,
@@ -66,6 +67,8 @@ class Context:
         self.anomaly: bool = anomaly
         self.lines: bool = lines  # tensors remember the user's line that made them
         self.outer: Context | None = outer
+        #: The batches over which `vmap` maps the function that runs: their levels and sizes.
+        self.batches: tuple[tuple[int, int], ...] = () if outer is None else outer.batches
         self.block: _Block | None = block  # the block that made it; None if that has ended
         self.above: list[Context] = []  # those whose blocks began inside this one and are open
 
@@ -232,6 +235,7 @@ def _renew(context: Context) -> None:
         now = outer if context.block is None else context.block.within(outer, context)
         context.threshold, context.scope = now.threshold, now.scope
         context.anomaly, context.lines = now.anomaly, now.lines
+        context.batches = now.batches
     for above in context.above:
         _renew(above)
 
@@ -315,10 +319,30 @@ class resumed(_Block):
     def within(self, outer: Context, before: Context | None = None) -> Context:
         earlier = self._earlier
         anomaly, lines = outer.anomaly or earlier.anomaly, outer.lines or earlier.lines
-        return Context(earlier.threshold, earlier.scope, anomaly, lines, outer, self)
+        state = Context(earlier.threshold, earlier.scope, anomaly, lines, outer, self)
+        state.batches = earlier.batches
+        return state
 
     def _recreate_cm(self) -> resumed:
         return resumed(self._earlier)
+
+
+class mapped(_Block):
+    """Run a function for all examples of a batch."""
+
+    __slots__ = ("_level", "_size")
+
+    def __init__(self, level: int, size: int) -> None:
+        self._level = level
+        self._size = size
+
+    def within(self, outer: Context, before: Context | None = None) -> Context:
+        state = Context(outer.threshold, outer.scope, outer.anomaly, outer.lines, outer, self)
+        state.batches = (*outer.batches, (self._level, self._size))
+        return state
+
+    def _recreate_cm(self) -> mapped:
+        return mapped(self._level, self._size)
 
 
 class module_call(scope):

@@ -397,6 +397,39 @@ def test_dropout_draws_for_each_example(compiled):
     assert len({h.tobytes() for h in heads}) > 1
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_dropout_of_what_all_examples_share_draws_for_each(compiled):
+    expected = (np.random.default_rng(7).random((5, 4), np.float32) >= 0.5) * 2.0
+    layer = nn.Dropout(0.5, rng=7)
+    f = vmap(lambda x: layer(np.ones(4)) * x)
+    np.testing.assert_array_equal((compile(f) if compiled else f)(np.ones(5)), expected)
+    layer = nn.Dropout(0.5, rng=7)  # of parameters, which a derivative is taken by
+    f = vmap(grad(lambda w, x: np.sum(layer(w) * x)), (None, 0))
+    found = (compile(f) if compiled else f)(np.ones(4), np.ones(5))
+    np.testing.assert_array_equal(found, expected)
+    layer = nn.Dropout(0.5, rng=7)  # of rows that the batch further out does not share
+    f = vmap(lambda x: vmap(lambda y: layer(x) * y)(np.ones(4)))
+    np.testing.assert_array_equal(
+        (compile(f) if compiled else f)(np.ones((5, 1)))[..., 0], expected
+    )
+    layer = nn.Dropout(0.5, rng=7)
+    assert layer(np.ones((5, 4))).tolist() == expected.tolist()  # and outside of vmap as before
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_segment_that_is_run_again_draws_the_same_for_each_example(compiled):
+    """Its second run is after the end of vmap."""
+
+    def gradient(run):
+        layer = nn.Dropout(0.5, rng=7)
+        f = lambda w, X: np.sum(vmap(lambda x: run(lambda x: np.sin(layer(w) * x))(x))(X) ** 2)
+        return compile(grad(f)) if compiled else grad(f)
+
+    w = np.arange(1.0, 5.0)
+    expected = gradient(lambda f: f)(w, np.arange(5.0))
+    np.testing.assert_allclose(gradient(remat)(w, np.arange(5.0)), expected, rtol=1e-13)
+
+
 def test_a_generator_of_ones_own_draws_once_for_all_examples():
     rng = np.random.default_rng(0)
     y = vmap(lambda x: x + rng.normal())(np.zeros(5))

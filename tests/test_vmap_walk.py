@@ -509,6 +509,15 @@ def test_fused_attention_of_a_batch(scores: int, monkeypatch: Any) -> None:
         same(vmap(pullback)(g), loop(pullback, [g], (0,)), "cotangents")
 
 
+def test_what_refusals_say_to_write_works() -> None:
+    x, table = np.random.default_rng(0).standard_normal((N, 4)), np.arange(8.0).reshape(4, 2)
+    pieces = [np.sin, np.exp]
+    select = lambda x: np.select([x < 0, x >= 0], [f(x) for f in pieces])
+    same(vmap(select)(x), loop(lambda x: np.piecewise(x, [x < 0, x >= 0], pieces), [x], (0,)), "")
+    row = lambda x: Tensor(table, requires_grad=False)[np.argmax(x)]
+    same(vmap(row)(x), loop(lambda x: table[np.argmax(x)], [x], (0,)), "")
+
+
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
 
 RAGGED_ERROR = r"^vmap: {} of a batch gives as many results as the values of each example ask for"
@@ -519,7 +528,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
     "compress":    (lambda x: np.compress(x[0] > 0, x, axis=1), RAGGED_ERROR.format("np.flatnonzero")),
     "extract":     (lambda x: np.extract(x > 0, x), RAGGED_ERROR.format("np.flatnonzero")),
     "bincount":    (lambda x: np.bincount(np.argsort(x[0])), RAGGED_ERROR.format("np.bincount") + r".*use np.bincount\(x, minlength=4\)"),
-    "piecewise":   (lambda x: np.piecewise(x, [x > 0], [np.sin, np.cos]), "^vmap: an index that is a mask of a batch .*np.where"),
+    "piecewise":   (lambda x: np.piecewise(x, [x > 0], [np.sin, np.cos]), r"^vmap: np.piecewise calls its functions with .*write np.select\(condlist, \[f\(x\)"),
     "residuals":   (lambda x, s: np.linalg.lstsq(x.T[:, :2] * (s > 0), np.ones(4)), RAGGED_ERROR.format("the residuals of np.linalg.lstsq") + r".*np.linalg.pinv\(a\) @ b"),
     "insert":      (lambda x: np.insert(x, np.argmax(x[0]), 1.0), "^vmap: np.insert takes one place for all examples of a batch: use np.take"),
     "delete":      (lambda x: np.delete(x, np.argmax(x[0])), "^vmap: np.delete takes one place for all examples of a batch: use np.take"),
@@ -530,7 +539,9 @@ REFUSED: dict[str, tuple[Call, str]] = {
     "by name":     (lambda x, s: np.isclose(1.0, np.ones(2), atol=s), "^vmap: isclose takes no batch by keyword, as atol="),
     "repeats":     (lambda x: np.repeat(x, np.argmax(x[0]), axis=0), "^vmap: the (value|array) of .* was asked for"),
     "sections":    (lambda x: np.linspace(0.0, 1.0, np.argmax(x[0])), "^vmap: the value of .* was asked for"),
-    "table":       (lambda x: np.arange(4.0)[np.argmax(x[0])], r"^vmap: the (value|array) of .*Tensor\(array, requires_grad=False\)\[i\]"),
+    "table":       (lambda x: np.arange(4.0)[np.argmax(x[0])], r"^vmap: the value of .*as the index of a plain array or a list.*Tensor\(array, requires_grad=False\)\[i\]"),
+    "list":        (lambda x: [1.0, 2.0, 3.0, 4.0][np.argmax(x[0])], r"^vmap: the value of .*as the index of a plain array or a list.*Tensor\(array, requires_grad=False\)\[i\]"),
+    "take":        (lambda x: np.take(np.arange(4.0), np.argmax(x[0])), r"^vmap: the array of .*Tensor\(array, requires_grad=False\)\[i\] for array\[i\] or np.take"),
     "axis":        (lambda x: np.sum(x, axis=np.argmax(x[0])), "^vmap: the truth of .* was asked for"),
     "classes":     (lambda k: nn.one_hot(k), "^vmap: the value of .* was asked for"),
     "order":       (lambda s, x: special.jv(s, x), r"jv\(order=.* has no rule"),

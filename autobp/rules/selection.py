@@ -76,6 +76,14 @@ def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw
         conditions.append(~reduce(np.logical_or, conditions))
     if len(funclist) != len(conditions):
         raise ValueError(f"piecewise: {len(funclist)} functions for {len(conditions)} conditions")
+    if any(map(callable, funclist)) and any(
+        isinstance(c, Variable) and c.is_batch for c in conditions
+    ):
+        raise TypeError(
+            "vmap: np.piecewise calls its functions with the elements for which a condition holds, and each"
+            " example has others: write np.select(condlist, [f(x) for f in funclist]), or np.where(condition,"
+            " f(x), g(x)) for two, which compute all of them and choose"
+        )
     y = 0.0 * x
     for condition, function in zip(conditions, funclist, strict=True):
         value = function(x[condition], *args, **kw) if callable(function) else function
