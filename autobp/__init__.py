@@ -58,7 +58,7 @@ from autobp.rules.decompositions import cho_solve, solve_triangular
 from autobp.rules.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from autobp.sparse import PatternError, Triplets
 from autobp.special import polygamma
-from autobp.spellings import DATA, NN, OPTIM, PACKAGE, TRAIN
+from autobp.spellings import DATA, NN, OPTIM, PACKAGE, TRAIN, TREE
 from autobp.tensor import Tensor
 from autobp.tree import stop_gradient
 
@@ -132,6 +132,7 @@ _TABLES = {
     "autobp.optim": OPTIM,
     "autobp.data": DATA,
     "autobp.train": TRAIN,
+    "autobp.tree": TREE,
 }
 sys.meta_path.append(ForeignModules(_TABLES))
 

@@ -16,9 +16,11 @@ __all__ = [
     "MODULE",
     "NN",
     "OPTIM",
+    "OPTIMIZER",
     "PACKAGE",
     "TENSOR",
     "TRAIN",
+    "TREE",
     "Table",
 ]
 
@@ -135,6 +137,8 @@ TENSOR = _table(
     ("index_put_ masked_scatter_ fill_diagonal_ put_",     _NEW + "`t.at[i].set(value)`"),
     # PyTorch: derivatives
     ("requires_grad_",                                     "`t.requires_grad = True`"),
+    ("register_post_accumulate_grad_hook",                 "`t.register_hook(f)`, which is told of the gradient before it is added"),
+    ("step",                                               "`optimizer.step()`"),
     ("detach_",                                            "`t.detach()`"),
     ("grad_fn",                                            "`t.primitive`, and `t.args`"),
     ("retains_grad",                                       "`t.retain_grad()`"),
@@ -150,6 +154,8 @@ TENSOR = _table(
     ("values to_numpy array",                              "the value as a constant is `t.numpy()`"),
     # micrograd and other small engines
     ("_prev parents children",              "`t.args`, or all of the graph: `graph(t)`"),
+    ("draw draw_dot plot show visualize render",            "`draw(t)`"),
+    ("graph topo topological_sort",                        "`graph(t)`"),
     ("_op op",                                             "`t.primitive`, or its name in `graph(t)`"),
     ("_backward gradient_fn backward_fn",                  "`custom(f, vjp=rule)` gives a function a rule of your own"),
     ("null_grad null_gradients clear_graph",               "`t.grad = None`"),
@@ -249,7 +255,7 @@ PACKAGE = _table(
     ("grad_and_aux",                                       "`value_and_grad(f_and_more, has_aux=True)`"),
     ("multigrad multigrad_dict grad_named",                "`grad(g, argnums=(0, 1))`"),
     ("holomorphic_grad deriv derivative",                  "`grad(f)`"),
-    ("misc extend builtins",                               "`custom(f, vjp=rule)`, `tree.ravel(params_nest)`, `optim.Adam(params)`"),
+    ("misc extend builtins core tracer util",                        "`custom(f, vjp=rule)`, `tree.ravel(params_nest)`, `optim.Adam(params)`"),
     # Keras and TensorFlow
     ("GradientTape",                                       "a Tensor records by itself: `f(t).backward()`"),
     ("function",                                           "`compile(f)`"),
@@ -258,6 +264,10 @@ PACKAGE = _table(
     ("reduce_sum reduce_mean reduce_max",                  "`np.sum(t)`, `np.mean(t)`, `np.max(t)`"),
     ("convert_to_tensor cast",                             "`Tensor(x)`, `t.astype(np.float32)`"),
     # micrograd and MyGrad
+    ("Scalar Engine",                                      "`Tensor(x)`"),
+    ("defgrad",                                            "`custom(f, vjp=rule)`"),
+    ("linear_transpose",                                   "`vjp(f, x)`, whose second result is the transpose of a linear f"),
+    ("ggnvp make_ggnvp",                                   "the Gauss-Newton product is `vjp(np.sin, x)[1](jvp(np.sin, (x,), (x,))[1])`"),
     ("engine MLP Neuron Layer",                            "`Tensor(x)`, and `nn.MLP([2, 4, 1])`, `nn.Layer(2, 3)`, `nn.Neuron(2)`"),
     ("draw_dot plot_graph make_dot viz",                   "`draw(t)`"),
     ("nnet execute_op",                                    "`nn.cross_entropy(logits, labels)` and others are in autobp.nn"),
@@ -360,6 +370,27 @@ NN = _table(
     # scores
     ("Accuracy accuracy_score",                            "`nn.accuracy(logits, labels)`"),
     ("to_categorical",                                     "`nn.one_hot(labels)`"),
+)
+
+OPTIMIZER = _table(
+    # PyTorch
+    ("register_step_pre_hook register_step_post_hook",     "a line before or after `optimizer.step()`"),
+    # Keras, TensorFlow and optax
+    ("apply_gradients apply",                              "`loss.backward()` and `optimizer.step()`"),
+    ("minimize",                                           "`loss.backward()` and `optimizer.step()`; `optim.minimize(f, x)` runs until it converges"),
+    ("get_gradients compute_gradients gradient",           "`loss.backward()`, and `p.grad`"),
+    ("learning_rate iterations variables",                 "`optimizer.param_groups[0]['lr']`, `optimizer.state_dict()`"),
+    ("init",                                               "the state begins by itself at the first `optimizer.step()`"),
+    ("get_config from_config",                             "`optimizer.state_dict()`"),
+)
+
+TREE = _table(
+    ("flatten tree_flatten",                               "`[leaf for _, leaf in tree.leaves(params_nest)]`, or one vector, `tree.ravel(params_nest)`"),
+    ("unflatten tree_unflatten build",                     "`tree.refilled(params_nest, [1.0, 2.0])`, or `flat, unravel = tree.ravel(params_nest)`"),
+    ("tree_map map_structure multimap map_with_path transpose", "`tree.map(np.negative, params_nest)`"),
+    ("tree_leaves leaves_with_path flatten_with_path paths", "`dict(tree.leaves(params_nest))`"),
+    ("structure tree_structure",                           "a nest is its own structure: `tree.refilled(params_nest, [1.0, 2.0])`"),
+    ("reduce all sum",                                     "`sum(leaf for _, leaf in tree.leaves(params_nest))`"),
 )
 
 MODULE = _table(

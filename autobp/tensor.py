@@ -418,6 +418,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     @property
     def size(self) -> int:
+        """The number of elements, as of NumPy's arrays. PyTorch's `t.size(0)` is `t.shape[0]`."""
         return math.prod(self.shape)
 
     @property
@@ -443,7 +444,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
     @property
     def grad(self) -> Any:
         """The gradient that backward() added, in the shape and dtype of the value: a plain array or a
-        float. It is None before, and for results, unless retain_grad() was called on them."""
+        float. It is None before, and for results, unless retain_grad() was called on them. To clear it,
+        assign None."""
         try:
             return self._grad
         except AttributeError:

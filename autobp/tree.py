@@ -13,11 +13,13 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from autobp.habits import absent_from_module
 from autobp.owner import Owner, owner
+from autobp.spellings import TREE
 from autobp.tensor import Tensor
 
 __all__ = ["leaves", "map", "paired", "ravel", "refilled", "stop_gradient", "transformed"]
@@ -30,6 +32,12 @@ _LEAVES = (
     float,
     Tensor,
 )  # as nearly always; a batch tells isinstance what it stands for
+
+
+if not TYPE_CHECKING:  # else a type checker would believe every name
+
+    def __getattr__(name: str) -> Any:
+        raise absent_from_module("autobp.tree", name, TREE, lambda: __all__)
 
 
 def _too_deep() -> ValueError:

@@ -15,7 +15,19 @@ import scipy.special
 
 import autobp
 from autobp import Tensor, data, grad, nn, no_grad, optim, train, tree
-from autobp.spellings import AT, DATA, KEYWORDS, MODULE, NN, OPTIM, PACKAGE, TENSOR, TRAIN
+from autobp.spellings import (
+    AT,
+    DATA,
+    KEYWORDS,
+    MODULE,
+    NN,
+    OPTIM,
+    OPTIMIZER,
+    PACKAGE,
+    TENSOR,
+    TRAIN,
+    TREE,
+)
 
 OWNERS = {
     "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
@@ -24,6 +36,8 @@ OWNERS = {
     "nn": (NN, lambda: nn),
     "Module": (MODULE, lambda: nn.Module()),
     "optim": (OPTIM, lambda: optim),
+    "Optimizer": (OPTIMIZER, lambda: optim.SGD([Tensor(1.0)], lr=0.1)),
+    "tree": (TREE, lambda: tree),
     "data": (DATA, lambda: data),
     "train": (TRAIN, lambda: train),
 }
@@ -120,13 +134,15 @@ def test_there_are_many():
         (lambda: nn.Linaer, "module 'autobp.nn' has no attribute 'Linaer'; did you mean 'Linear'?"),
         (lambda: optim.Adma, "module 'autobp.optim' has no attribute 'Adma'; did you mean 'Adam'?"),
         (lambda: train.fitt, "module 'autobp.train' has no attribute 'fitt'; did you mean 'fit'?"),
+        (lambda: optim.SGD([Tensor(1.0)], lr=0.1).stpe, "'SGD' object has no attribute 'stpe'; did you mean 'step'?"),
+        (lambda: tree.ravell, "module 'autobp.tree' has no attribute 'ravell'; did you mean 'ravel'?"),
         (lambda: data.xorr, "module 'autobp.data' has no attribute 'xorr'; did you mean 'xor'?"),
         (
             lambda: nn.Module()(1.0),
             "'Module' object has no attribute 'forward': a subclass of Module defines it: def forward(self, x)",
         ),
     ],
-    ids=range(11),
+    ids=range(13),
 )  # fmt: skip
 def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
     with pytest.raises(AttributeError) as caught:

@@ -664,7 +664,15 @@ def test_states_that_do_not_fit_are_refused():
         (adam((2,), (3,), dtype=np.float32).state_dict(), "'exp_avg' in the state is float32"),
         (
             SGD([Tensor(1.0), Tensor(1.0)]).state_dict(),
-            "group 0 of the state lacks betas, eps",
+            "Adam.load_state_dict: the state is that of SGD, whose numbers may mean something else",
+        ),
+        (
+            AdamW([Tensor(1.0), Tensor(1.0)]).state_dict(),
+            "the state is that of AdamW, .*leave 'optimizer' out of the dict",
+        ),
+        (
+            without(lambda s: s["param_groups"][0], "eps") | {"optimizer": "Adam"},
+            "group 0 of the state lacks eps",
         ),
         (without(lambda s: s["param_groups"][0], "lr"), "group 0 of the state lacks lr"),
         (
@@ -1077,3 +1085,15 @@ def test_mistakes_in_descending():
         with pytest.raises((ValueError, TypeError), match=text):
             call()
     assert gradient_descent(lambda: w @ w, [w, unused], steps=0).losses == [5.0]
+
+
+def test_a_state_without_a_name_is_taken_as_pytorchs_are():
+    w = Tensor([1.0, 2.0])
+    adam, adamw = Adam([w]), AdamW([w])
+    np.sum(w * w).backward()
+    adam.step()
+    state = adam.state_dict()
+    assert state.pop("optimizer") == "Adam"
+    adamw.load_state_dict(state)
+    np.testing.assert_equal(adamw.state_dict()["state"], adam.state_dict()["state"])
+    assert adamw.state_dict()["optimizer"] == "AdamW"

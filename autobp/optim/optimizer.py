@@ -6,16 +6,17 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar
 from inspect import Parameter, Signature
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import numpy as np
 
 from autobp.arrays import full_name, is_foreign
 from autobp.context import updates
-from autobp.habits import check_set_to_none, foreign_keyword
+from autobp.habits import absent, check_set_to_none, foreign_keyword
 from autobp.optim.option import Option, at_least_zero, count, option
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
+from autobp.spellings import OPTIMIZER
 from autobp.tensor import Tensor
 
 __all__ = ["Optimizer", "Params", "listed", "titled"]
@@ -228,15 +229,32 @@ class Optimizer(_Declared):
             {**group, "params": [numbers[p] for p in group["params"]]}
             for group in self.param_groups
         ]
-        return {"state": dict(sorted(state.items())), "param_groups": groups}
+        state = dict(sorted(state.items()))
+        return {"state": state, "param_groups": groups, "optimizer": self._name}
+
+    if not TYPE_CHECKING:  # else a type checker would believe every name
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self)
+            if hasattr(kind, name):  # a property of a subclass: the error is its own
+                return object.__getattribute__(self, name)
+            said = f"{kind.__name__!r} object has no attribute {name!r}"
+            raise absent(said, name, OPTIMIZER, lambda: [*vars(self), *dir(kind)])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned. The state of a different optimizer raises an error,
         and nothing changes."""
         who = f"{self._name}.load_state_dict"
-        if not isinstance(state_dict, dict) or state_dict.keys() != {"state", "param_groups"}:
+        keys = state_dict.keys() - {"optimizer"} if isinstance(state_dict, dict) else ()
+        if keys != {"state", "param_groups"}:
             raise ValueError(
                 f"{who} takes what state_dict() returns, a dict of 'state' and 'param_groups'"
+            )
+        theirs = state_dict.get("optimizer", self._name)  # PyTorch's say no name
+        if theirs != self._name:
+            raise ValueError(
+                f"{who}: the state is that of {theirs}, whose numbers may mean something else; if they mean"
+                " the same, leave 'optimizer' out of the dict"
             )
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
