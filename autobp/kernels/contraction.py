@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.arrays import is_foreign
 from autobp.kernels.sums import BLAS, total
 
 __all__ = ["contracted", "path"]
@@ -26,8 +25,6 @@ _LONGER = 1 << 8  # and of two vectors
 
 def contracted(*xs: Array, terms: Terms, result: str) -> Array:
     """`np.einsum`, two operands at a time."""
-    if len(xs) == 1 or any(map(is_foreign, xs)):
-        return np.einsum(_subscripts(terms, result), *xs, optimize=len(xs) > 2)
     operands, names = list(xs), list(terms)
     for places in path(tuple(terms), tuple(np.shape(x) for x in xs), result)[:-1]:
         places = sorted(places, reverse=True)
@@ -56,8 +53,7 @@ def _subscripts(terms: Terms, result: str) -> str:
 
 
 def _contracted(xs: Sequence[Array], terms: Terms, result: str) -> Array:
-    arrays = all(getattr(x, "dtype", object) in BLAS for x in xs)  # a number of Python has none
-    if len(xs) == 2 and arrays and xs[0].size * xs[1].size >= _MANY:
+    if len(xs) == 2 and all(map(_is_numpys, xs)) and xs[0].size * xs[1].size >= _MANY:
         (a, b), (of_a, of_b) = xs, terms
         size = dict(zip(of_a, a.shape, strict=True))
         if all(size.setdefault(i, n) == n for i, n in zip(of_b, b.shape, strict=True)):
@@ -69,6 +65,11 @@ def _contracted(xs: Sequence[Array], terms: Terms, result: str) -> Array:
                 return found
             xs, terms = (a, b), (of_a, of_b)
     return np.einsum(_subscripts(terms, result), *xs)
+
+
+def _is_numpys(x: Array) -> bool:
+    """Whether BLAS takes it, now or when the program that is traced runs."""
+    return (type(x) is np.ndarray or hasattr(x, "primal_value")) and x.dtype in BLAS
 
 
 def _reduced(x: Array, of_x: str, needed: str) -> tuple[Array, str]:
