@@ -419,8 +419,10 @@ def conv2d(
     if groups == 1:
         y = conv2d_(x, w, **step)
     else:
-        parts = zip(np.split(x, groups, axis=1), np.split(w, groups, axis=0), strict=True)
-        y = np.concatenate([conv2d_(part, own, **step) for part, own in parts], axis=1)
+        images = np.reshape(x, (x.shape[0], groups, w.shape[1], *x.shape[2:]))
+        kernels = np.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
+        y = np.swapaxes(conv2d_(np.swapaxes(images, 0, 1), kernels, **step), 0, 1)
+        y = np.reshape(y, (x.shape[0], w.shape[0], *y.shape[3:]))
     if b is not None:
         b = floating(b)
         if b.shape != w.shape[:1]:
