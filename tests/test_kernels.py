@@ -16,7 +16,7 @@ from autobp.kernels.sums import total
 from autobp.rules import indexing
 
 RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(6, 9, 10, 11)).transpose(0, 3, 1, 2)  # channels last in memory
+IMAGES = RNG.normal(size=(9, 10, 6, 11)).transpose(2, 3, 0, 1)  # pixels first in memory
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
