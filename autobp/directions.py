@@ -141,7 +141,7 @@ def _together(sweep: Sweep, rows: Sequence[Any], n: int, axis: int) -> list[Arra
         return None
     results = []
     for y in found:
-        y = y.value if isinstance(y, Batched) and y.level == level else np.stack([y] * n)
+        y = y.value if type(y) is Batched and y.level == level else np.stack([y] * n)
         if axis and y.ndim > 1:
             y = y.T if y.ndim == 2 else np.moveaxis(y, 0, -1)
         results.append(y)

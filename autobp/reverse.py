@@ -167,6 +167,10 @@ def accumulate(
             owned.add(a)
 
 
+_ARRAYS = (np.ndarray, np.float64, np.float32, np.float16, np.longdouble)
+_FLOAT64 = np.dtype(np.float64)
+
+
 def add_in_place(
     node: Tensor, a: Tensor, g: Array, cotangents: dict[Tensor, Array], owned: set[Tensor]
 ) -> bool:
@@ -176,7 +180,11 @@ def add_in_place(
     if adds is None:
         return False
     total = cotangents[a]
-    if type(total) is not np.ndarray or type(g) is not np.ndarray or total.dtype is not g.dtype:
+    if type(total) is not np.ndarray:
+        return False
+    if total.dtype is not (
+        g.dtype if type(g) in _ARRAYS else _FLOAT64 if type(g) is float else None
+    ):
         return False
     return adds(total, g, **node.params)
 

@@ -19,7 +19,21 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (COMMUTES, "hypot", ("reverse[0]: t → x, and back", "reverse[1]: t → y, and back")),
     (COMMUTES, "square", ("reverse[0]: t → x, and back",)),
     (COMMUTES, "exp exp2", ("reverse[0]: t → y, and back",)),
-    (COMMUTES, "det", ("reverse[0]: g → y, and back",)),
+    ("both lengths of a square matrix are one", "det", ("_cofactors: -1 → 1", "_cofactors: 1 → 2")),
+    (
+        SIGNS,
+        "det",
+        (
+            "_cofactors: np.linalg.det(a[..., rest[:, None, :, None], rest[None, :, None, :]]) * signs → np.linalg.det(a[..., rest[:, None, :, None], rest[None, :, None, :]]) / signs",
+        ),
+    ),
+    ("both have one dtype", "det", ("_cofactors: a → y (2)",)),
+    ("minors are right wherever they are taken", "det", ("_cofactors: y → a (2)",)),
+    (
+        "only a trace tells the truth from the condition",
+        "det",
+        ("_cofactors: condition(np.any(numbers(y) == 0)) → np.any(numbers(y) == 0)",),
+    ),
     (ANY_DIVISOR, "hypot", ("_nonzero: 1.0 → 2.0",)),
     (ANY_DIVISOR, "norm", ("_unit: 1.0 → 2.0",)),
     ("any size does where the ratio is 0", "norm", ("_unit: 1.0 → 2.0 (2)",)),

@@ -790,3 +790,12 @@ def test_refused_functions():
         compile(np.ones(2))
     with pytest.raises(RuntimeError, match="has no program yet"):
         compile(softmax).source  # noqa: B018
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_all_directions_at_once_of_rules_that_multiply_by_the_tangent(mode):
+    """A value that is traced is on the left of a batch of directions, which takes the operation over."""
+    A = np.arange(9.0).reshape(3, 3) + 2 * np.eye(3)
+    for f in (np.cumprod, np.linalg.det, np.linalg.eigvalsh, np.linalg.norm):
+        derivative = jacobian(f, mode=mode)
+        np.testing.assert_allclose(compile(derivative)(A), derivative(A), rtol=1e-10)

@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from autobp import Tensor, grad, graph, jvp, linearize
-from autobp.rules import shape
+from autobp import Tensor, grad, graph, hessian, jvp, linearize
+from autobp.rules import indexing, shape
 
 N = 1_000_000
 
@@ -100,6 +100,48 @@ def test_wide_graphs_hand_all_cotangents_back_in_one_go(monkeypatch):
     assert y.shape == (2, n)
     np.sum(y * weights).backward()
     assert all(x.grad.tolist() == [i, i] for i, x in enumerate(xs))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(50,), (50, 3)])
+def test_many_parts_of_one_array_are_added_to_one_gradient(monkeypatch, dtype, shape):
+    """Each would make an array as large as that of which it is a part."""
+    made = []
+    function = indexing.scatter.function
+    monkeypatch.setattr(
+        indexing.scatter, "function", lambda *a, **k: made.append(a) or function(*a, **k)
+    )
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    c = np.arange(1.0, 51.0).astype(dtype)
+
+    def f(x):  # numbers or rows, from both ends and twice
+        parts = [np.sum(x[i] * float(c[i])) for i in range(50)]
+        parts += [np.sum(x[-1 - i] ** 2) for i in range(10)]
+        return sum(parts) + np.sum(x[3:5]) * 2
+
+    expected = np.ones(shape) * c.reshape(-1, *(1,) * (len(shape) - 1))
+    expected[40:] += 2 * x[40:]
+    expected[3:5] += 2
+    found = grad(f)(x)
+    assert (found.dtype, len(made)) == (dtype, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    second = np.zeros(x.size)
+    second[x[:40].size :] = 2.0
+    np.testing.assert_allclose(hessian(f)(x).reshape(x.size, -1), np.diag(second), rtol=1e-6)
+    y = Tensor(x)
+    for _ in range(2):  # the buffer is not the gradient that was added before
+        f(y).backward()
+    np.testing.assert_allclose(y.grad, 2 * expected, rtol=1e-6)
+
+
+def test_numbers_side_by_side_are_one_operation():
+    xs = [Tensor(float(i)) for i in range(30)]
+    y = np.hstack(xs)
+    assert len(graph(y).operations) == 1
+    np.sum(y * np.arange(30.0)).backward()
+    assert [x.grad for x in xs] == list(range(30))
+    assert np.hstack([xs[1], 2.0, np.ones(2)]).numpy().tolist() == [1.0, 2.0, 1.0, 1.0]
+    assert np.hstack([xs[1]]).shape == (1,)
 
 
 def test_nests_are_deep_or_refused():

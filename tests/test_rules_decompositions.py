@@ -13,6 +13,7 @@ from autobp import (
     jvp,
     solve_triangular,
     vjp,
+    vmap,
 )
 
 rng = np.random.default_rng(3)
@@ -190,3 +191,55 @@ def test_qr_of_dependent_columns_has_no_derivative():
             np.linalg.LinAlgError, match="a column is a combination of those before"
         ):
             take(lambda a: np.sum(np.linalg.qr(a)[0]))(np.ones((3, 2)))
+
+
+# ── the determinant of singular matrices ──────────────────────────────────────────────────────────
+
+
+def minors(a):
+    """The cofactors by their definition."""
+    n = len(a)
+    left = lambda i, j: np.delete(np.delete(a, i, 0), j, 1)
+    return np.array(
+        [[(-1) ** (i + j) * np.linalg.det(left(i, j)) for j in range(n)] for i in range(n)]
+    )
+
+
+SINGULAR = {
+    "rank 2": np.diag([1.0, 2.0, 0.0])[[1, 0, 2]],
+    "rank 1": np.outer([1.0, 2.0, 3.0], [4.0, 0.0, 5.0]),
+    "rank 0": np.zeros((3, 3)),
+    "equal values": np.diag([2.0, 2.0, 0.0]),
+    "a number": np.zeros((1, 1)),
+    "a row of zeros": np.diag([0.0, 1.0, 1.0, 1.0]) @ rng.standard_normal((4, 4)),
+}
+
+
+@pytest.mark.parametrize("a", SINGULAR.values(), ids=SINGULAR)
+def test_the_gradient_of_a_singular_determinant_is_made_of_minors(a):
+    assert np.linalg.det(a) == 0
+    f, t = np.linalg.det, rng.standard_normal(a.shape)
+    found = grad(f)(a)
+    np.testing.assert_allclose(found, minors(a), atol=1e-12)
+    np.testing.assert_allclose(jvp(f, (a,), (t,))[1], np.sum(minors(a) * t), atol=1e-12)
+    check_gradients(f, a, order=2)
+    both = np.stack([a, a + np.eye(len(a))])  # beside one that is regular
+    np.testing.assert_allclose(vmap(grad(f))(both), [found, grad(f)(both[1])], atol=1e-12)
+    wanted = [hessian(f)(x) for x in both]
+    np.testing.assert_allclose(vmap(hessian(f))(both), wanted, atol=1e-12)
+    single = grad(f)(a.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, found, atol=1e-5)
+    for take in (grad, hessian):  # compiled for the one, called with the other, and back
+        compiled = compile(take(f))
+        for x in (both[1], a, both[1]):
+            np.testing.assert_allclose(compiled(x), take(f)(x), atol=1e-12)
+
+
+def test_higher_derivatives_of_a_singular_determinant():
+    d = np.diag([2.0, 0.0, 0.0, 0.0])
+    third = grad(grad(grad(lambda t: np.linalg.det(d + t * np.eye(4)))))  # of t³ (t + 2)
+    assert third(0.0) == 12.0
+    with pytest.raises(np.linalg.LinAlgError, match="up to 32 rows, not of 40"):
+        hessian(np.linalg.det)(np.zeros((40, 40)))
+    np.testing.assert_array_equal(grad(np.linalg.det)(np.zeros((40, 40))), 0.0)

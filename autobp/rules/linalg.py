@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import operator
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autobp.arrays import is_foreign
 from autobp.errors import no_rule
+from autobp.kernels import cofactors as kernels
 from autobp.kernels.contraction import contracted
 from autobp.kernels.triangular import solved
+from autobp.operation import operation
 from autobp.primitive import (
     Array,
     Each,
     Primitive,
     Variable,
     bilinear,
+    condition,
+    fused,
     general,
     implements,
+    numbers,
+    opaque,
     plainly,
 )
 from autobp.rules import batching, costs, patterns
@@ -94,6 +100,21 @@ def _matrices(g: Array) -> Array:
     return np.expand_dims(g, (-2, -1))
 
 
+#: What is traced is one call.
+cofactors: Callable[..., Array] = opaque(
+    operation(static=True, fresh=True, batch=leading)(kernels.cofactors)
+)
+
+
+def _cofactors(a: Array, y: Array) -> Array:
+    """The same for derivatives of derivatives. Where a matrix is singular, they are the determinants of
+    what is left without a row and a column."""
+    if not condition(np.any(numbers(y) == 0)):
+        return _matrices(y) * np.linalg.inv(a).mT
+    rest, signs = kernels.left_out(a.shape[-1], a.dtype)
+    return np.linalg.det(a[..., rest[:, None, :, None], rest[None, :, None, :]]) * signs
+
+
 # fmt: off
 matmul:   Primitive = bilinear(product,
                                lambda g, z, a, b: _left(g, a, b),
@@ -111,8 +132,8 @@ solve: Primitive \
                             lambda g, x, a, b: solve(a.mT, g)),
                    name="solve", cost=costs.solve, static=True, fresh=True, opaque=True, batch=batching.solved, pattern=patterns.matrices)
 det:      Primitive = general(np.linalg.det,
-                              forward=lambda t, y, a: y * _trace_with(a, t),
-                              reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,
+                              forward=lambda t, y, a: np.sum(fused(cofactors, _cofactors, a, y) * t, axis=(-2, -1)),
+                              reverse=lambda g, y, a: _matrices(g) * fused(cofactors, _cofactors, a, y),
                               cost=costs.det, static=True, batch=leading, pattern=patterns.matrices)
 logdet:   Primitive = general(lambda a: np.linalg.slogdet(a)[1],
                               forward=lambda t, y, a: _trace_with(a, t),

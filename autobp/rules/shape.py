@@ -223,13 +223,13 @@ def _few(shapes: list[Any]) -> str:
     return str(shapes) if len(shapes) <= 20 else f"{len(set(shapes))} different shapes"
 
 
-def _stacker(function: Any, prepare: Any, axis: Any, rows: int | None) -> Any:
-    """Vectors of one length are `rows` along an axis, if one is given: then they are stacked."""
+def _stacker(function: Any, prepare: Any, axis: Any, of: int = 0, along: int | None = None) -> Any:
+    """Arrays `of` so many axes and of one shape are stacked `along` an axis, if one is given."""
 
     def stacker(tup: Sequence[Array]) -> Array:
         shapes = {a.shape if hasattr(a, "shape") else np.shape(a) for a in tup}
-        if rows is not None and len(shapes) == 1 and len(next(iter(shapes))) == 1:
-            return stack(tup, rows)
+        if along is not None and len(shapes) == 1 and len(next(iter(shapes))) == of:
+            return stack(tup, along)
         arrays = [prepare(a) for a in tup]
         return concatenate_(*arrays, axis=axis(arrays))
 
@@ -240,15 +240,16 @@ def _column(a: Array) -> Array:
     return a if np.ndim(a) > 1 else np.transpose(np.atleast_2d(a))
 
 
-vstack: Any = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0, 0)
+vstack: Any = _stacker(np.vstack, np.atleast_2d, lambda arrays: 0, of=1, along=0)
 hstack: Any = _stacker(
     np.hstack,
     lambda a: a if np.ndim(a) else np.atleast_1d(a),
     lambda arrays: 0 if np.ndim(arrays[0]) == 1 else 1,
-    None,
+    of=0,
+    along=0,
 )
-dstack: Any = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2, None)
-column_stack: Any = _stacker(np.column_stack, _column, lambda arrays: 1, 1)
+dstack: Any = _stacker(np.dstack, np.atleast_3d, lambda arrays: 2)
+column_stack: Any = _stacker(np.column_stack, _column, lambda arrays: 1, of=1, along=1)
 
 
 @implements(np.unstack)

@@ -767,6 +767,13 @@ def _linalg() -> dict[str, Record]:
             for text, shapes in samples
         )
 
+    singular = [  # of rank 2, 1 and 0, and beside one that is not
+        np.diag([1.5, 0.0, -2.0]),
+        np.diag([0.0, -1.5, 0.0]),
+        np.zeros((2, 2)),
+        np.stack([np.diag([1.5, 0.0]), regular(2, 2)]),
+        np.zeros((1, 1)),
+    ]
     squares = [
         regular(2, 2),
         regular(1, 1),
@@ -798,7 +805,12 @@ def _linalg() -> dict[str, Record]:
                 Sample((regular(3, 3).T, strided(rng, (3, 2), NONZERO))),
             ),
         ),
-        "det": Record(tuple(map(sample, squares))),
+        "det": Record(
+            (
+                *map(sample, squares),
+                *map(sample, singular),
+            ),
+        ),
         "logdet": Record(
             tuple(map(sample, squares)),
             reference=lambda x: np.log(np.abs(np.linalg.det(x))),

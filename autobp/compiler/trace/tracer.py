@@ -137,6 +137,8 @@ def _is_pythons(x: Any) -> bool:
 
 
 def _operand(x: Any) -> bool:
+    if isinstance(x, Tensor):  # a batch says that it is an array; it takes the operation over
+        return False
     return isinstance(x, Tracer | np.ndarray | np.generic | float | int | list | tuple)
 
 
