@@ -172,6 +172,16 @@ def replaced(a: Any) -> RuntimeError:
     )
 
 
+def changed(node: Any) -> RuntimeError:
+    places = f", at {node.line}," if node.line else ""
+    given = " and ".join(label(a) for a in node.args)
+    return RuntimeError(
+        f"{node.primitive.name}{places} was given {given}, and gives another result now: an array was"
+        " changed in place between the operation and the backward pass, so its derivative would be wrong;"
+        " change a copy, or record after the change"
+    )
+
+
 def explained(
     error: ValueError, primitive: Any, args: Sequence[Any], params: Mapping[str, Any]
 ) -> ValueError:

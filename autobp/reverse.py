@@ -17,11 +17,12 @@ import numpy as np
 from autobp.calculus import as_numpy_scalars, as_value, is_batch, made_nonfinite, project, zeros
 from autobp.context import current, tracing, unwatched
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
-from autobp.errors import label, replaced
+from autobp.errors import changed, label, replaced
 from autobp.habits import checks_keywords
 from autobp.hooks import RETAIN
 from autobp.locks import fork_safe
-from autobp.primitive import Array, Results, Together, constant, part
+from autobp.owner import owner
+from autobp.primitive import Array, Results, Together, Variable, constant, part, same
 from autobp.tensor import CONSTANT, Tensor
 from autobp.tree import paired, parts_of, refilled, transformed
 
@@ -104,6 +105,8 @@ def _sweep(
 
         if kept is None:
             value, values = node.value, node.operand_values()
+            if watched:
+                _check_unchanged(node, value, values)
         else:
             value, values = kept.value(node), [kept.value(a) for a in node.args]
         if primitive.form != "elementwise":
@@ -218,6 +221,26 @@ def _watch(c: Array, given: Sequence[Array], node: Tensor, a: Tensor) -> None:
             f"{node.primitive.name} made the first {kind} (backward), {where},"
             f" in the gradient of {label(a)}"
         )
+
+
+def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> None:
+    """Of detect_anomaly too: whether an operation still gives its result. Where rules use the arguments,
+    an array that was written to since makes a wrong derivative."""
+    primitive = node.primitive
+    if primitive is None or primitive.form == "linear" or not owner(primitive.function).is_library:
+        return
+    if any(isinstance(v, Variable) for v in (value, *values)) or type(value) is Results:
+        return
+    if not isinstance(primitive.reverse, Together) and all(
+        r in (None, same) for r in primitive.reverse
+    ):
+        return
+    with np.errstate(all="ignore"):
+        again = np.asarray(primitive.function(*as_numpy_scalars(*values), **node.params))
+        size = np.max(np.abs(value), initial=0.0, where=np.isfinite(value))
+        gap = np.abs(again - value) > 1e4 * np.finfo(again.dtype).eps * size
+        if np.any(gap & np.isfinite(again)) or np.any(np.isnan(again) & ~np.isnan(value)):
+            raise changed(node)
 
 
 # ── what users call ───────────────────────────────────────────────────────────────────────────────

@@ -349,8 +349,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
         """The value itself, not a copy. Assign to it to update a parameter.
 
         Results that were computed from the old value can no longer be differentiated; trying raises
-        an error. Writing to single elements, as in `w.data[0] = 1`, goes unnoticed: follow it by
-        `w.data = w.data`.
+        an error. Writing to single elements, as in `w.data[0] = 1`, goes unnoticed, as it does in arrays
+        that are constants: follow it by `w.data = w.data`. Under `detect_anomaly()` both are noticed.
 
         >>> from autobp import Tensor
         >>> w = Tensor(3.0, name="w")

@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ from autobp import (
     value_and_grad,
     vjp,
 )
+from autobp.rules import PRIMITIVES
+from autobp.verify.checks import bound, picked, variables
+from autobp.verify.samples import RECORDS
 
 
 def close(found, expected, rtol=1e-12):
@@ -511,6 +515,51 @@ def test_programs_in_the_folder_of_the_package_are_not_the_package():
     named = pytest.raises(FloatingPointError, match=f"at {here},")
     with np.errstate(all="ignore"), detect_anomaly(), named:
         exec(compile("\n\nlog(x)", program, "exec"), names)
+
+
+@pytest.mark.parametrize(
+    ("write", "operation"),
+    [
+        (lambda c, x: c.__setitem__(0, 5.0), "multiply"),
+        (lambda c, x: c.__setitem__(0, np.nan), "multiply"),
+        (lambda c, x: x.data.__setitem__(0, 9.0), "exp"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_array_that_is_changed_before_the_backward_pass_is_noticed(write, operation, dtype):
+    def loss():
+        return np.sum(c * np.exp(x))
+
+    c, x = np.ones(3, dtype), Tensor(np.zeros(3, dtype), name="x")
+    with detect_anomaly():
+        total = loss()
+        write(c, x)
+        message = rf"^{operation}, at .*test_derivatives.py:\d+, was given .*, and gives another result now"
+        with pytest.raises(RuntimeError, match=message):
+            total.backward()
+        if not np.isnan(c[0]):
+            loss().backward()  # recorded after the change
+
+
+def test_what_no_rule_uses_may_change():
+    c, x = np.ones(3), Tensor(np.zeros(3))
+    with detect_anomaly():
+        total = np.sum((x + c).reshape(3, 1)) + custom(
+            lambda x: x[0] + np.random.default_rng().random(), vjp=lambda g, y, x: g * x
+        )(x)
+        c[0] = 5.0
+        total.backward()
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_what_is_unchanged_is_not_blamed(name):
+    for sample in RECORDS[name].samples + RECORDS[name].kinks:
+        chosen = variables(sample)
+        f, xs = bound(PRIMITIVES[name], sample, chosen), picked(sample, chosen)
+        for dtype in (np.float64, np.float32):
+            with np.errstate(all="ignore"), suppress(FloatingPointError), detect_anomaly():
+                y, pullback = vjp(f, *(np.asarray(x, dtype) for x in xs))
+                pullback(np.ones_like(y))
 
 
 def test_anomalies_that_were_given_are_not_held_against_anyone():
