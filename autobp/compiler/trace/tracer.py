@@ -493,7 +493,7 @@ class Tracer(Variable):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.shape(self.now)
+        return self.now.shape if hasattr(self.now, "shape") else ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
