@@ -73,7 +73,7 @@ def compile_entry(
 _NOTHING = Program([], [], None)
 
 LONG = 20_000  # calls of a program that is waited for
-_WRITING = 1.6  # the time of all that comes after tracing, over that of tracing
+_WRITING = 2.5  # the time of all that comes after tracing, over that of tracing
 
 
 class Entry(Checked):
