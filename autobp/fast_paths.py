@@ -31,6 +31,7 @@ from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
 from autobp.rules.batching import elementwise
+from autobp.rules.indexing import getitem, scatter
 from autobp.tensor import CONSTANT, Tensor, node
 
 __all__ = ["install", "remove"]
@@ -290,7 +291,7 @@ def _batch_operator(primitive: Primitive, reflected: bool = False) -> Callable[.
 def _batch_apply(
     self: Batched, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
 ) -> Any:
-    if "index" not in params:
+    if "index" not in params or _is_basic(params["index"]):
         level = self.level
         for a in args:
             if not _joins(a, level):
@@ -327,9 +328,14 @@ def _batch_record(
     params: dict[str, Any],
     context: Context,
 ) -> Any:
-    if context.anomaly or "index" in params:
-        return _general_batch_record(self, primitive, args, params, context)
     level, like = self.level, self.value
+    if context.anomaly:
+        return _general_batch_record(self, primitive, args, params, context)
+    if "index" in params:
+        found = _at_places(primitive, like, params) if len(args) == 1 and args[0] is self else None
+        if found is None:
+            return _general_batch_record(self, primitive, args, params, context)
+        return batched(found, level)
     if type(like) is not np.ndarray or like.dtype.kind != "f":
         return _general_batch_record(self, primitive, args, params, context)
     values, mapped = [], []
@@ -358,6 +364,37 @@ def _batch_record(
     if type(value) is Results:
         return Results(batched(v, level) for v in value)
     return batched(value, level)
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index is of whole numbers and slices alone, which lead to one place in all examples."""
+    for part in index if type(index) is tuple else (index,):
+        if type(part) is slice:
+            for end in (part.start, part.stop, part.step):
+                if end is not None and type(end) is not int:
+                    return False
+        elif type(part) is not int:
+            return False
+    return True
+
+
+def _at_places(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
+    """What is taken out of each example at the same place, or put there."""
+    index = params["index"]
+    if type(x) is not np.ndarray or not _is_basic(index):
+        return None
+    parts = index if type(index) is tuple else (index,)
+    try:
+        if primitive is getitem:
+            return primitive.function(x, index=(slice(None), *parts))
+        if primitive is scatter:
+            shape = params["shape"]
+            if x.ndim == 1 + len(shape) - sum(type(part) is int for part in parts):
+                whole = (x.shape[0], *shape)
+                return primitive.function(x, index=(slice(None), *parts), shape=whole)
+    except (IndexError, ValueError):  # which the general code explains
+        pass
+    return None
 
 
 # ── the sweep ─────────────────────────────────────────────────────────────────────────────────────
