@@ -274,13 +274,15 @@ def unfolded(a: Array, axis: int, n: int, size: int) -> Array:
 def _convolution(first: tuple[int, int], second: tuple[int, int]) -> Rule:
     """The rule of an operation that multiplies images with kernels. Where one of them is the same for all
     examples, the other has them along an axis of its own, and so has the result along another: these
-    are `first` and `second`, for the two arguments. Where both are of the example, it is a stack."""
+    are `first` and `second`, for the two arguments. Where both are of the example, it is a stack; and
+    where the axis is that of channels that are in groups."""
 
     def rule(run: Run, args: Sequence[Array], mapped: Sequence[bool], **geometry: Any) -> Array:
-        if _are_stacks(args, mapped):
-            return _of_stacks(run, args, mapped, geometry)
         n, slot = examples(args, mapped), [*mapped].index(True)
         to, back = (first, second)[slot]
+        grouped = "groups" in geometry and (to, back) != (SAMPLES, SAMPLES)  # groups of channels
+        if _are_stacks(args, mapped) or grouped:
+            return _of_stacks(run, args, mapped, geometry)
         whole = list(args)
         whole[slot] = folded(args[slot], to)
         return unfolded(run(*whole, **geometry), back, n, args[slot].shape[to + 1])
