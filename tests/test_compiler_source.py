@@ -24,7 +24,6 @@ from autobp import (
     value_and_grad,
 )
 from autobp.compiler.emit.helpers import helper_sources
-from autobp.compiler.emit.helpers import helper_sources
 from autobp.compiler.emit.names import Names
 from autobp.tree import leaves
 
