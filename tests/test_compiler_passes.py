@@ -405,6 +405,34 @@ def test_distinct_places_are_assigned():
     assert "placed" not in counts(NAMED["scatter_simplification"](traced(again, x, labels)))
 
 
+def test_parts_that_make_up_an_array_are_joined():
+    def parts(indices, x):
+        """The gradient of a function of parts of x: the calls that put them together, and 0 elsewhere."""
+        f = grad(lambda x: sum(k * np.sum(np.sin(x[i])) for k, i in enumerate(indices, 1)))
+        program = optimized(traced(f, x), PASSES)
+        np.testing.assert_allclose(computed(program, x), f(x), 1e-15)
+        found = counts(program)
+        return {k: found[k] for k in ("concatenate", "stack", "placed", "add") if k in found}
+
+    a, every = RNG.standard_normal((6, 4, 3)), slice(None)
+    for axis in range(3):
+        before = (every,) * axis
+        assert parts([(*before, i) for i in (slice(1, None), slice(1))], a) == {"concatenate": 1}
+        assert parts([(*before, i) for i in range(a.shape[axis])], a) == {"stack": 1}
+    assert parts([slice(2, 4), slice(None, 2), slice(-2, 6)], a) == {"concatenate": 1}
+    assert parts([(every, -2), (every, 0), (every, 3), (every, 1)], a) == {"stack": 1}
+    for others in (
+        [slice(3), slice(2, 6)],  # one place twice
+        [slice(2), slice(3, 6)],  # and one never
+        [slice(2), slice(3), slice(4, 5)],  # as many numbers as there are
+        [slice(0, 6, 2), slice(1, 6, 2)],
+        [(slice(3), slice(2)), (slice(3, 6), slice(2, 4))],
+        [(every, 0), (every, slice(1, 4))],
+        [0, 0, 1, 2, 3, 4],
+    ):
+        assert parts(others, a) == {"placed": len(others), "add": len(others) - 1}
+
+
 def test_errstate_is_entered_once_for_a_run():
     f = lambda x: sigmoid(sigmoid(x) + 1.0)
     compiled = compile(f)
