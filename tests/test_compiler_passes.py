@@ -165,6 +165,7 @@ NETWORKS = {
     "normed images": (value_and_grad(convolutional(lambda x: max_pool2d(x, 2), relu, True)), KERNELS, X),
     "many pixels": (value_and_grad(convolutional(lambda x: avg_pool2d(x, 2), np.tanh, True)), KERNELS, RNG.standard_normal((3, 2, 24, 24))),
     "logistic": (value_and_grad(logistic), A[0], RNG.standard_normal((9, 5))),
+    "many rows": (value_and_grad(lambda x: np.sum(softmax(x) * x) - np.sum(np.min(x, -1))), RNG.standard_normal((40, 30))),
     "Hessian": (hessian(logistic), A[0], RNG.standard_normal((9, 5))),
     "curvature": (lambda x: hvp(bowl, (x,), (x,)), A[0]),
     "tangents": (lambda x: jvp(grad(bowl), (x,), (np.cos(x),)), A[0]),
@@ -431,6 +432,17 @@ def test_parts_that_make_up_an_array_are_joined():
         [0, 0, 1, 2, 3, 4],
     ):
         assert parts(others, a) == {"placed": len(others), "add": len(others) - 1}
+
+
+def test_extrema_of_many_rows_are_found_by_their_places():
+    many = RNG.standard_normal((30, 40, 20))
+    f = lambda x: (np.max(x, -1), np.min(x, axis=2, keepdims=True), np.max(x, 1), np.max(x[:1], -1))
+    found = left("canonicalization extrema_of_rows", f, many)
+    assert found == {"greatest": 1, "least": 1, "maximum.reduce": 2, "getitem": 1}
+    compiled = compile(lambda x: np.sum(softmax(x) ** 2))
+    for _ in range(2):
+        np.testing.assert_allclose(compiled(many), np.sum(softmax(many) ** 2), 1e-13)
+    assert "greatest(" in compiled.source
 
 
 def test_errstate_is_entered_once_for_a_run():

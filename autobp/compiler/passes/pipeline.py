@@ -38,6 +38,7 @@ PASSES = (
     each(joining,                               requires=is_addition,               exact=False),
     Pass(sums_of_products,                      requires=has_body,                  exact=False),
     each(same.small_systems,                    requires=same.is_solution,          lowers=True),
+    each(same.extrema_of_rows,                  requires=same.is_extremum,          lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(near.channel_sums,                     requires=near.is_sum_over_pixels,   exact=False, lowers=True),
