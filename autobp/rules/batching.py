@@ -347,6 +347,27 @@ def maxima(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> tuple[Arr
     return unfolded(hit, 2, *x.shape[:2]), unfolded(ties, SAMPLES, *x.shape[:2])
 
 
+def normalized(run: Run, args: Sequence[Array], mapped: Sequence[bool], eps: float) -> Array:
+    """Batch normalization: the channels of the examples are further channels."""
+    n = examples(args, mapped)
+    x, w, b = (repeated(a, m, n) for a, m in zip(args, mapped, strict=True))
+    y = run(folded(x, CHANNELS), np.ravel(w), np.ravel(b), eps=eps)
+    return unfolded(y, CHANNELS, n, x.shape[CHANNELS + 1])
+
+
+def normalized_part(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Any:
+    """Its cotangents."""
+    n, (*arrays, eps) = examples(args, mapped), args
+    g, x, w = (repeated(a, m, n) for a, m in zip(arrays, mapped[:-1], strict=True))
+    by_x, *others = run(folded(g, CHANNELS), folded(x, CHANNELS), np.ravel(w), eps)
+    return unfolded(by_x, CHANNELS, *w.shape), *(np.reshape(a, w.shape) for a in others)
+
+
+def moments_of_channels(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Any:
+    (x,) = args
+    return tuple(np.reshape(a, x.shape[:3:2]) for a in run(folded(x, CHANNELS)))
+
+
 # ── attention ─────────────────────────────────────────────────────────────────────────────────────
 
 

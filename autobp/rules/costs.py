@@ -162,6 +162,11 @@ def pinv(out: Shape, a: Shape, rcond: float) -> Triple:
     return _total((1, svd(out, a)), (math.prod(a[:-2]), products(long * short, short)))
 
 
+def batch_norm(out: Shape, x: Shape, w: Shape, b: Shape, **_: Any) -> Triple:
+    """Mean, variance, and a product and a sum for each number."""
+    return _total((math.prod(x), (2, 4, 0)), (math.prod(w), (3, -1, 1)))
+
+
 def conv2d(out: Shape, x: Shape, w: Shape, **_: Any) -> Triple:
     return products(math.prod(out), math.prod(w[-3:]))
 

@@ -951,6 +951,12 @@ def _neural() -> dict[str, Record]:
     shared = (heads[0], heads[1][0], heads[2][:1])
     some = np.array([[True, False, True], [False, True, True]])
 
+    def standardized(x: Any, w: Any, b: Any, eps: float) -> Any:
+        axes, along = (0, 2, 3), (-1, 1, 1)
+        variance = np.var(x, axis=axes, keepdims=True)
+        y = (x - np.mean(x, axis=axes, keepdims=True)) / np.sqrt(variance + eps)
+        return y * np.reshape(w, along) + np.reshape(b, along)
+
     def attention(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool) -> Any:
         weights = np.exp(scale * np.einsum("...id,...jd->...ij", q, k))
         if causal:
@@ -970,6 +976,15 @@ def _neural() -> dict[str, Record]:
                 )
             ),
             reference=attention,
+        ),
+        "batch_norm": Record(
+            tuple(
+                Sample(
+                    (draw(rng, shape, NONZERO), *draw(rng, (2, shape[1]), NONZERO)), {"eps": eps}
+                )
+                for shape, eps in (((2, 3, 2, 2), 0.1), ((3, 1, 1, 3), 1e-3), ((1, 2, 3, 1), 0.5))
+            ),
+            reference=standardized,
         ),
         "softmax": Record(
             tuple(over),
