@@ -22,11 +22,12 @@ stated by keyword at the end of its row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from itertools import count, islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,6 +38,7 @@ __all__ = [
     "Each",
     "Primitive",
     "Results",
+    "Shaped",
     "Together",
     "Variable",
     "anywhere",
@@ -68,7 +70,26 @@ def same(t: Array, *_: Array, **__: Any) -> Array:
     return t
 
 
-class Variable:
+class _HasShape(Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class Shaped:
+    """What has a shape has axes and elements."""
+
+    __slots__ = ()
+
+    @property
+    def ndim(self: _HasShape) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self: _HasShape) -> int:
+        return math.prod(self.shape)
+
+
+class Variable(Shaped):
     """What a primitive does not evaluate itself but asks to take the operation over: a Tensor, or
     what stands for an array while a program is written down."""
 

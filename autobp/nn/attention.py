@@ -66,8 +66,7 @@ def scaled_dot_product_attention(
     if mask is not None and not isinstance(mask, Tensor):
         mask = array_of(mask)  # of truth values, or what is added
     blind: Any = None
-    is_batch = isinstance(mask, Variable) and mask.is_batch
-    if mask is not None and (is_batch or not isinstance(mask, Variable)) and mask.dtype == bool:
+    if mask is not None and mask.dtype == bool:
         blind = ~np.any(mask, axis=-1, keepdims=True)
         if type(blind) is np.ndarray and not blind.any():
             blind = None

@@ -1,6 +1,6 @@
-"""Batch: one graph for every size of a batch, from graphs of three sizes.
+"""Batch: one graph for every size of a batch, from graphs of a few sizes.
 
-The printer writes sizes into constants. Where the graphs of three sizes agree in all but these, and
+The printer writes sizes into constants. Where the graphs of all sizes agree in all but these, and
 each such constant follows a law (a·n + b, or its reciprocal; a fill, or a range, of such a size), the
 constant is computed from the shape of an input instead. Three sizes over-determine the law, so that
 what follows none is noticed.
@@ -9,7 +9,7 @@ what follows none is noticed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,9 @@ class Fixed(Exception):
 
 def lifted(graphs: Sequence[Graph], batches: Sequence[int], source: str) -> Graph:
     """The graph for all sizes. `batches` are those of the graphs, of axis 0 of the input `source`."""
-    lift = _Lift(batches, source)
-    nodes = lift.nodes([g.nodes for g in graphs])
     first = graphs[0]
+    lift = _Lift(batches, source, first.names())
+    nodes = lift.nodes([g.nodes for g in graphs])
     return Graph(first.inputs, first.outputs, [*lift.before, *nodes])
 
 
@@ -54,11 +54,13 @@ def _dimension(ns: Sequence[int], batches: Sequence[int]) -> int | str:
 
 
 class _Lift:
-    def __init__(self, batches: Sequence[int], source: str) -> None:
+    def __init__(self, batches: Sequence[int], source: str, taken: set[str]) -> None:
         self.batches = batches
         self.before: list[Node] = []  # that compute what constants were
         self.known: dict[Any, str] = {}
         self.source = source
+        names = (f"{NAME}.{k}" for k in count())
+        self.free = (name for name in names if name not in taken)
         self.names: list[dict[str, str]] = [
             {} for _ in batches
         ]  # those of the first graph, by others'
@@ -189,7 +191,7 @@ class _Lift:
             *map(str, attributes.values()),
         )
         if key not in self.known:
-            name = self.known[key] = f"{NAME}.{len(self.known)}"
+            name = self.known[key] = next(self.free)
             self.before.append(Node(op, inputs, [name], attributes, name.replace(".", "/")))
         return self.known[key]
 
