@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from itertools import count, islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,7 @@ __all__ = [
     "Results",
     "Shaped",
     "Together",
+    "V",
     "Variable",
     "anywhere",
     "bilinear",
@@ -57,6 +58,7 @@ __all__ = [
     "variable_in",
 ]
 
+F = TypeVar("F", bound=Callable[..., Any])
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
 Rule = Callable[..., Array]
 Rules = Sequence["Rule | None"]  # None: the derivative is zero
@@ -140,6 +142,15 @@ class Variable(Shaped):
 
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         raise NotImplementedError
+
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    #: `f(x: V | Array) -> V` gives a Tensor of a Tensor, and of what else there is what NumPy makes of it.
+    V = typing_extensions.TypeVar("V", bound=Variable, default=Any)
+else:
+    V = TypeVar("V")
 
 
 def constant(a: Any) -> Any:
@@ -400,10 +411,10 @@ part: Primitive = general(
 )
 
 
-def implements(*numpy: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def implements(*numpy: Callable[..., Any]) -> Callable[[F], F]:
     """Let a function of ours stand in for NumPy's, with the argument forms that NumPy's has."""
 
-    def register(ours: Callable[..., Any]) -> Callable[..., Any]:
+    def register(ours: F) -> F:
         for theirs in numpy:
             NUMPY[theirs] = ours
         return ours

@@ -189,7 +189,7 @@ class Printer(Operands):
 
         inner = program_of(of_operands, {f"x{i}": _example(x) for i, x in enumerate(operands)})
         by_argument = dict(zip(inner.arguments, operands))
-        self.values |= {argument: self.value(x) for argument, x in by_argument.items()}
+        self.values.update((argument, self.value(x)) for argument, x in by_argument.items())
         self.inner.append((inner, by_argument))
         for s in _needed(inner, inner.returns):
             try:
