@@ -255,8 +255,8 @@ def project(c: Array, primal: Array) -> Array:
     if have != shape:
         extra = len(have) - len(shape)
         if extra > 0:  # axes that broadcasting added in front
-            c = _added_up(c, extra)
-            have = have[extra:]
+            c = _added_up(c, shape) if 1 in shape else _added_up_in_front(c, extra)
+            have = np.shape(c)
         if have != shape:
             c = _widened(c, have, shape)
     if type(primal) is float:
@@ -276,7 +276,16 @@ def _of_its_kind(c: Array, primal: Any) -> Array:
     return np.asarray(c, like=primal)
 
 
-def _added_up(c: Array, axes: int) -> Array:
+def _added_up(c: Array, shape: tuple[int, ...]) -> Array:
+    """The sum over the axes in front, and at once over those of length 1 that were broadcast."""
+    have = np.shape(c)
+    extra = len(have) - len(shape)
+    kept = tuple(1 if n == 1 else m for n, m in zip(shape, have[extra:], strict=True))
+    axes = tuple(i for i, m in enumerate(have) if i < extra or kept[i - extra] != m)
+    return np.reshape(total(c, axes), kept)
+
+
+def _added_up_in_front(c: Array, axes: int) -> Array:
     """The sum over the first axes. Where possible it is a product with ones: BLAS adds up rows several
     times as fast as NumPy's sum."""
     if type(c) is np.ndarray and axes < c.ndim and c.dtype in BLAS and c.flags.c_contiguous:

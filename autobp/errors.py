@@ -48,6 +48,7 @@ _INSTEAD = {
     "asarray": "the Tensor itself, or t.numpy() for its value as a constant",
     "array": "np.stack of the tensors, or t.numpy() for the value as a constant",
     "fill_diagonal": "t * (1 - np.eye(n)) + value * np.eye(n)",
+    "add.at": "t.at[i].add(v)",
     "put": "t.at[i].set(v)",
     "put_along_axis": "t.at[i].set(v)",
     "place": "np.where",
@@ -74,7 +75,8 @@ def no_rule(
             f"{call}({options}) has no rule of differentiation; call it without {' and '.join(kwargs)},"
             " or pass t.numpy() if the result is to be a constant"
         )
-    instead = f" use {_INSTEAD[name]};" if name in _INSTEAD else ""
+    found = _INSTEAD.get(f"{name}.{method}" if method else name)
+    instead = f" use {found};" if found else ""
     return NoRuleError(
         f"{call} has no rule of differentiation;{instead} pass t.numpy() if the result is to be a"
         " constant, or give it a rule with autobp.custom"

@@ -119,7 +119,9 @@ class Operation:
     opaque: bool = False  # traced as one call, not through its function
     blas: bool = False  # products of matrices, which BLAS computes
     adds: Callable[..., bool] | None = None  # what a rule makes, to an array in place; or declines
-    channels: str = ""  # of images in memory: "last" makes them so, "kept" leaves them so
+    pixels: str = (
+        ""  # of images in memory, before samples and channels: "first" puts, "kept" leaves them
+    )
     batch: Callable[..., Any] | None = None  # the rule of `rules.batching`; None: by the form
     pattern: Callable[..., Any] | None = None  # what elements depend on; see `rules.patterns`
 

@@ -127,9 +127,7 @@ NUMPYS = {
     "pool2d", "pool2d_input", "pool2d_weight", "qr", "svd", "svdvals",
 }
 #: Rules that need what Dask's arrays lack: options of `nan_to_num`, all reshapes, `.mT`, …
-NOT_DASKS = {"nan_to_num", "pinv", "reshape", "solve"} | NUMPYS - {
-    "cholesky", "conv2d", "conv2d_input", "conv2d_weight", "logdet",
-}
+NOT_DASKS = {"nan_to_num", "pinv", "reshape", "solve"} | NUMPYS - {"cholesky", "logdet"}
 # fmt: on
 
 

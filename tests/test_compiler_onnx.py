@@ -569,6 +569,20 @@ def test_a_convolutional_network(tmp_path):
     assert {"Conv", "ConvTranspose", "MaxPool"} <= {node.op_type for node in made.graph.node}
 
 
+@needs_onnx
+def test_convolutions_in_groups(tmp_path):
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(
+        nn.Conv2d(4, 4, 3, groups=4, padding=1, rng=0), "relu", nn.Conv2d(4, 6, 3, groups=2, stride=2, rng=1),
+        "relu", nn.Flatten(), nn.Linear(54, 3, rng=2),
+    ).astype(np.float32)  # fmt: skip
+    data = [labelled(rng, n, 4, 8, 7, classes=3, dtype=np.float32) for n in (4, 1, 3)]
+    step = gradients(net, lambda x, y: nn.cross_entropy(net(x), y))
+    made = compared(step, tmp_path, data, net.parameters(), 1e-4)
+    groups = {a.i for node in made.graph.node for a in node.attribute if a.name == "group"}
+    assert groups == {2, 4}
+
+
 class Block(nn.Module):
     def __init__(self, width, heads):
         self.heads = heads

@@ -129,6 +129,10 @@ BIG = RNG.standard_normal(2000)
 CASES = {
     "network": (value_and_grad(loss), (PARAMETERS, X, Y)),
     "convolution": (value_and_grad(convolutional), IMAGES),
+    "large convolution": (
+        value_and_grad(lambda w, x: np.sum(conv2d(x, w) ** 2), argnums=(0, 1)),
+        (RNG.standard_normal((16, 16, 3, 3)), RNG.standard_normal((8, 16, 18, 18))),
+    ),
     "constants": (lambda x: (x * BIG + np.inf, x[:3] - np.array([1.5, np.nan, -0.0])), (BIG,)),
     "float32": (grad(lambda x: np.sum(np.float32(0.1) * x**3)), (np.ones(3, np.float32),)),
     "guards": (grad(lambda x: np.prod(x) + np.mean(x[x > 0])), (np.array([1.0, -2.0, 3.0]),)),
@@ -156,10 +160,10 @@ def test_saved_programs_need_numpy_alone(case, tmp_path):
         assert a.dtype == b.dtype
 
 
-def test_images_have_their_channels_last_in_the_room():
+def test_images_have_their_pixels_first_in_the_arena():
     compiled = compile(value_and_grad(convolutional))
     compiled(*IMAGES)
-    assert "(5, 6, 6, 3), np.float64).transpose(0, 3, 1, 2)\n" in compiled.source
+    assert "(6, 6, 5, 3), np.float64).transpose(2, 3, 0, 1)\n" in compiled.source
 
 
 def test_a_saved_training_step_takes_arrays_for_tensors(tmp_path):

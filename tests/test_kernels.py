@@ -5,15 +5,18 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autobp import Tensor, compile, grad, nn, value_and_grad
 from autobp.kernels import attention, indexed, triangular
+from autobp.kernels.contraction import contracted
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
 from autobp.rules import indexing
 
 RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(6, 9, 10, 11)).transpose(0, 3, 1, 2)  # channels last in memory
+IMAGES = RNG.normal(size=(9, 10, 6, 11)).transpose(2, 3, 0, 1)  # pixels first in memory
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
@@ -243,3 +246,77 @@ def test_attention_of_long_sequences_keeps_no_scores():
     compiled(q, k, v)
     for a, b in zip(compiled(q * 1.1, k, v)[1], value_and_grad(loss, (0, 1, 2))(q * 1.1, k, v)[1]):
         np.testing.assert_allclose(a, b, 1e-4, 1e-6)
+
+
+# ── contractions ──────────────────────────────────────────────────────────────────────────────────
+
+
+def contraction(draw, size):
+    """A contraction of arrays of random indices, and these."""
+    letters = "abcde"
+    term = st.text(letters, max_size=4)
+    terms = draw(st.lists(term, min_size=1, max_size=3))
+    used = sorted({*"".join(terms)})
+    result = "".join(draw(st.permutations([i for i in used if draw(st.booleans())])))
+    sizes = {i: draw(st.sampled_from(size)) for i in used}
+    return terms, result, [tuple(sizes[i] for i in t) for t in terms]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@given(data=st.data())
+def test_contractions_are_those_of_einsum(dtype, data):
+    terms, result, shapes = contraction(data.draw, (1, 3, 24))
+    rng = np.random.default_rng(0)
+    xs = [rng.normal(size=s).astype(dtype) for s in shapes]
+    found = contracted(*xs, terms=terms, result=result)
+    expected = np.einsum(f"{','.join(terms)}->{result}", *(x.astype(np.float64) for x in xs))
+    assert found.shape == expected.shape
+    assert found.dtype == dtype
+    rounding = 200 * float(np.finfo(dtype).eps) * max(1.0, abs(expected).max(initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=rounding)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("bqhd,bkhd->bhqk", [(2, 30, 4, 16), (2, 40, 4, 16)]),
+        ("nchw,oc->nohw", [(4, 16, 12, 12), (32, 16)]),
+        ("ij,jk->k", [(300, 300), (300, 300)]),
+        ("ijk,jil->lk", [(20, 20, 20), (20, 20, 20)]),
+        ("ij,j->i", [(300, 300), (300,)]),
+        ("i,i->", [(70_000,), (70_000,)]),
+        ("ij,jk,kl->il", [(30, 40), (40, 50), (50, 10)]),
+        ("bi,ij,bj->b", [(50, 300), (300, 30), (50, 30)]),
+    ],
+)
+def test_contractions_are_products_of_matrices(subscripts, shapes, monkeypatch):
+    rng = np.random.default_rng(0)
+    xs = [rng.normal(size=s) for s in shapes]
+    expected = np.einsum(subscripts, *xs, optimize=True)
+    products = 0
+
+    def counted(*args, product=np.matmul):
+        nonlocal products
+        products += 1
+        return product(*args)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    terms, _, result = subscripts.partition("->")
+    found = contracted(*xs, terms=terms.split(","), result=result)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    assert products == 1 + (subscripts == "ij,jk,kl->il")
+
+
+def test_contractions_broadcast_and_refuse_as_einsum_does():
+    x = np.ones((100, 100))
+    assert contracted(x, x[:1], terms=("ij", "ij"), result="i") == pytest.approx(
+        np.full(100, 100.0)
+    )
+    for terms, result, said in (
+        (("ij", "jk"), "il", "included output subscript 'l' which never appeared"),
+        (("ij", "jk"), "ii", "output subscript"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            contracted(x, x, terms=terms, result=result)
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        contracted(x, x[:50], terms=("ij", "jk"), result="ik")

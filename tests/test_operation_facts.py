@@ -246,12 +246,16 @@ def arrays(nest: Any) -> Iterator[np.ndarray]:
             yield from arrays(a)
 
 
+def pixels_first(a: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.moveaxis(a, (-2, -1), (-4, -3)).copy(), (-4, -3), (-2, -1))
+
+
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "C-ordered": lambda a: a.copy(),
     "turned": lambda a: a.T.copy().T,
     "strided": lambda a: np.repeat(a, 2, -1)[..., ::2],
     "backwards": lambda a: a[..., ::-1].copy()[..., ::-1],
-    "channels last": lambda a: np.moveaxis(np.moveaxis(a, -3, -1).copy(), -1, -3) if a.ndim > 2 else a,
+    "pixels first": lambda a: pixels_first(a) if a.ndim > 3 else a,
 }  # fmt: skip
 
 VALUES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -390,20 +394,20 @@ def check_reduces(function: Any, facts: Operation) -> None:
         assert np.array_equal(function(X, axis=axis), expected)
 
 
-def check_channels(function: Any, facts: Operation, calls: list[Call]) -> None:
-    """Of images in C order, the channels of the result are last if the function makes them so."""
+def check_pixels(function: Any, facts: Operation, calls: list[Call]) -> None:
+    """Of images in C order, the pixels of the result are first if the function puts them there."""
     compared = 0
     for call in calls:
-        for layout, expected in (("channels last", True), ("C-ordered", facts.channels == "last")):
+        for layout, expected in (("pixels first", True), ("C-ordered", facts.pixels == "first")):
             args, params = changed(call, LAYOUTS[layout])
             result = function(*args, **params)
             if (
                 result.size
                 and result.ndim == 4
-                and result.shape[1] > 1
+                and 1 not in result.shape[:2]
                 and result.shape[2] * result.shape[3] > 1
             ):
-                assert result.transpose(0, 2, 3, 1).flags.c_contiguous == expected, (
+                assert result.transpose(2, 3, 0, 1).flags.c_contiguous == expected, (
                     f"{args}, {params}"
                 )
                 compared += 1
@@ -510,10 +514,10 @@ def test_a_reduction_is_that_of_its_ufunc(function: Any) -> None:
     check_reduces(function, of(function))
 
 
-@pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if p.facts.channels])
-def test_channels_are_last_in_memory(name: str) -> None:
+@pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if p.facts.pixels])
+def test_pixels_are_first_in_memory(name: str) -> None:
     primitive = PRIMITIVES[name]
-    check_channels(primitive.function, primitive.facts, calls_of(primitive))
+    check_pixels(primitive.function, primitive.facts, calls_of(primitive))
 
 
 @pytest.mark.parametrize("function", _OPERATORS)
@@ -625,7 +629,7 @@ def test_a_wrong_flag_is_found(check: Any, function: Any) -> None:
         (check_numpy, (shape.reshape_, np.broadcast_to)),
         (check_numpy, (PRIMITIVES["sum"], np.prod)),
         (check_reduces, (np.sum, Operation(reduces=np.multiply))),
-        (check_channels, (PRIMITIVES["pool2d_weight"].function, WRONG, calls_of(PRIMITIVES["conv2d_weight"]))),
+        (check_pixels, (PRIMITIVES["pool2d_weight"].function, WRONG, calls_of(PRIMITIVES["conv2d_weight"]))),
     ],
 )  # fmt: skip
 def test_a_wrong_fact_is_found(check: Any, args: Any) -> None:

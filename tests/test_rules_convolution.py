@@ -22,6 +22,7 @@ from autobp import (
     relu,
     vjp,
 )
+from autobp.kernels import winograd
 from autobp.rules import convolution
 from autobp.rules.shape import surrounded
 
@@ -116,8 +117,106 @@ def test_a_few_samples_at_a_time(image, kernel, stride, padding, dilation, monke
             np.testing.assert_allclose(a, b, 1e-13, 1e-13)
 
 
-def channels_last(x):
-    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).transpose(0, 3, 1, 2)
+def summed(x, w, stride, dilation):
+    """The definition, one element of the kernel after the other."""
+    (sh, sw), (dh, dw), (kh, kw) = stride, dilation, w.shape[2:]
+    high, wide = (x.shape[2] - dh * (kh - 1) - 1) // sh, (x.shape[3] - dw * (kw - 1) - 1) // sw
+    return sum(
+        np.einsum(
+            "nchw,kc->nkhw",
+            x[:, :, i * dh : i * dh + high * sh + 1 : sh, j * dw : j * dw + wide * sw + 1 : sw],
+            w[:, :, i, j],
+        )
+        for i, j in np.ndindex(kh, kw)
+    )
+
+
+def check_sums(image, kernel, stride, dilation, dtype, rtol):
+    """A convolution and its derivatives, against the definition in double precision."""
+    x, w = (rng.standard_normal(s) for s in (image, kernel))
+    y = summed(x, w, stride, dilation)
+    g = rng.standard_normal(y.shape)
+    by_x, by_w = np.zeros_like(x), np.zeros_like(w)
+    for ij in np.ndindex(*kernel[2:]):
+        place = convolution._seen(ij, y.shape[2:], stride, dilation)
+        by_x[place] += np.einsum("nkhw,kc->nchw", g, w[..., *ij])
+        by_w[..., *ij] = np.einsum("nkhw,nchw->kc", g, x[place])
+    single = [a.astype(dtype) for a in (x, w, g)]
+    found, pullback = vjp(lambda x, w: conv2d(x, w, None, stride, 0, dilation), *single[:2])
+    for a, b in zip((found, *pullback(single[2])), (y, by_x, by_w), strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, 0, rtol * np.abs(b).max(initial=0.0))
+
+
+PRECISE = pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-14), (np.float32, 2e-6)])
+
+
+@PRECISE
+@pytest.mark.parametrize("seed", range(12))
+def test_random_geometries(seed, dtype, rtol, monkeypatch):
+    draw = np.random.default_rng(seed)
+    monkeypatch.setattr(convolution, "_CACHE", int(draw.choice([1, 1 << 12, 1 << 20])))
+    size, stride, dilation = (tuple(map(int, draw.integers(1, 4, 2))) for _ in range(3))
+    sides = [d * (k - 1) + 1 + draw.integers(0, 9) for k, d in zip(size, dilation)]
+    samples, inner, outer = draw.choice([1, 2, 5, 17], 3)
+    check_sums((samples, inner, *sides), (outer, inner, *size), stride, dilation, dtype, rtol)
+
+
+@PRECISE
+@pytest.mark.parametrize("bytes_", [1, 1 << 13, 1 << 21])
+@pytest.mark.parametrize(
+    "image",
+    [
+        (1, 1, 3, 3),
+        (2, 3, 4, 7),
+        (3, 2, 12, 5),
+        (5, 4, 9, 9),
+        (4, 17, 10, 13),
+        (0, 2, 5, 5),
+    ],
+    ids=str,
+)
+def test_few_multiplications(image, bytes_, dtype, rtol, monkeypatch):
+    monkeypatch.setattr(winograd, "_TILES_BYTES", bytes_)
+    monkeypatch.setattr(convolution, "minimal_pays", lambda *_: True)
+    for outer in (1, 6):
+        check_sums(image, (outer, image[1], 3, 3), (1, 1), (1, 1), dtype, rtol)
+
+
+@PRECISE
+def test_large_convolutions_take_few_multiplications(dtype, rtol, monkeypatch):
+    calls = []
+    for name in ("minimal", "minimal_input", "minimal_weight"):
+        kernel = getattr(convolution, name)
+        counted = lambda *args, name=name, kernel=kernel: calls.append(name) or kernel(*args)
+        monkeypatch.setattr(convolution, name, counted)
+    check_sums((3, 16, 29, 35), (24, 16, 3, 3), (1, 1), (1, 1), dtype, rtol)
+    assert calls == ["minimal", "minimal_input", "minimal_weight"]
+    for image, kernel, stride, dilation in (
+        ((3, 16, 29, 35), (24, 16, 3, 3), (2, 1), (1, 1)),
+        ((3, 16, 29, 35), (24, 16, 3, 3), (1, 1), (1, 2)),
+        ((3, 16, 29, 35), (24, 16, 3, 1), (1, 1), (1, 1)),
+        ((3, 3, 29, 35), (24, 3, 3, 3), (1, 1), (1, 1)),
+        ((1, 16, 7, 7), (24, 16, 3, 3), (1, 1), (1, 1)),
+    ):
+        check_sums(image, kernel, stride, dilation, dtype, rtol)
+    assert len(calls) == 3
+
+
+def test_what_is_not_finite_stays_in_its_tile():
+    x = rng.standard_normal((16, 16, 16, 16))
+    w = rng.standard_normal((16, 16, 3, 3))
+    expected = conv2d(x, w)
+    x[2, 3, 8, 8] = np.inf
+    with np.errstate(invalid="ignore"):
+        found = conv2d(x, w)
+    assert not np.isfinite(found[2, :, 6:9, 6:9]).any()
+    found[2, :, 6:10, 6:10] = expected[2, :, 6:10, 6:10]
+    np.testing.assert_array_equal(found, expected)
+
+
+def pixels_first(x):
+    return np.ascontiguousarray(x.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -137,20 +236,20 @@ def test_images_in_any_order_of_memory(function):
     expected = [np.array(a) for a in (y, *pullback(g))]
     spread = np.zeros((6, 4, 6, 14))[::2, ::2, :, ::2]
     spread[...] = x
-    for image in (channels_last(x), np.asfortranarray(x), spread, x[..., ::-1].copy()[..., ::-1]):
-        for cotangent in (g, channels_last(g), np.broadcast_to(g, (1, *g.shape))[0]):
+    for image in (pixels_first(x), np.asfortranarray(x), spread, x[..., ::-1].copy()[..., ::-1]):
+        for cotangent in (g, pixels_first(g), np.broadcast_to(g, (1, *g.shape))[0]):
             y, pullback = vjp(function, image, w)
             for a, b in zip((y, *pullback(cotangent)), expected, strict=True):
                 np.testing.assert_allclose(a, b, 1e-13, 1e-13)
 
 
-def test_channels_lie_side_by_side_from_layer_to_layer():
+def test_pixels_come_first_from_layer_to_layer():
     x, w = rng.standard_normal((3, 2, 6, 6)), rng.standard_normal((4, 2, 3, 3))
     y = relu(conv2d(x, w, np.ones(4)))
     step = {"stride": (1, 1), "dilation": (1, 1)}
     back = convolution.conv2d_input(np.ones(y.shape), w, image=(6, 6), **step)
     for a in (y, max_pool2d(y, 2), avg_pool2d(y, 2), avg_pool2d(y, 3, 1), back):
-        assert a.transpose(0, 2, 3, 1).flags.c_contiguous
+        assert a.transpose(2, 3, 0, 1).flags.c_contiguous
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Images: which arrays of a program have their channels last in memory."""
+"""Images: which arrays of a program have their pixels first in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["images_in", "is_image"]
 
 
 def images_in(program: Program) -> set[Step]:
-    """The images whose channels are last in memory, where pooling and elementwise work leave them."""
+    """The images whose pixels are first in memory, where pooling and elementwise work leave them."""
     images: set[Step] = set()
     for step in program.steps:
         if is_image(step, images):
@@ -22,9 +22,9 @@ def is_image(step: Step, images: Collection[Step]) -> bool:
     """Whether a step makes such an image, when it is known of the steps before it."""
     if not step.is_array:
         return False
-    if step.operation.channels == "last":
+    if step.operation.pixels == "first":
         return step.ndim == 4  # and no stack of them
-    if step.operation.channels == "kept":
+    if step.operation.pixels == "kept":
         return step.args[0] in images
     if not step.is_elementwise:
         return False

@@ -52,7 +52,10 @@ def _product(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray | None:
     before, after = x.shape[:first], x.shape[last:]
     n, m = math.prod(x.shape[first:last]), math.prod(after)
     rows: np.ndarray
-    if first == 0:
+    k = x.shape[0]
+    if first == 0 and n > LONG and k * k <= n:  # two short sums round less than a long one
+        rows = ones(k, x.dtype) @ (ones(n // k, x.dtype) @ x.reshape(k, n // k, m))
+    elif first == 0:
         rows = ones(n, x.dtype) @ x.reshape(n, m)
     elif m == 1:
         if n > LONG:

@@ -4,8 +4,9 @@ Both look at an image through a window. A convolution takes out what it sees at 
 and multiplies matrices; pooling makes one number of it, by weights that are the same everywhere for a
 mean, and that say where the greatest stands for a maximum.
 
-What is made here has its channels last in memory: the numbers of a pixel lie side by side, and NumPy
-goes through them in long runs, wherever the window stands. Elementwise functions keep that order.
+What is made here has its pixels first in memory, as (height, width, samples, channels): the numbers of
+a pixel of all samples lie side by side, and NumPy goes through them in long runs, wherever the window
+stands. Elementwise functions keep that order.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 import numpy as np
 
 from autobp.arrays import array_of
+from autobp.kernels.winograd import minimal, minimal_input, minimal_pays, minimal_weight
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
 from autobp.rules import batching, costs, patterns
@@ -46,27 +48,14 @@ def _places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Any:
     return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lengths)
 
 
-def _last(x: Array) -> Array:
-    """The images as (samples, height, width, channels), in memory too; most often they are."""
-    return np.ascontiguousarray(x.transpose(*range(x.ndim - 3), -2, -1, -3))
+def _turned(x: Array) -> Array:
+    """Images (samples, channels, height, width) as (height, width, samples, channels), or back again."""
+    return x.transpose(*range(x.ndim - 4), -2, -1, -4, -3)
 
 
-def _first(x: Array) -> Array:
-    """And back, in place."""
-    return x.transpose(*range(x.ndim - 3), -1, -3, -2)
-
-
-def _windows(x: Array, size: Pair, places: Pair, stride: Pair, dilation: Pair) -> Array:
-    """A matrix with a row for each place of the window: what it sees there, channels last."""
-    x = _last(x)
-    n, height, width, channel = x.strides
-    steps = n, height * stride[0], width * stride[1]
-    within = height * dilation[0], width * dilation[1], channel
-    shape = (len(x), *places, *size, x.shape[3])
-    seen = np.lib.stride_tricks.as_strided(x, shape, (*steps, *within))
-    if size[1] * x.shape[3] < places[1]:  # then the long runs are along the places
-        return _joined(seen.transpose(3, 4, 5, 0, 1, 2), 3, 3).T
-    return _joined(seen, 3, 3)
+def _pixels(x: Array) -> Array:
+    """The images as (height, width, samples, channels), in memory too; most often they are."""
+    return np.ascontiguousarray(_turned(x))
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -77,12 +66,15 @@ def _joined(a: Array, *runs: int) -> Array:
 
 # A convolution is a product of matrices: of the windows, a row for each place, and of the weights, a
 # column for each channel that comes out. The windows are many times as large as the image, so that
-# only those of a few samples are there at a time, which the processor's cache can hold.
+# only those of a few places are there at a time, which the processor's cache can hold. Where the kernels
+# are of 3×3 there is a way with fewer multiplications, `kernels.winograd`.
 #
 # A stack of convolutions, (stack, samples, channels, height, width), has weights of its own for each; as
 # those of each example have where derivatives by the weights are batched. It is a stack of products.
 
 _CACHE = 1 << 20  # bytes
+_LINE = 64  # bytes that are moved at once
+Block = tuple[slice, slice, slice]  # of the stack, of the rows of places, of the columns
 
 
 def _stacks(*arrays: Array) -> Sequence[Array]:
@@ -90,66 +82,116 @@ def _stacks(*arrays: Array) -> Sequence[Array]:
     return [a if a.ndim == 5 else a[None] for a in arrays]
 
 
-def _few(images: Array, bytes_: int) -> Iterator[tuple[slice, slice]]:
-    """Samples that together fill the cache, of which each needs so many bytes: some of one convolution, or
-    those of several."""
-    stack, samples = images.shape[:2]
+def _blocks(stack: int, places: Pair, bytes_: int) -> Iterator[Block]:
+    """Places that together fill the cache, of which each needs so many bytes: some of one convolution, or
+    those of several. In an array of places they lie side by side."""
+    rows, columns = places
     n = max(1, _CACHE // max(1, bytes_))
-    if stack == 1 or samples > n:
-        for i in range(stack):
-            yield from ((slice(i, i + 1), slice(k, k + n)) for k in range(0, samples, n))
-    elif samples:
-        n //= samples
-        yield from ((slice(i, i + n), slice(None)) for i in range(0, stack, n))
+    whole = slice(0, rows), slice(0, columns)
+    if n >= rows * columns:
+        several = n // (rows * columns)
+        yield from ((slice(i, i + several), *whole) for i in range(0, stack, several))
+        return
+    high, wide = (n // columns, columns) if n >= columns else (1, n)
+    for i, r, c in product(range(stack), range(0, rows, high), range(0, columns, wide)):
+        yield slice(i, i + 1), slice(r, min(r + high, rows)), slice(c, min(c + wide, columns))
 
 
-def _windows_bytes(x: Array, size: Pair, places: Pair) -> int:
-    return x.shape[-3] * math.prod(size) * math.prod(places) * x.itemsize
+def _windows_bytes(x: Array, size: Pair) -> int:
+    """Bytes of the windows at one place, of all samples."""
+    return x.shape[-4] * x.shape[-3] * math.prod(size) * x.itemsize
 
 
-def _rows(x: Array, *geometry: Pair) -> Array:
-    """The windows of a stack, a matrix for each."""
-    seen = _windows(_joined(x, 2, 1, 1, 1), *geometry)
-    return seen.reshape(x.shape[0], len(seen) // x.shape[0], -1)
+def _laid_out(x: Array) -> Array:
+    """A stack of images as (stack, height, width, samples, channels). If the numbers of a pixel are few,
+    the samples are side by side in memory, and windows are copied in runs along the places."""
+    if x.shape[2] * x.itemsize >= _LINE:
+        return _pixels(x)
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
+
+
+def _windows(x: Array, block: Block, size: Pair, stride: Pair, dilation: Pair) -> Array:
+    """For each of a stack, a matrix with a row for each place of the window and sample: what it sees."""
+    of, *where = block
+    x = x[of]
+    places = [part.stop - part.start for part in where]
+    first = [part.start * s for part, s in zip(where, stride, strict=True)]
+    depth, height, width, sample, channel = x.strides
+    steps = depth, height * stride[0], width * stride[1], sample
+    within = height * dilation[0], width * dilation[1], channel
+    shape = (len(x), *places, x.shape[3], *size, x.shape[4])
+    corner = x[:, first[0] :, first[1] :]
+    if channel != x.itemsize or not x.size:
+        seen = np.lib.stride_tricks.as_strided(corner, shape, (*steps, *within))
+        return _joined(seen.transpose(0, 4, 5, 6, 1, 2, 3), 1, 3, 3).mT
+    pixel = np.dtype((np.void, x.shape[4] * x.itemsize))  # which is copied whole
+    corner = corner.view(pixel)[..., 0]
+    seen = np.lib.stride_tricks.as_strided(corner, shape[:-1], (*steps, *within[:2]))
+    return np.ascontiguousarray(seen).view(x.dtype).reshape(len(x), -1, math.prod(shape[4:]))
+
+
+def _is_minimal(
+    places: Pair, samples: int, kernel: tuple[int, ...], stride: Pair, dilation: Pair, dtype: Any
+) -> bool:
+    """Whether fewer multiplications are worth their sums; stacks are not done so."""
+    if len(kernel) != 4 or kernel[2:] != (3, 3) or not stride == dilation == (1, 1):
+        return False
+    return minimal_pays(places, samples, min(kernel[:2]), max(kernel[:2]), dtype)
 
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
-    size, places = w.shape[-2:], _places(x, w.shape[-2:], stride, dilation)
+    size, dtype = w.shape[-2:], np.result_type(x, w)
+    places = _places(x, size, stride, dilation)
+    if _is_minimal(places, len(x), w.shape, stride, dilation, dtype):
+        return _turned(minimal(_pixels(x), w))
     images, weights = _stacks(x, w)
-    y = np.empty((*images.shape[:2], *places, w.shape[-4]), np.result_type(x, w))
-    columns = _joined(_last(weights), 1, 1, 3).mT
-    for few in _few(images, _windows_bytes(x, size, places)):
-        seen = _rows(images[few], size, places, stride, dilation)
-        np.matmul(seen, columns[few[0]], out=_joined(y[few], 1, 3, 1))
-    return _first(y if x.ndim == 5 else y[0])
+    images = _laid_out(images)
+    y = np.empty((len(images), *places, images.shape[3], w.shape[-4]), dtype)
+    columns = _joined(weights.transpose(0, 3, 4, 2, 1), 1, 3, 1)
+    for block in _blocks(len(images), places, _windows_bytes(x, size)):
+        seen = _windows(images, block, size, stride, dilation)
+        np.matmul(seen, columns[block[0]], out=_joined(y[block], 1, 3, 1))
+    return _turned(y if x.ndim == 5 else y[0])
 
 
 def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
-    """One element of the window after the other: each gives one pixel to each place. The images of a
-    few samples at a time stay in the cache while all elements are added to them."""
-    places, channels = g.shape[-2:], w.shape[-3]
+    """One element of the window after the other: each gives one pixel to each place. A few pixels at a
+    time stay in the cache while all elements are added to them."""
+    places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
+    if _is_minimal(places, len(g), w.shape, stride, dilation, dtype):
+        return _turned(minimal_input(_pixels(g), w))
     out, weights = _stacks(g, w)
-    x = _first(np.zeros((*out.shape[:2], *image, channels), np.result_type(g, w)))
-    out = _last(out)
+    out = _pixels(out)
+    x = np.zeros((len(out), *image, out.shape[3], channels), dtype)
     each = [(ij, np.ascontiguousarray(weights[..., *ij])) for ij in np.ndindex(*w.shape[-2:])]
-    pixels = math.prod(places) * (w.shape[-4] + channels) + math.prod(image) * channels
-    for few in _few(out, pixels * x.itemsize):
-        rows, images = _joined(out[few], 1, 3, 1), x[few]
+    bytes_ = out.shape[3] * (w.shape[-4] + 2 * channels) * x.itemsize
+    for block in _blocks(len(out), places, bytes_):
+        of, *where = block
+        rows = _joined(out[block], 1, 3, 1)
         for offset, weight in each:
-            given = (rows @ weight[few[0]]).reshape(*images.shape[:2], *places, channels)
-            part = images[_seen(offset, places, stride, dilation)]
-            part += _first(given)
-    return x if g.ndim == 5 else x[0]
+            part = x[of, *_met(offset, where, stride, dilation)]
+            part += (rows @ weight[of]).reshape(part.shape)
+    return _turned(x if g.ndim == 5 else x[0])
+
+
+def _met(offset: Pair, where: Sequence[slice], stride: Pair, dilation: Pair) -> Any:
+    """The pixels that one element of the window meets in some of the window's places."""
+    for k, part, s, d in zip(offset, where, stride, dilation, strict=True):
+        yield slice(k * d + part.start * s, k * d + (part.stop - 1) * s + 1, s)
 
 
 def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    places = g.shape[-2:]
+    places, channels, dtype = g.shape[-2:], (g.shape[-3], x.shape[-3]), np.result_type(x, g)
+    kernel = *g.shape[:-4], *channels, *size
+    if _is_minimal(places, len(x), kernel, stride, dilation, dtype):
+        return minimal_weight(_pixels(x), _pixels(g))
     images, out = _stacks(x, g)
-    w = np.zeros((len(images), *size, x.shape[-3], g.shape[-3]), np.result_type(x, g))
-    out, columns = _last(out), _joined(w, 1, 3, 1)
-    for few in _few(images, _windows_bytes(x, size, places)):
-        seen = _rows(images[few], size, places, stride, dilation)
-        columns[few[0]] += seen.mT @ _joined(out[few], 1, 3, 1)
+    images, out = _laid_out(images), _pixels(out)
+    w = np.zeros((len(images), *size, *channels[::-1]), dtype)
+    columns = _joined(w, 1, 3, 1)
+    for block in _blocks(len(images), places, _windows_bytes(x, size)):
+        seen = _windows(images, block, size, stride, dilation)
+        columns[block[0]] += seen.mT @ _joined(out[block], 1, 3, 1)
     w = w.transpose(0, 4, 3, 1, 2)
     return w if x.ndim == 5 else w[0]
 
@@ -164,8 +206,8 @@ def _pool2d(x: Array, weight: Array, stride: Pair) -> Array:
 
 
 def _pool2d_input(g: Array, weight: Array, image: Pair, stride: Pair) -> Array:
-    x = _first(np.zeros((len(g), *image, g.shape[1]), np.result_type(g, weight)))
-    g, size = _first(_last(g)), weight.shape[:2]
+    x = _turned(np.zeros((*image, *g.shape[:2]), np.result_type(g, weight)))
+    g, size = _turned(_pixels(g)), weight.shape[:2]
     apart = all(s >= k for s, k in zip(stride, size, strict=True))
     for offset in np.ndindex(*size):
         part = x[_seen(offset, g.shape[2:], stride, (1, 1))]
@@ -192,7 +234,7 @@ def _max_pool2d(x: Array, size: Pair, stride: Pair) -> Array:
 @operation(static=True, fresh=True, batch=batching.maxima)
 def greatest(x: Array, y: Array, size: Pair, stride: Pair) -> tuple[Array, Array]:
     """Where in each window the maximum stands, and how often."""
-    hit = np.empty((*size, *y.transpose(0, 2, 3, 1).shape), bool).transpose(0, 1, 2, 5, 3, 4)
+    hit = _turned(np.empty((*size, *_turned(y).shape), bool))
     for offset in np.ndindex(*size):
         np.equal(x[_seen(offset, y.shape[2:], stride, (1, 1))], y, out=hit[offset])
     count = np.min_scalar_type(math.prod(size))  # by small numbers it is counted faster
@@ -301,11 +343,11 @@ def _max_pool2d_pattern(out: Any, x: Array, size: Pair, stride: Pair) -> Any:
 conv2d_:       Primitive = bilinear(_conv2d,
                                     lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[-2:], stride=stride, dilation=dilation),
                                     lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[-2:], stride=stride, dilation=dilation),
-                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, channels="last", batch=batching.convolved, pattern=_conv2d_pattern)
+                                    cost=costs.conv2d, fresh=True, opaque=True, blas=True, pixels="first", batch=batching.convolved, pattern=_conv2d_pattern)
 conv2d_input:  Primitive = bilinear(_conv2d_input,
                                     lambda c, x, g, w, image, stride, dilation: conv2d_(c, w, stride=stride, dilation=dilation),
                                     lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[-2:], stride=stride, dilation=dilation),
-                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, channels="last", batch=batching.convolved_input, pattern=_conv2d_input_pattern)
+                                    cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, pixels="first", batch=batching.convolved_input, pattern=_conv2d_input_pattern)
 conv2d_weight: Primitive = bilinear(_conv2d_weight,
                                     lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[-2:], stride=stride, dilation=dilation),
                                     lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation),
@@ -313,11 +355,11 @@ conv2d_weight: Primitive = bilinear(_conv2d_weight,
 pool2d:        Primitive = bilinear(_pool2d,
                                     lambda g, y, x, w, stride: pool2d_input(g, w, image=x.shape[2:], stride=stride),
                                     lambda g, y, x, w, stride: pool2d_weight(x, g, size=w.shape[:2], stride=stride),
-                                    cost=costs.pool2d, fresh=True, opaque=True, channels="kept", batch=batching.pooled, pattern=_pool2d_pattern)
+                                    cost=costs.pool2d, fresh=True, opaque=True, pixels="kept", batch=batching.pooled, pattern=_pool2d_pattern)
 pool2d_input:  Primitive = bilinear(_pool2d_input,
                                     lambda c, x, g, w, image, stride: pool2d(c, w, stride=stride),
                                     lambda c, x, g, w, image, stride: pool2d_weight(c, g, size=w.shape[:2], stride=stride),
-                                    cost=costs.pool2d_input, fresh=True, opaque=True, channels="last", batch=batching.pooled, pattern=_pool2d_input_pattern)
+                                    cost=costs.pool2d_input, fresh=True, opaque=True, pixels="first", batch=batching.pooled, pattern=_pool2d_input_pattern)
 pool2d_weight: Primitive = bilinear(_pool2d_weight,
                                     lambda c, w, x, g, size, stride: pool2d_input(g, c, image=x.shape[2:], stride=stride),
                                     lambda c, w, x, g, size, stride: pool2d(x, c, stride=stride),
@@ -325,7 +367,7 @@ pool2d_weight: Primitive = bilinear(_pool2d_weight,
 max_pool2d_:   Primitive = general(_max_pool2d,
                                    forward=_max_pool2d_forward,
                                    reverse=_max_pool2d_reverse,
-                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, channels="kept", batch=batching.each_image, pattern=_max_pool2d_pattern)
+                                   cost=costs.max_pool2d, static=True, fresh=lambda x, size, stride: size != (1, 1), opaque=True, pixels="kept", batch=batching.each_image, pattern=_max_pool2d_pattern)
 # fmt: on
 
 
@@ -377,8 +419,10 @@ def conv2d(
     if groups == 1:
         y = conv2d_(x, w, **step)
     else:
-        parts = zip(np.split(x, groups, axis=1), np.split(w, groups, axis=0), strict=True)
-        y = np.concatenate([conv2d_(part, own, **step) for part, own in parts], axis=1)
+        images = np.reshape(x, (x.shape[0], groups, w.shape[1], *x.shape[2:]))
+        kernels = np.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
+        y = np.swapaxes(conv2d_(np.swapaxes(images, 0, 1), kernels, **step), 0, 1)
+        y = np.reshape(y, (x.shape[0], w.shape[0], *y.shape[3:]))
     if b is not None:
         b = floating(b)
         if b.shape != w.shape[:1]:

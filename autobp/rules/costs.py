@@ -11,8 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from autobp.kernels.contraction import path
 from autobp.operation import Cost, each
 from autobp.rules.shape import axes_of
 
@@ -84,7 +83,7 @@ def einsum(out: Shape, *shapes: Shape, terms: Sequence[str], result: str) -> Tri
     def extent(indices: set[str]) -> int:
         return math.prod(size[i] for i in indices)
 
-    for places in _path(terms, shapes, result):
+    for places in path(tuple(terms), shapes, result):
         taken = [operands.pop(i) for i in sorted(places, reverse=True)]
         over = set("".join(taken))
         kept = over & set("".join([*operands, result]))
@@ -92,13 +91,6 @@ def einsum(out: Shape, *shapes: Shape, terms: Sequence[str], result: str) -> Tri
         summed = extent(over) - extent(kept)
         total = _total((1, total), (1, ((len(taken) - 1) * extent(over), summed, 0)))
     return total
-
-
-def _path(terms: Sequence[str], shapes: Sequence[Shape], result: str) -> list[Sequence[int]]:
-    if len(terms) <= 2:
-        return [range(len(terms))]
-    dummies = [np.broadcast_to(0.0, s) for s in shapes]
-    return np.einsum_path(f"{','.join(terms)}->{result}", *dummies, optimize=True)[0][1:]
 
 
 def _factored(a: Shape) -> tuple[int, int, Triple]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from autobp.arrays import is_foreign
 from autobp.errors import no_rule
+from autobp.kernels.contraction import contracted
 from autobp.kernels.triangular import solved
 from autobp.primitive import (
     Array,
@@ -127,7 +128,7 @@ cholesky: Primitive = general(_cholesky,
                               forward=lambda t, y, a: _cholesky_forward(t, y),
                               reverse=lambda g, y, a: _cholesky_reverse(g, y),
                               name="cholesky", numpy=np.linalg.cholesky, cost=costs.cholesky, static=True, batch=leading, pattern=patterns.matrices)
-einsum:   Primitive = bilinear(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs, optimize=len(xs) > 2),
+einsum:   Primitive = bilinear(contracted,
                                Each(lambda g, y, *xs, slot, terms, result: _einsum_transpose(g, xs, slot, terms, result)),
                                name="einsum", cost=costs.einsum, blas=True, batch=batching.einsum, pattern=patterns.einsum)
 # fmt: on

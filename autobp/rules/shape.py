@@ -371,9 +371,11 @@ def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values
             raise TypeError(
                 "pad: constant_values is a Tensor; pad with 0 and add it, or concatenate"
             )
-        border = np.pad(np.zeros(array.shape), width, constant_values=constant_values)
         padded = pad_(array, width=width)
-        return padded + border.astype(array.dtype) if np.any(border) else padded
+        if not np.any(constant_values):
+            return padded
+        border = np.pad(np.zeros(array.shape), width, constant_values=constant_values)
+        return padded + border.astype(array.dtype)
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         # Every border element is a copy: let NumPy pad the indices and gather by them.
         for axis, (n, w) in enumerate(zip(array.shape, width, strict=True)):

@@ -66,7 +66,7 @@ class LoopPlan:
 class Plan:
     buffers: dict[Step, Buffer] = field(default_factory=dict)
     in_place: set[Step] = field(default_factory=set)  # steps done in the buffer of an operand
-    images: set[Step] = field(default_factory=set)  # steps whose channels are last in memory
+    images: set[Step] = field(default_factory=set)  # steps whose pixels are first in memory
     freed: dict[Step, list[Step]] = field(default_factory=dict)  # what nobody needs after a step
     loops: dict[Step, LoopPlan] = field(default_factory=dict)
     size: int = 0  # of the arena

@@ -214,8 +214,8 @@ class Printer:
         lines = [f"arena = np.empty({self.plan.size + 64}, np.uint8)"]
         lines.append("arena = arena[-arena.__array_interface__['data'][0] % 64 :]")
         for (start, shape, dtype, image), name in self.arenas.items():
-            inside = tuple(shape[i] for i in (0, 2, 3, 1)) if image else shape
-            turned = ".transpose(0, 3, 1, 2)" if image else ""
+            inside = tuple(shape[i] for i in (2, 3, 0, 1)) if image else shape
+            turned = ".transpose(2, 3, 0, 1)" if image else ""
             lines.append(f"{name} = place({start}, {inside!r}, {literal(dtype)}){turned}")
         return lines
 

@@ -143,8 +143,8 @@ def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
 
 
 def channel_sums(program: Program) -> Program:
-    """The sums over the pixels of images are products with ones: where the channels are last in memory,
-    an image is a matrix with a row for each pixel."""
+    """The sums over the pixels of images are products with ones: where the pixels are first in memory,
+    images are a matrix with a row for each pixel."""
     images: set[Step] = set()
     ones: dict[Any, Step] = {}
     steps: list[Step] = []
@@ -170,20 +170,19 @@ def _sum_over_pixels(step: Step, ones: dict[Any, Step]) -> list[Step]:
     """The steps that lead to it, and at the end one that has its form."""
     x: Any = step.args[0]
     samples, channels, height, width = x.shape
-    last = x.with_(
-        function=np.transpose, args=(x, (0, 2, 3, 1)), params={}, name=None, phase=step.phase,
-        shape=(samples, height, width, channels), scope=step.scope, line=step.line,
+    first = x.with_(
+        function=np.transpose, args=(x, (2, 3, 0, 1)), params={}, name=None, phase=step.phase,
+        shape=(height, width, samples, channels), scope=step.scope, line=step.line,
     )  # fmt: skip
-    over_samples = 0 in step.params["axis"]
-    pixels = height * width
-    shape = (samples * pixels, channels) if over_samples else (samples, pixels, channels)
-    rows = last.with_(function=np.reshape, args=(last, shape), shape=shape)
-    n = shape[-2]
+    n = height * width * (samples if 0 in step.params["axis"] else 1)
+    shape = (n, x.size // n)
+    rows = first.with_(function=np.reshape, args=(first, shape), shape=shape)
     if (n, x.dtype) not in ones:
         ones[n, x.dtype] = constant_step(np.ones(n, x.dtype))
-    short = (channels,) if over_samples else (samples, channels)
-    total = step.with_(function=np.matmul, args=(ones[n, x.dtype], rows), params={}, shape=short)
-    if short == step.shape:
-        return [last, rows, total]
+    product = ones[n, x.dtype], rows
+    total = step.with_(function=np.matmul, args=product, params={}, shape=shape[1:])
+    if total.shape == step.shape:
+        return [first, rows, total]
     total.name = None
-    return [last, rows, total, step.with_(function=np.reshape, args=(total, step.shape), params={})]
+    again = step.with_(function=np.reshape, args=(total, step.shape), params={})
+    return [first, rows, total, again]

@@ -2,9 +2,8 @@
 
 All run on one thread and take turns in one process; values and gradients are compared first. The
 table has the processor's time of PyTorch, eager, and the others' over it: below 1, they are faster. With
-more threads it is the time that passes. "Bare products" are a floor: NumPy's products of matrices in a
-step, and of convolutions the copies of windows that they are made of, and nothing else. Another way to
-convolve would have another floor.
+more threads it is the time that passes. "Bare products" are a floor: NumPy's products of matrices and
+autobp's convolutions in a step, and nothing else. Another way to convolve would have another floor.
 
     python -m tests.benchmarks.workloads [--only NAME] [--quick] [--threads 2] [--memory]
 """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .libraries import lstm_loop
-from .problem import Problem, Product, Shapes, convolution, linear, weights
+from .problem import Convolution, Problem, Product, Shapes, linear, weights
 
 
 def gpt(
@@ -140,12 +140,11 @@ def resnet(
 
         return loss
 
-    near, far = size, -(-size // 2)
+    far = -(-size // 2)
     products = [
-        *convolution(batch, 3, a, near, first=True), *convolution(batch, a, a, near) * 4,
-        *convolution(batch, a, b, far), *convolution(batch, b, b, far),
-        *convolution(batch, a, b, far, 1), *convolution(batch, b, b, far) * 2,
-        *linear(batch, b, 10),
+        Convolution(batch, 3, a, size, first=True), *[Convolution(batch, a, a, size)] * 4,
+        Convolution(batch, a, b, size, stride=2), Convolution(batch, a, b, size, 1, stride=2),
+        *[Convolution(batch, b, b, far)] * 3, *linear(batch, b, 10),
     ]  # fmt: skip
     data = [x, rng.integers(0, 10, batch)]
     return Problem("training", program, parameters, data, rtol=3e-2, products=products)
@@ -177,11 +176,12 @@ def vgg(
 
     data = [x, rng.integers(0, 10, batch)]
     products = [
-        product
-        for i, (m, n) in enumerate(pairwise(channels))
-        for product in convolution(batch, m, n, size >> i // 2, first=not i)
+        *(
+            Convolution(batch, m, n, size >> i // 2, first=not i)
+            for i, (m, n) in enumerate(pairwise(channels))
+        ),
+        *linear(batch, *shapes[-2][::-1]),
     ]
-    products += linear(batch, *shapes[-2][::-1])
     return Problem("training", program, weights(rng, shapes, dtype), data, products=products)
 
 

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from autobp.rules.convolution import conv2d_, conv2d_input, conv2d_weight
 
 Shapes = list[tuple[int, ...]]
 
 
 class Product(NamedTuple):
-    """So many products of two matrices, (m, k) and (k, n). Where there is a window, the first is taken
-    out of an image each time: a row, or with `turned` a column, for each place of the window."""
+    """So many products of two matrices, (m, k) and (k, n)."""
 
     count: int
     m: int
     k: int
     n: int
-    window: int = 0  # its size
-    image: tuple[int, ...] = ()  # samples, height, width, channels
-    turned: bool = False
+
+
+class Convolution(NamedTuple):
+    """Of padded images with square kernels, and its derivatives, of which the first layer has but one."""
+
+    samples: int
+    inner: int  # channels in
+    outer: int  # and out
+    side: int  # of the images
+    size: int = 3
+    stride: int = 1
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Problem:
     by_hand: Callable[..., list[Any]] | None = None  # in NumPy, of parameters and data
     without: Sequence[str] = ()  # libraries that cannot say it
     rtol: float | None = None
-    products: Sequence[Product] = ()  # of matrices, which a step cannot do without
+    products: Sequence[Product | Convolution] = ()  # which a step cannot do without
 
 
 def weights(rng: np.random.Generator, shapes: Shapes, dtype: Any) -> list[np.ndarray]:
@@ -59,51 +70,36 @@ def linear(
     return products + [Product(count, rows, columns, inner)] * (not first)
 
 
-def convolution(
-    samples: int, inner: int, outer: int, side: int, size: int = 3, first: bool = False
-) -> list[Product]:
-    """The same of a convolution to images of that side, as products of windows, those of a few samples at
-    a time, so that they stay in the cache."""
-    found = []
-    for channels, others, turned in (
-        (inner, outer, False),
-        (inner, outer, True),
-        (outer, inner, False),
-    ):
-        window = channels * size**2
-        few = max(1, min(samples, CACHE // (4 * window * side**2)))
-        rows, image = few * side**2, (few, side + size - 1, side + size - 1, channels)
-        shape = (window, rows, others) if turned else (rows, window, others)
-        found.append(Product(-(-samples // few), *shape, size, image, turned))
-    return found[:2] if first else found
-
-
-CACHE = 1 << 20  # bytes
-
-
-def bare(products: Sequence[Product], dtype: Any) -> Callable[[], list[Any]]:
-    """A step that computes these and nothing else: NumPy's products of matrices that lie ready in memory,
-    as BLAS likes them, into others."""
+def bare(products: Sequence[Product | Convolution], dtype: Any) -> Callable[[], list[Any]]:
+    """A step that computes these and nothing else, of arrays that lie ready in memory as they are liked,
+    the products into others."""
     rng = np.random.default_rng(0)
     matrix = lambda *shape: rng.standard_normal(shape).astype(dtype)
-    ready = []
+    ready: list[Callable[[], Any]] = []
     for product in products:
-        a, b = matrix(product.m, product.k), matrix(product.k, product.n)
-        taken = seen = None
-        if product.window > 1:
-            views = np.lib.stride_tricks.sliding_window_view
-            seen = views(matrix(*product.image), [product.window] * 2, (1, 2))
-            seen = seen.transpose(0, 1, 2, 4, 5, 3)
-            rows = np.empty((product.k, product.m) if product.turned else a.shape, dtype)
-            taken, a = rows.reshape(seen.shape), rows.T if product.turned else rows
-        ready.append((product.count, a, b, np.empty((product.m, product.n), dtype), taken, seen))
+        if isinstance(product, Convolution):
+            ready += _bare_convolution(product, matrix)
+        else:
+            count, m, k, n = product
+            ready += [partial(np.dot, matrix(m, k), matrix(k, n), np.empty((m, n), dtype))] * count
 
     def step() -> list[Any]:
-        for count, a, b, out, taken, seen in ready:
-            for _ in range(count):
-                if taken is not None:
-                    np.copyto(taken, seen)
-                np.dot(a, b, out)
+        for run in ready:
+            run()
         return []
 
     return step
+
+
+def _bare_convolution(c: Convolution, matrix: Callable[..., Any]) -> list[Callable[[], Any]]:
+    side, margin = -(-c.side // c.stride), 2 * (c.size // 2)
+    pixels_first = lambda n, channels: matrix(n, n, c.samples, channels).transpose(2, 3, 0, 1)
+    x, g = pixels_first(c.side + margin, c.inner), pixels_first(side, c.outer)
+    w = matrix(c.outer, c.inner, c.size, c.size)
+    step = {"stride": (c.stride, c.stride), "dilation": (1, 1)}
+    found = [
+        partial(conv2d_.function, x, w, **step),
+        partial(conv2d_weight.function, x, g, size=w.shape[2:], **step),
+    ]
+    back = partial(conv2d_input.function, g, w, image=x.shape[2:], **step)
+    return found if c.first else [*found, back]
