@@ -73,12 +73,7 @@ def _is_root(step: Step) -> bool:
 
 
 def _chosen(p: Operands, step: Step) -> Value:
-    o = p.o
     if len(step.args) != 3:
         raise NotImplementedError(" of a condition alone")
     condition = p.typed(step.args[0], bool)
-    given = [p.typed(a, step.dtype) for a in step.args[1:]]
-    if step.dtype == bool:  # onnxruntime chooses among no truth values
-        numbers = [o.cast(x, np.uint8) for x in given]
-        return o.cast(o.Where(condition, *numbers), bool)
-    return o.Where(condition, *given)
+    return p.o.Where(condition, *(p.typed(a, step.dtype) for a in step.args[1:]))

@@ -143,6 +143,10 @@ class Builder:
     ) -> Value:
         """A node with one output, of which the type and the shape are known. What onnxruntime computes in
         no short whole numbers is computed in long ones, of which the result is a part."""
+        if op == "Where" and np.dtype(dtype) == bool:  # onnxruntime chooses among no truth values
+            condition, *chosen = inputs
+            numbers = [self.cast(x, np.uint8) for x in chosen]
+            return self.cast(self.emit(op, [condition, *numbers], np.uint8, shape), dtype)
         if op in _LONG:
             dtypes = {x.dtype for x in inputs if isinstance(x, Value)}
             if np.dtype(np.uint64) in dtypes and op not in ("Max", "Min"):

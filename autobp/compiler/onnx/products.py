@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,14 @@ from autobp.compiler.program import Step
 __all__ = ["einsum", "matmul", "outer", "vdot"]
 
 
+def _factors(p: Operands, step: Step, factors: Sequence[Any]) -> list[Value]:
+    if step.dtype == bool:
+        raise NotImplementedError(" of truth values")
+    return [p.typed(x, step.dtype) for x in factors]
+
+
 def matmul(p: Operands, step: Step) -> Value:
-    a, b = (p.typed(x, step.dtype) for x in step.args)
+    a, b = _factors(p, step, step.args)
     if step.function is np.dot:
         if not (a.shape and b.shape):
             return p.o.Mul(a, b)
@@ -37,12 +44,12 @@ def _product(o: Builder, a: Value, b: Value, shape: Sequence[int]) -> Value:
 
 
 def vdot(p: Operands, step: Step) -> Value:
-    flat = [p.o.flat(p.typed(x, step.dtype)) for x in step.args]
-    return p.o.emit("MatMul", flat, step.dtype, ())
+    flat = map(p.o.flat, _factors(p, step, step.args))
+    return p.o.emit("MatMul", [*flat], step.dtype, ())
 
 
 def outer(p: Operands, step: Step) -> Value:
-    a, b = (p.typed(x, step.dtype) for x in step.args)
+    a, b = _factors(p, step, step.args)
     return p.o.Mul(p.o.reshape(a, [a.size, 1]), p.o.reshape(b, [1, b.size]))
 
 
@@ -50,6 +57,6 @@ def einsum(p: Operands, step: Step) -> Value:
     subscripts, *arrays = step.args
     if not isinstance(subscripts, str):
         raise NotImplementedError(" of lists of axes")
-    given = [p.typed(x, step.dtype) for x in arrays]
+    given = _factors(p, step, arrays)
     equation = subscripts.replace(" ", "")
     return p.o.emit("Einsum", given, step.dtype, step.shape, equation=equation)
