@@ -191,16 +191,17 @@ def test_every_row_of_the_table_keeps_numpys_conventions(values, dtype):
 @needs_onnx
 @pytest.mark.parametrize("dtype", ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
 def test_every_row_is_computed_or_refused_for_every_type(dtype):
-    count = 0
+    count, refused = 0, {}
     for f, given, expected in at_edges([0, 1, 2, 3], dtype):
         try:
             found = computed(f, *given)
         except Unprintable as error:
-            assert " of float16" in str(error) or f"np.{f.__name__} of " in str(error)
+            refused[f"np.{f.__name__} of "] = str(error)
         else:
             agree(found, expected, 1e-5 if expected.dtype == np.float32 else 1e-12, f)
             count += 1
     assert count >= 20
+    assert all(said.startswith(name) for name, said in refused.items())
 
 
 WHOLE = [

@@ -48,7 +48,7 @@ def _dimension(ns: Sequence[int], batches: Sequence[int]) -> int | str:
         return ns[0]
     law = _line(np.array(ns), batches)
     if law is None:
-        raise Fixed("a result has a size that is no multiple of the batch's")
+        raise Fixed("a result has a size that follows the batch's in no way that is known")
     a, b = law
     return f"{NAME if a == 1 else f'{a}*{NAME}'}{f' + {b}' if b > 0 else f' - {-b}' if b else ''}"
 
@@ -61,9 +61,8 @@ class _Lift:
         self.source = source
         names = (f"{NAME}.{k}" for k in count())
         self.free = (name for name in names if name not in taken)
-        self.names: list[dict[str, str]] = [
-            {} for _ in batches
-        ]  # those of the first graph, by others'
+        #: Of each graph the names of the first, by its own.
+        self.names: list[dict[str, str]] = [{} for _ in batches]
 
     def nodes(self, lists: Sequence[Sequence[Node]]) -> list[Node]:
         if len({*map(len, lists)}) > 1:
@@ -140,9 +139,7 @@ class _Lift:
                 )
             steps = [x[1:] - x[:-1] for x in flat if x.dtype.kind in "if" and x.size > 1]
             step = steps[0][0] if steps else None
-            if steps and all(
-                np.all(s == step) for s in steps
-            ):  # of one element, it is that of the others
+            if steps and all(np.all(s == step) for s in steps):  # also of those of one element
                 ends = [(x[0], x[-1] + step, step) for x in flat]
                 ranged = self.computed(
                     "Range", [self.constant(node, [*map(np.asarray, e)]) for e in zip(*ends)]

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.onnx.graph import Value
+from autobp.compiler.onnx.graph import COMPARISONS, Value
 from autobp.compiler.onnx.operands import IN_DOUBLE, Operands
 from autobp.compiler.onnx.table import BOOLEAN, DOUBLE, INTEGER, Spelling
 from autobp.compiler.program import Step
 
-__all__ = ["elementwise"]
+__all__ = ["clipped", "elementwise", "nan_to_num", "rounded"]
 
-_COMPARISONS = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 _LOGICAL = (np.logical_and, np.logical_or, np.logical_xor, np.logical_not)
 _TESTS = (
     *(np.isnan, np.isinf, np.isfinite, np.signbit),
@@ -27,7 +26,7 @@ def elementwise(p: Operands, step: Step, row: Spelling) -> Value:
     if row == "Where":
         return _chosen(p, step)
     dtype = _dtype(p, step)
-    if dtype.kind == "b" and row in _COMPARISONS:
+    if dtype.kind == "b" and row in COMPARISONS:
         dtype = np.dtype(np.uint8)
     given = [p.typed(a, dtype) for a in step.args]
     spelling: Spelling | None = row
@@ -77,3 +76,47 @@ def _chosen(p: Operands, step: Step) -> Value:
         raise NotImplementedError(" of a condition alone")
     condition = p.typed(step.args[0], bool)
     return p.o.Where(condition, *(p.typed(a, step.dtype) for a in step.args[1:]))
+
+
+# ── with options ──────────────────────────────────────────────────────────────────────────────────
+
+
+def rounded(p: Operands, step: Step) -> Value:
+    (decimals,) = p.given(step, decimals=0)
+    x: Value = p.value(step.args[0])
+    if x.dtype.kind != "f":
+        return x
+    if not decimals:
+        return p.o.Round(x)
+    scale = 10.0 ** abs(decimals)
+    there, back = (p.o.Mul, p.o.Div) if decimals > 0 else (p.o.Div, p.o.Mul)
+    return back(p.o.Round(there(x, scale)), scale)
+
+
+def clipped(p: Operands, step: Step) -> Value:
+    low, high = _ends(step)
+    x = p.typed(step.args[0], step.dtype)
+    x = x if low is None else p.o.Max(x, p.typed(low, x.dtype))
+    return x if high is None else p.o.Min(x, p.typed(high, x.dtype))
+
+
+def _ends(step: Step) -> list[Any]:
+    """The least and the greatest element, by place or under one of two names."""
+    found = []
+    for i, names in enumerate((("a_min", "min"), ("a_max", "max")), 1):
+        given = [*step.args[i : i + 1], *(step.params[n] for n in names if n in step.params)]
+        found.append(next((x for x in given if x is not np._NoValue), None))
+    return found
+
+
+def nan_to_num(p: Operands, step: Step) -> Value:
+    o, x = p.o, p.value(step.args[0])
+    if x.dtype.kind != "f":
+        found: Value = x
+        return found
+    most = float(np.finfo(x.dtype).max)
+    _, nan, high, low = p.given(step, copy=True, nan=0.0, posinf=most, neginf=-most)
+    high, low = (d if v is None else v for v, d in ((high, most), (low, -most)))
+    x = o.Where(o.IsNaN(x), nan, x)
+    x = o.Where(o.And(o.IsInf(x), o.Greater(x, 0)), high, x)
+    return o.Where(o.And(o.IsInf(x), o.Less(x, 0)), low, x)

@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp.primitive import Shaped
 
-__all__ = ["Builder", "Graph", "Node", "Value"]
+__all__ = ["COMPARISONS", "Builder", "Graph", "Node", "Value"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ class Graph:
         return found
 
 
-_TRUTHS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"}
-_TRUTHS |= {"IsNaN", "IsInf"}
+COMPARISONS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"}
+_TRUTHS = COMPARISONS | {"And", "Or", "Xor", "Not", "IsNaN", "IsInf"}
 
 #: What onnxruntime computes in int32, int64 and floats alone, and the other whole numbers.
 _LONG = {"Where", "Max", "Min", "Mod", "Pow", "MatMul", "Einsum", "CumSum", "Trilu"}

@@ -20,7 +20,7 @@ Pair = tuple[int, int]
 
 
 def _conv2d(o: Builder, x: Value, w: Value, stride: Pair, dilation: Pair) -> Value:
-    if len(x.shape) == 5:
+    if x.ndim == 5:
         n, (c, *rest) = x.shape[0], w.shape[1:]
         y = _convolved(o, _grouped(o, x), o.reshape(w, (n * c, *rest)), stride, dilation, n)
         return _stacked(o, y, n)
@@ -41,7 +41,7 @@ def _conv2d_input(
     o: Builder, g: Value, w: Value, image: Pair, stride: Pair, dilation: Pair
 ) -> Value:
     groups = 1
-    if len(g.shape) == 5:
+    if g.ndim == 5:
         groups, c, *rest = w.shape
         g, w = _grouped(o, g), o.reshape(w, (groups * c, *rest))
     size = _spans(w.shape[2:], dilation)
@@ -57,7 +57,7 @@ def _conv2d_weight(
     o: Builder, x: Value, g: Value, size: Pair, stride: Pair, dilation: Pair
 ) -> Value:
     """A convolution of the images by the cotangents, with the samples as its channels."""
-    stack = x.shape[0] if len(x.shape) == 5 else 0
+    stack = x.shape[0] if x.ndim == 5 else 0
     if stack:
         (samples, channels, *image), (out, *places) = x.shape[1:], g.shape[2:]
         x, g = o.transpose(x, (2, 0, 1, 3, 4)), o.transpose(g, (0, 2, 1, 3, 4))

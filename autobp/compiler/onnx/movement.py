@@ -15,8 +15,8 @@ from autobp.compiler.trace import calls
 from autobp.rules.indexing import _scatter
 
 __all__ = [
-    "broadcast", "clipped", "concatenated", "converted", "copied", "diagonal", "filled",
-    "filled_by", "flipped", "item", "joined", "nan_to_num", "put", "reshaped", "rolled", "rounded",
+    "broadcast", "concatenated", "converted", "copied", "diagonal", "filled",
+    "filled_by", "flipped", "item", "joined", "put", "reshaped", "rolled",
     "scattered", "stacked", "surrounded", "taken_along", "transposed", "triangle",
 ]  # fmt: skip
 
@@ -185,7 +185,7 @@ def _put_by_mask(p: Operands, x: Value, v: Value, mask: Value) -> Value:
     return p.o.Where(mask, v, x)
 
 
-# ── numbers ───────────────────────────────────────────────────────────────────────────────────────
+# ── one number everywhere ─────────────────────────────────────────────────────────────────────────
 
 
 def filled(value: float) -> Callable[[Operands, Step], Value]:
@@ -195,44 +195,3 @@ def filled(value: float) -> Callable[[Operands, Step], Value]:
 def filled_by(p: Operands, step: Step) -> Value:
     value = step.args[1] if len(step.args) > 1 else step.params["fill_value"]
     return p.o.expand(p.typed(value, step.dtype), step.shape)
-
-
-def rounded(p: Operands, step: Step) -> Value:
-    (decimals,) = p.given(step, decimals=0)
-    x: Value = p.value(step.args[0])
-    if x.dtype.kind != "f":
-        return x
-    if not decimals:
-        return p.o.Round(x)
-    scale = 10.0 ** abs(decimals)
-    there, back = (p.o.Mul, p.o.Div) if decimals > 0 else (p.o.Div, p.o.Mul)
-    return back(p.o.Round(there(x, scale)), scale)
-
-
-def clipped(p: Operands, step: Step) -> Value:
-    low, high = _ends(step)
-    x = p.typed(step.args[0], step.dtype)
-    x = x if low is None else p.o.Max(x, p.typed(low, x.dtype))
-    return x if high is None else p.o.Min(x, p.typed(high, x.dtype))
-
-
-def _ends(step: Step) -> list[Any]:
-    """The least and the greatest element, by place or under one of two names."""
-    found = []
-    for i, names in enumerate((("a_min", "min"), ("a_max", "max")), 1):
-        given = [*step.args[i : i + 1], *(step.params[n] for n in names if n in step.params)]
-        found.append(next((x for x in given if x is not np._NoValue), None))
-    return found
-
-
-def nan_to_num(p: Operands, step: Step) -> Value:
-    o, x = p.o, p.value(step.args[0])
-    if x.dtype.kind != "f":
-        found: Value = x
-        return found
-    most = float(np.finfo(x.dtype).max)
-    _, nan, high, low = p.given(step, copy=True, nan=0.0, posinf=most, neginf=-most)
-    high, low = (d if v is None else v for v, d in ((high, most), (low, -most)))
-    x = o.Where(o.IsNaN(x), nan, x)
-    x = o.Where(o.And(o.IsInf(x), o.Greater(x, 0)), high, x)
-    return o.Where(o.And(o.IsInf(x), o.Less(x, 0)), low, x)

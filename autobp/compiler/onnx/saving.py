@@ -54,10 +54,11 @@ def exported(entry: Any) -> Any:
         return model(whole, entry.name, weights, shapes, {"batch": batch, **metadata}, text)
 
     said = ""
+    used, arguments = read(traced), names.of(traced)
     for group in groups(traced):
-        if read(traced).isdisjoint(step for step, _ in group):
+        if used.isdisjoint(step for step, _ in group):
             continue
-        what = " and ".join(names.of(traced)[step] for step, _ in group)
+        what = " and ".join(arguments[step] for step, _ in group)
         try:
             free, shapes, least = _for_any_length(traced, names, graph, group)
             said = f"free: the first axis of {what}{least}{said and f'; {said}'}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.onnx import movement, products, reductions
+from autobp.compiler.onnx import elementwise, movement, products, reductions
 from autobp.compiler.onnx.graph import Value
 from autobp.compiler.onnx.operands import Operands
 from autobp.compiler.program import Step
@@ -67,9 +67,9 @@ SPELLED: dict[Any, tuple[str, Callable[[Operands, Step], Value]]] = {
     np.roll:              ("a shift axis",                   movement.rolled),
     np.diagonal:          ("a offset axis1 axis2",           movement.diagonal),
     np.take:              ("a indices axis",                 movement.taken_along),
-    np.round:             ("a decimals",                     movement.rounded),
-    np.clip:              ("a a_min a_max min max",          movement.clipped),
-    np.nan_to_num:        ("x copy nan posinf neginf",       movement.nan_to_num),
+    np.round:             ("a decimals",                     elementwise.rounded),
+    np.clip:              ("a a_min a_max min max",          elementwise.clipped),
+    np.nan_to_num:        ("x copy nan posinf neginf",       elementwise.nan_to_num),
     np.ones_like:         (_LIKE,                            movement.filled(1)),
     np.zeros_like:        (_LIKE,                            movement.filled(0)),
     np.full_like:         (f"{_LIKE} fill_value",            movement.filled_by),
