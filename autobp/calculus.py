@@ -251,7 +251,7 @@ def project(c: Array, primal: Array) -> Array:
     shape = () if type(primal) is float else primal.shape
     if shape and type(primal) is not np.ndarray and not isinstance(c, Variable):
         c = _of_its_kind(c, primal)
-    have = np.shape(c) if type(c) is not np.ndarray else c.shape
+    have = c.shape if type(c) is np.ndarray or isinstance(c, Variable) else np.shape(c)
     if have != shape:
         extra = len(have) - len(shape)
         if extra > 0:  # axes that broadcasting added in front

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from autobp.owner import owner_of_frame
+from autobp.owner import outside
 
 __all__ = [
     "clock",
@@ -371,9 +371,7 @@ class lines(_Block):
 
 def user_line() -> str:
     """Where the running operation was called from: the innermost frame outside the library."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        if not owner_of_frame(frame).is_library and frame.f_globals is not vars(contextlib):
-            break
-        frame = frame.f_back
+    frame = outside(sys._getframe(1))
+    while frame.f_globals is vars(contextlib) and frame.f_back is not None:
+        frame = outside(frame.f_back)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

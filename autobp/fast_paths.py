@@ -93,6 +93,11 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                         value = _of_outer(primitive, other, self, y, x, level)
                     else:
                         value = _of_outer(primitive, self, other, x, y, level)
+                elif (type(y) is float or type(y) is type(x)) and isinstance(x, Variable):
+                    if reflected:  # as a function is traced
+                        value = x.computed(primitive, (other, self), (y, x), _NONE)
+                    else:
+                        value = x.computed(primitive, (self, other), (x, y), _NONE)
             except (ArithmeticError, ValueError):
                 pass
             if value is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Owner", "is_scipys", "owner", "owner_of_frame"]
+__all__ = ["Owner", "is_scipys", "outside", "owner", "owner_of_frame"]
 
 
 class Owner(Enum):
@@ -51,6 +51,11 @@ def _owner_of_file(file: str) -> Owner:
     return Owner.PYTHON if file.startswith((_PYTHON, "<frozen ")) else Owner.USER
 
 
+#: Whether files are the library's, of those that code was met from. Who looks for the user's line asks
+#: here first: an operation may be called from sixteen frames below it.
+_IS_LIBRARY: dict[str, bool] = {}
+
+
 def _owner_of_code(code: CodeType, variables: dict[str, Any]) -> Owner:
     file = code.co_filename
     if file.startswith("<") and not file.startswith(("<doctest ", "<frozen ")):
@@ -58,12 +63,28 @@ def _owner_of_code(code: CodeType, variables: dict[str, Any]) -> Owner:
             file = collections.__file__
         else:
             file = variables.get("__file__") or file
-    return _owner_of_file(file)
+    found = _owner_of_file(file)
+    if file is code.co_filename and not file.startswith("<"):
+        _IS_LIBRARY[file] = found.is_library
+    return found
 
 
 def owner_of_frame(frame: FrameType) -> Owner:
     """Whose code runs there."""
     return _owner_of_code(frame.f_code, frame.f_globals)
+
+
+def outside(frame: FrameType) -> FrameType:
+    """The innermost frame, from this one outwards, that is not the library's; else the outermost."""
+    known = _IS_LIBRARY
+    while frame.f_back is not None:
+        inside = known.get(frame.f_code.co_filename)
+        if inside is None:
+            inside = owner_of_frame(frame).is_library
+        if not inside:
+            break
+        frame = frame.f_back
+    return frame
 
 
 def owner(x: Any) -> Owner:

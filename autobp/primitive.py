@@ -101,6 +101,7 @@ class Variable(Shaped):
     is_batch = False
 
     dtype: Any
+    shape: Any
 
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         raise NotImplementedError

@@ -6,7 +6,7 @@ import random
 import re
 import struct
 import warnings
-from functools import reduce
+from functools import partial, reduce
 from unittest.mock import Mock
 
 import numpy as np
@@ -77,6 +77,39 @@ def test_the_text_gives_what_numpys_calls_give(name):
         assert found == outcome(lambda *args: evaluated(entry.program, *args), *args)[0], args
         eager = outcome(value_and_grad(function, argnums=tuple(range(n))), *args)[1]
         assert said == eager, args
+
+
+@pytest.mark.parametrize("n", [3, 4, 7, -1, -2, -3, 0.5, 1.5, -0.5, 3.0, 1 / 3])
+def test_powers_are_pythons_as_they_are_without_a_program(n):
+    """NumPy's differ from Python's in the last digit of one number in forty."""
+    function = value_and_grad(lambda x: x**n, argnums=(0,))
+    compiled = compile(function, check=0)
+    compiled(1.5)
+    assert "x **" in compiled.source
+    numbers = np.random.default_rng(0).standard_normal(300) * np.repeat([1.0, 1e-3, 1e3], 100)
+    for x in [*SPECIAL, *numbers.tolist()]:
+        if x != -math.inf or n == int(n):  # of whose root NumPy makes a nan, Python an inf
+            assert outcome(compiled, x) == outcome(function, x), x
+
+
+def test_a_number_that_many_need_as_pythons_is_made_it_once():
+    """Chains of NumPy's numbers that Python's arithmetic goes on with: a doubling at each step would
+    make the program as long as there are ways through it."""
+
+    def halve(a, n):
+        low, high = 0.0, 2.0
+        for _ in range(n):
+            middle = 0.5 * (low + high)
+            s = np.where(middle * middle > a, 1.0, 0.0)
+            low, high = low * s + middle * (1 - s), middle * s + high * (1 - s)
+        return a * (low + high)
+
+    lines = []
+    for n in (8, 16):
+        compiled = compile(value_and_grad(partial(halve, n=n)))
+        assert compiled(2.0) == value_and_grad(partial(halve, n=n))(2.0)
+        lines.append(len(compiled.source.splitlines()))
+    assert lines[1] < 3 * lines[0]
 
 
 @given(st.lists(st.floats(), min_size=3, max_size=3))

@@ -694,6 +694,20 @@ def test_a_loop_is_a_scan(tmp_path):
 
 
 @needs_onnx
+def test_a_python_loop_of_thousands_of_steps_is_traced_again(tmp_path):
+    """Its program has a loop; the steps that it was traced with are not kept."""
+
+    def relaxed(w, x):
+        for _ in range(80):
+            x = x + 0.1 * np.tanh(x @ w)
+        return np.sum(x * x)
+
+    rng = np.random.default_rng(0)
+    calls = [(rng.standard_normal((3, 3)), rng.standard_normal((2, 3))) for _ in range(3)]
+    compared(value_and_grad(relaxed), tmp_path, calls)
+
+
+@needs_onnx
 def test_a_loop_that_carries_the_batch_runs_for_any_batch(tmp_path):
     def last(w, xs):
         def body(h, x):

@@ -1,6 +1,7 @@
 """Loops found in traces: whatever a loop in Python does, the rolled program gives the numbers of the
 straight-line one."""
 
+import gc
 import math
 import os
 
@@ -9,7 +10,7 @@ import pytest
 
 from autobp import Tensor, compile, grad, value_and_grad
 from autobp.compiler.call import Call
-from autobp.compiler.program import check, evaluated
+from autobp.compiler.program import Step, check, evaluated
 from autobp.compiler.rolling import rolled as rolling
 from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.terms import Settings
@@ -241,18 +242,21 @@ def test_newtons_method_is_a_for(short):
     compiled = replayed(value_and_grad(newton), 2.0, loops=2)
     assert (
         """    for _ in range(60):
-        t1 = t0 * t0 - a
-        t2 = t0 + t0
-        t3 = t1 / t2 if t2 else float(np.divide(t1, t2))
-        t0 = t0 - t3
-        rows0.append(t3)
-        rows1.append(t0)
+        t0 = x * x - a
+        t1 = x + x
+        try:
+            t2 = t0 / t1
+        except ZeroDivisionError:
+            t2 = float(np.divide(t0, t1))
+        x = x - t2
+        rows0.append(t2)
+        rows1.append(x)
 """
         in compiled.source
     )
     assert (
-        """    for t14, t15 in zip(rows0[58:0:-1], rows1[57::-1]):
-        t16 = t15 + t15
+        """    for t13, t14 in zip(rows0[58:0:-1], rows1[57::-1]):
+        t15 = t14 + t14
 """
         in compiled.source
     )
@@ -328,6 +332,147 @@ def test_an_array_that_the_first_iteration_reads_too(short):
     for x, y in zip(leaves(compiled(w, xs)), leaves(value_and_grad(total, (0, 1))(w, xs))):
         np.testing.assert_allclose(x[1], y[1], rtol=1e-11)
     assert len(compiled.source.splitlines()) < 160
+
+
+def test_what_is_carried_has_one_name_and_is_computed_last():
+    def horner(x, coefficients):
+        total = coefficients[0]
+        for c in coefficients[1:]:
+            total = total * x + c
+        return total
+
+    compiled = replayed(value_and_grad(horner), 0.9, np.linspace(-1.0, 1.0, 300).tolist(), loops=2)
+    assert (
+        """    for coefficients1 in coefficients[1:300]:
+        total = total * x + coefficients1
+        rows0.append(total)
+"""
+        in compiled.source
+    )
+    assert (
+        """        t2 = t2 + t1 * t3
+        t1 = t1 * x
+"""
+        in compiled.source
+    )
+
+
+def predators(x, y):
+    for _ in range(60):
+        x, y = x + 0.01 * (x - 0.1 * x * y), y + 0.01 * (0.05 * x * y - y)
+    return x * y
+
+
+def test_values_that_are_carried_across_one_another_are_not_mixed_up():
+    """The next value of each reads the old one of the other."""
+    compiled = replayed(value_and_grad(predators, (0, 1)), 10.0, 5.0, loops=2)
+    expected = value_and_grad(predators, (0, 1))(10.0, 5.0)
+    assert compiled(10.0, 5.0) == expected
+
+
+def test_a_division_by_zero_in_a_loop_is_numpys():
+    def halves(x, y):
+        for _ in range(120):
+            y = (y + x) / (y - 1.0)
+            x = 0.5 * x
+        return y + x
+
+    compiled = compile(value_and_grad(halves, (0, 1)), check=0)
+    compiled(1.0, 2.5)
+    assert "    except ZeroDivisionError:" in compiled.source
+    with np.errstate(all="ignore"):
+        for y in (1.0, -3.0, 0.0):
+            found, expected = compiled(1.0, y), value_and_grad(halves, (0, 1))(1.0, y)
+            np.testing.assert_array_equal(leaves_of(found), leaves_of(expected))
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        compiled(1.0, 1.0)
+
+
+def leaves_of(nest):
+    return [x for _, x in leaves(nest)]
+
+
+def test_a_moving_sum_is_carried_as_far_as_it_is_wide():
+    for width, lines in (5, 90), (12, 180):
+
+        def energy(xs, width=width):
+            total = inside = 0.0
+            for i, x in enumerate(xs):
+                inside = inside + x
+                if i >= width:
+                    inside = inside - xs[i - width]
+                total = total + inside * inside
+            return total
+
+        xs = np.sin(np.arange(150.0)).tolist()
+        compiled = replayed(value_and_grad(energy), xs, loops=2)
+        assert len(compiled.source.splitlines()) < lines
+
+
+def test_seasons_come_again():
+    def misses(level, season, ys):
+        total = 0.0
+        for i, y in enumerate(ys):
+            e = y - level - season[i % 12]
+            total = total + e * e
+            level = level + 0.2 * e
+        return total
+
+    ys = np.cos(np.arange(200.0)).tolist()
+    season = np.linspace(0.0, 1.0, 12).tolist()
+    compiled = replayed(value_and_grad(misses, (0, 1)), 0.1, season, ys, loops=4)
+    assert len(compiled.source.splitlines()) < 160
+
+
+def test_choices_between_numbers_are_rolled_up():
+    """NumPy makes arrays without dimensions of them, between whose making and use no loop is cut."""
+
+    def cube_root(a):
+        low, high = 0.0 * a, 2.0 * a
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            below = middle * middle * middle < a
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return 0.5 * (low + high)
+
+    compiled = replayed(value_and_grad(cube_root), 2.0, loops=2)
+    assert len(compiled.source.splitlines()) < 50
+
+
+def test_a_program_of_some_hundred_steps_is_rolled_up_if_it_comes_to_less_than_half():
+    def recurrent(w, xs):
+        h, total = np.zeros(3), 0.0
+        for x in xs:
+            h = np.tanh(w @ h + x)
+            total = total + np.sum(h * h)
+        return total
+
+    xs = np.sin(np.arange(75.0)).reshape(25, 3)
+    compiled = replayed(value_and_grad(recurrent), np.eye(3), xs, loops=2)
+    assert len(compiled.source.splitlines()) < 110
+
+    def triangle(xs):
+        return sum((x - y) * (x + y) for i, x in enumerate(xs) for y in xs[:i])
+
+    program, _ = traced(value_and_grad(triangle), ([float(i) for i in range(12)],))
+    assert 400 < len(program.steps) < 1000
+    assert not loops_in(rolled(program))
+
+
+def test_nothing_is_left_of_a_trace_that_was_rolled_up():
+    def steps():
+        return sum(type(x) is Step for x in gc.get_objects())
+
+    compiled = compile(value_and_grad(newton), check=0)
+    gc.collect()
+    before = steps()
+    gc.disable()
+    try:
+        compiled(2.0)
+        made = steps() - before
+    finally:
+        gc.enable()
+    assert made < 200
 
 
 def test_short_programs_and_few_iterations_stay_as_they_are(monkeypatch):

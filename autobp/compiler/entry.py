@@ -51,12 +51,14 @@ def compile_entry(
         except Exception as error:
             raise traced.failed(error) from error
         traced.arguments.forget()
+        is_cut = traced.is_cut
+        del traced  # a million objects perhaps, which the collector need not go through
         if not call.settings.check:
             give_back()
     finally:
         if collects:
             gc.enable()
-    if traced.is_cut:
+    if is_cut:
         warnings.warn(
             f"{call.name} returns a Tensor that requires a gradient; compiled, its results are constants,"
             " and no derivative goes through them. Compile the whole step, with backward(), or"
@@ -66,8 +68,12 @@ def compile_entry(
     return entry
 
 
+#: In place of a traced program with loops: thousands of steps that are kept for nobody but a printer that
+#: wants the program as it was traced, which traces again.
+_NOTHING = Program([], [], None)
+
 LONG = 20_000  # calls of a program that is waited for
-_WRITING = 1.6  # the time of all that comes after tracing, over that of tracing
+_WRITING = 2.5  # the time of all that comes after tracing, over that of tracing
 
 
 class Entry(Checked):
@@ -83,7 +89,10 @@ class Entry(Checked):
         self.program: Program = owned_results(optimized(program), program, replaced)
         self.plan: Plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
-        self.traced: Traced = replace(traced, call=_of_forms(traced.call), result=None)
+        kept = traced.program if program is traced.program else _NOTHING
+        self.traced: Traced = replace(
+            traced, call=_of_forms(traced.call), result=None, program=kept
+        )
         bound = [
             Bound(step, place.text, place.attribute, place.is_literal, place.element)
             for step, place in arguments.bindings

@@ -15,7 +15,7 @@ from autobp.compiler.trace.calls import joined, numbers
 
 __all__ = ["inlined", "is_turn"]
 
-OPERATIONS = 6  # at most so many on a line
+OPERATIONS = 12  # at most so many on a line
 
 #: Python's arithmetic that is written as it is.
 _ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.neg)

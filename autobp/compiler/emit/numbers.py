@@ -15,7 +15,7 @@ import numpy as np
 from autobp.compiler.program import Step
 from autobp.operation import of
 
-__all__ = ["is_float_call", "python_text"]
+__all__ = ["is_float_call", "is_quotient", "python_text"]
 
 _EXACT = 1 << 53  # whole numbers up to here are floats too
 
@@ -54,6 +54,13 @@ def is_float_call(step: Any) -> bool:
     )
 
 
+def is_quotient(step: Step) -> bool:
+    """Whether a step makes a float of a quotient of floats, for which Python may raise. In a loop that is
+    caught, which costs nothing where it does not happen; to ask for a 0 each time does."""
+    x: Any = step.args[0] if step.function is float else None
+    return is_float_call(x) and x.function is np.divide and isinstance(x.args[1], Step)
+
+
 def python_text(step: Step, args: Sequence[str]) -> str | None:
     """The float that a ufunc makes of floats, as Python writes it."""
     ufunc: Any = step.function
@@ -69,6 +76,8 @@ def python_text(step: Step, args: Sequence[str]) -> str | None:
     if ufunc is np.power and literal and step.args[1] == 2 and _has_same_bits(_powers, _squares):
         ufunc = np.square
     text, condition = _ARITHMETIC.get(ufunc, ("", ""))
+    if ufunc is np.power and literal and 0 < abs(step.args[1]) < 1000:
+        text, condition = "{0} ** {1}", _where_finite(step.args[1])
     if ufunc is np.divide and literal and step.args[1]:
         condition = ""
     if not text and ufunc in _DOMAINS:
@@ -80,6 +89,14 @@ def python_text(step: Step, args: Sequence[str]) -> str | None:
         return None
     text = text.format(*args)
     return f"{text} if {condition.format(*args)} else {call}" if condition else text
+
+
+def _where_finite(n: float) -> str:
+    """Where Python's power, which the function itself computes with, neither raises nor is complex."""
+    end = 10.0 ** min(300, 300 / abs(n))
+    if n < 0:
+        return f"{{0}} > {1 / end:.3g}" if n % 1 else f"abs({{0}}) > {1 / end:.3g}"
+    return f"0.0 <= {{0}} < {end:.3g}" if n % 1 else f"-{end:.3g} < {{0}} < {end:.3g}"
 
 
 def _powers(x: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy.lib.stride_tricks
 from autobp.compiler.emit.inline import inlined, is_turn
 from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
-from autobp.compiler.emit.numbers import python_text
+from autobp.compiler.emit.numbers import is_quotient, python_text
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step, steps_in
@@ -54,6 +54,7 @@ class Printer:
         self.targets: dict[Buffer, str] = {}  # buffers of loops, which change their places
         self.stacks: dict[Step, list[str]] = {}  # of loops
         self.indices: dict[Step, str] = {}  # of loops, that count their iterations
+        self.repeats = 0  # loops that the line is in which is being written
 
         programs = list(program.nested())
         steps = [step for p in programs for step in p.steps]
@@ -255,6 +256,14 @@ class Printer:
         name = self.names[step]
         if step in self.assigned:
             return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
+        if self.repeats and is_quotient(step) and step.args[0] in self.inline:
+            x, y = map(self.text, step.args[0].args)
+            return [
+                "try:",
+                f"    {name} = {x} / {y}",
+                "except ZeroDivisionError:",
+                f"    {name} = float(np.divide({x}, {y}))",
+            ]
         return [f"{name} = {self.call(step, self.target(step))}"]
 
     def guard(self, step: Step) -> list[str]:
@@ -306,7 +315,9 @@ class Printer:
             for stack, row in zip(stacks, rows, strict=True)
             if row.is_argument and not row.is_array  # as they are when the iteration begins
         ]
+        self.repeats += 1
         body += self.lines(loop.body, (step.scope, step.phase))
+        self.repeats -= 1
         for j, (stack, row) in enumerate(zip(stacks, rows, strict=True)):
             place = self.plan.buffers.get(row)
             if not row.is_array:

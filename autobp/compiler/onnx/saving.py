@@ -41,6 +41,8 @@ def exported(entry: Any) -> Any:
             f"{entry.called} computes with many single numbers, in nests of lists, which has no spelling in"
             " ONNX: write it for arrays"
         )
+    if not traced.program.steps:  # it had loops, and was too long to be kept
+        traced = trace_call(traced.call, earlier=[traced.found])
     traced = _apart(traced)
     names, printer = Names(traced), Printer()
     graph = _graph(traced, names, printer)

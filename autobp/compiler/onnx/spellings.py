@@ -15,7 +15,8 @@ from autobp.compiler.onnx.operands import Operands
 from autobp.compiler.program import Step
 from autobp.compiler.trace import calls
 from autobp.kernels import attention as kernels
-from autobp.rules import attention
+from autobp.kernels import normalization as norms
+from autobp.rules import attention, normalization
 from autobp.rules.indexing import _put, _scatter
 from autobp.rules.neural import softmax
 from autobp.rules.shape import surrounded
@@ -92,11 +93,23 @@ def _attended(q: Any, k: Any, v: Any, *given: Any) -> Any:
     return softmax(attention.masked_scores(q, k, *given)) @ v
 
 
+def _normalized(x: Any, w: Any, b: Any, eps: float) -> Any:
+    standard, _ = normalization._standard(x, eps)
+    return standard * normalization._channels(w) + normalization._channels(b)
+
+
+def _moments(x: Any) -> Any:
+    return np.mean(x, axis=(0, 2, 3)), np.var(x, axis=(0, 2, 3))
+
+
 #: Calls that are opaque for NumPy's sake, as the same in plain operations.
 PLAIN: dict[Any, Callable[..., Any]] = {
     kernels.attended: _attended,
     kernels.attended_tangent: attention._tangent,
     kernels.attended_cotangents: attention._cotangents,
+    norms.normalized: _normalized,
+    norms.normalized_cotangents: normalization._cotangents,
+    norms.channel_moments: _moments,
 }
 
 

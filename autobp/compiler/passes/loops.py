@@ -15,6 +15,7 @@ import numpy as np
 
 from autobp.compiler.passes.accumulations import Accumulation, accumulations
 from autobp.compiler.passes.exact import dead_code_elimination, is_pure
+from autobp.compiler.passes.order import with_carried_last
 from autobp.compiler.passes.rewrite import constant_step
 from autobp.compiler.passes.rows import recomputed_rows
 from autobp.compiler.program import Loop, Program, Step, form_of, mapped, rebuilt
@@ -194,6 +195,7 @@ class _Optimization:
             arguments=[a for kind in self.arguments for a in kind],
             returns=(tuple(self.becomes), tuple(rows)),
         )
+        body = with_carried_last(body, self.arguments[0])
         given = tuple(map(tuple, self.given))
         loop = step.with_(function=Loop(body, self.count), args=given)
         instead = {step: loop}

@@ -46,9 +46,7 @@ def _with_python_comparison(step: Step, rewrite: Rewrite) -> Step | None:
     condition, *branches = step.args
     if not isinstance(condition, Step) or condition.function not in _COMPARISONS:
         return None
-    if not all(
-        type(a) is float or (isinstance(a, Step) and a.kind is float) for a in condition.args
-    ):
+    if not _are_floats(condition.args) or any(a.kind is not float for a in condition.operands):
         return None
     made = condition.with_(function=_COMPARISONS[condition.function], kind=bool, name=None)
     rewrite.steps.append(made)
@@ -79,9 +77,7 @@ def _as_float(x: Any, like: Step, rewrite: Rewrite) -> Any:
         return x if type(x) is int else float(x)
     if x.kind is float:
         return x
-    made = like.with_(function=float, args=(x,), params={}, name=None)
-    rewrite.steps.append(made)
-    return made
+    return rewrite.shared(like.with_(function=float, args=(x,), params={}, name=None))
 
 
 # ── signs ─────────────────────────────────────────────────────────────────────────────────────────

@@ -82,6 +82,7 @@ class Rewrite:
         self.keys: dict[Step, Any] = earlier.keys if earlier else {}
         self.constants: dict[Any, Step] = earlier.constants if earlier else {}  # by what they hold
         self.known: dict[Any, Step] = {}  # steps by what they call
+        self.lasting: set[Step] = set()  # steps on the way to several
         self.asked: list[Any] = []  # keys of the step that the rules look at
         self.fresh: set[Step] = set()
         self.single_now: set[Step] = set()
@@ -132,8 +133,8 @@ class Rewrite:
             found = rule(step, self) if requires(step) else None
             if found is None:
                 continue
-            if len(steps) == start or steps[-1] is not found:  # it is already there
-                break
+            if len(steps) == start or steps[-1] is not found or found in self.lasting:
+                break  # it is already there
             step = steps.pop()
             fresh.add(step)
         else:
@@ -164,6 +165,15 @@ class Rewrite:
         self.steps.append(step)
         return step
 
+    def shared(self, step: Step) -> Step:
+        """A call on the way to a result, made once however many results ask for it."""
+        key = self.key(step)
+        if key not in self.known:
+            self.steps.append(step)
+            self.lasting.add(step)
+            self.keys[step], self.known[key] = key, step
+        return self.known[key]
+
     def single(self, step: Any) -> bool:
         """Whether a step is used once."""
         return isinstance(step, Step) and self.uses[step] == 1
@@ -177,16 +187,14 @@ class Rewrite:
                 made = rebuilt(step, alike)
                 self.steps.append(made)
                 return self.known_call(made) or made
-            key = (
-                step.function,
-                frozen(step.args),
-                frozen(step.params),
-                step.errors,
-                max(step.run, 0),
-            )
-            self.keys[step] = key
+            key = self.keys[step] = self.key(step)
         self.asked.append(key)
         return self.known.get(key)
+
+    def key(self, step: Step) -> Any:
+        """What tells a call from others."""
+        run = max(step.run, 0)
+        return step.function, frozen(step.args), frozen(step.params), step.errors, run
 
     def constant(self, c: Step) -> Step:
         """The first constant that holds the same."""

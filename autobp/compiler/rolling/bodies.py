@@ -33,6 +33,7 @@ class Body:
         table = outer.table
         begin = run.start + run.count // 2 * run.period  # an iteration like most
         self.templates: list[Step] = table.steps[begin : begin + run.period]
+        self.lasts: list[Step] = table.steps[run.end - run.period : run.end]
         starts = table.starts[run.start : run.start + run.period + 1] - table.starts[run.start]
         for i, template in enumerate(self.templates):
             mine = sources[starts[i] : starts[i + 1]]
@@ -77,10 +78,14 @@ class Body:
         if source not in self.registers:
             like = self.templates[source.step]
             first = self.outer.operand(source.firsts[-1])
-            self.registers[source] = _argument(form_of(like), like.name), first
+            self.registers[source] = _argument(form_of(like), self.name(source.step)), first
             if len(source.firsts) > 1:
                 self.register(Carried(source.step, source.firsts[:-1]))
         return self.registers[source][0]
+
+    def name(self, place: int) -> str | None:
+        """What is carried has the name that it has in the end, if it has none in between."""
+        return self.templates[place].name or self.lasts[place].name
 
     def carry_out(self, place: int) -> None:
         """Let the last iteration's value be a result of the loop."""
@@ -89,7 +94,7 @@ class Body:
         like = self.templates[place]
         array = np.zeros(like.shape, like.dtype)
         zero = constant_step(array) if like.is_array else like.kind(0)
-        self.registers[Carried(place, ())] = _argument(form_of(like), like.name), zero
+        self.registers[Carried(place, ())] = _argument(form_of(like), self.name(place)), zero
 
     def invariant(self, number: int) -> Any:
         x = self.outer.operand(number)

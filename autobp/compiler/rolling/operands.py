@@ -11,7 +11,7 @@ from autobp.compiler.rolling.tokens import Tokens
 
 __all__ = ["Carried", "Each", "Invariant", "Local", "Source", "sources", "with_the_one_before"]
 
-FARTHEST = 4  # iterations that a value is carried over
+FARTHEST = 12  # iterations that a value is carried over
 
 
 @dataclass(frozen=True)

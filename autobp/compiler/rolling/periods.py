@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.program import Step
 from autobp.compiler.rolling.tokens import Tokens
 
 __all__ = ["Run", "runs"]
@@ -110,8 +111,16 @@ def _longest(fits: Array) -> tuple[int, int]:
     return int(edges[2 * longest]), int(edges[2 * longest + 1])
 
 
+def _weight(step: Step) -> int:
+    """What it costs to carry a value; no loop carries an array without dimensions."""
+    if step.is_array:
+        return 1 if step.shape else NUMPYS * NUMPYS
+    return NUMPYS if issubclass(step.kind, np.generic) else 1
+
+
 def _cut(table: Tokens, start: int, end: int, period: int) -> Run:
-    """A run cut into iterations, where the fewest values are alive from one to the next."""
+    """A run cut into iterations, where the fewest values are alive from one to the next, of two such
+    places where they are read after the run as well, so that the loop has them by name anyway."""
     count, rest = divmod(end - start, period)
     if not rest or count < 3:
         return Run(start, period, count)
@@ -124,8 +133,12 @@ def _cut(table: Tokens, start: int, end: int, period: int) -> Run:
     last = np.zeros(4 * period, np.int64)
     np.maximum.at(last, made, users)
     made = np.flatnonzero(last)
-    kinds = (table.steps[first + i].kind for i in made.tolist())
-    weight = np.array([NUMPYS if issubclass(kind, np.generic) else 1 for kind in kinds])
+    weight = np.array([_weight(table.steps[first + i]) for i in made.tolist()])
+    later = table.operands[table.starts[end] :]
+    later = later[(later >= start) & (later < end)]
+    is_read = np.zeros(period, bool)
+    is_read[(later - start) % period] = True
+    weight = 2 * period * weight + ~is_read[(first + made - start) % period]
     change = np.zeros(4 * period + 2, np.int64)
     np.add.at(change, made + 1, weight)
     np.add.at(change, last[made] - first + 1, -weight)

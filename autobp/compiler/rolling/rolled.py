@@ -11,8 +11,9 @@ from autobp.compiler.rolling.tokens import Tokens
 
 __all__ = ["rolled"]
 
-STEPS = 1000  # in a program: a shorter one stays as it is
-FEWEST = 100  # steps in a loop, and
+STEPS = 400  # in a program: a shorter one stays as it is, and
+MANY = 1000  # a shorter one than this too, unless loops leave less than half of it
+FEWEST = 60  # steps in a loop, and
 TRIMMED = 2  # iterations at most that stay before a loop, which takes what they make
 SHARE = 64  # of the program's steps, at least one in so many is in each loop
 
@@ -26,7 +27,11 @@ def rolled(program: Program) -> Program:
     if len(table.steps) < STEPS:
         return program
     found = _found(table, 0, len(table.steps))
-    return LoopMaker(program, table, found).program() if found else program
+    if not found:
+        return program
+    made = LoopMaker(program, table, found).program()
+    steps = sum(len(part.steps) for part in made.nested())
+    return program if len(program.steps) < MANY and 2 * steps > len(program.steps) else made
 
 
 def _found(table: Tokens, first: int, last: int) -> list[tuple[Run, list[Source]]]:

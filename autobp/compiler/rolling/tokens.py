@@ -24,6 +24,8 @@ __all__ = ["Tokens", "filled"]
 #: Calls in which a whole number is a number: elsewhere it may be an axis, or a part of a shape.
 _INDEXING = (operator.getitem, put, scatter.function)
 
+_FLOAT = -1  # the form of Python's floats, which nearly all are where there are many
+
 
 class Tokens:
     """The tokens of a program, and its operands.
@@ -41,16 +43,32 @@ class Tokens:
         tokens: list[int] = []
         operands: list[int] = []
         starts = [0]
+        literals_of: dict[Any, type] = {}
+        effects = program.effects
         for step in program.steps:
-            literals = _literals(step)
+            function: Any = step.function
+            literals = literals_of.get(function)
+            if literals is None:
+                literals = literals_of[function] = _literals(step)
             found: list[int] = []
+            forms = []
+            for a in step.args:  # as in _skeleton, which single numbers do not need
+                kind = type(a)
+                if kind is Step and a.kind is float and a in self._numbers:
+                    found.append(self._numbers[a])
+                    forms.append(_FLOAT)
+                elif kind is float and literals is not Step:
+                    found.append(self.number(a))
+                    forms.append(_FLOAT)
+                else:
+                    forms.append(self._skeleton(a, literals, found))
             key = (
-                step.function,
-                *[self._skeleton(a, literals, found) for a in step.args],
+                function,
+                *forms,
                 self._skeleton(step.params, _in_params(step), found) if step.params else None,
                 self._form(step.shape, step.dtype, step.kind),
                 step.errors,
-                is_effect := step in program.effects or not is_pure(step),
+                is_effect := (effects and step in effects) or not is_pure(step),
                 step if step.loop or step.is_loop_result else step.run,  # which no loop crosses
             )
             token = known.setdefault(key, len(known))
@@ -88,8 +106,10 @@ class Tokens:
             found = self._numbers[key] = -len(self.outside)
         return found
 
-    def _form(self, *form: Any) -> int:
-        return self._forms.setdefault(form, len(self._forms))
+    def _form(self, shape: Any, dtype: Any, kind: type) -> int:
+        if kind is float:
+            return _FLOAT
+        return self._forms.setdefault((shape, dtype, kind), len(self._forms))
 
     def _skeleton(self, nest: Any, literals: type, found: list[int]) -> Any:
         """A nest with the forms of operands in their places, which are collected."""
@@ -131,18 +151,19 @@ def _is_literal(kind: type, literals: type) -> bool:
 
 def filled(step: Step, operands: Iterator[Any]) -> Step:
     """The same call with other operands, in the order in which they are collected."""
+    args = _filled(step.args, _literals(step), operands)
+    return step.with_(args=args, params=_filled(step.params, _in_params(step), operands))
 
-    def fill(nest: Any, literals: type) -> Any:
-        kind = type(nest)
-        if kind is Step or _is_literal(kind, literals):
-            return next(operands)
-        if kind is tuple or kind is list:
-            return kind([fill(a, literals) for a in nest])
-        if kind is dict:
-            return {k: fill(a, literals) for k, a in nest.items()}
-        if kind is slice:
-            return slice(*[fill(a, literals) for a in (nest.start, nest.stop, nest.step)])
-        return nest
 
-    args = fill(step.args, _literals(step))
-    return step.with_(args=args, params=fill(step.params, _in_params(step)))
+def _filled(nest: Any, literals: type, operands: Iterator[Any]) -> Any:
+    kind = type(nest)
+    if kind is Step or _is_literal(kind, literals):
+        return next(operands)
+    if kind is tuple or kind is list:
+        return kind([_filled(a, literals, operands) for a in nest])
+    if kind is dict:
+        return {k: _filled(a, literals, operands) for k, a in nest.items()}
+    if kind is slice:
+        ends = nest.start, nest.stop, nest.step
+        return slice(*[_filled(a, literals, operands) for a in ends])
+    return nest

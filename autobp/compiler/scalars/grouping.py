@@ -33,38 +33,56 @@ from autobp.compiler.scalars.numbering import ADD, Ids, Numbering, Ungrouped
 from autobp.primitive import Primitive
 from autobp.rules import arithmetic
 
-__all__ = ["MANY", "grouped", "is_wide"]
+__all__ = ["MANY", "Width", "grouped"]
 
 MANY = 1000  # single numbers in a function, from which on they are grouped
 NARROW = 8  # numbers in a level: where there are fewer, calls cost more than they save
+_ADDS = (operator.add, np.add)
 FEW = 16  # numbers: groups are split by where their operands come from if that leaves more in each
 
 
-def is_wide(steps: Sequence[Step]) -> bool:
+class Width:
     """Whether the single numbers of a trace are computed side by side, so that groups of them are worth
-    a call each, rather than one after the other. A chain of additions counts as one sum."""
-    levels: dict[Step, int] = {}
-    terms: dict[Step, int] = {}  # of sums, the level of what they add up
-    count = deepest = 0
-    for step in steps:
-        operands = step.operands
-        if step.shape or not operands:
-            continue
-        if step.function is float:
-            (x,) = operands
-            levels[step] = levels.get(x, 0)
-            if x in terms:
-                terms[step] = terms[x]
-            continue
-        if step.function in (operator.add, np.add):
-            below = terms[step] = max(terms.get(s, levels.get(s, 0)) for s in operands)
-            count += terms.keys().isdisjoint(operands)
-        else:
-            below = max(levels.get(s, 0) for s in operands)
-            count += 1
-        levels[step] = below + 1
-        deepest = max(deepest, below + 1)
-    return count >= NARROW * deepest
+    a call each, rather than one after the other. A chain of additions counts as one sum. A trace that
+    grows is asked about again: what was looked at is not looked at a second time."""
+
+    def __init__(self) -> None:
+        self.steps: Sequence[Step] = ()
+        self.begin(())
+
+    def begin(self, steps: Sequence[Step]) -> None:
+        self.steps, self.seen = steps, 0
+        self.levels: dict[Step, int] = {}
+        self.terms: dict[Step, int] = {}  # of sums, the level of what they add up
+        self.count = self.deepest = 0
+
+    def __call__(self, steps: Sequence[Step]) -> bool:
+        if steps is not self.steps or len(steps) < self.seen:  # another trace, or it was cut
+            self.begin(steps)
+        levels, terms, count, deepest = self.levels, self.terms, self.count, self.deepest
+        for step in steps[self.seen :]:
+            operands = step.operands
+            if not operands:
+                continue
+            if step.shape:  # an array: what is computed from it waits for what it is made of
+                levels[step] = max([levels.get(s, 0) for s in operands])
+                continue
+            if step.function is float:
+                (x,) = operands
+                levels[step] = levels.get(x, 0)
+                if x in terms:
+                    terms[step] = terms[x]
+                continue
+            if step.function in _ADDS:
+                below = terms[step] = max([terms.get(s, levels.get(s, 0)) for s in operands])
+                count += terms.keys().isdisjoint(operands)
+            else:
+                below = max([levels.get(s, 0) for s in operands])
+                count += 1
+            levels[step] = below + 1
+            deepest = max(deepest, below + 1)
+        self.seen, self.count, self.deepest = len(steps), count, deepest
+        return count >= NARROW * deepest
 
 
 def grouped(numbering: Numbering, varied: int) -> Groups:

@@ -22,7 +22,7 @@ from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.program import Program
 from autobp.compiler.scalars.form import NUMBER, VALUE, NumberForm
-from autobp.compiler.scalars.grouping import MANY, grouped, is_wide
+from autobp.compiler.scalars.grouping import MANY, Width, grouped
 from autobp.compiler.scalars.groups import HELD, VARIED, Groups
 from autobp.compiler.scalars.masks import Listener, Mask
 from autobp.compiler.scalars.numbering import Ungrouped, numbering
@@ -42,7 +42,7 @@ __all__ = ["Numbers", "compile_entry"]
 def compile_entry(call: Call, earlier: Sequence[Found] = ()) -> Any:
     """The program for arguments like these."""
     try:
-        return arrays.compile_entry(call, MANY, is_wide, earlier)
+        return arrays.compile_entry(call, MANY, Width(), earlier)
     except ManyNumbers:
         if call.settings.most < math.inf:
             raise CaptureError(

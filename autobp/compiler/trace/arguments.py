@@ -79,7 +79,8 @@ class Arguments(Form):
         """The types of many floats are tested at once."""
         if len(x) < MANY or {*map(type, x)} != {float}:
             return super().visit_parts(x, place, name)
-        self.tests.append(f"{{*map(type, {place.local})}} == {{{self.known(float)}}}")
+        kinds = f"[*map(type, {place.local})]"  # to count is twice as fast as to make a set
+        self.tests.append(f"{kinds}.count({self.known(float)}) == {len(x)}")
         return [self.argument(v, place.part(i), f"{name}{i}") for i, v in enumerate(x)]
 
     def visit_leaf(self, x: Any, place: Place, name: str) -> Any:

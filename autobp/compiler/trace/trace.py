@@ -631,9 +631,11 @@ class Trace:
         return Program(self.arguments, self.steps, returns, self.effects)
 
     def forget(self) -> None:
-        """Let go of the values that it still has, when the program is made."""
+        """Let go of what it still has, when the program is made."""
         self.constants.clear()
         self.drawn.clear()
+        self.cotangents.clear()
+        self.steps, self.is_wide = [], None
 
 
 def _locals(frame: FrameType) -> dict[str, Any]:
