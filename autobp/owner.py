@@ -71,7 +71,10 @@ def _owner_of_code(code: CodeType, variables: dict[str, Any]) -> Owner:
 
 def owner_of_frame(frame: FrameType) -> Owner:
     """Whose code runs there."""
-    return _owner_of_code(frame.f_code, frame.f_globals)
+    file = frame.f_code.co_filename
+    if file[:1] == "<":
+        return _owner_of_code(frame.f_code, frame.f_globals)
+    return _owner_of_file(file)
 
 
 def outside(frame: FrameType) -> FrameType:

@@ -1634,6 +1634,21 @@ def test_random_numbers_of_the_standard_library():
     assert rng.random() == random.Random(1).random()
 
 
+def test_the_rounding_of_a_sum_is_no_reason_to_run_again():
+    """Where large numbers cancel, single precision leaves a few units of the largest."""
+    large = np.array([1.0, 1e-4], np.float32)
+    rounded = large + np.array([0.0, 5e-7], np.float32)
+
+    def replay(moves_arguments, far):
+        raise AssertionError
+
+    comparison.check_same("f", (rounded, []), (large, []), replay)
+    wrong = rounded + np.float32(3e-6)
+    each_is_itself = lambda moves_arguments, far: ((large, []), (wrong, []))
+    with pytest.raises(CaptureError, match=r"result is .* at \(1,\)"):
+        comparison.check_same("f", (wrong, []), (large, []), each_is_itself)
+
+
 def test_a_kink_that_only_rounding_crosses_is_no_difference():
     """One of 400,000 relus is so near its kink that it is open by the program and shut by the function."""
     value, other = np.float32(1.0), np.float32(1.01)

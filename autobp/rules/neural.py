@@ -59,7 +59,8 @@ def _softmax(x: Array, axis: Axis) -> Array:
     if 0 in np.shape(x):
         return np.copy(x)
     z = np.exp(x - greatest(x, axis, keepdims=True))
-    return z / total(z, axis, keepdims=True)
+    z /= total(z, axis, keepdims=True)
+    return z
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
@@ -128,19 +129,18 @@ _BELOW = (
 )
 
 
-# log(exp(z²) erfc(z) (1 + z/2)) as a polynomial in 1 / (1 + z/2), to 1e-7: in single precision it takes
-# half as many operations.
+# exp(z²) erfc(z) (1 + 0.4 z) as a polynomial in 1 / (1 + 0.4 z), to 1.2e-7: in single precision it takes
+# half as many operations. Its largest error was made as small as can be, and Φ(0) is ½.
 _SINGLE = (
-    0.17087277,
-    -0.82215223,
-    1.48851589,
-    -1.13520400,
-    0.27886808,
-    -0.18628806,
-    0.09678419,
-    0.37409196,
-    1.00002368,
-    -1.26551223,
+    0.04962332,
+    -0.1800243,
+    0.16366483,
+    -6.761189e-05,
+    0.13810156,
+    0.16973417,
+    0.20759781,
+    0.22569554,
+    0.22567475,
 )
 
 
@@ -157,13 +157,13 @@ def _normal_cdf(x: Array) -> Array:
     """½ erfc(−x / √2), within a few roundings, and in the tail too."""
     size = np.minimum(np.abs(x), _FAR)
     if getattr(x, "dtype", None) == np.float32:
-        t = 1.0 / (1.0 + size / (2.0 * _ROOT_2))
-        tail = t * np.exp(_polynomial(_SINGLE, t) - 0.5 * size * size)
+        t = 1.0 / (1.0 + (0.4 / _ROOT_2) * size)
+        tail = np.exp(-0.5 * size * size) * _polynomial(_SINGLE, t) * t
     else:
         s = size / _ROOT_2 + 1.0
         tail = np.exp(-0.5 * size * size) * _polynomial(_ABOVE, s) / _polynomial(_BELOW, s)
     side = np.copysign(0.5, x)  # a choice by a random mask would take as long as all else
-    return (side + 0.5) - 2.0 * side * (0.5 * tail)
+    return (side + 0.5) - side * tail
 
 
 def _sum(x: Array, axis: Axis) -> Array:
