@@ -20,7 +20,7 @@ def cofactors(a: Array, det: Array) -> Array:
         a = u·diag(s)·v    cofactors = det(u)·det(v) · u·diag(s₁⋯sₙ/sᵢ)·v
     """
     if np.all(det):
-        return np.expand_dims(det, (-2, -1)) * np.linalg.inv(a).mT
+        return np.expand_dims(det, (-2, -1)) * np.swapaxes(np.linalg.inv(a), -1, -2)
     u, s, v = np.linalg.svd(a)
     signs = np.linalg.det(u) * np.linalg.det(v)
     one = np.ones_like(s[..., :1])
