@@ -35,7 +35,7 @@ def _folder(file: str | None, *inside: str) -> str:
     return os.path.join(os.path.dirname(file or ""), *inside, "")
 
 
-_AUTOBP, _DEMOS = _folder(__file__), _folder(__file__, "demos")
+_AUTOBP, _DEMOS = _folder(__file__), _folder(__file__, "_demos")
 _NUMPY, _PYTHON = _folder(np.__file__), _folder(os.__file__)
 _WITHOUT_FILE = sys.stdlib_module_names - {"__main__"}  # those written in C
 

@@ -737,6 +737,14 @@ def test_a_difference_names_the_result_the_index_and_both_numbers():
     assert f"{3.0 * (1.0 + k)}" in said
 
 
+def test_a_nan_that_the_program_alone_makes_is_a_difference():
+    compiled = compile(lambda x: x if type(x) is np.ndarray else x * np.nan)
+    with pytest.raises(
+        DifferenceError, match=r"result is \(nan\) at \(0,\) by the program and \(1.0\)"
+    ):
+        compiled(np.ones(3))
+
+
 def test_a_difference_in_state_is_named():
     w = Tensor([1.0, 2.0], name="weight")
 

@@ -15,6 +15,7 @@ from autobp.operation import PLUS, each
 from autobp.primitive import (
     Array,
     Primitive,
+    V,
     Variable,
     bilinear,
     constant,
@@ -197,7 +198,7 @@ logsumexp_:   Primitive = general(_logsumexp,
 # ── as users call them ────────────────────────────────────────────────────────────────────────────
 
 
-def relu(x: Array) -> Array:
+def relu(x: V | Array) -> V:
     """max(x, 0), with derivative 0 at 0.
 
     >>> from autobp import relu
@@ -209,7 +210,7 @@ def relu(x: Array) -> Array:
     return relu_.function(floating(x))
 
 
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+def leaky_relu(x: V | Array, negative_slope: float = 0.01) -> V:
     """x where positive, negative_slope·x elsewhere."""
     x = floating(x)
     if isinstance(negative_slope, Variable):  # it is learned
@@ -217,7 +218,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     return leaky_relu_(x, slope=negative_slope)
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: V | Array) -> V:
     """1 / (1 + e⁻ˣ).
 
     >>> from autobp import sigmoid
@@ -227,7 +228,7 @@ def sigmoid(x: Array) -> Array:
     return sigmoid_(floating(x))
 
 
-def softplus(x: Array) -> Array:
+def softplus(x: V | Array) -> V:
     """log(1 + eˣ), a smooth relu."""
     return softplus_(floating(x))
 
@@ -243,7 +244,7 @@ def linear(x: Array, w: Array, b: Array = None) -> Array:
     return y if b is None else y + b
 
 
-def gelu(x: Array, approximate: str = "none") -> Array:
+def gelu(x: V | Array, approximate: str = "none") -> V:
     """x·Φ(x), where Φ is the distribution function of the normal distribution: a smooth relu.
 
     With `approximate="tanh"`, the formula that stood in for Φ where that was slow to compute.
@@ -260,7 +261,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
 
 
-def elu(x: Array, alpha: float = 1.0) -> Array:
+def elu(x: V | Array, alpha: float = 1.0) -> V:
     """x where positive, alpha·(eˣ − 1) elsewhere.
 
     >>> from autobp import nn
@@ -269,10 +270,11 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
     """
     x = floating(x)
     positive = x > 0
-    return np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+    y: Array = np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+    return y
 
 
-def selu(x: Array) -> Array:
+def selu(x: V | Array) -> V:
     """The `elu` whose constants keep mean and variance from layer to layer.
 
     >>> from autobp import nn
@@ -282,7 +284,7 @@ def selu(x: Array) -> Array:
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
-def silu(x: Array) -> Array:
+def silu(x: V | Array) -> V:
     """x·sigmoid(x), a smooth relu, also called swish.
 
     >>> from autobp import nn
@@ -293,7 +295,7 @@ def silu(x: Array) -> Array:
     return x * sigmoid(x)
 
 
-def glu(x: Array, axis: int = -1) -> Array:
+def glu(x: V | Array, axis: int = -1) -> V:
     """The first half of x times the sigmoid of the second: a gate.
 
     >>> from autobp import nn
@@ -308,7 +310,7 @@ def glu(x: Array, axis: int = -1) -> Array:
 
 
 @checks_keywords
-def softmax(x: Array, axis: Axis = -1) -> Array:
+def softmax(x: V | Array, axis: Axis = -1) -> V:
     """eˣ over its sum along the axis: probabilities from scores.
 
     >>> from autobp import softmax
@@ -319,14 +321,14 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
 
 
 @checks_keywords
-def log_softmax(x: Array, axis: Axis = -1) -> Array:
+def log_softmax(x: V | Array, axis: Axis = -1) -> V:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
     return log_softmax_(floating(x), axis=axis)
 
 
 @checks_keywords
 @implements(np.logaddexp.reduce)
-def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, *, b: Array = None) -> Array:
+def logsumexp(x: V | Array, axis: Axis = None, keepdims: bool = False, *, b: Array = None) -> V:
     """log Σ eˣ, a smooth maximum; with weights `b`, as SciPy's, log Σ b·eˣ.
 
     >>> from autobp import logsumexp
