@@ -200,12 +200,17 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "what all examples share may be repeated for each, which takes longer",
         "conv2d conv2d_input conv2d_weight",
-        ("batch: _are_stacks(args, mapped) → args",),
+        (
+            "batch: _are_stacks(args, mapped) → args",
+            "batch: 'groups' in geometry and (to, back) != (SAMPLES, SAMPLES) → 'groups' in geometry",
+            "batch: 'groups' in geometry and (to, back) != (SAMPLES, SAMPLES)"
+            " → (to, back) != (SAMPLES, SAMPLES)",
+        ),
     ),
     (
         "examples that are stacks are seen in tests/test_vmap_walk.py",
         "conv2d conv2d_input conv2d_weight",
-        ("batch: args → mapped",),
+        ("batch: args → mapped (2)",),
     ),
     ("images and kernels are both folded into the first axis", "conv2d", ("batch: to + 1 → 1",)),
     (SHORTCUT, "pool2d", ("batch: w.shape[2] > 1 → w.shape[2] >= 1", "batch: 2 → 3 (2)")),

@@ -122,7 +122,7 @@ def made(request):
 # fmt: off
 #: Rules that make arrays of NumPy, or are kernels on NumPy's memory.
 NUMPYS = {
-    "attention", "cholesky", "conv2d", "conv2d_input", "conv2d_weight", "eigh", "eigvalsh", "logdet", "max_pool2d",
+    "attention", "batch_norm", "cholesky", "conv2d", "conv2d_input", "conv2d_weight", "eigh", "eigvalsh", "logdet", "max_pool2d",
     "pool2d", "pool2d_input", "pool2d_weight", "qr", "svd", "svdvals",
 }
 #: Rules that need what Dask's arrays lack: assignment at lists of places, reductions of nothing, `.mT`, …

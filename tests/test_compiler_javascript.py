@@ -31,7 +31,7 @@ needs_node = pytest.mark.skipif(NODE is None, reason="needs node")
 # Of these primitives no program is printed: they are computed as a whole, by no call that is one of the
 # table: matrices are decomposed, images convolved.
 REFUSED = {
-    *("inv", "solve", "det", "logdet", "cholesky", "sinc", "attention"),
+    *("inv", "solve", "det", "logdet", "cholesky", "sinc", "attention", "batch_norm"),
     *("eigh", "eigvalsh", "svd", "svdvals", "qr", "pinv"),
     *special.RECORDS,
     *("conv2d", "conv2d_input", "conv2d_weight"),

@@ -669,6 +669,39 @@ def test_dropout_keeps_sums_on_average():
     np.testing.assert_array_equal(nn.Dropout(0.75, rng=0)(np.ones(9, int)) % 4, 0)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (3, 1, 0, 2)], ids=str)
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 2e-6)])
+def test_batch_normalization_of_images_is_its_formula(order, dtype, rtol):
+    """However they lie in memory; also of weights that are in double precision."""
+    rng = np.random.default_rng(0)
+    inverse = np.argsort(order)
+    laid = lambda a: a.transpose(order).copy().transpose(inverse).astype(dtype, copy=False)
+    x, g = (laid(mean + rng.standard_normal((5, 3, 6, 7))) for mean in (3, 0))
+    layer = nn.BatchNorm2d(3)
+    layer.weight, layer.bias = Tensor(rng.uniform(0.5, 2, 3)), Tensor(rng.uniform(-1, 1, 3))
+
+    def formula(x, w, b):
+        axes = (0, 2, 3)
+        mean, variance = (f(x, axis=axes, keepdims=True) for f in (np.mean, np.var))
+        y = (x - mean) / np.sqrt(variance + layer.eps)
+        return y * w[:, None, None] + b[:, None, None]
+
+    exact = [np.asarray(a, np.float64) for a in (x, layer.weight.data, layer.bias.data)]
+    loss = lambda x, w, b: np.sum(formula(x, w, b) * g)
+    t = Tensor(x)
+    y = layer(t)
+    assert y.dtype == np.float64  # of the weights
+    np.testing.assert_allclose(y.data, formula(*exact), 0, rtol * 5)
+    np.sum(y * g).backward()
+    for tensor, expected in zip((t, layer.weight, layer.bias), grad(loss, (0, 1, 2))(*exact)):
+        assert tensor.grad.dtype == tensor.dtype
+        np.testing.assert_allclose(tensor.grad, expected, 0, rtol * np.abs(expected).max())
+    np.testing.assert_allclose(layer.running_mean.data, 0.1 * exact[0].mean((0, 2, 3)), rtol)
+    n = x.size // 3
+    variance = 0.9 + 0.1 * exact[0].var((0, 2, 3)) * n / (n - 1)
+    np.testing.assert_allclose(layer.running_var.data, variance, rtol)
+
+
 def test_batch_normalization_remembers_averages_in_training_alone():
     layer = nn.BatchNorm2d(2).astype(np.float32)
     x = generator("x").normal(3, 2, (50, 2, 4, 4)).astype(np.float32)
@@ -805,6 +838,9 @@ REFUSED = {
     "BatchNorm1d 'batchnorm': a single value in each channel has no variance; use larger"
     " batches, or eval()":
         lambda: nn.BatchNorm1d(3)(np.ones((1, 3))),
+    "BatchNorm2d 'batchnorm': a single value in each channel has no variance; use larger"
+    " batches, or eval()":
+        lambda: nn.BatchNorm2d(3)(np.ones((0, 3, 4, 4))),
     "LayerNorm 'layernorm' takes an input whose last axes are (3,), not (3, 2)":
         lambda: nn.LayerNorm(3)(np.ones((3, 2))),
     "Neuron 'neuron' takes 2 numbers, not 3":

@@ -19,6 +19,7 @@ _ALIASES = {
     "pool2d": "a pooling (nn.MaxPool2d, nn.AvgPool2d)",
     "logdet": "np.linalg.slogdet",
     "attention": "nn.attention",
+    "batch_norm": "nn.BatchNorm2d",
     "polygamma": "autobp.polygamma",
     "put": "an assignment to elements (x[index] = v)",
 }

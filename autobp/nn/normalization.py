@@ -11,6 +11,8 @@ from autobp.nn.layers import located
 from autobp.nn.module import Module
 from autobp.optim.option import count
 from autobp.primitive import Array, Variable, constant
+from autobp.rules.neural import floating
+from autobp.rules.normalization import batch_norm, channel_moments
 from autobp.tensor import Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
@@ -52,13 +54,24 @@ class _BatchNorm(Module):
                 f"{located(self)} takes an input of shape {self.form.format(self.num_features)},"
                 f" not {shape}"
             )
+        n = math.prod(shape) // self.num_features
+        if self.training and n < 2:
+            raise ValueError(
+                f"{located(self)}: a single value in each channel has no variance;"
+                " use larger batches, or eval()"
+            )
+        if self.training and len(shape) == 4:
+            x = floating(x)
+            mean, variance = channel_moments(x)
+            self._update_averages(mean, variance, n)
+            return batch_norm(x, self.weight, self.bias, eps=self.eps)
         along = (-1,) + (1,) * (len(shape) - 2)  # the channels
         if self.training:
             axes = (0, *range(2, len(shape)))
             mean = np.mean(x, axis=axes, keepdims=True)
             centred = x - mean
             variance = np.mean(centred**2, axis=axes, keepdims=True)
-            self._update_averages(mean, variance, math.prod(shape) // self.num_features)
+            self._update_averages(mean, variance, n)
         else:
             centred = x - np.reshape(self.running_mean, along)
             variance = np.reshape(self.running_var, along)
@@ -70,11 +83,6 @@ class _BatchNorm(Module):
             raise TypeError(
                 f"{located(self)}: inside vmap each example has averages of its own, and cannot update those"
                 " that all share: call eval() on the model, or use LayerNorm"
-            )
-        if n < 2:
-            raise ValueError(
-                f"{located(self)}: a single value in each channel has no variance;"
-                " use larger batches, or eval()"
             )
         for running, now in (
             (self.running_mean, constant(mean)),

@@ -12,6 +12,7 @@ from autobp.rules import (
     indexing,
     linalg,
     neural,
+    normalization,
     reduction,
     selection,
     shape,
@@ -23,8 +24,8 @@ __all__ = ["PRIMITIVES"]
 
 # Statistics, signals and selection hold no primitives: what is in them is made of others.
 _TABLES = (
-    arithmetic, reduction, shape, indexing, linalg, decompositions, neural, attention, convolution,
-    statistics, signals, selection, functions,
+    arithmetic, reduction, shape, indexing, linalg, decompositions, neural, normalization, attention,
+    convolution, statistics, signals, selection, functions,
 )  # fmt: skip
 
 PRIMITIVES: dict[str, Primitive] = {

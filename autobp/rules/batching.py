@@ -274,13 +274,15 @@ def unfolded(a: Array, axis: int, n: int, size: int) -> Array:
 def _convolution(first: tuple[int, int], second: tuple[int, int]) -> Rule:
     """The rule of an operation that multiplies images with kernels. Where one of them is the same for all
     examples, the other has them along an axis of its own, and so has the result along another: these
-    are `first` and `second`, for the two arguments. Where both are of the example, it is a stack."""
+    are `first` and `second`, for the two arguments. Where both are of the example, it is a stack; and
+    where the axis is that of channels that are in groups."""
 
     def rule(run: Run, args: Sequence[Array], mapped: Sequence[bool], **geometry: Any) -> Array:
-        if _are_stacks(args, mapped):
-            return _of_stacks(run, args, mapped, geometry)
         n, slot = examples(args, mapped), [*mapped].index(True)
         to, back = (first, second)[slot]
+        grouped = "groups" in geometry and (to, back) != (SAMPLES, SAMPLES)  # groups of channels
+        if _are_stacks(args, mapped) or grouped:
+            return _of_stacks(run, args, mapped, geometry)
         whole = list(args)
         whole[slot] = folded(args[slot], to)
         return unfolded(run(*whole, **geometry), back, n, args[slot].shape[to + 1])
@@ -343,6 +345,27 @@ def maxima(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> tuple[Arr
     x, y, *window = args
     hit, ties = run(folded(x, SAMPLES), folded(y, SAMPLES), *window)
     return unfolded(hit, 2, *x.shape[:2]), unfolded(ties, SAMPLES, *x.shape[:2])
+
+
+def normalized(run: Run, args: Sequence[Array], mapped: Sequence[bool], eps: float) -> Array:
+    """Batch normalization: the channels of the examples are further channels."""
+    n = examples(args, mapped)
+    x, w, b = (repeated(a, m, n) for a, m in zip(args, mapped, strict=True))
+    y = run(folded(x, CHANNELS), np.ravel(w), np.ravel(b), eps=eps)
+    return unfolded(y, CHANNELS, n, x.shape[CHANNELS + 1])
+
+
+def normalized_part(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Any:
+    """Its cotangents."""
+    n, (*arrays, eps) = examples(args, mapped), args
+    g, x, w = (repeated(a, m, n) for a, m in zip(arrays, mapped[:-1], strict=True))
+    by_x, *others = run(folded(g, CHANNELS), folded(x, CHANNELS), np.ravel(w), eps)
+    return unfolded(by_x, CHANNELS, *w.shape), *(np.reshape(a, w.shape) for a in others)
+
+
+def moments_of_channels(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Any:
+    (x,) = args
+    return tuple(np.reshape(a, x.shape[:3:2]) for a in run(folded(x, CHANNELS)))
 
 
 # ── attention ─────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
+from autobp.kernels.depthwise import each, each_input, each_weight, met
 from autobp.kernels.winograd import minimal, minimal_input, minimal_pays, minimal_weight
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
@@ -110,6 +111,11 @@ def _laid_out(x: Array) -> Array:
     return np.ascontiguousarray(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
 
 
+def _empty(pixels: tuple[int, ...], stack: int, channels: int, dtype: Any) -> Array:
+    """Room for (stack, height, width, samples, channels), with groups of channels beside each other."""
+    return np.moveaxis(np.empty((*pixels, stack, channels), dtype), -2, 0)
+
+
 def _windows(x: Array, block: Block, size: Pair, stride: Pair, dilation: Pair) -> Array:
     """For each of a stack, a matrix with a row for each place of the window and sample: what it sees."""
     of, *where = block
@@ -139,14 +145,68 @@ def _is_minimal(
     return minimal_pays(places, samples, min(kernel[:2]), max(kernel[:2]), dtype)
 
 
-def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
+# Groups of channels, each with kernels of its own, are a stack as well. Where each channel has a kernel by
+# itself, `kernels.depthwise` takes them all at once.
+
+
+def _channels_apart(x: Array, groups: int) -> Array:
+    """Images in groups of their channels: a stack of images."""
+    *stack, samples, channels = x.shape[:-2]
+    x = x.reshape(*stack, samples, groups, channels // groups, *x.shape[-2:])
+    return np.moveaxis(x, -4, -5).reshape(-1, samples, channels // groups, *x.shape[-2:])
+
+
+def _channels_together(x: Array, groups: int, ndim: int) -> Array:
+    """And images of all channels again, or a stack of them."""
+    stack = (len(x) // groups,) * (ndim == 5)
+    x = np.moveaxis(x.reshape(*stack, groups, *x.shape[1:]), -5, -4)
+    return x.reshape(*x.shape[:-4], -1, *x.shape[-2:])
+
+
+def _kernels_apart(w: Array, groups: int) -> Array:
+    return w.reshape(-1, w.shape[-4] // groups, *w.shape[-3:])
+
+
+_MANY = 32  # numbers at a pixel: for fewer, windows in a matrix are sooner
+
+
+def _is_each(x: Array, kernel: tuple[int, ...]) -> bool:
+    return kernel[-4:-2] == (1, 1) and x.size >= _MANY * math.prod(x.shape[-2:]) > 0
+
+
+def _numbers(x: Array) -> Array:
+    """A stack of images of one channel as (height, width, numbers): of each sample those of the stack."""
+    x = x[:, :, 0].transpose(2, 3, 1, 0)
+    return _joined(np.ascontiguousarray(x), 1, 1, 2)
+
+
+def _of_each(weights: Array, samples: int) -> Array:
+    """Their kernels as (height, width, numbers)."""
+    w = weights[:, 0, 0].transpose(1, 2, 0)[:, :, None]
+    return _joined(np.repeat(w, samples, axis=2), 1, 1, 2)
+
+
+def _images(x: Array, like: Array) -> Array:
+    """Numbers as images again."""
+    x = x.reshape(*x.shape[:2], *like.shape[1::-1])
+    return x.transpose(3, 2, 0, 1)[:, :, None]
+
+
+def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1) -> Array:
+    if groups > 1:
+        y = _conv2d(_channels_apart(x, groups), _kernels_apart(w, groups), stride, dilation)
+        return _channels_together(y, groups, x.ndim)
     size, dtype = w.shape[-2:], np.result_type(x, w)
     places = _places(x, size, stride, dilation)
     if _is_minimal(places, len(x), w.shape, stride, dilation, dtype):
         return _turned(minimal(_pixels(x), w))
     images, weights = _stacks(x, w)
+    if _is_each(x, w.shape):
+        kernels = _of_each(weights, images.shape[1])
+        y = _images(each(_numbers(images), kernels, places, stride, dilation), images)
+        return y if x.ndim == 5 else y[0]
     images = _laid_out(images)
-    y = np.empty((len(images), *places, images.shape[3], w.shape[-4]), dtype)
+    y = _empty((*places, images.shape[3]), len(images), w.shape[-4], dtype)
     columns = _joined(weights.transpose(0, 3, 4, 2, 1), 1, 3, 1)
     for block in _blocks(len(images), places, _windows_bytes(x, size)):
         seen = _windows(images, block, size, stride, dilation)
@@ -154,38 +214,55 @@ def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair) -> Array:
     return _turned(y if x.ndim == 5 else y[0])
 
 
-def _conv2d_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
+def _conv2d_input(
+    g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair, groups: int = 1
+) -> Array:
     """One element of the window after the other: each gives one pixel to each place. A few pixels at a
     time stay in the cache while all elements are added to them."""
+    if groups > 1:
+        out, kernels = _channels_apart(g, groups), _kernels_apart(w, groups)
+        return _channels_together(
+            _conv2d_input(out, kernels, image, stride, dilation), groups, g.ndim
+        )
     places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
     if _is_minimal(places, len(g), w.shape, stride, dilation, dtype):
         return _turned(minimal_input(_pixels(g), w))
     out, weights = _stacks(g, w)
+    if _is_each(g, w.shape):
+        kernels = _of_each(weights, out.shape[1])
+        x = _images(each_input(_numbers(out), kernels, image, stride, dilation), out)
+        return x if g.ndim == 5 else x[0]
     out = _pixels(out)
-    x = np.zeros((len(out), *image, out.shape[3], channels), dtype)
+    x = _empty((*image, out.shape[3]), len(out), channels, dtype)
+    x[...] = 0
     each = [(ij, np.ascontiguousarray(weights[..., *ij])) for ij in np.ndindex(*w.shape[-2:])]
     bytes_ = out.shape[3] * (w.shape[-4] + 2 * channels) * x.itemsize
     for block in _blocks(len(out), places, bytes_):
         of, *where = block
         rows = _joined(out[block], 1, 3, 1)
         for offset, weight in each:
-            part = x[of, *_met(offset, where, stride, dilation)]
+            part = x[of, *met(offset, where, stride, dilation)]
             part += (rows @ weight[of]).reshape(part.shape)
     return _turned(x if g.ndim == 5 else x[0])
 
 
-def _met(offset: Pair, where: Sequence[slice], stride: Pair, dilation: Pair) -> Any:
-    """The pixels that one element of the window meets in some of the window's places."""
-    for k, part, s, d in zip(offset, where, stride, dilation, strict=True):
-        yield slice(k * d + part.start * s, k * d + (part.stop - 1) * s + 1, s)
-
-
-def _conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
+def _conv2d_weight(
+    x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair, groups: int = 1
+) -> Array:
+    if groups > 1:
+        images, out = _channels_apart(x, groups), _channels_apart(g, groups)
+        w = _conv2d_weight(images, out, size, stride, dilation)
+        return w.reshape(*g.shape[:-4], g.shape[-3], *w.shape[-3:])
     places, channels, dtype = g.shape[-2:], (g.shape[-3], x.shape[-3]), np.result_type(x, g)
     kernel = *g.shape[:-4], *channels, *size
     if _is_minimal(places, len(x), kernel, stride, dilation, dtype):
         return minimal_weight(_pixels(x), _pixels(g))
     images, out = _stacks(x, g)
+    if _is_each(x, kernel):
+        w = each_weight(_numbers(images), _numbers(out), size, stride, dilation)
+        w = np.add.reduce(w.reshape(*size, *images.shape[1::-1]), axis=2)
+        w = w.transpose(2, 0, 1)[:, None, None]
+        return w if x.ndim == 5 else w[0]
     images, out = _laid_out(images), _pixels(out)
     w = np.zeros((len(images), *size, *channels[::-1]), dtype)
     columns = _joined(w, 1, 3, 1)
@@ -277,12 +354,15 @@ def _each_channel(image: Any, seen: Any, size: Pair, stride: Pair) -> tuple[Arra
     return first.ravel(), second.ravel()
 
 
-def _all_channels(image: Any, seen: Any, w: Array, stride: Pair, dilation: Pair) -> Any:
-    """The pairs of a pixel and a place in all channels."""
+def _all_channels(
+    image: Any, seen: Any, w: Array, stride: Pair, dilation: Pair, groups: int
+) -> Any:
+    """The pairs of a pixel and a place in all channels of a group."""
     if math.prod(seen) * math.prod(w.shape[1:]) > _MOST:
         return None
     pixels, places = _pairs(image, seen, w.shape[2:], stride, dilation)
-    sample, of, to = np.ogrid[: image[0], : image[1], : seen[1]]
+    sample, of, to = np.ogrid[: image[0], : image[1] // groups, : seen[1]]
+    of = to // (seen[1] // groups) * (image[1] // groups) + of
     first = (sample * image[1] + of)[..., None] * math.prod(image[2:]) + pixels
     second = (sample * seen[1] + to)[..., None] * math.prod(seen[2:]) + places
     return [a.ravel() for a in np.broadcast_arrays(first, second)]
@@ -297,29 +377,34 @@ def _in_sample(pairs: Any, by_channel: bool) -> Any:
 _STACK = patterns.Shared(("one", None, None, None, None), ("one", None, None, None, None))
 
 
-def _conv2d_pattern(out: Any, x: Array, w: Array, stride: Pair, dilation: Pair) -> Any:
+def _conv2d_pattern(
+    out: Any, x: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1
+) -> Any:
     if x.ndim == 5:
         return _STACK, _STACK
-    pairs = _all_channels(x.shape, out, w, stride, dilation)
+    pairs = _all_channels(x.shape, out, w, stride, dilation, groups)
     of_w = patterns.Shared((None, "out", None, None), ("out", None, None, None))
     return _in_sample(pairs and pairs[::-1], False), of_w
 
 
 def _conv2d_input_pattern(
-    out: Any, g: Array, w: Array, stride: Pair, dilation: Pair, **_: Any
+    out: Any, g: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1, **_: Any
 ) -> Any:
     if g.ndim == 5:
         return _STACK, _STACK
-    pairs = _all_channels(out, g.shape, w, stride, dilation)
-    of_w = patterns.Shared((None, "in", None, None), (None, "in", None, None))
+    pairs = _all_channels(out, g.shape, w, stride, dilation, groups)
+    channel = "in" if groups == 1 else None  # of a group, and not of the images
+    of_w = patterns.Shared((None, channel, None, None), (None, channel, None, None))
     return _in_sample(pairs, False), of_w
 
 
-def _conv2d_weight_pattern(out: Any, x: Array, g: Array, **_: Any) -> Any:
+def _conv2d_weight_pattern(out: Any, x: Array, g: Array, groups: int = 1, **_: Any) -> Any:
     if x.ndim == 5:
         return _STACK, _STACK
     mine = ("out", "in", None, None)
     of_x, of_g = ((None, name, None, None) for name in ("in", "out"))
+    if groups > 1:
+        return patterns.Shared((None,) * 4, (None,) * 4), patterns.Shared(mine, of_g)
     return patterns.Shared(mine, of_x), patterns.Shared(mine, of_g)
 
 
@@ -341,16 +426,16 @@ def _max_pool2d_pattern(out: Any, x: Array, size: Pair, stride: Pair) -> Any:
 
 # fmt: off
 conv2d_:       Primitive = bilinear(_conv2d,
-                                    lambda g, y, x, w, stride, dilation: conv2d_input(g, w, image=x.shape[-2:], stride=stride, dilation=dilation),
-                                    lambda g, y, x, w, stride, dilation: conv2d_weight(x, g, size=w.shape[-2:], stride=stride, dilation=dilation),
+                                    lambda g, y, x, w, **of: conv2d_input(g, w, image=x.shape[-2:], **of),
+                                    lambda g, y, x, w, **of: conv2d_weight(x, g, size=w.shape[-2:], **of),
                                     cost=costs.conv2d, fresh=True, opaque=True, blas=True, pixels="first", batch=batching.convolved, pattern=_conv2d_pattern)
 conv2d_input:  Primitive = bilinear(_conv2d_input,
-                                    lambda c, x, g, w, image, stride, dilation: conv2d_(c, w, stride=stride, dilation=dilation),
-                                    lambda c, x, g, w, image, stride, dilation: conv2d_weight(c, g, size=w.shape[-2:], stride=stride, dilation=dilation),
+                                    lambda c, x, g, w, image, **of: conv2d_(c, w, **of),
+                                    lambda c, x, g, w, image, **of: conv2d_weight(c, g, size=w.shape[-2:], **of),
                                     cost=costs.conv2d_input, fresh=True, opaque=True, blas=True, pixels="first", batch=batching.convolved_input, pattern=_conv2d_input_pattern)
 conv2d_weight: Primitive = bilinear(_conv2d_weight,
-                                    lambda c, w, x, g, size, stride, dilation: conv2d_input(g, c, image=x.shape[-2:], stride=stride, dilation=dilation),
-                                    lambda c, w, x, g, size, stride, dilation: conv2d_(x, c, stride=stride, dilation=dilation),
+                                    lambda c, w, x, g, size, **of: conv2d_input(g, c, image=x.shape[-2:], **of),
+                                    lambda c, w, x, g, size, **of: conv2d_(x, c, **of),
                                     cost=costs.conv2d_weight, fresh=True, opaque=True, blas=True, batch=batching.convolved_weight, pattern=_conv2d_weight_pattern)
 pool2d:        Primitive = bilinear(_pool2d,
                                     lambda g, y, x, w, stride: pool2d_input(g, w, image=x.shape[2:], stride=stride),
@@ -416,13 +501,9 @@ def conv2d(
     x = _padded(x, margin)
     _fits("conv2d", f"{both} do", "kernel", x, size, margin, spread)
     step: dict[str, Any] = {"stride": steps, "dilation": spread}
-    if groups == 1:
-        y = conv2d_(x, w, **step)
-    else:
-        images = np.reshape(x, (x.shape[0], groups, w.shape[1], *x.shape[2:]))
-        kernels = np.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
-        y = np.swapaxes(conv2d_(np.swapaxes(images, 0, 1), kernels, **step), 0, 1)
-        y = np.reshape(y, (x.shape[0], w.shape[0], *y.shape[3:]))
+    if groups > 1:
+        step["groups"] = groups
+    y = conv2d_(x, w, **step)
     if b is not None:
         b = floating(b)
         if b.shape != w.shape[:1]:

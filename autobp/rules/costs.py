@@ -162,13 +162,18 @@ def pinv(out: Shape, a: Shape, rcond: float) -> Triple:
     return _total((1, svd(out, a)), (math.prod(a[:-2]), products(long * short, short)))
 
 
+def batch_norm(out: Shape, x: Shape, w: Shape, b: Shape, **_: Any) -> Triple:
+    """Mean, variance, and a product and a sum for each number."""
+    return _total((math.prod(x), (2, 4, 0)), (math.prod(w), (3, -1, 1)))
+
+
 def conv2d(out: Shape, x: Shape, w: Shape, **_: Any) -> Triple:
     return products(math.prod(out), math.prod(w[-3:]))
 
 
-def conv2d_input(out: Shape, g: Shape, w: Shape, **_: Any) -> Triple:
-    seen = math.prod(g[:-3]) * math.prod(w[-3:]) * math.prod(g[-2:])
-    return _total((1, products(seen, w[-4])), (seen, (0, 1, 0)))
+def conv2d_input(out: Shape, g: Shape, w: Shape, groups: int = 1, **_: Any) -> Triple:
+    seen = math.prod(g[:-3]) * groups * math.prod(w[-3:]) * math.prod(g[-2:])
+    return _total((1, products(seen, w[-4] // groups)), (seen, (0, 1, 0)))
 
 
 def conv2d_weight(out: Shape, x: Shape, g: Shape, **_: Any) -> Triple:

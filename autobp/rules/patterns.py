@@ -28,6 +28,7 @@ __all__ = [
     "einsum",
     "matrices",
     "moved",
+    "normalized",
     "product",
     "product_with_rows",
 ]
@@ -94,6 +95,15 @@ def attention(out: Shape, q: Array, k: Array, v: Array, **_: Any) -> list[Shared
     mine = _from_the_right(len(out), ("row", "column"))
     last = ("row", "in"), ("key", "in"), ("key", "column")
     return [Shared(mine, _from_the_right(np.ndim(a), of)) for a, of in zip((q, k, v), last)]
+
+
+def normalized(out: Shape, x: Array, w: Array, b: Array, **_: Any) -> list[Shared]:
+    """A channel of the result depends on that of the images."""
+    mine, channel = (
+        (None, "channel", None, None),
+        Shared((None, "channel", None, None), ("channel",)),
+    )
+    return [Shared(mine, mine), channel, channel]
 
 
 def einsum(out: Shape, *args: Array, terms: Sequence[str], result: str) -> list[Shared]:

@@ -939,6 +939,12 @@ def _neural() -> dict[str, Record]:
     shared = (heads[0], heads[1][0], heads[2][:1])
     some = np.array([[True, False, True], [False, True, True]])
 
+    def standardized(x: Any, w: Any, b: Any, eps: float) -> Any:
+        axes, along = (0, 2, 3), (-1, 1, 1)
+        variance = np.var(x, axis=axes, keepdims=True)
+        y = (x - np.mean(x, axis=axes, keepdims=True)) / np.sqrt(variance + eps)
+        return y * np.reshape(w, along) + np.reshape(b, along)
+
     def attention(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool) -> Any:
         weights = np.exp(scale * np.einsum("...id,...jd->...ij", q, k))
         if causal:
@@ -958,6 +964,15 @@ def _neural() -> dict[str, Record]:
                 )
             ),
             reference=attention,
+        ),
+        "batch_norm": Record(
+            tuple(
+                Sample(
+                    (draw(rng, shape, NONZERO), *draw(rng, (2, shape[1]), NONZERO)), {"eps": eps}
+                )
+                for shape, eps in (((2, 3, 2, 2), 0.1), ((3, 1, 1, 3), 1e-3), ((1, 2, 3, 1), 0.5))
+            ),
+            reference=standardized,
         ),
         "softmax": Record(
             tuple(over),
@@ -985,12 +1000,26 @@ def _neural() -> dict[str, Record]:
 # ── convolutions ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _convolved(x: Any, w: Any, stride: Any, dilation: Any) -> np.ndarray:
+def _in_groups(function: Any, *axes: int) -> Any:
+    """A function of two arrays that is done for groups of their channels; the axes are those of the
+    channels, in both and in the result."""
+
+    def grouped(a: Any, b: Any, groups: int = 1, **given: Any) -> np.ndarray:
+        parts = zip(np.split(a, groups, axes[0]), np.split(b, groups, axes[1]), strict=True)
+        return np.concatenate([function(*part, **given) for part in parts], axes[2])
+
+    return grouped
+
+
+def _convolved_once(x: Any, w: Any, stride: Any, dilation: Any) -> np.ndarray:
     """A convolution by einsum over views of the windows, with stride and dilation by slices."""
     span = [d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation)]
     views = np.lib.stride_tricks.sliding_window_view(x, span, axis=(2, 3))
     views = views[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
     return np.einsum("nchwij,ocij->nohw", views, w)
+
+
+_convolved = _in_groups(_convolved_once, 1, 0, 1)
 
 
 def _convolutions() -> dict[str, Record]:
@@ -1008,20 +1037,25 @@ def _convolutions() -> dict[str, Record]:
         ((2, 3), (1, 1), (1, 1), (1, 1)),
     )
     forward, to_x, to_w, gathered, scattered, met, pooled = [], [], [], [], [], [], []
-    for n, c, o, geometry in (
-        *((2, 3, 2, g) for g in geometries),
-        (0, 2, 1, geometries[0]),
-        (1, 1, 1, geometries[3]),
-        (2, 2, 2, ((4, 4), (2, 2), (2, 2), (1, 1))),
+    for n, c, o, groups, geometry in (
+        *((2, 3, 2, 1, g) for g in geometries),
+        (0, 2, 1, 1, geometries[0]),
+        (1, 1, 1, 1, geometries[3]),
+        (2, 2, 2, 1, ((4, 4), (2, 2), (2, 2), (1, 1))),
+        (2, 4, 6, 2, ((4, 3), (2, 2), (1, 1), (1, 1))),
+        (1, 2, 4, 2, ((4, 6), (2, 2), (2, 1), (1, 2))),
+        (2, 16, 16, 16, ((3, 4), (2, 2), (1, 2), (2, 1))),
     ):
         image, size, stride, dilation = geometry
-        step = {"stride": stride, "dilation": dilation}
-        x, w = a(n, c, *image), a(o, c, *size)
+        step: dict[str, Any] = {"stride": stride, "dilation": dilation}
+        if groups > 1:
+            step["groups"] = groups
+        x, w = a(n, c, *image), a(o, c // groups, *size)
         g = a(*_convolved(x, w, **step).shape)
         forward.append(Sample((x, w), step))
         to_x.append(Sample((g, w), {"image": image, **step}))
         to_w.append(Sample((x, g), {"size": size, **step}))
-        if dilation == (1, 1):
+        if dilation == (1, 1) and groups == 1:
             y = _convolved(x.reshape(n * c, 1, *image), w[:1, :1], **step)
             y = y.reshape(n, c, *y.shape[2:])
             for weight in (a(*size, *y.shape), a(*size, 1, 1, 1, 1)):
@@ -1062,13 +1096,21 @@ def _convolutions() -> dict[str, Record]:
         "conv2d": Record(tuple(forward), reference=_convolved),
         "conv2d_input": Record(
             tuple(to_x),
-            reference=lambda g, w, **given: add_windows(
-                np.einsum("nohw,ocij->ncijhw", g, w), **given
+            reference=_in_groups(
+                lambda g, w, **given: add_windows(np.einsum("nohw,ocij->ncijhw", g, w), **given),
+                1,
+                0,
+                1,
             ),
         ),
         "conv2d_weight": Record(
             tuple(to_w),
-            reference=lambda x, g, **given: np.einsum("ncijhw,nohw->ocij", windows(x, **given), g),
+            reference=_in_groups(
+                lambda x, g, **given: np.einsum("ncijhw,nohw->ocij", windows(x, **given), g),
+                1,
+                1,
+                0,
+            ),
         ),
         "pool2d": Record(tuple(gathered), reference=pool2d),
         "pool2d_input": Record(tuple(scattered), reference=pool2d_input),

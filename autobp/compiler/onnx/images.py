@@ -19,17 +19,7 @@ __all__ = ["IMAGES"]
 Pair = tuple[int, int]
 
 
-def _conv2d(o: Builder, x: Value, w: Value, stride: Pair, dilation: Pair) -> Value:
-    if len(x.shape) == 5:
-        n, (c, *rest) = x.shape[0], w.shape[1:]
-        y = _convolved(o, _grouped(o, x), o.reshape(w, (n * c, *rest)), stride, dilation, n)
-        return _stacked(o, y, n)
-    return _convolved(o, x, w, stride, dilation)
-
-
-def _convolved(
-    o: Builder, x: Value, w: Value, stride: Pair, dilation: Pair, groups: int = 1
-) -> Value:
+def _conv2d(o: Builder, x: Value, w: Value, stride: Pair, dilation: Pair, groups: int = 1) -> Value:
     size = _spans(w.shape[2:], dilation)
     places = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], size, stride)]
     shape = (x.shape[0], w.shape[0], *places)
@@ -38,51 +28,30 @@ def _convolved(
 
 
 def _conv2d_input(
-    o: Builder, g: Value, w: Value, image: Pair, stride: Pair, dilation: Pair
+    o: Builder, g: Value, w: Value, image: Pair, stride: Pair, dilation: Pair, groups: int = 1
 ) -> Value:
-    groups = 1
-    if len(g.shape) == 5:
-        groups, c, *rest = w.shape
-        g, w = _grouped(o, g), o.reshape(w, (groups * c, *rest))
     size = _spans(w.shape[2:], dilation)
     whole = [(n - 1) * s + k for n, s, k in zip(g.shape[2:], stride, size)]
     shape = (g.shape[0], groups * w.shape[1], *whole)
     how = {"strides": list(stride), "dilations": list(dilation), "group": groups}
     x = o.emit("ConvTranspose", [g, w], g.dtype, shape, kernel_shape=list(w.shape[2:]), **how)
-    x = o.pad(x, (0, 0, 0, 0), (0, 0, *(n - k for n, k in zip(image, whole))))
-    return x if groups == 1 else _stacked(o, x, groups)
+    return o.pad(x, (0, 0, 0, 0), (0, 0, *(n - k for n, k in zip(image, whole))))
 
 
 def _conv2d_weight(
-    o: Builder, x: Value, g: Value, size: Pair, stride: Pair, dilation: Pair
+    o: Builder, x: Value, g: Value, size: Pair, stride: Pair, dilation: Pair, groups: int = 1
 ) -> Value:
     """A convolution of the images by the cotangents, with the samples as its channels."""
-    stack = x.shape[0] if len(x.shape) == 5 else 0
-    if stack:
-        (samples, channels, *image), (out, *places) = x.shape[1:], g.shape[2:]
-        x, g = o.transpose(x, (2, 0, 1, 3, 4)), o.transpose(g, (0, 2, 1, 3, 4))
-        x = o.reshape(x, (channels, stack * samples, *image))
-        g = o.reshape(g, (stack * out, samples, *places))
-    else:
-        x, g = (o.transpose(v, (1, 0, 2, 3)) for v in (x, g))
-    w = _convolved(o, x, g, dilation, stride, max(stack, 1))
-    w = o.pad(w, (0, 0, 0, 0), (0, 0, *(n - k for n, k in zip(size, w.shape[2:]))))
-    if not stack:
-        return o.transpose(w, (1, 0, 2, 3))
-    return o.transpose(o.reshape(w, (channels, stack, out, *size)), (1, 2, 0, 3, 4))
-
-
-def _grouped(o: Builder, x: Value) -> Value:
-    """A stack of images as groups of channels."""
-    stack, samples, channels, *image = x.shape
-    return o.reshape(o.transpose(x, (1, 0, 2, 3, 4)), (samples, stack * channels, *image))
-
-
-def _stacked(o: Builder, x: Value, stack: int) -> Value:
-    """Groups of channels as a stack of images."""
     samples, channels, *image = x.shape
-    x = o.reshape(x, (samples, stack, channels // stack, *image))
-    return o.transpose(x, (1, 0, 2, 3, 4))
+    each = channels // groups
+    if groups > 1:
+        x = o.transpose(o.reshape(x, (samples, groups, each, *image)), (2, 1, 0, 3, 4))
+        x = o.reshape(x, (each, groups * samples, *image))
+    else:
+        x = o.transpose(x, (1, 0, 2, 3))
+    w = _conv2d(o, x, o.transpose(g, (1, 0, 2, 3)), dilation, stride, groups)
+    w = o.pad(w, (0, 0, 0, 0), (0, 0, *(n - k for n, k in zip(size, w.shape[2:]))))
+    return o.transpose(w, (1, 0, 2, 3))
 
 
 def _spans(size: Sequence[int], dilation: Sequence[int]) -> list[int]:

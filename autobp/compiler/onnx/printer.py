@@ -25,8 +25,9 @@ from autobp.compiler.trace.direct import program_of
 from autobp.compiler.trace.tracer import Tracer
 from autobp.context import clock
 from autobp.kernels import attention as kernels
+from autobp.kernels import normalization as norms
 from autobp.primitive import NUMPY, constant
-from autobp.rules import attention
+from autobp.rules import attention, normalization
 from autobp.rules.indexing import _put, _scatter
 from autobp.rules.neural import softmax
 from autobp.rules.shape import surrounded
@@ -726,6 +727,15 @@ def _attended(q: Any, k: Any, v: Any, *given: Any) -> Any:
     return softmax(attention.masked_scores(q, k, *given)) @ v
 
 
+def _normalized(x: Any, w: Any, b: Any, eps: float) -> Any:
+    standard, _ = normalization._standard(x, eps)
+    return standard * normalization._channels(w) + normalization._channels(b)
+
+
+def _moments(x: Any) -> Any:
+    return np.mean(x, axis=(0, 2, 3)), np.var(x, axis=(0, 2, 3))
+
+
 def further(step: Step, accepted: Sequence[str]) -> list[str]:
     """The arguments of a call that are not accepted, and are not as NumPy's default has them."""
     parameters = _parameters(step.function)
@@ -820,5 +830,8 @@ SPELLED: dict[Any, tuple[str, Callable[[Printer, Step], Any]]] = {
     kernels.attended:            (_ATTENTION,                _written_out(_attended, 3)),
     kernels.attended_tangent:    (f"dq dk y {_ATTENTION}",   _written_out(attention._tangent, 6)),
     kernels.attended_cotangents: (f"g y {_ATTENTION}",       _written_out(attention._cotangents, 5)),
+    norms.normalized:            ("x w b eps",               _written_out(_normalized, 3)),
+    norms.normalized_cotangents: ("g x w eps",               _written_out(normalization._cotangents, 3)),
+    norms.channel_moments:       ("x",                       _written_out(_moments, 1)),
 }
 # fmt: on
