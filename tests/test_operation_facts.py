@@ -173,6 +173,7 @@ GENERAL: list[Callable[[Any], Any]] = [
 #: Calls of those that take something else.
 OWN: dict[Any, list[Call]] = {
     np.linalg.eigh:     [((M + M.T,), {}), ((M + M.T, "U"), {})],
+    np.linalg.cholesky: [((M @ M.T + 9 * np.eye(len(M)),), {})],
     np.take:            [((X, [0, 1]), {"axis": 1})],
     np.take_along_axis: [((X, np.argsort(X, 1), 1), {})],
     np.partition:       [((X, 1), {})],
