@@ -166,6 +166,7 @@ NETWORKS = {
     "many pixels": (value_and_grad(convolutional(lambda x: avg_pool2d(x, 2), np.tanh, True)), KERNELS, RNG.standard_normal((3, 2, 24, 24))),
     "logistic": (value_and_grad(logistic), A[0], RNG.standard_normal((9, 5))),
     "many rows": (value_and_grad(lambda x: np.sum(softmax(x) * x) - np.sum(np.min(x, -1))), RNG.standard_normal((40, 30))),
+    "many logistic": (value_and_grad(lambda w, x: np.sum(np.logaddexp(0, x @ w) ** 2)), A[0], RNG.standard_normal((80, 5))),
     "Hessian": (hessian(logistic), A[0], RNG.standard_normal((9, 5))),
     "curvature": (lambda x: hvp(bowl, (x,), (x,)), A[0]),
     "tangents": (lambda x: jvp(grad(bowl), (x,), (np.cos(x),)), A[0]),
@@ -443,6 +444,24 @@ def test_extrema_of_many_rows_are_found_by_their_places():
     for _ in range(2):
         np.testing.assert_allclose(compiled(many), np.sum(softmax(many) ** 2), 1e-13)
     assert "greatest(" in compiled.source
+
+
+def test_logarithms_of_sums_of_exponentials_go_pass_after_pass():
+    x = RNG.standard_normal((30, 40))
+    f = lambda x: (
+        np.logaddexp(0, x),
+        np.logaddexp(x, x[0]),
+        np.logaddexp(x[0], 1.0),
+        np.logaddexp2(x, x),
+    )
+    found = left("sums_of_exponentials", f, x)
+    assert (found["logaddexp"], found["logaddexp2"]) == (3, 1)
+    compiled = compile(value_and_grad(lambda x: np.sum(np.logaddexp(0, x))))
+    for _ in range(2):
+        value, slope = compiled(x)
+        np.testing.assert_allclose(value, np.sum(np.logaddexp(0, x)), 1e-13)
+        np.testing.assert_allclose(slope, 1 / (1 + np.exp(-x)), 1e-13)
+    assert " = logaddexp(0, x)" in compiled.source
 
 
 def test_errstate_is_entered_once_for_a_run():

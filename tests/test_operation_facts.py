@@ -554,6 +554,7 @@ def collected(x: Any) -> Any:
     for _ in range(600):
         y = np.tanh(y + x)
         ys.append(y)
+    ys.append(np.cosh(y))
     return np.stack(ys)[-1] + ys[0]
 
 
@@ -568,7 +569,7 @@ SPELLED = {
         lambda x: grad(lambda x: scan(lambda c, a: (c * a, None), 1.0, x[0])[0])(x),
         ".tolist()",
     ),
-    calls.joined: (collected, " = [*rows0, y]"),
+    calls.joined: (collected, " = [*rows0, "),
     calls.select: (lambda x, s: grad(lambda s: np.where(s > 1, s * s, s))(s) * x, " if t"),
 }
 
