@@ -31,7 +31,7 @@ __all__ = ["minimal", "minimal_input", "minimal_pays", "minimal_weight"]
 Array = Any
 Block = tuple[slice, slice]  # rows of tiles, samples
 
-_TILES_BYTES = 1 << 21  # of tiles that are computed at a time: the cache holds them
+_TILES_BYTES = 1 << 20  # of tiles that are computed at a time: the cache holds them
 _LEAST_CHANNELS = 12  # in and out: of fewer, the sums take as long as the products that are saved
 _LEAST_PRODUCTS = 1 << 18  # in each of the 16: of fewer, the calls of NumPy do
 
