@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +24,13 @@ from autobp.primitive import Variable, constant
 __all__ = ["array_of", "defers_to", "full_name", "is_foreign", "plain_array"]
 
 _UFUNC: Any = np.ndarray.__array_ufunc__
+_OURS = (np.ndarray, float, int, slice)  # of most arrays, and of what indices are made of
 
 
 def is_foreign(a: Any) -> bool:
     """Whether it is an array of another library that may be the value of a Tensor."""
-    kind = type(a)
-    return kind is not np.ndarray and kind is not float and _is_foreign(cast(Any, kind))
+    kind: Any = type(a)
+    return kind not in _OURS and _is_foreign(kind)
 
 
 @lru_cache(1024)
@@ -48,7 +49,8 @@ def full_name(a: Any) -> str:
 def defers_to(kind: type[Any]) -> bool:
     """Whether a binary operator leaves the operation to the other operand's class, as ndarray's does.
     Objects of pandas defer to Tensors in turn, since it cannot hold them."""
-    return _defers_to(cast(Any, kind))
+    key: Any = kind
+    return _defers_to(key)
 
 
 @lru_cache(1024)

@@ -144,7 +144,10 @@ class _Block(contextlib.ContextDecorator):
         ended.block = None
         _renew(ended)
 
-    def __call__(self, function: Any) -> Any:
+    def __call__(self, function: F) -> F:
+        return cast(F, self._around(function))
+
+    def _around(self, function: Any) -> Any:
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)

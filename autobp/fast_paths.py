@@ -5,7 +5,8 @@ four places, where the same steps without the lists, loops and checks of the gen
 four times as fast on numbers:
 
     operators    two numbers, or an array and another, of one level: computed and recorded at once
-    apply        the same for an operation on one argument, or on an array and another
+    apply        the same for an operation on one argument, or on an array and another; and for a part
+                 of an array
     tangents     value and tangent of an operation on one argument or two
     the sweep    a step for an operation with one argument or two
     many at once a step for a batch of directions of an elementwise operation
@@ -30,6 +31,7 @@ from autobp.forward import Dual, dual
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
+from autobp.rules.indexing import getitem
 from autobp.tensor import CONSTANT, Tensor, node
 
 __all__ = ["install", "remove"]
@@ -38,6 +40,7 @@ _PLAIN = (float, np.ndarray)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
 #: What a sweep computes with; Tensors are of derivatives further out.
 _VALUES = (*_PLAIN, Tensor, Dual)
+_PLACES = {int, slice, type(None), type(...)}  # which most indices are made of
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
 
@@ -237,8 +240,21 @@ def _tangent(
     return project(total, value)
 
 
+def _getitem(self: Tensor, index: Any) -> Any:
+    kind = type(index)
+    if kind in _PLACES or (kind is tuple and _PLACES.issuperset(map(type, index))):
+        x, level, context = self.value, self.level, current()
+        if level >= context.threshold and not context.anomaly and type(self) is Tensor:
+            value = _as_kept(x[index], x) if type(x) is np.ndarray else None
+            if value is not None:
+                return node(value, getitem, self, None, {"index": index}, level, context)
+    return _general_getitem(self, index)
+
+
 def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method == "__call__" and not kwargs and ufunc in NUMPY:
+        if len(inputs) == 1 and ufunc in _UNARY:
+            return self.apply(_UNARY[ufunc], inputs, _NONE)
         if inputs[-1] is self and ufunc in _REFLECTED:
             return _REFLECTED[ufunc](self, inputs[0])  # as of array * tensor
         if type(inputs[-1]) in _KNOWN and type(inputs[0]) in _KNOWN:
@@ -421,9 +437,12 @@ _METHODS: dict[str, Callable[..., Any]] = {
     **{f"__{sign.method}__": _operator(p) for sign, p in _OPERATORS},
     **{f"__r{sign.method}__": _operator(p, reflected=True) for sign, p in _OPERATORS},
     "apply": _apply,
+    "__getitem__": _getitem,
     "__array_ufunc__": _array_ufunc,
 }
 _REFLECTED = {sign.ufunc: _METHODS[f"__r{sign.method}__"] for sign, _ in _OPERATORS}
+_UNARY = {u: p for u, p in NUMPY.items() if isinstance(p, Primitive) and getattr(u, "nin", 0) == 1}
 _GENERAL: dict[str, Callable[..., Any]] = {name: getattr(Tensor, name) for name in _METHODS}
 _general_dual_record = Dual.record
 _general_apply, _general_array_ufunc = _GENERAL["apply"], _GENERAL["__array_ufunc__"]
+_general_getitem = _GENERAL["__getitem__"]

@@ -35,7 +35,7 @@ def _folder(file: str | None, *inside: str) -> str:
     return os.path.join(os.path.dirname(file or ""), *inside, "")
 
 
-_AUTOBP, _DEMOS = _folder(__file__), _folder(__file__, "demos")
+_AUTOBP, _DEMOS = _folder(__file__), _folder(__file__, "_demos")
 _NUMPY, _PYTHON = _folder(np.__file__), _folder(os.__file__)
 _WITHOUT_FILE = sys.stdlib_module_names - {"__main__"}  # those written in C
 
@@ -71,7 +71,10 @@ def _owner_of_code(code: CodeType, variables: dict[str, Any]) -> Owner:
 
 def owner_of_frame(frame: FrameType) -> Owner:
     """Whose code runs there."""
-    return _owner_of_code(frame.f_code, frame.f_globals)
+    file = frame.f_code.co_filename
+    if file[:1] == "<":
+        return _owner_of_code(frame.f_code, frame.f_globals)
+    return _owner_of_file(file)
 
 
 def outside(frame: FrameType) -> FrameType:

@@ -22,11 +22,12 @@ stated by keyword at the end of its row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from itertools import count, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -37,7 +38,9 @@ __all__ = [
     "Each",
     "Primitive",
     "Results",
+    "Shaped",
     "Together",
+    "V",
     "Variable",
     "anywhere",
     "bilinear",
@@ -55,6 +58,7 @@ __all__ = [
     "variable_in",
 ]
 
+F = TypeVar("F", bound=Callable[..., Any])
 Array = Any  # a float, a NumPy scalar, an ndarray, or a Tensor standing for one
 Rule = Callable[..., Array]
 Rules = Sequence["Rule | None"]  # None: the derivative is zero
@@ -68,7 +72,26 @@ def same(t: Array, *_: Array, **__: Any) -> Array:
     return t
 
 
-class Variable:
+class _HasShape(Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class Shaped:
+    """What has a shape has axes and elements."""
+
+    __slots__ = ()
+
+    @property
+    def ndim(self: _HasShape) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self: _HasShape) -> int:
+        return math.prod(self.shape)
+
+
+class Variable(Shaped):
     """What a primitive does not evaluate itself but asks to take the operation over: a Tensor, or
     what stands for an array while a program is written down."""
 
@@ -120,6 +143,15 @@ class Variable:
 
     def call_opaque(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         raise NotImplementedError
+
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    #: `f(x: V | Array) -> V` gives a Tensor of a Tensor, and of what else there is what NumPy makes of it.
+    V = typing_extensions.TypeVar("V", bound=Variable, default=Any)
+else:
+    V = TypeVar("V")
 
 
 def constant(a: Any) -> Any:
@@ -380,10 +412,10 @@ part: Primitive = general(
 )
 
 
-def implements(*numpy: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def implements(*numpy: Callable[..., Any]) -> Callable[[F], F]:
     """Let a function of ours stand in for NumPy's, with the argument forms that NumPy's has."""
 
-    def register(ours: Callable[..., Any]) -> Callable[..., Any]:
+    def register(ours: F) -> F:
         for theirs in numpy:
             NUMPY[theirs] = ours
         return ours

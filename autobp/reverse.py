@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -372,7 +373,7 @@ def check_function(who: str, function: Any) -> None:
 class Recipe(NamedTuple):
     """How a gradient function was made, so that one can be made of another function."""
 
-    derivative: Callable[..., Any]
+    derivative: Callable[[], Any]  # a weak reference: it has this as an attribute
     function: Callable[..., Any]
     title: str
     argnums: int | Sequence[int]
@@ -383,7 +384,7 @@ def derived(
 ) -> Any:
     """Name a derivative after its function, and let it show that one's signature."""
     if argnums is not None:
-        derivative.recipe = Recipe(derivative, function, title, argnums)  # type: ignore[attr-defined]
+        derivative.recipe = Recipe(ref(derivative), function, title, argnums)  # type: ignore[attr-defined]
     name = getattr(function, "__name__", "")
     derivative.__name__ = f"{title}_{name}" if name.isidentifier() else title
     derivative.__wrapped__ = function  # type: ignore[attr-defined]

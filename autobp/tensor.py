@@ -15,7 +15,6 @@ Here is the general code. `fast_paths` puts quicker methods with the same result
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -411,14 +410,6 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
     def shape(self) -> tuple[int, ...]:
         value = self.value
         return () if type(value) is float else value.shape
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:

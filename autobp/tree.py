@@ -25,6 +25,7 @@ __all__ = ["leaves", "map", "paired", "ravel", "refilled", "stop_gradient", "tra
 
 DEEPEST = 900  # levels of nesting
 _SEQUENCES = (list, tuple)
+_LEAVES = (np.ndarray, float, Tensor)  # what nearly all leaves are
 
 
 def _too_deep() -> ValueError:
@@ -49,11 +50,14 @@ def _fields_of_kind(kind: Hashable) -> tuple[str, ...] | None:
 
 def fields_of(x: Any) -> tuple[str, ...] | None:
     """The fields of a dataclass that hold branches; None for anything else."""
-    return _fields_of_kind(cast(Any, type(x)))
+    kind: Any = type(x)
+    return _fields_of_kind(kind)
 
 
 def parts_of(x: Any) -> list[Any] | tuple[Any, ...] | None:
     """The branches of a nest; None for a leaf."""
+    if type(x) in _LEAVES:
+        return None
     if isinstance(x, dict):
         return list(x.values())
     if isinstance(x, _SEQUENCES):

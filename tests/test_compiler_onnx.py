@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -156,9 +157,11 @@ def at_edges(values, dtype):
         given = [x, y][: f.nin]
         try:
             with np.errstate(all="ignore"):
-                yield f, given, f(*given)
-        except TypeError:  # of bits, for floats
-            assert f.__name__.startswith(("bitwise", "invert"))
+                expected = f(*given)
+        except TypeError:  # of bits, for floats, and of what is no operation of truth values
+            assert f.__name__.startswith(("bitwise", "invert")) or np.dtype(dtype) == bool
+        else:
+            yield f, given, expected
 
 
 @needs_onnx
@@ -183,6 +186,22 @@ def test_every_row_of_the_table_keeps_numpys_conventions(values, dtype):
         assert where.size == 0, (f, [x[where] for x in given], found[where], expected[where])
         count += 1
     assert count >= (20 if dtype == np.int64 else 55)
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
+def test_every_row_is_computed_or_refused_for_every_type(dtype):
+    count, refused = 0, {}
+    for f, given, expected in at_edges([0, 1, 2, 3], dtype):
+        try:
+            found = computed(f, *given)
+        except Unprintable as error:
+            refused[f"np.{f.__name__} of "] = str(error)
+        else:
+            agree(found, expected, 1e-5 if expected.dtype == np.float32 else 1e-12, f)
+            count += 1
+    assert count >= 20
+    assert all(said.startswith(name) for name, said in refused.items())
 
 
 WHOLE = [
@@ -231,7 +250,7 @@ MEMORY = {"order", "subok", "copy", "casting", "optimize", "kind", "stable"}
 #: Calls that between them give every argument that a spelling accepts.
 CALLS = [
     *((f, (X,), {"axis": 1, "dtype": np.float32, "keepdims": True}) for f in (np.mean,)),
-    *((f, (X > 0,), {"axis": 1, "keepdims": True}) for f in (np.all, np.any)),
+    *((f, (X > 0,), {"axis": 1, "keepdims": True}) for f in (np.all, np.any, np.count_nonzero)),
     *((f, (X,), {"axis": 1, "keepdims": True}) for f in (np.argmax, np.argmin)),
     *((f, (X,), {"axis": 0, "dtype": np.float32}) for f in (np.cumsum, np.cumprod)),
     *((f, (X,), {"axis": 0, "kind": "stable"}) for f in (np.sort, np.argsort)),
@@ -258,7 +277,7 @@ CALLS = [
     (np.stack, ((X, X + 1),), {"axis": 1, "dtype": np.float32}),
     (np.flip, (X,), {"axis": 1}),
     (np.roll, (X,), {"shift": 1, "axis": 1}),
-    (np.diagonal, (X,), {"axis1": 1, "axis2": 0}),
+    *((np.diagonal, (X,), {"axis1": 1, "axis2": 0, "offset": k}) for k in (0, 1, -2, 4)),
     (np.take, (X,), {"indices": [2, 0, -1], "axis": 1}),
     (np.round, (X,), {"decimals": 1}),
     (np.clip, (X,), {"a_min": -0.1, "a_max": 0.3}),
@@ -422,6 +441,75 @@ def test_what_a_rule_takes_for_granted_is_a_precondition(tmp_path):
     (said,) = metadata(made)["precondition"].splitlines()
     assert said.startswith("np.any(np.isnan(")
     assert ") is False (" in said
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("function", "arrays"),
+    [
+        *((lambda x, i=i: x[i], (X,)) for i in (
+            (None, [0, 1]), ([0, 1], None, [1, -1]), (None, 1, None), (slice(None, None, -2), [0, 2]),
+            ([2, 0], slice(3, 0, -2)), (1, [0, 2]), ([0], None, slice(1, 3)), np.array([True, False, True]),
+        )),
+        (lambda x: x[None][[0], :, [1, 2]], (X,)),
+        (grad(lambda x: np.sum(np.sin(x[None, [0, -1], :, None]))), (X,)),
+        (grad(lambda x: np.sum(np.sin(np.einsum("ii", x)))), (X[:, :3],)),  # puts one number in many places
+        (lambda x: np.diagonal(x, 1), (X,)),
+        (lambda x: np.max(x, axis=(), initial=0.0), (X,)),
+        (lambda x: np.mean(x, axis=1), (np.zeros((3, 0)),)),
+        *((lambda x, f=f: f(x), (a,)) for f in (np.argmax, np.argmin) for a in (
+            np.array([1.0, np.nan, np.inf, np.nan]), np.array([1, np.nan], np.float32), MASK, np.array(2.0), X,
+        )),
+        (lambda x: np.argmax(x, axis=1, keepdims=True), (np.array([[1.0, 2.0], [3.0, np.nan]]),)),
+        *((lambda x, f=f: f(x, axis=1), (np.arange(6).reshape(2, 3) % 4,)) for f in (
+            np.std, np.var, np.median, np.ptp, np.nansum, np.nanmax, np.average, np.diff, np.count_nonzero,
+        )),
+        (lambda x: np.ptp(x, axis=0), (np.array([[3, 250], [9, 1]], np.uint8),)),
+        *((lambda x, f=f: f([x, x * 2]), (X,)) for f in (np.hstack, np.vstack, np.dstack, np.column_stack)),
+        (lambda x: np.hstack([x, x * 2]), (np.arange(3),)),
+        (lambda x: np.gradient(x[0])[1:] + np.block([[x[:1, 1:]], [x[:1, :3]]])[1], (X,)),
+        (lambda x: np.unstack(x)[1], (X,)),
+        (lambda x: np.pad(x, 1), (np.arange(3),)),
+        (lambda x: x**0.5 + np.power(x, 0.5), (np.array([-np.inf, -0.0, 4.0]),)),
+        *((lambda x, k=k: (x < k) | (k <= x) & (x != k), (np.arange(-2, 3, dtype=dtype),)) for k in (
+            2**40, -(2**40), 1, 2**70,
+        ) for dtype in (np.int32, np.int64)),
+        (lambda x: (x > -1) & (x < 2**70), (np.arange(3, dtype=np.uint64),)),
+        (lambda x: -x, (np.array([0, 1, 255], np.uint8),)),
+        (lambda x: np.trunc(x) | np.floor(x) | np.abs(x), (MASK,)),
+        (lambda x: x * np.arange(4.0).astype(">f8"), (X,)),
+        (lambda x: np.angle(x) + np.modf(x)[0] + np.imag(x), (np.array([np.inf, -np.inf, -0.0, 0.5]),)),
+    ],
+)  # fmt: skip
+def test_calls_whose_form_is_rare(function, arrays):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the mean of nothing
+        agree(computed(function, *arrays), function(*arrays), 1e-12, arrays)
+
+
+@needs_onnx
+def test_elements_that_a_mask_names_are_chosen(tmp_path):
+    def written(x, m):
+        z = x.copy()
+        z[x > 0.5] = -1.0
+        z[m] = x[0] * 2
+        return z
+
+    rng = np.random.default_rng(0)
+    calls = [(rng.standard_normal((n, 3)), rng.random(n) > 0.5) for n in (4, 1, 7)]
+    compared(written, tmp_path, calls)
+
+    def switched(x):
+        z = x > 0
+        z[x > 1] = False
+        return z
+
+    agree(computed(switched, X), switched(X), 0, "truth values")
+    for f in (lambda x, v: np.sum(x[v > 0]), lambda x, v: x[True]):
+        compiled = compile(f)
+        compiled(X, X[:, 0])
+        with pytest.raises(Unprintable, match="getitem at (truth values that|a single truth)"):
+            compiled.save(tmp_path / "step.onnx")
 
 
 # ── networks ──────────────────────────────────────────────────────────────────────────────────────
@@ -776,6 +864,56 @@ def test_a_size_that_the_program_is_made_for_is_fixed_and_said(tmp_path):
 
 
 @needs_onnx
+def test_what_depends_on_the_length_in_another_way_is_fixed(tmp_path):
+    for f in (
+        lambda x: np.sum(x[:50]),
+        lambda x: np.sum(x) * (2.0 if len(x) > 100 else 1.0),
+        lambda x: x[: min(len(x), 10)],
+    ):
+        _, made, _ = saved(f, tmp_path, X)
+        assert metadata(made)["batch"].startswith("fixed: ")
+    f = lambda x: np.sum(x) * (2.0 if len(x) == 1 else 1.0)
+    _, made, running = saved(f, tmp_path, X)
+    assert metadata(made)["batch"] == "free: the first axis of x, of 2 or more"
+    agree(*run(made, running, X[:2]).values(), f(X[:2]), 1e-12, "two rows")
+
+
+@needs_onnx
+def test_the_batch_is_that_of_labels_and_of_most_arrays(tmp_path):
+    made = compared(lambda t, y: t[y], tmp_path, [(X, np.array(y)) for y in ([0, 2, 1, 1], [2])])
+    assert metadata(made)["batch"] == "free: the first axis of y"
+    calls = [(X[:n, :3], X[:n, 3], np.arange(3.0)) for n in (3, 2, 1)]
+    made = compared(lambda x, y, w: np.mean((x @ w - y) ** 2), tmp_path, calls)
+    assert metadata(made)["batch"].startswith(
+        "free: the first axis of x and y; fixed: for x and y and w"
+    )
+
+
+@needs_onnx
+def test_names_of_users_are_no_names_of_ours(tmp_path):
+    def f(c0, t0, c1, p):
+        return c0 * 2 + c1 * np.array([1.0, 2.0, 3.0]) + np.tanh(t0) / len(t0) + p["batch"]["0"]
+
+    rng = np.random.default_rng(0)
+    calls = [
+        (*rng.standard_normal((3, n, 3)), {"batch": {"0": rng.standard_normal(3)}})
+        for n in (4, 1, 6)
+    ]
+    compared(f, tmp_path, calls)
+    w = Tensor([1.0, 2.0, 3.0], name="c0")
+    _, made, running = saved(lambda x: x * w + 2.0, tmp_path, X[:, :3])
+    agree(*run(made, running, X[:, :3]).values(), X[:, :3] * w.numpy() + 2, 1e-12, "c0")
+    keys = {(0, 1): X, "a b": X, "it's": X, 2: X}
+    _, made, running = saved(lambda p: p[0, 1] - p["a b"] * p["it's"] + p[2], tmp_path, keys)
+    assert [x.name for x in made.graph.input] == ["p.(0, 1)", "p.a b", "p.it's", "p.2"]
+    agree(*run(made, running, keys).values(), X - X * X + X, 1e-12, "keys")
+    compiled = compile(np.tanh)
+    compiled(X)
+    compiled.save(tmp_path / "step.ONNX")
+    assert len(onnx.load(tmp_path / "step.ONNX").graph.node) == 1
+
+
+@needs_onnx
 def test_one_sample_is_enough_to_free_the_batch(tmp_path):
     net = nn.MLP([4, 3, 2], rng=0)
     x = np.random.default_rng(0).standard_normal((7, 4))
@@ -822,9 +960,13 @@ def test_what_cannot_be_saved_is_named_with_what_to_do(tmp_path):
     )
     for name, f in (
         ("np.multiply.outer", lambda x: np.multiply.outer(x, x)),
-        ("np.maximum.accumulate with axis", lambda x: np.maximum.accumulate(x)),
+        ("np.maximum.accumulate", lambda x: np.maximum.accumulate(x)),
         ("np.subtract.reduce", lambda x: np.subtract.reduce(x)),
-        ("autobp.polygamma with n", lambda x: polygamma(1, x)),
+        ("np.matmul of truth values", lambda x: (x > 0) @ (x > 1)),
+        ("np.einsum of truth values", lambda x: np.einsum("i->", x > 0)),
+        ("np.std of truth values", lambda x: np.std(x > 0)),
+        ("np.einsum of lists of axes", lambda x: np.einsum(x, [0], [0])),
+        ("autobp.polygamma", lambda x: polygamma(1, x)),
         ("np.where of a condition alone", lambda x: np.where(x > 0)),
     ):
         assert refused(f, np.ones(3)).startswith(f"{name} at {__file__}:")

@@ -165,6 +165,8 @@ NETWORKS = {
     "normed images": (value_and_grad(convolutional(lambda x: max_pool2d(x, 2), relu, True)), KERNELS, X),
     "many pixels": (value_and_grad(convolutional(lambda x: avg_pool2d(x, 2), np.tanh, True)), KERNELS, RNG.standard_normal((3, 2, 24, 24))),
     "logistic": (value_and_grad(logistic), A[0], RNG.standard_normal((9, 5))),
+    "many rows": (value_and_grad(lambda x: np.sum(softmax(x) * x) - np.sum(np.min(x, -1))), RNG.standard_normal((40, 30))),
+    "many logistic": (value_and_grad(lambda w, x: np.sum(np.logaddexp(0, x @ w) ** 2)), A[0], RNG.standard_normal((80, 5))),
     "Hessian": (hessian(logistic), A[0], RNG.standard_normal((9, 5))),
     "curvature": (lambda x: hvp(bowl, (x,), (x,)), A[0]),
     "tangents": (lambda x: jvp(grad(bowl), (x,), (np.cos(x),)), A[0]),
@@ -403,6 +405,63 @@ def test_distinct_places_are_assigned():
     np.testing.assert_allclose(computed(program, x, labels), put(x, labels))
     again = grad(lambda x, i: np.sum(x[i] ** 2))
     assert "placed" not in counts(NAMED["scatter_simplification"](traced(again, x, labels)))
+
+
+def test_parts_that_make_up_an_array_are_joined():
+    def parts(indices, x):
+        """The gradient of a function of parts of x: the calls that put them together, and 0 elsewhere."""
+        f = grad(lambda x: sum(k * np.sum(np.sin(x[i])) for k, i in enumerate(indices, 1)))
+        program = optimized(traced(f, x), PASSES)
+        np.testing.assert_allclose(computed(program, x), f(x), 1e-15)
+        found = counts(program)
+        return {k: found[k] for k in ("concatenate", "stack", "placed", "add") if k in found}
+
+    a, every = RNG.standard_normal((6, 4, 3)), slice(None)
+    for axis in range(3):
+        before = (every,) * axis
+        assert parts([(*before, i) for i in (slice(1, None), slice(1))], a) == {"concatenate": 1}
+        assert parts([(*before, i) for i in range(a.shape[axis])], a) == {"stack": 1}
+    assert parts([slice(2, 4), slice(None, 2), slice(-2, 6)], a) == {"concatenate": 1}
+    assert parts([(every, -2), (every, 0), (every, 3), (every, 1)], a) == {"stack": 1}
+    for others in (
+        [slice(3), slice(2, 6)],  # one place twice
+        [slice(2), slice(3, 6)],  # and one never
+        [slice(2), slice(3), slice(4, 5)],  # as many numbers as there are
+        [slice(0, 6, 2), slice(1, 6, 2)],
+        [(slice(3), slice(2)), (slice(3, 6), slice(2, 4))],
+        [(every, 0), (every, slice(1, 4))],
+        [0, 0, 1, 2, 3, 4],
+    ):
+        assert parts(others, a) == {"placed": len(others), "add": len(others) - 1}
+
+
+def test_extrema_of_many_rows_are_found_by_their_places():
+    many = RNG.standard_normal((30, 40, 20))
+    f = lambda x: (np.max(x, -1), np.min(x, axis=2, keepdims=True), np.max(x, 1), np.max(x[:1], -1))
+    found = left("canonicalization extrema_of_rows", f, many)
+    assert found == {"greatest": 1, "least": 1, "maximum.reduce": 2, "getitem": 1}
+    compiled = compile(lambda x: np.sum(softmax(x) ** 2))
+    for _ in range(2):
+        np.testing.assert_allclose(compiled(many), np.sum(softmax(many) ** 2), 1e-13)
+    assert "greatest(" in compiled.source
+
+
+def test_logarithms_of_sums_of_exponentials_go_pass_after_pass():
+    x = RNG.standard_normal((30, 40))
+    f = lambda x: (
+        np.logaddexp(0, x),
+        np.logaddexp(x, x[0]),
+        np.logaddexp(x[0], 1.0),
+        np.logaddexp2(x, x),
+    )
+    found = left("sums_of_exponentials", f, x)
+    assert (found["logaddexp"], found["logaddexp2"]) == (3, 1)
+    compiled = compile(value_and_grad(lambda x: np.sum(np.logaddexp(0, x))))
+    for _ in range(2):
+        value, slope = compiled(x)
+        np.testing.assert_allclose(value, np.sum(np.logaddexp(0, x)), 1e-13)
+        np.testing.assert_allclose(slope, 1 / (1 + np.exp(-x)), 1e-13)
+    assert " = logaddexp(0, x)" in compiled.source
 
 
 def test_errstate_is_entered_once_for_a_run():

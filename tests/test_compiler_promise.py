@@ -737,6 +737,14 @@ def test_a_difference_names_the_result_the_index_and_both_numbers():
     assert f"{3.0 * (1.0 + k)}" in said
 
 
+def test_a_nan_that_the_program_alone_makes_is_a_difference():
+    compiled = compile(lambda x: x if type(x) is np.ndarray else x * np.nan)
+    with pytest.raises(
+        DifferenceError, match=r"result is \(nan\) at \(0,\) by the program and \(1.0\)"
+    ):
+        compiled(np.ones(3))
+
+
 def test_a_difference_in_state_is_named():
     w = Tensor([1.0, 2.0], name="weight")
 
@@ -1624,6 +1632,21 @@ def test_random_numbers_of_the_standard_library():
     with pytest.raises(CaptureError, match="draw|random|'rng'"):
         several(compiled, 1.0)
     assert rng.random() == random.Random(1).random()
+
+
+def test_the_rounding_of_a_sum_is_no_reason_to_run_again():
+    """Where large numbers cancel, single precision leaves a few units of the largest."""
+    large = np.array([1.0, 1e-4], np.float32)
+    rounded = large + np.array([0.0, 5e-7], np.float32)
+
+    def replay(moves_arguments, far):
+        raise AssertionError
+
+    comparison.check_same("f", (rounded, []), (large, []), replay)
+    wrong = rounded + np.float32(3e-6)
+    each_is_itself = lambda moves_arguments, far: ((large, []), (wrong, []))
+    with pytest.raises(CaptureError, match=r"result is .* at \(1,\)"):
+        comparison.check_same("f", (wrong, []), (large, []), each_is_itself)
 
 
 def test_a_kink_that_only_rounding_crosses_is_no_difference():

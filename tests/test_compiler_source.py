@@ -260,6 +260,27 @@ def test_a_helper_of_a_library_brings_its_constants(tmp_path):
     np.testing.assert_array_equal(found[1], gradient)
 
 
+def test_helpers_keep_their_constants_where_modules_use_one_name(tmp_path, monkeypatch):
+    (tmp_path / "near.py").write_text("""
+SCALE, SHIFT = 2.0, 1.0
+
+def near(x):
+    return x * SCALE + SHIFT
+""")
+    (tmp_path / "far.py").write_text("""
+SCALE, SHIFT = 3.0, 1.0
+
+def far(x, SHIFT=SHIFT):
+    return x * SCALE + SHIFT
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    near, far = (getattr(__import__(name), name) for name in ("near", "far"))
+    _, texts = helper_sources({near: "near", far: "far"}, "program")
+    space = {}
+    exec("\n".join(texts), space)
+    assert (space["near"](1.0), space["far"](1.0), space["far"](1.0, 0.5)) == (3.0, 4.0, 3.5)
+
+
 def test_a_helper_without_a_text_is_told_of_where_the_source_is_read(tmp_path):
     sums = custom(
         lambda x: np.add.reduceat(x, [0, 1]), vjp=lambda g, y, x: np.repeat(g, [1, 2]), name="sums"

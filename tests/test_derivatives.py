@@ -505,7 +505,7 @@ def test_anomalies_are_found_where_they_begin():
 
 def test_programs_in_the_folder_of_the_package_are_not_the_package():
     """As `autobp demo` runs those of an installed package."""
-    program = Path(autobp.__file__).parent / "demos" / "program.py"
+    program = Path(autobp.__file__).parent / "_demos" / "program.py"
     names = {"__name__": "program", "log": np.log, "x": Tensor(0.0)}
     here = re.escape(f"{program}:3")
     named = pytest.raises(FloatingPointError, match=f"at {here},")

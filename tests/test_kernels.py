@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from autobp import Tensor, compile, grad, nn, value_and_grad
 from autobp.kernels import attention, indexed, triangular
 from autobp.kernels.contraction import contracted
+from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
 from autobp.rules import indexing
@@ -246,6 +247,25 @@ def test_attention_of_long_sequences_keeps_no_scores():
     compiled(q, k, v)
     for a, b in zip(compiled(q * 1.1, k, v)[1], value_and_grad(loss, (0, 1, 2))(q * 1.1, k, v)[1]):
         np.testing.assert_allclose(a, b, 1e-4, 1e-6)
+
+
+# ── sums of exponentials ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_logaddexp_is_numpys(dtype):
+    x = (RNG.normal(size=(40, 5)) * 10 ** RNG.uniform(-8, 3, size=(40, 5))).astype(dtype)
+    y = x[::-1] + np.where(RNG.random((40, 5)) < 0.3, x - x[::-1], 0).astype(dtype)
+    for a, b in ((x, y), (x, 0), (0.5, y), (x, y[0]), (dtype(1), y), (x.T, y.T), (x[:0], y[:0])):
+        found, expected = logaddexp(a, b), np.logaddexp(a, b)
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, 4 * np.finfo(dtype).eps, np.finfo(dtype).eps)
+    rare = np.repeat([np.inf, -np.inf, np.nan, 1.0, -0.0, np.finfo(dtype).max], 30).astype(dtype)
+    one, other = (a.ravel() for a in np.meshgrid(rare, rare[::30]))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(logaddexp(one, other), np.logaddexp(one, other))
+    with np.errstate(all="raise", under="ignore"):
+        assert (logaddexp(rare[:60:30].repeat(50), -np.inf) == rare[:60:30].repeat(50)).all()
 
 
 # ── contractions ──────────────────────────────────────────────────────────────────────────────────

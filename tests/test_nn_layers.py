@@ -890,3 +890,5 @@ def test_a_query_that_may_look_nowhere_gives_0(length):
     seeing = np.delete(np.arange(length), 1)
     expected = nn.scaled_dot_product_attention(q[seeing], k, v, attn_mask=mask[seeing])
     np.testing.assert_allclose(y.numpy()[seeing], expected.numpy(), rtol=1e-12)
+    compiled = compile(lambda q, k, v, mask: nn.scaled_dot_product_attention(q, k, v, mask))
+    np.testing.assert_allclose(compiled(q, k, v, mask), y.numpy(), rtol=0, atol=1e-12)

@@ -567,6 +567,12 @@ def test_stable_far_out(text: str, dtype: Any) -> None:
 # ── Python's own ──────────────────────────────────────────────────────────────────────────────────
 
 
+def test_parts_of_infinite_numbers_are_numpys() -> None:
+    x = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 2.5, -2.5])
+    for f in (np.angle, np.imag, lambda a: np.modf(a)[0], lambda a: np.modf(a)[1]):
+        np.testing.assert_array_equal(f(Tensor(x)).numpy(), f(x))
+
+
 def test_pythons_functions_of_numbers() -> None:
     s = Tensor(-1.7)
     for function in (abs, round, math.floor, math.ceil, math.trunc):

@@ -173,6 +173,7 @@ GENERAL: list[Callable[[Any], Any]] = [
 #: Calls of those that take something else.
 OWN: dict[Any, list[Call]] = {
     np.linalg.eigh:     [((M + M.T,), {}), ((M + M.T, "U"), {})],
+    np.linalg.cholesky: [((M @ M.T + 9 * np.eye(len(M)),), {})],
     np.take:            [((X, [0, 1]), {"axis": 1})],
     np.take_along_axis: [((X, np.argsort(X, 1), 1), {})],
     np.partition:       [((X, 1), {})],
@@ -553,6 +554,7 @@ def collected(x: Any) -> Any:
     for _ in range(600):
         y = np.tanh(y + x)
         ys.append(y)
+    ys.append(np.cosh(y))
     return np.stack(ys)[-1] + ys[0]
 
 
@@ -567,7 +569,7 @@ SPELLED = {
         lambda x: grad(lambda x: scan(lambda c, a: (c * a, None), 1.0, x[0])[0])(x),
         ".tolist()",
     ),
-    calls.joined: (collected, " = [*rows0, y]"),
+    calls.joined: (collected, " = [*rows0, "),
     calls.select: (lambda x, s: grad(lambda s: np.where(s > 1, s * s, s))(s) * x, " if t"),
 }
 

@@ -27,7 +27,7 @@ def frame_of(source, file, **variables):
     ("file", "variables", "whose"),
     [
         (os.path.join(FOLDER, "nn", "losses.py"), {}, Owner.AUTOBP),
-        (os.path.join(FOLDER, "demos", "xor.py"), {}, Owner.USER),  # as a wheel installs them
+        (os.path.join(FOLDER, "_demos", "xor.py"), {}, Owner.USER),  # as a wheel installs them
         (FOLDER + "_models.py", {}, Owner.USER),
         (np.__file__, {}, Owner.NUMPY),
         (PACKAGES, {}, Owner.INSTALLED),

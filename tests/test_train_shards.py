@@ -14,7 +14,7 @@ from autobp import Tensor, nn
 from autobp.data import moons
 from autobp.optim import SGD
 from autobp.train import DivergedError, fit, load_checkpoint, worker
-from autobp.train.shards import workers_of
+from autobp.train.shards import Shards, workers_of
 from autobp.train.source import Pair
 from autobp.train.worker import Task, work
 
@@ -393,6 +393,30 @@ def test_a_loss_that_is_a_mean_at_first_only(threads):
     said = r"^fit: mean_of_counted is [\d.]+ on one batch, and [\d.]+ put together from the workers' parts: .*, and data that does not change$"  # fmt: skip
     with pytest.raises(ValueError, match=said):
         trained(threads, data=(DATA[0], y), loss=mean_of_counted, callbacks=[ignore])
+
+
+def test_a_loss_that_is_no_mean_of_a_later_batch(threads):
+    """It is noticed at that batch, which is not the first of an epoch."""
+    X, y = DATA[0][:64], np.zeros(64, int)
+    y[7] = 1
+
+    def mean_of_some(prediction, y):
+        losses = np.mean(prediction**2, axis=-1)
+        return np.sum(losses * y) / np.sum(y) if np.any(y) else np.mean(losses)
+
+    first = np.random.default_rng(3).permutation(64)[:8]
+    assert not np.any(y[first])
+    said = r"^fit: mean_of_some is [\d.]+ on one batch, and [\d.]+ put together"
+    with pytest.raises(ValueError, match=said):
+        trained(threads, data=(X, y), loss=mean_of_some, batch_size=8, rng=3, epochs=1)
+
+
+def test_predictions_that_are_larger_than_the_gradient_stay_where_they_are(threads):
+    model, data = nn.Linear(2, 2, rng=0), Pair(np.ones((60, 2)), np.ones((60, 2)))
+    shards = Shards(threads, data, model, nn.mse, predicts=False, warn=print)
+    params = [*model.parameters()]
+    assert shards.gradient(np.arange(60), params).prediction is None
+    assert shards.gradient(np.arange(6), params).prediction.shape == (6, 2)
 
 
 def test_a_loss_with_a_part_that_the_workers_cannot_differentiate(threads):

@@ -94,6 +94,14 @@ class Residual(nn.Module):
             return x + self.inner(x)
 
 
+class Scores(nn.Module):
+    def forward(self, x: Tensor, scale: float = 1.0) -> tuple[Tensor, float]:
+        return x * scale, scale
+
+
+assert_type(Residual(2)(x), Tensor)  # a call has the types of `forward`
+assert_type(Scores()(x, scale=2.0), tuple[Tensor, float])
+remat(Residual(2))(x).sum()
 model = nn.Sequential(Residual(2), "tanh", nn.Linear(2, 1, rng=0))
 assert_type(model(data), Tensor)
 assert_type(nn.Linear(2, 3, rng=0)(data), Tensor)

@@ -69,7 +69,7 @@ def demos() -> dict[str, Path]:
     True
     """
     package = Path(__file__).parents[1]
-    for folder in (package.parent / "demos", package / "demos"):
+    for folder in (package.parent / "demos", package / "_demos"):
         if (folder / "_common.py").is_file():
             return {p.stem: p for p in sorted(folder.glob("[!_]*.py"))}
     return {}

@@ -117,6 +117,10 @@ def _tolerance(dtype: np.dtype[Any]) -> float:
     return 1e-4 if dtype == np.complex64 else 1e-9
 
 
+def _precision(dtype: np.dtype[Any]) -> float:
+    return float(np.finfo(dtype).eps) if dtype.kind in "fc" else 0.0
+
+
 def _is_near(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays are the same to far less than `_excess` allows, which is quickly seen."""
     if np.array_equal(a, b):
@@ -135,9 +139,14 @@ def _excess(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     finite = np.isfinite(a) & np.isfinite(b)
     size = np.maximum(np.abs(a), np.abs(b))
     scale = np.max(size, where=finite, initial=0.0)
-    near = np.abs(a * 1.0 - b) / (tol * np.maximum(size, 1e-3 * scale) + np.finfo(float).tiny)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    return np.where(same, 0.0, np.where(finite, near, np.inf))
+    # sums of a few dozen numbers are off by so many units in the last place of the largest
+    floor = min(tol, max(1e-3 * tol, 16 * _precision(a.dtype), 16 * _precision(b.dtype)))
+    near = np.abs(a * 1.0 - b) / (np.maximum(tol * size, floor * scale) + np.finfo(float).tiny)
+    return np.where(_same(a, b), 0.0, np.where(finite, near, np.inf))
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a == b) | (np.isnan(a) & np.isnan(b))
 
 
 # ── how much rounding matters ─────────────────────────────────────────────────────────────────────
@@ -173,7 +182,7 @@ def _far(found: Values, expected: Values, function: Values, program: Values) -> 
             if not a.size or np.max(_excess(a, b)) <= 1:
                 continue
             distance = np.abs(a * 1.0 - b)
-            width = np.abs(b * 1.0 - f) + np.abs(a * 1.0 - p)
+            width = _width(b, np.asarray(f)) + _width(a, np.asarray(p))
             if a.dtype.kind in "fc":  # a sum of large numbers may be nothing but rounding
                 width = width + np.finfo(a.dtype).eps * largest / 10
             if not np.all(np.isfinite(width)):
@@ -181,6 +190,11 @@ def _far(found: Values, expected: Values, function: Values, program: Values) -> 
             if not np.all(np.isfinite(distance)) or np.max(distance) > 100 * np.max(width):
                 return i
     return None
+
+
+def _width(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The distance of two results, where both are nan or the same infinity none."""
+    return np.where(_same(a, b), 0.0, np.abs(a * 1.0 - b))
 
 
 def _size(x: Any) -> float:

@@ -215,9 +215,10 @@ class Compiled(Generic[P, R]):
 
         The inputs of the model have the names of the arguments, with their paths (`params.W`). Modules
         that the function closes over are in it, with their weights of now. The first axis of the
-        arguments is free where the program allows it: the function is traced for two more sizes to find
-        out. `metadata_props` says so under `batch`, and under `precondition` what held for the
-        arguments and must hold for others.
+        arguments is free where the program allows it: the function is traced for three more sizes, from
+        1 to a thousand, to find out. What it does for other sizes alone is not seen. `metadata_props`
+        says so under `batch`, and under `precondition` what held for the arguments and must hold for
+        others.
 
         >>> import tempfile
         >>> import numpy as np
@@ -230,7 +231,7 @@ class Compiled(Generic[P, R]):
         ...     slope.save(f"{folder}/slope.onnx")
         """
         path = Path(path)
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             from autobp.compiler import onnx  # late: few save a model
 
             with _tracing:

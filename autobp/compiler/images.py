@@ -1,31 +1,53 @@
-"""Images: which arrays of a program have their pixels first in memory."""
+"""Images: which arrays of a program have their pixels first in memory, and so another order of axes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
+
+import numpy as np
 
 from autobp.compiler.program import Program, Step
 
-__all__ = ["images_in", "is_image"]
+__all__ = ["PIXELS_FIRST", "Order", "images_in", "order_of"]
+
+#: The axes of an array, as they lie in memory.
+Order = tuple[int, ...]
+
+PIXELS_FIRST: Order = (2, 3, 0, 1)
 
 
-def images_in(program: Program) -> set[Step]:
+def images_in(program: Program) -> dict[Step, Order]:
     """The images whose pixels are first in memory, where pooling and elementwise work leave them."""
-    images: set[Step] = set()
+    images: dict[Step, Order] = {}
     for step in program.steps:
-        if is_image(step, images):
-            images.add(step)
+        order = order_of(step, images)
+        if order is not None:
+            images[step] = order
     return images
 
 
-def is_image(step: Step, images: Collection[Step]) -> bool:
-    """Whether a step makes such an image, when it is known of the steps before it."""
+def order_of(step: Step, images: Mapping[Step, Order]) -> Order | None:
+    """The order of axes, if a step makes such an image, when it is known of the steps before it."""
     if not step.is_array:
-        return False
+        return None
     if step.operation.pixels == "first":
-        return step.ndim == 4  # and no stack of them
+        return PIXELS_FIRST if step.ndim == 4 else None  # of a stack they are not
     if step.operation.pixels == "kept":
-        return step.args[0] in images
+        return images.get(step.args[0])
+    if step.function is np.reshape and step.args[0] in images:
+        return _reshaped(images[step.args[0]], step.args[0].shape, step.shape)
     if not step.is_elementwise:
-        return False
-    return any(isinstance(s, Step) and s in images and s.shape == step.shape for s in step.args)
+        return None
+    alike = (s for s in step.args if isinstance(s, Step) and s in images and s.shape == step.shape)
+    return next((images[s] for s in alike), None)
+
+
+def _reshaped(order: Order, before: tuple[int, ...], after: tuple[int, ...]) -> Order | None:
+    """The order after a reshape that inserts or takes away axes of length 1, as signals do that are
+    convolved as images."""
+    long, longer = ([i for i, n in enumerate(shape) if n != 1] for shape in (before, after))
+    if [before[i] for i in long] != [after[i] for i in longer]:
+        return None
+    place = dict(zip(long, longer, strict=True))
+    flat = [i for i, n in enumerate(after) if n == 1]
+    return *flat, *(place[i] for i in order if i in place)

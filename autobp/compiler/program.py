@@ -7,7 +7,6 @@ functions from programs to programs; the steps themselves are never changed once
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.operation import Operation, of
+from autobp.primitive import Shaped
 
 __all__ = [
     "Loop",
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @dataclass(eq=False, slots=True, repr=False)
-class Step:
+class Step(Shaped):
     """One call, and what is known of its result."""
 
     function: Callable[..., Any] | None  # None: an argument of the program, or a constant
@@ -64,14 +64,6 @@ class Step:
         kind = "constant" if self.is_constant else "loop" if self.loop else "argument"
         what = getattr(self.function, "__name__", kind)
         return f"<step {self.name or what}: {self.kind.__name__} of shape {self.shape}>"
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:

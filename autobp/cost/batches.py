@@ -27,7 +27,7 @@ class Batches:
         self.forward = forward
         size = chunk_of(p.record().order())
         #: Of each step the leaf that its directions belong to, the first of them, and the end.
-        self.spans = [
+        self.spans: list[tuple[int, int, int]] = [
             (k, start, min(start + size, n))
             for k, n in enumerate(sizes)
             for start in range(0, n, size)

@@ -122,9 +122,9 @@ class _Row:
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
-        self.sizes = [int(np.size(v)) for v in values]
-        self.size = sum(self.sizes)
-        self.starts = [0, *accumulate(self.sizes)]
+        self.sizes: list[int] = [int(np.size(v)) for v in values]
+        self.size: int = sum(self.sizes)
+        self.starts: list[int] = [0, *accumulate(self.sizes)]
 
     def find(self, i: int) -> tuple[int, int]:
         """Which value holds element i, and its place there."""

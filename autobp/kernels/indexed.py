@@ -1,4 +1,5 @@
-"""Sums at an index that names places again and again."""
+"""Sums at an index that names places again and again; and any index by one of rows, for arrays of other
+libraries that know no other."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["added_at"]
+__all__ = ["added_at", "rows_added_at", "rows_taken"]
 
 Array = Any
 
@@ -45,6 +46,38 @@ def _sum_of_rows(rows: Array, places: Array, n: int) -> Array:
         each = places[i : i + few, None] * m + np.arange(m)
         np.add.at(z.reshape(-1), each.ravel(), rows[i : i + few].ravel())
     return z
+
+
+def rows_taken(x: Array, index: Any) -> Array:
+    """x[index]."""
+    places, rest = _rows(index, x.shape)
+    rows = x.reshape(math.prod(x.shape[: x.ndim - len(rest)]), *rest)
+    return rows[places.ravel()].reshape(*places.shape, *rest)
+
+
+def rows_added_at(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros with x added at the index: in as many rounds as it names a place, since a round can put but
+    one row there."""
+    places, rest = _rows(index, shape)
+    rows = np.broadcast_to(x, (*places.shape, *rest)).reshape(places.size, *rest)
+    places = places.ravel()
+    order = np.argsort(places, kind="stable")
+    is_first = np.diff(places[order], prepend=-1) != 0
+    turns = np.arange(places.size)
+    turns -= np.maximum.accumulate(np.where(is_first, turns, 0))
+    zeros = np.zeros_like(x, shape=(math.prod(shape[: len(shape) - len(rest)]), *rest))
+    total = zeros
+    for k in range(int(np.max(turns, initial=-1)) + 1):
+        at, part = order[turns == k], zeros.copy()
+        part[places[at]] = rows[at]
+        total = part if k == 0 else total + part
+    return total.reshape(shape)
+
+
+def _rows(index: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The places that an index names, where the axes that it names are one; and the axes after them."""
+    axes = _axes_named(index, len(shape))
+    return np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index], shape[axes:]
 
 
 def _axes_named(index: Any, ndim: int) -> int:

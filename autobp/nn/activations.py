@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, TypeVar, dataclass_transform
 
 import numpy as np
 
 from autobp.nn.module import Module
-from autobp.primitive import Array
+from autobp.primitive import Array, V
 from autobp.rules.neural import (
     elu,
     floating,
@@ -92,7 +92,7 @@ def _applies(function: Callable[..., Array]) -> Callable[[K], K]:
 # ── functions that NumPy has not, or names otherwise ──────────────────────────────────────────────
 
 
-def identity(x: Array) -> Array:
+def identity(x: V | Array) -> V:
     """Return x unchanged.
 
     >>> from autobp import nn
@@ -102,7 +102,7 @@ def identity(x: Array) -> Array:
     return x
 
 
-def step(x: Array, threshold: float = 0.0) -> Array:
+def step(x: V | Array, threshold: float = 0.0) -> V:
     """The perceptron's activation: 1 above the threshold, 0 elsewhere. Its derivative is 0.
 
     >>> from autobp import nn
@@ -112,7 +112,7 @@ def step(x: Array, threshold: float = 0.0) -> Array:
     return np.heaviside(floating(x) - threshold, 0.0)
 
 
-def tanh(x: Array) -> Array:
+def tanh(x: V | Array) -> V:
     """`np.tanh`, which also takes lists and integers here.
 
     >>> from autobp import nn
@@ -125,8 +125,14 @@ def tanh(x: Array) -> Array:
 # ── modules ───────────────────────────────────────────────────────────────────────────────────────
 
 
+class _Applied(Module):
+    if TYPE_CHECKING:
+
+        def forward(self, x: V | Array) -> V: ...
+
+
 @_applies(identity)
-class Identity(Module):
+class Identity(_Applied):
     """Returns its input unchanged; it takes the place of an activation where none is wanted.
 
     >>> from autobp import nn
@@ -136,7 +142,7 @@ class Identity(Module):
 
 
 @_applies(step)
-class Step(Module):
+class Step(_Applied):
     """The perceptron's activation: 1 above the threshold, 0 elsewhere.
 
     >>> from autobp import nn
@@ -148,7 +154,7 @@ class Step(Module):
 
 
 @_applies(sigmoid)
-class Sigmoid(Module):
+class Sigmoid(_Applied):
     """1 / (1 + e⁻ˣ): a probability from a score.
 
     >>> from autobp import nn
@@ -158,7 +164,7 @@ class Sigmoid(Module):
 
 
 @_applies(tanh)
-class Tanh(Module):
+class Tanh(_Applied):
     """The hyperbolic tangent, between −1 and 1.
 
     >>> from autobp import nn
@@ -168,7 +174,7 @@ class Tanh(Module):
 
 
 @_applies(relu)
-class ReLU(Module):
+class ReLU(_Applied):
     """max(x, 0), with derivative 0 at 0.
 
     >>> from autobp import nn
@@ -178,7 +184,7 @@ class ReLU(Module):
 
 
 @_applies(leaky_relu)
-class LeakyReLU(Module):
+class LeakyReLU(_Applied):
     """x where positive, negative_slope · x elsewhere.
 
     >>> from autobp import nn
@@ -190,7 +196,7 @@ class LeakyReLU(Module):
 
 
 @_applies(gelu)
-class GELU(Module):
+class GELU(_Applied):
     """x · Φ(x), where Φ is the cumulative distribution function of the normal distribution.
 
     `approximate="tanh"` uses the older approximation by tanh.
@@ -207,7 +213,7 @@ class GELU(Module):
 
 
 @_applies(elu)
-class ELU(Module):
+class ELU(_Applied):
     """x where positive, alpha · (eˣ − 1) elsewhere.
 
     >>> from autobp import nn
@@ -219,7 +225,7 @@ class ELU(Module):
 
 
 @_applies(selu)
-class SELU(Module):
+class SELU(_Applied):
     """The ELU that keeps mean and variance from layer to layer.
 
     >>> from autobp import nn
@@ -229,7 +235,7 @@ class SELU(Module):
 
 
 @_applies(silu)
-class SiLU(Module):
+class SiLU(_Applied):
     """x · sigmoid(x): a smooth ReLU, also called swish.
 
     >>> from autobp import nn
@@ -239,7 +245,7 @@ class SiLU(Module):
 
 
 @_applies(glu)
-class GLU(Module):
+class GLU(_Applied):
     """The first half of the input times the sigmoid of the second, along `axis`.
 
     >>> from autobp import nn
@@ -251,7 +257,7 @@ class GLU(Module):
 
 
 @_applies(softplus)
-class Softplus(Module):
+class Softplus(_Applied):
     """log(1 + eˣ): a smooth ReLU.
 
     >>> from autobp import nn
@@ -261,7 +267,7 @@ class Softplus(Module):
 
 
 @_applies(softmax)
-class Softmax(Module):
+class Softmax(_Applied):
     """Probabilities from scores: eˣ divided by its sum along `axis`.
 
     >>> from autobp import nn
@@ -273,7 +279,7 @@ class Softmax(Module):
 
 
 @_applies(log_softmax)
-class LogSoftmax(Module):
+class LogSoftmax(_Applied):
     """The logarithm of `Softmax`, exact where the softmax itself underflows to 0.
 
     >>> from autobp import nn
@@ -299,7 +305,7 @@ class Activation(Module):
     def __init__(self, function: Callable[[Array], Array]) -> None:
         self.function = function
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: V | Array) -> V:
         return self.function(x)
 
     def extra_repr(self) -> str:
@@ -310,7 +316,7 @@ class Activation(Module):
         return name if name.isidentifier() else "activation"
 
 
-#: A name ("relu"), a module, a class of modules that needs no arguments, or a function of arrays.
+#: V | Array name ("relu"), a module, a class of modules that needs no arguments, or a function of arrays.
 Given = str | Module | type[Module] | Callable[[Array], Array]
 
 

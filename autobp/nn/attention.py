@@ -11,7 +11,7 @@ from autobp.arrays import array_of
 from autobp.batching import drawn
 from autobp.context import scope
 from autobp.data.points import Seed
-from autobp.primitive import Array, Variable
+from autobp.primitive import Array, V, Variable
 from autobp.rules.attention import attend, masked_scores
 from autobp.rules.neural import floating, softmax
 from autobp.tensor import Tensor
@@ -25,7 +25,7 @@ _MANY = (
 
 @scope("attention")
 def scaled_dot_product_attention(
-    query: Array,
+    query: V | Array,
     key: Array,
     value: Array,
     attn_mask: Array = None,
@@ -35,7 +35,7 @@ def scaled_dot_product_attention(
     enable_gqa: bool = False,
     *,
     rng: Seed = None,
-) -> Array:
+) -> V:
     """softmax(q·kᵀ / √d)·v, of queries (…, L, d), keys (…, S, d) and values (…, S, e).
 
     A mask is True where a query may look, or is added to the scores. The result of a query that may look
@@ -66,8 +66,7 @@ def scaled_dot_product_attention(
     if mask is not None and not isinstance(mask, Tensor):
         mask = array_of(mask)  # of truth values, or what is added
     blind: Any = None
-    is_batch = isinstance(mask, Variable) and mask.is_batch
-    if mask is not None and (is_batch or not isinstance(mask, Variable)) and mask.dtype == bool:
+    if mask is not None and mask.dtype == bool:
         blind = ~np.any(mask, axis=-1, keepdims=True)
         if type(blind) is np.ndarray and not blind.any():
             blind = None
@@ -76,13 +75,16 @@ def scaled_dot_product_attention(
     batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
     scores = math.prod(batch) * query.shape[-2] * key.shape[-2]
     if scores >= _MANY and not dropout_p and not isinstance(mask, Variable):
-        y = attend(query, key, value, scale, mask, is_causal)
-        return y if blind is None else np.where(blind, 0.0, y)
+        return _seen(attend(query, key, value, scale, mask, is_causal), blind)
     weights = softmax(masked_scores(query, key, scale, mask, is_causal))
     if dropout_p:
         draw = np.random.default_rng(rng).random
         kept = drawn(lambda shape: draw(shape, np.float32), weights) >= dropout_p
         part = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
         weights = weights * (kept * weights.dtype.type(part))
-    y = weights @ value
+    return _seen(weights @ value, blind)
+
+
+def _seen(y: Array, blind: Any) -> Array:
+    """0 for queries that may look nowhere."""
     return y if blind is None else np.where(blind, 0.0, y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -77,10 +77,6 @@ class Embedding(Module):
                 raise ValueError(f"Embedding: padding_idx={padding_idx} is not one of the rows")
             drawn[padding_idx] = 0.0
         self.weight: Tensor = Tensor(drawn)
-
-    if TYPE_CHECKING:
-
-        def __call__(self, x: Any) -> Tensor: ...
 
     def forward(self, x: Any) -> Tensor:
         return embedding(x, self.weight, self.padding_idx)

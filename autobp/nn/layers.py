@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from autobp.nn.activations import Given, as_module
 from autobp.nn.initializers import INITIALIZERS, Initializer, fan_in, uniform
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array
+from autobp.primitive import Array, V
 from autobp.rules.neural import floating, linear
 from autobp.tensor import Tensor
 
@@ -53,10 +53,6 @@ class Linear(Module):
         self.in_features: int = count("Linear: in_features", in_features, 1)
         self.out_features: int = count("Linear: out_features", out_features, 1)
         self.weight, self.bias = weight_and_bias((out_features, in_features), bias, init, rng)
-
-    if TYPE_CHECKING:
-
-        def __call__(self, x: Array) -> Tensor: ...
 
     def forward(self, x: Array) -> Tensor:
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
@@ -103,8 +99,9 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
 
-    def forward(self, x: Array) -> Array:
-        shape = np.shape(x)
+    def forward(self, x: V | Array) -> V:
+        given: Any = x
+        shape = np.shape(given)
         n = len(shape)
         first, last = (i + n if i < 0 else i for i in (self.start_dim, self.end_dim))
         if not (0 <= first <= last < n or first == n == last + 1):
@@ -112,9 +109,9 @@ class Flatten(Module):
                 f"{located(self)} makes axes {self.start_dim} to {self.end_dim} one, and its input has"
                 f" shape {shape}"
             )
-        return np.reshape(
-            x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
-        )
+        one = math.prod(shape[first : last + 1])
+        found: Any = np.reshape(given, (*shape[:first], one, *shape[last + 1 :]))
+        return found
 
     def extra_repr(self) -> str:
         given = self.start_dim, self.end_dim
@@ -142,7 +139,7 @@ class Dropout(Module):
         self.p = p
         self.rng: np.random.Generator = np.random.default_rng(rng)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: V | Array) -> V:
         if not self.training or self.p == 0:
             return x
         x = floating(x)
@@ -179,10 +176,6 @@ class Sequential(Module):
             f"{kind}{kinds[: i + 1].count(kind)}" if kinds.count(kind) > 1 else kind
             for i, kind in enumerate(kinds)
         ]
-
-    if TYPE_CHECKING:
-
-        def __call__(self, x: Array) -> Tensor: ...
 
     def forward(self, x: Array) -> Tensor:
         for title, layer in zip(self._titles, self._layers):

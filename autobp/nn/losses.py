@@ -16,7 +16,7 @@ import numpy as np
 from autobp.arrays import array_of
 from autobp.context import scope
 from autobp.habits import checks_keywords
-from autobp.primitive import Array, constant, numbers
+from autobp.primitive import Array, V, constant, numbers
 from autobp.rules.indexing import picked
 from autobp.rules.neural import floating, log_softmax, relu, softplus
 from autobp.tensor import Tensor
@@ -40,7 +40,9 @@ uneven: ContextVar[Callable[[str], None] | None] = ContextVar("uneven", default=
 
 @checks_keywords
 @scope("mse")
-def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean") -> Array:
+def mse(
+    predicted: V | Array, target: V | Array, *, half: bool = False, reduction: str = "mean"
+) -> V:
     """The mean of the squared errors of all elements, as PyTorch's. `half=True` halves it.
 
     `squared_error` is the textbook's, which adds up the outputs of a sample.
@@ -55,8 +57,8 @@ def mse(predicted: Array, target: Array, *, half: bool = False, reduction: str =
 @checks_keywords
 @scope("squared_error")
 def squared_error(
-    predicted: Array, target: Array, *, half: bool = False, reduction: str = "mean"
-) -> Array:
+    predicted: V | Array, target: V | Array, *, half: bool = False, reduction: str = "mean"
+) -> V:
     """The squared error of a sample: the sum over its outputs. The mean of it is taken over samples,
     so that with `half=True` the gradient is (predicted − target) / samples.
 
@@ -81,14 +83,14 @@ def _squares(who: str, predicted: Array, target: Array, half: bool) -> Array:
 @checks_keywords
 @scope("cross_entropy")
 def cross_entropy(
-    logits: Array,
+    logits: V | Array,
     target: Any,
     weight: Array = None,
     *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Array:
+) -> V:
     """−log p, where p is the probability of the true class: the softmax of the scores. Classes are
     along axis 1, or axis 0 for a single sample.
 
@@ -114,8 +116,8 @@ def cross_entropy(
 @checks_keywords
 @scope("binary_cross_entropy")
 def binary_cross_entropy(
-    probabilities: Array, target: Array, weight: Array = None, *, reduction: str = "mean"
-) -> Array:
+    probabilities: V | Array, target: V | Array, weight: Array = None, *, reduction: str = "mean"
+) -> V:
     """−y log p − (1 − y) log(1 − p). As in PyTorch, logarithms are at least −100, so that a wrong 0 or
     1 costs 100; the derivative is 0 there. Each loss is multiplied by the `weight`, if there is one.
 
@@ -155,13 +157,13 @@ def _within_unit(who: str, what: str, a: Any) -> None:
 @checks_keywords
 @scope("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
-    logits: Array,
-    target: Array,
+    logits: V | Array,
+    target: V | Array,
     weight: Array = None,
     *,
     reduction: str = "mean",
     pos_weight: Array = None,
-) -> Array:
+) -> V:
     """`binary_cross_entropy` of sigmoid(logits), exact for scores of any size. Its derivative is
     sigmoid(logits) − target. `pos_weight` multiplies the part of the true samples alone.
 
@@ -178,7 +180,7 @@ def binary_cross_entropy_with_logits(
 
 @checks_keywords
 @scope("hinge")
-def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
+def hinge(scores: V | Array, target: V | Array, *, reduction: str = "mean") -> V:
     """max(0, 1 − y·score), for labels y of −1 or 1. It is 0 for scores that are right by a margin.
 
     >>> from autobp import nn
@@ -193,7 +195,9 @@ def hinge(scores: Array, target: Array, *, reduction: str = "mean") -> Array:
 
 @checks_keywords
 @scope("huber")
-def huber(predicted: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
+def huber(
+    predicted: V | Array, target: V | Array, *, delta: float = 1.0, reduction: str = "mean"
+) -> V:
     """Half the square of errors up to `delta`, and linear above it, which limits the gradient of
     outliers.
 
@@ -227,13 +231,13 @@ def l2_penalty(params: Any, strength: float = 1.0) -> Array:
 @checks_keywords
 @scope("nll")
 def nll(
-    log_probabilities: Array,
+    log_probabilities: V | Array,
     target: Any,
     weight: Array = None,
     *,
     ignore_index: int = -100,
     reduction: str = "mean",
-) -> Array:
+) -> V:
     """Negative log likelihood: `cross_entropy` for log probabilities instead of scores.
 
     >>> import numpy as np

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from inspect import signature
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,15 @@ from autobp.tree import transformed
 __all__ = ["Module", "functional_call"]
 
 M = TypeVar("M", bound="Module")
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
 _NEST = (dict, list, tuple)
+
+
+class _Forward(Protocol[P, R]):
+    """A module, by what a call of it takes and gives."""
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
 class Unmatched(NamedTuple):
@@ -79,8 +87,8 @@ class Module:
             _check_arguments(cls, args, kwargs)
         return super().__new__(cls)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._called(self._scope, *args, **kwargs)
+    def __call__(self: _Forward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._called(self._scope, *args, **kwargs)  # type: ignore[attr-defined]
 
     def _called(self, title: str, *args: Any, **kwargs: Any) -> Any:
         with module_call(title):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,10 +41,6 @@ class _BatchNorm(Module):
         self.weight, self.bias = Tensor(np.ones(n)), Tensor(np.zeros(n))
         self.running_mean = Tensor(np.zeros(n), requires_grad=False)
         self.running_var = Tensor(np.ones(n), requires_grad=False)
-
-    if TYPE_CHECKING:
-
-        def __call__(self, x: Array) -> Tensor: ...
 
     def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)
@@ -150,10 +145,6 @@ class LayerNorm(Module):
             Tensor(np.ones(self.normalized_shape)),
             Tensor(np.zeros(self.normalized_shape)),
         )
-
-    if TYPE_CHECKING:
-
-        def __call__(self, x: Array) -> Tensor: ...
 
     def forward(self, x: Array) -> Tensor:
         shape = np.shape(x)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import plain_array
+from autobp.kernels import exponential
 from autobp.operation import MOVE, PLUS, TIMES, each
 from autobp.primitive import (
     Array,
@@ -121,8 +122,9 @@ arctan2:      Primitive = elementwise(np.arctan2,      lambda t, z, x, y: t * (y
                                                        lambda t, z, x, y: -t * (x / np.hypot(x, y)) / np.hypot(x, y))
 hypot:        Primitive = elementwise(np.hypot,        lambda t, z, x, y: t * _over(x, z),
                                                        lambda t, z, x, y: t * _over(y, z))
-logaddexp:    Primitive = elementwise(np.logaddexp,    lambda t, z, x, y: t * np.exp(x - z),
-                                                       lambda t, z, x, y: t * np.exp(y - z),                        cost=each(0, 3, 2))
+logaddexp:    Primitive = elementwise(exponential.logaddexp,
+                                                       lambda t, z, x, y: t * np.exp(x - z),
+                                                       lambda t, z, x, y: t * np.exp(y - z),                        numpy=np.logaddexp, cost=each(0, 3, 2))
 logaddexp2:   Primitive = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
                                                        lambda t, z, x, y: t * np.exp2(y - z),                       cost=each(0, 3, 2))
 copysign:     Primitive = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(x) * np.copysign(1.0, y),
@@ -201,6 +203,9 @@ astype:       Primitive = elementwise(lambda x, dtype: plain_array(x, dtype),
 
 def _is_number(x: Any) -> bool:
     return isinstance(x, int | float | np.number) and not isinstance(x, Variable)
+
+
+implements(np.logaddexp)(logaddexp)
 
 
 @implements(np.power)

@@ -20,7 +20,7 @@ __all__ = ["attend", "attention", "masked_scores"]
 
 def masked_scores(q: Array, k: Array, scale: float, mask: Any, causal: bool) -> Array:
     """How well each query fits each key; −inf where a query must not look."""
-    scores = q @ k.mT * scale
+    scores = (q * scale) @ k.mT  # the queries are fewer than the scores
     if causal:
         mask = np.tri(*scores.shape[-2:], dtype=bool)
     return scores if mask is None else scores + added_mask(mask, scores.dtype)

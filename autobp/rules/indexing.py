@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.arrays import array_of, is_foreign, plain_array
 from autobp.habits import absent
-from autobp.kernels.indexed import added_at
+from autobp.kernels.indexed import added_at, rows_added_at, rows_taken
 from autobp.operation import MOVE, operation
 from autobp.primitive import (
     Array,
@@ -31,19 +31,41 @@ T = TypeVar("T")
 Index = Any
 
 
+#: Of an array of another library that knows no such index: Dask's know one array of numbers.
+_UNKNOWN = (NotImplementedError, TypeError, ValueError)
+
+
+def _getitem(x: Array, index: Index) -> Array:
+    x = plain_array(x)
+    try:
+        return x[index]
+    except _UNKNOWN:
+        if not is_foreign(x):
+            raise
+        return rows_taken(x, index)
+
+
 def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of the shape given, with x added in at the index, as often as that names a place."""
     x = plain_array(x)
     if is_foreign(x):
-        z = np.zeros_like(x, shape=shape)
+        return _scatter_foreign(x, index, shape)
+    if _repeats(index):
+        return added_at(x, index, shape)
+    z = np.zeros(shape, x.dtype)
+    z[index] = x
+    return z
+
+
+def _scatter_foreign(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
+    z = np.zeros_like(x, shape=shape)
+    try:
         if _repeats(index):
             np.add.at(z, index, x)
-            return z
-    elif _repeats(index):
-        return added_at(x, index, shape)
-    else:
-        z = np.zeros(shape, x.dtype)
-    z[index] = x
+        else:
+            z[index] = x
+    except _UNKNOWN:
+        return rows_added_at(x, index, shape)
     return z
 
 
@@ -95,7 +117,7 @@ def _last(index: Index, shape: tuple[int, ...]) -> Array:
 
 
 # fmt: off
-getitem: Primitive = linear(lambda x, index: plain_array(x)[index],
+getitem: Primitive = linear(_getitem,
                             lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
                             name="getitem", numpy=operator.getitem, moves=True, static=_unmasked, adds=_add_part, batch=batching.taken)
 scatter: Primitive = linear(_scatter,
@@ -108,8 +130,13 @@ put:     Primitive = linear(_put,
 # fmt: on
 
 
+_BASIC = {int, slice, type(None), type(...)}  # what cannot change, in most indices
+
+
 def prepared(index: Index) -> Index:
     """An index that later changes to the caller's lists and arrays cannot reach."""
+    if type(index) in _BASIC or (type(index) is tuple and _BASIC.issuperset(map(type, index))):
+        return index
     if isinstance(index, tuple):
         return tuple(prepared(list(i) if isinstance(i, tuple) else i) for i in index)
     if isinstance(index, Variable) and index.primal_value() is index and index.dtype.kind in "iub":

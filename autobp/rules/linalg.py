@@ -70,15 +70,21 @@ def _phi(x: Array) -> Array:
     return np.tril(x) - 0.5 * (x * np.eye(x.shape[-1]))
 
 
+def _cholesky(a: Array) -> Array:
+    y = np.linalg.cholesky(a)
+    # Dask's is the upper triangle: of either, this is the lower one.
+    return np.tril(y) + np.tril(transposed(y), -1) if is_foreign(y) else y
+
+
 def _cholesky_forward(t: Array, y: Array) -> Array:
-    inner = solve(y, solve(y, (t + t.mT) / 2).mT)
+    inner = solve(y, transposed(solve(y, (t + transposed(t)) / 2)))
     return y @ _phi(inner)
 
 
 def _cholesky_reverse(g: Array, y: Array) -> Array:
-    inner = _phi(y.mT @ g)
-    s = solve(y.mT, solve(y.mT, inner.mT).mT)
-    return (s + s.mT) / 2
+    inner, upper = _phi(transposed(y) @ g), transposed(y)
+    s = solve(upper, transposed(solve(upper, transposed(inner))))
+    return (s + transposed(s)) / 2
 
 
 def _column(b: Array) -> Array:
@@ -87,7 +93,7 @@ def _column(b: Array) -> Array:
 
 def _trace_with(a: Array, t: Array) -> Array:
     """tr(a⁻¹ t), batch by batch."""
-    return np.sum(np.linalg.inv(a).mT * t, axis=(-2, -1))
+    return np.sum(transposed(np.linalg.inv(a)) * t, axis=(-2, -1))
 
 
 def _matrices(g: Array) -> Array:
@@ -101,27 +107,27 @@ matmul:   Primitive = bilinear(product,
                                name="matmul", numpy=np.matmul, cost=costs.matmul, out=True, blas=True, batch=batching.product, pattern=patterns.product)
 inv:      Primitive = general(np.linalg.inv,
                               forward=lambda t, y, a: -(y @ t @ y),
-                              reverse=lambda g, y, a: -(y.mT @ g @ y.mT),
+                              reverse=lambda g, y, a: -(transposed(y) @ g @ transposed(y)),
                               cost=costs.inv, static=True, fresh=True, batch=leading, pattern=patterns.matrices)
 solve: Primitive \
          = general(solved,
                    forward=(lambda t, x, a, b: -solve(a, t @ x),
                             lambda t, x, a, b: solve(a, t)),
-                   reverse=(lambda g, x, a, b: -_column(solve(a.mT, g)) @ _column(x).mT,
-                            lambda g, x, a, b: solve(a.mT, g)),
+                   reverse=(lambda g, x, a, b: -_column(solve(transposed(a), g)) @ transposed(_column(x)),
+                            lambda g, x, a, b: solve(transposed(a), g)),
                    name="solve", cost=costs.solve, static=True, fresh=True, opaque=True, batch=batching.solved, pattern=patterns.matrices)
 det:      Primitive = general(np.linalg.det,
                               forward=lambda t, y, a: y * _trace_with(a, t),
-                              reverse=lambda g, y, a: _matrices(g * y) * np.linalg.inv(a).mT,
+                              reverse=lambda g, y, a: _matrices(g * y) * transposed(np.linalg.inv(a)),
                               cost=costs.det, static=True, batch=leading, pattern=patterns.matrices)
 logdet:   Primitive = general(lambda a: np.linalg.slogdet(a)[1],
                               forward=lambda t, y, a: _trace_with(a, t),
-                              reverse=lambda g, y, a: _matrices(g) * np.linalg.inv(a).mT,
+                              reverse=lambda g, y, a: _matrices(g) * transposed(np.linalg.inv(a)),
                               name="logdet", cost=costs.logdet, batch=leading, pattern=patterns.matrices)
-cholesky: Primitive = general(np.linalg.cholesky,
+cholesky: Primitive = general(_cholesky,
                               forward=lambda t, y, a: _cholesky_forward(t, y),
                               reverse=lambda g, y, a: _cholesky_reverse(g, y),
-                              cost=costs.cholesky, static=True, batch=leading, pattern=patterns.matrices)
+                              name="cholesky", numpy=np.linalg.cholesky, cost=costs.cholesky, static=True, batch=leading, pattern=patterns.matrices)
 einsum:   Primitive = bilinear(contracted,
                                Each(lambda g, y, *xs, slot, terms, result: _einsum_transpose(g, xs, slot, terms, result)),
                                name="einsum", cost=costs.einsum, blas=True, batch=batching.einsum, pattern=patterns.einsum)

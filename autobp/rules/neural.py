@@ -15,6 +15,7 @@ from autobp.operation import PLUS, each
 from autobp.primitive import (
     Array,
     Primitive,
+    V,
     Variable,
     bilinear,
     constant,
@@ -58,7 +59,8 @@ def _softmax(x: Array, axis: Axis) -> Array:
     if 0 in np.shape(x):
         return np.copy(x)
     z = np.exp(x - greatest(x, axis, keepdims=True))
-    return z / total(z, axis, keepdims=True)
+    z /= total(z, axis, keepdims=True)
+    return z
 
 
 def _log_softmax(x: Array, axis: Axis) -> Array:
@@ -127,19 +129,18 @@ _BELOW = (
 )
 
 
-# log(exp(z²) erfc(z) (1 + z/2)) as a polynomial in 1 / (1 + z/2), to 1e-7: in single precision it takes
-# half as many operations.
+# exp(z²) erfc(z) (1 + 0.4 z) as a polynomial in 1 / (1 + 0.4 z), to 1.2e-7: in single precision it takes
+# half as many operations. Its largest error was made as small as can be, and Φ(0) is ½.
 _SINGLE = (
-    0.17087277,
-    -0.82215223,
-    1.48851589,
-    -1.13520400,
-    0.27886808,
-    -0.18628806,
-    0.09678419,
-    0.37409196,
-    1.00002368,
-    -1.26551223,
+    0.04962332,
+    -0.1800243,
+    0.16366483,
+    -6.761189e-05,
+    0.13810156,
+    0.16973417,
+    0.20759781,
+    0.22569554,
+    0.22567475,
 )
 
 
@@ -156,13 +157,13 @@ def _normal_cdf(x: Array) -> Array:
     """½ erfc(−x / √2), within a few roundings, and in the tail too."""
     size = np.minimum(np.abs(x), _FAR)
     if getattr(x, "dtype", None) == np.float32:
-        t = 1.0 / (1.0 + size / (2.0 * _ROOT_2))
-        tail = t * np.exp(_polynomial(_SINGLE, t) - 0.5 * size * size)
+        t = 1.0 / (1.0 + (0.4 / _ROOT_2) * size)
+        tail = np.exp(-0.5 * size * size) * _polynomial(_SINGLE, t) * t
     else:
         s = size / _ROOT_2 + 1.0
         tail = np.exp(-0.5 * size * size) * _polynomial(_ABOVE, s) / _polynomial(_BELOW, s)
     side = np.copysign(0.5, x)  # a choice by a random mask would take as long as all else
-    return (side + 0.5) - 2.0 * side * (0.5 * tail)
+    return (side + 0.5) - side * tail
 
 
 def _sum(x: Array, axis: Axis) -> Array:
@@ -197,7 +198,7 @@ logsumexp_:   Primitive = general(_logsumexp,
 # ── as users call them ────────────────────────────────────────────────────────────────────────────
 
 
-def relu(x: Array) -> Array:
+def relu(x: V | Array) -> V:
     """max(x, 0), with derivative 0 at 0.
 
     >>> from autobp import relu
@@ -209,7 +210,7 @@ def relu(x: Array) -> Array:
     return relu_.function(floating(x))
 
 
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+def leaky_relu(x: V | Array, negative_slope: float = 0.01) -> V:
     """x where positive, negative_slope·x elsewhere."""
     x = floating(x)
     if isinstance(negative_slope, Variable):  # it is learned
@@ -217,7 +218,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     return leaky_relu_(x, slope=negative_slope)
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: V | Array) -> V:
     """1 / (1 + e⁻ˣ).
 
     >>> from autobp import sigmoid
@@ -227,7 +228,7 @@ def sigmoid(x: Array) -> Array:
     return sigmoid_(floating(x))
 
 
-def softplus(x: Array) -> Array:
+def softplus(x: V | Array) -> V:
     """log(1 + eˣ), a smooth relu."""
     return softplus_(floating(x))
 
@@ -243,7 +244,7 @@ def linear(x: Array, w: Array, b: Array = None) -> Array:
     return y if b is None else y + b
 
 
-def gelu(x: Array, approximate: str = "none") -> Array:
+def gelu(x: V | Array, approximate: str = "none") -> V:
     """x·Φ(x), where Φ is the distribution function of the normal distribution: a smooth relu.
 
     With `approximate="tanh"`, the formula that stood in for Φ where that was slow to compute.
@@ -260,7 +261,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
 
 
-def elu(x: Array, alpha: float = 1.0) -> Array:
+def elu(x: V | Array, alpha: float = 1.0) -> V:
     """x where positive, alpha·(eˣ − 1) elsewhere.
 
     >>> from autobp import nn
@@ -269,10 +270,11 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
     """
     x = floating(x)
     positive = x > 0
-    return np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+    y: Array = np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+    return y
 
 
-def selu(x: Array) -> Array:
+def selu(x: V | Array) -> V:
     """The `elu` whose constants keep mean and variance from layer to layer.
 
     >>> from autobp import nn
@@ -282,7 +284,7 @@ def selu(x: Array) -> Array:
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
-def silu(x: Array) -> Array:
+def silu(x: V | Array) -> V:
     """x·sigmoid(x), a smooth relu, also called swish.
 
     >>> from autobp import nn
@@ -293,7 +295,7 @@ def silu(x: Array) -> Array:
     return x * sigmoid(x)
 
 
-def glu(x: Array, axis: int = -1) -> Array:
+def glu(x: V | Array, axis: int = -1) -> V:
     """The first half of x times the sigmoid of the second: a gate.
 
     >>> from autobp import nn
@@ -308,7 +310,7 @@ def glu(x: Array, axis: int = -1) -> Array:
 
 
 @checks_keywords
-def softmax(x: Array, axis: Axis = -1) -> Array:
+def softmax(x: V | Array, axis: Axis = -1) -> V:
     """eˣ over its sum along the axis: probabilities from scores.
 
     >>> from autobp import softmax
@@ -319,14 +321,14 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
 
 
 @checks_keywords
-def log_softmax(x: Array, axis: Axis = -1) -> Array:
+def log_softmax(x: V | Array, axis: Axis = -1) -> V:
     """The logarithm of `softmax`, exact where the softmax itself is 0."""
     return log_softmax_(floating(x), axis=axis)
 
 
 @checks_keywords
 @implements(np.logaddexp.reduce)
-def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, *, b: Array = None) -> Array:
+def logsumexp(x: V | Array, axis: Axis = None, keepdims: bool = False, *, b: Array = None) -> V:
     """log Σ eˣ, a smooth maximum; with weights `b`, as SciPy's, log Σ b·eˣ.
 
     >>> from autobp import logsumexp

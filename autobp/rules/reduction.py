@@ -9,6 +9,7 @@ import numpy as np
 
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
+from autobp.operation import operation
 from autobp.primitive import Array, Primitive, Variable, anywhere, general, implements, linear
 from autobp.rules import costs, patterns
 from autobp.rules.batching import along_axis
@@ -65,6 +66,8 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
         return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
     return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
+
+operation(greatest, least, static=True, fresh=True)
 
 # fmt: off
 sum_:    Primitive = linear(lambda x, axis, keepdims: total(x, axis, keepdims),

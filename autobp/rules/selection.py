@@ -226,8 +226,8 @@ def ldexp(x1: Array, x2: Any) -> Array:
 
 @implements(np.modf)
 def modf(x: Array) -> tuple[Array, Array]:
-    whole = np.trunc(x)
-    return x - whole, whole
+    finite = np.where(np.isinf(x), 0.0, x)
+    return finite - np.trunc(finite), np.trunc(x)
 
 
 @implements(np.real_if_close)
@@ -238,9 +238,10 @@ def real_if_close(a: Array, tol: float = 100) -> Array:
 @implements(np.angle)
 def angle(z: Array, deg: bool = False) -> Array:
     """Of real numbers it is 0 or π."""
-    return 0.0 * z + np.where(array_of(z) < 0, 180.0 if deg else np.pi, 0.0).astype(z.dtype)
+    half = np.where(np.signbit(array_of(z)), 180.0 if deg else np.pi, 0.0).astype(z.dtype)
+    return np.where(np.isnan(z), z, half)
 
 
 @implements(np.imag)
 def imag(val: Array) -> Array:
-    return 0.0 * val
+    return np.where(False, val, 0.0)

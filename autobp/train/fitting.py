@@ -132,9 +132,9 @@ def fit(
     ways. If the results differ by more than rounding, compiled steps end, and a line says so; with
     `compile=True` that is an error.
 
-    Compiled steps are almost twice as fast for small models. By default they begin after 100 batches
+    Compiled steps are almost twice as fast for small models. By default they begin after 300 batches
     of the same size, counted from the last change of the model by a callback, if an epoch has at
-    least 6 batches. With `compile=True` they begin at once. `history.compiled` tells which steps
+    least 16 batches. With `compile=True` they begin at once. `history.compiled` tells which steps
     were compiled, and why others were not. Pass `compile=False` to use a debugger.
 
     With `executor`, one of `concurrent.futures` or of its kind such as Dask's `client.get_executor(pure=False)`, each

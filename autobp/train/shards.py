@@ -104,8 +104,10 @@ class Shards:
                 if g is not None:
                     before = total.by[j]
                     total.by[j] = share * g if before is None else before + share * g
-        if self.predicts:
-            total.prediction = _together({i: found[i].prediction for i in where}, where, len(index))
+        parts = {i: found[i].prediction for i in where}
+        if self.predicts or _have_rows(parts, where):
+            total.prediction = _together(parts, where, len(index))
+            self._compare_loss(total, index)
         return total
 
     def _found(self, rows: dict[int, np.ndarray], params: Sequence[Tensor]) -> dict[int, Gradient]:
@@ -231,13 +233,23 @@ class Shards:
         dtypes = [p.dtype for p in named] + [a.dtype for a in self.data if a.dtype.kind == "f"]
         return max((float(np.finfo(d).eps) for d in dtypes), default=float(np.finfo(float).eps))
 
-    def compare(self, found: Gradient, loss: float, params: Mapping[str, Tensor]) -> None:
-        """Compare with the loss and the gradients of the same batch on this process alone."""
+    def _compare_loss(self, found: Gradient, index: np.ndarray) -> None:
+        """Compare with the loss of all predictions, which costs little beside the model."""
+        if np.isfinite(found.loss):
+            with evaluation():
+                value = self.loss(Tensor(found.prediction), self.data.y[index])
+            self._check_loss(found, number("fit: the loss", value))
+
+    def _check_loss(self, found: Gradient, loss: float) -> None:
         if not self._is_close(found.loss, loss):
             raise ValueError(
                 f"fit: {_named(self.loss)} is {loss:.9g} on one batch, and {found.loss:.9g} put together"
                 f" from the workers' parts: {_EXPECTED}, and data that does not change"
             )
+
+    def compare(self, found: Gradient, loss: float, params: Mapping[str, Tensor]) -> None:
+        """Compare with the loss and the gradients of the same batch on this process alone."""
+        self._check_loss(found, loss)
         for (name, p), g in zip(params.items(), found.by):
             here = np.zeros(p.shape) if p.grad is None else np.asarray(p.grad)
             there = np.zeros(p.shape) if g is None else g
@@ -282,15 +294,21 @@ def workers_of(executor: Any) -> int:
 def _together(parts: dict[int, Any], where: dict[int, np.ndarray], count: int) -> Any:
     """The predictions of all shards, in the order of the batch."""
     first = next(iter(parts.values()))
-    for i, part in parts.items():
-        if not isinstance(part, np.ndarray) or part.shape[:1] != where[i].shape:
-            raise TypeError(
-                "fit: metrics with an executor need a model that returns an array, a row for each sample"
-            )
+    if not _have_rows(parts, where):
+        raise TypeError(
+            "fit: metrics with an executor need a model that returns an array, a row for each sample"
+        )
     found = np.empty((count, *first.shape[1:]), first.dtype)
     for i, part in parts.items():
         found[where[i]] = part
     return found
+
+
+def _have_rows(parts: dict[int, Any], where: dict[int, np.ndarray]) -> bool:
+    return all(
+        isinstance(part, np.ndarray) and part.shape[:1] == where[i].shape
+        for i, part in parts.items()
+    )
 
 
 def _contents(data: Pair) -> str:

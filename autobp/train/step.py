@@ -27,12 +27,13 @@ from autobp.train.survey import Survey
 
 __all__ = ["Step"]
 
-#: Batches of one size that run uncompiled before a program is written for that size, which takes
-#: the time of about as many batches. They are counted from the last change of the model. No clock
-#: decides, so that a training gives the same bits each time, and when it is resumed.
-UNCOMPILED = 100
+#: Batches of one size that run uncompiled before a program is written for that size. Of the smallest
+#: models, a program saves on so many what it takes to write it: a training that ends early loses half of
+#: its time at most. They are counted from the last change of the model. No clock decides, so that a
+#: training gives the same bits each time, and when it is resumed.
+UNCOMPILED = 300
 
-FEWEST = 6  # batches in an epoch; with fewer, comparing one costs what programs save
+FEWEST = 16  # batches in an epoch; with fewer, comparing one costs what programs save
 MOST_PROGRAMS = 8  # written in one epoch; a model that needs more changes from batch to batch
 MOST_CALLS = 2000  # in a program; a longer one takes seconds to write
 

@@ -11,7 +11,7 @@ import copy
 import os
 import platform
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Gradient:
 
     loss: float
     by: list[np.ndarray | None]
-    prediction: Any = None
+    prediction: Any = None  # None: it is not needed, and takes longer on its way than the gradient
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,13 @@ def computed(arrays: Pair, rows: np.ndarray, program: Program, predicts: bool) -
         found = Gradient(number("fit: the loss", value), [])
         value.backward()
     found.by = [None if p.grad is None else np.asarray(p.grad) for p in params]
-    if predicts:
-        found.prediction = constant(prediction)
+    prediction = constant(prediction)
+    if predicts or _is_cheap(prediction, found.by):
+        found.prediction = prediction
     return found
+
+
+def _is_cheap(prediction: Any, by: Sequence[np.ndarray | None]) -> bool:
+    """Whether a prediction takes no longer on its way than the gradient."""
+    size = sum(g.nbytes for g in by if g is not None)
+    return isinstance(prediction, np.ndarray) and prediction.nbytes <= size

@@ -30,14 +30,26 @@ def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[set[str]
     call."""
     imports: set[str] = set()
     texts: dict[Any, str] = {}
-    chosen = {inspect.unwrap(function): name for function, name in functions.items()}
+    chosen: dict[Any, str] = {
+        inspect.unwrap(function): name for function, name in functions.items()
+    }
+
+    def free(name: str) -> str:
+        while name in {program, *chosen.values()}:
+            name += "_"
+        return name
+
+    def constant(name: str, value: str) -> str:
+        """Modules may have constants of one name, and other values."""
+        if (name, value) not in chosen:
+            chosen[name, value] = free(name)
+            texts[name, value] = f"{chosen[name, value]} = {value}"
+        return chosen[name, value]
 
     def add(function: Any, name: str) -> str:
         function = inspect.unwrap(function)
         if function not in chosen:
-            while name in {program, *chosen.values()}:
-                name += "_"
-            chosen[function] = name
+            chosen[function] = free(name)
         name = chosen[function]
         if function in texts:
             return name
@@ -54,7 +66,7 @@ def helper_sources(functions: Mapping[Any, str], program: str) -> tuple[set[str]
             elif isinstance(value, types.FunctionType):
                 names[other] = add(value, other)
             elif _is_plain(value):
-                texts.setdefault(other, f"{other} = {literal(value)}")
+                names[other] = constant(other, literal(value))
             elif other in function.__globals__ and value is not np:
                 raise ValueError(
                     f"{name} uses {other}, which has no text, so the program cannot be saved"
@@ -95,9 +107,12 @@ def _definition(function: Any, name: str) -> tuple[str, ast.FunctionDef]:
 
 
 def _names_in(definition: ast.FunctionDef) -> list[ast.Name]:
-    """The names that a function uses when it runs, in order."""
+    """The names that a function uses when it runs, but those of its arguments, in order."""
+    arguments = {node.arg for node in ast.walk(definition.args) if isinstance(node, ast.arg)}
     defaults = [*definition.args.defaults, *filter(None, definition.args.kw_defaults)]
-    nodes = (node for part in (*defaults, *definition.body) for node in ast.walk(part))
+    inside = [node for part in definition.body for node in ast.walk(part)]
+    nodes = [node for part in defaults for node in ast.walk(part)]
+    nodes += [node for node in inside if getattr(node, "id", None) not in arguments]
     names = [node for node in nodes if isinstance(node, ast.Name)]
     return sorted(names, key=lambda node: (node.lineno, node.col_offset))
 

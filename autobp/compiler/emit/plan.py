@@ -22,7 +22,7 @@ import numpy as np
 
 from autobp.compiler.emit.arena import Range, placed
 from autobp.compiler.emit.liveness import Liveness
-from autobp.compiler.images import images_in
+from autobp.compiler.images import Order, images_in
 from autobp.compiler.program import Loop, Program, Step, form_of, used_by
 
 __all__ = ["Buffer", "Home", "LoopPlan", "Plan", "planned"]
@@ -66,7 +66,9 @@ class LoopPlan:
 class Plan:
     buffers: dict[Step, Buffer] = field(default_factory=dict)
     in_place: set[Step] = field(default_factory=set)  # steps done in the buffer of an operand
-    images: set[Step] = field(default_factory=set)  # steps whose pixels are first in memory
+    images: dict[Step, Order] = field(
+        default_factory=dict
+    )  # steps whose pixels are first in memory
     freed: dict[Step, list[Step]] = field(default_factory=dict)  # what nobody needs after a step
     loops: dict[Step, LoopPlan] = field(default_factory=dict)
     size: int = 0  # of the arena
@@ -124,7 +126,7 @@ class _Planner:
             if step.loop:
                 self.plan_loop(step, step.loop)
             elif not self.live.is_owner(step):
-                if _is_copy(step, self.plan.images):
+                if step not in self.plan.images and _is_copy(step, self.plan.images):
                     self.new_buffer(step.nbytes, first, self.live.length, home=Home.NUMPY)
             elif step.kind is tuple:
                 parts = (s for s in users.get(step, []) if s.function is operator.getitem)
@@ -152,7 +154,7 @@ class _Planner:
                 return buffer
         if not step.is_fresh:
             return None
-        strided = not step.is_elementwise and not self.plan.images.isdisjoint(step.operands)
+        strided = not step.is_elementwise and any(s in self.plan.images for s in step.operands)
         home = Home.ARENA if step.takes_out and not strided else Home.NUMPY
         first = self.live.begin[step]
         buffer = self.new_buffer(step.nbytes, first, first, home=home, form=form_of(step))
@@ -280,7 +282,7 @@ def _is_alike(s: Any, step: Step) -> bool:
     return isinstance(s, Step) and s.is_array and (s.shape, s.dtype) == (step.shape, step.dtype)
 
 
-def _is_copy(step: Step, images: set[Step]) -> bool:
+def _is_copy(step: Step, images: Mapping[Step, Order]) -> bool:
     """Whether what could be a view is most likely none: an array that is turned and then reshaped."""
     x: Any = step.args[0] if step.function is np.reshape else None
     turned = isinstance(x, Step) and x.function is np.transpose and len(x.args) == 2

@@ -17,6 +17,7 @@ from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
 from autobp.compiler.emit.numbers import is_quotient, python_text
 from autobp.compiler.emit.plan import Buffer, Home, Plan
+from autobp.compiler.images import Order
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step, steps_in
 from autobp.compiler.trace.calls import as_type, draw, guarded, joined, numbers, select
@@ -49,7 +50,7 @@ class Printer:
         self.names: dict[Step, str] = dict(given)
         names = Names({"np", "scipy", "math", "Changed", "place", "arena", *taken})
         self.free, self.taken = names.free, names.taken
-        self.arenas: dict[tuple[int, tuple[int, ...], Any, bool], str] = {}
+        self.arenas: dict[tuple[int, tuple[int, ...], Any, Order | None], str] = {}
         self.helpers: dict[Any, str] = {}
         self.targets: dict[Buffer, str] = {}  # buffers of loops, which change their places
         self.stacks: dict[Step, list[str]] = {}  # of loops
@@ -186,9 +187,11 @@ class Printer:
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────────
 
-    def arena_of(self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, image: bool) -> str:
+    def arena_of(
+        self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, order: Order | None
+    ) -> str:
         """The name of the part of the arena that a result is in."""
-        form = (buffer.start, shape, dtype, image)
+        form = (buffer.start, shape, dtype, order)
         if form not in self.arenas:
             self.arenas[form] = self.free("arena", numbered=True)
         return self.arenas[form]
@@ -206,7 +209,7 @@ class Printer:
             return self.targets[buffer]
         if buffer.home is not Home.ARENA:
             return ""
-        return self.arena_of(buffer, step.shape, step.dtype, step in self.plan.images)
+        return self.arena_of(buffer, step.shape, step.dtype, self.plan.images.get(step))
 
     def arena(self) -> list[str]:
         """The memory that the lines work in."""
@@ -214,9 +217,11 @@ class Printer:
             return []
         lines = [f"arena = np.empty({self.plan.size + 64}, np.uint8)"]
         lines.append("arena = arena[-arena.__array_interface__['data'][0] % 64 :]")
-        for (start, shape, dtype, image), name in self.arenas.items():
-            inside = tuple(shape[i] for i in (2, 3, 0, 1)) if image else shape
-            turned = ".transpose(2, 3, 0, 1)" if image else ""
+        for (start, shape, dtype, order), name in self.arenas.items():
+            inside = shape if order is None else tuple(shape[i] for i in order)
+            turned = (
+                "" if order is None else f".transpose{tuple(map(order.index, range(len(order))))}"
+            )
             lines.append(f"{name} = place({start}, {inside!r}, {literal(dtype)}){turned}")
         return lines
 
@@ -295,15 +300,15 @@ class Printer:
             name, begin = self.names[argument], self.text(start)
             if argument.is_array:
                 buffer = self.plan.buffers[argument]
-                arena = self.arena_of(buffer, argument.shape, argument.dtype, False)
+                arena = self.arena_of(buffer, argument.shape, argument.dtype, None)
                 lines += [f"{name} = {arena}", f"{name}[...] = {begin}"]
             else:
                 lines.append(f"{name} = {begin}")
         for buffer, next_spare in plan.spares.items():
-            arena = self.arena_of(buffer, next_spare.shape, next_spare.dtype, False)
+            arena = self.arena_of(buffer, next_spare.shape, next_spare.dtype, None)
             lines.append(f"{self.targets[buffer]} = {arena}")
         for stack, row, whole in zip(stacks, rows, plan.stacks, strict=True):
-            form = (loop.count, *row.shape), row.dtype, False
+            form = (loop.count, *row.shape), row.dtype, None
             lines.append(f"{stack} = {self.arena_of(whole, *form) if whole else []}")
 
         elements = arguments[len(carried) : len(carried) + len(sequences)]

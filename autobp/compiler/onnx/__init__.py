@@ -5,7 +5,7 @@ fast. Scopes are names of nodes, arguments are inputs, what the function finds a
 initializers. What it updates is an input with a default, and a result of the name with `.new`.
 """
 
-from autobp.compiler.onnx.printer import Unprintable
+from autobp.compiler.onnx.operands import Unprintable
 from autobp.compiler.onnx.saving import exported, save
 
 __all__ = ["Unprintable", "exported", "save"]

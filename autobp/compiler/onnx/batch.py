@@ -1,6 +1,6 @@
-"""Batch: one graph for every size of a batch, from graphs of three sizes.
+"""Batch: one graph for every size of a batch, from graphs of a few sizes.
 
-The printer writes sizes into constants. Where the graphs of three sizes agree in all but these, and
+The printer writes sizes into constants. Where the graphs of all sizes agree in all but these, and
 each such constant follows a law (a·n + b, or its reciprocal; a fill, or a range, of such a size), the
 constant is computed from the shape of an input instead. Three sizes over-determine the law, so that
 what follows none is noticed.
@@ -9,7 +9,7 @@ what follows none is noticed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,9 @@ class Fixed(Exception):
 
 def lifted(graphs: Sequence[Graph], batches: Sequence[int], source: str) -> Graph:
     """The graph for all sizes. `batches` are those of the graphs, of axis 0 of the input `source`."""
-    lift = _Lift(batches, source)
-    nodes = lift.nodes([g.nodes for g in graphs])
     first = graphs[0]
+    lift = _Lift(batches, source, first.names())
+    nodes = lift.nodes([g.nodes for g in graphs])
     return Graph(first.inputs, first.outputs, [*lift.before, *nodes])
 
 
@@ -48,20 +48,21 @@ def _dimension(ns: Sequence[int], batches: Sequence[int]) -> int | str:
         return ns[0]
     law = _line(np.array(ns), batches)
     if law is None:
-        raise Fixed("a result has a size that is no multiple of the batch's")
+        raise Fixed("a result has a size that follows the batch's in no way that is known")
     a, b = law
     return f"{NAME if a == 1 else f'{a}*{NAME}'}{f' + {b}' if b > 0 else f' - {-b}' if b else ''}"
 
 
 class _Lift:
-    def __init__(self, batches: Sequence[int], source: str) -> None:
+    def __init__(self, batches: Sequence[int], source: str, taken: set[str]) -> None:
         self.batches = batches
         self.before: list[Node] = []  # that compute what constants were
         self.known: dict[Any, str] = {}
         self.source = source
-        self.names: list[dict[str, str]] = [
-            {} for _ in batches
-        ]  # those of the first graph, by others'
+        names = (f"{NAME}.{k}" for k in count())
+        self.free = (name for name in names if name not in taken)
+        #: Of each graph the names of the first, by its own.
+        self.names: list[dict[str, str]] = [{} for _ in batches]
 
     def nodes(self, lists: Sequence[Sequence[Node]]) -> list[Node]:
         if len({*map(len, lists)}) > 1:
@@ -138,9 +139,7 @@ class _Lift:
                 )
             steps = [x[1:] - x[:-1] for x in flat if x.dtype.kind in "if" and x.size > 1]
             step = steps[0][0] if steps else None
-            if steps and all(
-                np.all(s == step) for s in steps
-            ):  # of one element, it is that of the others
+            if steps and all(np.all(s == step) for s in steps):  # also of those of one element
                 ends = [(x[0], x[-1] + step, step) for x in flat]
                 ranged = self.computed(
                     "Range", [self.constant(node, [*map(np.asarray, e)]) for e in zip(*ends)]
@@ -189,7 +188,7 @@ class _Lift:
             *map(str, attributes.values()),
         )
         if key not in self.known:
-            name = self.known[key] = f"{NAME}.{len(self.known)}"
+            name = self.known[key] = next(self.free)
             self.before.append(Node(op, inputs, [name], attributes, name.replace(".", "/")))
         return self.known[key]
 

@@ -6,31 +6,25 @@ sizes of a batch, can be compared node by node.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Builder", "Graph", "Node", "Value"]
+from autobp.primitive import Shaped
+
+__all__ = ["COMPARISONS", "Builder", "Graph", "Node", "Value"]
 
 
-class Value(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Value(Shaped):
     """The output of a node, an input of the graph, or a constant."""
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     constant: Any = None  # the array
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     @property
     def is_double(self) -> bool:
@@ -54,9 +48,28 @@ class Graph:
     #: Of a body, where they vary.
     sizes: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
 
+    def every_node(self) -> Iterator[Node]:
+        """The nodes, and those of bodies."""
+        for node in self.nodes:
+            yield node
+            for x in node.attributes.values():
+                if isinstance(x, Graph):
+                    yield from x.every_node()
 
-_TRUTHS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not"}
-_TRUTHS |= {"IsNaN", "IsInf"}
+    def names(self) -> set[str]:
+        """Those of all values."""
+        values = [*self.inputs, *self.outputs]
+        found = {v.name for v in values}
+        for node in self.nodes:
+            found.update(node.outputs)
+            for x in node.attributes.values():
+                if isinstance(x, Graph):
+                    found |= x.names()
+        return found
+
+
+COMPARISONS = {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"}
+_TRUTHS = COMPARISONS | {"And", "Or", "Xor", "Not", "IsNaN", "IsInf"}
 
 #: What onnxruntime computes in int32, int64 and floats alone, and the other whole numbers.
 _LONG = {"Where", "Max", "Min", "Mod", "Pow", "MatMul", "Einsum", "CumSum", "Trilu"}
@@ -110,12 +123,12 @@ class Builder:
         if not self.nodes or self.nodes[-1].outputs != [value.name]:
             return value
         self.nodes[-1].outputs = [self.named(name)]
-        return value._replace(name=self.nodes[-1].outputs[0])
+        return replace(value, name=self.nodes[-1].outputs[0])
 
     # ── nodes ─────────────────────────────────────────────────────────────────────────────────────
 
     def node(self, op: str, inputs: Sequence[Any], outputs: list[str], **attributes: Any) -> None:
-        prefix = f"{self.scope}/{op}".lstrip("/")
+        prefix = f"{self.scope}/{op}" if self.scope else op
         k = self.counts[prefix] = self.counts.get(prefix, 0) + 1
         given = [
             x if isinstance(x, str) else x.name if x.constant is None else x.constant
@@ -130,6 +143,10 @@ class Builder:
     ) -> Value:
         """A node with one output, of which the type and the shape are known. What onnxruntime computes in
         no short whole numbers is computed in long ones, of which the result is a part."""
+        if op == "Where" and np.dtype(dtype) == bool:  # onnxruntime chooses among no truth values
+            condition, *chosen = inputs
+            numbers = [self.cast(x, np.uint8) for x in chosen]
+            return self.cast(self.emit(op, [condition, *numbers], np.uint8, shape), dtype)
         if op in _LONG:
             dtypes = {x.dtype for x in inputs if isinstance(x, Value)}
             if np.dtype(np.uint64) in dtypes and op not in ("Max", "Min"):
@@ -157,15 +174,11 @@ class Builder:
         return np.array(numbers, np.int64).reshape(len(numbers))
 
     def elementwise(self, op: str, *args: Any, **attributes: Any) -> Value:
-        values = [x for x in args if isinstance(x, Value)]
-        like = (
-            values[1] if op == "Where" and len(values) > 1 and values[0] is args[0] else values[0]
-        )
-        given = [x if isinstance(x, Value) else self.value(np.array(x, like.dtype)) for x in args]
-        if op == "Where":
-            like = given[1]
+        chosen = args[1:] if op == "Where" else args  # not the condition
+        dtype = next(x.dtype for x in chosen if isinstance(x, Value))
+        given = [x if isinstance(x, Value) else self.value(np.array(x, dtype)) for x in args]
         shape = np.broadcast_shapes(*(x.shape for x in given))
-        return self.emit(op, given, np.bool_ if op in _TRUTHS else like.dtype, shape, **attributes)
+        return self.emit(op, given, np.bool_ if op in _TRUTHS else dtype, shape, **attributes)
 
     def cast(self, x: Any, dtype: Any) -> Value:
         value: Value = self.value(x)
@@ -182,8 +195,12 @@ class Builder:
         allowzero = {"allowzero": 1} if 0 in shape else {}
         return self.emit("Reshape", [x, self.ints(shape)], x.dtype, shape, **allowzero)
 
-    def expand(self, x: Any, shape: Sequence[int]) -> Value:
-        x = self.value(x)
+    def flat(self, x: Value) -> Value:
+        return self.reshape(x, [x.size])
+
+    def expand(self, x: Value, shape: Sequence[int]) -> Value:
+        if x.shape == tuple(shape):
+            return x
         return self.emit("Expand", [x, self.ints(shape)], x.dtype, shape)
 
     def full(self, shape: Sequence[int], value: Any, dtype: Any) -> Value:
@@ -211,11 +228,11 @@ class Builder:
     def slice(self, x: Value, parts: dict[int, tuple[int, int, int]]) -> Value:
         """Of each axis that is named: the first place, the one after the last, and the step; a step
         down ends at −1 before the first."""
+        if not parts:
+            return x
         shape = list(x.shape)
         for axis, (start, stop, step) in parts.items():
             shape[axis] = len(range(start, stop, step))
-        if not parts:
-            return x
         starts, ends, steps = zip(*parts.values())
         stops = [-(1 << 40) if step < 0 and stop < 0 else stop for stop, step in zip(ends, steps)]
         inputs = [x, *map(self.ints, (starts, stops, list(parts), steps))]
@@ -234,7 +251,7 @@ class Builder:
         return self.emit("Concat", parts, parts[0].dtype, shape, axis=axis)
 
     def reduce(self, op: str, x: Value, axes: Sequence[int], keepdims: bool = False) -> Value:
-        shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes]
         if not axes:
             return x
+        shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes]
         return self.emit(op, [x, self.ints(axes)], x.dtype, shape, keepdims=int(keepdims))

@@ -91,7 +91,7 @@ def _pool2d_input(o: Builder, g: Value, weight: Value, image: Pair, stride: Pair
     for k, w in zip(np.ndindex(*weight.shape[:2]), _weights(o, weight)):
         given = o.Mul(g, o.cast(w, g.dtype))
         shape = (*given.shape[:2], *image)
-        index = Index(shape, _cuts(k, given.shape[2:], stride), [], [], {}, False)
+        index = Index(shape, [], _cuts(k, given.shape[2:], stride), [], {}, False)
         parts.append(placed(o, given, index, False))
     return reduce(o.Add, parts)
 
@@ -122,14 +122,17 @@ def _greatest(o: Builder, x: Value, y: Value, size: Pair, stride: Pair) -> tuple
     return o.reshape(whole, (*size, *whole.shape[1:])), o.Max(count, 1)
 
 
-#: How many of the arguments are arrays, and what is printed for a call.
-IMAGES: dict[Any, tuple[int, Any]] = {
-    convolution.conv2d_.function: (2, _conv2d),
-    convolution.conv2d_input.function: (2, _conv2d_input),
-    convolution.conv2d_weight.function: (2, _conv2d_weight),
-    convolution.pool2d.function: (2, _pool2d),
-    convolution.pool2d_input.function: (2, _pool2d_input),
-    convolution.pool2d_weight.function: (2, _pool2d_weight),
-    convolution.max_pool2d_.function: (1, _max_pool2d),
-    inspect.unwrap(convolution.greatest): (2, _greatest),
+# fmt: off
+#: How many of the arguments are arrays, whether onnxruntime computes it in float32 alone, and what is
+#: printed for a call.
+IMAGES: dict[Any, tuple[int, bool, Any]] = {
+    convolution.conv2d_.function:            (2, True,  _conv2d),
+    convolution.conv2d_input.function:       (2, True,  _conv2d_input),
+    convolution.conv2d_weight.function:      (2, True,  _conv2d_weight),
+    convolution.pool2d.function:             (2, False, _pool2d),
+    convolution.pool2d_input.function:       (2, False, _pool2d_input),
+    convolution.pool2d_weight.function:      (2, False, _pool2d_weight),
+    convolution.max_pool2d_.function:        (1, False, _max_pool2d),
+    inspect.unwrap(convolution.greatest):    (2, False, _greatest),
 }
+# fmt: on

@@ -19,69 +19,38 @@ __all__ = ["Index", "placed", "taken"]
 
 @dataclass
 class Index:
-    """An index of an array of some shape, taken apart."""
+    """An index of an array of some shape, taken apart. What None adds is an axis of the array first."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # with the axes that None adds
+    added: list[int]  # these
     cuts: dict[int, tuple[int, int, int]]  # of axes of the array, slices that leave something out
     numbers: list[int]  # axes that a number removes
-    added: list[int]  # axes of the result that None makes
-    arrays: dict[int, Value]  # by the axes that they name, after the cuts, before None
+    arrays: dict[int, Value]  # by the axes that they name, after the cuts
     is_apart: bool  # whether something is between the arrays: then their axes come first
 
     @classmethod
     def of(cls, index: Any, shape: tuple[int, ...], value: Any) -> Index:
-        parts = list(index) if isinstance(index, tuple) else [index]
-        parts = [value(p) if hasattr(p, "shape") or isinstance(p, list) else p for p in parts]
-        for p in parts:
-            if isinstance(p, Value) and p.dtype == bool and p.constant is None:
-                raise NotImplementedError(" at truth values that are computed")
-        parts = [
-            p
-            for part in parts
-            for p in (
-                (Value("", np.dtype(np.int64), a.shape, a) for a in np.nonzero(part.constant))
-                if isinstance(part, Value) and part.dtype == bool
-                else (part,)
-            )
-        ]
-        named = sum(p is not None and p is not Ellipsis for p in parts)
-        rest = [slice(None)] * (len(shape) - named)
-        if any(p is Ellipsis for p in parts):
-            at = next(i for i, p in enumerate(parts) if p is Ellipsis)
-            parts[at : at + 1] = rest
-        else:
-            parts += rest
-        if any(isinstance(p, Value) and p.shape for p in parts):  # then numbers are arrays too
-            parts = [value(np.asarray(p)) if isinstance(p, int | np.integer) else p for p in parts]
-        found = cls(shape, {}, [], [], {}, False)
-        axis = place = 0
-        places = []
-        for i, p in enumerate(parts):
+        parts = _parts(index, len(shape), value)
+        added = [i for i, p in enumerate(parts) if p is None]
+        rest = iter(shape)
+        found = cls(tuple(1 if p is None else next(rest) for p in parts), added, {}, [], {}, False)
+        has_arrays = any(isinstance(p, Value) and not _is_number(p) for p in parts)
+        for axis, p in enumerate(parts):
             if p is None:
-                found.added.append(place)
-                place += 1
                 continue
             if isinstance(p, slice):
-                ends = p.indices(shape[axis])
-                if ends != (0, shape[axis], 1):
+                ends = p.indices(found.shape[axis])
+                if ends != (0, found.shape[axis], 1):
                     found.cuts[axis] = ends
-                place += 1
-            elif isinstance(p, Value) and (p.shape or p.constant is None):
-                found.arrays[axis] = p
-                places.append(i)
+            elif has_arrays:  # then numbers are arrays too
+                found.arrays[axis] = p if isinstance(p, Value) else value(p)
             else:
                 k = int(p.constant if isinstance(p, Value) else p)
-                if found_arrays(parts):
-                    found.arrays[axis] = value(np.asarray(k))
-                    places.append(i)
-                else:
-                    k += shape[axis] * (k < 0)
-                    found.cuts[axis] = k, k + 1, 1
-                    found.numbers.append(axis)
-            axis += 1
-        found.is_apart = bool(places) and places != list(range(places[0], places[-1] + 1))
-        if found.arrays and found.added:
-            raise NotImplementedError(" with None beside arrays")
+                k += found.shape[axis] * (k < 0)
+                found.cuts[axis] = k, k + 1, 1
+                found.numbers.append(axis)
+        places = [*found.arrays]
+        found.is_apart = bool(places) and places != [*range(places[0], places[-1] + 1)]
         return found
 
     def order(self) -> list[int]:
@@ -109,14 +78,33 @@ class Index:
         return o.concat(parts, len(shape))
 
 
-def found_arrays(parts: list[Any]) -> bool:
-    return any(isinstance(p, Value) and (p.shape or p.constant is None) for p in parts)
+def _parts(index: Any, ndim: int, value: Any) -> list[Any]:
+    """A part for each axis, and None for each that is added. A mask is the places where it is true."""
+    parts: list[Any] = []
+    for p in index if isinstance(index, tuple) else [index]:
+        if isinstance(p, bool | np.bool):
+            raise NotImplementedError(" at a single truth value")
+        p = value(p) if hasattr(p, "shape") or isinstance(p, list) else p
+        if not isinstance(p, Value) or p.dtype != bool:
+            parts.append(p)
+        elif p.constant is None or not p.ndim:
+            raise NotImplementedError(" at truth values that are computed")
+        else:
+            parts += map(value, np.nonzero(p.constant))
+    rest = [slice(None)] * (ndim - sum(p is not None and p is not Ellipsis for p in parts))
+    at = next((i for i, p in enumerate(parts) if p is Ellipsis), len(parts))
+    parts[at : at + 1] = rest
+    return parts
+
+
+def _is_number(p: Value) -> bool:
+    return not p.shape and p.constant is not None
 
 
 def taken(o: Builder, x: Value, index: Index) -> Value:
     """x[index]."""
-    x = o.slice(x, index.cuts)
-    if len(index.arrays) == 1 and not index.is_apart:
+    x = o.slice(o.unsqueeze(x, index.added), index.cuts)
+    if len(index.arrays) == 1:
         ((axis, at),) = index.arrays.items()
         shape = (*x.shape[:axis], *at.shape, *x.shape[axis + 1 :])
         return o.emit("Gather", [x, o.cast(at, np.int64)], x.dtype, shape, axis=axis)
@@ -126,25 +114,27 @@ def taken(o: Builder, x: Value, index: Index) -> Value:
         x = o.transpose(x, index.order())
         shape = (*at.shape[:-1], *x.shape[k:])
         x = o.emit("GatherND", [x, at], x.dtype, shape)
-        return o.transpose(x, index.back(len(at.shape) - 1))
-    return o.unsqueeze(o.squeeze(x, index.numbers), index.added)
+        return o.transpose(x, index.back(at.ndim - 1))
+    return o.squeeze(x, index.numbers)
 
 
 def placed(o: Builder, x: Value, index: Index, adds: bool) -> Value:
     """Zeros with x at the index; where that names a place twice, the sum."""
     if index.arrays:
         at = index.places(o)
-        ndim = len(at.shape) - 1
-        inner = [len(range(*index.cuts.get(i, (0, n, 1)))) for i, n in enumerate(index.shape)]
+        back = index.back(at.ndim - 1)
         order = index.order()
-        x = o.transpose(x, list(np.argsort(index.back(ndim))))
+        inner = [len(range(*index.cuts.get(i, (0, n, 1)))) for i, n in enumerate(index.shape)]
         zeros = o.full([inner[i] for i in order], 0, x.dtype)
+        shape = [*at.shape[:-1], *zeros.shape[len(index.arrays) :]]
+        x = o.expand(x, [shape[i] for i in back])
+        x = o.transpose(x, list(np.argsort(back)))
         how = {"reduction": "add"} if adds else {}
         x = o.emit("ScatterND", [zeros, at, x], x.dtype, zeros.shape, **how)
         x = o.transpose(x, list(np.argsort(order)))
     else:
-        x = o.unsqueeze(o.squeeze(x, index.added), index.numbers)
-    return _widened(o, x, index)
+        x = o.unsqueeze(x, index.numbers)
+    return o.squeeze(_widened(o, x, index), index.added)
 
 
 def _widened(o: Builder, x: Value, index: Index) -> Value:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from autobp.compiler.onnx.graph import Graph, Node, Value
-from autobp.compiler.onnx.printer import Unprintable
+from autobp.compiler.onnx.operands import Unprintable
 from autobp.extras import needed
 
 __all__ = ["IR", "OPSET", "model"]
@@ -31,17 +32,14 @@ def model(
     """The ModelProto of a graph: `weights` are initializers, `sizes` the shapes of inputs and outputs,
     whose dimensions have numbers or names. It is checked."""
     onnx = needed("onnx", "save", "onnx")
-    constants = _Constants(onnx, weights)
+    constants = _Constants(onnx, graph.names() | weights.keys())
     nodes = [constants.node(node) for node in graph.nodes]
-
-    def info(v: Value) -> Any:
-        return onnx.helper.make_tensor_value_info(v.name, _type(onnx, v), sizes[v.name])
 
     proto = onnx.helper.make_graph(
         nodes,
         name,
-        [info(v) for v in graph.inputs],
-        [info(v) for v in graph.outputs],
+        [_info(onnx, v, sizes[v.name]) for v in graph.inputs],
+        [_info(onnx, v, sizes[v.name]) for v in graph.outputs],
         [
             *(onnx.numpy_helper.from_array(array, name) for name, array in weights.items()),
             *constants.tensors,
@@ -67,28 +65,29 @@ def model(
     return made
 
 
-def _type(onnx: Any, value: Value) -> int:
-    return int(onnx.helper.np_dtype_to_tensor_dtype(value.dtype))
+def _type(onnx: Any, dtype: np.dtype[Any]) -> int:
+    return int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def _info(onnx: Any, value: Value, shape: Sequence[Any]) -> Any:
+    return onnx.helper.make_tensor_value_info(value.name, _type(onnx, value.dtype), shape)
 
 
 class _Constants:
     """The constants of nodes as initializers, each once."""
 
-    def __init__(self, onnx: Any, weights: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, onnx: Any, taken: set[str]) -> None:
         self.onnx = onnx
         self.tensors: list[Any] = []
         self.names: dict[Any, str] = {}
-        self.taken = set(weights)
+        self.free = (name for k in count() if (name := f"c{k}") not in taken)
 
     def name(self, array: np.ndarray) -> str:
         key = array.shape, array.dtype.str, array.tobytes()
         if key not in self.names:
-            name = self.names[key] = f"c{len(self.names)}"
-            self.tensors.append(
-                self.onnx.numpy_helper.from_array(
-                    np.ascontiguousarray(array).reshape(array.shape), name
-                )
-            )
+            name = self.names[key] = next(self.free)
+            array = np.ascontiguousarray(array).reshape(array.shape)
+            self.tensors.append(self.onnx.numpy_helper.from_array(array, name))
         return self.names[key]
 
     def node(self, node: Node) -> Any:
@@ -99,11 +98,9 @@ class _Constants:
 
     def attribute(self, x: Any) -> Any:
         if isinstance(x, np.dtype):
-            return int(self.onnx.helper.np_dtype_to_tensor_dtype(x))
+            return _type(self.onnx, x)
         if isinstance(x, Graph):
-            info = lambda v: self.onnx.helper.make_tensor_value_info(
-                v.name, _type(self.onnx, v), x.sizes.get(v.name, v.shape)
-            )
+            info = lambda v: _info(self.onnx, v, x.sizes.get(v.name, v.shape))
             nodes = [self.node(n) for n in x.nodes]
             return self.onnx.helper.make_graph(
                 nodes, "body", [*map(info, x.inputs)], [*map(info, x.outputs)]

@@ -16,7 +16,7 @@ import numpy as np
 from autobp.compiler.trace.calls import select
 from autobp.operation import PREFIXES, SIGNS
 
-__all__ = ["DOUBLE", "ELEMENTWISE", "INTEGER", "REDUCED", "SCIPY"]
+__all__ = ["BOOLEAN", "DOUBLE", "ELEMENTWISE", "INTEGER", "REDUCED", "SCIPY", "Spelling"]
 
 Spelling = str | Callable[..., Any]
 
@@ -209,7 +209,7 @@ def _entr(o: Any, x: Any) -> Any:
 # fmt: off
 
 #: Operators that onnxruntime computes in float32 alone, in float64.
-DOUBLE: dict[str, Callable[..., Any] | None] = {
+DOUBLE: dict[Any, Spelling | None] = {
     "Tan":   lambda o, x: o.Div(o.Sin(x), o.Cos(x)),
     "Sinh":  _sinh,
     "Cosh":  lambda o, x: _half_exp(o, x, o.Add),
@@ -232,13 +232,21 @@ _SIGNED: dict[str, Spelling] = {
 _PREFIXED: dict[str, Spelling] = {"-": "Neg", "+": "Identity", "~": "Not"}
 
 #: Where whole numbers have another spelling. A quotient by 0, which would end the process, is 0.
-INTEGER: dict[Any, Spelling] = {
+INTEGER: dict[Any, Spelling | None] = {
     "And": "BitwiseAnd",  "Or": "BitwiseOr",  "Xor": "BitwiseXor",  "Not": "BitwiseNot",
     "Floor": "Identity",  "Ceil": "Identity",  "Round": "Identity",  _trunc: "Identity",
     _fmax: "Max",  _fmin: "Min",
     _remainder:    lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Mod(x, _not_zero(o, y))),
     _floor_divide: lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Div(o.Sub(x, o.Mod(x, _not_zero(o, y))), _not_zero(o, y))),
     _fmod:         lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Mod(x, _not_zero(o, y), fmod=1)),
+    "Neg":         lambda o, x: o.Sub(0, x) if x.dtype.kind == "u" else o.Neg(x),
+    "Reciprocal":  None,
+}
+
+#: Where truth values have.
+BOOLEAN: dict[Any, Spelling | None] = {
+    "Mul": "And",  "Add": "Or",  "Max": "Or",  "Min": "And",  _fmax: "Or",  _fmin: "And",
+    "Abs": "Identity",  "Floor": "Identity",  "Ceil": "Identity",  _trunc: "Identity",
 }
 
 #: An operation on elements: its operands have the type of its result; those of a comparison, their own.

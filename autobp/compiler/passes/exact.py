@@ -19,6 +19,7 @@ from autobp.compiler.passes.rewrite import (
 )
 from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.compiler.trace.calls import as_type, draw, guarded, placed
+from autobp.kernels.extrema import LONG, MANY, greatest, least
 from autobp.kernels.triangular import LARGEST, solved
 from autobp.operation import MOVE, PLUS, TIMES
 from autobp.rules.indexing import scatter
@@ -51,6 +52,16 @@ def is_solution(step: Step) -> bool:
 
 def is_small_elementwise(step: Step) -> bool:
     return step.is_elementwise and step.is_array and step.size <= SMALL
+
+
+def is_extremum(step: Step) -> bool:
+    """Whether the greatest or the least of each of many rows is taken, and none is long."""
+    if step.operation.reduces not in _EXTREMA or step.params.keys() - {"axis", "keepdims"}:
+        return False
+    x, axis = step.args[0], step.params.get("axis")
+    if len(step.args) > 1 or not is_array(x) or x.dtype not in (np.float32, np.float64):
+        return False
+    return bool(x.ndim > 1 and axis == x.ndim - 1 and x.size >= MANY and x.shape[-1] <= LONG)
 
 
 def has_errstate(step: Step) -> bool:
@@ -231,6 +242,15 @@ def constant_materialization(step: Step, rewrite: Rewrite) -> Step | None:
         return None
     made = (constant_step(np.array(a, arrays[0].dtype)) if is_number(a) else a for a in step.args)
     return rewrite.call(step, step.function, *made)
+
+
+def extrema_of_rows(step: Step, rewrite: Rewrite) -> Step | None:
+    """Maxima and minima of rows are found as their places are, which is faster."""
+    function = _EXTREMA[step.operation.reduces]
+    return rewrite.call(step, function, step.args[0], -1, step.params.get("keepdims", False))
+
+
+_EXTREMA: dict[Any, Any] = {np.maximum: greatest, np.minimum: least}
 
 
 def errstate_merging(program: Program) -> Program:

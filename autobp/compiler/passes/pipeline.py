@@ -14,6 +14,7 @@ from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
 from autobp.compiler.passes.loops import with_optimized_bodies
+from autobp.compiler.passes.parts import is_addition, joining
 from autobp.compiler.passes.products import has_body, sums_of_products
 from autobp.compiler.passes.rewrite import Pass, Rewrite, each
 from autobp.compiler.program import Program, Step, mapped
@@ -34,8 +35,11 @@ PASSES = (
     each(near.dot_product_recognition,          requires=near.is_sum,               exact=False),
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),
+    each(joining,                               requires=is_addition,               exact=False),
     Pass(sums_of_products,                      requires=has_body,                  exact=False),
     each(same.small_systems,                    requires=same.is_solution,          lowers=True),
+    each(same.extrema_of_rows,                  requires=same.is_extremum,          lowers=True),
+    each(near.sums_of_exponentials,             requires=near.is_sum_of_exponentials, exact=False, lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
     Pass(near.channel_sums,                     requires=near.is_sum_over_pixels,   exact=False, lowers=True),

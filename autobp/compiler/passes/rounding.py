@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.images import is_image
+from autobp.compiler.images import PIXELS_FIRST, Order, order_of
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
 from autobp.compiler.program import Program, Step, mapped, rebuilt
+from autobp.kernels import exponential
 from autobp.kernels.sums import LONG, MANY, TINY
 
 FLOATS = (np.float32, np.float64)  # in which BLAS multiplies
@@ -45,6 +46,12 @@ def is_sum_over_pixels(step: Step) -> bool:
         return False
     x = step.args[0]
     return step.params.get("axis") in ((0, 2, 3), (2, 3)) and x.size >= MANY and x.dtype in FLOATS
+
+
+def is_sum_of_exponentials(step: Step) -> bool:
+    """Whether the logarithms of many are taken."""
+    many = step.is_array and step.size >= exponential.MANY and step.dtype in FLOATS
+    return step.function is np.logaddexp and many and not step.params
 
 
 # ── passes ────────────────────────────────────────────────────────────────────────────────────────
@@ -142,20 +149,26 @@ def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
     return rewrite.call(step, np.matmul, x, ones)
 
 
+def sums_of_exponentials(step: Step, rewrite: Rewrite) -> Step | None:
+    """np.logaddexp goes number by number; the passes that it is made of do not."""
+    return rewrite.call(step, exponential.logaddexp, *step.args)
+
+
 def channel_sums(program: Program) -> Program:
     """The sums over the pixels of images are products with ones: where the pixels are first in memory,
     images are a matrix with a row for each pixel."""
-    images: set[Step] = set()
+    images: dict[Step, Order] = {}
     ones: dict[Any, Step] = {}
     steps: list[Step] = []
     instead: dict[Step, Step] = {}
     for old in program.steps:
         step = rebuilt(old, instead)
-        if is_sum_over_pixels(step) and step.args[0] in images:
+        order = order_of(step, images)
+        if is_sum_over_pixels(step) and images.get(step.args[0]) == PIXELS_FIRST:
             *before, step = _sum_over_pixels(step, ones)
             steps += before
-        elif is_image(step, images):
-            images.add(step)
+        elif order is not None:
+            images[step] = order
         steps.append(step)
         if step is not old:
             instead[old] = step

@@ -64,8 +64,8 @@ class Numbers(Checked):
     def __init__(self, call: Call) -> None:
         recipe = getattr(call.function, "recipe", None)
         # A function around a derivative has its attributes, by functools.wraps.
-        if recipe is None or recipe.derivative is not call.function:
-            recipe = reverse.Recipe(call.function, call.function, "", ())
+        if recipe is None or recipe.derivative() is not call.function:
+            recipe = reverse.Recipe(lambda: None, call.function, "", ())
         where = reverse.positions(reverse.chosen_arguments(recipe.argnums), call.args)
         found = free_variables(call.function, (call.args, call.kwargs))
         super().__init__(call, found)

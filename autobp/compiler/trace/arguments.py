@@ -212,7 +212,7 @@ class Arguments(Form):
                 draws = self.generators.get(value) or self.generator(value, place, str(v.key))
                 self.replaced.append(v)
                 v.write(draws)
-        self.tests += tests_of(found.variables, self.traced | found.live, self.known)
+        self.tests.extend(tests_of(found.variables, self.traced | found.live, self.known))
 
     def variable(self, v: FreeVariable, tracer: Tracer, is_remembered: bool = False) -> None:
         live = LiveVariable(v, tracer, is_remembered)

@@ -553,4 +553,7 @@ def slots_of(kind: type) -> list[str]:
 
 
 def _key_text(key: Any) -> str:
-    return f"{type(key).__name__}.{key.name}" if isinstance(key, enum.Enum) else repr(key)
+    if isinstance(key, enum.Enum):
+        return f"{type(key).__name__}.{key.name}"
+    shape = getattr(key, "shape", None)  # all numbers of an array would be a long text
+    return repr(key) if shape is None else f"{type(key).__name__} of shape {shape}"

@@ -7,7 +7,6 @@ are known; its values are those of the call that is traced, and only the trace l
 from __future__ import annotations
 
 import inspect
-import math
 import operator
 import os
 import sys
@@ -501,14 +500,6 @@ class Tracer(Variable):
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.now.dtype if hasattr(self.now, "dtype") else np.dtype(type(self.now))
-
-    @property
-    def ndim(self) -> int:
-        return np.ndim(self.now)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     @property
     def itemsize(self) -> int:
