@@ -242,21 +242,20 @@ def test_newtons_method_is_a_for(short):
     compiled = replayed(value_and_grad(newton), 2.0, loops=2)
     assert (
         """    for _ in range(60):
-        t0 = x * x - a
-        t1 = x + x
         try:
-            t2 = t0 / t1
+            t0 = (x * x - a) / (x + x)
         except ZeroDivisionError:
-            t2 = float(np.divide(t0, t1))
-        x = x - t2
-        rows0.append(t2)
+            t0 = float(np.divide(x * x - a, x + x))
+        x = x - t0
+        rows0.append(t0)
         rows1.append(x)
 """
         in compiled.source
     )
     assert (
-        """    for t13, t14 in zip(rows0[58:0:-1], rows1[57::-1]):
-        t15 = t14 + t14
+        """    for t11, t12 in zip(rows0[58:0:-1], rows1[57::-1]):
+        try:
+            t13 = t9 / (t12 + t12)
 """
         in compiled.source
     )

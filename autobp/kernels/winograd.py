@@ -31,7 +31,7 @@ __all__ = ["minimal", "minimal_input", "minimal_pays", "minimal_weight"]
 Array = Any
 Block = tuple[slice, slice]  # rows of tiles, samples
 
-_TILES_BYTES = 1 << 21  # of tiles that are computed at a time: the cache holds them
+_TILES_BYTES = 1 << 20  # of tiles that are computed at a time: the cache holds them
 _LEAST_CHANNELS = 12  # in and out: of fewer, the sums take as long as the products that are saved
 _LEAST_PRODUCTS = 1 << 18  # in each of the 16: of fewer, the calls of NumPy do
 
@@ -171,16 +171,11 @@ def _spread_tiles(
     """A y Aᵀ, but for signs."""
     pixels = g[2 * rows.start : 2 * rows.stop, :, few]
     n, columns = rows.stop - rows.start, (g.shape[1] + 1) // 2
-    half = _held(memory, "half", dtype, (4, n, 2, columns, *pixels.shape[2:]))
-    for i, j in np.ndindex(2, 2):
-        _fill(half[3 * i, :, j], pixels[i::2, j::2])
-    np.add(half[0], half[3], out=half[1])
-    np.subtract(half[0], half[3], out=half[2])
     tiles = _held(memory, name, dtype, (4, 4, n, columns, *pixels.shape[2:]))
-    even, odd = half[:, :, 0], half[:, :, 1]
-    tiles[:, 0], tiles[:, 3] = even, odd
-    np.add(even, odd, out=tiles[:, 1])
-    np.subtract(even, odd, out=tiles[:, 2])
+    for i, j in np.ndindex(2, 2):
+        _fill(tiles[3 * i, 3 * j], pixels[i::2, j::2])
+    _sum_and_difference(tiles[:, ::3])
+    _sum_and_difference(tiles.swapaxes(0, 1))
     return tiles
 
 
@@ -200,16 +195,23 @@ def _differences(d: Any, out: Array) -> None:
     np.subtract(d[1], d[3], out=out[3])
 
 
+def _sum_and_difference(y: Array) -> None:
+    """A y, but for a sign, where the first and the last are there."""
+    np.add(y[0], y[3], out=y[1])
+    np.subtract(y[0], y[3], out=y[2])
+
+
 def _overlapped(m: Array, even: Array, odd: Array) -> None:
     """B m, in which tiles overlap: the even and the odd pixels, of which the first are added to."""
     np.add(m[1], m[2], out=even[1:])
     even[1:] -= m[0]
     even[:-1] += m[0]
-    np.negative(m[3], out=odd[1:])
     last = m[1]
     last -= m[2]
     last += m[3]
-    odd[:-1] += last
+    odd[0] += last[0]
+    np.subtract(last[1:], m[3][:-1], out=odd[1:-1])
+    np.negative(m[3][-1], out=odd[-1])
 
 
 def _sums(m: Array, out: Array) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.emit.numbers import is_float_call
+from autobp.compiler.emit.numbers import is_float_call, is_quotient
 from autobp.compiler.program import Program, Step
 from autobp.compiler.trace.calls import joined, numbers
 
@@ -30,6 +30,8 @@ def inlined(programs: Iterable[Program]) -> set[Step]:
     loops = [step for step in steps if step.loop]
     given = {s for step in loops for s in step.operands}  # which loops name
     found = {s for s in steps if is_turn(s)} | _numbers_within(steps, uses) | _terms(steps, uses)
+    for body in programs[1:]:
+        found |= _of_quotients(body.steps, uses)
     found -= results | given
     sequences = {s for step in loops for s in step.args[1] if isinstance(s, Step)}
     return found | {s for s in sequences - results if uses[s] == 1 and _is_part(s)}
@@ -69,11 +71,26 @@ def _terms(steps: list[Step], uses: Counter[Step]) -> set[Step]:
         sizes[step] = 1
         for s in step.operands:
             size = sizes[step] + sizes.get(s, OPERATIONS)
-            alone = uses[s] == 1 and s.name is None and s.errors == step.errors
-            if alone and size <= OPERATIONS:
+            if _is_alone(s, uses, step) and size <= OPERATIONS:
                 found.add(s)
                 sizes[step] = size
     return found
+
+
+def _of_quotients(steps: list[Step], uses: Counter[Step]) -> set[Step]:
+    """Sums and products that are one side of a quotient in a loop, which is tried."""
+    quotients = [(step, step.args[0]) for step in steps if is_quotient(step)]
+    pairs = [(step, x, s) for step, x in quotients for s in x.operands if uses[x] == 1]
+    return {
+        s
+        for step, x, s in pairs
+        if _is_arithmetic(s) and _is_alone(s, uses, step) and x.errors == step.errors
+    }
+
+
+def _is_alone(s: Step, uses: Counter[Step], user: Step) -> bool:
+    """Whether nobody else needs a value, by a name or otherwise."""
+    return uses[s] == 1 and s.name is None and s.errors == user.errors
 
 
 def _is_arithmetic(step: Step) -> bool:

@@ -262,12 +262,12 @@ class Printer:
         if step in self.assigned:
             return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
         if self.repeats and is_quotient(step) and step.args[0] in self.inline:
-            x, y = map(self.text, step.args[0].args)
+            quotient = step.args[0]
             return [
                 "try:",
-                f"    {name} = {x} / {y}",
+                f"    {name} = {self.infix('/', *quotient.args)}",
                 "except ZeroDivisionError:",
-                f"    {name} = float(np.divide({x}, {y}))",
+                f"    {name} = float({self.called('np.divide', quotient.args, {})})",
             ]
         return [f"{name} = {self.call(step, self.target(step))}"]
 
@@ -371,8 +371,10 @@ class Printer:
             return None
         if len(step.args) == 1:
             return sign + self.operand(step.args[0], PREFIX)
+        return self.infix(sign, *step.args)
+
+    def infix(self, sign: str, left: Any, right: Any) -> str:
         binding = SIGNS[sign].binding
-        left, right = step.args
         return f"{self.operand(left, binding)} {sign} {self.operand(right, binding + 1)}"
 
     def joined(self, parts: Iterable[Any]) -> str:

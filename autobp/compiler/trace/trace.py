@@ -30,6 +30,7 @@ from autobp.compiler.trace.iterations import Iteration
 from autobp.compiler.trace.scanning import SCAN, Scanning
 from autobp.compiler.trace.search import Executed
 from autobp.compiler.trace.tracer import Call, TracedGenerator, Tracer, View, named, tracers_in
+from autobp.compiler.trace.watching import SWITCHES, watched
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
@@ -58,9 +59,6 @@ _OWN = {SCAN.function, *(p.function for p in PRIMITIVES.values())}
 _FLOAT64 = np.dtype(np.float64)
 _NO_PARAMS: dict[str, Any] = {}
 _FORMS = (float, np.ndarray, np.float64)
-
-#: Whether a profiler can be switched off for a moment. From Python 3.12 on this is slow.
-_SWITCHES = sys.version_info < (3, 12)
 
 #: Functions written in Python that tell something of the process, by the ids of their codes.
 _ASKING = {
@@ -540,16 +538,14 @@ class Trace:
     # ── what the user's functions tell ────────────────────────────────────────────────────────────
 
     def watched(self, run: Callable[..., Any], *args: Any) -> Any:
-        """Run a function under the profiler."""
-        self.switches, self.listens = _SWITCHES, True
+        """Run a function, and hear what it calls."""
+        self.switches, self.listens = SWITCHES, True
         self.profiler = self.watcher()
-        sys.setprofile(self.profiler)
         try:
-            return run(*args)
+            return watched(functools.partial(run, *args), self.profiler, self.own)
         finally:
             self.switches = self.listens = False
             self.profiler = None  # which refers to the trace
-            sys.setprofile(None)
 
     def listen(self, listens: bool) -> bool:
         """Switch the profiler off, while the library computes, or on again. Tell whether it was on."""
@@ -561,7 +557,7 @@ class Trace:
 
     def listen_again(self) -> None:
         """Put the profiler back, which Python removes when it raises an exception."""
-        if self.listens and sys.getprofile() is None:
+        if self.switches and self.listens and sys.getprofile() is None:
             sys.setprofile(self.profiler)
 
     def watcher(self) -> Callable[[FrameType, str, Any], None]:
