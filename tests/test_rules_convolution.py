@@ -20,7 +20,9 @@ from autobp import (
     linearize,
     max_pool2d,
     relu,
+    value_and_grad,
     vjp,
+    vmap,
 )
 from autobp.kernels import winograd
 from autobp.rules import convolution
@@ -551,3 +553,17 @@ def test_errors(call, said):
     with pytest.raises(ValueError) as caught:
         call()
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("kernels", [(4, 2, 3, 3), (4, 1, 3, 3)])
+def test_groups_of_an_empty_batch(kernels):
+    groups = 4 // kernels[1]
+    f = lambda x, w: np.sum(conv2d(x, w, groups=groups) ** 2)
+    for step in (value_and_grad(f, argnums=(0, 1)), compile(value_and_grad(f, argnums=(0, 1)))):
+        value, (dx, dw) = step(np.zeros((0, 4, 5, 5)), np.ones(kernels))
+        assert value == 0
+        assert dx.shape == (0, 4, 5, 5)
+        assert dw.tolist() == np.zeros(kernels).tolist()
+    assert vmap(conv2d, in_axes=(0, None))(
+        np.zeros((3, 0, 4, 5, 5)), np.ones((4, 4, 3, 3))
+    ).shape == (3, 0, 4, 3, 3)

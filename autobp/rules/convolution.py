@@ -152,19 +152,21 @@ def _is_minimal(
 def _channels_apart(x: Array, groups: int) -> Array:
     """Images in groups of their channels: a stack of images."""
     *stack, samples, channels = x.shape[:-2]
-    x = x.reshape(*stack, samples, groups, channels // groups, *x.shape[-2:])
-    return np.moveaxis(x, -4, -5).reshape(-1, samples, channels // groups, *x.shape[-2:])
+    each = channels // groups, *x.shape[-2:]
+    x = np.moveaxis(x.reshape(*stack, samples, groups, *each), -4, -5)
+    return x.reshape(math.prod(stack) * groups, samples, *each)
 
 
 def _channels_together(x: Array, groups: int, ndim: int) -> Array:
     """And images of all channels again, or a stack of them."""
     stack = (len(x) // groups,) * (ndim == 5)
+    samples, channels, *image = x.shape[1:]
     x = np.moveaxis(x.reshape(*stack, groups, *x.shape[1:]), -5, -4)
-    return x.reshape(*x.shape[:-4], -1, *x.shape[-2:])
+    return x.reshape(*stack, samples, groups * channels, *image)
 
 
 def _kernels_apart(w: Array, groups: int) -> Array:
-    return w.reshape(-1, w.shape[-4] // groups, *w.shape[-3:])
+    return w.reshape(math.prod(w.shape[:-4]) * groups, w.shape[-4] // groups, *w.shape[-3:])
 
 
 _MANY = 32  # numbers at a pixel: for fewer, windows in a matrix are sooner

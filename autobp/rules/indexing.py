@@ -31,15 +31,11 @@ T = TypeVar("T")
 Index = Any
 
 
-#: Of an array of another library that knows no such index: Dask's know one array of numbers.
-_UNKNOWN = (NotImplementedError, TypeError, ValueError)
-
-
 def _getitem(x: Array, index: Index) -> Array:
     x = plain_array(x)
     try:
         return x[index]
-    except _UNKNOWN:
+    except (NotImplementedError, TypeError, ValueError):  # Dask's arrays know one array of numbers
         if not is_foreign(x):
             raise
         return rows_taken(x, index)
@@ -64,7 +60,7 @@ def _scatter_foreign(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
             np.add.at(z, index, x)
         else:
             z[index] = x
-    except _UNKNOWN:
+    except (NotImplementedError, TypeError, ValueError):
         return rows_added_at(x, index, shape)
     return z
 

@@ -174,6 +174,9 @@ def _einsum_transpose(
     c = np.reshape(c, [kept[i] for i in distinct])
     if distinct == mine:
         return c
+    broadcast = tuple(k for k, i in enumerate(distinct) if kept[i] > size[i])
+    if broadcast:
+        c = np.sum(c, axis=broadcast, keepdims=True)
     place = np.indices([size[i] for i in distinct], sparse=True)
     return scatter(c, index=tuple(place[distinct.index(i)] for i in mine), shape=x.shape)
 
