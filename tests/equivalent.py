@@ -197,7 +197,12 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "the result is made symmetric",
         "cholesky",
-        ("_cholesky_reverse: inner.mT → inner",),
+        ("_cholesky_reverse: transposed(inner) → inner",),
+    ),
+    (
+        "an array and a number are multiplied in either order",
+        "attention",
+        ("masked_scores: q → scale, and back",),
     ),
     # ── decompositions ──
     (

@@ -111,7 +111,8 @@ def helpers(functions: Sequence[Any]) -> list[FunctionType]:
         if not isinstance(function, FunctionType):
             continue
         tree = syntax(function)
-        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+        foreign = {n for part in body(tree) for n in _of_foreign_arrays(part)}
+        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n not in foreign]
         local = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(_parameters(tree))
         for name in dict.fromkeys(n.id for n in names if n.id not in local):
             called = inner(function.__globals__.get(name))

@@ -36,9 +36,9 @@ def _getitem(x: Array, index: Index) -> Array:
     try:
         return x[index]
     except (NotImplementedError, TypeError, ValueError):  # Dask's arrays know one array of numbers
-        if not is_foreign(x):
-            raise
-        return rows_taken(x, index)
+        if is_foreign(x):
+            return rows_taken(x, index)
+        raise
 
 
 def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:

@@ -59,4 +59,11 @@ def einsum(p: Operands, step: Step) -> Value:
         raise NotImplementedError(" of lists of axes")
     given = _factors(p, step, arrays)
     equation = subscripts.replace(" ", "")
+    terms = equation.partition("->")[0].split(",")
+    if "." not in equation:  # an axis of length 1 is broadcast, which ONNX does not
+        size: dict[str, int] = {}
+        for i, n in ((i, n) for t, x in zip(terms, given) for i, n in zip(t, x.shape)):
+            size[i] = n if size.get(i, 1) == 1 else size[i]
+        full = [tuple(size[i] for i in t) for t in terms]
+        given = [x if x.shape == s else p.o.expand(x, s) for x, s in zip(given, full)]
     return p.o.emit("Einsum", given, step.dtype, step.shape, equation=equation)
