@@ -204,6 +204,17 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "attention",
         ("masked_scores: q → scale, and back",),
     ),
+    (
+        "½ is exact in any precision; tests/test_compiler_source.py sees which it is",
+        "maximum minimum fmax fmin",
+        (
+            *(f"reverse[{k}]: z → {other}" for k in (0, 1) for other in "txy"),
+            "_half: np.float32(0.5) if getattr(z, 'dtype', float) == np.float32 else 0.5 → 0.5",
+            "_half: np.float32(0.5) → 0.5",
+            "_half: z → tie",
+            "_half: z → wins",
+        ),
+    ),
     # ── decompositions ──
     (
         "what is called takes the constant values itself",

@@ -260,6 +260,13 @@ def test_a_helper_of_a_library_brings_its_constants(tmp_path):
     np.testing.assert_array_equal(found[1], gradient)
 
 
+def test_kinks_of_float32_are_computed_in_float32():
+    step = compile(grad(lambda x: np.sum(np.clip(x, 0, 6) * np.fmax(x, 1))))
+    x = np.array([-1, 0, 0.5, 1, 3, 6, 7], np.float32)
+    np.testing.assert_array_equal(step(x), np.array([0, 0.5, 1, 1.5, 6, 9, 6], np.float32))
+    assert "astype" not in step.source
+
+
 def test_helpers_keep_their_constants_where_modules_use_one_name(tmp_path, monkeypatch):
     (tmp_path / "near.py").write_text("""
 SCALE, SHIFT = 2.0, 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,29 @@ def path(terms: tuple[str, ...], shapes: tuple[Any, ...], result: str) -> list[S
 @lru_cache(256)
 def _path(terms: tuple[str, ...], shapes: tuple[Any, ...], result: str) -> list[Sequence[int]]:
     dummies = [np.broadcast_to(0.0, s) for s in shapes]
-    return np.einsum_path(_subscripts(terms, result), *dummies, optimize=True)[0][1:]
+    found = np.einsum_path(_subscripts(terms, result), *dummies, optimize=True)[0][1:]
+    size = {i: n for t, s in zip(terms, shapes, strict=True) for i, n in zip(t, s, strict=True)}
+    if max(map(len, found)) == 2 or _work("".join(terms), size) < _MANY:
+        return found
+    return _pairs(terms, size, result)
+
+
+def _work(indices: str, size: dict[str, int]) -> int:
+    return math.prod([size[i] for i in {*indices}])
+
+
+def _pairs(terms: Terms, size: dict[str, int], result: str) -> list[Sequence[int]]:
+    """Each time the two that take the fewest multiplications, also where all at once would take no more:
+    the product of two is one of matrices."""
+    names, found = list(terms), list[Sequence[int]]()
+    while len(names) > 2:
+        pairs = combinations(range(len(names)), 2)
+        i, j = min(pairs, key=lambda pair: _work("".join(names[k] for k in pair), size))
+        found.append((i, j))
+        second, first = names.pop(j), names.pop(i)
+        needed = {*"".join(names), *result}
+        names.append("".join(k for k in dict.fromkeys(first + second) if k in needed))
+    return [*found, (0, 1)]
 
 
 def _subscripts(terms: Terms, result: str) -> str:

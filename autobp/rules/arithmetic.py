@@ -31,9 +31,10 @@ LN10 = math.log(10)
 DEGREE = math.pi / 180
 
 
-def _half(tie: Array, wins: Array) -> Array:
-    """What each of two contenders gets: 1 for the winner, ½ in a tie."""
-    return np.where(tie, 0.5, wins)
+def _half(tie: Array, wins: Array, z: Array) -> Array:
+    """What each of two contenders gets: 1 for the winner, ½ in a tie. In float32, if the result is."""
+    half = np.float32(0.5) if getattr(z, "dtype", float) == np.float32 else 0.5
+    return np.where(tie, half, wins)
 
 
 def _nonzero(x: Array) -> Array:
@@ -97,27 +98,27 @@ def _sinc(x: Array, order: int) -> Array:
 # ── two arguments ─────────────────────────────────────────────────────────────────────────────────
 #                                                   along x                                  along y
 add:          Primitive = elementwise(np.add,          same,
-                                                       same,                                                        cost=PLUS)
+                                                       same,                                                                            cost=PLUS)
 subtract:     Primitive = elementwise(np.subtract,     same,
-                                                       lambda t, z, x, y: -t,                                       cost=PLUS)
+                                                       lambda t, z, x, y: -t,                                                           cost=PLUS)
 multiply:     Primitive = elementwise(np.multiply,     lambda t, z, x, y: t * y,
-                                                       lambda t, z, x, y: t * x,                                    cost=TIMES)
+                                                       lambda t, z, x, y: t * x,                                                        cost=TIMES)
 divide:       Primitive = elementwise(np.divide,       lambda t, z, x, y: t / y,
-                                                       lambda t, z, x, y: -(t / y) * z,                             cost=TIMES)
+                                                       lambda t, z, x, y: -(t / y) * z,                                                 cost=TIMES)
 power:        Primitive = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
-                                                       lambda t, z, x, y: t * z * np.log(_nonzero(x)),              python=None)
+                                                       lambda t, z, x, y: t * z * np.log(_nonzero(x)),                                  python=None)
 remainder:    Primitive = elementwise(np.remainder,    same,
-                                                       lambda t, z, x, y: -t * np.floor_divide(x, y),               cost=each(2, 2, 0))
+                                                       lambda t, z, x, y: -t * np.floor_divide(x, y),                                   cost=each(2, 2, 0))
 fmod:         Primitive = elementwise(np.fmod,         same,
-                                                       lambda t, z, x, y: -t * np.rint((x - z) / y),                cost=each(2, 2, 0))
-maximum:      Primitive = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y),
-                                                       lambda t, z, x, y: t * _half(x == y, y > x),                 cost=PLUS)
-minimum:      Primitive = elementwise(np.minimum,      lambda t, z, x, y: t * _half(x == y, x < y),
-                                                       lambda t, z, x, y: t * _half(x == y, y < x),                 cost=PLUS)
-fmax:         Primitive = elementwise(np.fmax,         lambda t, z, x, y: t * _half(x == y, (x > y) | np.isnan(y)),
-                                                       lambda t, z, x, y: t * _half(x == y, (y > x) | np.isnan(x)), cost=PLUS)
-fmin:         Primitive = elementwise(np.fmin,         lambda t, z, x, y: t * _half(x == y, (x < y) | np.isnan(y)),
-                                                       lambda t, z, x, y: t * _half(x == y, (y < x) | np.isnan(x)), cost=PLUS)
+                                                       lambda t, z, x, y: -t * np.rint((x - z) / y),                                    cost=each(2, 2, 0))
+maximum:      Primitive = elementwise(np.maximum,      lambda t, z, x, y: t * _half(x == y, x > y, z),
+                                                       lambda t, z, x, y: t * _half(x == y, y > x, z),                                  cost=PLUS)
+minimum:      Primitive = elementwise(np.minimum,      lambda t, z, x, y: t * _half(x == y, x < y, z),
+                                                       lambda t, z, x, y: t * _half(x == y, y < x, z),                                  cost=PLUS)
+fmax:         Primitive = elementwise(np.fmax,         lambda t, z, x, y: t * _half(x == y, (x > y) | np.isnan(y), z),
+                                                       lambda t, z, x, y: t * _half(x == y, (y > x) | np.isnan(x), z),                  cost=PLUS)
+fmin:         Primitive = elementwise(np.fmin,         lambda t, z, x, y: t * _half(x == y, (x < y) | np.isnan(y), z),
+                                                       lambda t, z, x, y: t * _half(x == y, (y < x) | np.isnan(x), z),                  cost=PLUS)
 arctan2:      Primitive = elementwise(np.arctan2,      lambda t, z, x, y: t * (y / np.hypot(x, y)) / np.hypot(x, y),
                                                        lambda t, z, x, y: -t * (x / np.hypot(x, y)) / np.hypot(x, y))
 hypot:        Primitive = elementwise(np.hypot,        lambda t, z, x, y: t * _over(x, z),
@@ -126,13 +127,13 @@ logaddexp:    Primitive = elementwise(exponential.logaddexp,
                                                        lambda t, z, x, y: t * np.exp(x - z),
                                                        lambda t, z, x, y: t * np.exp(y - z),                        numpy=np.logaddexp, cost=each(0, 3, 2))
 logaddexp2:   Primitive = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
-                                                       lambda t, z, x, y: t * np.exp2(y - z),                       cost=each(0, 3, 2))
+                                                       lambda t, z, x, y: t * np.exp2(y - z),                                           cost=each(0, 3, 2))
 copysign:     Primitive = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(x) * np.copysign(1.0, y),
-                                                       None,                                                        cost=PLUS)
+                                                       None,                                                                            cost=PLUS)
 heaviside:    Primitive = elementwise(np.heaviside,    None,
-                                                       lambda t, z, x, y: t * (x == 0),                             cost=PLUS)
+                                                       lambda t, z, x, y: t * (x == 0),                                                 cost=PLUS)
 floor_divide: Primitive = elementwise(np.floor_divide, None,
-                                                       None,                                                        cost=each(1, 1, 0))
+                                                       None,                                                                            cost=each(1, 1, 0))
 
 # ── one argument ──────────────────────────────────────────────────────────────────────────────────
 negative:     Primitive = elementwise(np.negative,     lambda t, y, x: -t,              cost=PLUS)

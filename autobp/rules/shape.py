@@ -319,7 +319,14 @@ def tile(A: Array, reps: Any) -> Array:
 @implements(np.repeat)
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     a, axis = along(a, axis)
-    return np.take(a, np.repeat(np.arange(a.shape[axis]), constant(repeats)), axis=axis)
+    axis, often = axis_of(axis, a.ndim), np.asarray(constant(repeats))
+    if often.size != 1 or often.dtype.kind not in "iu" or often.min() < 0:
+        return np.take(a, np.repeat(np.arange(a.shape[axis]), often), axis=axis)
+    # each as often: (2, 3) repeated 4 times along the first axis is (2, 1, 3) broadcast to (2, 4, 3)
+    before, after, n = a.shape[:axis], a.shape[axis + 1 :], int(often.reshape(()))
+    apart = np.reshape(a, (*before, a.shape[axis], 1, *after))
+    spread = np.broadcast_to(apart, (*before, a.shape[axis], n, *after))
+    return np.reshape(spread, (*before, a.shape[axis] * n, *after))
 
 
 @implements(np.roll)
