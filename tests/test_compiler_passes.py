@@ -435,6 +435,17 @@ def test_parts_that_make_up_an_array_are_joined():
         assert parts(others, a) == {"placed": len(others), "add": len(others) - 1}
 
 
+def test_long_sums_of_arrays_are_looked_through():
+    def f(x):
+        total = x
+        for i in range(1500):
+            total = total + (np.sin(x) if i * i % 7 % 3 else np.cos(x * i))
+        return total
+
+    program = optimized(traced(f, A[0]))
+    np.testing.assert_allclose(computed(program, A[0]), f(A[0]), 1e-11)
+
+
 def test_extrema_of_many_rows_are_found_by_their_places():
     many = RNG.standard_normal((30, 40, 20))
     f = lambda x: (np.max(x, -1), np.min(x, axis=2, keepdims=True), np.max(x, 1), np.max(x[:1], -1))

@@ -1667,3 +1667,33 @@ def test_a_kink_that_only_rounding_crosses_is_no_difference():
 
     with pytest.raises(CaptureError, match="cannot be trusted with f: result is"):
         comparison.check_same("f", (other, []), (value, []), smooth)
+
+
+def test_draws_of_other_threads_are_not_the_functions_own():
+    """A thread that loads batches draws from NumPy's generator while another one compiles."""
+    drawn, stop = [], threading.Event()
+
+    def draw():
+        while not stop.is_set():
+            drawn.append(np.random.random())
+
+    def newton(a):
+        x = a
+        for _ in range(200):
+            x = x - (x * x - a) / (2 * x)
+        return x
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        for a in (2.0, 3.0, 5.0):
+            assert compile(value_and_grad(newton))(a) == pytest.approx((a**0.5, 0.5 / a**0.5))
+        with pytest.raises(CaptureError, match=r"cannot capture a draw from np\.random"):
+            compile(lambda x: x * np.random.random())(2.0)
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert len({*drawn}) == len(drawn)  # nor are they set back

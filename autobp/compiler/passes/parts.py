@@ -25,7 +25,7 @@ def is_addition(step: Step) -> bool:
 
 def joining(step: Step, rewrite: Rewrite) -> Step | None:
     """Parts that make up an array are joined, not added up. (Of −0.0 a sum with 0 makes 0.0.)"""
-    terms = _terms(step, step, rewrite)
+    terms = _terms(step, rewrite)
     if not terms or sum(term.args[0].size for term in terms) != step.size:
         return None
     for axis, length in enumerate(step.shape):
@@ -41,18 +41,25 @@ def joining(step: Step, rewrite: Rewrite) -> Step | None:
     return None
 
 
-def _terms(x: Any, total: Step, rewrite: Rewrite) -> list[Step]:
+def _terms(total: Step, rewrite: Rewrite) -> list[Step]:
     """The terms of a sum, if all of them are parts that were put back, and used for nothing else."""
-    if not is_array(x) or (x.shape, x.dtype) != (total.shape, total.dtype):
-        return []
-    if x is not total and not rewrite.single(x):
-        return []
-    if x.function is placed:
-        return [x] if is_array(x.args[0]) and x.args[0].size else []
-    if not is_addition(x) or x.errors:
-        return []
-    first, second = (_terms(a, total, rewrite) for a in x.args)
-    return [*first, *second] if first and second and len(first) + len(second) <= MOST else []
+    terms: list[Step] = []
+    stack: list[Any] = [total]
+    while stack:
+        x = stack.pop()
+        if not is_array(x) or (x.shape, x.dtype) != (total.shape, total.dtype):
+            return []
+        if x is not total and not rewrite.single(x):
+            return []
+        if x.function is placed:
+            if not is_array(x.args[0]) or not x.args[0].size or len(terms) == MOST:
+                return []
+            terms.append(x)
+        elif is_addition(x) and not x.errors:
+            stack += reversed(x.args)
+        else:
+            return []
+    return terms
 
 
 def _place(term: Step, axis: int) -> tuple[int, int | None] | None:

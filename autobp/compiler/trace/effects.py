@@ -261,13 +261,14 @@ _GENERATORS: Any = (
 
 class Randomness:
     """The states of the generators of random numbers that a function might draw from. The draws from
-    those that are `traced` are steps of the program."""
+    those that are `traced` are steps of the program. Draws of other threads are not its own."""
 
     def __init__(self, found: Found, traced: Iterable[np.random.Generator]) -> None:
         self.found = found
         self.traced: set[int] = {id(rng) for rng in traced}
         names = {id(v.value): v.name for v in found.variables}
         shared = {id(np.random.mtrand._rand): "np.random", id(random._inst): "random"}
+        self.shared = shared
         objects = [np.random.mtrand._rand, random._inst, *traced, *found.objects.values()]
         self.states: list[Any] = []
         for rng in {id(x): x for x in objects}.values():
@@ -281,7 +282,11 @@ class Randomness:
         """Set all of them back, so that whatever runs now draws the same numbers. Tell which others
         than those of the trace were drawn from."""
         drawn = []
+        alone = threading.active_count() == 1  # else another thread may have drawn
+        names = {name for code in self.found.codes for name in code.co_names}
         for rng, state, what, name, read, write in self.states:
+            if id(rng) in self.shared and not alone and names.isdisjoint(dir(rng)):
+                continue  # the function has no name of one of its methods
             if _comparable(read(rng)) != _comparable(state):
                 write(rng, state)
                 if id(rng) not in self.traced:
