@@ -260,6 +260,18 @@ def test_a_helper_of_a_library_brings_its_constants(tmp_path):
     np.testing.assert_array_equal(found[1], gradient)
 
 
+@pytest.mark.parametrize("name", ["abs", "float", "np", "math"])
+def test_a_program_has_no_name_that_it_calls(name):
+    def f(x):
+        return abs(x) + np.where(x > 1, x, 2.0) + np.sin(x)
+
+    f.__name__ = name
+    step = compile(f)
+    for x in (-1.5, 3.0):
+        assert step(x) == f(x)
+    assert f"def {name}_(x):" in step.source
+
+
 def test_kinks_of_float32_are_computed_in_float32():
     step = compile(grad(lambda x: np.sum(np.clip(x, 0, 6) * np.fmax(x, 1))))
     x = np.array([-1, 0, 0.5, 1, 3, 6, 7], np.float32)

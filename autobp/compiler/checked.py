@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextvars
 import math
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ class Checked:
     checks: float | int
 
     def __init__(self, call: Call, found: Found) -> None:
-        self.name: str = call.name if call.name.isidentifier() else "program"
+        self.name: str = _free(call.name) if call.name.isidentifier() else "program"
         self.called: str = call.name  # what messages call it
         self.settings: Settings = call.settings
         self.found = found  # the free variables
@@ -146,6 +147,11 @@ class Checked:
                 snapshot.restore()
             raise
         return program[0]
+
+
+def _free(name: str) -> str:
+    """A name for the program, which calls functions of Python, and those of NumPy, by their names."""
+    return f"{name}_" if hasattr(builtins, name) or name in ("np", "math") else name
 
 
 def _value(y: Any) -> Any:
