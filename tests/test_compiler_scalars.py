@@ -497,3 +497,19 @@ def test_the_program_is_text_that_runs_without_autobp(tmp_path):
     assert "autobp import" not in text
     exec(text, space)
     assert_same(space["value_and_grad_loss"](*args), expected)
+
+
+def test_divisions_by_zero_are_the_functions_own(few):
+    def f(a, b, xs):
+        return sum(x / a + np.arctan(x / b) for x in xs)
+
+    xs = [0.5, -1.0, 2.0, 0.0, 1.5, 0.25]
+    compiled = check(f, (1.0, 2.0, xs), (0.5, -2.0, xs))
+    gradients = value_and_grad(f, argnums=(0, 1))
+    slopes = check(gradients, (1.0, 2.0, xs), (0.5, -2.0, xs))
+    for at in ((0.0, 1.0), (1.0, 0.0)):
+        for step in (f, compiled):
+            with pytest.raises(ZeroDivisionError):
+                step(*at, xs)
+        with np.errstate(all="ignore"):  # of Tensors they are NumPy's
+            np.testing.assert_equal(slopes(*at, xs), gradients(*at, xs))

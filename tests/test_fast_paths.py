@@ -135,24 +135,26 @@ def slopes(function, args):
     return [bits(np.where(np.isnan(x), np.float32(np.nan), x)) for _, x in leaves(found)]
 
 
+def check_same_bits(observed, function, args):
+    """What is observed of a function is the same without the fast paths."""
+    with np.errstate(all="ignore"):
+        fast = observed(function, args)
+        with plain_engine():
+            assert observed(function, args) == fast
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_primitive_has_tangents_of_the_same_bits(name):
     primitive = PRIMITIVES[name]
     for sample in RECORDS[name].samples:
         function, given = scaled(primitive, sample)
-        with np.errstate(all="ignore"):
-            fast = slopes(function, given)
-            with plain_engine():
-                assert slopes(function, given) == fast
+        check_same_bits(slopes, function, given)
 
 
 @pytest.mark.parametrize("function", ON_NUMBERS.values(), ids=ON_NUMBERS)
 def test_operators_have_tangents_of_the_same_bits(function):
     for args in ((0.7, 1.3), (np.array([0.7, 2.0]), 1.3), (np.ones(2, "f"), np.ones((2, 1)))):
-        with np.errstate(all="ignore"):
-            fast = slopes(function, args)
-            with plain_engine():
-                assert slopes(function, args) == fast
+        check_same_bits(slopes, function, args)
 
 
 def of_batches(function, args):
@@ -174,19 +176,13 @@ def test_every_primitive_makes_the_same_bits_of_batches(name):
     for sample in RECORDS[name].samples:
         function, given = scaled(PRIMITIVES[name], sample)
         for args in (given, [np.asarray(x, np.float32) for x in given]):
-            with np.errstate(all="ignore"):
-                fast = of_batches(function, args)
-                with plain_engine():
-                    assert of_batches(function, args) == fast
+            check_same_bits(of_batches, function, args)
 
 
 @pytest.mark.parametrize("function", ON_NUMBERS.values(), ids=ON_NUMBERS)
 def test_operators_make_the_same_bits_of_batches(function):
     for args in ((0.7, 1.3), (np.array([0.7, 2.0]), 1.3), (np.ones(2, "f"), np.ones((2, 1)))):
-        with np.errstate(all="ignore"):
-            fast = of_batches(function, args)
-            with plain_engine():
-                assert of_batches(function, args) == fast
+        check_same_bits(of_batches, function, args)
 
 
 def installed():

@@ -83,9 +83,8 @@ def minimal_input(g: Array, w: Array) -> Array:
         whole = memory["whole"] = np.empty((2 * n + 2, *half.shape[2:]), x.dtype)
         whole[:2] = above
         _overlapped(half, whole[::2], whole[1::2])
-        pixels = x[
-            2 * rows.start : 2 * rows.stop + 2, :, few
-        ]  # of which the next block has two rows
+        # The next block of tiles has two of these rows as well.
+        pixels = x[2 * rows.start : 2 * rows.stop + 2, :, few]
         for j in range(2):
             part = pixels[:, j::2]
             part[...] = whole[: part.shape[0], j, : part.shape[1]]

@@ -83,6 +83,7 @@ class Numbers(Checked):
         if recipe.title and result is not NUMBER:
             raise Ungrouped
 
+        self.function: Callable[..., Any] = call.function
         self.form = form
         self.keywords: list[str] = list(call.kwargs)
         self.read: Callable[..., Any] = form.reader()
@@ -122,7 +123,12 @@ class Numbers(Checked):
             raise Changed from error
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        return self.put_together(self.inner.run(*self.values(*args, **kwargs)))
+        numbers = self.values(*args, **kwargs)
+        try:
+            with np.errstate(divide="raise", invalid="raise"):
+                return self.put_together(self.inner.run(*numbers))
+        except FloatingPointError:  # by zero, where numbers of Python raise an error of their own
+            return self.function(*args, **kwargs)
 
     def text(self, whole: bool) -> str:
         form = self.form
