@@ -32,7 +32,7 @@ from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
 from autobp.rules.batching import elementwise
-from autobp.rules.indexing import getitem, scatter
+from autobp.rules.indexing import BASIC, getitem, scatter
 from autobp.tensor import CONSTANT, Tensor, node
 
 __all__ = ["install", "remove"]
@@ -43,7 +43,6 @@ _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operatio
 _OUTER = (Tensor, Dual, Batched)
 #: What a sweep computes with.
 _VALUES = (*_PLAIN, *_OUTER)
-_PLACES = {int, slice, type(None), type(...)}  # which most indices are made of
 _NONE: dict[str, Any] = {}
 _FLOAT64 = np.dtype(np.float64)
 
@@ -264,7 +263,7 @@ def _as_value_is(t: Any, value: Any) -> Any:
 
 def _getitem(self: Tensor, index: Any) -> Any:
     kind = type(index)
-    if kind in _PLACES or (kind is tuple and _PLACES.issuperset(map(type, index))):
+    if kind in BASIC or (kind is tuple and BASIC.issuperset(map(type, index))):
         x, level, context = self.value, self.level, current()
         if level >= context.threshold and not context.anomaly and type(self) is Tensor:
             value = _as_kept(x[index], x) if type(x) is np.ndarray else None

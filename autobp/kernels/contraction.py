@@ -30,8 +30,7 @@ def contracted(*xs: Array, terms: Terms, result: str) -> Array:
     for places in path(tuple(terms), tuple(np.shape(x) for x in xs), result)[:-1]:
         places = sorted(places, reverse=True)
         taken, over = [operands.pop(i) for i in places], [names.pop(i) for i in places]
-        needed = {*"".join(names), *result}
-        names.append("".join(i for i in dict.fromkeys("".join(over)) if i in needed))
+        names.append(_kept(over, names, result))
         operands.append(_contracted(taken, over, names[-1]))
     return _contracted(operands, names, result)
 
@@ -66,9 +65,14 @@ def _pairs(terms: Terms, size: dict[str, int], result: str) -> list[Sequence[int
         i, j = min(pairs, key=lambda pair: _work("".join(names[k] for k in pair), size))
         found.append((i, j))
         second, first = names.pop(j), names.pop(i)
-        needed = {*"".join(names), *result}
-        names.append("".join(k for k in dict.fromkeys(first + second) if k in needed))
+        names.append(_kept((first, second), names, result))
     return [*found, (0, 1)]
+
+
+def _kept(over: Terms, others: Terms, result: str) -> str:
+    """The indices of what is contracted that are needed later."""
+    needed = {*"".join(others), *result}
+    return "".join(i for i in dict.fromkeys("".join(over)) if i in needed)
 
 
 def _subscripts(terms: Terms, result: str) -> str:

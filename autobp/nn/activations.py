@@ -316,7 +316,7 @@ class Activation(Module):
         return name if name.isidentifier() else "activation"
 
 
-#: V | Array name ("relu"), a module, a class of modules that needs no arguments, or a function of arrays.
+#: A name ("relu"), a module, a class of modules that needs no arguments, or a function of arrays.
 Given = str | Module | type[Module] | Callable[[Array], Array]
 
 

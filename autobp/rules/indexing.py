@@ -126,12 +126,12 @@ put:     Primitive = linear(_put,
 # fmt: on
 
 
-_BASIC = {int, slice, type(None), type(...)}  # what cannot change, in most indices
+BASIC = {int, slice, type(None), type(...)}  # what cannot change, in most indices
 
 
 def prepared(index: Index) -> Index:
     """An index that later changes to the caller's lists and arrays cannot reach."""
-    if type(index) in _BASIC or (type(index) is tuple and _BASIC.issuperset(map(type, index))):
+    if type(index) in BASIC or (type(index) is tuple and BASIC.issuperset(map(type, index))):
         return index
     if isinstance(index, tuple):
         return tuple(prepared(list(i) if isinstance(i, tuple) else i) for i in index)

@@ -282,16 +282,19 @@ class Randomness:
         """Set all of them back, so that whatever runs now draws the same numbers. Tell which others
         than those of the trace were drawn from."""
         drawn = []
-        alone = threading.active_count() == 1  # else another thread may have drawn
-        names = {name for code in self.found.codes for name in code.co_names}
         for rng, state, what, name, read, write in self.states:
-            if id(rng) in self.shared and not alone and names.isdisjoint(dir(rng)):
-                continue  # the function has no name of one of its methods
             if _comparable(read(rng)) != _comparable(state):
+                if id(rng) in self.shared and self.may_be_of_others(rng):
+                    continue
                 write(rng, state)
                 if id(rng) not in self.traced:
                     drawn.append(f"{what} at {line_of(self.found, name)}")
         return drawn
+
+    def may_be_of_others(self, rng: Any) -> bool:
+        """Whether another thread may have drawn, and the function has no name of one of the methods."""
+        names = {name for code in self.found.codes for name in code.co_names}
+        return threading.active_count() > 1 and names.isdisjoint(dir(rng))
 
 
 def check_draws(drawn: list[str]) -> None:
