@@ -46,7 +46,14 @@ class Page:
         WebDriverWait(self.driver, 30).until(
             lambda _: self("return !document.querySelector('main[aria-busy]')")
         )
+        self.settle()
         return self
+
+    def settle(self):
+        """Until what waits for the next frame is done: changes of numbers, and what follows a new size."""
+        self.driver.execute_async_script(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
+        )
 
     def text(self, id):
         return self("return document.getElementById(arguments[0]).textContent", id)
@@ -132,8 +139,16 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": pairs})
 
     def width(self, pixels, height=900):
+        """Another size of the window. The page hears of it in a later frame and moves then, so that a place
+        that was measured before would be that of something else."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
         size = {"width": pixels, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        WebDriverWait(self.driver, 30).until(
+            lambda _: self("return [innerWidth, innerHeight]") == [pixels, height]
+        )
+        self.settle()
 
     def rect(self, selector):
         """left, top, right, bottom of what a selector finds first."""
