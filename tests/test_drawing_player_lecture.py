@@ -92,8 +92,7 @@ def test_the_keys_of_a_clicker(neurons):
     assert neurons("return document.getElementById('dark').hidden")
     assert neurons.at == 1
     neurons.press(".", ".", "f")
-    neurons.driver.execute_async_script("setTimeout(arguments[0], 300)")
-    assert neurons("return document.fullscreenElement !== null")
+    neurons.until(lambda: neurons("return document.fullscreenElement !== null"))
     neurons.press("f")
 
 
