@@ -21,6 +21,7 @@ import numpy as np
 
 from autobp.arrays import array_of
 from autobp.kernels.depthwise import each, each_input, each_weight, met
+from autobp.kernels.layout import contiguous
 from autobp.kernels.winograd import minimal, minimal_input, minimal_pays, minimal_weight
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
@@ -56,7 +57,7 @@ def _turned(x: Array) -> Array:
 
 def _pixels(x: Array) -> Array:
     """The images as (height, width, samples, channels), in memory too; most often they are."""
-    return np.ascontiguousarray(_turned(x))
+    return contiguous(_turned(x))
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -108,7 +109,7 @@ def _laid_out(x: Array) -> Array:
     the samples are side by side in memory, and windows are copied in runs along the places."""
     if x.shape[2] * x.itemsize >= _LINE:
         return _pixels(x)
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
+    return contiguous(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
 
 
 def _empty(pixels: tuple[int, ...], stack: int, channels: int, dtype: Any) -> Array:
@@ -179,7 +180,7 @@ def _is_each(x: Array, kernel: tuple[int, ...]) -> bool:
 def _numbers(x: Array) -> Array:
     """A stack of images of one channel as (height, width, numbers): of each sample those of the stack."""
     x = x[:, :, 0].transpose(2, 3, 1, 0)
-    return _joined(np.ascontiguousarray(x), 1, 1, 2)
+    return _joined(contiguous(x), 1, 1, 2)
 
 
 def _of_each(weights: Array, samples: int) -> Array:
