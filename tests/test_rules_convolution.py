@@ -24,7 +24,7 @@ from autobp import (
     vjp,
     vmap,
 )
-from autobp.kernels import winograd
+from autobp.kernels import narrow, winograd
 from autobp.rules import convolution
 from autobp.rules.shape import surrounded
 
@@ -203,6 +203,29 @@ def test_large_convolutions_take_few_multiplications(dtype, rtol, monkeypatch):
     ):
         check_sums(image, kernel, stride, dilation, dtype, rtol)
     assert len(calls) == 3
+
+
+@PRECISE
+@pytest.mark.parametrize("bytes_", [1, 1 << 12, 1 << 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_few_channels_from_many(seed, bytes_, dtype, rtol, monkeypatch):
+    monkeypatch.setattr(narrow, "_CACHE", bytes_)
+    calls = []
+    for name in ("narrow", "narrow_input", "narrow_weight"):
+        kernel = getattr(convolution, name)
+        counted = lambda *args, name=name, kernel=kernel: calls.append(name) or kernel(*args)
+        monkeypatch.setattr(convolution, name, counted)
+    draw = np.random.default_rng(seed)
+    size = ((3, 3), (1, 4), (5, 2), (2, 1))[seed]
+    dilation = tuple(map(int, draw.integers(1, 4, 2)))
+    sides = [d * (k - 1) + 1 + draw.integers(0, 9) for k, d in zip(size, dilation)]
+    for outer, inner in ((1, 3), (2, 7)):
+        check_sums((3, inner, *sides), (outer, inner, *size), (1, 1), dilation, dtype, rtol)
+    assert calls == ["narrow", "narrow_input", "narrow_weight"] * 2
+    check_sums((3, 2, *sides), (1, 2, *size), (1, 1), dilation, dtype, rtol)
+    check_sums((3, 3, 9, 9), (1, 3, *size), (2, 1), (1, 1), dtype, rtol)
+    check_sums((3, 3, 9, 9), (1, 3, 1, 1), (1, 1), (1, 1), dtype, rtol)
+    assert len(calls) == 6
 
 
 def test_what_is_not_finite_stays_in_its_tile():

@@ -21,6 +21,9 @@ import numpy as np
 
 from autobp.arrays import array_of
 from autobp.kernels.depthwise import each, each_input, each_weight, met
+from autobp.kernels.layout import contiguous
+from autobp.kernels.narrow import narrow, narrow_input, narrow_pays, narrow_weight
+from autobp.kernels.sums import BLAS
 from autobp.kernels.winograd import minimal, minimal_input, minimal_pays, minimal_weight
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
@@ -56,7 +59,7 @@ def _turned(x: Array) -> Array:
 
 def _pixels(x: Array) -> Array:
     """The images as (height, width, samples, channels), in memory too; most often they are."""
-    return np.ascontiguousarray(_turned(x))
+    return contiguous(_turned(x))
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -108,7 +111,7 @@ def _laid_out(x: Array) -> Array:
     the samples are side by side in memory, and windows are copied in runs along the places."""
     if x.shape[2] * x.itemsize >= _LINE:
         return _pixels(x)
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
+    return contiguous(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
 
 
 def _empty(pixels: tuple[int, ...], stack: int, channels: int, dtype: Any) -> Array:
@@ -145,6 +148,11 @@ def _is_minimal(
     return minimal_pays(places, samples, min(kernel[:2]), max(kernel[:2]), dtype)
 
 
+def _is_narrow(kernel: tuple[int, ...], stride: Pair, dtype: Any) -> bool:
+    """Whether few channels come out of many; stacks are not done so."""
+    return len(kernel) == 4 and dtype in BLAS and narrow_pays(kernel, stride)
+
+
 # Groups of channels, each with kernels of its own, are a stack as well. Where each channel has a kernel by
 # itself, `kernels.depthwise` takes them all at once.
 
@@ -179,7 +187,7 @@ def _is_each(x: Array, kernel: tuple[int, ...]) -> bool:
 def _numbers(x: Array) -> Array:
     """A stack of images of one channel as (height, width, numbers): of each sample those of the stack."""
     x = x[:, :, 0].transpose(2, 3, 1, 0)
-    return _joined(np.ascontiguousarray(x), 1, 1, 2)
+    return _joined(contiguous(x), 1, 1, 2)
 
 
 def _of_each(weights: Array, samples: int) -> Array:
@@ -202,6 +210,8 @@ def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1) -
     places = _places(x, size, stride, dilation)
     if _is_minimal(places, len(x), w.shape, stride, dilation, dtype):
         return _turned(minimal(_pixels(x), w))
+    if _is_narrow(w.shape, stride, dtype):
+        return _turned(narrow(_pixels(x), w, places, dilation))
     images, weights = _stacks(x, w)
     if _is_each(x, w.shape):
         kernels = _of_each(weights, images.shape[1])
@@ -229,6 +239,8 @@ def _conv2d_input(
     places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
     if _is_minimal(places, len(g), w.shape, stride, dilation, dtype):
         return _turned(minimal_input(_pixels(g), w))
+    if _is_narrow(w.shape, stride, dtype):
+        return _turned(narrow_input(_pixels(g), w, image, dilation))
     out, weights = _stacks(g, w)
     if _is_each(g, w.shape):
         kernels = _of_each(weights, out.shape[1])
@@ -259,6 +271,8 @@ def _conv2d_weight(
     kernel = *g.shape[:-4], *channels, *size
     if _is_minimal(places, len(x), kernel, stride, dilation, dtype):
         return minimal_weight(_pixels(x), _pixels(g))
+    if _is_narrow(kernel, stride, dtype):
+        return narrow_weight(_pixels(x), _pixels(g), size, dilation)
     images, out = _stacks(x, g)
     if _is_each(x, kernel):
         w = each_weight(_numbers(images), _numbers(out), size, stride, dilation)
