@@ -18,7 +18,7 @@ from autobp.dag import _constant, ancestors
 from autobp.drawing.hole import begins_with_hole, choice, fenced, hole, is_open
 from autobp.drawing.literal import few, number
 from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS, SUM
-from autobp.primitive import Primitive, constant, same
+from autobp.primitive import Primitive, Results, constant, same
 from autobp.rules import arithmetic, indexing, linalg, shape
 from autobp.tensor import Tensor, leaf
 
@@ -183,12 +183,15 @@ def rule(
     """The formula of one rule of the operation that made `t`, and how many numbers it gives: of its
     local derivative, or, with the cotangent or tangent that is `carried`, of what becomes of that.
 
-    None if the rule does not run on Tensors, as one of a user's own may not.
+    None if the rule does not run on Tensors, as one of a user's own may not, or if it is one of an
+    operation with several results.
     """
     primitive = t.primitive
     assert primitive is not None
     function = getattr(primitive, mode)[slot]
     start = t if mode == "reverse" else t.args[slot]
+    if any(type(constant(x)) is Results for x in (t, *t.args)):
+        return None
     if function is same:
         return ("1" if carried is None else carried.text), start.size
     if primitive is linalg.matmul and mode == "reverse" and carried is not None:

@@ -26,7 +26,7 @@ from autobp.drawing.player.cells import Cells, pictured
 from autobp.drawing.player.plan import Part
 from autobp.drawing.player.sweeps import multiplications, tangents
 from autobp.drawing.player.words import said
-from autobp.primitive import Array, constant
+from autobp.primitive import Array, constant, one_array
 from autobp.tensor import Tensor
 
 __all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step", "text_of"]
@@ -239,8 +239,9 @@ class Script:
         t = self._tensor(i)
         assert t.primitive is not None
         written = [operation(t.primitive, self._terms(i), t.params).text]
-        if all(np.size(constant(a)) <= FEW for a in t.args):
-            values = [quantity(constant(a)) for a in t.args]
+        args = [one_array(constant(a)) for a in t.args]
+        if all(np.size(a) <= FEW for a in args):
+            values = [quantity(a) for a in args]
             written.append(operation(t.primitive, values, t.params).text)
         return written
 
