@@ -74,7 +74,7 @@ OF_WHOLE_NUMBERS: dict[Any, str] = {
     **{f: f"{{1}} === 0 ? 0 : {text}" for f, text in ELEMENTWISE.items() if f in (
         np.floor_divide, operator.floordiv, np.remainder, operator.mod, np.fmod)},
     **{f: "" for sign in ("&", "|", "^") for f in (SIGNS[sign].ufunc, SIGNS[sign].python)},
-    **{f: "" for f in (PREFIXES["~"].ufunc, PREFIXES["~"].python, np.reciprocal)},
+    **dict.fromkeys((PREFIXES["~"].ufunc, PREFIXES["~"].python, np.reciprocal), ""),
 }
 
 #: What combines two elements, and what the first one is combined with: of no elements, the result.
