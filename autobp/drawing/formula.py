@@ -17,7 +17,7 @@ from autobp.context import clock
 from autobp.dag import _constant, ancestors
 from autobp.drawing.hole import begins_with_hole, choice, fenced, hole, is_open
 from autobp.drawing.literal import few, number
-from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS, SUM
+from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS
 from autobp.primitive import Primitive, Results, constant, same
 from autobp.rules import arithmetic, indexing, linalg, shape
 from autobp.tensor import Tensor, leaf
@@ -104,8 +104,7 @@ def operation(
         index = named.get("index") or _index(params["index"])
         return Term(f"{args[0].within(ATOM)}[{index}]")
     if primitive is indexing.scatter and not named:
-        place = f"zeros({params['shape']}) with {args[0].text} at [{_index(params['index'])}]"
-        return Term(place, SUM)
+        return Term(f"zeros({params['shape']}, [{_index(params['index'])}] = {args[0].text})")
     if primitive in (shape.reshape_, shape.broadcast_to_) and not named:
         return Term(f"{primitive.name}({args[0].text}, {params['shape']})")
     given = [

@@ -30,7 +30,7 @@ from autobp.drawing.marks import Mark
 from autobp.drawing.player.cells import OpenCells
 from autobp.drawing.player.derived import Dead, Derived, has_masks, place_of
 from autobp.drawing.player.steps import Found, Script, text_of
-from autobp.drawing.player.words import said
+from autobp.drawing.player.words import reasoned, said
 from autobp.primitive import Array, constant, one_array
 from autobp.tensor import Tensor, leaf
 
@@ -43,7 +43,8 @@ _NUMBERS = 100_000  # that it may compute
 
 def _dead(error: Exception) -> Dead:
     why = re.sub(r"[^\s:]*[/\\](?=[^\s/\\]+:\d)", "", str(error))
-    return Dead(said("dead", why=why.replace("compile cannot capture", "a page cannot follow")))
+    why = why.replace("compile cannot capture", "a page cannot follow")
+    return Dead(said("dead", why=reasoned(why)))
 
 
 @dataclass

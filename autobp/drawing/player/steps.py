@@ -25,7 +25,7 @@ from autobp.drawing.marks import Mark, marks
 from autobp.drawing.player.cells import Cells, pictured
 from autobp.drawing.player.plan import Part
 from autobp.drawing.player.sweeps import multiplications, tangents
-from autobp.drawing.player.words import said
+from autobp.drawing.player.words import raised, said
 from autobp.primitive import Array, constant, one_array
 from autobp.tensor import Tensor
 
@@ -419,7 +419,7 @@ class Script:
                 try:
                     made = self._pass(i, index)
                 except Exception as error:  # of a rule of the user's own
-                    self.notes.append(said("forward_ends", error=error))
+                    self.notes.append(said("forward_ends", error=raised(error)))
                     return
                 longest = max(longest, len(made.steps))
                 steps -= len(made.steps)
