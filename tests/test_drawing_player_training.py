@@ -114,7 +114,7 @@ class Scaled(nn.Module):
 
 def frozen():
     found = model()
-    dict(found.named_parameters())["linear1.weight"].requires_grad = False
+    dict(found.named_parameters())["0.weight"].requires_grad = False
     return found
 
 

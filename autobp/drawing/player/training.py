@@ -278,7 +278,7 @@ class _Before:
 def _recorded(
     step: Callable[[], Any], objective: Callable[[], Any], optimizer: Any, steps: int
 ) -> Run:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     path, losses, state = [], [], []
     for k in range(steps):
         path.append([np.array(p.value) for p in parameters])
