@@ -55,7 +55,7 @@ def _size(program: Program) -> int:
 
 def _nests(program: Program, table: Tokens) -> list[Found]:
     """The loops of a program, of which those within others may have other lengths each time."""
-    rows = [row for row in words(table) if row.last - row.first >= FEWEST]
+    rows = [row for row in words(table) if 2 * (row.last - row.first) >= FEWEST]
     nests = [nest_of(program, table, row) for row in rows if row.is_nested]
     flat = [row for row in rows if not row.is_nested]
     found: list[Found] = []
