@@ -187,6 +187,38 @@ def test_a_nudge_says_why_it_differs_from_the_gradient(moved):
     close(moved.labels("value")["o"], value)
 
 
+def test_a_nudge_of_a_number_whose_gradient_does_not_depend_on_any(page, tmp_path):
+    page.open(play(lambda w, x, b: w * x + b, 2.0, 3.0, 1.0), tmp_path / "x.html")
+    choose(page, "b")
+    page.click("nudge")
+    assert page.text("nudge-why").startswith("The gradient is 1.000. The loss is a straight line")
+    gaps = page(
+        "return [...document.getElementById('nudge-rows').rows].map((r) => r.cells[3].textContent)"
+    )
+    assert all(abs(float(gap.replace("−", "-"))) < 1e-9 for gap in gaps)
+
+
+def test_a_nudge_where_the_gradient_is_infinite(page, tmp_path):
+    with np.errstate(divide="ignore"):
+        page.open(play(np.sqrt, 0.0), tmp_path / "x.html")
+    page.go(page.steps)
+    page.focus("n0")
+    page.click("nudge")
+    assert page.text("nudge-why").startswith("The gradient is inf: the loss has no slope here")
+
+
+def test_what_is_written_on_arrows_has_room_for_more_digits(page, tmp_path):
+    page.open(play(lambda x: np.sum(np.log(x)), np.array([1.0, 2.0, 4.0])), tmp_path / "x.html")
+    page.go(page.steps)
+    move(page, "x", 1.5)
+    arrows = page(
+        "return [...document.querySelectorAll('.view:not([hidden]) .back')].filter((e) => e.querySelector('text'))"
+        ".map((e) => [e.querySelector('text').getBBox().width, e.querySelector('path').getBBox().width])"
+    )
+    assert len(arrows) == 2
+    assert all(text < path + 1 for text, path in arrows)
+
+
 def test_predict_hides_what_moves(moved):
     moved.click("predict")
     moved.go(3)

@@ -174,7 +174,7 @@ function nudges() {
     return;
   }
   const tiny = (gap) => gap <= 1e-9 * Math.max(Math.abs(g), 1);
-  const why = tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
+  const why = !Number.isFinite(g) ? "nudge_steep" : tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
   $("nudge-why").textContent = word(why, { gradient: steady(g) });
 }
 
