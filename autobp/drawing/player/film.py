@@ -156,7 +156,11 @@ class _Shots:
             known[1] = ("\xa0",) * len(known[1])
         if len(known) > 2:
             word, text = said("grad"), gradients.get(item, "—").split("\n")
-            known[2] = (f"{word} {text[0]}", *text[1:])
+            low, dots, high = text[0].partition(" … ")
+            if dots and len(known[2]) > 1:  # as many lines as the numbers of the field have room for
+                known[2] = (word, f"{low} …", high)
+            else:
+                known[2] = (f"{word} {text[0]}", *text[1:])
         across = STYLE.direction in ("LR", "RL")
         before, after = (record(*f, across=across) for f in (fields, known))
         line = line.replace(f"label={before[:-1]}", f"label={after[:-1]}")
