@@ -157,6 +157,20 @@ def test_a_click_on_a_number_chooses_it_and_its_slider_is_in_sight(moved):
     assert moved("return scrollY") == 0
 
 
+def test_what_is_no_number_leaves_the_number_in_the_field(moved):
+    choose(moved, "b")
+    moved(SLIDE, "")  # which is what the browser makes of it
+    moved.settle()
+    assert float(moved("return document.getElementById('exact').value")) == pytest.approx(6.88137)
+    assert moved.labels("value")["b"] == "6.881"
+
+
+def test_a_wide_program_plays_fewer_passes_and_is_live():
+    data, labels = np.random.default_rng(0).standard_normal((64, 2)), np.arange(64) % 2
+    model = nn.MLP([2, 16, 16, 2], rng=0)
+    assert reason(play(lambda x: nn.cross_entropy(model(x), labels), data)) is None
+
+
 def test_marks_of_the_recorded_run_go_when_a_number_moves(page, tmp_path):
     with np.errstate(over="ignore"):
         player = play(lambda x, y: np.exp(x) * y, 800.0, 2.0)

@@ -36,6 +36,9 @@ def film(script: Script, folded: Fold, directory: Path) -> list[Path]:
     texts = list(shots)
     kinds = [kind for kind in ("svg", "png") if kind in formats()]
     directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("step[0-9][0-9][0-9].*"):  # of a film with more steps
+        if old.suffix in (".svg", ".png") and int(old.stem[4:]) >= len(texts):
+            old.unlink()
     written = []
     with ThreadPoolExecutor() as pool:  # Graphviz is a process
         for kind in kinds:
@@ -157,7 +160,9 @@ class _Shots:
         if len(known) > 2:
             word, text = said("grad"), gradients.get(item, "—").split("\n")
             low, dots, high = text[0].partition(" … ")
-            if dots and len(known[2]) > 1:  # as many lines as the numbers of the field have room for
+            if (
+                dots and len(known[2]) > 1
+            ):  # as many lines as the numbers of the field have room for
                 known[2] = (word, f"{low} …", high)
             else:
                 known[2] = (f"{word} {text[0]}", *text[1:])

@@ -224,7 +224,11 @@ if (live) {
   $("amount").addEventListener("pointerdown", () => (sliding = {}));
   $("amount").addEventListener("keydown", () => (sliding = {}));
   $("amount").addEventListener("input", () => change(chosenInput, chosenCell, Number($("amount").value), sliding));
-  $("exact").addEventListener("change", () => $("exact").value !== "" && change(chosenInput, chosenCell, Number($("exact").value)));
+  $("exact").addEventListener("change", () => {
+    const x = $("exact").value === "" ? entryOf(chosenInput, chosenCell) : Number($("exact").value); // "" is what was no number
+    $("exact").value = String(x);
+    change(chosenInput, chosenCell, x);
+  });
   $("row").addEventListener("change", () => chooseCell($("row").selectedIndex * shapeOf(chosenInput).at(-1)));
   $("cells").addEventListener("click", (event) => event.target.dataset.at && chooseCell(Number(event.target.dataset.at)));
   $("nudge").addEventListener("click", () => {

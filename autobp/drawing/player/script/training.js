@@ -183,6 +183,7 @@ if (training) {
   $("recorded").addEventListener("click", () => {
     runOn(false);
     recorded();
+    slide("0");
     past.length = 0;
     toEpoch(epoch);
   });
