@@ -208,12 +208,11 @@ class _OnBatches:
 
             return None if rule is None else of_batch
 
-        return general(
-            on_batch,
-            forward=[pushed(rule, i) for i, rule in enumerate(self.forward)],
-            reverse=[pulled(rule, i) for i, rule in enumerate(self.reverse)],
-            name=name,
-        )
+        on_batch.__name__ = name
+        forward = [pushed(rule, i) for i, rule in enumerate(self.forward)]
+        reverse = [pulled(rule, i) for i, rule in enumerate(self.reverse)]
+        further = _OnBatches(on_batch, forward, reverse)  # a batch of such batches
+        return general(on_batch, forward=forward, reverse=reverse, name=name, batch=further)
 
 
 def _mapped(
