@@ -151,9 +151,12 @@ def _chosen(a: Array, where: Any, fill: Any) -> Array:
     """The elements for which a mask holds, and in place of the others what leaves the result as it is."""
     if where is True:
         return a
-    chosen = np.where(where, a, fill)
+    mask = array_of(where)
+    if mask.dtype.kind != "b":
+        raise TypeError(f"where= is a mask of truth values, and not of {mask.dtype}")
+    chosen = np.where(mask, a, fill)
     if chosen.shape != a.shape:
-        raise ValueError(f"where has shape {np.shape(where)}, and the elements have {a.shape}")
+        raise ValueError(f"where has shape {mask.shape}, and the elements have {a.shape}")
     return chosen
 
 
