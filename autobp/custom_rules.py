@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autobp.batching import vmap
 from autobp.calculus import project
+from autobp.context import value_listener
+from autobp.dag import ancestors, record
 from autobp.errors import NoRuleError
 from autobp.primitive import Array, Primitive, Rule, Rules, Variable, general
 from autobp.reverse import vjp as pull_back
+from autobp.sparsity import Inside
+from autobp.tensor import Tensor
 
 __all__ = ["custom"]
 
@@ -53,6 +57,9 @@ def custom(
     `batch` does: `batch(run, args, mapped, **params)` returns the results of all examples, stacked, where
     `run` is the function, and `args[i]` has the examples along a first axis if `mapped[i]` is true.
 
+    Sparse derivatives find which elements of the result depend on which of an argument by what a rule
+    does, if it is written in NumPy. Otherwise each is taken to depend on all.
+
     >>> import numpy as np
     >>> from autobp import custom, grad, jvp
     >>> clipped = custom(lambda x: np.sin(x), vjp=lambda g, y, x: np.clip(g, -1, 1) * np.cos(x))
@@ -89,7 +96,10 @@ def custom(
     forward_rules = [_owned(rule, name) for rule in onward]
     reverse_rules = [_owned(rule, name) for rule in backward]
     facts.setdefault("batch", _OnBatches(run, forward_rules, reverse_rules))
-    primitive = general(run, forward=forward_rules, reverse=reverse_rules, name=name, **facts)
+    inside = _Pushed(forward_rules)
+    primitive = general(
+        run, forward=forward_rules, reverse=reverse_rules, name=name, inside=inside, **facts
+    )
 
     def function(*args: Any, **params: Any) -> Any:
         if len(args) != len(backward):
@@ -159,6 +169,64 @@ def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
     return transposed
 
 
+class _Pushed:
+    """What the tangent of a result is made of: the rules, recorded. The result depends on an argument where
+    the tangent does on the argument's."""
+
+    def __init__(self, rules: Sequence[Rule | None]) -> None:
+        self.rules = rules
+
+    def __call__(self, t: Tensor) -> Inside | None:
+        slots = [
+            i
+            for i, a in enumerate(t.args)
+            if isinstance(a, Tensor) and a.level == t.level and self.rules[i] is not None
+        ]
+        values = [t.value, *t.operand_values()]
+        tangents = [np.ones(np.shape(values[1 + i]))[()] for i in slots]
+
+        def tangent(*given: Any) -> Any:
+            directions, (out, *args) = given[: len(slots)], given[len(slots) :]
+            parts = [self.rules[i](d, out, *args, **t.params) for i, d in zip(slots, directions)]  # type: ignore[misc]
+            return sum([project(c, t.value) for c in parts if c is not None], np.zeros(t.shape))
+
+        given = [*tangents, *values]
+        floats = [i for i, v in enumerate(given) if np.result_type(v).kind == "f"]
+        reads = _Reads([])
+        token = value_listener.set(reads)
+        try:
+            with np.errstate(all="ignore"):
+                recorded = record(tangent, given, floats)
+        except Exception:  # a rule that is not written in NumPy
+            return None
+        finally:
+            value_listener.reset(token)
+        inputs = dict(zip(recorded.inputs, [t.args[i] for i in slots], strict=False))
+        if reads.of_any(inputs, recorded.level):
+            return None
+        return Inside(inputs, recorded.outputs, recorded.order())
+
+
+class _Reads(NamedTuple):
+    """The tensors of which a rule has read the bare value, as by `t.tolist()`."""
+
+    tensors: list[Tensor]
+
+    def read(self, t: Tensor) -> None:
+        self.tensors.append(t)
+
+    def compared(self, *_: Any) -> None:
+        return None
+
+    def of_any(self, inputs: Mapping[Tensor, Any], level: int) -> bool:
+        """Whether any of them depends on the inputs, which alone are variables further in."""
+        return any(
+            t.level > level
+            or (t.level == level and not inputs.keys().isdisjoint(ancestors([t], level)))
+            for t in self.tensors
+        )
+
+
 class _OnBatches:
     """The batching rule of a function that runs on a batch itself. What runs is an operation again, whose
     rules are those of one example, on all examples."""
@@ -212,7 +280,14 @@ class _OnBatches:
         forward = [pushed(rule, i) for i, rule in enumerate(self.forward)]
         reverse = [pulled(rule, i) for i, rule in enumerate(self.reverse)]
         further = _OnBatches(on_batch, forward, reverse)  # a batch of such batches
-        return general(on_batch, forward=forward, reverse=reverse, name=name, batch=further)
+        return general(
+            on_batch,
+            forward=forward,
+            reverse=reverse,
+            name=name,
+            batch=further,
+            inside=_Pushed(forward),
+        )
 
 
 def _mapped(
