@@ -40,13 +40,22 @@ class Page:
     def visit(self, address):
         """A page of ours, as soon as it can be used: its script waits for what it unpacks, and the browser
         says that a page is loaded before that."""
+        self.driver.get(address)
+        self.until(lambda: self("return !document.querySelector('main[aria-busy]')"))
+        self.settle()
+        return self
+
+    def until(self, holds):
+        """Wait for what takes the page more than a frame."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        self.driver.get(address)
-        WebDriverWait(self.driver, 30).until(
-            lambda _: self("return !document.querySelector('main[aria-busy]')")
+        WebDriverWait(self.driver, 30, 0.05).until(lambda _: holds())
+
+    def settle(self):
+        """Until what waits for the next frame is done: changes of numbers, and what follows a new size."""
+        self.driver.execute_async_script(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
         )
-        return self
 
     def text(self, id):
         return self("return document.getElementById(arguments[0]).textContent", id)
@@ -132,8 +141,12 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": pairs})
 
     def width(self, pixels, height=900):
+        """Another size of the window. The page hears of it in a later frame and moves then, so that a place
+        that was measured before would be that of something else."""
         size = {"width": pixels, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.until(lambda: self("return [innerWidth, innerHeight]") == [pixels, height])
+        self.settle()
 
     def rect(self, selector):
         """left, top, right, bottom of what a selector finds first."""

@@ -4,7 +4,6 @@ prints for each a digest of all that came of it.
 """
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -594,12 +593,20 @@ def _plain(x):
     return [_plain(v) for v in x] if isinstance(x, list | tuple) else x
 
 
-def run(name, path, pause=0.0):
+def run(name, path, killed_after=0, within=0.0):
     random.seed(0)
     np.random.seed(0)
     model, loss, optimizer, options = CASES[name]()
-    if pause:
-        options["callbacks"] = [*options.get("callbacks", ()), lambda run: time.sleep(pause)]
+
+    def end(run):
+        """The timer ends the process wherever it is. What is slept is longer than the timer runs: however
+        fast or loaded the machine is, the training is not done before."""
+        if run.epoch == killed_after:
+            signal.setitimer(signal.ITIMER_REAL, within)
+        time.sleep(0.01)
+
+    if killed_after:
+        options["callbacks"] = [*options.get("callbacks", ()), end]
     history = fit(
         model, (X, Y), loss, optimizer, EPOCHS, 8, rng=3, checkpoint=path, resume=True,
         progress=False, **options,
@@ -614,25 +621,16 @@ def main(stage, folder):
     chance = random.Random(f"{stage}")
     for name in CASES:
         path = pathlib.Path(folder) / f"{'whole' if stage == 'whole' else 'parts'}-{name}.npz"
+        ends = (chance.randint(2, 4), chance.uniform(0.0001, 0.025)) if stage == "killed" else ()
         sys.stdout.flush()
         child = os.fork()
         if not child:
             try:
-                print(name, run(name, path, pause=0.01 if stage == "killed" else 0.0), flush=True)
+                print(name, run(name, path, *ends), flush=True)
             except BaseException as error:
                 print(name, f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)
             os._exit(0)
-        if stage == "killed":
-            count, seen = chance.randint(1, 4), set()  # checkpoints: a loaded machine is slow
-            while len(seen) < count and os.waitpid(child, os.WNOHANG) == (0, 0):
-                with contextlib.suppress(FileNotFoundError):
-                    seen.add(path.stat().st_mtime_ns)
-                time.sleep(0.001)
-            time.sleep(chance.uniform(0, 0.02))
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.waitpid(child, 0)
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

@@ -247,6 +247,46 @@ def test_elementwise_work_is_done_on_images_as_they_are_in_memory():
     assert "(2, 3, 0, 1)" not in text
 
 
+LARGE = RNG.standard_normal((4, 2, 34, 66)), RNG.standard_normal((4, 8, 32, 64))
+FILTERS = RNG.standard_normal((8, 2, 3, 3))
+
+
+def test_what_images_are_compared_with_is_laid_out_as_they_are_once():
+    x, y = LARGE
+    w = FILTERS
+
+    def f(w, x, y):
+        error = conv2d(x, w) - y
+        return np.sum(np.abs(error) * y) + np.mean(error**2) + np.sum(error * y)
+
+    assert body(same(value_and_grad(f, argnums=(0, 2)), w, x, y)).count("laid_out") == 1
+    constant = body(same(value_and_grad(lambda w, x: f(w, x, y)), w, x))
+    assert "laid_out" not in constant
+    assert "vdot" in constant
+    few = body(same(value_and_grad(f), w, x[:1], y[:1]))
+    assert "laid_out" not in few
+    gone = compile(lambda w, x, y: np.tanh(conv2d(x, w) - y), donate=2)
+    np.testing.assert_allclose(gone(w, x, y.copy()), np.tanh(conv2d(x, w) - y), 1e-12)
+
+
+def test_images_stay_as_they_are_where_they_are_joined_padded_and_cut():
+    x, _ = LARGE
+
+    def f(w, v, x):
+        y = np.tanh(conv2d(x, w))
+        z = np.concatenate([y, np.sin(y[:, 2:])], axis=1)
+        z = np.exp(np.pad(z, ((0, 0), (0, 0), (1, 1), (1, 1)))) - 1
+        return np.mean(conv2d(z[:, :, :, 2:], v) ** 2)
+
+    v = RNG.standard_normal((2, 14, 3, 3)) / 10
+    compiled = same(value_and_grad(f, argnums=(0, 1)), FILTERS, v, x)
+    forms = re.findall(r"place\(\d+, \((.*)\), np.float64\)(.*)", compiled.source)
+    assert forms
+    assert {turned for shape, turned in forms if shape.count(",") == 3} == {
+        ".transpose(2, 3, 0, 1)"
+    }
+
+
 def test_images_that_are_turned_in_two_ways():
     x, y = RNG.standard_normal((2, 2, 3, 4, 5))
     first, last = lambda a: np.transpose(a, (0, 3, 1, 2)), lambda a: np.transpose(a, (0, 2, 3, 1))

@@ -360,13 +360,13 @@ def test_sums_of_rows_are_products_with_ones():
 def test_sums_over_pixels():
     w, x = KERNELS[0], RNG.standard_normal((4, 2, 32, 32))
     f = lambda w, x: (conv2d(x, w).sum((0, 2, 3)), np.tanh(conv2d(x, w)).mean((2, 3)))
-    found = left("canonicalization channel_sums", f, w, x)
+    found = left("canonicalization image_layouts", f, w, x)
     assert (found["matmul"], found["transpose"]) == (2, 2)
     kept = lambda w, x: conv2d(x, w).sum((0, 2, 3), keepdims=True)
-    assert left("canonicalization channel_sums", kept, w, x)["matmul"] == 1
+    assert left("canonicalization image_layouts", kept, w, x)["matmul"] == 1
     for other in (lambda w, x: conv2d(x, w).sum((0, 1)), lambda w, x: x.sum((0, 2, 3)) * w.sum()):
-        assert "matmul" not in left("canonicalization channel_sums", other, w, x)
-    assert "matmul" not in left("canonicalization channel_sums", f, w, x[:1, :, :9, :9])  # too few
+        assert "matmul" not in left("canonicalization image_layouts", other, w, x)
+    assert "matmul" not in left("canonicalization image_layouts", f, w, x[:1, :, :9, :9])  # too few
 
 
 @pytest.mark.parametrize("name", ["dot_product_recognition", "reduction_to_matmul"])

@@ -1,8 +1,13 @@
 """The trace: what sweeps and optimizers tell it, and who may ask for a value."""
 
+import contextlib
+import cProfile
 import enum
+import functools
 import importlib
+import signal
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -53,7 +58,47 @@ def test_a_training_step_has_three_phases():
     assert found[-1] == (None, "update")
 
 
-def test_scopes_and_names_are_told_where_another_profiler_runs():
+@contextlib.contextmanager
+def called():
+    told = []
+    profiler = lambda frame, event, what: told.append(event)
+    sys.setprofile(profiler)
+    try:
+        yield
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert "call" in told
+
+
+@contextlib.contextmanager
+def cprofiled():
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        yield
+        sum([1, 2])
+    finally:
+        profiler.disable()
+    assert any("sum" in str(row.code) for row in profiler.getstats())
+
+
+OTHERS = pytest.mark.parametrize("other", [called, cprofiled])
+
+
+@OTHERS
+def test_effects_are_refused_where_another_profiler_runs_and_it_goes_on(other, capsys):
+    def f(x):
+        print("here")
+        return x * 2
+
+    with other(), pytest.raises(CaptureError, match="print"):
+        compile(f)(np.ones(3))
+    assert capsys.readouterr().out == ""
+
+
+@OTHERS
+def test_scopes_and_names_are_told_where_another_profiler_runs(other):
     def f(x):
         w = Tensor(x, name="w")
         with scope("inner"):
@@ -62,11 +107,8 @@ def test_scopes_and_names_are_told_where_another_profiler_runs():
         return w.grad
 
     compiled = compile(f)
-    sys.setprofile(lambda *_: None)
-    try:
+    with other():
         compiled(np.ones(3))
-    finally:
-        sys.setprofile(None)
     assert ("inner", "backward") in phases(compiled)
     assert "dx = " in compiled.source
 
@@ -265,3 +307,51 @@ def test_code_of_the_users_is_watched_where_the_library_calls_it(function, capsy
         compile(function)(np.ones(3))
     assert capsys.readouterr().out == ""
     assert sys.getprofile() is None
+
+
+# ── signals ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def long(x):
+    y = x
+    for i in range(3000):
+        y = np.sin(y) * x if i % 7 else y + x
+    return np.sum(y)
+
+
+@contextlib.contextmanager
+def handled(handler):
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.005)  # tracing takes longer
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_what_a_handler_of_a_signal_raises_is_raised():
+    def late(*_):
+        raise TimeoutError("too late")
+
+    for handler in (late, functools.partial(late, 1)):
+        for _ in range(5):
+            with handled(handler), pytest.raises(TimeoutError, match="^too late$"):
+                compile(value_and_grad(long))(np.ones(3))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_what_a_handler_of_a_signal_does_is_not_the_functions_doing(capsys):
+    class Handler:
+        rung = 0
+
+        def __call__(self, *_):
+            self.rung += 1
+            print("ring", time.time() > 0)
+
+    handler, compiled = Handler(), compile(value_and_grad(long))
+    with handled(handler):
+        compiled(np.ones(3))
+    assert handler.rung == 1
+    assert capsys.readouterr().out == "ring True\n"

@@ -64,7 +64,7 @@ def test_attention(opened):
     for _ in range(3):
         page.click("follow")
         page.driver.execute_async_script("setTimeout(arguments[0], 900)")
-    assert "looks most at “soft”" in says(page)
+    page.until(lambda: "looks most at “soft”" in says(page))
 
 
 def test_pendulum(opened):
@@ -72,8 +72,7 @@ def test_pendulum(opened):
     off, loss, *_ = numbers(page)
     assert loss == pytest.approx(off**2, rel=1e-2)
     page.click("aim")
-    page.driver.execute_async_script("setTimeout(arguments[0], 2000)")
-    assert numbers(page)[1] < 0.1 * loss
+    page.until(lambda: numbers(page)[1] < 0.1 * loss)
     page("document.getElementById('canvas').focus()")
     before = says(page)
     page.press("\ue014")

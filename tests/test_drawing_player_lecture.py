@@ -9,7 +9,7 @@ import pytest
 from autobp import Tensor, play, scope
 from tests.browser import needs_browser
 from tests.drawing import needs_dot, neuron, tree
-from tests.test_drawing_player_live import move, settle
+from tests.test_drawing_player_live import move
 
 PAGE_DOWN = "\ue00f"
 
@@ -53,7 +53,7 @@ def test_a_link_reopens_the_exact_state(neurons):
     before, address = state(neurons), link(neurons)
     assert address == "#step=4&mode=forward&set=2.0.-2.5,4.0.6.25"
     reopen(neurons, address)
-    settle(neurons)
+    neurons.settle()
     neurons.release()
     assert state(neurons) == before
 
@@ -92,8 +92,7 @@ def test_the_keys_of_a_clicker(neurons):
     assert neurons("return document.getElementById('dark').hidden")
     assert neurons.at == 1
     neurons.press(".", ".", "f")
-    neurons.driver.execute_async_script("setTimeout(arguments[0], 300)")
-    assert neurons("return document.fullscreenElement !== null")
+    neurons.until(lambda: neurons("return document.fullscreenElement !== null"))
     neurons.press("f")
 
 

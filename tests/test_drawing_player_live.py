@@ -33,13 +33,7 @@ def choose(page, name):
 def move(page, name, value):
     choose(page, name)
     page(SLIDE, value)
-    settle(page)
-
-
-def settle(page):
-    page.driver.execute_async_script(
-        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
-    )
+    page.settle()
 
 
 def reason(player):
@@ -92,7 +86,7 @@ def test_sentences_the_panel_and_the_table_follow(moved):
     )
     close(contribution, gradients["w1"])
     moved("document.getElementById('text').open = true")
-    settle(moved)
+    moved.settle()
     last = moved("return document.getElementById('rows').lastChild.cells[3].textContent")
     close(last, gradients["w1"])
 
@@ -142,7 +136,7 @@ def test_the_number_in_the_graph_is_dragged(moved):
     for dx in (5, 20, 50):
         moved.mouse("mouseMoved", x + dx, y, button="left", buttons=1)
     moved.mouse("mouseReleased", x + 50, y, button="left", clickCount=1)
-    settle(moved)
+    moved.settle()
     close(moved.labels("value")["b"], 7.381)
     moved.click("undo")  # the whole drag
     assert moved.labels("value")["b"] == "6.881"
@@ -228,7 +222,7 @@ def test_a_cell_of_a_heat_map_is_clicked_and_changed(page, tmp_path):
         page.mouse(kind, x, y, button="left", clickCount=1)
     assert page.text("changed") == "W[2, 1]"
     page(SLIDE, 2.5)
-    settle(page)
+    page.settle()
     changed = W.copy()
     changed[2, 1] = 2.5
     value, gradient = value_and_grad(layer)(changed, X)
@@ -249,7 +243,7 @@ def test_a_row_of_data_is_chosen(page, tmp_path):
     assert numbers == [number(x) for x in X[2]]
     page("document.querySelectorAll('#cells button')[3].click()")
     page(SLIDE, -1.25)
-    settle(page)
+    page.settle()
     changed = X.copy()
     changed[2, 3] = -1.25
     close(page.text("found").removeprefix(" = "), layer(W, changed))
@@ -282,12 +276,12 @@ def test_a_page_computes_what_it_says_it_computes(page, tmp_path):
     page.open(play(function, data), tmp_path / "x.html")
     page("document.getElementById('text').open = true")
     page.go(page.steps)
-    settle(page)
+    page.settle()
     rows = "return [...document.getElementById('rows').rows].map((r) => r.cells[3].textContent)"
     before, labels = page(rows), page.labels("value")
     choose(page, "x")
     page(SLIDE, 3.0)
-    settle(page)
+    page.settle()
     assert page(rows) != before
     page.click("reset")
     page("document.activeElement.blur()")

@@ -11,7 +11,7 @@ import pytest
 from autobp import Tensor, nn, optim, play_training
 from tests.browser import needs_browser
 from tests.test_compiler_javascript import in_node, needs_node
-from tests.test_drawing_player_live import choose, settle
+from tests.test_drawing_player_live import choose
 
 DIAGONALS = [[i / 10, i / 10] for i in range(11)] + [
     [i / 10, 1 - i / 10] for i in range(11) if i != 5
@@ -120,7 +120,7 @@ def test_a_step_is_opened_and_training_goes_on_from_there(page, tmp_path):
     assert page.text("epoch-says").startswith("0 of 30 steps, loss 0.2")
     start = page.text("found")
     page.set("epoch", 20, "input")
-    settle(page)
+    page.settle()
     assert page.text("found") != start
     assert page.text("epoch-says") == f"20 of 30 steps, loss {page.text('found')[3:]}"
     page.go(page.steps)
@@ -138,7 +138,7 @@ def test_a_step_is_opened_and_training_goes_on_from_there(page, tmp_path):
     assert page("return document.getElementById('region').toDataURL()") != region
     assert page.text("epoch-says").startswith(f"{at} of {at} steps")
     page.click("recorded")
-    settle(page)
+    page.settle()
     assert page.text("epoch-says").startswith(f"{min(at, 30)} of 30 steps")
 
 
@@ -152,11 +152,11 @@ def test_a_change_at_one_step_can_be_had_back_from_another(page, tmp_path):
     page(
         "const f = document.getElementById('exact'); f.value = 3; f.dispatchEvent(new Event('change'))"
     )
-    settle(page)
+    page.settle()
     changed = page.text("found")
     for k in (3, 4):
         page.set("epoch", k, "input")
-        settle(page)
+        page.settle()
     assert page.text("found") != changed
     page.click("undo")
     assert page.text("found") == changed
@@ -170,7 +170,7 @@ def test_a_link_reopens_a_step_of_training(page, tmp_path):
     )
     page.open(player, tmp_path / "x.html")
     page.set("epoch", 3, "input")
-    settle(page)
+    page.settle()
     said, found = page.text("epoch-says"), page.text("found")
     page.driver.execute_async_script(
         "setTimeout(arguments[0], 600)"

@@ -13,6 +13,7 @@ from autobp.kernels import attention, indexed, triangular
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
+from autobp.kernels.layout import contiguous, laid_out
 from autobp.kernels.sums import total
 from autobp.rules import indexing
 
@@ -51,6 +52,24 @@ def test_infinities_and_nans_stay_where_they_are():
     assert np.array_equal(total(x, 1), np.add.reduce(x, axis=1), equal_nan=True)
     y = x.T.copy()
     assert np.array_equal(total(y, 0), np.add.reduce(y, axis=0), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, bool])
+@pytest.mark.parametrize(
+    "shape", [(16, 3, 34, 33), (5, 70, 11, 13), (1, 1, 300, 200), (700, 2, 5, 7), (3, 11000, 1, 1)]
+)
+def test_copies_in_another_order_are_numpys(shape, dtype):
+    x = (RNG.normal(size=shape) * 2).astype(dtype)
+    for order in ((2, 3, 0, 1), (0, 1, 2, 3), (3, 1, 0, 2), (1, 0, 2, 3)):
+        turned = x.transpose(order)
+        for y in (turned, turned[::-1], turned[:, ::2], np.broadcast_to(turned[:1], turned.shape)):
+            copy = contiguous(y)
+            assert copy.flags.c_contiguous
+            np.testing.assert_array_equal(copy, y, strict=True)
+        laid = laid_out(x, order)
+        assert laid.transpose(order).flags.c_contiguous
+        assert not np.shares_memory(laid_out(laid, order), laid)
+        np.testing.assert_array_equal(laid, x, strict=True)
 
 
 @pytest.mark.parametrize("axis", [-1, 2, (-1,), 0, 1, (1, 2), None])

@@ -24,7 +24,7 @@ from autobp import (
     vjp,
     vmap,
 )
-from autobp.kernels import winograd
+from autobp.kernels import narrow, winograd
 from autobp.rules import convolution
 from autobp.rules.shape import surrounded
 
@@ -205,6 +205,29 @@ def test_large_convolutions_take_few_multiplications(dtype, rtol, monkeypatch):
     assert len(calls) == 3
 
 
+@PRECISE
+@pytest.mark.parametrize("bytes_", [1, 1 << 12, 1 << 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_few_channels_from_many(seed, bytes_, dtype, rtol, monkeypatch):
+    monkeypatch.setattr(narrow, "_CACHE", bytes_)
+    calls = []
+    for name in ("narrow", "narrow_input", "narrow_weight"):
+        kernel = getattr(convolution, name)
+        counted = lambda *args, name=name, kernel=kernel: calls.append(name) or kernel(*args)
+        monkeypatch.setattr(convolution, name, counted)
+    draw = np.random.default_rng(seed)
+    size = ((3, 3), (1, 4), (5, 2), (2, 1))[seed]
+    dilation = tuple(map(int, draw.integers(1, 4, 2)))
+    sides = [d * (k - 1) + 1 + draw.integers(0, 9) for k, d in zip(size, dilation)]
+    for outer, inner in ((1, 3), (2, 7)):
+        check_sums((3, inner, *sides), (outer, inner, *size), (1, 1), dilation, dtype, rtol)
+    assert calls == ["narrow", "narrow_input", "narrow_weight"] * 2
+    check_sums((3, 2, *sides), (1, 2, *size), (1, 1), dilation, dtype, rtol)
+    check_sums((3, 3, 9, 9), (1, 3, *size), (2, 1), (1, 1), dtype, rtol)
+    check_sums((3, 3, 9, 9), (1, 3, 1, 1), (1, 1), (1, 1), dtype, rtol)
+    assert len(calls) == 6
+
+
 def test_what_is_not_finite_stays_in_its_tile():
     x = rng.standard_normal((16, 16, 16, 16))
     w = rng.standard_normal((16, 16, 3, 3))
@@ -371,6 +394,29 @@ def test_ties_share_the_maximum(case):
 
 
 # ── PyTorch's options ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("minimal", [True, False])
+@pytest.mark.parametrize("dilation", [(1, 1), (1, 2)])
+@pytest.mark.parametrize(("inner", "outer"), [(2, 2), (3, 1), (1, 1), (1, 3)])
+def test_derivatives_of_groups(inner, outer, dilation, minimal, monkeypatch):
+    """Those of each by itself, in either way."""
+    monkeypatch.setattr(convolution, "minimal_pays", lambda *_: minimal)
+    x, w = rng.standard_normal((16, 3 * inner, 7, 9)), rng.standard_normal((3 * outer, inner, 3, 3))
+    g = rng.standard_normal((16, 3 * outer, 5, 9 - 2 * dilation[1]))
+
+    def all_three(x, w, g, groups):
+        of = {"stride": (1, 1), "dilation": dilation, "groups": groups}
+        return (
+            convolution._conv2d(x, w, **of),
+            convolution._conv2d_input(g, w, image=(7, 9), **of),
+            convolution._conv2d_weight(x, g, size=(3, 3), **of),
+        )
+
+    parts = (np.split(a, 3, axis) for a, axis in ((x, 1), (w, 0), (g, 1)))
+    apart = zip(*(all_three(*given, 1) for given in zip(*parts, strict=True)), strict=True)
+    for found, expected, axis in zip(all_three(x, w, g, 3), apart, (1, 1, 0), strict=True):
+        np.testing.assert_allclose(found, np.concatenate(expected, axis), 1e-11, 1e-11)
 
 
 def test_groups_are_convolutions_side_by_side():

@@ -57,7 +57,7 @@ def test_killed_at_random_trainings_with_state_everywhere_resume_to_the_bit(tmp_
     assert len(CASES) >= 30
     assert all(len(text) == 64 for text in said["whole"].values()), said["whole"]
     assert said["resumed"] == said["whole"]
-    assert len(said["killed"]) < len(CASES) / 2  # of which the others were killed
+    assert not said["killed"]
     assert len(set(epochs)) > 2
 
 

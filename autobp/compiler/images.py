@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from autobp.compiler.program import Program, Step
+from autobp.compiler.program import Program, Step, steps_in
 
 __all__ = ["PIXELS_FIRST", "Order", "images_in", "order_of"]
 
@@ -33,13 +35,27 @@ def order_of(step: Step, images: Mapping[Step, Order]) -> Order | None:
     if step.operation.pixels == "first":
         return PIXELS_FIRST if step.ndim == 4 else None  # of a stack they are not
     if step.operation.pixels == "kept":
-        return images.get(step.args[0])
-    if step.function is np.reshape and step.args[0] in images:
-        return _reshaped(images[step.args[0]], step.args[0].shape, step.shape)
+        orders = {images.get(x) for x in steps_in(step.args[0])}
+        return orders.pop() if len(orders) == 1 else None
+    x = step.args[0] if step.args else None
+    if isinstance(x, Step) and x in images:
+        if step.function in _RESHAPES:
+            return _reshaped(images[x], x.shape, step.shape)
+        if step.function is operator.getitem and _is_part(step.args[1]) and step.ndim == x.ndim:
+            return images[x]
     if not step.is_elementwise:
         return None
     alike = (s for s in step.args if isinstance(s, Step) and s in images and s.shape == step.shape)
     return next((images[s] for s in alike), None)
+
+
+_RESHAPES = (np.reshape, np.expand_dims, np.squeeze)
+
+
+def _is_part(index: Any) -> bool:
+    """Whether an index takes some of the elements along each axis."""
+    parts = index if type(index) is tuple else (index,)
+    return all(type(part) is slice or part is Ellipsis for part in parts)
 
 
 def _reshaped(order: Order, before: tuple[int, ...], after: tuple[int, ...]) -> Order | None:

@@ -21,6 +21,9 @@ import numpy as np
 
 from autobp.arrays import array_of
 from autobp.kernels.depthwise import each, each_input, each_weight, met
+from autobp.kernels.layout import contiguous
+from autobp.kernels.narrow import narrow, narrow_input, narrow_pays, narrow_weight
+from autobp.kernels.sums import BLAS
 from autobp.kernels.winograd import minimal, minimal_input, minimal_pays, minimal_weight
 from autobp.operation import TIMES, operation
 from autobp.primitive import Array, Primitive, bilinear, general, opaque
@@ -56,7 +59,7 @@ def _turned(x: Array) -> Array:
 
 def _pixels(x: Array) -> Array:
     """The images as (height, width, samples, channels), in memory too; most often they are."""
-    return np.ascontiguousarray(_turned(x))
+    return contiguous(_turned(x))
 
 
 def _joined(a: Array, *runs: int) -> Array:
@@ -108,7 +111,7 @@ def _laid_out(x: Array) -> Array:
     the samples are side by side in memory, and windows are copied in runs along the places."""
     if x.shape[2] * x.itemsize >= _LINE:
         return _pixels(x)
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
+    return contiguous(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
 
 
 def _empty(pixels: tuple[int, ...], stack: int, channels: int, dtype: Any) -> Array:
@@ -137,12 +140,24 @@ def _windows(x: Array, block: Block, size: Pair, stride: Pair, dilation: Pair) -
 
 
 def _is_minimal(
-    places: Pair, samples: int, kernel: tuple[int, ...], stride: Pair, dilation: Pair, dtype: Any
+    places: Pair,
+    samples: int,
+    kernel: tuple[int, ...],
+    stride: Pair,
+    dilation: Pair,
+    dtype: Any,
+    groups: int,
 ) -> bool:
     """Whether fewer multiplications are worth their sums; stacks are not done so."""
     if len(kernel) != 4 or kernel[2:] != (3, 3) or not stride == dilation == (1, 1):
         return False
-    return minimal_pays(places, samples, min(kernel[:2]), max(kernel[:2]), dtype)
+    channels = kernel[0] // groups, kernel[1]
+    return minimal_pays(places, samples, min(channels), max(channels), dtype, groups)
+
+
+def _is_narrow(kernel: tuple[int, ...], stride: Pair, dtype: Any) -> bool:
+    """Whether few channels come out of many; stacks are not done so."""
+    return len(kernel) == 4 and dtype in BLAS and narrow_pays(kernel, stride)
 
 
 # Groups of channels, each with kernels of its own, are a stack as well. Where each channel has a kernel by
@@ -169,6 +184,21 @@ def _kernels_apart(w: Array, groups: int) -> Array:
     return w.reshape(math.prod(w.shape[:-4]) * groups, w.shape[-4] // groups, *w.shape[-3:])
 
 
+def _bordered(g: Array, image: Pair) -> Array:
+    """Cotangents in the middle of so many zeros that a kernel slides over them to all pixels."""
+    samples = g.shape[:-2]
+    lengths = [2 * n - m for n, m in zip(image, g.shape[-2:], strict=True)]
+    down, across = ((n - m) // 2 for n, m in zip(lengths, g.shape[-2:], strict=True))
+    x = np.zeros((*samples, *lengths), g.dtype)
+    x[..., down : down + g.shape[-2], across : across + g.shape[-1]] = g
+    return x
+
+
+def _turned_back(w: Array) -> Array:
+    """The kernels that take the cotangent of what comes out to that of the images."""
+    return w[..., ::-1, ::-1].swapaxes(-3, -4)
+
+
 _MANY = 32  # numbers at a pixel: for fewer, windows in a matrix are sooner
 
 
@@ -179,7 +209,7 @@ def _is_each(x: Array, kernel: tuple[int, ...]) -> bool:
 def _numbers(x: Array) -> Array:
     """A stack of images of one channel as (height, width, numbers): of each sample those of the stack."""
     x = x[:, :, 0].transpose(2, 3, 1, 0)
-    return _joined(np.ascontiguousarray(x), 1, 1, 2)
+    return _joined(contiguous(x), 1, 1, 2)
 
 
 def _of_each(weights: Array, samples: int) -> Array:
@@ -195,13 +225,15 @@ def _images(x: Array, like: Array) -> Array:
 
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1) -> Array:
+    size, dtype = w.shape[-2:], np.result_type(x, w)
+    places = _places(x, size, stride, dilation)
+    if _is_minimal(places, len(x), w.shape, stride, dilation, dtype, groups):
+        return _turned(minimal(_pixels(x), w, groups))
     if groups > 1:
         y = _conv2d(_channels_apart(x, groups), _kernels_apart(w, groups), stride, dilation)
         return _channels_together(y, groups, x.ndim)
-    size, dtype = w.shape[-2:], np.result_type(x, w)
-    places = _places(x, size, stride, dilation)
-    if _is_minimal(places, len(x), w.shape, stride, dilation, dtype):
-        return _turned(minimal(_pixels(x), w))
+    if _is_narrow(w.shape, stride, dtype):
+        return _turned(narrow(_pixels(x), w, places, dilation))
     images, weights = _stacks(x, w)
     if _is_each(x, w.shape):
         kernels = _of_each(weights, images.shape[1])
@@ -221,14 +253,18 @@ def _conv2d_input(
 ) -> Array:
     """One element of the window after the other: each gives one pixel to each place. A few pixels at a
     time stay in the cache while all elements are added to them."""
+    places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
+    if _is_minimal(places, len(g), w.shape, stride, dilation, dtype, groups):
+        return _turned(minimal_input(_pixels(g), w, groups))
     if groups > 1:
         out, kernels = _channels_apart(g, groups), _kernels_apart(w, groups)
-        return _channels_together(
-            _conv2d_input(out, kernels, image, stride, dilation), groups, g.ndim
-        )
-    places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
-    if _is_minimal(places, len(g), w.shape, stride, dilation, dtype):
-        return _turned(minimal_input(_pixels(g), w))
+        if stride == (1, 1) and not _is_each(out, kernels.shape):
+            x = _conv2d(_bordered(out, image), _turned_back(kernels), stride, dilation)
+        else:
+            x = _conv2d_input(out, kernels, image, stride, dilation)
+        return _channels_together(x, groups, g.ndim)
+    if _is_narrow(w.shape, stride, dtype):
+        return _turned(narrow_input(_pixels(g), w, image, dilation))
     out, weights = _stacks(g, w)
     if _is_each(g, w.shape):
         kernels = _of_each(weights, out.shape[1])
@@ -251,14 +287,16 @@ def _conv2d_input(
 def _conv2d_weight(
     x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair, groups: int = 1
 ) -> Array:
+    channels, dtype = (g.shape[-3], x.shape[-3] // groups), np.result_type(x, g)
+    kernel = *g.shape[:-4], *channels, *size
+    if _is_minimal(g.shape[-2:], len(x), kernel, stride, dilation, dtype, groups):
+        return minimal_weight(_pixels(x), _pixels(g), groups)
     if groups > 1:
         images, out = _channels_apart(x, groups), _channels_apart(g, groups)
-        w = _conv2d_weight(images, out, size, stride, dilation)
-        return w.reshape(*g.shape[:-4], g.shape[-3], *w.shape[-3:])
-    places, channels, dtype = g.shape[-2:], (g.shape[-3], x.shape[-3]), np.result_type(x, g)
-    kernel = *g.shape[:-4], *channels, *size
-    if _is_minimal(places, len(x), kernel, stride, dilation, dtype):
-        return minimal_weight(_pixels(x), _pixels(g))
+        return _conv2d_weight(images, out, size, stride, dilation).reshape(kernel)
+    places = g.shape[-2:]
+    if _is_narrow(kernel, stride, dtype):
+        return narrow_weight(_pixels(x), _pixels(g), size, dilation)
     images, out = _stacks(x, g)
     if _is_each(x, kernel):
         w = each_weight(_numbers(images), _numbers(out), size, stride, dilation)

@@ -60,9 +60,10 @@ NUMPY[np.size] = lambda a, axis=None: np.size(np.broadcast_to(0.0, a.shape), axi
 
 # fmt: off
 operation(  # of one shape, and fresh
-    np.copy, np.clip, np.sort, np.concatenate, np.stack, np.tensordot,
+    np.copy, np.clip, np.sort, np.stack, np.tensordot,
     np.mean, np.var, np.std, np.cumsum, np.cumprod,
     static=True, fresh=True)
+operation(np.concatenate, static=True, fresh=True, pixels="kept")
 operation(  # of one shape, and maybe a view
     np.ravel, np.squeeze, np.swapaxes, np.moveaxis, np.rollaxis, np.expand_dims, np.matrix_transpose,
     np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.vstack, np.hstack, np.dstack,

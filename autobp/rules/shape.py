@@ -71,7 +71,7 @@ concatenate_:  Primitive = linear(lambda *xs, axis: np.concatenate(xs, axis=axis
 stack_:        Primitive = linear(lambda *xs, axis: np.stack(xs, axis=axis),
                                   Together(lambda g, y, *xs, axis: _layers(g, axis)),          name="stack",                                moves=True, batch=batching.stacked)
 pad_:          Primitive = linear(surrounded,
-                                  lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, batch=batching.padded, pattern=patterns.moved)
+                                  lambda g, y, x, width: _inside(g, x, width),                 name="pad",           cost=MOVE, fresh=True, opaque=True, pixels="kept", batch=batching.padded, pattern=patterns.moved)
 # fmt: on
 
 

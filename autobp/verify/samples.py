@@ -622,6 +622,7 @@ def _shapes() -> dict[str, Record]:
             sample(a(2, 3), width=((0, 0), (2, 1))),
             sample(a(2, 3), width=((0, 0), (0, 0))),
             sample(a(2, 1, 2), width=((1, 1), (2, 0), (0, 3))),
+            sample(a(2, 2, 1, 2), width=((0, 0), (0, 0), (1, 1), (0, 1))),
             sample(a(0, 3), width=((1, 1), (0, 1))),
         ),
     }

@@ -13,6 +13,7 @@ import numpy as np
 from autobp.compiler.passes import exact as same
 from autobp.compiler.passes import numbers as single
 from autobp.compiler.passes import rounding as near
+from autobp.compiler.passes.images import image_layouts, is_image
 from autobp.compiler.passes.loops import with_optimized_bodies
 from autobp.compiler.passes.parts import is_addition, joining
 from autobp.compiler.passes.products import has_body, sums_of_products
@@ -42,7 +43,7 @@ PASSES = (
     each(near.sums_of_exponentials,             requires=near.is_sum_of_exponentials, exact=False, lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),
-    Pass(near.channel_sums,                     requires=near.is_sum_over_pixels,   exact=False, lowers=True),
+    Pass(image_layouts,                         requires=is_image,                  exact=False, lowers=True),
     Pass(same.errstate_merging,                 requires=same.has_errstate,         lowers=True),
 )
 # fmt: on

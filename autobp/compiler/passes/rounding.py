@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.images import PIXELS_FIRST, Order, order_of
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
-from autobp.compiler.program import Program, Step, mapped, rebuilt
+from autobp.compiler.program import Step
 from autobp.kernels import exponential
-from autobp.kernels.sums import LONG, MANY, TINY
+from autobp.kernels.sums import LONG, TINY
 
 FLOATS = (np.float32, np.float64)  # in which BLAS multiplies
 
@@ -38,14 +37,6 @@ def is_sum(step: Step) -> bool:
     """Whether an operand is summed over some of its axes, and nothing else is done."""
     alone = len(step.args) == 1 and step.params.keys() <= {"axis", "keepdims"}
     return step.function == np.add.reduce and alone
-
-
-def is_sum_over_pixels(step: Step) -> bool:
-    """Whether many pixels are summed, for each channel or for each of each sample."""
-    if not is_sum(step) or not is_array(step.args[0]) or step.args[0].ndim != 4:
-        return False
-    x = step.args[0]
-    return step.params.get("axis") in ((0, 2, 3), (2, 3)) and x.size >= MANY and x.dtype in FLOATS
 
 
 def is_sum_of_exponentials(step: Step) -> bool:
@@ -152,50 +143,3 @@ def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
 def sums_of_exponentials(step: Step, rewrite: Rewrite) -> Step | None:
     """np.logaddexp goes number by number; the passes that it is made of do not."""
     return rewrite.call(step, exponential.logaddexp, *step.args)
-
-
-def channel_sums(program: Program) -> Program:
-    """The sums over the pixels of images are products with ones: where the pixels are first in memory,
-    images are a matrix with a row for each pixel."""
-    images: dict[Step, Order] = {}
-    ones: dict[Any, Step] = {}
-    steps: list[Step] = []
-    instead: dict[Step, Step] = {}
-    for old in program.steps:
-        step = rebuilt(old, instead)
-        order = order_of(step, images)
-        if is_sum_over_pixels(step) and images.get(step.args[0]) == PIXELS_FIRST:
-            *before, step = _sum_over_pixels(step, ones)
-            steps += before
-        elif order is not None:
-            images[step] = order
-        steps.append(step)
-        if step is not old:
-            instead[old] = step
-    if not instead:
-        return program
-    returns = mapped(lambda s: instead.get(s, s), program.returns)
-    effects = {instead.get(s, s) for s in program.effects}
-    return program.with_(steps=steps, returns=returns, effects=effects)
-
-
-def _sum_over_pixels(step: Step, ones: dict[Any, Step]) -> list[Step]:
-    """The steps that lead to it, and at the end one that has its form."""
-    x: Any = step.args[0]
-    samples, channels, height, width = x.shape
-    first = x.with_(
-        function=np.transpose, args=(x, (2, 3, 0, 1)), params={}, name=None, phase=step.phase,
-        shape=(height, width, samples, channels), scope=step.scope, line=step.line,
-    )  # fmt: skip
-    n = height * width * (samples if 0 in step.params["axis"] else 1)
-    shape = (n, x.size // n)
-    rows = first.with_(function=np.reshape, args=(first, shape), shape=shape)
-    if (n, x.dtype) not in ones:
-        ones[n, x.dtype] = constant_step(np.ones(n, x.dtype))
-    product = ones[n, x.dtype], rows
-    total = step.with_(function=np.matmul, args=product, params={}, shape=shape[1:])
-    if total.shape == step.shape:
-        return [first, rows, total]
-    total.name = None
-    again = step.with_(function=np.reshape, args=(total, step.shape), params={})
-    return [first, rows, total, again]

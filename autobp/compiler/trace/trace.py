@@ -26,6 +26,7 @@ from autobp.compiler.program import Program, Step, mapped, steps_in
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.calls import draw, guarded, numbers
 from autobp.compiler.trace.effects import check_call
+from autobp.compiler.trace.handlers import handlers, is_within
 from autobp.compiler.trace.iterations import Iteration
 from autobp.compiler.trace.scanning import SCAN, Scanning
 from autobp.compiler.trace.search import Executed
@@ -124,6 +125,7 @@ class Trace:
         self.met: dict[int, CodeType] = {}  # codes that have run, by their ids
         self.own: set[int] = set()  # of these, those of the library, which may do what they like
         self.naming: set[int] = set()  # of these, those whose variables name arrays
+        self.handlers: frozenset[CodeType] = handlers()  # whose calls are not the function's
         self.executed: list[Executed] = []  # calls of functions that it has not found
         self.inside: Iteration | None = None  # the iteration of a scan that is traced
         self.over: dict[Step, Iteration] = {}  # of iterations that are over, by their steps
@@ -571,12 +573,16 @@ class Trace:
                 return
             if event == "call":
                 if code not in met or code in _ASKING:
+                    if is_within(frame, self.handlers):
+                        return
                     met[code] = frame.f_code
                     self._meet(frame)
             elif event == "c_call":
                 try:
                     check_call(frame, result)
                 except CaptureError as error:
+                    if is_within(frame, self.handlers):
+                        return
                     self.refusal = self.refusal or error
                     raise
             elif event == "return" and code in naming:

@@ -18,11 +18,13 @@ from autobp.compiler.terms import CaptureError, UnforeseenError
 from autobp.compiler.trace.arguments import Arguments
 from autobp.compiler.trace.effects import Randomness
 from autobp.compiler.trace.free_variables import Found
+from autobp.compiler.trace.handlers import passed_through
 from autobp.compiler.trace.live import LiveTensor, LiveVariable
 from autobp.compiler.trace.search import Executed, free_variables
 from autobp.compiler.trace.trace import ManyNumbers, Trace
 from autobp.compiler.trace.tracer import Tracer
 from autobp.compiler.trace.undo import Undo
+from autobp.compiler.trace.watching import can_pause
 from autobp.context import current, tracing, user_line
 from autobp.owner import Owner, owner_of_frame
 from autobp.tensor import Tensor
@@ -150,13 +152,15 @@ class _Tracing:
                 undo.randomness = Randomness(self.found, arguments.generators)
                 undo.context.run(tracing.set, trace)
                 run = self.call.run
-                if undo.profiles:
+                if can_pause(undo.profiler):  # otherwise effects go unseen, and names are poorer
                     run = partial(trace.watched, run)
                 result = undo.context.run(run, given)
                 returns = transformed(self.returned, result)
         except Exception as error:
             failure = error
         self.changed = undo.state.counters
+        if failure is not None and passed_through(failure, trace.handlers):
+            raise failure
         if trace.is_too_long:
             raise ManyNumbers
         if failure is not None and not isinstance(failure, CaptureError):

@@ -11,6 +11,7 @@ from autobp.compiler.terms import StateNotReady
 from autobp.compiler.trace.arguments import Arguments
 from autobp.compiler.trace.effects import Randomness, State, check_changes, check_draws
 from autobp.compiler.trace.free_variables import Found
+from autobp.compiler.trace.watching import resume
 
 __all__ = ["Undo"]
 
@@ -24,9 +25,7 @@ class Undo:
     def __init__(self, found: Found, arguments: Arguments) -> None:
         self.found = found
         self.arguments = arguments
-        self.profiles: bool = (
-            sys.getprofile() is None
-        )  # there can be one profiler; without it names are poorer
+        self.profiler: Any = sys.getprofile()
         self.collects: bool = gc.isenabled()
         self.state: State = State(found)
         self.randomness: Randomness | None = None
@@ -56,8 +55,8 @@ class Undo:
             raise interrupt
 
     def put_back(self) -> None:
-        if self.profiles:
-            sys.setprofile(None)
+        if sys.getprofile() is not self.profiler:  # an interrupt came before it was put back
+            resume(self.profiler)
         if self.collects:
             gc.enable()
         self.is_early = self.arguments.release()

@@ -1,8 +1,8 @@
 """Watching: Python tells of each call while a function is traced.
 
 Until Python 3.11 it tells a profiler, which hears of the library's own calls too; the trace switches
-it off while the library computes. From Python 3.12 on to switch it is slow, but it can be said of each
-code that it need not be told of again.
+it off while the library computes. There can be one: another pauses meanwhile. From Python 3.12 on to
+switch it is slow, but it can be said of each code that it need not be told of again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from autobp.owner import owner_of_frame
 
-__all__ = ["SWITCHES", "watched"]
+__all__ = ["SWITCHES", "can_pause", "resume", "watched"]
 
 #: What tells from Python 3.12 on.
 _monitoring: Any = getattr(sys, "monitoring", None)
@@ -28,6 +28,20 @@ _TOOLS = (4, 3)  # numbers that are meant for nobody else
 Watch = Callable[[FrameType, str, Any], None]
 
 
+def can_pause(profiler: Any) -> bool:
+    """Whether what `sys.getprofile` returned can be put back by `resume`."""
+    return profiler is None or callable(profiler) or hasattr(profiler, "enable")
+
+
+def resume(profiler: Any) -> None:
+    """Put back what `sys.getprofile` returned before a function was watched. That of cProfile cannot be
+    called, but enabled again."""
+    if profiler is None or callable(profiler):
+        sys.setprofile(profiler)
+    else:
+        profiler.enable()
+
+
 def watched(run: Callable[[], Any], watch: Watch, own: Collection[int]) -> Any:
     """The result of a function. What it calls, on this thread, is told like to a profiler, if it is not
     called by code that is among the `own`, by its id."""
@@ -36,11 +50,13 @@ def watched(run: Callable[[], Any], watch: Watch, own: Collection[int]) -> Any:
         tool = next(free, None)
         if tool is not None:
             return _monitored(run, watch, own, tool)
+    other = sys.getprofile()
     sys.setprofile(watch)
     try:
         return run()
     finally:
         sys.setprofile(None)
+        resume(other)
 
 
 def _monitored(run: Callable[[], Any], watch: Watch, own: Collection[int], tool: int) -> Any:

@@ -1,0 +1,44 @@
+"""Handlers of signals: they run while a function is traced, and what they do is not its doing."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from types import CodeType, FrameType
+
+__all__ = ["handlers", "is_within", "passed_through"]
+
+
+def handlers() -> frozenset[CodeType]:
+    """The codes of all handlers that are written in Python."""
+    found = set()
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        while isinstance(handler, partial):
+            handler = handler.func
+        if callable(handler):
+            code = getattr(handler, "__code__", None) or getattr(
+                type(handler).__call__, "__code__", None
+            )
+            if isinstance(code, CodeType):
+                found.add(code)
+    return frozenset(found)
+
+
+def is_within(frame: FrameType | None, codes: frozenset[CodeType]) -> bool:
+    """Whether what runs was called by one of these codes."""
+    while codes and frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def passed_through(error: BaseException, codes: frozenset[CodeType]) -> bool:
+    """Whether an error was raised in one of these codes, or in what they called."""
+    traceback = error.__traceback__
+    while codes and traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
