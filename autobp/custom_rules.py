@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,11 +81,11 @@ def custom(
             raise TypeError(f"custom(): {fact} must be {_FACTS[fact]}, not {value!r:.50}")
     if vjp is None and jvp is None:
         raise TypeError("custom() needs a rule: vjp=, jvp= or both")
-    backward = _rules(vjp) or [_transposed(r, i, "jvp") for i, r in enumerate(_rules(jvp))]
-    onward = _rules(jvp) or [_transposed(r, i, "vjp") for i, r in enumerate(_rules(vjp))]
+    name = name or _named(forward)
+    backward = _rules(vjp) or [_transposed(r, i, "jvp", name) for i, r in enumerate(_rules(jvp))]
+    onward = _rules(jvp) or [_transposed(r, i, "vjp", name) for i, r in enumerate(_rules(vjp))]
     if len(backward) != len(onward):
         raise TypeError(f"custom(): {len(backward)} vjp rules and {len(onward)} jvp rules")
-    name = name or _named(forward)
 
     def run(*args: Any, **params: Any) -> Any:
         out = forward(*args, **params)
@@ -154,7 +155,40 @@ def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
         return False
 
 
-def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
+class _Reads(NamedTuple):
+    """The tensors of which a rule has read the bare value, as by `t.tolist()`."""
+
+    tensors: list[Tensor]
+    others: Any  # who listens besides
+
+    def read(self, t: Tensor) -> None:
+        self.tensors.append(t)
+        if self.others is not None:
+            self.others.read(t)
+
+    def compared(self, *comparison: Any) -> Any:
+        return None if self.others is None else self.others.compared(*comparison)
+
+    def of_any(self, inputs: Mapping[Tensor, Any], level: int) -> bool:
+        """Whether any of them depends on the inputs, which alone are variables further in."""
+        return any(
+            t.level > level
+            or (t.level == level and not inputs.keys().isdisjoint(ancestors([t], level)))
+            for t in self.tensors
+        )
+
+
+@contextmanager
+def _reading() -> Iterator[_Reads]:
+    reads = _Reads([], value_listener.get())
+    token = value_listener.set(reads)
+    try:
+        yield reads
+    finally:
+        value_listener.reset(token)
+
+
+def _transposed(rule: Rule | None, slot: int, kind: str, name: str) -> Rule | None:
     """The rule of the other mode. A rule is a linear map between the argument in that slot and the
     result. A reverse sweep through the rule gives its transpose."""
     if rule is None:
@@ -163,7 +197,20 @@ def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
     def transposed(t: Array, out: Array, *args: Array, **params: Any) -> Array:
         ends = (args[slot], out) if kind == "jvp" else (out, args[slot])
         start, end = (np.zeros(np.shape(a))[()] for a in ends)
-        _, pullback = pull_back(lambda s: project(rule(s, out, *args, **params), end), start)
+
+        def linear(s: Tensor) -> Array:
+            with _reading() as reads:
+                c = project(rule(s, out, *args, **params), end)
+            is_cut = not (isinstance(c, Tensor) and c.level == s.level)
+            if is_cut and any(r.level == s.level for r in reads.tensors):
+                other = "jvp" if kind == "vjp" else "vjp"
+                raise TypeError(
+                    f"{name}: {kind}= takes bare values, as by .tolist(), from what it is given, so that {other}="
+                    " does not follow from it: write it in NumPy, or give both"
+                )
+            return c
+
+        _, pullback = pull_back(linear, start)
         return pullback(t)[0]
 
     return transposed
@@ -192,39 +239,15 @@ class _Pushed:
 
         given = [*tangents, *values]
         floats = [i for i, v in enumerate(given) if np.result_type(v).kind == "f"]
-        reads = _Reads([])
-        token = value_listener.set(reads)
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), _reading() as reads:
                 recorded = record(tangent, given, floats)
         except Exception:  # a rule that is not written in NumPy
             return None
-        finally:
-            value_listener.reset(token)
         inputs = dict(zip(recorded.inputs, [t.args[i] for i in slots], strict=False))
         if reads.of_any(inputs, recorded.level):
             return None
         return Inside(inputs, recorded.outputs, recorded.order())
-
-
-class _Reads(NamedTuple):
-    """The tensors of which a rule has read the bare value, as by `t.tolist()`."""
-
-    tensors: list[Tensor]
-
-    def read(self, t: Tensor) -> None:
-        self.tensors.append(t)
-
-    def compared(self, *_: Any) -> None:
-        return None
-
-    def of_any(self, inputs: Mapping[Tensor, Any], level: int) -> bool:
-        """Whether any of them depends on the inputs, which alone are variables further in."""
-        return any(
-            t.level > level
-            or (t.level == level and not inputs.keys().isdisjoint(ancestors([t], level)))
-            for t in self.tensors
-        )
 
 
 class _OnBatches:
