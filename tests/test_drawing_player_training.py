@@ -24,6 +24,9 @@ OPTIMIZERS = {
     "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
     "rmsprop": lambda p: optim.RMSprop(p, lr=0.01),
     "adamw": lambda p: optim.AdamW(p, lr=0.05),
+    "groups": lambda p: optim.SGD(
+        [{"params": (q := [*p])[:2], "lr": 0.2}, {"params": q[2:], "lr": 0.05}]
+    ),
 }
 
 RUN = """
@@ -172,15 +175,39 @@ def test_a_link_reopens_a_step_of_training(page, tmp_path):
     page.set("epoch", 3, "input")
     page.settle()
     said, found = page.text("epoch-says"), page.text("found")
-    page.driver.execute_async_script(
-        "setTimeout(arguments[0], 600)"
-    )  # it is written a little later
-    link = page("return location.hash")
-    assert "epoch=3" in link
-    assert "set=" not in link
-    page.driver.get("about:blank")
-    page.visit((tmp_path / "x.html").as_uri() + link)
+    assert reopened(page, tmp_path / "x.html") == "#step=0&epoch=3"
     assert (page.text("epoch-says"), page.text("found")) == (said, found)
+
+
+def reopened(page, path):
+    """The link to what the page shows, which is written a little later; the page is reopened by it."""
+    page.driver.execute_async_script("setTimeout(arguments[0], 600)")
+    link = page("return location.hash")
+    page.driver.get("about:blank")
+    page.visit(path.as_uri() + link)
+    return link
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_a_link_reopens_steps_of_the_pages_own(page, tmp_path):
+    trained = model()
+    optimizer = optim.Adam(trained.parameters(), lr=0.01)
+    page.open(play_training(trained, (X, Y), nn.mse, optimizer, steps=5), tmp_path / "x.html")
+    page.set("epoch", 3, "input")
+    for rate in (-1.5, 0.25):
+        page.set("rate", rate, "input")
+        before = page.text("epoch-says")
+        page.click("run")
+        page.until(lambda before=before: page.text("epoch-says") != before)
+        page.click("run")
+    page.settle()
+    said, found, rate = (page.text(id) for id in ("epoch-says", "found", "rate-says"))
+    link = reopened(page, tmp_path / "x.html")
+    assert re.search(r"&own=3,-1.5x\d+,0.25x\d+$", link)
+    assert [page.text(id) for id in ("epoch-says", "found", "rate-says")] == [said, found, rate]
+    page.set("epoch", 2, "input")
+    assert page.text("epoch-says").startswith("2 of ")
 
 
 # ── what cannot be played ─────────────────────────────────────────────────────────────────────────

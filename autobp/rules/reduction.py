@@ -64,8 +64,8 @@ def _unit(x: Array, y: Array, axis: Axis, ord: float) -> Array:
 
 def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
     if ord == 2:
-        return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
-    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+        return np.sqrt(total(x * x, axis, keepdims))
+    return total(np.abs(x) ** ord, axis, keepdims) ** (1 / ord)
 
 
 operation(greatest, least, static=True, fresh=True)

@@ -60,12 +60,13 @@ class Recorded:
         owners = {
             id(optimizer.state[p]): i for i, p in enumerate(run.parameters) if p in optimizer.state
         }
+        groups = {id(group): k for k, group in enumerate(optimizer.param_groups)}
         for t, held in traced.arguments.tensors.items():
             if id(t) in order:
                 sources[held.steps[0]] = ["parameter", order[id(t)]]
         for v in traced.arguments.live:
             if v.variable.key == "lr":
-                sources[v.step] = ["rate", optimizer.param_groups.index(v.variable.owner)]
+                sources[v.step] = ["rate", groups[id(v.variable.owner)]]
             elif id(v.variable.owner) in owners:
                 sources[v.step] = ["state", kept[owners[id(v.variable.owner)], v.variable.key]]
         _, changes, after = traced.program.returns
