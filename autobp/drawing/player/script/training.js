@@ -17,7 +17,14 @@ function recorded() {
 
 const shaped = (i, value) => (training.shapes[i].length ? value : value[0]);
 const argumentsAt = (k, factor) =>
-  training.arguments.map(([kind, i]) => (kind === "parameter" ? shaped(i, path[k][i]) : kind === "state" ? states[k][i] : training.rates[i] * factor));
+  training.arguments.map((source) => argument(source, k, null, factor));
+
+// an argument of a program: a parameter or a state after k steps, a rate, the cells of the region, or what stays
+function argument([kind, i, isArray], k, cells, factor) {
+  if (kind === "parameter") return shaped(i, path[k][i]);
+  if (kind === "constant") return isArray ? Float64Array.from(i, Number) : Number(i[0]);
+  return kind === "cells" ? cells : kind === "state" ? states[k][i] : training.rates[i] * factor;
+}
 
 // the state of the optimizer after k steps
 function stateAt(k) {
@@ -109,12 +116,12 @@ function curve() {
   const svg = $("curve");
   svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
   svg.setAttribute("aria-label", word("curve", { low: digits(least), high: digits(most) }));
-  const own = Math.min(ownFrom, losses.length - 1);
+  const own = Math.min(ownFrom, losses.length - 1), drops = losses.indexOf(most) < losses.length / 2; // the label is where the curve is not
   svg.replaceChildren(
     drawnAs("path", { d: d(0, own + 1), class: "v" }),
     drawnAs("path", { d: d(own, losses.length), class: "g" }),
     drawnAs("circle", { cx: x(epoch), cy: y(losses[epoch]), r: 4 }),
-    drawnAs("text", { x: 4, y: 14 }, digits(most)),
+    drawnAs("text", drops ? { x: W - 4, y: 14, "text-anchor": "end" } : { x: 4, y: 14 }, digits(most)),
   );
 }
 
@@ -127,7 +134,7 @@ function region() {
     const axis = i % 2, cell = axis ? Math.floor(i / 2 / grid) : Math.floor(i / 2) % grid;
     return low[axis] + ((cell + 0.5) / grid) * (high[axis] - low[axis]);
   });
-  const found = classify(...about.arguments.map((p) => (p === null ? cells : shaped(p, path[epoch][p]))));
+  const found = classify(...about.arguments.map((source) => argument(source, epoch, cells)));
   canvas.width = canvas.height = 2 * wide;
   const context = canvas.getContext("2d"), side = canvas.width / grid;
   const hues = data.colours.concat("#009E73", "#CC79A7", "#56B4E9").map(channels);
@@ -176,6 +183,7 @@ if (training) {
   $("recorded").addEventListener("click", () => {
     runOn(false);
     recorded();
+    slide("0");
     past.length = 0;
     toEpoch(epoch);
   });
