@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from autobp.batching import batched
+from autobp.code import globals_read
 from autobp.context import clock, current, resumed, tracing
 from autobp.counts import counted
 from autobp.dag import recorded_since
@@ -288,10 +289,7 @@ def _read_by(function: FunctionType) -> Iterator[Any]:
             pass
     yield function.__defaults__
     if not owner(function).is_library:
-        codes = [function.__code__]
-        for code in codes:
-            codes += (c for c in code.co_consts if isinstance(c, CodeType))
-            yield from (function.__globals__.get(name) for name in code.co_names)
+        yield from map(function.__globals__.get, sorted(globals_read(function.__code__)))
 
 
 # ── the primitive ─────────────────────────────────────────────────────────────────────────────────
