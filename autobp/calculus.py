@@ -15,7 +15,7 @@ import numpy as np
 from autobp.arrays import is_foreign, of_its_kind, plain_array
 from autobp.context import Context, current, unwatched, user_line
 from autobp.errors import explained, label
-from autobp.kernels.sums import BLAS, ones, total
+from autobp.kernels.sums import BLAS, LONG, added_rows, ones, total
 from autobp.primitive import Array, Primitive, Results, Variable, numbers, part, variable_in
 from autobp.rules import arithmetic as ops
 
@@ -283,7 +283,8 @@ def _added_up_in_front(c: Array, axes: int) -> Array:
         rest = c.shape[axes:]
         rows = c if c.ndim == 2 else c.reshape(math.prod(c.shape[:axes]), math.prod(rest))
         if rows.shape[1] > 1:
-            added = ones(len(rows), c.dtype).dot(rows)
+            is_long = len(rows) >= 2 * LONG
+            added = added_rows(rows) if is_long else ones(len(rows), c.dtype).dot(rows)
             return added if rows is c else added.reshape(rest)
     return total(c, tuple(range(axes)))
 

@@ -16,10 +16,12 @@ from autobp.errors import argument_changed, changed_in_model, label, shape_chang
 from autobp.operation import SIGNS
 from autobp.primitive import Variable
 
-__all__ = ["UNRECORDED", "in_place", "overwrite"]
+__all__ = ["FROZEN", "UNRECORDED", "in_place", "overwrite"]
 
 #: The params of a result that was not recorded, by which it is told from a leaf that a user made.
 UNRECORDED: dict[str, Any] = {}
+#: Those of a leaf that was trained and is so no longer, by which a module tells it from a buffer.
+FROZEN: dict[str, Any] = {}
 
 
 def in_place(text: str) -> Callable[[Any, Any], Any]:

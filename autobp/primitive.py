@@ -52,6 +52,7 @@ __all__ = [
     "linear",
     "same",
     "numbers",
+    "one_array",
     "opaque",
     "part",
     "plainly",
@@ -284,6 +285,11 @@ class Results(list[Any]):
         return f"{len(self)} results"
 
     __repr__ = __str__
+
+
+def one_array(value: Any) -> Any:
+    """A value, or the several results of an operation in one array."""
+    return value.joined() if type(value) is Results else value
 
 
 class Primitive:

@@ -27,6 +27,7 @@ from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
 from autobp.results import several, taken
 from autobp.reverse import derived, sweep
+from autobp.sparsity import Inside
 from autobp.tensor import CONSTANT, Tensor, leaf, node
 from autobp.tree import leaves, transformed
 
@@ -327,4 +328,9 @@ def _cost(out: Any, *shapes: Any, of: _Segment) -> tuple[int, int, int]:
     return of.cost()
 
 
-_REMAT = _Remat("remat", _run_again, None, Together(_pulled), cost=_cost)
+def _inside(t: Tensor) -> Inside:
+    outputs, _, order = t.params["of"].again()
+    return Inside({a: a for a in t.args}, list(outputs), order)
+
+
+_REMAT = _Remat("remat", _run_again, None, Together(_pulled), cost=_cost, inside=_inside)

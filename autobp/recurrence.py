@@ -72,7 +72,7 @@ def scan(
     body = Body(f)
     count = _count(xs, length, body)
     trace = tracing.get()
-    if trace is not None and not trace.is_elsewhere:
+    if trace is not None and trace.rolls and not trace.is_elsewhere:
         return trace.scan(body, init, xs, count, reverse)
     if not count:
         return init, body.no_rows(init, xs)

@@ -14,6 +14,7 @@ import numpy as np
 
 from autobp.calculus import as_value, zeros
 from autobp.context import current
+from autobp.forward import Dual
 from autobp.primitive import Array, Primitive, Results, Together, general, part
 from autobp.tensor import CONSTANT, Tensor, leaf, node
 
@@ -59,7 +60,7 @@ def rows(x: Any) -> Callable[[int], Any]:
     if x.level == CONSTANT or x.level < current().threshold:
         values = [as_value(v) for v in x.primal_value()]
         return lambda i: leaf(values[i], CONSTANT)
-    if type(x) is not Tensor:  # a dual number, which remembers nothing
+    if isinstance(x, Dual):  # which remembers nothing
         return x.__getitem__
     results = several(_unstack, [x], _unstacked(x.value), {}, x.level)
     return lambda i: taken(results, i)

@@ -31,7 +31,7 @@ from autobp.dispatch import called, called_ufunc
 from autobp.errors import label, not_in_place, not_plain, not_written, replaced
 from autobp.habits import ListsWhatItHas, add_absent, foreign_keyword, is_executing
 from autobp.hooks import RETAIN, Hook, HookHandle
-from autobp.in_place import UNRECORDED, in_place
+from autobp.in_place import FROZEN, UNRECORDED, in_place
 from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Primitive, Variable, constant, variable_in
@@ -155,9 +155,13 @@ def _copied(value: Any) -> Any:
     return value.copy() if is_foreign(value) else None if value is None else np.copy(value)[()]
 
 
-def _rebuild(value: Any, grad: Any, name: str | None, requires_grad: bool) -> Tensor:
+def _rebuild(
+    value: Any, grad: Any, name: str | None, requires_grad: bool, is_frozen: bool = False
+) -> Tensor:
     t = Tensor(value, requires_grad=requires_grad, name=name)
     t.grad = grad
+    if is_frozen:
+        t.params = FROZEN
     return t
 
 
@@ -326,7 +330,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
     @property
     def requires_grad(self) -> bool:
         """Whether it is differentiated. `w.requires_grad = False` freezes a parameter: results that
-        are computed later treat it as a constant."""
+        are computed later treat it as a constant, and optimizers leave it as it is."""
         return self.level != CONSTANT
 
     @requires_grad.setter
@@ -336,6 +340,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
                 f"cannot set requires_grad of {label(self)}: it is the result of an operation, or a"
                 " derivative by it is being taken; .detach() gives a constant"
             )
+        if self.requires_grad is not bool(needed):
+            self.params = _NONE if needed else FROZEN
         self.level = 0 if needed else CONSTANT
         self.born = clock()  # as when the data is replaced: what was computed before is stale
 
@@ -642,6 +648,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
             kept_grad(self),
             self.name,
             self.is_leaf and self.requires_grad,
+            self.params is FROZEN,
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:

@@ -1,6 +1,9 @@
 """Programs printed as JavaScript compute NumPy's numbers, in node and in Chromium."""
 
+import itertools
 import json
+import operator
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -8,8 +11,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from autobp import Tensor
+from autobp import Tensor, grad
 from autobp.compiler.javascript import RUNTIME, Unprintable, javascript
+from autobp.compiler.javascript.table import ELEMENTWISE
 from autobp.compiler.program import evaluated, steps_in
 from autobp.compiler.trace.calls import guarded
 from autobp.compiler.trace.direct import program_of
@@ -151,6 +155,91 @@ def test_every_sample_computes_the_same_in_chromium(tmp_path):
         driver.quit()
 
 
+# ── every spelling, for numbers of every kind ─────────────────────────────────────────────────────
+
+KINDS = {
+    "float": np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 2.0, np.nan, np.inf, -np.inf]),
+    "int": np.array([0, 1, -1, 2, -3, 7]),
+    "bool": np.array([False, True]),
+}
+
+
+def spelled(function, given, **params):
+    """A function of arrays as a case, or why it is none: NumPy refuses it, or the printer."""
+    try:
+        with np.errstate(all="ignore"):
+            function(*given, **params)
+    except (TypeError, ValueError):
+        return "NumPy"
+    named = {f"x{i}": x for i, x in enumerate(given)}
+    program = program_of(lambda *xs: function(*xs, **params), named)
+    try:
+        return (f"{function.__name__} {params} {given}", program, given, javascript(program))
+    except Unprintable as error:
+        return str(error)
+
+
+def in_grid(function):
+    """The arguments of an elementwise function: all pairs of special values, of all pairs of kinds."""
+    text = ELEMENTWISE[function]
+    count = 1 + max(int(i) for i in re.findall(r"\{(\d)\}", text))
+    for kinds in itertools.product(KINDS.values(), repeat=count):
+        given = [x.ravel() for x in np.meshgrid(*kinds, indexing="ij")]
+        if function in (np.power, operator.pow) and given[1].dtype.kind == "i":
+            given = [x[given[1] >= 0] for x in given]
+        yield given
+
+
+@needs_node
+def test_every_elementwise_spelling_is_numpys_at_special_values():
+    cases, why = [], set()
+    for function in ELEMENTWISE:
+        if function is not float:
+            found = [spelled(function, given) for given in in_grid(function)]
+            cases += [case for case in found if not isinstance(case, str)]
+            why |= {case for case in found if isinstance(case, str)}
+    why -= {"NumPy"}
+    assert len(cases) > 400
+    assert all(re.search(r" of (whole numbers|float16|int8)\b", said) for said in why), why
+    agree(cases, in_node(script(cases) + "\nconsole.log(JSON.stringify(results));"))
+
+
+@needs_node
+def test_reductions_and_products_of_every_kind_are_numpys():
+    reductions = [np.sum, np.prod, np.max, np.min, np.all, np.any, np.mean]
+    reductions += [np.add.reduce, np.logical_and.reduce, np.logical_or.reduce]
+    scans = [np.cumsum, np.cumprod]
+    rng = np.random.default_rng(0)
+    cases = []
+    for kind in KINDS.values():
+        some = kind[np.isfinite(kind)]
+        x, y = rng.choice(some, (3, 4)), rng.choice(some, (4, 2))
+        for function in reductions:
+            axes = [0, -1, (0, 1)] if function is np.add.reduce else [None, 0, -1, (0, 1)]
+            for axis, keepdims in itertools.product(axes, (False, True)):
+                cases.append(spelled(function, [x], axis=axis, keepdims=keepdims))
+            if function not in (np.max, np.min, np.mean):
+                cases.append(spelled(function, [x[:0]], axis=0))
+        cases += [spelled(function, [x], axis=axis) for function in scans for axis in (0, 1)]
+        cases += [spelled(function, [rng.choice(kind, 5)]) for function in (np.all, np.any)]
+        for other in KINDS.values():
+            z = rng.choice(other[np.isfinite(other)], (4, 2))
+            cases += [spelled(np.matmul, [x, z]), spelled(np.dot, [x, z[:, 0]])]
+            cases.append(spelled(np.outer, [x[0], z[0]]))
+        cases.append(spelled(lambda a, b: np.einsum("ij,jk->k", a, b), [x, y]))
+    assert not [case for case in cases if isinstance(case, str)]
+    agree(cases, in_node(script(cases) + "\nconsole.log(JSON.stringify(results));"))
+
+
+@needs_node
+def test_a_number_that_was_an_array_is_a_number():
+    """As the gradient of a number that was given an axis, which is used once more."""
+    for spread in (lambda x: x[None], lambda x: x[..., None], lambda x: np.linspace(0.0, x, 3)):
+        function = grad(lambda x, f=spread: np.sum((f(x) + np.ones(3)) ** 2) + x)
+        program = program_of(function, {"x": 0.7})
+        assert computed(program, 0.7) == pytest.approx(function(0.7), rel=1e-14)
+
+
 # ── what else a program may be ────────────────────────────────────────────────────────────────────
 
 
@@ -235,6 +324,10 @@ def test_what_cannot_be_printed_is_named():
         javascript(program_of(np.linalg.inv, {"x": np.eye(2)}))
     with pytest.raises(Unprintable, match=r"bitwise_and of whole numbers"):
         javascript(program_of(lambda x: np.bitwise_and(x, x), {"x": np.arange(3)}))
+    with pytest.raises(
+        Unprintable, match=r"np.multiply of uint8: JavaScript's numbers have no end"
+    ):
+        javascript(program_of(lambda x: x * x, {"x": np.arange(3, dtype=np.uint8)}))
     with pytest.raises(Unprintable, match="at an index that is computed"):
         javascript(
             program_of(lambda x: x[np.argsort(np.ones(3)) + x.astype(int)], {"x": np.zeros(3)})

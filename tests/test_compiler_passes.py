@@ -2,6 +2,7 @@
 
 import operator
 import tracemalloc
+import warnings
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -34,6 +35,7 @@ from autobp.compiler.trace.calls import guarded
 from autobp.compiler.trace.trace import Trace
 from autobp.compiler.trace.tracer import Tracer
 from autobp.context import tracing
+from autobp.kernels.sums import dot
 from autobp.rules import PRIMITIVES
 from autobp.tree import leaves, transformed
 from autobp.verify.checks import bound, picked, variables
@@ -170,6 +172,7 @@ NETWORKS = {
     "Hessian": (hessian(logistic), A[0], RNG.standard_normal((9, 5))),
     "curvature": (lambda x: hvp(bowl, (x,), (x,)), A[0]),
     "tangents": (lambda x: jvp(grad(bowl), (x,), (np.cos(x),)), A[0]),
+    "spread": (lambda x: (np.var(x, 0), np.std(x, axis=(0, 1), ddof=1), np.var(x), np.std(x, -1, keepdims=True)), RNG.standard_normal((9, 20, 30))),
     "factors": (lambda a: (-(0.1 * (3 * a)) / 7, 2 * -a, np.negative(-a)), A),
     "transposes": (lambda a, b: ((a @ b).T @ a, a.T.T, np.transpose(a[None], None), (a @ b).T), A, B),
 }  # fmt: skip
@@ -357,15 +360,50 @@ def test_sums_of_rows_are_products_with_ones():
     assert left("reduction_to_matmul", lambda n: n.sum(0), np.ones((9, 9), int)) == {"sum": 1}
 
 
+def test_sums_over_several_axes_of_rows_are_products_with_ones():
+    f = lambda x: (np.sum(x, (0, 1)), np.sum(x, (0, 1), keepdims=True), np.sum(x, (0, 2)))
+    names = "canonicalization reduction_to_matmul reduction_to_matmul"
+    assert left(names, f, RNG.standard_normal((5, 4, 3))) == {
+        "matmul": 2,
+        "reshape": 3,
+        "add.reduce": 1,
+    }
+
+
+def test_long_sums_are_sums_of_sums():
+    x = RNG.uniform(0.5, 1.5, (50_000, 4)).astype("f")
+    for f in (np.sum, np.var, np.std, np.mean):
+        exact = f(x.astype(float), 0)
+        np.testing.assert_allclose(compile(lambda x, f=f: f(x, axis=0))(x), exact, 1e-6)
+    assert left("canonicalization reduction_to_matmul", lambda x: x.sum(0), x) == {"added_rows": 1}
+    long = np.abs(RNG.standard_normal(1_200_000)).astype("f")
+    found = left("canonicalization dot_product_recognition", lambda x: np.sum(x * x), long)
+    assert found == {"dot": 1}
+    np.testing.assert_allclose(dot(long, long), np.sum(long.astype(float) ** 2), 3e-7)
+
+
+def test_variances_are_means_of_squares():
+    x = RNG.standard_normal((90, 50))
+    f = lambda x: (np.var(x, 0, ddof=1), np.std(x, axis=-1, keepdims=True))
+    assert "var" not in left("variances", f, x)
+    for other in (
+        lambda x: np.var(x, ddof=4500),
+        lambda n: np.var(n > 0),
+        lambda x: np.var(x[:80]),
+    ):
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            assert left("variances", other, x)["var"] == 1
+
+
 def test_sums_over_pixels():
     w, x = KERNELS[0], RNG.standard_normal((4, 2, 32, 32))
     f = lambda w, x: (conv2d(x, w).sum((0, 2, 3)), np.tanh(conv2d(x, w)).mean((2, 3)))
     found = left("canonicalization image_layouts", f, w, x)
-    assert (found["matmul"], found["transpose"]) == (2, 2)
+    assert (found["matmul"], found["added_rows"], found["transpose"]) == (1, 1, 2)
     kept = lambda w, x: conv2d(x, w).sum((0, 2, 3), keepdims=True)
-    assert left("canonicalization image_layouts", kept, w, x)["matmul"] == 1
+    assert left("canonicalization image_layouts", kept, w, x)["added_rows"] == 1
     for other in (lambda w, x: conv2d(x, w).sum((0, 1)), lambda w, x: x.sum((0, 2, 3)) * w.sum()):
-        assert "matmul" not in left("canonicalization image_layouts", other, w, x)
+        assert not {"matmul", "added_rows"} & {*left("canonicalization image_layouts", other, w, x)}
     assert "matmul" not in left("canonicalization image_layouts", f, w, x[:1, :, :9, :9])  # too few
 
 

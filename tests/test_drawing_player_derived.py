@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from autobp import Tensor, graph, nn, play, relu, softmax
+from autobp import Tensor, graph, nn, play, relu, scan, softmax
 from autobp.compiler.call import Call
 from autobp.compiler.javascript import RUNTIME
 from autobp.compiler.terms import Settings
@@ -34,6 +34,15 @@ def leaky(x):
 
 def gated(a, b):
     return a * b * (a > b) + (a <= b) * b
+
+
+def decayed(x, w):
+    def body(total, row):
+        total = np.tanh(w * total + row)
+        return total, total**2
+
+    last, squares = scan(body, 0.5, x)
+    return last * np.sum(squares)
 
 
 def hinge(w):
@@ -88,6 +97,10 @@ PROGRAMS = {
     "causal": (lambda q: np.sum(softmax(np.where(CAUSAL, q @ q.T, -1e9)) @ q), M),
     "one step": (lambda w: np.sum((w - 0.1 * (2 * w.detach())) ** 2), V),
     "signs of numbers": (lambda a: -((-a) ** 2) - -a * -3 + (-1.5) / (-a), 0.5),
+    "scan": (decayed, V, 0.7),
+    "a number with an axis": (lambda a: np.sum((a[None] + np.ones(3)) ** 2) + a, 0.7),
+    "truth of numbers": (lambda x: np.sum(x * x) * np.all(x) + np.sum(x) * np.logical_or(x[0], x[1]), V),
+    "truth added up": (lambda x: np.sum(x**2 * ((x > 0) + (x > -1))), V),
     "chains": (lambda a: np.tanh(np.exp(-a) * np.sin(a)) * -a, -0.5),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The page in other languages: all its texts, and room for them on a phone."""
 
+import os
 import re
 import string
 from itertools import pairwise
@@ -117,6 +118,37 @@ def test_no_english_is_left_on_a_chinese_page(make, page, tmp_path):
     assert english(sorted(set(seen)), names) == []
     page.open(play(make()), tmp_path / "x.html")
     assert len(english(page(TEXTS), names)) > 20
+
+
+CONV = nn.Conv2d(1, 2, 3, rng=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "why"),
+    [
+        (lambda x: np.sum(CONV(x)), np.ones((1, 1, 4, 4)), "JavaScript 無法寫出 卷積（"),
+        (lambda x: np.sum(np.linalg.inv(x)), np.eye(2), "JavaScript 無法寫出 np.linalg.inv。"),
+        (lambda x: np.sum(x * x), np.ones(3, np.float32), "引數的型別是 float32，"),
+        (lambda x: np.sum(x * (x > 0).astype(np.int8)), np.ones(3), "的型別是 int8，"),
+        (lambda x: x * 2 if x > 0 else x, 1.0, "依數值決定計算什麼。"),
+        (lambda x: x * float(f"{x.item()}"), 1.0, "讀取陣列中的數值。"),
+        (lambda x: np.sum(x * np.bitwise_and((x > 0).astype(int), 3)), np.ones(2), "（整數）。"),
+        (lambda x: x * (os.getpid() > 0), 1.0, "呼叫 getpid，"),
+    ],
+)
+def test_why_a_chinese_page_is_not_live_is_said_in_chinese(function, x, why):
+    page = play(function, x, lang="zh").page
+    (found,) = re.findall(r'<p class="small">本頁不能即時計算：([^<]*)', page)
+    assert why in found
+    assert english([found], {"np", "linalg", "nn", "os", "int8", "float32", "Conv2d"}) == []
+
+
+def test_a_forward_mode_that_ends_says_so_in_chinese():
+    def equal(x):
+        return np.linalg.eigh(x)[1][0, 0]
+
+    (note,) = re.findall(r'class="note">([^<]*)', play(equal, np.eye(2), lang="zh").page)
+    assert note == "正向模式停在失敗的規則（LinAlgError）。"
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))

@@ -24,11 +24,15 @@ OPTIMIZERS = {
     "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
     "rmsprop": lambda p: optim.RMSprop(p, lr=0.01),
     "adamw": lambda p: optim.AdamW(p, lr=0.05),
+    "groups": lambda p: optim.SGD(
+        [{"params": (q := [*p])[:2], "lr": 0.2}, {"params": q[2:], "lr": 0.05}]
+    ),
 }
 
 RUN = """
 const training = data.training, run = [];
 const bytes = Uint8Array.from(atob(training.path), (c) => c.charCodeAt(0)), all = new Float64Array(bytes.buffer);
+const path = [], states = [], cells = Float64Array.from({ length: 3200 }, (_, i) => ((i * 37) % 101) / 100);
 let at = 0, state = training.state.map(([, , shape, values]) => (shape.length ? Float64Array.from(values) : values[0]));
 const given = data.live.inputs.map(([, shape, values]) => (shape.length ? Float64Array.from(values) : values[0]));
 const plain = (x) => (typeof x === "number" ? x : Array.from(x));
@@ -36,10 +40,13 @@ for (let k = 0; k < training.losses.length; k++) {
   const values = training.sizes.map((n) => all.slice(at, (at += n)));
   training.inputs.forEach((i, p) => (given[i] = values[p]));
   const numbers = program(...given);
-  const next = k ? advance(...training.arguments.map(([kind, i]) => (kind === "parameter" ? values[i] : kind === "state" ? state[i] : training.rates[i]))) : null;
+  [path[k], states[k]] = [values, state];
+  const next = k ? advance(...training.arguments.map((source) => argument(source, k, null, 1))) : null;
+  const region = training.region && classify(...training.region.arguments.map((source) => argument(source, k, cells)));
   run.push({
     values: values.map(plain), loss: numbers[data.live.loss], state: k ? state.map(plain) : null,
     gradients: training.inputs.map((i) => plain(numbers[data.live.gradients[i]])), next: next && next[0].map(plain),
+    region: region && plain(region),
   });
   if (k) state = next[1];
 }
@@ -56,7 +63,8 @@ def run_of_page(text):
     if packed[0] != "{":
         packed = zlib.decompress(base64.b64decode(packed)).decode()
     script = re.search(r"const \[program.*?\nreturn \[program.*?\n\}\)\(\);\n", text, re.S)[0]
-    return in_node(f"const data = {packed};\n{script}\n{RUN}")
+    helpers = "\n".join(re.findall(r"(?ms)^const shaped = [^\n]*|^function argument.*?^\}", text))
+    return in_node(f"const data = {packed};\n{script}\n{helpers}\n{RUN}")
 
 
 def close(found, expected):
@@ -91,6 +99,47 @@ def test_every_number_is_that_of_the_run(name):
             kept = [value for p in parameters for value in optimizer.state.get(p, {}).values()]
             for value, expected in zip(found["state"], kept, strict=True):
                 close(value, expected)
+        optimizer.step()
+        for value, p in zip(found["next"] or (), parameters):
+            close(value, p.value)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        self.linear, self.scale, self.offset = nn.Linear(2, 1, rng=0), np.array([2.0, -1.0]), 0.5
+
+    def forward(self, x):
+        return self.linear(x * self.scale + self.offset)
+
+
+def frozen():
+    found = model()
+    dict(found.named_parameters())["0.weight"].requires_grad = False
+    return found
+
+
+def at_rest():
+    layers = nn.Linear(2, 4, rng=0), nn.BatchNorm1d(4), np.tanh, nn.Dropout(0.5, rng=1)
+    found = nn.Sequential(*layers, nn.Linear(4, 1, rng=2))
+    found(X)  # moves the means
+    return found.eval()
+
+
+@needs_node
+@pytest.mark.parametrize("make", [Scaled, frozen, at_rest])
+def test_what_a_step_reads_besides_stays_as_it_is(make):
+    trained, again = make(), make()
+    train = lambda m: optim.Adam([p for p in m.parameters() if p.requires_grad], lr=0.05)
+    player = play_training(trained, (X, Y), nn.mse, train(trained), 5)
+    optimizer = train(again)
+    parameters = optimizer.param_groups[0]["params"]
+    for found in run_of_page(player.page):
+        for value, p in zip(found["values"], parameters, strict=True):
+            assert np.array_equal(value, np.ravel(p.value))
+        close(found["loss"], nn.mse(again(X), Y).item())
+        close(found["region"], again(np.arange(3200).reshape(-1, 2) * 37 % 101 / 100).numpy())
+        optimizer.zero_grad()
+        nn.mse(again(X), Y).backward()
         optimizer.step()
         for value, p in zip(found["next"] or (), parameters):
             close(value, p.value)
@@ -172,15 +221,39 @@ def test_a_link_reopens_a_step_of_training(page, tmp_path):
     page.set("epoch", 3, "input")
     page.settle()
     said, found = page.text("epoch-says"), page.text("found")
-    page.driver.execute_async_script(
-        "setTimeout(arguments[0], 600)"
-    )  # it is written a little later
-    link = page("return location.hash")
-    assert "epoch=3" in link
-    assert "set=" not in link
-    page.driver.get("about:blank")
-    page.visit((tmp_path / "x.html").as_uri() + link)
+    assert reopened(page, tmp_path / "x.html") == "#step=0&epoch=3"
     assert (page.text("epoch-says"), page.text("found")) == (said, found)
+
+
+def reopened(page, path):
+    """The link to what the page shows, which is written a little later; the page is reopened by it."""
+    page.driver.execute_async_script("setTimeout(arguments[0], 600)")
+    link = page("return location.hash")
+    page.driver.get("about:blank")
+    page.visit(path.as_uri() + link)
+    return link
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_a_link_reopens_steps_of_the_pages_own(page, tmp_path):
+    trained = model()
+    optimizer = optim.Adam(trained.parameters(), lr=0.01)
+    page.open(play_training(trained, (X, Y), nn.mse, optimizer, steps=5), tmp_path / "x.html")
+    page.set("epoch", 3, "input")
+    for rate in (-1.5, 0.25):
+        page.set("rate", rate, "input")
+        before = page.text("epoch-says")
+        page.click("run")
+        page.until(lambda before=before: page.text("epoch-says") != before)
+        page.click("run")
+    page.settle()
+    said, found, rate = (page.text(id) for id in ("epoch-says", "found", "rate-says"))
+    link = reopened(page, tmp_path / "x.html")
+    assert re.search(r"&own=3,-1.5x\d+,0.25x\d+$", link)
+    assert [page.text(id) for id in ("epoch-says", "found", "rate-says")] == [said, found, rate]
+    page.set("epoch", 2, "input")
+    assert page.text("epoch-says").startswith("2 of ")
 
 
 # ── what cannot be played ─────────────────────────────────────────────────────────────────────────
@@ -192,8 +265,16 @@ def test_what_a_page_cannot_compute_is_refused():
         return model, optim.SGD(model.parameters(), lr=0.1)
 
     model, optimizer = parts(nn.Dropout(0.5, rng=0))
-    with pytest.raises(ValueError, match="a step reads rng, which is no parameter, rate or state"):
+    before, draws = model.state_dict(), model[1].rng.bit_generator.state
+    with pytest.raises(ValueError, match=r"draws random numbers, .* none after model.eval\(\)"):
         play_training(model, (X, Y), nn.mse, optimizer, steps=3)
+    assert all(np.array_equal(before[k], v) for k, v in model.state_dict().items())
+    assert model[1].rng.bit_generator.state == draws
+    model, optimizer = parts(nn.BatchNorm1d(4))
+    with pytest.raises(ValueError, match=r"changes batchnorm.running_mean, which is no parameter"):
+        play_training(model, (X, Y), nn.mse, optimizer, steps=3)
+    assert np.array_equal(model[1].running_mean.numpy(), np.zeros(4))
+    assert optimizer.state_dict()["state"] == {}
     model, optimizer = parts(np.tanh)
     with pytest.raises(ValueError, match="steps must be a whole number of at least 2, not 1"):
         play_training(model, (X, Y), nn.mse, optimizer, steps=1)

@@ -14,7 +14,7 @@ from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.layout import contiguous, laid_out
-from autobp.kernels.sums import total
+from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
 
 RNG = np.random.default_rng(0)
@@ -33,6 +33,8 @@ IMAGES = RNG.normal(size=(9, 10, 6, 11)).transpose(2, 3, 0, 1)  # pixels first i
         (IMAGES, [0, 1, 2, 3, (0, 2, 3), (2, 3), (1, 2), (0, 1)]),
         (RNG.normal(size=(90, 90))[::2, ::-1], [0, 1]),
         (np.empty((0, 5000)), [0, 1]),
+        (RNG.normal(size=(2, 2 * LONG + 7, 3)), [0, 1, 2, (0, 1)]),
+        (RNG.normal(size=(2 * LONG * LONG + 1, 1)), [0, 1]),
     ],
 )
 def test_sums_are_numpys(x, axes, dtype, keepdims):
@@ -44,6 +46,24 @@ def test_sums_are_numpys(x, axes, dtype, keepdims):
         assert found.dtype == expected.dtype
         scale = max(1.0, np.abs(expected).max(initial=0.0))
         np.testing.assert_allclose(found, expected, 0, np.finfo(dtype).eps * 64 * scale)
+
+
+@pytest.mark.parametrize("n", [0, 3, LONGER, 3 * LONGER + 5])
+def test_long_products_are_numpys(n):
+    x, y = RNG.normal(size=(2, n))
+    np.testing.assert_allclose(dot(x, y), np.vdot(x, y), 1e-10)
+    np.testing.assert_allclose(dot(x[::-1, None], y[:, None]), np.vdot(x[::-1], y), 1e-10)
+
+
+@pytest.mark.parametrize("axis", [0, (0, 1)])
+def test_long_sums_keep_their_digits_in_float32(axis):
+    x = RNG.uniform(0.5, 1.5, (3 * LONG, 100, 2)).astype("f")
+    exact = x.astype(float)
+    np.testing.assert_allclose(total(x, axis), exact.sum(axis), 5e-7)
+    loss = lambda b: np.sum((x + b) * x)
+    np.testing.assert_allclose(grad(loss)(x[0, 0] * 0), exact.sum((0, 1)), 5e-7)
+    deviation = np.std(Tensor(x), axis).value
+    np.testing.assert_allclose(deviation, exact.std(axis), 2e-6)
 
 
 def test_infinities_and_nans_stay_where_they_are():

@@ -303,8 +303,39 @@ def test_what_is_frozen_is_kept_and_not_trained():
         "0.weight",
         "0.bias",
     ]
-    assert [name for name, _ in model.named_parameters()] == ["2.weight", "2.bias"]
+    assert [name for name, _ in model.named_parameters()] == list(after)
+    assert [*model.buffers()] == []
     assert model.summary((1, 2)).trainable == 4
+
+
+@pytest.mark.parametrize("copied", [lambda m: m, copy.deepcopy, lambda m: m.astype(np.float64)])
+def test_what_was_frozen_is_trained_again(copied):
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.BatchNorm1d(3), nn.Linear(3, 1, rng=1))
+    for p in model.parameters():
+        p.requires_grad = False
+    model = copied(model)
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
+    for p in model.parameters():
+        p.requires_grad = True
+    assert [name for name, _ in model.named_buffers()] == ["1.running_mean", "1.running_var"]
+    before = model.state_dict()
+    (model(np.random.default_rng(0).normal(size=(5, 2))) ** 2).sum().backward()
+    optimizer.step()
+    after = model.state_dict()
+    assert not np.array_equal(before["0.weight"], after["0.weight"])
+    assert not np.array_equal(before["2.bias"], after["2.bias"])
+
+
+def test_what_is_frozen_stays_whatever_gradient_it_has():
+    w = Tensor([1.0, 2.0])
+    optimizer = optim.SGD([w], lr=0.1)
+    np.sum(w * w).backward()
+    w.requires_grad = False
+    optimizer.step()
+    assert w.data.tolist() == [1.0, 2.0]
+    w.requires_grad = True
+    optimizer.step()
+    assert w.data.tolist() == pytest.approx([0.8, 1.6])
 
 
 def test_results_computed_before_loading_are_stale():

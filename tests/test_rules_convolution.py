@@ -396,6 +396,29 @@ def test_ties_share_the_maximum(case):
 # ── PyTorch's options ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("minimal", [True, False])
+@pytest.mark.parametrize("dilation", [(1, 1), (1, 2)])
+@pytest.mark.parametrize(("inner", "outer"), [(2, 2), (3, 1), (1, 1), (1, 3)])
+def test_derivatives_of_groups(inner, outer, dilation, minimal, monkeypatch):
+    """Those of each by itself, in either way."""
+    monkeypatch.setattr(convolution, "minimal_pays", lambda *_: minimal)
+    x, w = rng.standard_normal((16, 3 * inner, 7, 9)), rng.standard_normal((3 * outer, inner, 3, 3))
+    g = rng.standard_normal((16, 3 * outer, 5, 9 - 2 * dilation[1]))
+
+    def all_three(x, w, g, groups):
+        of = {"stride": (1, 1), "dilation": dilation, "groups": groups}
+        return (
+            convolution._conv2d(x, w, **of),
+            convolution._conv2d_input(g, w, image=(7, 9), **of),
+            convolution._conv2d_weight(x, g, size=(3, 3), **of),
+        )
+
+    parts = (np.split(a, 3, axis) for a, axis in ((x, 1), (w, 0), (g, 1)))
+    apart = zip(*(all_three(*given, 1) for given in zip(*parts, strict=True)), strict=True)
+    for found, expected, axis in zip(all_three(x, w, g, 3), apart, (1, 1, 0), strict=True):
+        np.testing.assert_allclose(found, np.concatenate(expected, axis), 1e-11, 1e-11)
+
+
 def test_groups_are_convolutions_side_by_side():
     x, w, b = (rng.standard_normal(s) for s in ((2, 4, 5, 6), (6, 2, 3, 2), (6,)))
     parts = [conv2d(x[:, 2 * g : 2 * g + 2], w[3 * g : 3 * g + 3], padding=1) for g in range(2)]

@@ -17,8 +17,8 @@ from autobp.context import clock
 from autobp.dag import _constant, ancestors
 from autobp.drawing.hole import begins_with_hole, choice, fenced, hole, is_open
 from autobp.drawing.literal import few, number
-from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS, SUM
-from autobp.primitive import Primitive, constant, same
+from autobp.operation import ATOM, PREFIX, PRODUCT, SIGNS
+from autobp.primitive import Primitive, Results, constant, same
 from autobp.rules import arithmetic, indexing, linalg, shape
 from autobp.tensor import Tensor, leaf
 
@@ -104,8 +104,7 @@ def operation(
         index = named.get("index") or _index(params["index"])
         return Term(f"{args[0].within(ATOM)}[{index}]")
     if primitive is indexing.scatter and not named:
-        place = f"zeros({params['shape']}) with {args[0].text} at [{_index(params['index'])}]"
-        return Term(place, SUM)
+        return Term(f"zeros({params['shape']}, [{_index(params['index'])}] = {args[0].text})")
     if primitive in (shape.reshape_, shape.broadcast_to_) and not named:
         return Term(f"{primitive.name}({args[0].text}, {params['shape']})")
     given = [
@@ -183,12 +182,15 @@ def rule(
     """The formula of one rule of the operation that made `t`, and how many numbers it gives: of its
     local derivative, or, with the cotangent or tangent that is `carried`, of what becomes of that.
 
-    None if the rule does not run on Tensors, as one of a user's own may not.
+    None if the rule does not run on Tensors, as one of a user's own may not, or if it is one of an
+    operation with several results.
     """
     primitive = t.primitive
     assert primitive is not None
     function = getattr(primitive, mode)[slot]
     start = t if mode == "reverse" else t.args[slot]
+    if any(type(constant(x)) is Results for x in (t, *t.args)):
+        return None
     if function is same:
         return ("1" if carried is None else carried.text), start.size
     if primitive is linalg.matmul and mode == "reverse" and carried is not None:

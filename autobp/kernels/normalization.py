@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.kernels.layout import contiguous
 from autobp.kernels.sums import ones
 
 __all__ = ["channel_moments", "normalized", "normalized_cotangents"]
@@ -53,7 +54,7 @@ def normalized_cotangents(g: Array, x: Array, w: Array, eps: float) -> tuple[Arr
 def _pixel_rows(x: Array) -> Array:
     """As (height, width, samples · channels)."""
     samples, channels, height, width = x.shape
-    x = np.ascontiguousarray(x.transpose(2, 3, 0, 1))
+    x = contiguous(x.transpose(2, 3, 0, 1))
     return x.reshape(height, width, samples * channels)
 
 

@@ -1,4 +1,8 @@
-"""Sums over axes. BLAS adds up rows and columns several times as fast as NumPy: as products with ones."""
+"""Sums over axes. BLAS adds up rows and columns several times as fast as NumPy: as products with ones.
+
+It adds one number after the other, and so does NumPy, but along rows. A long sum is lost in rounding;
+here it is one of short sums.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-__all__ = ["BLAS", "LONG", "MANY", "TINY", "ones", "total"]
+__all__ = ["BLAS", "LONG", "LONGER", "MANY", "TINY", "added_rows", "dot", "ones", "total"]
 
 Array = Any
 Axis = int | tuple[int, ...] | None
 
 BLAS = (np.dtype(np.float64), np.dtype(np.float32))
 MANY = 1 << 12  # numbers: for fewer, to find out takes longer than to add them
-LONG = 1 << 10  # numbers in a row: NumPy adds up more of them with less rounding
+LONG = (
+    1 << 10
+)  # numbers that are added one after the other; of twice as many the sum is one of sums
+LONGER = 1 << 16  # products that are added by BLAS, many at once
 TINY = 1 << 6  # numbers in a matrix: for smaller ones, a product of each takes longer
 _FEW = 1 << 12  # ones that are kept
 
@@ -52,11 +59,8 @@ def _product(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray | None:
     before, after = x.shape[:first], x.shape[last:]
     n, m = math.prod(x.shape[first:last]), math.prod(after)
     rows: np.ndarray
-    k = x.shape[0]
-    if first == 0 and n > LONG and k * k <= n:  # two short sums round less than a long one
-        rows = ones(k, x.dtype) @ (ones(n // k, x.dtype) @ x.reshape(k, n // k, m))
-    elif first == 0:
-        rows = ones(n, x.dtype) @ x.reshape(n, m)
+    if first == 0:
+        rows = added_rows(x.reshape(n, m))
     elif m == 1:
         if n > LONG:
             return None
@@ -64,10 +68,30 @@ def _product(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray | None:
     elif n * m < TINY:
         return None
     else:
-        rows = ones(n, x.dtype) @ x.reshape(-1, n, m)
+        rows = added_rows(x.reshape(-1, n, m))
     rows = rows.reshape(before + after)
     kept = [a for a in order if a not in axes]
     return rows if kept == sorted(kept) else rows.transpose(np.argsort(kept))
+
+
+def added_rows(x: Array, keepdims: bool = False) -> Array:
+    """The sum over the last axis but one, of C-ordered arrays."""
+    n, m = x.shape[-2:]
+    if n < 2 * LONG:
+        return np.ones((1, n) if keepdims else n, x.dtype) @ x
+    above, below = divmod(n, LONG)
+    most = x[..., : LONG * above, :].reshape(*x.shape[:-2], LONG, above * m)
+    parts = np.ones(LONG, x.dtype) @ most
+    rows = added_rows(parts.reshape(*x.shape[:-2], above, m), keepdims)
+    return rows + added_rows(x[..., n - below :, :], keepdims)
+
+
+def dot(a: Array, b: Array) -> Array:
+    """`np.vdot` of real numbers."""
+    a, b = np.ravel(a), np.ravel(b)
+    some = a.size // LONGER * LONGER
+    parts = np.vecdot(a[:some].reshape(-1, LONGER), b[:some].reshape(-1, LONGER))
+    return np.add.reduce(parts) + np.vdot(a[some:], b[some:])
 
 
 def ones(n: int, dtype: Any) -> np.ndarray:

@@ -33,25 +33,29 @@ Block = tuple[slice, slice]  # rows of tiles, samples
 
 _TILES_BYTES = 1 << 20  # of tiles that are computed at a time: the cache holds them
 _LEAST_CHANNELS = 12  # in and out: of fewer, the sums take as long as the products that are saved
+_LEAST_IN_GROUPS = 8  # whose windows take longer
 _LEAST_PRODUCTS = 1 << 18  # in each of the 16: of fewer, the calls of NumPy do
 
 
-def minimal_pays(places: Any, samples: int, fewer: int, more: int, dtype: Any) -> bool:
-    """Whether this is the faster way, where there are fewer channels on one side than on the other."""
-    products = math.prod(_number_of_tiles(places)) * samples * fewer * more
-    return fewer >= _LEAST_CHANNELS and products >= _LEAST_PRODUCTS and dtype in BLAS
+def minimal_pays(
+    places: Any, samples: int, fewer: int, more: int, dtype: Any, groups: int = 1
+) -> bool:
+    """Whether this is the faster way, where a group has fewer channels on one side than on the other."""
+    least = _LEAST_CHANNELS if groups == 1 else _LEAST_IN_GROUPS
+    products = math.prod(_number_of_tiles(places)) * samples * fewer * more * groups
+    return fewer >= least and products >= _LEAST_PRODUCTS and dtype in BLAS
 
 
-def minimal(x: Array, w: Array) -> Array:
-    """The convolution of images with kernels (channels out, channels in, 3, 3)."""
+def minimal(x: Array, w: Array, groups: int = 1) -> Array:
+    """The convolution of images with kernels (channels out, channels in of a group, 3, 3)."""
     height, width, samples, channels = x.shape
     y = np.empty((height - 2, width - 2, samples, len(w)), np.result_type(x, w))
-    kernels = _kernels(w, y.dtype, 1.0).mT
+    kernels = _kernels(w, y.dtype, 1.0, groups).mT
     memory: dict[str, Any] = {}
     for rows, few in _tile_blocks(y, max(len(w), channels)):
         seen = _seen_tiles(x, rows, few, memory, y.dtype)
         m = _held(memory, "b", y.dtype, (*seen.shape[:5], len(w)))
-        np.matmul(_matrices(seen), kernels, out=_matrices(m))
+        np.matmul(_matrices(seen, groups), kernels, out=_matrices(m, groups))
         half = _held(memory, "a", y.dtype, (2, *m.shape[1:]))
         _sums(m, half)
         whole = _held(memory, "b", y.dtype, (2, 2, *m.shape[2:]))
@@ -63,17 +67,17 @@ def minimal(x: Array, w: Array) -> Array:
     return y
 
 
-def minimal_input(g: Array, w: Array) -> Array:
+def minimal_input(g: Array, w: Array, groups: int = 1) -> Array:
     """The cotangent of the images, from that of the result."""
     height, width, samples, _ = g.shape
-    channels = w.shape[1]
+    channels = w.shape[1] * groups
     x = np.empty((height + 2, width + 2, samples, channels), np.result_type(g, w))
-    kernels = _kernels(w, x.dtype, -1.0)
+    kernels = _kernels(w, x.dtype, -1.0, groups)
     memory: dict[str, Any] = {}
-    for rows, few in _tile_blocks(g, max(w.shape[:2])):
+    for rows, few in _tile_blocks(g, max(len(w), channels)):
         spread = _spread_tiles(g, rows, few, memory, "a", x.dtype)
         m = _held(memory, "b", x.dtype, (*spread.shape[:5], channels))
-        np.matmul(_matrices(spread), kernels, out=_matrices(m))
+        np.matmul(_matrices(spread, groups), kernels, out=_matrices(m, groups))
         n, columns, samples, _ = m.shape[2:]
         half = _held(memory, "a", x.dtype, (4, n, 2, columns + 1, samples, channels))
         half[:, :, :, 0] = 0
@@ -91,18 +95,19 @@ def minimal_input(g: Array, w: Array) -> Array:
     return x
 
 
-def minimal_weight(x: Array, g: Array) -> Array:
+def minimal_weight(x: Array, g: Array, groups: int = 1) -> Array:
     """The cotangent of the kernels, from the images and that of the result."""
-    shape = (16, x.shape[3], g.shape[3])
-    total = np.zeros(shape, np.result_type(x, g))
+    shape = (groups, x.shape[3] // groups, g.shape[3] // groups)
+    total = np.zeros((16, *shape), np.result_type(x, g))
     part = np.empty_like(total)
     memory: dict[str, Any] = {}
-    for rows, few in _tile_blocks(g, max(shape[1:])):
-        seen = _matrices(_seen_tiles(x, rows, few, memory, total.dtype))
-        spread = _matrices(_spread_tiles(g, rows, few, memory, "b", total.dtype))
+    for rows, few in _tile_blocks(g, max(x.shape[3], g.shape[3])):
+        seen = _matrices(_seen_tiles(x, rows, few, memory, total.dtype), groups)
+        spread = _matrices(_spread_tiles(g, rows, few, memory, "b", total.dtype), groups)
         total += np.matmul(seen.mT, spread, out=part)
     weights = _both_axes(-1.0, total.dtype).T @ total.reshape(16, -1)
-    return weights.reshape(3, 3, *shape[1:]).transpose(3, 2, 0, 1)
+    weights = weights.reshape(3, 3, *shape).transpose(2, 4, 3, 0, 1)
+    return weights.reshape(g.shape[3], shape[1], 3, 3)
 
 
 def _both_axes(last: float, dtype: Any) -> Array:
@@ -112,10 +117,11 @@ def _both_axes(last: float, dtype: Any) -> Array:
     return (g[:, None, :, None] * g[:, None, :]).reshape(16, 9)
 
 
-def _kernels(w: Array, dtype: Any, last: float) -> Array:
-    """G w Gᵀ: (16, channels out, channels in)."""
+def _kernels(w: Array, dtype: Any, last: float, groups: int) -> Array:
+    """G w Gᵀ: (16, groups, channels out, channels in)."""
     flat = w.reshape(-1, 9).astype(dtype, copy=False)
-    return (_both_axes(last, dtype) @ flat.T).reshape(16, *w.shape[:2])
+    shape = groups, len(w) // groups, w.shape[1]
+    return (_both_axes(last, dtype) @ flat.T).reshape(16, *shape)
 
 
 def _number_of_tiles(places: Any) -> tuple[int, int]:
@@ -142,9 +148,10 @@ def _held(memory: dict[str, Array], name: str, dtype: Any, shape: tuple[int, ...
     return memory[name][:size].reshape(shape)
 
 
-def _matrices(tiles: Array) -> Array:
-    """Tiles (4, 4, rows, columns, samples, channels) as (16, number, channels)."""
-    return tiles.reshape(16, math.prod(tiles.shape[2:5]), tiles.shape[5])
+def _matrices(tiles: Array, groups: int) -> Array:
+    """Tiles (4, 4, rows, columns, samples, channels) as (16, groups, number, channels of each)."""
+    shape = 16, math.prod(tiles.shape[2:5]), groups, tiles.shape[5] // groups
+    return tiles.reshape(shape).swapaxes(1, 2)
 
 
 def _seen_tiles(x: Array, rows: slice, few: slice, memory: dict[str, Array], dtype: Any) -> Array:

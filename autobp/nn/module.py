@@ -18,7 +18,7 @@ import numpy as np
 from autobp.context import current, evaluation, module_call
 from autobp.errors import label
 from autobp.habits import absent, check_set_to_none, foreign_keyword
-from autobp.in_place import UNRECORDED, overwrite
+from autobp.in_place import FROZEN, UNRECORDED, overwrite
 from autobp.nn.summary import Row, Summary
 from autobp.spellings import MODULE
 from autobp.tensor import Tensor
@@ -66,8 +66,8 @@ class Module:
     to that scope, and those without a name get one.
 
     A Tensor in an attribute is trained, unless it is made by `Tensor(table, requires_grad=False)` or by
-    `register_buffer`. To freeze a layer, set `p.requires_grad = False` on its parameters, which become
-    buffers.
+    `register_buffer`. To freeze a layer, set `p.requires_grad = False` on its parameters; they stay
+    parameters, which optimizers leave as they are until it is set to True again.
     """
 
     #: Whether Dropout and batch normalization are in training mode: see `train` and `eval`.
@@ -127,7 +127,7 @@ class Module:
     def _check_replaced(self, name: str, old: Tensor, new: Any) -> None:
         if name[0] == "_" or not old.is_leaf or old.params is UNRECORDED:
             return
-        kind = "parameter" if old.requires_grad else "buffer"
+        kind = "parameter" if _is_parameter(old) else "buffer"
         if not isinstance(new, Tensor):
             said = f"{type(new).__name__} {new!r:.30}" if np.isscalar(new) else label(new)
         elif old.requires_grad and not (new.is_leaf and new.params is not UNRECORDED):
@@ -158,11 +158,11 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """The trainable Tensors with their paths, each once."""
-        return ((path, t) for path, t in self._tensors() if t.requires_grad)
+        """The trainable Tensors with their paths, each once, also those that are frozen."""
+        return ((path, t) for path, t in self._tensors() if _is_parameter(t))
 
     def parameters(self) -> Iterator[Tensor]:
-        """The trainable Tensors, as optimizers take them.
+        """The trainable Tensors, as optimizers take them, also those that are frozen.
 
         >>> from autobp import nn
         >>> sum(p.size for p in nn.MLP([784, 100, 10]).parameters())
@@ -172,7 +172,7 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """The Tensors that are saved but not trained, with their paths, each once."""
-        return ((path, t) for path, t in self._tensors() if not t.requires_grad)
+        return ((path, t) for path, t in self._tensors() if not _is_parameter(t))
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Set an attribute to a Tensor that is saved but not trained, as
@@ -315,10 +315,7 @@ class Module:
             raise TypeError(f"astype({np.dtype(dtype)}): modules need a floating-point dtype")
         return _rebuilt(
             self,
-            {
-                t: Tensor(t.data, requires_grad=t.requires_grad, name=t.name, dtype=dtype)
-                for _, t in self._tensors()
-            },
+            {t: _cast(t, dtype) for _, t in self._tensors()},
             {},
         )
 
@@ -463,6 +460,16 @@ def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwar
             )
         replaced[own[path]] = t
     return _rebuilt(model, replaced, {})(*args, **kwargs)
+
+
+def _is_parameter(t: Tensor) -> bool:
+    return t.requires_grad or t.params is FROZEN
+
+
+def _cast(t: Tensor, dtype: Any) -> Tensor:
+    cast: Tensor = Tensor(t.data, requires_grad=_is_parameter(t), name=t.name, dtype=dtype)
+    cast.requires_grad = t.requires_grad
+    return cast
 
 
 def _rebuilt(module: M, tensors: dict[Tensor, Any], made: dict[int, Any]) -> M:

@@ -73,7 +73,7 @@ def gradient_descent(
     3.0
     """
     optimizer = SGD(params, lr, momentum)
-    entries = [p for group in optimizer.param_groups for p in group["params"]]
+    entries = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     steps = count("gradient_descent: steps", steps)
     epsilon = at_least_zero("gradient_descent: epsilon", epsilon)
     losses: list[float] = []

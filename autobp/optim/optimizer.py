@@ -13,6 +13,7 @@ import numpy as np
 from autobp.arrays import full_name, is_foreign
 from autobp.context import updates
 from autobp.habits import absent, check_set_to_none, foreign_keyword
+from autobp.in_place import FROZEN
 from autobp.optim.option import Option, at_least_zero, count, option
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
@@ -139,7 +140,7 @@ class Optimizer(_Declared):
                         f"{self._name} changes NumPy's arrays in place, and a parameter is of type"
                         f" {full_name(p.data)}: write with no_grad(): p -= lr * p.grad"
                     )
-                if p.grad is not None:
+                if p.grad is not None and p.requires_grad:
                     moves.append((p, self._gradient(p, i, k), options))
         for p, g, options in moves:
             x = p.data
@@ -194,7 +195,7 @@ class Optimizer(_Declared):
                 named = isinstance(p, tuple) and len(p) == 2 and isinstance(p[1], Tensor)
                 hint = ": write model.parameters(), without the names" * named
                 raise TypeError(f"{title} is of type {_type(p)}, not a Tensor{hint}")
-            if not p.requires_grad:
+            if not p.requires_grad and p.params is not FROZEN:
                 raise ValueError(f"{title} is a constant (requires_grad=False): leave it out")
             if not p.is_leaf:
                 raise ValueError(
@@ -415,9 +416,7 @@ def listed(params: Any, who: str) -> list[Any]:
         raise TypeError(f"{who} takes a list of Tensors, not one {_type(params)}: write {way_out}")
     entries = list(params)
     if not entries:
-        raise ValueError(
-            f"{who} got no parameters (a generator can be read only once, and model.parameters() leaves out those that are frozen)"
-        )
+        raise ValueError(f"{who} got no parameters (a generator can be read only once)")
     return entries
 
 

@@ -140,12 +140,19 @@ def _windows(x: Array, block: Block, size: Pair, stride: Pair, dilation: Pair) -
 
 
 def _is_minimal(
-    places: Pair, samples: int, kernel: tuple[int, ...], stride: Pair, dilation: Pair, dtype: Any
+    places: Pair,
+    samples: int,
+    kernel: tuple[int, ...],
+    stride: Pair,
+    dilation: Pair,
+    dtype: Any,
+    groups: int,
 ) -> bool:
     """Whether fewer multiplications are worth their sums; stacks are not done so."""
     if len(kernel) != 4 or kernel[2:] != (3, 3) or not stride == dilation == (1, 1):
         return False
-    return minimal_pays(places, samples, min(kernel[:2]), max(kernel[:2]), dtype)
+    channels = kernel[0] // groups, kernel[1]
+    return minimal_pays(places, samples, min(channels), max(channels), dtype, groups)
 
 
 def _is_narrow(kernel: tuple[int, ...], stride: Pair, dtype: Any) -> bool:
@@ -177,6 +184,21 @@ def _kernels_apart(w: Array, groups: int) -> Array:
     return w.reshape(math.prod(w.shape[:-4]) * groups, w.shape[-4] // groups, *w.shape[-3:])
 
 
+def _bordered(g: Array, image: Pair) -> Array:
+    """Cotangents in the middle of so many zeros that a kernel slides over them to all pixels."""
+    samples = g.shape[:-2]
+    lengths = [2 * n - m for n, m in zip(image, g.shape[-2:], strict=True)]
+    down, across = ((n - m) // 2 for n, m in zip(lengths, g.shape[-2:], strict=True))
+    x = np.zeros((*samples, *lengths), g.dtype)
+    x[..., down : down + g.shape[-2], across : across + g.shape[-1]] = g
+    return x
+
+
+def _turned_back(w: Array) -> Array:
+    """The kernels that take the cotangent of what comes out to that of the images."""
+    return w[..., ::-1, ::-1].swapaxes(-3, -4)
+
+
 _MANY = 32  # numbers at a pixel: for fewer, windows in a matrix are sooner
 
 
@@ -203,13 +225,13 @@ def _images(x: Array, like: Array) -> Array:
 
 
 def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1) -> Array:
+    size, dtype = w.shape[-2:], np.result_type(x, w)
+    places = _places(x, size, stride, dilation)
+    if _is_minimal(places, len(x), w.shape, stride, dilation, dtype, groups):
+        return _turned(minimal(_pixels(x), w, groups))
     if groups > 1:
         y = _conv2d(_channels_apart(x, groups), _kernels_apart(w, groups), stride, dilation)
         return _channels_together(y, groups, x.ndim)
-    size, dtype = w.shape[-2:], np.result_type(x, w)
-    places = _places(x, size, stride, dilation)
-    if _is_minimal(places, len(x), w.shape, stride, dilation, dtype):
-        return _turned(minimal(_pixels(x), w))
     if _is_narrow(w.shape, stride, dtype):
         return _turned(narrow(_pixels(x), w, places, dilation))
     images, weights = _stacks(x, w)
@@ -231,14 +253,16 @@ def _conv2d_input(
 ) -> Array:
     """One element of the window after the other: each gives one pixel to each place. A few pixels at a
     time stay in the cache while all elements are added to them."""
+    places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
+    if _is_minimal(places, len(g), w.shape, stride, dilation, dtype, groups):
+        return _turned(minimal_input(_pixels(g), w, groups))
     if groups > 1:
         out, kernels = _channels_apart(g, groups), _kernels_apart(w, groups)
-        return _channels_together(
-            _conv2d_input(out, kernels, image, stride, dilation), groups, g.ndim
-        )
-    places, channels, dtype = g.shape[-2:], w.shape[-3], np.result_type(g, w)
-    if _is_minimal(places, len(g), w.shape, stride, dilation, dtype):
-        return _turned(minimal_input(_pixels(g), w))
+        if stride == (1, 1) and not _is_each(out, kernels.shape):
+            x = _conv2d(_bordered(out, image), _turned_back(kernels), stride, dilation)
+        else:
+            x = _conv2d_input(out, kernels, image, stride, dilation)
+        return _channels_together(x, groups, g.ndim)
     if _is_narrow(w.shape, stride, dtype):
         return _turned(narrow_input(_pixels(g), w, image, dilation))
     out, weights = _stacks(g, w)
@@ -263,14 +287,14 @@ def _conv2d_input(
 def _conv2d_weight(
     x: Array, g: Array, size: Pair, stride: Pair, dilation: Pair, groups: int = 1
 ) -> Array:
+    channels, dtype = (g.shape[-3], x.shape[-3] // groups), np.result_type(x, g)
+    kernel = *g.shape[:-4], *channels, *size
+    if _is_minimal(g.shape[-2:], len(x), kernel, stride, dilation, dtype, groups):
+        return minimal_weight(_pixels(x), _pixels(g), groups)
     if groups > 1:
         images, out = _channels_apart(x, groups), _channels_apart(g, groups)
-        w = _conv2d_weight(images, out, size, stride, dilation)
-        return w.reshape(*g.shape[:-4], g.shape[-3], *w.shape[-3:])
-    places, channels, dtype = g.shape[-2:], (g.shape[-3], x.shape[-3]), np.result_type(x, g)
-    kernel = *g.shape[:-4], *channels, *size
-    if _is_minimal(places, len(x), kernel, stride, dilation, dtype):
-        return minimal_weight(_pixels(x), _pixels(g))
+        return _conv2d_weight(images, out, size, stride, dilation).reshape(kernel)
+    places = g.shape[-2:]
     if _is_narrow(kernel, stride, dtype):
         return narrow_weight(_pixels(x), _pixels(g), size, dilation)
     images, out = _stacks(x, g)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
 from autobp.operation import operation
@@ -63,8 +64,8 @@ def _unit(x: Array, y: Array, axis: Axis, ord: float) -> Array:
 
 def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
     if ord == 2:
-        return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
-    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+        return np.sqrt(total(x * x, axis, keepdims))
+    return total(np.abs(x) ** ord, axis, keepdims) ** (1 / ord)
 
 
 operation(greatest, least, static=True, fresh=True)
@@ -146,32 +147,84 @@ def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
+def _chosen(a: Array, where: Any, fill: Any) -> Array:
+    """The elements for which a mask holds, and in place of the others what leaves the result as it is."""
+    if where is True:
+        return a
+    mask = array_of(where)
+    if mask.dtype.kind != "b":
+        raise TypeError(f"where= is a mask of truth values, and not of {mask.dtype}")
+    chosen = np.where(mask, a, fill)
+    if chosen.shape != a.shape:
+        raise ValueError(f"where has shape {mask.shape}, and the elements have {a.shape}")
+    return chosen
+
+
+def _chosen_count(a: Array, axis: Axis, where: Any) -> Any:
+    """How many elements there are to take the mean of, with the axes kept."""
+    if where is True:
+        return _count(a, axis)
+    return np.sum(np.broadcast_to(array_of(where), a.shape), axis=axis, keepdims=True)
+
+
+def _freedom(a: Array, axis: Axis, where: Any, keepdims: bool, less: float) -> Any:
+    """What the sum of the squares is divided by."""
+    n = _chosen_count(a, axis, where)
+    if where is True:
+        return n - less
+    left = np.maximum(n - less, 0.0).astype(a.dtype)
+    return left if keepdims else np.squeeze(left, axes_of(axis, a.ndim))
+
+
 @implements(np.sum, np.add.reduce)
-def sum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    return sum_(a, axis=axis, keepdims=keepdims)
+def sum(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
+    result = sum_(_chosen(a, where, 0), axis=axis, keepdims=keepdims)
+    return result if initial is None else result + initial
 
 
 @implements(np.mean)
-def mean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def mean(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
     if a.dtype == np.float16:  # of which NumPy too takes the sum in single precision
-        return mean(a.astype(np.float32), axis, keepdims=keepdims).astype(np.float16)
-    return mean_(a, axis=axis, keepdims=keepdims)
+        single = mean(a.astype(np.float32), axis, keepdims=keepdims, where=where)
+        return single.astype(np.float16)
+    if where is True:
+        return mean_(a, axis=axis, keepdims=keepdims)
+    return sum(a, axis, keepdims=keepdims, where=where) / _freedom(a, axis, where, keepdims, 0)
 
 
 @implements(np.prod, np.multiply.reduce)
-def prod(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def prod(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
     axis = None if a.ndim == 0 and axis in (0, -1) else axis  # which a number has for NumPy
-    return prod_(a, axis=axis, keepdims=keepdims)
+    result = prod_(_chosen(a, where, 1), axis=axis, keepdims=keepdims)
+    return result if initial is None else result * initial
 
 
 @implements(np.max, np.amax, np.maximum.reduce)
-def max(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    return max_(a, axis=axis, keepdims=keepdims)
+def max(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
+    result = max_(_among(a, where, initial), axis=axis, keepdims=keepdims)
+    return result if initial is None else np.maximum(result, initial)
 
 
 @implements(np.min, np.amin, np.minimum.reduce)
-def min(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    return min_(a, axis=axis, keepdims=keepdims)
+def min(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
+    result = min_(_among(a, where, initial), axis=axis, keepdims=keepdims)
+    return result if initial is None else np.minimum(result, initial)
+
+
+def _among(a: Array, where: Any, initial: Array) -> Array:
+    if where is not True and initial is None:
+        raise ValueError(
+            "the maximum and the minimum of the elements that where= chooses, which may be none, need initial="
+        )
+    return _chosen(a, where, initial)
 
 
 @implements(np.ptp)
@@ -223,12 +276,13 @@ def var(
     *,
     ddof: float = 0,
     keepdims: bool = False,
+    where: Any = True,
     mean: Array = None,
     correction: float = 0,
 ) -> Array:
-    deviation = _deviation(a, axis, mean)
-    return sum(np.square(deviation), axis, keepdims=keepdims) / (
-        _count(a, axis) - (ddof or correction)
+    squares = np.square(_deviation(a, axis, where, mean))
+    return sum(squares, axis, keepdims=keepdims) / _freedom(
+        a, axis, where, keepdims, ddof or correction
     )
 
 
@@ -239,16 +293,18 @@ def std(
     *,
     ddof: float = 0,
     keepdims: bool = False,
+    where: Any = True,
     mean: Array = None,
     correction: float = 0,
 ) -> Array:
     # A norm of the deviations, and so 0 has the norm's derivative there: 0, not NaN.
-    size = norm_(_deviation(a, axis, mean), axis=axis, keepdims=keepdims, ord=2)
-    return size / (_count(a, axis) - (ddof or correction)) ** 0.5
+    size = norm_(_deviation(a, axis, where, mean), axis=axis, keepdims=keepdims, ord=2)
+    return size / _freedom(a, axis, where, keepdims, ddof or correction) ** 0.5
 
 
-def _deviation(a: Array, axis: Axis, around: Array) -> Array:
-    return a - (mean(a, axis, keepdims=True) if around is None else around)
+def _deviation(a: Array, axis: Axis, where: Any, around: Array) -> Array:
+    around = mean(a, axis, keepdims=True, where=where) if around is None else around
+    return _chosen(a - around, where, 0)
 
 
 @implements(np.median)

@@ -102,7 +102,9 @@ class State:
 
     def name_of(self, p: Tensor) -> str:
         """What messages call a parameter."""
-        return self.names.get(p) or p.name or f"parameter {self.params.index(p)}"
+        return (
+            self.names.get(p) or p.name or f"parameter {[q is p for q in self.params].index(True)}"
+        )
 
     def weights(self) -> Weights:
         """Copies of all values that there are: of the model, of Tensors beside it, and of arrays that

@@ -33,8 +33,32 @@ def inlined(programs: Iterable[Program]) -> set[Step]:
     for body in programs[1:]:
         found |= _of_quotients(body.steps, uses)
     found -= results | given
+    found |= _parts(programs[0], uses) - given
     sequences = {s for step in loops for s in step.args[1] if isinstance(s, Step)}
+    lists = {s for step in loops for s in step.args[0] if isinstance(s, Step) and s.kind is list}
+    sequences |= {s for s in lists if s.function is joined}  # that a loop makes longer
     return found | {s for s in sequences - results if uses[s] == 1 and _is_part(s)}
+
+
+def _parts(program: Program, uses: Counter[Step]) -> set[Step]:
+    """Elements of lists that are used once after all loops; and what is returned of lists, and used
+    for nothing else: parts, and lists of those."""
+    results = Counter(program.results)
+    found = {s for s in program.steps if _is_listed(s, int) and uses[s] + results[s] == 1}
+    within = Counter({s: n for s, n in results.items() if not uses[s]})  # and lists that are
+    for s in reversed(program.steps):
+        is_list = (s.function is joined and s.ndim == 1) or _is_listed(s, slice)
+        if within[s] == 1 and is_list and not s.is_loop_result:
+            found.add(s)
+            within.update(x for x in s.operands if uses[x] == 1)
+    return found
+
+
+def _is_listed(step: Step, kind: type) -> bool:
+    if step.function is not operator.getitem or type(step.args[1]) is not kind:
+        return False
+    x = step.args[0]
+    return isinstance(x, Step) and x.kind is list and x.ndim == 1 and len(step.operands) == 1
 
 
 def is_turn(step: Step) -> bool:
@@ -52,7 +76,9 @@ def _is_part(step: Step) -> bool:
     array is made where it stands: later, something else may be in the array's memory."""
     if step.function is operator.getitem:
         return type(step.args[1]) is slice
-    return step.function is joined or (step.function is numbers and step.args[0].is_constant)
+    return step.function in (joined, range) or (
+        step.function is numbers and step.args[0].is_constant
+    )
 
 
 def _numbers_within(steps: list[Step], uses: Counter[Step]) -> set[Step]:

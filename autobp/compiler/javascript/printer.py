@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.javascript.table import ELEMENTWISE, MOVES, REDUCED, SCANNED
+from autobp.compiler.javascript.table import (
+    ELEMENTWISE,
+    MOVES,
+    OF_TRUTH,
+    OF_WHOLE_NUMBERS,
+    REDUCED,
+    SCANNED,
+)
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.refusals import called, refusal
 from autobp.compiler.trace.calls import as_type, guarded, placed
@@ -134,10 +141,16 @@ class _Printer:
 
     def check(self, step: Step) -> None:
         dtype = step.dtype
-        if dtype is not None and (
-            dtype.kind not in "biuf" or (dtype.itemsize < 8 and dtype.kind == "f")
-        ):
-            raise Unprintable(f"{called(step)} of {dtype}: JavaScript computes in float64")
+        if dtype is None or dtype in (np.float64, np.int64, np.bool_):
+            return
+        whole = dtype.kind in "iu"
+        if not (whole and (step.function is None or step.function in MOVES)):
+            why = (
+                "JavaScript's numbers have no end at which they begin again"
+                if whole
+                else "JavaScript computes in float64"
+            )
+            raise Unprintable(f"{called(step)} of {dtype}: {why}")
 
     def statement(self, step: Step) -> Iterator[str]:
         self.check(step)
@@ -172,7 +185,7 @@ class _Printer:
         if spelled is not None:
             return spelled(self, step)
         if function in ELEMENTWISE and not step.params:
-            return self.elementwise(step, ELEMENTWISE[function], step.args)
+            return self.elementwise(step, self.spelled(step), step.args)
         reduces = step.operation.reduces
         if reduces in REDUCED:
             return self.reduced(step, *REDUCED[reduces])
@@ -183,11 +196,17 @@ class _Printer:
     def refused(self, step: Step, why: str = "") -> Unprintable:
         return Unprintable(refusal(step, why, "JavaScript"))
 
+    def spelled(self, step: Step) -> str:
+        """How an elementwise operation is spelled for numbers of the kind that it gives."""
+        function: Any = step.function
+        kind = np.dtype(step.dtype).kind
+        particular = OF_TRUTH if kind == "b" else OF_WHOLE_NUMBERS if kind == "i" else {}
+        text = particular.get(function, ELEMENTWISE[function])
+        if not text:
+            raise self.refused(step, " of whole numbers")
+        return text
+
     def elementwise(self, step: Step, text: str, args: Sequence[Any]) -> str:
-        if "&" in text or "|" in text or "^" in text or "!{" in text:
-            kinds = {a.dtype for a in args if isinstance(a, Step)}
-            if not kinds <= {np.dtype(bool)}:
-                raise self.refused(step, " of whole numbers")
         if not step.shape:
             return text.format(*map(self.name, args))
         elements = text.format(*(self.element(a, step.shape) for a in args))
@@ -257,14 +276,17 @@ class _Printer:
         at = np.arange(math.prod(shape)).reshape(shape)[index]
         if isinstance(x, Step) and x.shape != at.shape:
             raise self.refused(step, " of another shape")
-        return f"scatter({step.size}, {self.name(x)}, {self.places(np.asarray(at))})"
+        found = f"scatter({step.size}, {self.name(x)}, {self.places(np.asarray(at))})"
+        return found if step.shape else f"{found}[0]"
 
     # ── reductions ────────────────────────────────────────────────────────────────────────────────
 
     def reduced(self, step: Step, combine: str, first: str) -> str:
         x, axes = self.over(step)
+        if step.dtype == bool and combine == "sum":
+            combine = "either"
         if not isinstance(x, Step) or not x.shape:
-            return self.name(x) if combine not in ("both", "either") else f"+!!{self.name(x)}"
+            return self.name(x) if combine not in ("both", "either") else f"+({self.name(x)} !== 0)"
         outer, inner = _split(x, axes)
         found = f"reduce({combine}, {first}, {self.name(x)}, {self.places(outer)}, {self.places(inner)})"
         return found if step.shape else f"{found}[0]"
@@ -348,6 +370,8 @@ class _Printer:
             found = f"reduce(sum, 0, {given[0]})"
         else:
             found = f"contract({', '.join(given)})"
+        if step.dtype == bool:
+            found += ".map((x) => +(x !== 0))"
         return found if step.shape else f"{found}[0]"
 
     # ── loops ─────────────────────────────────────────────────────────────────────────────────────

@@ -75,7 +75,7 @@ function loop(count, stacks, body, carried, sequences, invariants) {
 
 // ── numbers, as NumPy has them ───────────────────────────────────────────────────────────────────
 
-const sum = (a, b) => a + b, product = (a, b) => a * b, both = (a, b) => +(a && b), either = (a, b) => +(a || b);
+const sum = (a, b) => a + b, product = (a, b) => a * b, both = (a, b) => +(a !== 0 && b !== 0), either = (a, b) => +(a !== 0 || b !== 0);
 const isNegative = (x) => x < 0 || Object.is(x, -0);
 const copysign = (x, y) => (isNegative(y) ? -Math.abs(x) : Math.abs(x));
 const power = (x, y) => (x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y);
@@ -94,8 +94,8 @@ const remainder = (x, y) => {
 };
 const floorDivide = (x, y) => {
   if (y === 0) return x / y;
-  const times = (x - remainder(x, y)) / y, whole = Math.floor(times);
-  return times ? (times - whole > 0.5 ? whole + 1 : whole) : copysign(0, x / y);
+  const rest = x % y, times = (x - rest) / y - (rest && rest < 0 !== y < 0 ? 1 : 0), whole = Math.floor(times);
+  return times ? (times - whole > 0.5 ? whole + 1 : whole) : times === 0 ? copysign(0, x / y) : times;
 };
 const heaviside = (x, y) => (x !== x ? x : x < 0 ? 0 : x > 0 ? 1 : y);
 const toNumber = (x, nan, high, low) => (x !== x ? nan : x === Infinity ? high : x === -Infinity ? low : x);

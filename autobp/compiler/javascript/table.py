@@ -12,7 +12,7 @@ from autobp.operation import PREFIXES, SIGNS
 from autobp.rules.indexing import _put
 from autobp.rules.shape import surrounded
 
-__all__ = ["ELEMENTWISE", "MOVES", "REDUCED", "SCANNED"]
+__all__ = ["ELEMENTWISE", "MOVES", "OF_TRUTH", "OF_WHOLE_NUMBERS", "REDUCED", "SCANNED"]
 
 # fmt: off
 _SIGNED = {
@@ -22,7 +22,7 @@ _SIGNED = {
     "==": "+({0} === {1})",  "!=": "+({0} !== {1})",
     "<": "+({0} < {1})",  "<=": "+({0} <= {1})",  ">": "+({0} > {1})",  ">=": "+({0} >= {1})",
 }
-_PREFIXED = {"-": "-{0}", "+": "{0}", "~": "+!{0}"}
+_PREFIXED = {"-": "-{0}", "+": "{0}", "~": "+({0} === 0)"}
 
 #: An element of the result, of the elements of the arguments.
 ELEMENTWISE: dict[Any, str] = {
@@ -56,15 +56,25 @@ ELEMENTWISE: dict[Any, str] = {
     np.logaddexp2: "logaddexp2({0}, {1})",
     np.copysign: "copysign({0}, {1})",
     np.heaviside: "heaviside({0}, {1})",
-    np.where: "{0} ? {1} : {2}",
-    select: "{0} ? {1} : {2}",
+    np.where: "{0} !== 0 ? {1} : {2}",
+    select: "{0} !== 0 ? {1} : {2}",
     np.isnan: "+({0} !== {0})",
     np.isfinite: "+Number.isFinite({0})",
     np.isinf: "+(Math.abs({0}) === Infinity)",
     np.signbit: "+isNegative({0})",
     np.logical_and: "both({0}, {1})",
     np.logical_or: "either({0}, {1})",
-    np.logical_not: "+!{0}",
+    np.logical_not: "+({0} === 0)",
+}
+
+#: What is spelled otherwise where the result is a truth value, and nothing without a spelling.
+OF_TRUTH: dict[Any, str] = dict.fromkeys((np.add, operator.add), "either({0}, {1})")
+#: And where it is a whole number: NumPy divides by zero to zero. Bits of whole numbers are not theirs here.
+OF_WHOLE_NUMBERS: dict[Any, str] = {
+    **{f: f"{{1}} === 0 ? 0 : {text}" for f, text in ELEMENTWISE.items() if f in (
+        np.floor_divide, operator.floordiv, np.remainder, operator.mod, np.fmod)},
+    **{f: "" for sign in ("&", "|", "^") for f in (SIGNS[sign].ufunc, SIGNS[sign].python)},
+    **dict.fromkeys((PREFIXES["~"].ufunc, PREFIXES["~"].python, np.reciprocal), ""),
 }
 
 #: What combines two elements, and what the first one is combined with: of no elements, the result.

@@ -11,7 +11,7 @@ from autobp.compiler.passes.rewrite import constant_step, is_array
 from autobp.compiler.passes.rounding import FLOATS, is_sum
 from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.kernels import layout
-from autobp.kernels.sums import MANY
+from autobp.kernels.sums import LONG, MANY, added_rows, dot
 from autobp.operation import operation
 
 __all__ = ["image_layouts", "is_image"]
@@ -59,7 +59,7 @@ class _Layouts:
         """A step that takes images as they lie in memory."""
         if step.is_elementwise and len(step.args) > 1:
             return self.elementwise(step)
-        if step.function is np.vdot:
+        if step.function in (np.vdot, dot):
             return self.dot_product(step)
         if _is_sum_over_pixels(step) and self.images.get(step.args[0]) == PIXELS_FIRST:
             return self.sum_over_pixels(step)
@@ -118,13 +118,19 @@ class _Layouts:
         n = height * width * (samples if 0 in step.params["axis"] else 1)
         shape = (n, x.size // n)
         rows = self.call(step, np.reshape, first, shape, shape=shape)
+        if n >= 2 * LONG:
+            return self.reshaped(step, added_rows, rows, shape=shape[1:])
         if (n, x.dtype) not in self.known:
             self.known[n, x.dtype] = constant_step(np.ones(n, x.dtype))
         product = self.known[n, x.dtype], rows
-        if shape[1:] == step.shape:
-            return step.with_(function=np.matmul, args=product, params={})
-        total = self.call(step, np.matmul, *product, shape=shape[1:])
-        return step.with_(function=np.reshape, args=(total, step.shape), params={})
+        return self.reshaped(step, np.matmul, *product, shape=shape[1:])
+
+    def reshaped(self, step: Step, function: Any, *args: Any, shape: tuple[int, ...]) -> Step:
+        """A call in place of a step, whose shape its result is given."""
+        if shape == step.shape:
+            return step.with_(function=function, args=args, params={})
+        found = self.call(step, function, *args, shape=shape)
+        return step.with_(function=np.reshape, args=(found, step.shape), params={})
 
 
 def _is_sum_over_pixels(step: Step) -> bool:

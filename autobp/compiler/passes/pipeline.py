@@ -33,6 +33,7 @@ PASSES = (
     each(same.common_subexpression_elimination, requires=same.is_pure,              numbers=True),
     each(near.reassociation,                    requires=near.is_scaling,           exact=False),
     each(near.transpose_folding,                requires=near.is_transpose,         exact=False),
+    each(near.variances,                        requires=near.is_variance,          exact=False),
     each(near.dot_product_recognition,          requires=near.is_sum,               exact=False),
     each(near.reduction_to_matmul,              requires=near.is_sum,               exact=False),
     each(same.scatter_simplification,           requires=same.is_scatter),

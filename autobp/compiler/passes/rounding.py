@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from autobp.compiler.passes.rewrite import Rewrite, constant_step, is_array, is_number, is_same
 from autobp.compiler.program import Step
 from autobp.kernels import exponential
-from autobp.kernels.sums import LONG, TINY
+from autobp.kernels.sums import LONG, LONGER, MANY, TINY, added_rows, dot
+from autobp.operation import operation
+
+operation(added_rows, dot, static=True, fresh=True, blas=True)
 
 FLOATS = (np.float32, np.float64)  # in which BLAS multiplies
 
@@ -37,6 +41,14 @@ def is_sum(step: Step) -> bool:
     """Whether an operand is summed over some of its axes, and nothing else is done."""
     alone = len(step.args) == 1 and step.params.keys() <= {"axis", "keepdims"}
     return step.function == np.add.reduce and alone
+
+
+def is_variance(step: Step) -> bool:
+    """Whether the variance or the standard deviation of many numbers is taken."""
+    if step.function not in (np.var, np.std) or step.params.keys() - {"axis", "keepdims", "ddof"}:
+        return False
+    x, *axes = step.args
+    return len(axes) <= 1 and is_array(x) and x.size >= MANY and x.dtype in FLOATS
 
 
 def is_sum_of_exponentials(step: Step) -> bool:
@@ -117,14 +129,24 @@ def dot_product_recognition(step: Step, rewrite: Rewrite) -> Step | None:
     if step.shape == () and x.function in (np.multiply, np.square):
         a, b = x.args * 2 if x.function is np.square else x.args
         if is_same(a, x) and is_same(b, x):
-            return rewrite.call(step, np.vdot, a, b)
+            return rewrite.call(step, np.vdot if x.size < 16 * LONGER else dot, a, b)
     return None
 
 
 def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
     """Sums over the last axis but one, or over a short last one, are products with ones."""
     x, axis = step.args[0], step.params.get("axis")
-    if not is_array(x) or x.ndim < 2 or type(axis) is not int or x.dtype not in FLOATS:
+    if not is_array(x) or x.ndim < 2 or x.dtype not in FLOATS:
+        return None
+    if type(axis) is tuple and axis == tuple(range(axis[0], x.ndim - 1)):
+        shape = *x.shape[: axis[0]], math.prod(x.shape[axis[0] : -1]), x.shape[-1]
+        rows = rewrite.other(step, np.reshape, x, shape, shape=shape)
+        if not step.params.get("keepdims"):
+            return rewrite.call(step, np.add.reduce, rows, axis=len(shape) - 2)
+        shape = *shape[:-2], shape[-1]
+        total = rewrite.other(step, np.add.reduce, rows, shape=shape, axis=len(shape) - 1)
+        return rewrite.call(step, np.reshape, total, step.shape)
+    if type(axis) is not int:
         return None
     *_, n, m = x.shape
     over_rows = axis % x.ndim == x.ndim - 2
@@ -133,11 +155,38 @@ def reduction_to_matmul(step: Step, rewrite: Rewrite) -> Step | None:
     if axis % x.ndim < x.ndim - 2 or (not over_rows and not 1 < m <= LONG):
         return None
     keepdims = step.params.get("keepdims")
+    if over_rows and n >= 2 * LONG:
+        return rewrite.call(step, added_rows, x, bool(keepdims))
     if over_rows:
         ones = constant_step(np.ones((1, n) if keepdims else (n,), x.dtype))
         return rewrite.call(step, np.matmul, ones, x)
     ones = constant_step(np.ones((m, 1) if keepdims else (m,), x.dtype))
     return rewrite.call(step, np.matmul, x, ones)
+
+
+def variances(step: Step, rewrite: Rewrite) -> Step | None:
+    """Variances are the means of squares, and standard deviations their roots: sums that other passes
+    know."""
+    x, *axes = step.args
+    params = step.params
+    axis = axes[0] if axes else params.get("axis")
+    keepdims = bool(params.get("keepdims"))
+    alone = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    kept = tuple(1 if i in {a % x.ndim for a in alone} else n for i, n in enumerate(x.shape))
+    n = math.prod(x.shape[a] for a in alone)
+    if n <= params.get("ddof", 0):
+        return None
+    added = rewrite.other(step, np.add.reduce, x, shape=kept, axis=axis, keepdims=True)
+    mean = rewrite.other(step, np.divide, added, n, shape=kept)
+    deviation = rewrite.other(step, np.subtract, x, mean, shape=x.shape)
+    squares = rewrite.other(step, np.square, deviation, shape=x.shape)
+    total = rewrite.other(
+        step, np.add.reduce, squares, shape=step.shape, axis=axis, keepdims=keepdims
+    )
+    if step.function is np.var:
+        return rewrite.call(step, np.divide, total, n - params.get("ddof", 0))
+    variance = rewrite.other(step, np.divide, total, n - params.get("ddof", 0), shape=step.shape)
+    return rewrite.call(step, np.sqrt, variance)
 
 
 def sums_of_exponentials(step: Step, rewrite: Rewrite) -> Step | None:

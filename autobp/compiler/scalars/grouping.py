@@ -118,7 +118,8 @@ class _Grouping:
             raise Ungrouped
         for level in np.split(order, cuts) if len(order) else ():
             self.group(level)
-        return Groups(tuple(self.groups), self.it.constants, self.operand(self.it.outputs))
+        outputs = self.operand(self.it.outputs)
+        return Groups(tuple(self.groups), self.it.constants, outputs, len(self.it.kind))
 
     # ── chains of additions ───────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -50,9 +51,25 @@ def compile_entry(call: Call, earlier: Sequence[Found] = ()) -> Any:
                 " numbers"
             ) from None
     try:
+        return Numbers(call, GROUPS)
+    except ManyGroups:
+        with suppress(ManyNumbers):
+            return arrays.compile_entry(call, earlier=earlier, longest=LONGEST)
+    except (Ungrouped, Changed):
+        return arrays.compile_entry(call)
+    try:
         return Numbers(call)
     except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
         return arrays.compile_entry(call)
+
+
+GROUPS = 50  # above that, a function is written as loops if it is short then: of so many steps,
+LONGEST = 2000
+EACH = 100  # numbers in a group: fewer take less time one after the other, in loops
+
+
+class ManyGroups(Exception):
+    """There are many groups, with few numbers in each."""
 
 
 class Numbers(Checked):
@@ -61,7 +78,7 @@ class Numbers(Checked):
 
     returned: Any
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, most: float = math.inf) -> None:
         recipe = getattr(call.function, "recipe", None)
         # A function around a derivative has its attributes, by functools.wraps.
         if recipe is None or recipe.derivative() is not call.function:
@@ -80,6 +97,8 @@ class Numbers(Checked):
             form = NumberForm(call, where, found, {float, np.float64})
             groups, result = _recorded(recorded, form)
         check_draws(randomness.rewind())
+        if len(groups.groups) > most and groups.size < EACH * len(groups.groups):
+            raise ManyGroups
         if recipe.title and result is not NUMBER:
             raise Ungrouped
 

@@ -96,11 +96,13 @@ class Trace:
         many: float = math.inf,
         is_wide: Callable[[Sequence[Step]], bool] | None = None,
         calls: float = math.inf,
+        rolls: bool = True,
     ) -> None:
         self.many = many
         self.is_wide = is_wide
         self.numbers = 0  # results that are single numbers
         self.calls = calls
+        self.rolls = rolls  # whether a scan is one step
         self.steps: list[Step] = []
         self.arguments: list[Step] = []
         self.effects: set[Step] = set()  # guards, and draws of random numbers

@@ -74,18 +74,20 @@ def trace_call(
     many: float = math.inf,
     is_wide: Callable[[Sequence[Step]], bool] | None = None,
     earlier: Sequence[Found] = (),
+    rolls: bool = True,
 ) -> Traced:
     """Trace a call. Nothing is changed yet: that is what the program does. When there are `many`
     results that are single numbers, and whenever they have doubled since, it is asked whether the
     trace is wide; then it ends with ManyNumbers. What programs traced `earlier` have found tells which numbers of
-    modules change between calls."""
+    modules change between calls. Unless it `rolls`, the iterations of a scan are traced one by one, as
+    they are recorded."""
     executed: list[Executed] = []
     reads_arrays = True
     varying = {place for found in earlier for place in _varying(found)}
     counters = set(varying)
     for _ in range(_ATTEMPTS):
         found = free_variables(call.function, (call.args, call.kwargs), executed)
-        trace = Trace(many, is_wide, call.settings.most)
+        trace = Trace(many, is_wide, call.settings.most, rolls)
         run = _Tracing(call, found, Arguments(call, trace, reads_arrays, counters))
         try:
             start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PHRASES", "WORDS"]
+__all__ = ["PHRASES", "REASONS", "WORDS"]
 
 WORDS = {
     # the page
@@ -186,7 +186,7 @@ WORDS = {
     "sum_of": "{formula} 的總和",
     "varies": "這個數變動，其他輸入固定",
     "that_is": "。這就是 ∂{of}/∂{by}；反向模式掃一次就得到所有這樣的導數",
-    "forward_ends": "正向模式停在失敗的規則：{error}",
+    "forward_ends": "正向模式停在失敗的規則（{error}）。",
     "part_computed": "{name}，{n} 個運算：",
     "part_returned": "{name}，沿 {n} 條邊反向：",
     "part_tangents": "{name} 的切向量，{n} 個運算：",
@@ -230,4 +230,34 @@ PHRASES = {
     r"\bdead\b": "失效",
     r"\bin the gradient\b": "在梯度中",
     r"\band (\d[\d,]*) more\b": r"還有 \1 個",
+    r"\b(\d[\d,]*) places\b": r"\1 個位置",
+    r", continued$": "（續）",
+}
+
+#: Why a page is not live, as printers and traces say it in English. Of what is
+#: not here a page says the last.
+REASONS = {
+    r"\ba convolution \(([^)]*)\)": r"卷積（\1）",
+    r"\ba pooling \(([^)]*)\)": r"池化（\1）",
+    r"\ban assignment to elements \((.*?)\)": r"對元素的指定（\1）",
+    r" of whole numbers has no": "（整數）has no",
+    r" at an index that is computed has no": "（索引是算出的）has no",
+    r", whose shape depends on values, has no": "（形狀依數值而定）has no",
+    r" of another shape has no": "（形狀不同）has no",
+    r" of all elements has no": "（所有元素）has no",
+    r" of other than vectors and matrices has no": "（不是向量或矩陣）has no",
+    r" to (-?\d+) decimals has no": r"（到小數 \1 位）has no",
+    r" with ([\w, ]+) has no": r"（\1）has no",
+    r" of ('.*') has no": r"（\1）has no",
+    r"^a (\w+) has no": r"\1 has no",
+    r"^(.*?) ?has no spelling in JavaScript$": r"JavaScript 無法寫出 \1。",
+    r"^an argument of (\w+): JavaScript computes in float64$": r"引數的型別是 \1，而 JavaScript 以 float64 計算。",
+    r"^an array of (\w+): JavaScript computes in float64$": r"有陣列的型別是 \1，而 JavaScript 以 float64 計算。",
+    r"^(.*) of (\w+): JavaScript computes in float64$": r"\1 的型別是 \2，而 JavaScript 以 float64 計算。",
+    r"^(.*) of (\w+): JavaScript's numbers have no end.*$": r"\1 的型別是 \2，而 JavaScript 的數不會溢位回繞。",
+    r"^a page cannot follow .*? at (\S+): its truth was asked for.*$": r"函數在 \1 依數值決定計算什麼。",
+    r"^a page cannot follow .*? at (\S+): the numbers in it were asked for.*$": r"函數在 \1 讀取陣列中的數值。",
+    r"^a page cannot follow the call of (\S+) at (\S+):.*$": r"函數在 \2 呼叫 \1，而頁面不會重做這個呼叫。",
+    r"^a page cannot follow .*? at (\S+:\d+)\b.*$": r"頁面無法重做 \1 的計算。",
+    r"^[\x00-\x7f]*$": "頁面無法重做這個函數的計算。",
 }

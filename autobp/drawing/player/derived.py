@@ -41,7 +41,7 @@ class Derived:
     def __init__(self, call: Call, diagram: Diagram, inputs: Collection[int]) -> None:
         self.nodes: dict[int, Step] = {}
         self.args: dict[tuple[int, int], Step] = {}
-        traced = trace_call(call)
+        traced = trace_call(call, rolls=False)
         for step in traced.program.steps:
             if step.function is guarded and isinstance(step.args[1], bool | int | float):
                 raise Dead(said("dead_branch", line=place_of(step.line, call.name)))

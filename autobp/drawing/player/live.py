@@ -30,8 +30,8 @@ from autobp.drawing.marks import Mark
 from autobp.drawing.player.cells import OpenCells
 from autobp.drawing.player.derived import Dead, Derived, has_masks, place_of
 from autobp.drawing.player.steps import Found, Script, text_of
-from autobp.drawing.player.words import said
-from autobp.primitive import Array, Results, constant
+from autobp.drawing.player.words import reasoned, said
+from autobp.primitive import Array, constant, one_array
 from autobp.tensor import Tensor, leaf
 
 __all__ = ["Dead", "Live", "live"]
@@ -43,7 +43,8 @@ _NUMBERS = 100_000  # that it may compute
 
 def _dead(error: Exception) -> Dead:
     why = re.sub(r"[^\s:]*[/\\](?=[^\s/\\]+:\d)", "", str(error))
-    return Dead(said("dead", why=why.replace("compile cannot capture", "a page cannot follow")))
+    why = why.replace("compile cannot capture", "a page cannot follow")
+    return Dead(said("dead", why=reasoned(why)))
 
 
 @dataclass
@@ -169,8 +170,8 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any], derived: Derived | No
         tensor = thing if isinstance(thing, Tensor) else None
         gradient = node.gradient
         if gradient is not None and tensor is not None:
-            gradient = _one_array(record.cotangents.get(tensor, zeros(constant(thing))))
-        value = _one_array(constant(thing))
+            gradient = one_array(record.cotangents.get(tensor, zeros(constant(thing))))
+        value = one_array(constant(thing))
         nodes.append(replace(node, value=value, tensor=tensor, gradient=gradient))
     uses = [
         use
@@ -179,10 +180,6 @@ def _run_again(diagram: Diagram, given: Mapping[int, Any], derived: Derived | No
         for use in diagram.uses
     ]
     return Diagram(nodes, uses, list(diagram.notes))
-
-
-def _one_array(value: Any) -> Any:
-    return value.joined() if type(value) is Results else value
 
 
 class _LiveScript(Script):

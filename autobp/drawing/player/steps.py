@@ -25,8 +25,8 @@ from autobp.drawing.marks import Mark, marks
 from autobp.drawing.player.cells import Cells, pictured
 from autobp.drawing.player.plan import Part
 from autobp.drawing.player.sweeps import multiplications, tangents
-from autobp.drawing.player.words import said
-from autobp.primitive import Array, constant
+from autobp.drawing.player.words import raised, said
+from autobp.primitive import Array, constant, one_array
 from autobp.tensor import Tensor
 
 __all__ = ["STYLE", "Arrow", "Item", "Pass", "Script", "Step", "text_of"]
@@ -239,8 +239,9 @@ class Script:
         t = self._tensor(i)
         assert t.primitive is not None
         written = [operation(t.primitive, self._terms(i), t.params).text]
-        if all(np.size(constant(a)) <= FEW for a in t.args):
-            values = [quantity(constant(a)) for a in t.args]
+        args = [one_array(constant(a)) for a in t.args]
+        if all(np.size(a) <= FEW for a in args):
+            values = [quantity(a) for a in args]
             written.append(operation(t.primitive, values, t.params).text)
         return written
 
@@ -418,7 +419,7 @@ class Script:
                 try:
                     made = self._pass(i, index)
                 except Exception as error:  # of a rule of the user's own
-                    self.notes.append(said("forward_ends", error=error))
+                    self.notes.append(said("forward_ends", error=raised(error)))
                     return
                 longest = max(longest, len(made.steps))
                 steps -= len(made.steps)

@@ -10,7 +10,7 @@ from autobp.calculus import as_numpy_scalars, zeros
 from autobp.context import clock
 from autobp.dag import ancestors
 from autobp.forward import sweep
-from autobp.primitive import Array, constant, same
+from autobp.primitive import Array, constant, one_array, same
 from autobp.tensor import Tensor, leaf
 
 __all__ = ["multiplications", "tangents"]
@@ -25,7 +25,7 @@ def tangents(order: Sequence[Tensor], start: dict[Tensor, Array]) -> dict[Tensor
     """
     with np.errstate(all="ignore"):
         found = sweep([(t, []) for t in order], dict(start))
-    return {t: constant(tangent) for t, tangent in found.items() if tangent is not None}
+    return {t: one_array(constant(tangent)) for t, tangent in found.items() if tangent is not None}
 
 
 def multiplications(t: Tensor, slot: int) -> int:

@@ -17,8 +17,9 @@ import numpy as np
 from autobp.compiler.call import Call
 from autobp.compiler.javascript import Unprintable, javascript
 from autobp.compiler.passes.pipeline import PASSES, optimized
-from autobp.compiler.program import Program, Step
+from autobp.compiler.program import Program, Step, steps_in
 from autobp.compiler.terms import CaptureError, Settings
+from autobp.compiler.trace.calls import draw
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.context import clock
 from autobp.dag import Graph
@@ -60,14 +61,16 @@ class Recorded:
         owners = {
             id(optimizer.state[p]): i for i, p in enumerate(run.parameters) if p in optimizer.state
         }
+        groups = {id(group): k for k, group in enumerate(optimizer.param_groups)}
         for t, held in traced.arguments.tensors.items():
             if id(t) in order:
                 sources[held.steps[0]] = ["parameter", order[id(t)]]
         for v in traced.arguments.live:
-            if v.variable.key == "lr":
-                sources[v.step] = ["rate", optimizer.param_groups.index(v.variable.owner)]
+            if v.variable.key == "lr" and id(v.variable.owner) in groups:
+                sources[v.step] = ["rate", groups[id(v.variable.owner)]]
             elif id(v.variable.owner) in owners:
                 sources[v.step] = ["state", kept[owners[id(v.variable.owner)], v.variable.key]]
+        _check_repeats(traced, sources)
         _, changes, after = traced.program.returns
         values: list[Any] = [None] * len(run.parameters)
         for held, (value, _) in zip(traced.tensors, changes):
@@ -89,13 +92,8 @@ class Recorded:
                 " and only those that the loss depends on"
             )
         program = _simplified(traced.program.with_(returns=[values, states], effects=set()))
-        self.arguments: list[list[Any] | None] = [sources.get(step) for step in program.arguments]
-        if None in self.arguments:
-            step_ = program.arguments[self.arguments.index(None)]
-            raise ValueError(
-                f"play_training: a step reads {step_.name}, which is no parameter, rate or state;"
-                " what draws random numbers, such as nn.Dropout, is left out by model.eval()"
-            )
+        sources = {**_constants(traced), **sources}
+        self.arguments: list[list[Any]] = _given(program, sources)
         self.code: str = javascript(program, "advance")
         self.region, self.drawn = None, None
         X, y = (np.asarray(a) for a in data)
@@ -106,15 +104,15 @@ class Recorded:
     def _region(self, model: Any, X: Array, y: Array, order: dict[int, int]) -> tuple[str, Any]:
         """The program of the model on a grid, and how to draw it."""
         traced = _traced(lambda grid: model(grid), (np.zeros((_GRID * _GRID, 2)),))
-        given = {
-            held.steps[0]: order[id(t)]
+        given: dict[Step, list[Any]] = {
+            held.steps[0]: ["parameter", order[id(t)]]
             for t, held in traced.arguments.tensors.items()
             if id(t) in order
         }
+        given = {traced.program.arguments[0]: ["cells"], **_constants(traced), **given}
         returns = traced.program.returns
         returns = returns[0] if isinstance(returns, tuple) else returns
         program = _simplified(traced.program.with_(returns=returns, effects=set()))
-        sources = [given.get(step) for step in program.arguments]
         low, high = X.min(axis=0), X.max(axis=0)
         margin = 0.1 * np.where(high > low, high - low, 1.0)
         outputs = returns.shape[1] if returns.ndim > 1 else 1
@@ -127,7 +125,7 @@ class Recorded:
             "labels": labels[:500].tolist(),
             "outputs": outputs,
             "middle": 0.5 * float(labels.min() + labels.max()),
-            "arguments": sources,
+            "arguments": _given(program, given),
         }
         return javascript(program, "region"), drawn
 
@@ -148,6 +146,46 @@ class Recorded:
             "rates": self.rates,
             "region": self.drawn,
         }
+
+
+def _check_repeats(traced: Traced, sources: dict[Step, list[Any]]) -> None:
+    """Refuse a step that the page could not repeat: one that draws, or leaves something else behind."""
+    if any(step.function is draw for step in traced.program.steps):
+        raise ValueError(
+            "play_training: a step draws random numbers, which a page cannot repeat; nn.Dropout draws none"
+            " after model.eval()"
+        )
+    left = [
+        held.tensor.name
+        for held in traced.tensors
+        if held.is_changed and held.steps[0] not in sources
+    ]
+    left += [v.step.name for v in traced.live if v.step not in sources]
+    if left:
+        raise ValueError(
+            f"play_training: a step changes {left[0]}, which is no parameter and no state of the optimizer,"
+            " and a page would not go on with it; nn.BatchNorm1d and nn.BatchNorm2d change nothing after"
+            " model.eval()"
+        )
+
+
+def _constants(traced: Traced) -> dict[Step, list[Any]]:
+    """What a program reads besides, whose values stay as they are."""
+    values = {held.steps[0]: held.tensor.value for held in traced.arguments.tensors.values()}
+    values |= {v.step: v.variable.value for v in traced.arguments.live}
+    return {
+        step: ["constant", np.ravel(value).tolist(), np.ndim(value) > 0]
+        for step, value in values.items()
+        if isinstance(value, int | float | np.ndarray | np.generic)
+    }
+
+
+def _given(program: Program, sources: dict[Step, list[Any]]) -> list[list[Any]]:
+    """Where the page finds each argument of a program."""
+    used = {*steps_in(program.returns), *(s for step in program.steps for s in step.operands)}
+    return [
+        sources[step] if step in used else ["constant", [0.0], False] for step in program.arguments
+    ]
 
 
 _GRID = 40
@@ -182,30 +220,65 @@ def player_of_training(
         optimizer.step()
         return found
 
-    run = _recorded(step, objective, optimizer, steps)
-    optimizer.zero_grad()
-    final = [p.value for p in run.parameters]
+    before = _Before(model, optimizer)
     try:
+        run = _recorded(step, objective, optimizer, steps)
+        optimizer.zero_grad()
+        final = [p.value for p in run.parameters]
         recorded = Recorded(run, step, model, data, optimizer)
         for p, value in zip(run.parameters, run.path[0]):
             _rebind(p, np.array(value))
         with speaking(lang):
             result = objective()
             found = diagram(Graph([result]), {"X": X, "y": y, "loss": result})
-            return Player(found, _call(objective, ()), lang, recorded)
-    except (CaptureError, Unprintable) as error:
+            player = Player(found, _call(objective, ()), lang, recorded)
+    except BaseException as error:
+        before.restore()
+        if not isinstance(error, CaptureError | Unprintable):
+            raise
         raise ValueError(
             f"play_training: this step of training cannot be computed in a page: {error}"
         ) from None
-    finally:
-        for p, value in zip(run.parameters, final):
-            _rebind(p, value)
+    for p, value in zip(run.parameters, final):
+        _rebind(p, value)
+    return player
+
+
+class _Before:
+    """What a training changes, as it was before."""
+
+    def __init__(self, model: Any, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self.state: dict[str, Any] = optimizer.state_dict()
+        tensors = [p for group in optimizer.param_groups for p in group["params"]]
+        modules = list(model.modules()) if hasattr(model, "modules") else []
+        for module in modules:
+            tensors += [x for x in vars(module).values() if isinstance(x, Tensor)]
+        self.tensors: list[tuple[Tensor, Any, Any, Any]] = [
+            (t, t.value, np.array(t.value), t.grad) for t in tensors
+        ]
+        self.generators: list[tuple[Any, Any]] = [
+            (x, x.bit_generator.state)
+            for module in modules
+            for x in vars(module).values()
+            if isinstance(x, np.random.Generator)
+        ]
+
+    def restore(self) -> None:
+        self.optimizer.load_state_dict(self.state)
+        for t, value, content, grad in self.tensors:
+            if isinstance(value, np.ndarray):
+                value[...] = content
+            _rebind(t, value)
+            t.grad = grad
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
 
 
 def _recorded(
     step: Callable[[], Any], objective: Callable[[], Any], optimizer: Any, steps: int
 ) -> Run:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     path, losses, state = [], [], []
     for k in range(steps):
         path.append([np.array(p.value) for p in parameters])

@@ -16,7 +16,17 @@ from typing import Any, NamedTuple
 
 from autobp.drawing.player import chinese
 
-__all__ = ["LANGUAGES", "WORDS", "Language", "phrased", "said", "spoken", "speaking"]
+__all__ = [
+    "LANGUAGES",
+    "WORDS",
+    "Language",
+    "phrased",
+    "raised",
+    "reasoned",
+    "said",
+    "spoken",
+    "speaking",
+]
 
 WORDS = {
     # the page
@@ -217,16 +227,18 @@ WORDS = {
 
 
 class Language(NamedTuple):
-    """A table of texts, what pictures and marks say in English with what they say in it, and its tag."""
+    """A table of texts, what pictures and marks say in English with what they say in it, the same of
+    reasons why a page is not live, and its tag."""
 
     words: Mapping[str, str]
     phrases: Mapping[str, str]
+    reasons: Mapping[str, str]
     tag: str
 
 
 LANGUAGES = {
-    "en": Language(WORDS, {}, "en"),
-    "zh": Language(chinese.WORDS, chinese.PHRASES, "zh-Hant"),
+    "en": Language(WORDS, {}, {}, "en"),
+    "zh": Language(chinese.WORDS, chinese.PHRASES, chinese.REASONS, "zh-Hant"),
 }
 _spoken = ContextVar("language", default=LANGUAGES["en"])
 
@@ -256,7 +268,21 @@ def spoken() -> Language:
 
 def phrased(text: str) -> str:
     """A label or a mark of a picture in the language of the page."""
-    for pattern, phrase in spoken().phrases.items():
+    return _replaced(text, spoken().phrases)
+
+
+def reasoned(text: str) -> str:
+    """Why a page is not live, in the language of the page."""
+    return _replaced(text, spoken().reasons)
+
+
+def raised(error: Exception) -> str:
+    """What an exception says, in English; elsewhere its kind."""
+    return type(error).__name__ if spoken().reasons else str(error)
+
+
+def _replaced(text: str, phrases: Mapping[str, str]) -> str:
+    for pattern, phrase in phrases.items():
         text = re.sub(pattern, phrase, text)
     return text
 

@@ -17,7 +17,8 @@ function link() {
   if (line === forward) parts.push("mode=forward");
   if (predicting()) parts.push(hidden ? "predict" : "predict=seen");
   if (view) parts.push(`view=${view}`);
-  if (epoch && epoch < Math.min(path.length, ownFrom + 1)) parts.push(`epoch=${epoch}`);
+  if (epoch > ownFrom) parts.push(`own=${ownSteps()}`);
+  else if (epoch) parts.push(`epoch=${epoch}`);
   const before = origin(), set = given.flatMap((x, i) => (typeof x === "number" ? (sameNumber(x, before[i]) ? [] : [`${i}.0.${x}`]) : [...x].flatMap((v, at) => (sameNumber(v, before[i][at]) ? [] : [`${i}.${at}.${v}`]))));
   if (set.length && set.length <= 200) parts.push(`set=${set.join(",")}`);
   return `#${parts.join("&")}`;
@@ -39,6 +40,7 @@ function remember() {
 function reopen() {
   if (location.hash === linked || location.hash.length < 2) return;
   const said = new URLSearchParams(location.hash.slice(1)), step = said.get("step");
+  if (training && said.has("own")) again(said.get("own"));
   if (training && said.has("epoch")) toEpoch(Number(said.get("epoch")) || 0);
   for (const entry of said.get("set")?.split(",") ?? []) {
     const [i, at, ...x] = entry.split("."), value = Number(x.join("."));

@@ -2,6 +2,7 @@
 
 
 let path = [], states = [], losses = [], epoch = 0, running = null, rate = 1, ownFrom = Infinity;
+let slid = []; // where the slider of the rate stood at each step of the page's own
 
 function recorded() {
   const bytes = Uint8Array.from(atob(training.path), (c) => c.charCodeAt(0)), all = new Float64Array(bytes.buffer);
@@ -11,11 +12,19 @@ function recorded() {
   states = [null, training.state.map(([, , shape, values]) => (shape.length ? Float64Array.from(values) : values[0]))];
   losses = [...training.losses];
   ownFrom = Infinity;
+  slid = [];
 }
 
 const shaped = (i, value) => (training.shapes[i].length ? value : value[0]);
 const argumentsAt = (k, factor) =>
-  training.arguments.map(([kind, i]) => (kind === "parameter" ? shaped(i, path[k][i]) : kind === "state" ? states[k][i] : training.rates[i] * factor));
+  training.arguments.map((source) => argument(source, k, null, factor));
+
+// an argument of a program: a parameter or a state after k steps, a rate, the cells of the region, or what stays
+function argument([kind, i, isArray], k, cells, factor) {
+  if (kind === "parameter") return shaped(i, path[k][i]);
+  if (kind === "constant") return isArray ? Float64Array.from(i, Number) : Number(i[0]);
+  return kind === "cells" ? cells : kind === "state" ? states[k][i] : training.rates[i] * factor;
+}
 
 // the state of the optimizer after k steps
 function stateAt(k) {
@@ -45,7 +54,9 @@ function oneOn() {
     path.length = losses.length = k + 1;
     states.length = Math.min(states.length, k + 1);
     ownFrom = Math.min(ownFrom, k);
+    slid.length = k - ownFrom;
   }
+  slid.push($("rate").value);
   const [values, state] = advance(...argumentsAt(k, rate));
   path.push(values.map((x) => (typeof x === "number" ? Float64Array.of(x) : x)));
   states.push(state);
@@ -55,6 +66,27 @@ function oneOn() {
   losses[k + 1] = Number(numbers[live.loss]);
   showRun();
   if (!Number.isFinite(losses[k + 1])) runOn(false);
+}
+
+// the steps of the page's own up to this one, as a link says them: from where, and how many at each rate
+function ownSteps() {
+  const runs = [];
+  slid.slice(0, epoch - ownFrom).forEach((at) => (runs.at(-1)?.[0] === at ? runs.at(-1)[1]++ : runs.push([at, 1])));
+  return [ownFrom, ...runs.map(([at, n]) => `${at}x${n}`)].join(",");
+}
+
+function again(steps) {
+  const [from, ...runs] = steps.split(",");
+  toEpoch(Number(from) || 0);
+  for (const [at, n] of runs.map((run) => run.split("x"))) {
+    slide(at);
+    for (let k = Math.min(Number(n) || 0, 1000); k > 0 && Number.isFinite(losses[epoch]); k--) oneOn();
+  }
+}
+
+function slide(at) {
+  $("rate").value = at;
+  rate = 10 ** Number($("rate").value);
 }
 
 function runOn(on) {
@@ -102,7 +134,7 @@ function region() {
     const axis = i % 2, cell = axis ? Math.floor(i / 2 / grid) : Math.floor(i / 2) % grid;
     return low[axis] + ((cell + 0.5) / grid) * (high[axis] - low[axis]);
   });
-  const found = classify(...about.arguments.map((p) => (p === null ? cells : shaped(p, path[epoch][p]))));
+  const found = classify(...about.arguments.map((source) => argument(source, epoch, cells)));
   canvas.width = canvas.height = 2 * wide;
   const context = canvas.getContext("2d"), side = canvas.width / grid;
   const hues = data.colours.concat("#009E73", "#CC79A7", "#56B4E9").map(channels);
@@ -144,7 +176,7 @@ if (training) {
     toEpoch(Number($("epoch").value));
   });
   $("rate").addEventListener("input", () => {
-    rate = 10 ** Number($("rate").value);
+    slide($("rate").value);
     showRun();
   });
   $("run").addEventListener("click", () => runOn(!running));
