@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.code import globals_read
+from autobp.lookups import globals_read
 from autobp.tensor import Tensor
 
 __all__ = ["numerical_gradient"]

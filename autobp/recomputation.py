@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from autobp.batching import batched
-from autobp.code import globals_read
 from autobp.context import clock, current, resumed, tracing
 from autobp.counts import counted
 from autobp.dag import recorded_since
 from autobp.errors import replaced
 from autobp.forward import Dual, dual, with_last_uses
 from autobp.forward import sweep as sweep_forward
+from autobp.lookups import globals_read
 from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
 from autobp.results import several, taken

@@ -21,7 +21,7 @@ ROOT = PACKAGE.parent
 # Each module may import those before it. That is the architecture; a circle cannot be written down.
 LAYERS = [
     "owner",
-    "code",
+    "lookups",
     "context",
     "locks",
     "errors",

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.code import globals_read
 from autobp.compiler.trace.free_variables import (
     FUNCTIONS,
     GENERATORS,
@@ -45,6 +44,7 @@ from autobp.compiler.trace.free_variables import (
     is_live_kind,
     of_class,
 )
+from autobp.lookups import globals_read
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
 from autobp.tensor import Tensor

@@ -1,4 +1,4 @@
-"""Code: the names that a function looks up among the globals of its module.
+"""Lookups: the names that a function looks up among the globals of its module.
 
 Code lists the attributes that it reads beside them. `self.scale` says nothing of a global `scale`.
 """
