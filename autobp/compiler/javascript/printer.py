@@ -393,9 +393,12 @@ class _Printer:
 
     def rounded(self, step: Step) -> str:
         decimals = step.params.get("decimals", step.args[1] if len(step.args) > 1 else 0)
-        if decimals != 0:
-            raise self.refused(step, f" to {decimals} decimals")
-        return self.elementwise(step, "rint({0})", step.args[:1])
+        if decimals < 0 and np.dtype(step.dtype).kind == "i":
+            raise self.refused(step, f" of whole numbers to {decimals} decimals")
+        power = f"1e{abs(decimals)}"
+        text = f"rint({{0}} * {power}) / {power}" if decimals > 0 else "rint({0})"
+        text = f"rint({{0}} / {power}) * {power}" if decimals < 0 else text
+        return self.elementwise(step, text, step.args[:1])
 
     def nan_to_num(self, step: Step) -> str:
         given = {"nan": 0.0, "posinf": None, "neginf": None, **step.params}
