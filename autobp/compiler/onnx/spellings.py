@@ -103,7 +103,7 @@ def _moments(x: Any) -> Any:
     return np.mean(x, axis=(0, 2, 3)), np.var(x, axis=(0, 2, 3))
 
 
-#: Calls that are opaque for NumPy's sake, as the same in plain operations.
+#: Calls that are opaque for NumPy's sake, or have two results, as the same in plain operations.
 PLAIN: dict[Any, Callable[..., Any]] = {
     kernels.attended: _attended,
     kernels.attended_tangent: attention._tangent,
@@ -112,6 +112,7 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     norms.normalized_cotangents: normalization._cotangents,
     norms.channel_moments: _moments,
     factors.others: reduction._others_recorded,
+    np.divmod: lambda x, y: (x // y, x % y),
 }
 
 
