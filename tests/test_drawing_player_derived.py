@@ -100,6 +100,7 @@ PROGRAMS = {
     "scan": (decayed, V, 0.7),
     "a number with an axis": (lambda a: np.sum((a[None] + np.ones(3)) ** 2) + a, 0.7),
     "truth of numbers": (lambda x: np.sum(x * x) * np.all(x) + np.sum(x) * np.logical_or(x[0], x[1]), V),
+    "rounded": (lambda x: np.sum(x * np.round(1.234567 * x.detach(), 2) + np.round(7.1 * x.detach(), -1)), V),
     "truth added up": (lambda x: np.sum(x**2 * ((x > 0) + (x > -1))), V),
     "chains": (lambda a: np.tanh(np.exp(-a) * np.sin(a)) * -a, -0.5),
 }  # fmt: skip

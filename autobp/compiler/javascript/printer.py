@@ -28,6 +28,7 @@ from autobp.compiler.javascript.table import (
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.refusals import called, refusal
 from autobp.compiler.trace.calls import as_type, guarded, placed
+from autobp.kernels import factors
 from autobp.rules.indexing import _scatter
 
 __all__ = ["RUNTIME", "Unprintable", "javascript"]
@@ -322,6 +323,15 @@ class _Printer:
 
     # ── products ──────────────────────────────────────────────────────────────────────────────────
 
+    def others(self, step: Step) -> str:
+        """For each factor the product of the others."""
+        x, _, axis = step.args
+        if not _shape(x):
+            return "1"
+        axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
+        outer, inner = _split(x, [a % x.ndim for a in axes])
+        return f"others({self.name(x)}, {self.places(outer)}, {self.places(inner)})"
+
     def matmul(self, step: Step) -> str:
         a, b = step.args
         left = "i" * (a.ndim > 1) + "k"
@@ -393,9 +403,12 @@ class _Printer:
 
     def rounded(self, step: Step) -> str:
         decimals = step.params.get("decimals", step.args[1] if len(step.args) > 1 else 0)
-        if decimals != 0:
-            raise self.refused(step, f" to {decimals} decimals")
-        return self.elementwise(step, "rint({0})", step.args[:1])
+        if decimals < 0 and np.dtype(step.dtype).kind == "i":
+            raise self.refused(step, f" of whole numbers to {decimals} decimals")
+        power = f"1e{abs(decimals)}"
+        text = f"rint({{0}} * {power}) / {power}" if decimals > 0 else "rint({0})"
+        text = f"rint({{0}} / {power}) * {power}" if decimals < 0 else text
+        return self.elementwise(step, text, step.args[:1])
 
     def nan_to_num(self, step: Step) -> str:
         given = {"nan": 0.0, "posinf": None, "neginf": None, **step.params}
@@ -425,6 +438,7 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
     np.zeros_like: lambda p, s: p.filled("0")(s),
     _scatter: _Printer.scattered,
     placed: _Printer.scattered,
+    factors.others: _Printer.others,
 }
 
 
