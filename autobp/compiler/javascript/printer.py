@@ -30,6 +30,7 @@ from autobp.compiler.javascript.table import (
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.refusals import called, refusal
 from autobp.compiler.trace.calls import as_type, guarded, placed
+from autobp.kernels import factors
 from autobp.rules.indexing import _scatter
 
 __all__ = ["RUNTIME", "Unprintable", "javascript"]
@@ -326,6 +327,15 @@ class _Printer:
 
     # ── products ──────────────────────────────────────────────────────────────────────────────────
 
+    def others(self, step: Step) -> str:
+        """For each factor the product of the others."""
+        x, _, axis = step.args
+        if not _shape(x):
+            return "1"
+        axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
+        outer, inner = _split(x, [a % x.ndim for a in axes])
+        return f"others({self.name(x)}, {self.places(outer)}, {self.places(inner)})"
+
     def matmul(self, step: Step) -> str:
         a, b = step.args
         left = "i" * (a.ndim > 1) + "k"
@@ -433,6 +443,7 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
     **IMAGES,
     _scatter: _Printer.scattered,
     placed: _Printer.scattered,
+    factors.others: _Printer.others,
 }
 
 
