@@ -333,7 +333,7 @@ class _Printer:
         if not _shape(x):
             return "1"
         axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
-        outer, inner = _split(x, [a % x.ndim for a in axes])
+        outer, inner = split(x, [a % x.ndim for a in axes])
         return f"others({self.name(x)}, {self.places(outer)}, {self.places(inner)})"
 
     def matmul(self, step: Step) -> str:
