@@ -322,6 +322,8 @@ def _constant(a: Any) -> str:
         return f"array{a.shape}"
     if isinstance(a, tuple) and any(isinstance(i, np.ndarray | slice) for i in a):
         return f"[{', '.join(map(_constant, a))}]"
+    if type(a) is tuple:  # of np.int64, say
+        return f"({', '.join(map(_constant, a))}{',' * (len(a) == 1)})"
     if isinstance(a, slice):
         return ":".join(
             "" if i is None else str(i)

@@ -22,6 +22,7 @@ from autobp.dag import recorded_since
 from autobp.errors import replaced
 from autobp.forward import Dual, dual, with_last_uses
 from autobp.forward import sweep as sweep_forward
+from autobp.lookups import globals_read
 from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
 from autobp.results import several, taken
@@ -289,10 +290,7 @@ def _read_by(function: FunctionType) -> Iterator[Any]:
             pass
     yield function.__defaults__
     if not owner(function).is_library:
-        codes = [function.__code__]
-        for code in codes:
-            codes += (c for c in code.co_consts if isinstance(c, CodeType))
-            yield from (function.__globals__.get(name) for name in code.co_names)
+        yield from map(function.__globals__.get, sorted(globals_read(function.__code__)))
 
 
 # ── the primitive ─────────────────────────────────────────────────────────────────────────────────

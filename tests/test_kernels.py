@@ -13,6 +13,7 @@ from autobp.kernels import attention, indexed, triangular
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
+from autobp.kernels.factors import multiplied, others
 from autobp.kernels.layout import contiguous, laid_out
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
@@ -103,6 +104,36 @@ def test_extrema_are_numpys(shape, axis):
                 expected = numpys(y, axis=axis, keepdims=keepdims)
                 result = found(y, axis, keepdims)
                 np.testing.assert_array_equal(result, expected, strict=True)
+
+
+@pytest.mark.parametrize("axis", [-1, 2, 0, 1, (1, 2), None])
+@pytest.mark.parametrize("shape", [(40, 35, 3), (2, 600, 33), (4, 5, 6)])
+def test_products_are_numpys(shape, axis):
+    x = RNG.normal(size=shape)
+    x[1, 2, 0], x[1, 3, 1] = np.nan, np.inf
+    for y in (x, x.transpose(1, 0, 2), x[:, ::-1].astype(np.float32), np.rint(x[:1])):
+        for keepdims in (False, True):
+            with np.errstate(invalid="ignore"):
+                expected = np.prod(y, axis=axis, keepdims=keepdims)
+                found = multiplied(y, axis, keepdims)
+            np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (0, 2), None])
+@pytest.mark.parametrize("factors", [(2.0, 3.0), (0.0, 2.0, 3.0)])
+def test_products_of_others(factors, axis):
+    """Also where a factor is zero."""
+    x = RNG.choice(factors, (3, 4, 2))
+    y = np.prod(x, axis, keepdims=True)
+    expected = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        rest = x.copy()
+        rest[i] = 1.0
+        expected[i] = np.broadcast_to(np.prod(rest, axis, keepdims=True), x.shape)[i]
+    for product in (y, np.prod(x, axis)):
+        np.testing.assert_allclose(others(x, product, axis), expected, 1e-12)
+    loss = lambda x: np.sum(np.prod(x, axis))
+    np.testing.assert_allclose(compile(grad(loss))(x), expected, 1e-12)
 
 
 def test_parts_share_the_cotangent_of_the_whole():

@@ -146,6 +146,12 @@ def along_axis(
     return run(x, axis=inner(axis, x.ndim - 1), **params)
 
 
+def others(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
+    """The products of other factors, which are told the axis by position."""
+    x, y, axis = args
+    return run(x, y, inner(axis, x.ndim - 1))
+
+
 def leading(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
     """An operation on the last axes, which takes any axes before them as they are."""
     return run(*args, **params)
