@@ -28,6 +28,7 @@ from autobp.batching import Batched, batched
 from autobp.calculus import as_numpy_scalars, as_value, on_float, project, push
 from autobp.context import Context, current
 from autobp.forward import Dual, dual
+from autobp.kernels.layout import MANY, alike
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
@@ -99,6 +100,9 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                     if type(y) is float and compute is not None:
                         value = compute(y, x) if reflected else compute(x, y)
                 elif type(x) is np.ndarray and type(y) in _PLAIN:
+                    if x.ndim > 2 and x.size >= MANY and type(y) is np.ndarray:
+                        x, y = alike(x, y)
+                        other = y if type(other) is np.ndarray else other
                     value = _as_kept(function(y, x) if reflected else function(x, y), x)
                 elif type(x) in _OUTER:
                     if reflected:
