@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autobp import Tensor, compile, grad, nn, value_and_grad
+from autobp import Tensor, compile, conv2d, fast_paths, grad, nn, value_and_grad
 from autobp.kernels import attention, indexed, triangular
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.factors import multiplied, others
-from autobp.kernels.layout import contiguous, laid_out
+from autobp.kernels.layout import alike, contiguous, laid_out
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
 
@@ -91,6 +91,34 @@ def test_copies_in_another_order_are_numpys(shape, dtype):
         assert laid.transpose(order).flags.c_contiguous
         assert not np.shares_memory(laid_out(laid, order), laid)
         np.testing.assert_array_equal(laid, x, strict=True)
+
+
+def test_operands_of_two_orders_are_made_alike():
+    x = RNG.normal(size=(4, 8, 32, 33))
+    y = x.transpose(2, 3, 0, 1).copy().transpose(2, 3, 0, 1)
+    for both in ((x, y), (y, x)):
+        a, b = alike(*both)
+        assert a.strides == b.strides == y.strides
+        np.testing.assert_array_equal(a, b)
+    swapped = x.transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)
+    for other in (x, swapped, x[:1], np.repeat(y, 2, 0)[::2]):
+        for a, b in ((x, other), (other, x)):
+            found = alike(a, b)
+            assert found[0] is a
+            assert found[1] is b
+
+
+def test_a_loss_against_an_array_in_another_order():
+    x, w = RNG.normal(size=(4, 2, 34, 34)), RNG.normal(size=(8, 2, 3, 3))
+    y = RNG.normal(size=(4, 8, 32, 32))
+    t = conv2d(Tensor(x), w) - y
+    for z in (t, y - conv2d(Tensor(x), w), t * y):
+        assert z.value.transpose(2, 3, 0, 1).flags.c_contiguous
+    fast_paths.remove()
+    try:
+        np.testing.assert_array_equal((conv2d(Tensor(x), w) - y).value, t.value)
+    finally:
+        fast_paths.install()
 
 
 @pytest.mark.parametrize("axis", [-1, 2, (-1,), 0, 1, (1, 2), None])
