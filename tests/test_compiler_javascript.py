@@ -335,10 +335,7 @@ def test_what_cannot_be_printed_is_named():
 @needs_node
 def test_singular_matrices_give_no_numbers_and_no_errors():
     program = program_of(np.linalg.inv, {"x": np.eye(2)})
-    assert (
-        computed(program, np.ones((2, 2))) == ["Infinity", "-Infinity", "-Infinity", "Infinity"]
-        or True
-    )
+    assert all(isinstance(x, str) for x in computed(program, np.ones((2, 2))))  # "Infinity", "NaN"
     program = program_of(grad(np.linalg.det), {"x": np.eye(3)})
     singular = np.arange(9.0).reshape(3, 3)
     assert computed(program, singular) == pytest.approx(
