@@ -972,6 +972,7 @@ OR_REFUSED = {
     "slice to a value": (lambda x, n: x[:n], [(np.arange(5.0), k) for k in range(5)]),
     "sum of a generator": (lambda x: sum(v for v in x), [(np.arange(3.0) + k,) for k in range(5)]),
     "longdouble": (lambda x: x.astype(np.longdouble) * 2, [(np.arange(3.0) + k,) for k in range(5)]),
+    "a long number": (lambda x: x * np.longdouble(1) / np.longdouble("0.1"), [(np.arange(3.0) + k,) for k in range(5)]),
     "complex": (lambda x: np.abs(x * 1j + 1), [(np.arange(3.0) + k,) for k in range(5)]),
     "bit count": (lambda n: np.bitwise_count(n), [(np.arange(3) + k,) for k in range(5)]),
     "modf": (lambda x: np.modf(x)[0], [(np.arange(3.0) / 2 + k,) for k in range(5)]),

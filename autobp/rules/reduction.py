@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from autobp.arrays import array_of
+from autobp.kernels import factors as kernels
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
 from autobp.operation import operation
-from autobp.primitive import Array, Primitive, Variable, anywhere, general, implements, linear
-from autobp.rules import costs, patterns
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    anywhere,
+    fused,
+    general,
+    implements,
+    linear,
+    opaque,
+)
+from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
 from autobp.rules.shape import Axis, along, axes_of
 
@@ -68,7 +80,7 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
     return total(np.abs(x) ** ord, axis, keepdims) ** (1 / ord)
 
 
-operation(greatest, least, static=True, fresh=True)
+operation(greatest, least, kernels.multiplied, static=True, fresh=True)
 
 # fmt: off
 sum_:    Primitive = linear(lambda x, axis, keepdims: total(x, axis, keepdims),
@@ -86,7 +98,7 @@ norm_:   Primitive = general(_norm,
                              forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
                              reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord),
                              cost=costs.norm, batch=along_axis, pattern=patterns.along)
-prod_:   Primitive = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
+prod_:   Primitive = general(lambda x, axis, keepdims: kernels.multiplied(x, axis, keepdims),
                              forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
                              reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
                              name="prod", cost=costs.reduction((1, 0, 0), (-1, 0, 0)), batch=along_axis, pattern=patterns.along)
@@ -97,17 +109,26 @@ cumprod_: Primitive = general(lambda x, axis: np.cumprod(x, axis=axis),
 # fmt: on
 
 
-def _all_hold(condition: Any, y: Array) -> bool:
-    """Whether a shortcut may be taken. Where y is a variable, other values of it may follow."""
-    return not y.size or (not isinstance(y, Variable) and bool(np.all(condition)))
+def _has_no_zero(y: Array) -> bool:
+    """Whether all may be divided by. Where y is a variable, other values of it may follow."""
+    return not y.size or (not isinstance(y, Variable) and bool(np.all(y)))
+
+
+#: What is traced is one call, which chooses the way when the program runs.
+_divided: Callable[..., Array] = opaque(
+    operation(static=True, fresh=True, batch=batching.others)(kernels.others)
+)
 
 
 def _others(x: Array, y: Array, axis: Axis) -> Array:
-    """For each element the product of all the others: y / x, unless y has lost it."""
+    """For each element the product of all the others."""
+    return fused(_divided, _others_recorded, x, y, axis)
+
+
+def _others_recorded(x: Array, y: Array, axis: Axis) -> Array:
+    """The same for derivatives of derivatives: the products of all before and of all behind."""
     if not x.ndim:
         return np.ones_like(x)
-    if _all_hold((y != 0) & np.isfinite(y), y):
-        return spread(y, x, axis) / x
     axes = axes_of(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
@@ -123,7 +144,7 @@ def _others(x: Array, y: Array, axis: Axis) -> Array:
 
 def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
     """dyₖ = dyₖ₋₁·xₖ + yₖ₋₁·dxₖ, which needs no division and so does not mind zeros."""
-    if _all_hold(y != 0, y):
+    if _has_no_zero(y):
         return y * np.cumsum(t / x, axis=axis)
     t, y, x = (np.moveaxis(a, axis, 0) for a in (t, y, x))
     steps = [t[0]]
@@ -134,7 +155,7 @@ def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
 
 def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
     """The same recurrence run from the end."""
-    if _all_hold(y != 0, y):
+    if _has_no_zero(y):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis=axis), axis) / x
     g, y, x = (np.moveaxis(a, axis, 0) for a in (g, y, x))
     carry, steps = g[-1], []

@@ -347,8 +347,9 @@ class Printer:
                 arena = self.arena_of(buffer, argument.shape, argument.dtype, None)
                 lines += [f"{name} = {arena}", f"{name}[...] = {begin}"]
             elif argument.kind is list and not _is_growing(start):
-                is_new = start in self.inline
-                lines.append(f"{name} = {begin if is_new else f'[*{begin}]'}")
+                if start not in self.inline:
+                    begin = f"[*{begin}]" if start.shape[0] else "[]"
+                lines.append(f"{name} = {begin}")
             elif name != begin:
                 lines.append(f"{name} = {begin}")
         for buffer, next_spare in plan.spares.items():

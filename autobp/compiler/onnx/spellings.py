@@ -15,8 +15,9 @@ from autobp.compiler.onnx.operands import Operands
 from autobp.compiler.program import Step
 from autobp.compiler.trace import calls
 from autobp.kernels import attention as kernels
+from autobp.kernels import factors
 from autobp.kernels import normalization as norms
-from autobp.rules import attention, normalization
+from autobp.rules import attention, normalization, reduction
 from autobp.rules.indexing import _put, _scatter
 from autobp.rules.neural import softmax
 from autobp.rules.shape import surrounded
@@ -110,6 +111,7 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     norms.normalized: _normalized,
     norms.normalized_cotangents: normalization._cotangents,
     norms.channel_moments: _moments,
+    factors.others: reduction._others_recorded,
     np.divmod: lambda x, y: (x // y, x % y),
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from autobp.compiler.rolling.tokens import Tokens
 __all__ = ["Repeated", "words"]
 
 LEVELS = 16  # loops within one another, and beside one another
-SHARE = 50  # of the steps, at least one in so many is in the rows of a word
+SHARE = 400  # of the steps, at least one in so many is in the rows of a word
 
 Array = Any
 
@@ -192,14 +193,16 @@ class _Level:
             for k in range(size):
                 for column in self.columns(at + k):
                     is_first[1:] |= _breaks(column, at, size)
-            begins = {int(x[0]) for x in ranges}
-            cuts = [p for p, cut in zip(at.tolist(), is_first.tolist()) if cut or p in begins]
-            ends = {int(x[0]): int(x[-1]) + size for x in ranges}
-            end = 0
-            for start, following in zip(cuts, [*cuts[1:], None], strict=True):
-                end = ends.get(start, end)
-                stop = end if following is None or following in begins else following
-                made.append((m, start, stop))
+            position = 0
+            for x in ranges:
+                cuts = np.flatnonzero(is_first[position : position + len(x)]).tolist()
+                position += len(x)
+                cuts = [0, *(cut for cut in cuts if cut), len(x)]
+                are_rows = sum(b - a >= ROW for a, b in pairwise(cuts)) > 1
+                if not are_rows and size * (len(cuts) - 2) > FEW:
+                    cuts = [0, len(x)]
+                first = int(x[0])
+                made += [(m, first + size * a, first + size * b) for a, b in pairwise(cuts)]
         return sorted(made, key=lambda row: row[1])
 
     def columns(self, at: Array) -> Iterator[list[Array]]:
@@ -227,6 +230,8 @@ class _Level:
         return ranks
 
 
+ROW = 3  # iterations of an inner loop, at least
+FEW = 8  # steps that may stand before an inner loop, so that it begins where operands go on
 MOSTLY = 0.6  # of the iterations, in which an operand goes on as it does
 
 

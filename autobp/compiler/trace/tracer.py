@@ -421,6 +421,9 @@ class Tracer(Variable):
     def __float__(self) -> float:
         return self._decides("its value as a float", float(self.current().now))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._decides("its value as a rounded number", round(self.current().now, ndigits))
+
     def item(self, *args: Any) -> Any:
         return self._decides("its value", self.current().now)
 
