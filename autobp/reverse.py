@@ -71,7 +71,10 @@ def _sweep(
     kept: SweepRecord | None = None,
 ) -> dict[Tensor, Array]:
     """The sweep. A trace is told which node was `reached`, and with which cotangent."""
-    level = next((y.level for y in seeds), CONSTANT)
+    level = CONSTANT
+    for y in seeds:
+        level = y.level
+        break
     watched = kept is None and current().anomaly
     if kept is not None:
         reached = kept.cotangents.__setitem__
