@@ -281,7 +281,7 @@ def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dt
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lower", [True, False])
-@pytest.mark.parametrize("shape", [(200, 8, 8), (3, 20, 40, 40), (1024, 1, 1)])
+@pytest.mark.parametrize("shape", [(200, 8, 8), (3, 20, 40, 40), (512, 2, 2)])
 def test_many_triangular_systems_are_solved_row_by_row(shape, lower, dtype, monkeypatch):
     n = shape[-1]
     a = RNG.normal(size=shape) / n + 2 * np.eye(n)
@@ -297,8 +297,7 @@ def test_many_triangular_systems_are_solved_row_by_row(shape, lower, dtype, monk
         assert found.dtype == dtype
         rtol = 1e-5 if dtype == np.float32 else 1e-13
         np.testing.assert_allclose(found, expected[0], rtol, rtol)
-        if n > 1:
-            np.testing.assert_array_equal(triangular.solved(other, b), expected[1])
+        np.testing.assert_array_equal(triangular.solved(other, b), expected[1])
         f = lambda a, b: np.sum(solve_triangular(a, b, lower=lower) ** 2)
         compiled = compile(value_and_grad(f, argnums=(0, 1)))(a, b)
         (value, slopes), wanted = compiled, value_and_grad(f, argnums=(0, 1))(a, b)

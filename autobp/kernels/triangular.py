@@ -21,7 +21,7 @@ _MANY = 1 << 10  # rows of all matrices: of as many the rows are solved one afte
 def by_substitution(shape: tuple[int, ...]) -> bool:
     """Whether substitution pays for triangular matrices of this shape: for large ones, and for many."""
     n = shape[-1]
-    return n > _LARGEST or (n > 0 and len(shape) > 2 and math.prod(shape[:-1]) >= _MANY)
+    return n > _LARGEST or (n > 1 and len(shape) > 2 and math.prod(shape[:-1]) >= _MANY)
 
 
 def solved(a: Array, b: Array) -> Array:
