@@ -340,6 +340,7 @@ class Printer:
         becomes, rows = loop.body.returns
         arguments = loop.body.arguments
         lines = []
+        alike: dict[str, list[str]] = {}  # what begins with one number
         for argument, start in zip(arguments, carried, strict=False):
             name, begin = self.names[argument], self.text(start)
             if argument.is_array:
@@ -350,8 +351,11 @@ class Printer:
                 if start not in self.inline:
                     begin = f"[*{begin}]" if start.shape[0] else "[]"
                 lines.append(f"{name} = {begin}")
+            elif not isinstance(start, Step):
+                alike.setdefault(begin, []).append(name)
             elif name != begin:
                 lines.append(f"{name} = {begin}")
+        lines += (" = ".join([*names, begin]) for begin, names in alike.items())
         for buffer, next_spare in plan.spares.items():
             arena = self.arena_of(buffer, next_spare.shape, next_spare.dtype, None)
             lines.append(f"{self.targets[buffer]} = {arena}")
