@@ -45,8 +45,6 @@ def product(a: Array, b: Array) -> Array:
 
 def transposed(a: Array) -> Array:
     """`a.mT`, which not all arrays of other libraries have."""
-    if type(a) is np.ndarray:
-        return a.mT
     return np.swapaxes(a, -1, -2) if is_foreign(a) else a.mT
 
 
