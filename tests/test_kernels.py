@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autobp import Tensor, compile, conv2d, fast_paths, grad, nn, value_and_grad
+from autobp import (
+    Tensor,
+    compile,
+    conv2d,
+    fast_paths,
+    grad,
+    nn,
+    solve_triangular,
+    value_and_grad,
+)
 from autobp.kernels import attention, indexed, triangular
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
@@ -268,6 +277,36 @@ def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dt
     a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
     triangular.solved(a, b)
     assert max(whole) == n
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("shape", [(200, 8, 8), (3, 20, 40, 40), (512, 2, 2)])
+def test_many_triangular_systems_are_solved_row_by_row(shape, lower, dtype, monkeypatch):
+    n = shape[-1]
+    a = RNG.normal(size=shape) / n + 2 * np.eye(n)
+    a = (np.tril(a) if lower else np.triu(a)).astype(dtype)
+    other = np.triu(a, 1 - n) + 0.1
+    solve = np.linalg.solve
+    for b in (RNG.normal(size=(*shape[:-1], 3)), RNG.normal(size=(n, 2)), RNG.normal(size=n)):
+        b = b.astype(dtype)
+        expected = [solve(m, b) for m in (a, other)]
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "solve", None)
+            found = triangular.solved(a, b)
+        assert found.dtype == dtype
+        rtol = 1e-5 if dtype == np.float32 else 1e-13
+        np.testing.assert_allclose(found, expected[0], rtol, rtol)
+        np.testing.assert_array_equal(triangular.solved(other, b), expected[1])
+        f = lambda a, b: np.sum(solve_triangular(a, b, lower=lower) ** 2)
+        compiled = compile(value_and_grad(f, argnums=(0, 1)))(a, b)
+        (value, slopes), wanted = compiled, value_and_grad(f, argnums=(0, 1))(a, b)
+        np.testing.assert_allclose(value, wanted[0], 1e-5)
+        for x, y in zip(slopes, wanted[1], strict=True):
+            np.testing.assert_allclose(x, y, 1e-3, 1e-4)
+    a[0] = 0.0
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        triangular.solved(a, np.ones((n, 1), dtype))
 
 
 @pytest.mark.parametrize("columns", [1, 40])

@@ -21,7 +21,7 @@ from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.compiler.trace.calls import as_type, draw, guarded, placed
 from autobp.kernels.extrema import LONG, MANY, greatest, least
 from autobp.kernels.factors import SHORT, multiplied
-from autobp.kernels.triangular import LARGEST, solved
+from autobp.kernels.triangular import by_substitution, solved
 from autobp.operation import MOVE, PLUS, TIMES
 from autobp.rules.indexing import scatter
 
@@ -217,9 +217,9 @@ def names_once(index: Any) -> bool:
 
 
 def small_systems(step: Step, rewrite: Rewrite) -> Step | None:
-    """Systems of equations that are too small for substitution to pay are solved by NumPy alone."""
+    """Systems of equations that are too few and too small for substitution are solved by NumPy alone."""
     a = step.args[0]
-    if not is_array(a) or a.shape[-1] > LARGEST:
+    if not is_array(a) or by_substitution(a.shape):
         return None
     return rewrite.call(step, np.linalg.solve, *step.args)
 
