@@ -15,6 +15,7 @@ from autobp.compiler import compile as compiled
 from autobp.custom_rules import custom
 from autobp.extras import needed
 from autobp.forward import jvp
+from autobp.habits import checks_keywords
 from autobp.higher import hessian, hvp, jacobian
 from autobp.operation import operation
 from autobp.primitive import Array, opaque
@@ -30,6 +31,7 @@ _BY_PRODUCTS = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}
 _BY_HESSIANS = {"dogleg", "trust-exact"}
 
 
+@checks_keywords
 def minimize(
     f: Callable[[Any], Any],
     x0: Any,
@@ -82,6 +84,7 @@ def minimize(
     return _nested(found, unravel, "x", "jac")
 
 
+@checks_keywords
 def least_squares(
     f: Callable[[Any], Any],
     x0: Any,
@@ -121,6 +124,7 @@ def least_squares(
     return _nested(found, unravel, "x")
 
 
+@checks_keywords
 def root(
     f: Callable[..., Any],
     x0: Any,

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from autobp.errors import ragged
+from autobp.habits import checks_keywords
 from autobp.kernels.degenerate import equal_pairs, has_changed, is_asked_for, vanishing
 from autobp.kernels.rounding import noise
 from autobp.primitive import Array, Primitive, Variable, anywhere, constant, general, implements
@@ -409,6 +410,7 @@ def tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
 # ── triangular systems, for which NumPy has no function ───────────────────────────────────────────
 
 
+@checks_keywords
 def solve_triangular(
     a: Array, b: Array, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False
 ) -> Array:
@@ -432,6 +434,7 @@ def solve_triangular(
     return np.linalg.solve(triangle.mT if trans in (1, "T") else triangle, b)
 
 
+@checks_keywords
 def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
     """x in A·x = b, from the Cholesky factor of A and whether it is the lower one, as in SciPy.
 
