@@ -19,9 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from autobp.primitive import Variable, constant
+from autobp.primitive import Variable, constant, numbers
 
-__all__ = ["array_of", "defers_to", "full_name", "is_foreign", "plain_array"]
+__all__ = [
+    "array_of",
+    "check_numpys",
+    "defers_to",
+    "full_name",
+    "in_memory",
+    "is_foreign",
+    "of_its_kind",
+    "plain_array",
+]
 
 _UFUNC: Any = np.ndarray.__array_ufunc__
 _OURS = (np.ndarray, float, int, slice)  # of most arrays, and of what indices are made of
@@ -44,6 +53,27 @@ def _is_foreign(kind: Hashable) -> bool:
 def full_name(a: Any) -> str:
     """The type of an array with its library, for messages."""
     return f"{type(a).__module__.partition('.')[0]}.{type(a).__name__}"
+
+
+def in_memory(a: Any) -> Any:
+    """The numbers of an array of another library as an array of NumPy: a GPU's are asked for by `get`."""
+    return np.asarray(a.get() if hasattr(a, "get") else a)
+
+
+def of_its_kind(c: Any, primal: Any) -> Any:
+    """A constant as an array of the library of a primal value, since some are not mixed with NumPy's."""
+    while hasattr(primal, "level"):  # a Tensor: of a derivative further out
+        primal = primal.value
+    if not is_foreign(primal) or is_foreign(c) or isinstance(c, Variable):
+        return c
+    return np.asarray(c, like=primal)
+
+
+def check_numpys(what: str, *arrays: Any) -> None:
+    """Refuse arrays of other libraries where a kernel works on NumPy's memory."""
+    for a in map(numbers, arrays):
+        if is_foreign(a):
+            raise TypeError(f"{what} takes arrays of NumPy alone, not of type {full_name(a)}")
 
 
 def defers_to(kind: type[Any]) -> bool:

@@ -9,6 +9,7 @@ In `vmap(grad(f))` a Tensor holds a batch, in `grad(vmap(f))` a batch holds a Te
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
@@ -108,9 +109,7 @@ class Batched(Tensor):
         name = getattr(function, "__name__", "this function").lstrip("_")
         if rule is None:
             raise no_batching(name)
-        if any(isinstance(v, Variable) and v.is_batch for v in kwargs.values()):
-            given = [k for k, v in kwargs.items() if isinstance(v, Variable) and v.is_batch]
-            raise TypeError(f"vmap: {name} takes no batch by keyword, as {given[0]}=")
+        args, kwargs = _by_position(function, name, args, kwargs)
         mapped = [isinstance(a, Batched) and a.level == level for a in args]
         values = [a.value if m else _within(a, level) for a, m in zip(args, mapped, strict=True)]
         result = rule(function, values, mapped, **kwargs)
@@ -224,7 +223,7 @@ class Batched(Tensor):
             self,
             "the array",
             "as by np.array or .numpy()",
-            "use NumPy's functions (np.stack, not np.array), and Tensor(array, requires_grad=False)[i] for"
+            "use NumPy's functions (np.stack, not np.array; np.broadcast_to, not np.full), and Tensor(array, requires_grad=False)[i] for"
             " array[i] or np.take(array, i), of which NumPy asks the array alone",
         )
 
@@ -234,7 +233,7 @@ class Batched(Tensor):
             "the value",
             "as the index of a plain array or a list",
             "write Tensor(array, requires_grad=False)[i] for array[i], of which NumPy and Python ask the"
-            " array alone",
+            " array alone (of whole numbers, np.take_along_axis(array, i[None], 0)[0])",
         )
 
     def numpy(self) -> np.ndarray:
@@ -320,6 +319,27 @@ def _parts_at(index: Any, level: int) -> Any:
     return (
         rules.Mapped(index.value) if isinstance(index, Batched) and index.level == level else index
     )
+
+
+def _by_position(
+    function: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments of a call, with those that are batches by position, as rules take them."""
+    batches = [k for k, v in kwargs.items() if isinstance(v, Variable) and v.is_batch]
+    if not batches:
+        return args, kwargs
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # of a function in C, before NumPy 2.4
+        parameters = []
+    places = {p.name: i for i, p in enumerate(parameters) if p.kind is p.POSITIONAL_OR_KEYWORD}
+    for k in batches:
+        if k not in places:
+            raise TypeError(f"vmap: {name} takes no batch by keyword, as {k}=")
+    args, rest = list(args), dict(kwargs)
+    for p in parameters[len(args) : 1 + max(places[k] for k in batches)]:
+        args.append(rest.pop(p.name, p.default))
+    return args, rest
 
 
 def _within(a: Any, level: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autobp.arrays import is_foreign, plain_array
+from autobp.arrays import is_foreign, of_its_kind, plain_array
 from autobp.context import Context, current, unwatched, user_line
 from autobp.errors import explained, label
 from autobp.kernels.sums import BLAS, LONG, added_rows, ones, total
@@ -250,7 +250,7 @@ def project(c: Array, primal: Array) -> Array:
     were broadcast, and cast back if the operation promoted the dtype."""
     shape = () if type(primal) is float else primal.shape
     if shape and type(primal) is not np.ndarray and not isinstance(c, Variable):
-        c = _of_its_kind(c, primal)
+        c = of_its_kind(c, primal)
     have = c.shape if type(c) is np.ndarray or isinstance(c, Variable) else np.shape(c)
     if have != shape:
         extra = len(have) - len(shape)
@@ -265,15 +265,6 @@ def project(c: Array, primal: Array) -> Array:
         return c if primal.dtype == np.float64 else primal.dtype.type(c)
     c = c if c.dtype == primal.dtype else c.astype(primal.dtype)
     return c.canonical() if not shape and isinstance(c, Variable) else c
-
-
-def _of_its_kind(c: Array, primal: Any) -> Array:
-    """A constant as an array of the library of the primal value, since some are not mixed with NumPy's."""
-    while hasattr(primal, "level"):  # a Tensor: of a derivative further out
-        primal = primal.value
-    if not is_foreign(primal) or is_foreign(c):
-        return c
-    return np.asarray(c, like=primal)
 
 
 def _added_up(c: Array, shape: tuple[int, ...]) -> Array:
@@ -308,6 +299,11 @@ def _widened(c: Array, have: tuple[int, ...], shape: tuple[int, ...]) -> Array:
         filled = np.empty(shape, type(c))  # for a small array faster than a view of one number
         filled.fill(c)
         return filled
+    if any(map(math.isnan, shape)):
+        raise ValueError(
+            f"a derivative by an array of shape {shape}, which its library does not know yet, as Dask does not"
+            " that of x[mask]: write np.where(mask, x, 0.0), or x.compute_chunk_sizes()"
+        )
     before = len(shape) - len(have)
     axes = tuple(i for i, n in enumerate(have) if shape[i + before] == 1 != n)
     if axes:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autobp.batching import vmap
 from autobp.calculus import project
+from autobp.context import value_listener
+from autobp.dag import ancestors, record
 from autobp.errors import NoRuleError
 from autobp.primitive import Array, Primitive, Rule, Rules, Variable, general
 from autobp.reverse import vjp as pull_back
+from autobp.sparsity import Inside
+from autobp.tensor import Tensor
 
 __all__ = ["custom"]
 
@@ -53,6 +58,9 @@ def custom(
     `batch` does: `batch(run, args, mapped, **params)` returns the results of all examples, stacked, where
     `run` is the function, and `args[i]` has the examples along a first axis if `mapped[i]` is true.
 
+    Sparse derivatives find which elements of the result depend on which of an argument by what a rule
+    does, if it is written in NumPy. Otherwise each is taken to depend on all.
+
     >>> import numpy as np
     >>> from autobp import custom, grad, jvp
     >>> clipped = custom(lambda x: np.sin(x), vjp=lambda g, y, x: np.clip(g, -1, 1) * np.cos(x))
@@ -73,11 +81,11 @@ def custom(
             raise TypeError(f"custom(): {fact} must be {_FACTS[fact]}, not {value!r:.50}")
     if vjp is None and jvp is None:
         raise TypeError("custom() needs a rule: vjp=, jvp= or both")
-    backward = _rules(vjp) or [_transposed(r, i, "jvp") for i, r in enumerate(_rules(jvp))]
-    onward = _rules(jvp) or [_transposed(r, i, "vjp") for i, r in enumerate(_rules(vjp))]
+    name = name or _named(forward)
+    backward = _rules(vjp) or [_transposed(r, i, "jvp", name) for i, r in enumerate(_rules(jvp))]
+    onward = _rules(jvp) or [_transposed(r, i, "vjp", name) for i, r in enumerate(_rules(vjp))]
     if len(backward) != len(onward):
         raise TypeError(f"custom(): {len(backward)} vjp rules and {len(onward)} jvp rules")
-    name = name or _named(forward)
 
     def run(*args: Any, **params: Any) -> Any:
         out = forward(*args, **params)
@@ -89,7 +97,10 @@ def custom(
     forward_rules = [_owned(rule, name) for rule in onward]
     reverse_rules = [_owned(rule, name) for rule in backward]
     facts.setdefault("batch", _OnBatches(run, forward_rules, reverse_rules))
-    primitive = general(run, forward=forward_rules, reverse=reverse_rules, name=name, **facts)
+    inside = _Pushed(forward_rules)
+    primitive = general(
+        run, forward=forward_rules, reverse=reverse_rules, name=name, inside=inside, **facts
+    )
 
     def function(*args: Any, **params: Any) -> Any:
         if len(args) != len(backward):
@@ -144,7 +155,40 @@ def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
         return False
 
 
-def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
+class _Reads(NamedTuple):
+    """The tensors of which a rule has read the bare value, as by `t.tolist()`."""
+
+    tensors: list[Tensor]
+    others: Any  # who listens besides
+
+    def read(self, t: Tensor) -> None:
+        self.tensors.append(t)
+        if self.others is not None:
+            self.others.read(t)
+
+    def compared(self, *comparison: Any) -> Any:
+        return None if self.others is None else self.others.compared(*comparison)
+
+    def of_any(self, inputs: Mapping[Tensor, Any], level: int) -> bool:
+        """Whether any of them depends on the inputs, which alone are variables further in."""
+        return any(
+            t.level > level
+            or (t.level == level and not inputs.keys().isdisjoint(ancestors([t], level)))
+            for t in self.tensors
+        )
+
+
+@contextmanager
+def _reading() -> Iterator[_Reads]:
+    reads = _Reads([], value_listener.get())
+    token = value_listener.set(reads)
+    try:
+        yield reads
+    finally:
+        value_listener.reset(token)
+
+
+def _transposed(rule: Rule | None, slot: int, kind: str, name: str) -> Rule | None:
     """The rule of the other mode. A rule is a linear map between the argument in that slot and the
     result. A reverse sweep through the rule gives its transpose."""
     if rule is None:
@@ -153,10 +197,57 @@ def _transposed(rule: Rule | None, slot: int, kind: str) -> Rule | None:
     def transposed(t: Array, out: Array, *args: Array, **params: Any) -> Array:
         ends = (args[slot], out) if kind == "jvp" else (out, args[slot])
         start, end = (np.zeros(np.shape(a))[()] for a in ends)
-        _, pullback = pull_back(lambda s: project(rule(s, out, *args, **params), end), start)
+
+        def linear(s: Tensor) -> Array:
+            with _reading() as reads:
+                c = project(rule(s, out, *args, **params), end)
+            is_cut = not (isinstance(c, Tensor) and c.level == s.level)
+            if is_cut and any(r.level == s.level for r in reads.tensors):
+                other = "jvp" if kind == "vjp" else "vjp"
+                raise TypeError(
+                    f"{name}: {kind}= takes bare values, as by .tolist(), from what it is given, so that {other}="
+                    " does not follow from it: write it in NumPy, or give both"
+                )
+            return c
+
+        _, pullback = pull_back(linear, start)
         return pullback(t)[0]
 
     return transposed
+
+
+class _Pushed:
+    """What the tangent of a result is made of: the rules, recorded. The result depends on an argument where
+    the tangent does on the argument's."""
+
+    def __init__(self, rules: Sequence[Rule | None]) -> None:
+        self.rules = rules
+
+    def __call__(self, t: Tensor) -> Inside | None:
+        slots = [
+            i
+            for i, a in enumerate(t.args)
+            if isinstance(a, Tensor) and a.level == t.level and self.rules[i] is not None
+        ]
+        values = [t.value, *t.operand_values()]
+        tangents = [np.ones(np.shape(values[1 + i]))[()] for i in slots]
+
+        def tangent(*given: Any) -> Any:
+            directions, (out, *args) = given[: len(slots)], given[len(slots) :]
+            parts = [self.rules[i](d, out, *args, **t.params) for i, d in zip(slots, directions)]  # type: ignore[misc]
+            return sum([project(c, t.value) for c in parts if c is not None], np.zeros(t.shape))
+
+        given = [*tangents, *values]
+        floats = [i for i, v in enumerate(given) if np.result_type(v).kind == "f"]
+        try:
+            with np.errstate(all="ignore"), _reading() as reads:
+                recorded = record(tangent, given, floats)
+        except Exception:  # a rule that is not written in NumPy
+            return None
+        inputs = dict(zip(recorded.inputs, [t.args[i] for i in slots], strict=False))
+        if reads.of_any(inputs, recorded.level):
+            return None
+        return Inside(inputs, recorded.outputs, recorded.order())
 
 
 class _OnBatches:
@@ -208,11 +299,17 @@ class _OnBatches:
 
             return None if rule is None else of_batch
 
+        on_batch.__name__ = name
+        forward = [pushed(rule, i) for i, rule in enumerate(self.forward)]
+        reverse = [pulled(rule, i) for i, rule in enumerate(self.reverse)]
+        further = _OnBatches(on_batch, forward, reverse)  # a batch of such batches
         return general(
             on_batch,
-            forward=[pushed(rule, i) for i, rule in enumerate(self.forward)],
-            reverse=[pulled(rule, i) for i, rule in enumerate(self.reverse)],
+            forward=forward,
+            reverse=reverse,
             name=name,
+            batch=further,
+            inside=_Pushed(forward),
         )
 
 

@@ -103,11 +103,21 @@ def record(
     inputs: list[Tensor] = []
     filled = list(args)
     for i in chosen:
-        values = [lifted(x, f"argument {i}{path}") for path, x in leaves(args[i])]
+        given = args[i]
+        if type(given) is np.ndarray:  # as nearly always
+            value = lifted(given, f"argument {i}")
+            filled[i] = variable = leaf(copied(value) if keep else value, level)
+            inputs.append(variable)
+            continue
+        values = [lifted(x, f"argument {i}{path}") for path, x in leaves(given)]
         fresh = [leaf(copied(v) if keep else v, level) for v in values]
         inputs += fresh
-        filled[i] = refilled(args[i], fresh)
+        filled[i] = refilled(given, fresh)
     result = function(*filled)
+    if isinstance(result, Tensor):
+        is_mine = result.level == level
+        output, value = (result, result.value) if is_mine else (None, result)
+        return Recording(level, inputs, [output], [value], result)
     found = [y for _, y in leaves(result)]
     outputs = [y if isinstance(y, Tensor) and y.level == level else None for y in found]
     values = [y if t is None else t.value for y, t in zip(found, outputs, strict=True)]
@@ -312,6 +322,8 @@ def _constant(a: Any) -> str:
         return f"array{a.shape}"
     if isinstance(a, tuple) and any(isinstance(i, np.ndarray | slice) for i in a):
         return f"[{', '.join(map(_constant, a))}]"
+    if type(a) is tuple:  # of np.int64, say
+        return f"({', '.join(map(_constant, a))}{',' * (len(a) == 1)})"
     if isinstance(a, slice):
         return ":".join(
             "" if i is None else str(i)

@@ -55,7 +55,7 @@ def called_ufunc(
     if function not in NUMPY:
         raise no_rule(ufunc, method=method)
     x, axis = (*inputs, kwargs.pop("axis", 0))[:2]  # a ufunc's methods begin at axis 0
-    if kwargs.keys() - {"keepdims"}:
+    if kwargs.keys() - {"keepdims", "initial", "where"}:
         raise no_rule(ufunc, kwargs, method)
     return _fitted(NUMPY[function], function, (x, axis), kwargs)
 
@@ -103,7 +103,7 @@ def _fitted(ours: Any, theirs: Any, args: Sequence[Any], kwargs: dict[str, Any])
         }
         if unmet and not _are_defaults(unmet, theirs):
             raise no_rule(theirs, unmet)
-        kwargs = {k: v for k, v in kwargs.items() if k in known}
+        kwargs = {k: v for k, v in kwargs.items() if k in known and v is not np._NoValue}
     return ours(*args, **kwargs)
 
 

@@ -28,9 +28,11 @@ from autobp.batching import Batched, batched
 from autobp.calculus import as_numpy_scalars, as_value, on_float, project, push
 from autobp.context import Context, current
 from autobp.forward import Dual, dual
+from autobp.kernels.layout import MANY, alike
 from autobp.operation import SIGNS
 from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
 from autobp.reverse import accumulate, add_in_place
+from autobp.rules.arithmetic import multiply
 from autobp.rules.batching import elementwise
 from autobp.rules.indexing import BASIC, getitem, scatter
 from autobp.tensor import CONSTANT, Tensor, node
@@ -98,6 +100,9 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                     if type(y) is float and compute is not None:
                         value = compute(y, x) if reflected else compute(x, y)
                 elif type(x) is np.ndarray and type(y) in _PLAIN:
+                    if x.ndim > 2 and x.size >= MANY and type(y) is np.ndarray:
+                        x, y = alike(x, y)
+                        other = y if type(other) is np.ndarray else other
                     value = _as_kept(function(y, x) if reflected else function(x, y), x)
                 elif type(x) in _OUTER:
                     if reflected:
@@ -319,11 +324,15 @@ def _batch_array_ufunc(
     self: Batched, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
 ) -> Any:
     if method == "__call__" and not kwargs and ufunc in NUMPY:
+        level = self.level
         for x in inputs:
-            if not _joins(x, self.level):
+            if not _joins(x, level):
                 break
         else:
-            return NUMPY[ufunc](*inputs)
+            ours = NUMPY[ufunc]
+            if type(ours) is Primitive:
+                return _batch_record(self, ours, inputs, _NONE, current())
+            return ours(*inputs)
     return _general_batch_array_ufunc(self, ufunc, method, *inputs, **kwargs)
 
 
@@ -353,7 +362,7 @@ def _batch_record(
     if type(like) is not np.ndarray or like.dtype.kind != "f":
         return _general_batch_record(self, primitive, args, params, context)
     values, mapped = [], []
-    aligned = all(type(p) is float or type(p) is int for p in params.values())
+    aligned = not params or all(type(p) is float or type(p) is int for p in params.values())
     for a in args:
         m = type(a) is Batched and a.level == level
         v = a.value if m else a
@@ -370,7 +379,9 @@ def _batch_record(
         elif primitive.form != "elementwise":
             return _general_batch_record(self, primitive, args, params, context)
         elif aligned:
-            value = primitive.function(*values, **params)
+            value = _outer(*values) if primitive is multiply else None
+            if value is None:
+                value = primitive.function(*values, **params)
         else:
             value = elementwise(primitive.function, values, mapped, **params)
     except ValueError:  # which the general code explains
@@ -378,6 +389,16 @@ def _batch_record(
     if type(value) is Results:
         return Results(batched(v, level) for v in value)
     return batched(value, level)
+
+
+def _outer(a: Any, b: Any) -> np.ndarray | None:
+    """The outer products of two vectors of each example, of which the gradients of single examples consist.
+    Broadcasting takes longer, since its innermost loops are no longer than a row."""
+    if type(a) is not np.ndarray or type(b) is not np.ndarray or not a.ndim == 3 == b.ndim:
+        return None
+    if a.shape[2] != 1 or b.shape[1] != 1 or a.shape[0] != b.shape[0] or b.shape[2] < 2:
+        return None
+    return np.einsum("ni,nj->nij", a[:, :, 0], b[:, 0], order="C")
 
 
 def _is_basic(index: Any) -> bool:
@@ -423,12 +444,18 @@ def _step(
 ) -> bool:
     """A step of the sweep for one argument or two. False: it was not such a step, and nothing was
     done."""
-    if type(g) is Batched and _step_of_batch(primitive, node, g, cotangents):
+    if (
+        type(g) is Batched
+        and primitive.form == "elementwise"
+        and _step_of_batch(primitive, node, g, cotangents)
+    ):
         return True
     x, y, z, level = node.first, node.second, node.value, node.level
     rules, params = primitive.reverse, node.params
     if isinstance(x, Tensor) and x.level == level:
         u = x.value
+    elif type(x) is np.ndarray:
+        u = x
     else:
         x = u = _constant_value(x, node)
     if type(u) not in _VALUES:
@@ -467,6 +494,8 @@ def _step(
         if type(c) is float is type(u):
             before = cotangents.get(x)
             cotangents[x] = c if before is None else before + c
+        elif type(c) is Batched and x not in cotangents and _fits(c, u):
+            cotangents[x] = c
         else:
             accumulate(c, x, g, cotangents, owned)
             if params and primitive.facts.adds is not None:
@@ -475,9 +504,19 @@ def _step(
         if type(d) is float is type(v):
             before = cotangents.get(y)
             cotangents[y] = d if before is None else before + d
+        elif type(d) is Batched and y not in cotangents and _fits(d, v):
+            cotangents[y] = d
         else:
             accumulate(d, y, g, cotangents, owned)
     return True
+
+
+def _fits(c: Batched, v: Any) -> bool:
+    """Whether a cotangent of a batch has the shape and the dtype of the primal value as it is."""
+    batch = c.value
+    if type(batch) is not np.ndarray or type(v) is not np.ndarray:
+        return False
+    return batch.shape[1:] == v.shape and batch.dtype is v.dtype
 
 
 def _constant_value(a: Any, node: Tensor) -> Any:
@@ -500,19 +539,20 @@ def _step_of_batch(
     primitive: Primitive, node: Tensor, g: Batched, cotangents: dict[Tensor, Array]
 ) -> bool:
     """A step of the backward sweep. False: it was not such a step, and nothing was done."""
-    level = node.level
-    if primitive.form != "elementwise" or type(node.value) not in _PLAIN:
+    level, out, args = node.level, node.value, node.args
+    if type(out) not in _PLAIN:
         return False
-    values = [
-        a.value if isinstance(a, Tensor) and a.level == level else _constant_value(a, node)
-        for a in node.args
-    ]
-    if not all(type(v) in _PLAIN or type(v) is int for v in values):
-        return False
+    values = []
+    for a in args:
+        v = a.value if isinstance(a, Tensor) and a.level == level else _constant_value(a, node)
+        kind = type(v)
+        if kind not in _PLAIN and kind is not int:
+            return False
+        values.append(v)
     found = []
-    for a, v, rule in zip(node.args, values, primitive.reverse):
+    for a, v, rule in zip(args, values, primitive.reverse):
         if rule is not None and v is not a and a.level == level:
-            c = _term(rule, g, v, node.value, v, values, node.params)
+            c = _term(rule, g, v, out, v, values, node.params)
             if c is None:
                 return False
             found.append((a, c))
@@ -580,7 +620,7 @@ def _term(
     """What the rule of an argument x makes of a batch, if it has the shape and the dtype of the primal
     value that it belongs to."""
     batch, dtype = t.value, getattr(primal, "dtype", _FLOAT64)
-    if type(batch) is not np.ndarray or np.shape(x) != np.shape(out):
+    if type(batch) is not np.ndarray or getattr(x, "shape", ()) != getattr(out, "shape", ()):
         return None
     try:
         c = batch if rule is same else rule(batch, out, *values, **params)

@@ -182,7 +182,8 @@ def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
 
     def seeds(start: int, stop: int) -> list[Any]:
         found: list[Any] = [None] * len(values)
-        rows = np.eye(stop - start, size, start, dtype)
+        rows = np.zeros((stop - start, size), dtype)
+        rows.reshape(-1)[start :: size + 1] = 1  # as np.eye does, in less time
         found[k] = rows if len(shape) == 1 else rows.reshape(stop - start, *shape)
         return found
 

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from autobp.habits import checks_keywords
+from autobp.lookups import globals_read
 from autobp.tensor import Tensor
 
 __all__ = ["numerical_gradient"]
@@ -141,7 +142,7 @@ def _places(function: Any, array: np.ndarray) -> Iterator[Callable[[Any], None] 
 def _held(o: Any) -> Iterator[tuple[Any, Callable[[Any], None] | None]]:
     """What an object refers to when it is called or read."""
     if isinstance(o, FunctionType):
-        names = _global_names(o.__code__) & o.__globals__.keys()
+        names = globals_read(o.__code__) & o.__globals__.keys()
         yield from ((o.__globals__[n], partial(o.__globals__.__setitem__, n)) for n in names)
         yield from (
             (c.cell_contents, partial(setattr, c, "cell_contents")) for c in o.__closure__ or ()
@@ -159,11 +160,6 @@ def _held(o: Any) -> Iterator[tuple[Any, Callable[[Any], None] | None]]:
         yield from ((x, partial(o.__setitem__, k)) for k, x in o.items())
     elif hasattr(o, "__dict__") and not isinstance(o, type | ModuleType):
         yield from ((x, partial(setattr, o, k)) for k, x in vars(o).items())
-
-
-def _global_names(code: CodeType) -> set[str]:
-    inner = (c for c in code.co_consts if isinstance(c, CodeType))
-    return set(code.co_names).union(*map(_global_names, inner))
 
 
 def _number(value: Any) -> float:

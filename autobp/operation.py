@@ -124,6 +124,9 @@ class Operation:
     )
     batch: Callable[..., Any] | None = None  # the rule of `rules.batching`; None: by the form
     pattern: Callable[..., Any] | None = None  # what elements depend on; see `rules.patterns`
+    inside: Callable[[Any], Any] | None = (
+        None  # the operations that a result is made of; see `sparsity`
+    )
 
     def is_static(self, args: tuple[Any, ...], params: dict[str, Any]) -> bool:
         """Whether the result of a call has the same shape and dtype whatever the values are."""

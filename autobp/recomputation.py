@@ -23,10 +23,12 @@ from autobp.errors import replaced
 from autobp.forward import Dual, dual, with_last_uses
 from autobp.forward import sweep as sweep_forward
 from autobp.habits import checks_keywords
+from autobp.lookups import globals_read
 from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
 from autobp.results import several, taken
 from autobp.reverse import derived, sweep
+from autobp.sparsity import Inside
 from autobp.tensor import CONSTANT, Tensor, leaf, node
 from autobp.tree import leaves, transformed
 
@@ -290,10 +292,7 @@ def _read_by(function: FunctionType) -> Iterator[Any]:
             pass
     yield function.__defaults__
     if not owner(function).is_library:
-        codes = [function.__code__]
-        for code in codes:
-            codes += (c for c in code.co_consts if isinstance(c, CodeType))
-            yield from (function.__globals__.get(name) for name in code.co_names)
+        yield from map(function.__globals__.get, sorted(globals_read(function.__code__)))
 
 
 # ── the primitive ─────────────────────────────────────────────────────────────────────────────────
@@ -331,4 +330,9 @@ def _cost(out: Any, *shapes: Any, of: _Segment) -> tuple[int, int, int]:
     return of.cost()
 
 
-_REMAT = _Remat("remat", _run_again, None, Together(_pulled), cost=_cost)
+def _inside(t: Tensor) -> Inside:
+    outputs, _, order = t.params["of"].again()
+    return Inside({a: a for a in t.args}, list(outputs), order)
+
+
+_REMAT = _Remat("remat", _run_again, None, Together(_pulled), cost=_cost, inside=_inside)

@@ -15,6 +15,7 @@ from weakref import ref
 
 import numpy as np
 
+from autobp.arrays import is_foreign
 from autobp.calculus import as_numpy_scalars, as_value, is_batch, made_nonfinite, project, zeros
 from autobp.context import current, tracing, unwatched
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
@@ -70,7 +71,10 @@ def _sweep(
     kept: SweepRecord | None = None,
 ) -> dict[Tensor, Array]:
     """The sweep. A trace is told which node was `reached`, and with which cotangent."""
-    level = next((y.level for y in seeds), CONSTANT)
+    level = CONSTANT
+    for y in seeds:
+        level = y.level
+        break
     watched = kept is None and current().anomaly
     if kept is not None:
         reached = kept.cotangents.__setitem__
@@ -236,8 +240,10 @@ def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> Non
     ):
         return
     with np.errstate(all="ignore"):
-        again = np.asarray(primitive.function(*as_numpy_scalars(*values), **node.params))
-        size = np.max(np.abs(value), initial=0.0, where=np.isfinite(value))
+        again = primitive.function(*as_numpy_scalars(*values), **node.params)
+        again = again if is_foreign(again) else np.asarray(again)
+        finite = np.where(np.isfinite(value), np.abs(value), 0.0)
+        size = 0.0 if 0 in np.shape(finite) else np.max(finite)  # of Dask it takes no `initial`
         gap = np.abs(again - value) > 1e4 * np.finfo(again.dtype).eps * size
         if np.any(gap & np.isfinite(again)) or np.any(np.isnan(again) & ~np.isnan(value)):
             raise changed(node)

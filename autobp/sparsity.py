@@ -4,12 +4,16 @@ Each tensor has, for each of its elements, the set of the inputs that it depends
 through the operations in the order of recording, by the patterns of their rows (`rules.patterns`).
 What no row states depends on everything. A value is never looked at, since one that is 0 here may not
 be 0 elsewhere; an index that was computed from values is part of the recorded structure.
+
+Some operations are made of others, which they record again when they are asked (`inside` in their rows):
+a segment that is computed again, and a function with rules of the user's own. The sets go through these.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +24,7 @@ from autobp.rules import patterns
 from autobp.rules.patterns import Pairs, Shared
 from autobp.tensor import Tensor
 
-__all__ = ["Entries", "Structure", "detected"]
+__all__ = ["Entries", "Inside", "Structure", "detected"]
 
 
 class Entries(NamedTuple):
@@ -62,9 +66,7 @@ def detected(traced: Recording, order: Sequence[Tensor]) -> Entries:
     for x, size in zip(traced.inputs, sizes, strict=True):
         known[x] = np.arange(first, first + size).reshape(np.shape(x))
         first += size
-    for t in order:
-        if t.primitive is not None:
-            known[t] = _through(t, known, sets)
+    _walk(order, known, sets)
     ends = [np.zeros(0, int)]
     for y, value in zip(traced.outputs, traced.values, strict=True):
         none = np.zeros(math.prod(np.shape(value)), int)
@@ -198,6 +200,27 @@ def _extended(buffer: np.ndarray, used: int, more: np.ndarray) -> np.ndarray:
 # ── operations ────────────────────────────────────────────────────────────────────────────────────
 
 
+class Inside(NamedTuple):
+    """What a result was made of, recorded again."""
+
+    given: dict[Tensor, Tensor]  # to each input the argument that it stands for
+    outputs: list[Tensor | None]
+    order: list[Tensor]
+
+
+def _walk(order: Sequence[Tensor], known: dict[Tensor, Any], sets: _Sets) -> None:
+    """The sets of what was recorded, added to those that are known."""
+    for t in order:
+        if t.primitive is not None:
+            known[t] = _through(t, known, sets)
+
+
+def _inside(t: Tensor) -> Inside | None:
+    assert t.primitive is not None
+    inside = t.primitive.facts.inside
+    return None if inside is None else inside(t)
+
+
 def _through(t: Tensor, known: dict[Tensor, Any], sets: _Sets) -> Any:
     """The sets of the elements of a result, from those of the arguments."""
     assert t.primitive is not None
@@ -212,6 +235,17 @@ def _through(t: Tensor, known: dict[Tensor, Any], sets: _Sets) -> Any:
         if isinstance(result, Results):
             return [np.asarray(y).astype(int) for y in result]
         return np.asarray(result).astype(int)
+    inside = _inside(t)
+    if inside is not None:
+        mine = {x: known[a] for x, a in inside.given.items() if a in known}
+        _walk(inside.order, mine, sets)
+        several = isinstance(t.value, Results)
+        values = t.value if several else [t.value]
+        ends = [
+            np.zeros(np.shape(v), int) if y is None or y not in mine else mine[y]
+            for y, v in zip(inside.outputs, values, strict=True)
+        ]
+        return ends if several else ends[0]
     if primitive.form == "elementwise":
         rules = [*primitive.forward, *[None] * len(labels)]  # None: the derivative is zero
         labels = [None if rule is None else x for x, rule in zip(labels, rules)]
@@ -273,38 +307,57 @@ class Structure:
     shapes, parameters, and the zeros of matrices that are multiplied with."""
 
     def __init__(self, traced: Recording, order: Sequence[Tensor]) -> None:
-        place = {t: i for i, t in enumerate((*traced.inputs, *order))}
-        self._ends = _ends(traced, place)
-        self._steps = [
-            (t.primitive, t.shape, [_argument(t, a, place) for a in t.args], _params(t))
-            for t in order
-            if t.primitive is not None
-        ]
+        place = {x: i for i, x in enumerate(traced.inputs)}
+        self._form = _form(traced)
+        self._steps = list(_steps(order, place))
+        self._outputs = _places(traced, place)
 
     def is_that_of(self, traced: Recording, order: Sequence[Tensor]) -> bool:
         """Whether another recording has the same structure."""
-        place = {t: i for i, t in enumerate((*traced.inputs, *order))}
-        operations = [t for t in order if t.primitive is not None]
-        if len(operations) != len(self._steps) or _ends(traced, place) != self._ends:
+        if _form(traced) != self._form:
             return False
-        for t, (primitive, shape, args, params) in zip(operations, self._steps, strict=True):
-            mine = t.args
-            if t.primitive is not primitive or t.shape != shape or len(mine) != len(args):
-                return False
-            if not all(_alike(_argument(t, a, place), b) for a, b in zip(mine, args, strict=True)):
-                return False
-            if params is not None and not _alike(params, t.params):
-                return False
-        return True
+        place = {x: i for i, x in enumerate(traced.inputs)}
+        pairs = zip_longest(self._steps, _steps(order, place))
+        return all(map(_alike_steps, pairs)) and _places(traced, place) == self._outputs
 
 
-def _ends(traced: Recording, place: dict[Tensor, int]) -> Any:
-    """Which tensors are the outputs, and the shapes and dtypes of inputs and outputs."""
-    outputs = zip(traced.outputs, traced.values, strict=True)
-    given = [(np.shape(x), np.result_type(x.value)) for x in traced.inputs]
-    return given, [
-        (None if y is None else place[y], np.shape(v), np.result_type(v)) for y, v in outputs
-    ]
+class _Step(NamedTuple):
+    primitive: Any
+    shape: Any
+    args: list[Any]
+    params: dict[str, Any] | None
+
+
+def _steps(order: Sequence[Tensor], place: dict[Tensor, int]) -> Iterator[_Step]:
+    """The operations, each after those that it is made of. All get a place, by which they are named."""
+    for t in order:
+        if t.primitive is not None:
+            inside = _inside(t)
+            if inside is not None:
+                place |= {x: place[a] for x, a in inside.given.items()}
+                yield from _steps(inside.order, place)
+            args = [_argument(t, a, place) for a in t.args]
+            yield _Step(t.primitive, t.shape, args, _params(t))
+        place.setdefault(t, len(place))
+
+
+def _alike_steps(pair: tuple[_Step | None, _Step | None]) -> bool:
+    a, b = pair
+    if a is None or b is None:
+        return False
+    if a.primitive is not b.primitive or a.shape != b.shape or len(a.args) != len(b.args):
+        return False
+    return all(map(_alike, a.args, b.args)) and (a.params is None or _alike(a.params, b.params))
+
+
+def _form(traced: Recording) -> Any:
+    """The shapes and dtypes of inputs and outputs."""
+    values = (*(x.value for x in traced.inputs), *traced.values)
+    return len(traced.inputs), [(np.shape(v), np.result_type(v)) for v in values]
+
+
+def _places(traced: Recording, place: dict[Tensor, int]) -> list[int | None]:
+    return [None if y is None else place[y] for y in traced.outputs]
 
 
 def _params(t: Tensor) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autobp.arrays import defers_to, is_foreign
+from autobp.arrays import defers_to, in_memory, is_foreign
 from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
@@ -395,7 +395,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
     def numpy(self) -> np.ndarray:
         """A copy of the value as a plain ndarray."""
         value = self.primal_value()
-        return np.array(value.get() if hasattr(value, "get") else value)  # as CuPy has it
+        return np.array(in_memory(value) if is_foreign(value) else value)
 
     def item(self) -> float:
         """The value of a tensor with one element, as a Python float."""

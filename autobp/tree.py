@@ -132,6 +132,10 @@ def _leaves(tree: Any, path: str, split: Split) -> Iterator[tuple[str, Any]]:
             if branch is not None:
                 yield where, branch
             continue
+        if all([type(b) in _LEAVES for b in parts]):  # noqa: C419 (sooner than a generator)
+            for step, b in zip(steps_of(branch), parts):
+                yield where + step, b
+            continue
         inner = [(where + step, b, level + 1) for step, b in zip(steps_of(branch), parts)]
         todo += reversed(inner)
 
@@ -162,7 +166,10 @@ def _transformed(function: Callable[[Any], Any], tree: Any, split: Split) -> Any
         return None if tree is None else function(tree)
     changed = []
     for branch in parts:  # a comprehension would add a frame to the recursion
-        changed.append(_transformed(function, branch, split))
+        if type(branch) in _LEAVES:
+            changed.append(function(branch))
+        else:
+            changed.append(_transformed(function, branch, split))
     return rebuilt(tree, changed)
 
 

@@ -62,33 +62,17 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (SHORTCUT, "power_by", ("_power: x → n (2)",)),
     (
-        "a shortcut for what is the same, where nothing is 0",
+        "of a number alone, which has the form of its product",
         "prod",
-        (
-            "_others: x → y (2)",
-            "_others: y → x",
-        ),
+        ("_others_recorded: x → y (2)",),
     ),
     (
         "a shortcut for what is the same, where nothing is 0",
         "cumprod",
         (
-            "_scan_reverse: y → x",
-            "_scan_forward: y → t",
-            "_scan_forward: y → x",
-            "_all_hold: condition → y, and back",
-            "_all_hold: condition → y",
-        ),
-    ),
-    (
-        "a shortcut for what is the same, where nothing is 0",
-        "prod cumprod",
-        (
-            "_all_hold: not y.size or (not isinstance(y, Variable) and bool(np.all(condition)))"
+            "_has_no_zero: not y.size or (not isinstance(y, Variable) and bool(np.all(y)))"
             " → not y.size",
-            "_all_hold: bool(np.all(condition)) → np.all(condition)",
-            "_all_hold: y → condition",
-            "_all_hold: y → condition (2)",
+            "_has_no_zero: bool(np.all(y)) → np.all(y)",
         ),
     ),
     (
@@ -145,7 +129,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             " → f'axis {axis} of a number, which has none'",
         ),
     ),
-    (A_SEQUENCE, "prod", ("_others: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
+    (A_SEQUENCE, "prod", ("_others_recorded: tuple(range(-len(axes), 0)) → range(-len(axes), 0)",)),
     (
         ONE_LENGTH,
         "cumprod",

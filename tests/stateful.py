@@ -208,6 +208,34 @@ def a_closure():
 
 
 @case
+def an_attribute_of_a_local_function():
+    model = Base()
+
+    def loss(p, y):
+        loss.count = getattr(loss, "count", 0) + 1
+        return nn.mse(p, y) / (1 + 0.1 * loss.count)
+
+    return model, loss, SGD(model.parameters(), 0.05), {}
+
+
+@case
+def a_variable_of_a_closure_that_is_empty_at_first():
+    model = Base()
+
+    def loss(p, y):
+        nonlocal count
+        try:
+            count += 1
+        except NameError:
+            count = 1
+        return nn.mse(p, y) / (1 + 0.1 * count)
+
+    if model is None:
+        count = 0
+    return model, loss, SGD(model.parameters(), 0.05), {}
+
+
+@case
 def a_default_and_a_partial():
     model = Base()
 

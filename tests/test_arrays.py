@@ -8,12 +8,15 @@ import pytest
 
 from autobp import (
     Tensor,
+    avg_pool2d,
     compile,
+    conv2d,
     detect_anomaly,
     grad,
     graph,
     hvp,
     jvp,
+    max_pool2d,
     nn,
     no_grad,
     softmax,
@@ -72,10 +75,10 @@ class Strict(np.lib.mixins.NDArrayOperatorsMixin):
         return Strict(self._data.reshape(*shape))
 
     def __getitem__(self, index):
-        return wrapped(self._data[index])
+        return wrapped(self._data[unwrapped(index)])
 
     def __setitem__(self, index, value):
-        self._data[index] = unwrapped(value)
+        self._data[unwrapped(index)] = unwrapped(value)
 
     def __len__(self):
         return len(self._data)
@@ -198,6 +201,38 @@ def test_indices_that_dask_does_not_know_are_those_of_rows():
         np.testing.assert_allclose(np.asarray(g), grad(f)(a), rtol=1e-12)
 
 
+A = np.random.default_rng(0).standard_normal((6, 4))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.sum(np.sort(a, axis=1)[:, 0]) + np.sum(np.sort(a, axis=None)[-3:]),
+        lambda a: np.sum(np.median(a, axis=1)) + np.median(a),
+        lambda a: np.sum(np.quantile(a, 0.3, axis=0)) + np.percentile(a, 70.0),
+        lambda a: np.sum(np.quantile(a, [0.3, 0.31], axis=0)),  # the same elements twice
+        lambda a: np.sum(a[np.argsort(a[:, 0])][0] ** 2) + np.sum(a[np.argmax(a[:, 1])]),
+        lambda a: np.sum(np.where(a > 0, a, 0.0) ** 3),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of Dask, which sorts by NumPy
+def test_elements_in_order_have_gradients(f, made):
+    np.testing.assert_allclose(plain(grad(f)(made(A))), grad(f)(A), rtol=1e-12)
+
+
+def test_quantiles_that_skip_nan_have_gradients():
+    a = np.where(A > 1, np.nan, A)
+    f = lambda a: np.sum(np.nanquantile(a, 0.3, axis=0)) + np.nanmedian(a)
+    np.testing.assert_allclose(plain(grad(f)(Strict(a))), grad(f)(a), rtol=1e-12)
+
+
+def test_elements_that_a_mask_names_have_a_gradient_where_their_number_is_known():
+    f = lambda a: np.sum(a[a > 0] ** 2)
+    np.testing.assert_allclose(plain(grad(f)(Strict(A))), grad(f)(A))
+    with pytest.raises(ValueError, match=r"does not know yet.*: write np\.where\(mask, x, 0\.0\)"):
+        grad(f)(chunked(A))
+
+
 def test_the_triangle_of_dasks_factor_is_the_lower_one():
     a = np.block([[W @ W.T + 4 * np.eye(3), np.ones((3, 1))], [np.ones(3), 9.0]])
     f = lambda x: np.linalg.cholesky(x)[2, 0]
@@ -275,6 +310,22 @@ def test_anomalies_are_found(made):
         np.log(Tensor(made(np.zeros(3))))
 
 
+def test_arrays_without_anomalies_pass(made):
+    t = Tensor(made(X))
+    with detect_anomaly():
+        np.sum(np.sin(t) ** 2).backward()
+    np.testing.assert_allclose(plain(t.grad), np.sin(2 * X))
+
+
+def test_a_value_that_was_written_to_since_is_found():
+    t = Tensor(Strict(X))
+    with detect_anomaly():
+        y = np.sum(np.sin(t) ** 2)
+        t.data[0] = 9.0
+        with pytest.raises(RuntimeError, match="sin"):
+            y.backward()
+
+
 # ── what is for NumPy's arrays alone ──────────────────────────────────────────────────────────────
 
 
@@ -291,6 +342,23 @@ def test_programs_are_made_for_numpys_arrays(made):
     for f, x in ((grad(np.sum), made(X)), (lambda t: t * 2, w), (lambda x: np.sum(x @ w), X)):
         with pytest.raises(CaptureError, match=r"of type \w+\.\w+: programs are made for NumPy's"):
             compile(f)(x)
+
+
+def test_kernels_on_numpys_memory_say_so(made):
+    x, w = made(np.ones((1, 1, 4, 4))), made(np.ones((1, 1, 2, 2)))
+    q = made(np.ones((1, 600, 8)))
+    for name, f in (
+        ("conv2d", lambda: conv2d(x, w)),
+        ("conv2d", lambda: grad(lambda w: np.sum(conv2d(np.ones((1, 1, 4, 4)), w)))(w)),
+        ("conv2d", lambda: nn.Conv2d(1, 1, 2)(x)),
+        ("max_pool2d", lambda: max_pool2d(Tensor(x), 2)),
+        ("avg_pool2d", lambda: grad(lambda x: np.sum(avg_pool2d(x, 2)))(x)),
+        ("attention as long as this", lambda: nn.scaled_dot_product_attention(Tensor(q), q, q)),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"^{name} takes arrays of NumPy alone, not of type \w+\.\w+"
+        ):
+            f()
 
 
 def test_what_has_one_protocol_alone_is_no_value():

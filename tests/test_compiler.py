@@ -735,6 +735,7 @@ REFUSED = {
     "its truth": grad(lambda x: np.sum(x) if np.sum(x) > 0 else -np.sum(x)),
     "its value as an int": lambda x: list(range(int(x[0]))),
     "its value as a float": lambda x: float(x[0]),
+    "its value as a rounded number": lambda x: x * round(x[0]),
     "np.asarray": lambda x: np.asarray(x),
     "an index into a constant": lambda x: np.arange(3)[np.argsort(x)],
     "item|its value": lambda x: x[0].item(),

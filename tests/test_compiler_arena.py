@@ -1,11 +1,14 @@
 """The arena: buffers that are in use at once do not overlap, and little memory is lost between them."""
 
+import re
 from bisect import insort
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autobp import compile
 from autobp.compiler.emit import plan
 from autobp.compiler.emit.arena import ALIGNED, Range, placed
 from autobp.compiler.passes.pipeline import optimized
@@ -69,3 +72,10 @@ def test_networks_need_no_more_than_a_search_of_all_places_would(name, monkeypat
         plan.planned(optimized(program))
     (ranges,) = seen
     assert placed(ranges)[1] <= 1.05 * largest_first(ranges)
+
+
+def test_signs_are_not_taken_in_place():
+    compiled = compile(lambda x: np.sum(np.cos(np.sign(np.sin(x)))))
+    compiled(np.ones(9))
+    given, out = re.search(r"np\.sign\((\w+), (\w+)\)", compiled.source).groups()
+    assert given != out

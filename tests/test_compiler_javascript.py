@@ -33,13 +33,11 @@ needs_chromium = needs_browser[0]
 needs_node = pytest.mark.skipif(NODE is None, reason="needs node")
 
 # Of these primitives no program is printed: they are computed as a whole, by no call that is one of the
-# table: matrices are decomposed, images convolved.
+# table: matrices are decomposed.
 REFUSED = {
     *("inv", "solve", "det", "logdet", "cholesky", "sinc", "attention", "batch_norm"),
     *("eigh", "eigvalsh", "svd", "svdvals", "qr", "pinv"),
     *special.RECORDS,
-    *("conv2d", "conv2d_input", "conv2d_weight"),
-    *("pool2d", "pool2d_input", "pool2d_weight", "max_pool2d"),
 }
 FLOAT32 = "as_type of float32: JavaScript computes in float64"
 

@@ -241,6 +241,37 @@ def test_whole_numbers_of_every_type_are_computed_or_refused(dtype):
     assert refused < len(WHOLE)
 
 
+@needs_onnx
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4"])
+def test_whole_numbers_are_divided_and_rounded_as_in_numpy(dtype):
+    """Also the least ones, of which onnxruntime's quotient by −1 or 0 would end the process."""
+    info = np.iinfo(dtype)
+    ends = [info.min, info.min + 1, -1, -2, -15] if info.min else []
+    values = np.array([*ends, 0, 1, 2, 3, 7, 15, 25, 95, info.max], dtype)
+    x, y = (a.ravel() for a in np.meshgrid(values, values))
+    for f in (
+        *(
+            lambda x, y: x // y,
+            lambda x, y: x % y,
+            np.fmod,
+            lambda x, y: x // 3,
+            lambda x, y: 7 // x,
+        ),
+        *(lambda x, y, i=i: np.divmod(x, y)[i] for i in (0, 1)),
+        *(lambda x, y, k=k: np.round(x // 4, k) for k in (-1, -2, 0, 2)),
+    ):
+        with np.errstate(all="ignore"):
+            expected = f(x, y)
+            agree(computed(f, x, y), expected, 0, f)
+
+
+@needs_onnx
+def test_the_inverse_of_cosh_is_nan_below_1():
+    x = np.array([-1e12, -3e9, -1e9, -1e7, -2.0, 0.5, 1.0, 1e9])
+    with np.errstate(invalid="ignore"):
+        agree(computed(np.arccosh, x), np.arccosh(x), 1e-12, "arccosh")
+
+
 # ── arguments of one operation ────────────────────────────────────────────────────────────────────
 
 X = np.random.default_rng(0).standard_normal((3, 4))
@@ -383,6 +414,7 @@ def test_an_argument_that_no_spelling_accepts_is_refused_by_name():
     x = program_of(lambda x: x + 1.0, {"x": X}).arguments[0]
     reductions = [np.sum, np.prod, np.max, np.min, np.std, np.var, np.nansum, np.nanmean, np.nanvar]
     rows = {f: accepted for f, (accepted, _) in SPELLED.items()} | dict.fromkeys(reductions, "")
+    rows |= {np.std: "where", np.var: "where"}  # which are printed by what they are made of
     rows |= {f: "dtype" for f in ELEMENTWISE if isinstance(f, np.ufunc)}
     count = 0
     for function, accepted in rows.items():
@@ -413,7 +445,11 @@ def test_an_argument_that_no_spelling_accepts_is_refused_by_name():
 
 @needs_onnx
 def test_masks_and_weights_that_are_computed_are_used_or_refused(tmp_path):
-    for f in (np.std, np.var, np.sum, np.nansum, np.nanmean, np.nanvar, np.mean, np.max):
+    for f in (np.std, np.var):
+        chosen = lambda x, m, f=f: f(x, axis=0, where=m)
+        _, made, running = saved(chosen, tmp_path, X, MASK)
+        agree(*run(made, running, X, MASK).values(), chosen(X, MASK), 1e-12, f.__name__)
+    for f in (np.sum, np.nansum, np.nanmean, np.nanvar, np.mean, np.max):
         compiled = compile(
             lambda x, m, f=f: f(x, where=m, **({"initial": 0.0} if f is np.max else {}))
         )
@@ -465,6 +501,7 @@ def test_what_a_rule_takes_for_granted_is_a_precondition(tmp_path):
         (lambda x: np.diagonal(x, 1), (X,)),
         (lambda x: np.max(x, axis=(), initial=0.0), (X,)),
         (lambda x: np.mean(x, axis=1), (np.zeros((3, 0)),)),
+        (lambda x: np.einsum("bij,bkj->bik", x, x), (np.zeros((0, 2, 3)),)),
         *((lambda x, f=f: f(x), (a,)) for f in (np.argmax, np.argmin) for a in (
             np.array([1.0, np.nan, np.inf, np.nan]), np.array([1, np.nan], np.float32), MASK, np.array(2.0), X,
         )),
@@ -531,6 +568,9 @@ def saved(function, tmp_path, *args):
     compiled.save(path)
     made = onnx.load(path)
     return compiled, made, session(made)
+
+
+FIXED = "of 1 or more; all other sizes are fixed"
 
 
 def metadata(made):
@@ -769,7 +809,7 @@ def test_one_array_given_twice_is_two_inputs(tmp_path):
     _, made, running = saved(lambda p, q: p["w"] - 2 * q, tmp_path, {"w": t}, t)
     agree(*run(made, running, {"w": X}, X + 1).values(), -X - 2, 1e-12, "a Tensor")
     _, made, running = saved(lambda t: np.tanh(t), tmp_path, t)
-    assert metadata(made)["batch"] == "free: the first axis of t"
+    assert metadata(made)["batch"] == f"free: the first axis of t, {FIXED}"
     agree(*run(made, running, X[:2]).values(), np.tanh(X[:2]), 1e-12, "a Tensor")
 
 
@@ -864,8 +904,8 @@ def test_a_size_that_the_program_is_made_for_is_fixed_and_said(tmp_path):
         np.ones(6),
     )
     assert metadata(made)["batch"] == (
-        "free: the first axis of p.w; fixed: for xs of another length, another number of operations is"
-        " needed for another size"
+        "free: the first axis of p.w, of 1 or more; all other sizes are fixed: for xs of another length,"
+        " another number of operations is needed for another size"
     )
     _, made, _ = saved(lambda x: x * 2, tmp_path, 1.5)
     assert metadata(made)["batch"] == "fixed: no argument is an array with rows"
@@ -877,23 +917,38 @@ def test_what_depends_on_the_length_in_another_way_is_fixed(tmp_path):
         lambda x: np.sum(x[:50]),
         lambda x: np.sum(x) * (2.0 if len(x) > 100 else 1.0),
         lambda x: x[: min(len(x), 10)],
+        *(lambda x, k=k: x * (len(x) % k == 0) for k in (2, 3, 4, 5, 6, 8, 10, 16, 32)),
     ):
         _, made, _ = saved(f, tmp_path, X)
         assert metadata(made)["batch"].startswith("fixed: ")
     f = lambda x: np.sum(x) * (2.0 if len(x) == 1 else 1.0)
     _, made, running = saved(f, tmp_path, X)
-    assert metadata(made)["batch"] == "free: the first axis of x, of 2 or more"
+    said = "free: the first axis of x, of 2 or more; all other sizes are fixed"
+    assert metadata(made)["batch"] == said
     agree(*run(made, running, X[:2]).values(), f(X[:2]), 1e-12, "two rows")
 
 
 @needs_onnx
 def test_the_batch_is_that_of_labels_and_of_most_arrays(tmp_path):
     made = compared(lambda t, y: t[y], tmp_path, [(X, np.array(y)) for y in ([0, 2, 1, 1], [2])])
-    assert metadata(made)["batch"] == "free: the first axis of y"
+    assert metadata(made)["batch"] == f"free: the first axis of y, {FIXED}"
+    w, b, v = np.eye(3, 4), np.ones(3), np.ones((5, 4))
+    for f, args, data in (
+        (lambda w, x: x @ w.T, (w, v), "x"),
+        (lambda x, w: x @ w.T, (v, w), "x"),
+        (lambda c, x: np.argmin(np.sum((x[:, None] - c) ** 2, axis=-1), axis=1), (w, v), "x"),
+        (lambda a: a[0] @ a[1].T, ([v, w],), "a.0"),
+        (lambda w, b, x: np.tanh(x @ w.T + b), (w, b, v), "x"),
+        (value_and_grad(lambda w, x: np.mean((x @ w.T) ** 2)), (w, v), "x"),
+        (grad(lambda x, w: np.mean((x @ w.T) ** 2), argnums=1), (v, w), "x"),
+        (value_and_grad(lambda w, x, y: np.mean((x @ w.T - y) ** 2)), (w, v, v[:, :3]), "x and y"),
+    ):
+        _, made, _ = saved(f, tmp_path, *args)
+        assert metadata(made)["batch"] == f"free: the first axis of {data}, {FIXED}"
     calls = [(X[:n, :3], X[:n, 3], np.arange(3.0)) for n in (3, 2, 1)]
     made = compared(lambda x, y, w: np.mean((x @ w - y) ** 2), tmp_path, calls)
     assert metadata(made)["batch"].startswith(
-        "free: the first axis of x and y; fixed: for x and y and w"
+        f"free: the first axis of x and y, {FIXED}: for x and y and w"
     )
 
 
@@ -981,8 +1036,18 @@ def test_what_cannot_be_saved_is_named_with_what_to_do(tmp_path):
     assert refused(lambda x: x * 2, np.ones(3, np.float16)) == (
         "x of float16 has no spelling in ONNX: give it another type, as by x.astype(np.float32)"
     )
+    for name, f in (
+        ("eigh", lambda x: np.linalg.eigh(x)),
+        ("svd", lambda x: np.linalg.svd(x)),
+        ("qr", lambda x: np.linalg.qr(x).R),
+        ("slogdet", lambda x: np.linalg.slogdet(x)),
+        ("slogdet", lambda x: np.linalg.slogdet(x).sign),
+    ):
+        assert refused(f, np.eye(3)).startswith(f"np.linalg.{name} at {__file__}:")
     drop, x = nn.Dropout(0.5, rng=0), np.ones((2, 3))
-    assert "random numbers are drawn" in refused(lambda x: drop(x), x)
+    said = refused(lambda x: drop(x), x)
+    assert "random numbers are drawn" in said
+    assert "call eval() on the model and then the function once more" in said
     conv = nn.Conv2d(1, 1, 2, rng=0)
     with no_grad():
         said = refused(conv, np.ones((1, 1, 3, 3)))

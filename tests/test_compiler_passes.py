@@ -487,7 +487,7 @@ def test_long_sums_of_arrays_are_looked_through():
 def test_extrema_of_many_rows_are_found_by_their_places():
     many = RNG.standard_normal((30, 40, 20))
     f = lambda x: (np.max(x, -1), np.min(x, axis=2, keepdims=True), np.max(x, 1), np.max(x[:1], -1))
-    found = left("canonicalization extrema_of_rows", f, many)
+    found = left("canonicalization reductions_of_rows", f, many)
     assert found == {"greatest": 1, "least": 1, "maximum.reduce": 2, "getitem": 1}
     compiled = compile(lambda x: np.sum(softmax(x) ** 2))
     for _ in range(2):

@@ -37,6 +37,7 @@ def check(function, *inputs, grouped=True):
 def few(monkeypatch):
     """Small programs count as large ones."""
     monkeypatch.setattr(scalars, "MANY", 3)
+    monkeypatch.setattr("autobp.compiler.scalars.grouping.GROUPS", np.inf)
     monkeypatch.setattr("autobp.compiler.scalars.grouping.NARROW", 0)
 
 
@@ -239,6 +240,7 @@ NUMBERS = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=4
 def test_random_programs(steps, inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scalars, "MANY", 3)
+        patch.setattr("autobp.compiler.scalars.grouping.GROUPS", np.inf)
         patch.setattr("autobp.compiler.scalars.grouping.NARROW", 0)
         patch.setattr("autobp.compiler.scalars.grouping.FEW", 1 + len(steps) % 3)
         check(value_and_grad(lambda xs: run(steps, xs)), *((xs,) for xs in inputs))

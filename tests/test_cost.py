@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from autobp import directions, hessian, log_softmax, nn, relu, scan
+from autobp import custom, directions, hessian, log_softmax, nn, relu, scan
 from autobp.cost import compare, measuring, methods, sweep_inputs, sweep_outputs
 from autobp.cost.report import COLOURS, MARKERS, duration, quantity, size
 from autobp.counts import Counts
@@ -702,8 +702,10 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
         (lambda: compare(3, 4.0), TypeError, "^compare takes a function and its arguments, not int$"),
         (lambda: compare(lambda: 1.0), ValueError, "compare needs inputs and outputs; this function takes 0 numbers and returns 1"),
         (lambda: compare(lambda x: x[:0], np.ones(2)), ValueError, "this function takes 2 numbers and returns 0"),
-        (lambda: compare(lambda x: x, np.ones(2), order=2), ValueError, r"grad needs a scalar; this result has shape \(2,\)"),
-        (lambda: compare(sine, "x"), TypeError, "argument 0: a Tensor holds floating-point numbers"),
+        (lambda: compare(lambda x: x, np.ones(2), order=2), ValueError, r"^compare\(order=2\) is of a function that returns a number; this one returns 2$"),
+        (lambda: compare(sine, "x"), TypeError, "^compare differentiates by all arguments, also by 'x': let the function close over .*argument 0: a Tensor holds"),
+        (lambda: compare(lambda x, i: x[i], np.ones(3), np.array([0, 2])), TypeError, r"also by array\(\[0, 2\]\): let .* compare\(lambda x: f\(x, labels\), x\) \(a Tensor holds floating"),
+        (lambda: compare(lambda x: x.nothing, np.ones(3)), AttributeError, "nothing"),
         (lambda: compare(sine, np.ones(2))["backward"], KeyError, "'backward' is not one of one evaluation of f, central"),
         (lambda: compare(sine, np.ones(2)).ratio("reverse", "calls"), ValueError, "there are ratios of flops, alive, seconds, peak, not of 'calls'"),
         (lambda: sweep_inputs(lambda n: sine, [10]), ValueError, r"two or more increasing whole numbers from 1 up, not \[10\]"),
@@ -717,6 +719,61 @@ def test_interrupted_curves_keep_the_sizes_that_were_done() -> None:
 def test_refusals(call, error, text) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_a_way_that_is_not_possible_leaves_the_others() -> None:
+    """A rule for cotangents on plain arrays alone, of which nothing can be counted."""
+    squared = custom(
+        lambda x: x**2, vjp=lambda g, y, x: np.array(g.tolist()) * 2 * [*map(float, x)]
+    )
+    report = compare(squared, np.arange(1.0, 7.0))
+    failed = [row.method for row in report.rows if row.failed]
+    assert failed == [
+        "forward, online",
+        "forward, recorded",
+        "forward, all at once",
+        "sparse forward",
+    ]
+    for row in report.rows:
+        assert (row.seconds is None) == (row.method in failed)
+        assert (row.counts is None) == (row.alive is None) == ("differences" not in row.method and row is not report.rows[0])  # fmt: skip
+        assert row.error is None or row.error < 1e-6
+    assert report["sparse reverse"].error == report["reverse, all at once"].error == 0
+    text = " ".join(repr(report).split())
+    assert (
+        "– failed: forward, online; forward, recorded; forward, all at once; sparse forward: TypeError: custom: vjp= takes bare values"
+        in text
+    )
+    assert "forward, online 6 evaluations with tangents failed" in text
+    assert "–: not counted, since a rule of f is not written in NumPy" in text
+    assert "\nsparse forward,1 forward of 6,,," in report.to_csv()
+    assert len(report.plane().axes[0].lines) == 1 + len(report.rows) - len(failed)
+    assert len(report.plot().axes[0].patches) == 2  # those that are counted
+
+
+def test_differences_may_leave_the_domain() -> None:
+    def f(x):
+        if isinstance(x, np.ndarray) and np.any(x > 1.0):
+            raise ValueError("outside")
+        return np.sum(np.sqrt(x))
+
+    report = compare(f, np.ones(3))
+    assert [row.method for row in report.rows if row.failed] == [
+        "central differences",
+        "one-sided differences",
+    ]
+    assert "– failed: central differences; one-sided differences: ValueError: outside" in " ".join(
+        repr(report).split()
+    )
+    assert report["forward, online"].error == 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_function_that_draws_is_noticed() -> None:
+    rng = np.random.default_rng(0)
+    said = "f gave other values when it ran again"
+    assert said in repr(compare(lambda x: x * rng.random(3), np.ones(3)))
+    assert said not in repr(compare(lambda x: x * np.log(x), -np.ones(3)))
 
 
 @pytest.mark.parametrize(

@@ -449,6 +449,21 @@ def test_custom_refusals():
         g(1.0, scale=Tensor(2.0))
 
 
+def test_a_rule_that_takes_bare_values_gives_no_rule_of_the_other_mode():
+    by_values = lambda t, y, x: np.array(t.tolist()) * 2 * x
+    x, v = np.array([1.0, 2.0]), np.array([3.0, 5.0])
+    backward, onward = (custom(np.square, name="squared", **{k: by_values}) for k in ("vjp", "jvp"))
+    assert vjp(backward, x)[1](v)[0].tolist() == jvp(onward, (x,), (v,))[1].tolist() == [6, 20]
+    with pytest.raises(
+        TypeError, match=r"^squared: vjp= takes bare values, .*so that jvp= does not follow"
+    ):
+        jvp(backward, (x,), (v,))
+    with pytest.raises(TypeError, match=r"^squared: jvp= takes bare values, .* or give both$"):
+        vjp(onward, x)[1](v)
+    flat = custom(np.floor, vjp=lambda g, y, x: np.zeros(x.shape))
+    assert jvp(flat, (x,), (v,))[1].tolist() == [0, 0]
+
+
 def test_custom_rules_are_held_to_their_shapes():
     f = custom(np.sum, vjp=lambda g, y, x: np.ones((4, 7)))
     with pytest.raises(

@@ -28,6 +28,11 @@ M = np.array([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 model = nn.Sequential(nn.Linear(2, 4, rng=0), nn.relu, nn.Linear(4, 3, rng=1))
 
 
+pooled = nn.Sequential(
+    nn.Conv2d(1, 2, 3, rng=0), nn.relu, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3, rng=1)
+)
+
+
 def leaky(x):
     return np.sum(np.where(x > 0, x * x, 0.1 * x))
 
@@ -97,9 +102,13 @@ PROGRAMS = {
     "causal": (lambda q: np.sum(softmax(np.where(CAUSAL, q @ q.T, -1e9)) @ q), M),
     "one step": (lambda w: np.sum((w - 0.1 * (2 * w.detach())) ** 2), V),
     "signs of numbers": (lambda a: -((-a) ** 2) - -a * -3 + (-1.5) / (-a), 0.5),
+    "a convolutional network": (lambda x: nn.cross_entropy(pooled(x), np.array([1])), np.random.default_rng(3).standard_normal((1, 1, 6, 6))),
+    "a small cube": (lambda x: np.sum(np.sqrt(x.reshape(2, 1, 2)) * np.ones((2, 1, 2)) * 2), np.array([1.0, 2.0, 4.0, 3.0])),
+    "convolve": (lambda x: np.sum(np.convolve(x, np.array([1.0, -2.0])) ** 2), V),
     "scan": (decayed, V, 0.7),
     "a number with an axis": (lambda a: np.sum((a[None] + np.ones(3)) ** 2) + a, 0.7),
     "truth of numbers": (lambda x: np.sum(x * x) * np.all(x) + np.sum(x) * np.logical_or(x[0], x[1]), V),
+    "rounded": (lambda x: np.sum(x * np.round(1.234567 * x.detach(), 2) + np.round(7.1 * x.detach(), -1)), V),
     "truth added up": (lambda x: np.sum(x**2 * ((x > 0) + (x > -1))), V),
     "chains": (lambda a: np.tanh(np.exp(-a) * np.sin(a)) * -a, -0.5),
 }  # fmt: skip

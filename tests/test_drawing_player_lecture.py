@@ -100,6 +100,20 @@ def test_the_keys_of_a_clicker(neurons):
 
 
 @needs_dot
+def test_a_shorter_film_leaves_no_picture_of_a_longer_one(tmp_path):
+    pytest.importorskip("PIL.Image")
+    play(lambda x: np.tanh(x * x) * x, 0.5).frames(tmp_path)
+    (tmp_path / "step999.txt").write_text("mine")
+    play(np.tanh, 0.5).frames(tmp_path)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == [
+        *(f"step{k:03}.{kind}" for k in range(4) for kind in ("png", "svg")),
+        "step999.txt",
+        "steps.gif",
+    ]
+
+
+@needs_dot
 def test_the_steps_are_pictures_of_one_layout_and_a_gif(tmp_path):
     image = pytest.importorskip("PIL.Image")
     player = play(neuron())

@@ -157,6 +157,20 @@ def test_a_click_on_a_number_chooses_it_and_its_slider_is_in_sight(moved):
     assert moved("return scrollY") == 0
 
 
+def test_what_is_no_number_leaves_the_number_in_the_field(moved):
+    choose(moved, "b")
+    moved(SLIDE, "")  # which is what the browser makes of it
+    moved.settle()
+    assert float(moved("return document.getElementById('exact').value")) == pytest.approx(6.88137)
+    assert moved.labels("value")["b"] == "6.881"
+
+
+def test_a_wide_program_plays_fewer_passes_and_is_live():
+    data, labels = np.random.default_rng(0).standard_normal((64, 2)), np.arange(64) % 2
+    model = nn.MLP([2, 16, 16, 2], rng=0)
+    assert reason(play(lambda x: nn.cross_entropy(model(x), labels), data)) is None
+
+
 def test_marks_of_the_recorded_run_go_when_a_number_moves(page, tmp_path):
     with np.errstate(over="ignore"):
         player = play(lambda x, y: np.exp(x) * y, 800.0, 2.0)
@@ -185,6 +199,38 @@ def test_a_nudge_says_why_it_differs_from_the_gradient(moved):
         close(gap, expected / h - gradients["w1"])
     assert "The loss bends" in moved.text("nudge-why")
     close(moved.labels("value")["o"], value)
+
+
+def test_a_nudge_of_a_number_whose_gradient_does_not_depend_on_any(page, tmp_path):
+    page.open(play(lambda w, x, b: w * x + b, 2.0, 3.0, 1.0), tmp_path / "x.html")
+    choose(page, "b")
+    page.click("nudge")
+    assert page.text("nudge-why").startswith("The gradient is 1.000. The loss is a straight line")
+    gaps = page(
+        "return [...document.getElementById('nudge-rows').rows].map((r) => r.cells[3].textContent)"
+    )
+    assert all(abs(float(gap.replace("−", "-"))) < 1e-9 for gap in gaps)
+
+
+def test_a_nudge_where_the_gradient_is_infinite(page, tmp_path):
+    with np.errstate(divide="ignore"):
+        page.open(play(np.sqrt, 0.0), tmp_path / "x.html")
+    page.go(page.steps)
+    page.focus("n0")
+    page.click("nudge")
+    assert page.text("nudge-why").startswith("The gradient is inf: the loss has no slope here")
+
+
+def test_what_is_written_on_arrows_has_room_for_more_digits(page, tmp_path):
+    page.open(play(lambda x: np.sum(np.log(x)), np.array([1.0, 2.0, 4.0])), tmp_path / "x.html")
+    page.go(page.steps)
+    move(page, "x", 1.5)
+    arrows = page(
+        "return [...document.querySelectorAll('.view:not([hidden]) .back')].filter((e) => e.querySelector('text'))"
+        ".map((e) => [e.querySelector('text').getBBox().width, e.querySelector('path').getBBox().width])"
+    )
+    assert len(arrows) == 2
+    assert all(text < path + 1 for text, path in arrows)
 
 
 def test_predict_hides_what_moves(moved):

@@ -8,12 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autobp import Tensor, compile, grad, nn, value_and_grad
+from autobp import (
+    Tensor,
+    compile,
+    conv2d,
+    fast_paths,
+    grad,
+    nn,
+    solve_triangular,
+    value_and_grad,
+)
 from autobp.kernels import attention, indexed, triangular
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
-from autobp.kernels.layout import contiguous, laid_out
+from autobp.kernels.factors import multiplied, others
+from autobp.kernels.layout import alike, contiguous, laid_out
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
 
@@ -92,6 +102,34 @@ def test_copies_in_another_order_are_numpys(shape, dtype):
         np.testing.assert_array_equal(laid, x, strict=True)
 
 
+def test_operands_of_two_orders_are_made_alike():
+    x = RNG.normal(size=(4, 8, 32, 33))
+    y = x.transpose(2, 3, 0, 1).copy().transpose(2, 3, 0, 1)
+    for both in ((x, y), (y, x)):
+        a, b = alike(*both)
+        assert a.strides == b.strides == y.strides
+        np.testing.assert_array_equal(a, b)
+    swapped = x.transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)
+    for other in (x, swapped, x[:1], np.repeat(y, 2, 0)[::2]):
+        for a, b in ((x, other), (other, x)):
+            found = alike(a, b)
+            assert found[0] is a
+            assert found[1] is b
+
+
+def test_a_loss_against_an_array_in_another_order():
+    x, w = RNG.normal(size=(4, 2, 34, 34)), RNG.normal(size=(8, 2, 3, 3))
+    y = RNG.normal(size=(4, 8, 32, 32))
+    t = conv2d(Tensor(x), w) - y
+    for z in (t, y - conv2d(Tensor(x), w), t * y):
+        assert z.value.transpose(2, 3, 0, 1).flags.c_contiguous
+    fast_paths.remove()
+    try:
+        np.testing.assert_array_equal((conv2d(Tensor(x), w) - y).value, t.value)
+    finally:
+        fast_paths.install()
+
+
 @pytest.mark.parametrize("axis", [-1, 2, (-1,), 0, 1, (1, 2), None])
 @pytest.mark.parametrize("shape", [(40, 35, 3), (2, 600, 64), (3, 700, 65), (4, 5, 6)])
 def test_extrema_are_numpys(shape, axis):
@@ -103,6 +141,36 @@ def test_extrema_are_numpys(shape, axis):
                 expected = numpys(y, axis=axis, keepdims=keepdims)
                 result = found(y, axis, keepdims)
                 np.testing.assert_array_equal(result, expected, strict=True)
+
+
+@pytest.mark.parametrize("axis", [-1, 2, 0, 1, (1, 2), None])
+@pytest.mark.parametrize("shape", [(40, 35, 3), (2, 600, 33), (4, 5, 6)])
+def test_products_are_numpys(shape, axis):
+    x = RNG.normal(size=shape)
+    x[1, 2, 0], x[1, 3, 1] = np.nan, np.inf
+    for y in (x, x.transpose(1, 0, 2), x[:, ::-1].astype(np.float32), np.rint(x[:1])):
+        for keepdims in (False, True):
+            with np.errstate(invalid="ignore"):
+                expected = np.prod(y, axis=axis, keepdims=keepdims)
+                found = multiplied(y, axis, keepdims)
+            np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (0, 2), None])
+@pytest.mark.parametrize("factors", [(2.0, 3.0), (0.0, 2.0, 3.0)])
+def test_products_of_others(factors, axis):
+    """Also where a factor is zero."""
+    x = RNG.choice(factors, (3, 4, 2))
+    y = np.prod(x, axis, keepdims=True)
+    expected = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        rest = x.copy()
+        rest[i] = 1.0
+        expected[i] = np.broadcast_to(np.prod(rest, axis, keepdims=True), x.shape)[i]
+    for product in (y, np.prod(x, axis)):
+        np.testing.assert_allclose(others(x, product, axis), expected, 1e-12)
+    loss = lambda x: np.sum(np.prod(x, axis))
+    np.testing.assert_allclose(compile(grad(loss))(x), expected, 1e-12)
 
 
 def test_parts_share_the_cotangent_of_the_whole():
@@ -209,6 +277,36 @@ def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dt
     a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
     triangular.solved(a, b)
     assert max(whole) == n
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("shape", [(200, 8, 8), (3, 20, 40, 40), (512, 2, 2)])
+def test_many_triangular_systems_are_solved_row_by_row(shape, lower, dtype, monkeypatch):
+    n = shape[-1]
+    a = RNG.normal(size=shape) / n + 2 * np.eye(n)
+    a = (np.tril(a) if lower else np.triu(a)).astype(dtype)
+    other = np.triu(a, 1 - n) + 0.1
+    solve = np.linalg.solve
+    for b in (RNG.normal(size=(*shape[:-1], 3)), RNG.normal(size=(n, 2)), RNG.normal(size=n)):
+        b = b.astype(dtype)
+        expected = [solve(m, b) for m in (a, other)]
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "solve", None)
+            found = triangular.solved(a, b)
+        assert found.dtype == dtype
+        rtol = 1e-5 if dtype == np.float32 else 1e-13
+        np.testing.assert_allclose(found, expected[0], rtol, rtol)
+        np.testing.assert_array_equal(triangular.solved(other, b), expected[1])
+        f = lambda a, b: np.sum(solve_triangular(a, b, lower=lower) ** 2)
+        compiled = compile(value_and_grad(f, argnums=(0, 1)))(a, b)
+        (value, slopes), wanted = compiled, value_and_grad(f, argnums=(0, 1))(a, b)
+        np.testing.assert_allclose(value, wanted[0], 1e-5)
+        for x, y in zip(slopes, wanted[1], strict=True):
+            np.testing.assert_allclose(x, y, 1e-3, 1e-4)
+    a[0] = 0.0
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        triangular.solved(a, np.ones((n, 1), dtype))
 
 
 @pytest.mark.parametrize("columns", [1, 40])

@@ -259,7 +259,7 @@ MAKERS = {
     "Polynomial": lambda t: np.polynomial.Polynomial(t),    "index":     lambda t: np.arange(3)[t],
     "reduceat":   lambda t: np.add.reduceat(t, [0]),        "at":        lambda t: np.add.at(t, [0], 1),
     "initial":    lambda t: np.sum(np.ones(3), initial=t[0]), "out":     lambda t: np.add(1, t, out=np.ones(3)),
-    "where=":     lambda t: np.sum(t, where=[True, False, True]), "math": lambda t: math.sin(t[0]),
+    "where=":     lambda t: np.exp(t, where=[True, False, True]), "math": lambda t: math.sin(t[0]),
 }
 
 #: What ndarray has and a Tensor lacks, so that asking for it raises an AttributeError.

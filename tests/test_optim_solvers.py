@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, compile, grad, hessian, jacobian, jvp, nn, vjp
+from autobp import Tensor, check_gradients, compile, grad, hessian, jacobian, jvp, nn, vjp, vmap
 from autobp.data import xor
 from autobp.optim import least_squares, minimize, root
 
@@ -196,6 +196,44 @@ def test_scipy_is_asked_for_where_it_is_missing(monkeypatch):
     for solve in (minimize, least_squares, root):
         with pytest.raises(ModuleNotFoundError, match=r"needs scipy: pip install .*\[scipy\]'"):
             solve(lambda x: x * x, 1.0)
+
+
+def test_roots_of_a_batch_of_examples():
+    a = np.abs(np.random.default_rng(0).standard_normal((2, 3, 2))) + 1.0
+    start = np.ones(2)
+    f = lambda a: root(lambda x, a: x**3 + np.sum(x) - a, start, a)
+    nest = lambda a, u: root(
+        lambda x, a: {"u": x["u"] ** 3 + x["v"] - a, "v": 2 * x["v"] - a[0]}, {"u": u, "v": 1.0}, a
+    )["u"]
+    loop = lambda f, *rows: np.stack([f(*row) for row in zip(*rows, strict=True)])
+    for order in (lambda f: f, jacobian, lambda f: hessian(lambda a: np.sum(f(a)))):
+        expected = loop(order(f), a[0])
+        np.testing.assert_allclose(vmap(order(f))(a[0]), expected, 1e-7, 1e-9)
+        np.testing.assert_allclose(compile(vmap(order(f)))(a[0]), expected, 1e-7, 1e-9)
+    np.testing.assert_allclose(vmap(vmap(f))(a), loop(vmap(f), a))
+    total = lambda map_: lambda a: np.sum(map_(a) ** 2)
+    found, expected = (
+        grad(total(m))(a[0]) for m in (vmap(f), lambda a: np.stack([f(r) for r in a]))
+    )
+    np.testing.assert_allclose(found, expected, 1e-7)
+    starts = np.linspace(0.5, 1.5, 6).reshape(3, 2)
+    for axes, rows in (((0, 0), (a[0], starts)), ((None, 0), ([a[0, 0]] * 3, starts))):
+        given = a[0] if axes[0] == 0 else a[0, 0]
+        np.testing.assert_allclose(vmap(nest, axes)(given, starts), loop(nest, *rows), 1e-7)
+    assert vmap(f)(np.ones((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda a: root(lambda x: x - a, np.ones(2)), "^vmap: the function that root was given .*: pass it after x0"),
+        (lambda a: minimize(lambda x: np.sum((x - a) ** 2), np.ones(2)).x, "^vmap: the function that minimize was given .*write a loop"),
+        (lambda a: least_squares(lambda x: x - 1.0, a).x, "^vmap: x0 of least_squares is a batch of examples: .*write a loop"),
+    ],
+)  # fmt: skip
+def test_what_scipy_cannot_do_for_a_batch(f, message):
+    with pytest.raises(TypeError, match=message):
+        vmap(f)(np.ones((3, 2)))
 
 
 def test_a_pullback_of_a_root_needs_no_second_solution():

@@ -21,6 +21,7 @@ ROOT = PACKAGE.parent
 # Each module may import those before it. That is the architecture; a circle cannot be written down.
 LAYERS = [
     "owner",
+    "lookups",
     "context",
     "locks",
     "errors",
@@ -42,10 +43,10 @@ LAYERS = [
     "methods",
     "tensor",
     "tree",
-    "results",
     "dag",
     "reverse",
     "forward",
+    "results",
     "batching",
     "fast_paths",
     "counts",

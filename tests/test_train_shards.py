@@ -412,11 +412,67 @@ def test_a_loss_that_is_no_mean_of_a_later_batch(threads):
 
 
 def test_predictions_that_are_larger_than_the_gradient_stay_where_they_are(threads):
-    model, data = nn.Linear(2, 2, rng=0), Pair(np.ones((60, 2)), np.ones((60, 2)))
+    model, data = nn.Linear(2, 2, rng=0), Pair(np.ones((20_000, 2)), np.ones((20_000, 2)))
     shards = Shards(threads, data, model, nn.mse, predicts=False, warn=print)
     params = [*model.parameters()]
-    assert shards.gradient(np.arange(60), params).prediction is None
-    assert shards.gradient(np.arange(6), params).prediction.shape == (6, 2)
+    assert shards.gradient(np.arange(20_000), params).prediction is None
+    assert shards.gradient(np.arange(6000), params).prediction.shape == (6000, 2)
+
+
+def outliers(prediction, y):
+    return np.sum(np.maximum(0.0, np.abs(prediction[:, 0] - y) - 3.0))
+
+
+def mean_of_outliers(prediction, y):
+    return outliers(prediction, y) / len(y)
+
+
+def signed(prediction, y):
+    return np.sum(prediction[:, 0] * y)
+
+
+@pytest.mark.parametrize("loss", [outliers, mean_of_outliers, signed])
+def test_a_batch_whose_loss_is_a_mean_and_a_sum_decides_nothing(threads, loss):
+    """As 0 = 0 + 0. This process computes it whole."""
+    X, y = np.random.default_rng(0).standard_normal((96, 2)), np.zeros(96)
+    y[[40, 77]] = 9.0, -12.0
+    if loss is signed:  # of 11 and 21 samples; its gradient is not 0
+        X[:32], y[:32] = X[0], np.where(np.arange(32) < 11, 1.0, -1.0)
+    batches = [np.arange(k, k + 32) for k in (0, 32, 64)]
+    model, one = nn.Linear(2, 2, rng=0), nn.Linear(2, 2, rng=0)
+    shards = Shards(threads, Pair(X, y), model, loss, predicts=False, warn=print)
+    decided = []
+    for batch in batches:
+        found = shards.gradient(batch, [*model.parameters()])
+        decided.append(shards.is_mean)
+        one.zero_grad()
+        loss(one(X[batch]), y[batch]).backward()
+        for g, p in zip(found.by, one.parameters(), strict=True):
+            np.testing.assert_allclose(g, p.grad, rtol=1e-12, atol=1e-12)
+    assert decided == [None, *[loss is mean_of_outliers] * 2]
+
+
+def test_a_loss_of_tiny_numbers_is_a_mean_or_a_sum_all_the_same(threads):
+    model = nn.Linear(2, 2, rng=0).astype(np.float32)
+    X = np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)
+    for loss in (lambda p, y: 1e-9 * nn.mse(p, y), lambda p, y: 1e-9 * np.sum((p - y) ** 2)):
+        shards = Shards(threads, Pair(X, X), model, loss, predicts=False, warn=print)
+        shards.gradient(np.arange(30), [*model.parameters()])
+        assert shards.is_mean is (loss(model(X), X).item() < 1e-8)
+
+
+def capped(prediction, y):
+    losses = nn.cross_entropy(prediction, y, reduction="none")
+    return np.mean(losses) + np.maximum(0.0, np.max(losses) - 5.0)
+
+
+def test_a_small_model_is_compared_at_every_batch(threads):
+    X, y = DATA[0].copy(), DATA[1]
+    X[np.random.default_rng(1).permutation(90)[70]] *= 40  # not in the first batch
+    model = nn.Linear(2, 2, rng=0)
+    said = r"^fit: capped is [\d.]+ on one batch, and [\d.]+ put together"
+    with pytest.raises(ValueError, match=said):
+        trained(threads, model, data=(X, y), loss=capped, epochs=1)
 
 
 def test_a_loss_with_a_part_that_the_workers_cannot_differentiate(threads):

@@ -801,6 +801,36 @@ REPLACED = {
 }  # fmt: skip
 
 
+class Weighted:
+    """Its attributes have names that other globals may have, too."""
+
+    def __init__(self):
+        self.lone_draw = self.lone_scale = self.lone_head = self.lone_rates = 1.0
+
+    def __call__(self, p, y):
+        weight = self.lone_draw * self.lone_scale * self.lone_head * self.lone_rates
+        return nn.mse(p, y) * weight
+
+
+def test_an_attribute_is_not_taken_for_a_global_of_that_name(tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    rng, scale = np.random.default_rng(1), Tensor(np.zeros(2))
+    head, rates = nn.Linear(2, 2, rng=3), [0.1]
+    for name, x in {"lone_scale": scale, "lone_head": head, "lone_rates": rates}.items():
+        monkeypatch.setitem(globals(), name, x)
+    trained(stateful.Base(), Weighted(), epochs=1, checkpoint=path)
+    monkeypatch.setitem(globals(), "lone_draw", rng)  # made since
+    trained(stateful.Base(), Weighted(), epochs=2, checkpoint=path, resume=True)
+    rng.random(3)
+    scale.data, head.bias.data = np.ones(2), np.full(2, 7.0)
+    rates[0] = 0.5
+    before = rng.bit_generator.state
+    history = trained(stateful.Base(), Weighted(), epochs=4, checkpoint=path, resume=True, keep_best=True)  # fmt: skip
+    assert (rng.bit_generator.state, rates, history.unsaved) == (before, [0.5], [])
+    np.testing.assert_array_equal(scale.data, np.ones(2))
+    np.testing.assert_array_equal(head.bias.data, np.full(2, 7.0))
+
+
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("what", REPLACED)
 def test_code_that_callbacks_replace_is_named(what, epoch, tmp_path, monkeypatch):

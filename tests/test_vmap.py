@@ -261,6 +261,7 @@ PLAINLY = {
     "searchsorted": lambda x: (np.searchsorted(np.sort(x[0]), x), np.searchsorted([0.0, 0.5], x, "right"), np.searchsorted(np.sort(x[0]), x[0], side="right")),
     "digitize": lambda x: (np.digitize(x, [0.0, 0.5]), np.digitize(x, np.sort(x[0])), np.digitize(0.1, -np.sort(-x[0]), right=True)),
     "isin": lambda x: (np.isin(x, [0.1, -0.1]), np.isin(x[0], x[1]), np.isin(0.3, x, invert=True)),
+    "options": lambda x: (np.isclose(x, 0.1, atol=x[0, 0] ** 2), np.isclose([0.1, 0.2], 0.0, atol=x[0, 0] ** 2), np.allclose(0.1, np.ones(2), rtol=x[0, 0]), np.searchsorted([0.0, 0.5], v=x)),
     "allclose": lambda x: (np.allclose(x, x + 1e-12), np.allclose(x, 0.3, atol=2.0), np.array_equal(x, x), np.array_equal(x, x[0])),
     "like": lambda x: (np.zeros_like(x) + x, np.ones_like(x, shape=(2,)) * x[0, 0], np.full_like(x, 3.0)),
     "whole numbers": lambda x: (np.floor(x).astype(int) % 3, (x > 0).astype(int) << 2, np.argmax(x) // 2 * 2.0),
@@ -598,6 +599,23 @@ def test_a_custom_function_runs_on_the_batch_with_its_own_rules(axes):
     for order in (lambda f: grad(f, (0, 1)), lambda f: lambda x, w: hvp(f, (x, w), (x, w))):
         for found, expected in zip(order(outside)(x, w), order(total(square))(x, w), strict=True):
             np.testing.assert_allclose(found, expected, 1e-11, 1e-12)
+
+
+def test_a_custom_function_runs_on_batches_of_batches():
+    x, w = np.stack([X, X + 1]), np.stack([W, 2 * W])
+    deep = lambda f: vmap(vmap(vmap(f, (0, None)), (0, None)))
+    plain = lambda x, w: np.sin(x) @ w
+    known = ab.custom(
+        plain,
+        vjp=[lambda g, y, x, w: w @ g * np.cos(x), lambda g, y, x, w: np.sin(x)[:, None] * g],
+    )
+    norm = lambda f: lambda x, w: np.sum(f(x, w) ** 2)
+    for order in (lambda f: f, lambda f: grad(f, (0, 1)), lambda f: hessian(f, 1)):
+        inside = [deep(order(norm(f)))(x, w) for f in (known, plain)]
+        outside = [order(norm(deep(f)))(x, w) for f in (known, plain)]
+        for found, expected in (inside, outside):
+            for (_, y), (_, to) in zip(leaves(found), leaves(expected), strict=True):
+                np.testing.assert_allclose(y, to, 1e-11, 1e-12)
 
 
 def test_a_custom_function_of_numbers():

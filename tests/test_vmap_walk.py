@@ -150,8 +150,11 @@ CALLS: dict[Any, list[Call]] = {
     **{f: reductions(f) for f in (np.sum, np.mean, np.prod, np.max, np.min, np.amax, np.amin, np.ptp, np.median, np.nansum, np.nanprod, np.nanmax, np.nanmin,
                                   np.nanmean, np.nanmedian, np.add.reduce, np.multiply.reduce, np.maximum.reduce, np.minimum.reduce,
                                   np.logaddexp.reduce, np.fmax.reduce, np.fmin.reduce)},
+    np.sum: [*reductions(np.sum), lambda x, b: np.sum(x, where=b), lambda x, b: np.sum(x, -1, where=b[0], keepdims=True), lambda x, s: np.sum(tensor(x), 0, initial=s)],
+    np.mean: [*reductions(np.mean), lambda x, b: np.mean(x, where=b), lambda x, v: np.mean(x, 1, where=v > -2)], np.prod: [*reductions(np.prod), lambda x, b: np.prod(x, 0, where=b)],
+    np.max: [*reductions(np.max), lambda x, b, s: np.max(tensor(x), 0, where=b, initial=s)], np.min: [*reductions(np.min), lambda x, b: np.min(x, where=b, initial=0.9)],
     np.var: [*reductions(np.var), lambda x: np.var(x, axis=1, ddof=1), lambda x: np.var(x, 0, mean=np.mean(x, 0, keepdims=True))],
-    np.std: [*reductions(np.std), lambda x: np.std(x, axis=-1, ddof=1)],
+    np.std: [*reductions(np.std), lambda x: np.std(x, axis=-1, ddof=1), lambda x, b: np.std(x, where=b), lambda h: np.std(h, (0, 2), where=h > -1, ddof=1)],
     np.nanvar: [*reductions(np.nanvar), lambda e: np.nanvar(e, axis=0), lambda e: np.nanvar(e, ddof=1)],
     np.nanstd: [*reductions(np.nanstd), lambda e: np.nanstd(e, axis=0), lambda e: np.nanstd(e)],
     np.all: reductions(np.all, lambda b: np.all(b, axis=0)),
@@ -205,11 +208,11 @@ CALLS: dict[Any, list[Call]] = {
     np.flip: [lambda x: np.flip(x), lambda x: np.flip(x, 0), lambda h: np.flip(h, (0, -1))],
     np.fliplr: [lambda x: np.fliplr(x)], np.flipud: [lambda x: np.flipud(x)],
     np.rot90: [lambda x: np.rot90(x), lambda h: np.rot90(h, 2, (1, 2)), lambda h: np.rot90(h, -1, (0, -1))],
-    np.roll: [lambda x: np.roll(x, 1), lambda x: np.roll(x, 2, axis=-1), lambda x: np.roll(x, (1, 2), axis=(0, 1)), lambda x: np.roll(x, (1, 1), axis=0), lambda x: np.roll(x, np.array(1), 1), lambda x: np.roll(x, [1, 2])],
+    np.roll: [lambda x: np.roll(x, 1), lambda x: np.roll(x, 2, axis=-1), lambda x: np.roll(x, (1, 2), axis=(0, 1)), lambda x: np.roll(x, (1, 1), axis=0), lambda x: np.roll(x, np.array(1), 1), lambda x: np.roll(x, [1, 2]), lambda x, k: np.roll(tensor(x), k), lambda x, k: np.roll(tensor(x), -k, axis=-1)],
     np.tile: [lambda x: np.tile(x, 2), lambda s: np.tile(s, (2, 2)), lambda v: np.tile(v, (2, 1))],
     np.repeat: [lambda x: np.repeat(x, 2), lambda x: np.repeat(x, 2, axis=0), lambda x: np.repeat(x, [1, 0, 2], axis=0)],
     np.resize: [lambda x: np.resize(x, (2, 3)), lambda v: np.resize(v, 9)],
-    np.pad: [lambda x: np.pad(x, 1), lambda x: np.pad(x, ((0, 1), (2, 0)), constant_values=3.0), lambda x: np.pad(x, 1, mode="edge"), lambda x: np.pad(x, 1, mode="reflect"), lambda v: np.pad(v, (1, 2), mode="wrap")],
+    np.pad: [lambda x: np.pad(x, 1), lambda x: np.pad(x, ((0, 1), (2, 0)), constant_values=3.0), lambda x: np.pad(x, 1, mode="edge"), lambda x: np.pad(x, 1, mode="reflect"), lambda v: np.pad(v, (1, 2), mode="wrap"), lambda x, s: np.pad(tensor(x), 1, constant_values=s)],
     np.tril: [lambda x: np.tril(x), lambda h: np.tril(h, -1), lambda v: np.tril(v)],
     np.triu: [lambda x: np.triu(x, 1), lambda v: np.triu(v)],
     np.diag: [lambda v: np.diag(v), lambda x: np.diag(x, 1), lambda v: np.diag(v, -1)],
@@ -241,7 +244,8 @@ CALLS: dict[Any, list[Call]] = {
     np.take_along_axis: [lambda x: np.take_along_axis(x, np.argsort(x, -1), -1), lambda x, j: np.take_along_axis(x, j, 0), lambda x, j: np.take_along_axis(x, j[:, :1], axis=1), lambda x, i: np.take_along_axis(x, i, axis=None)],
     np.compress: [lambda x: np.compress([True, False, True], x, axis=0)], np.extract: [lambda x: np.extract(np.arange(12).reshape(3, 4) % 2 > 0, x)],
     np.bincount: [lambda v: np.bincount([0, 1, 1, 3], weights=v), lambda j, x: np.bincount(j[0], x[0], minlength=3), lambda j: np.bincount(j[0], minlength=2)],
-    np.piecewise: [lambda s: np.piecewise(s, [s < 0, np.True_], [1.0, 2.0]), lambda x: np.piecewise(x, [x < 0, x > 1], [1.0, 2.0, 3.0]), lambda x: np.piecewise(x, [np.arange(12).reshape(3, 4) > 4], [1.0, 2.0])],
+    np.piecewise: [lambda s: np.piecewise(s, [s < 0, np.True_], [1.0, 2.0]), lambda x: np.piecewise(x, [x < 0, x > 1], [1.0, 2.0, 3.0]), lambda x: np.piecewise(x, [np.arange(12).reshape(3, 4) > 4], [1.0, 2.0]),
+                   lambda x, s: np.piecewise(tensor(x), [x < -0.2, x > 0.2], [lambda v: np.sqrt(-v), lambda v: np.log(v) * s, 2.5]), lambda s: np.piecewise(s, [s < 0, s >= 0], [lambda v: np.sqrt(-v), np.sqrt]), lambda s, u: np.piecewise(u, [np.arange(4) < s], [np.exp, lambda v, k=2: v**k]), lambda a, s: np.piecewise(a, [np.arange(3) < s], [np.exp])],
     # products
     np.matmul: [lambda x, y: x @ y.T, lambda x, v: x @ v, lambda v, y: v @ y.T, lambda v, u: v @ u, lambda h, v: h @ v, lambda x, h: x.T @ h, lambda h, y: h @ y.T, lambda h: np.ones(3) @ h],
     np.dot: [lambda x, v: np.dot(x, v), lambda v, u: np.dot(v, u), lambda s, x: np.dot(s, x), lambda h, y: np.dot(h, y.T), lambda v, h: np.dot(v, np.swapaxes(h, 1, 2)), lambda x, v: tensor(x).dot(v)],
@@ -511,11 +515,16 @@ def test_fused_attention_of_a_batch(scores: int, monkeypatch: Any) -> None:
 
 def test_what_refusals_say_to_write_works() -> None:
     x, table = np.random.default_rng(0).standard_normal((N, 4)), np.arange(8.0).reshape(4, 2)
-    pieces = [np.sin, np.exp]
-    select = lambda x: np.select([x < 0, x >= 0], [f(x) for f in pieces])
-    same(vmap(select)(x), loop(lambda x: np.piecewise(x, [x < 0, x >= 0], pieces), [x], (0,)), "")
     row = lambda x: Tensor(table, requires_grad=False)[np.argmax(x)]
     same(vmap(row)(x), loop(lambda x: table[np.argmax(x)], [x], (0,)), "")
+    whole = np.array([3, 1, 0, 2])
+    found = vmap(lambda x: np.take_along_axis(whole, np.argmax(x)[None], 0)[0])(x)
+    same(found, loop(lambda x: whole[np.argmax(x)], [x], (0,)), "")
+    same(
+        vmap(lambda s: np.broadcast_to(s, 3))(x[:, 0]),
+        loop(lambda s: np.full(3, s), [x[:, 0]], (0,)),
+        "",
+    )
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
@@ -528,7 +537,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
     "compress":    (lambda x: np.compress(x[0] > 0, x, axis=1), RAGGED_ERROR.format("np.flatnonzero")),
     "extract":     (lambda x: np.extract(x > 0, x), RAGGED_ERROR.format("np.flatnonzero")),
     "bincount":    (lambda x: np.bincount(np.argsort(x[0])), RAGGED_ERROR.format("np.bincount") + r".*use np.bincount\(x, minlength=4\)"),
-    "piecewise":   (lambda x: np.piecewise(x, [x > 0], [np.sin, np.cos]), r"^vmap: np.piecewise calls its functions with .*write np.select\(condlist, \[f\(x\)"),
+    "piecewise":   (lambda x: np.piecewise(x, [x > 0], [lambda v: v - np.mean(v)]), "^vmap: <lambda> in np.piecewise gives an element a value that depends on the others.*write a function of one element"),
     "residuals":   (lambda x, s: np.linalg.lstsq(x.T[:, :2] * (s > 0), np.ones(4)), RAGGED_ERROR.format("the residuals of np.linalg.lstsq") + r".*np.linalg.pinv\(a\) @ b"),
     "insert":      (lambda x: np.insert(x, np.argmax(x[0]), 1.0), "^vmap: np.insert takes one place for all examples of a batch: use np.take"),
     "delete":      (lambda x: np.delete(x, np.argmax(x[0])), "^vmap: np.delete takes one place for all examples of a batch: use np.take"),
@@ -536,7 +545,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
     "fft":         (lambda x: np.fft.fft(x), "^vmap: np.fft.fft has no batching rule"),
     "eig":         (lambda x: np.linalg.eigvals(x[:, :3]), "^vmap: np.linalg.eigvals has no batching rule"),
     "out":         (lambda x: np.less(x, 0.0, np.empty((3, 4), bool)), r"^np.less\(out=.* has no rule"),
-    "by name":     (lambda x, s: np.isclose(1.0, np.ones(2), atol=s), "^vmap: isclose takes no batch by keyword, as atol="),
+    "by name":     (lambda b: np.any(np.ones((3, 4)) > b, where=b), "^vmap: any takes no batch by keyword, as where="),
     "repeats":     (lambda x: np.repeat(x, np.argmax(x[0]), axis=0), "^vmap: the (value|array) of .* was asked for"),
     "sections":    (lambda x: np.linspace(0.0, 1.0, np.argmax(x[0])), "^vmap: the value of .* was asked for"),
     "table":       (lambda x: np.arange(4.0)[np.argmax(x[0])], r"^vmap: the value of .*as the index of a plain array or a list.*Tensor\(array, requires_grad=False\)\[i\]"),

@@ -229,7 +229,7 @@ class Guide:
         table = [["", "sweeps", "operations", "×", "time", "×"]]
         for way in (report.rows[0].method, "central differences", "forward, recorded", "reverse"):
             row, more = report[way], report.ratio(way, "flops") or 0
-            counted = quantity(row.counts.flops), quantity(more)
+            counted = quantity(row.counts.flops if row.counts else 0), quantity(more)
             table.append([way, row.sweeps, *counted, *measured(row.seconds, one)])
         table.append(["reverse, compiled", "the program above", "", "", *measured(once, one)])
         print(f"{aligned(table, left=2, ruled=1)}\n", flush=True)

@@ -32,7 +32,7 @@ from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.tensor import Tensor
 from autobp.tree import parts_of_values, transformed
 
-__all__ = ["Entry", "compile_entry"]
+__all__ = ["Entry", "TooLong", "compile_entry"]
 
 
 def compile_entry(
@@ -40,14 +40,18 @@ def compile_entry(
     many: float = math.inf,
     is_wide: Callable[[Sequence[Step]], bool] | None = None,
     earlier: Sequence[Found] = (),
+    longest: Callable[[], float] = lambda: math.inf,
 ) -> Entry:
-    """The program for calls like this one; see `trace_call`."""
+    """The program for calls like this one; see `trace_call`. One of more steps than the longest ends
+    with TooLong."""
     collects = gc.isenabled()
     gc.disable()  # a program has many small parts and no cycles
     try:
         traced = trace_call(call, many, is_wide, earlier)
         try:
-            entry = Entry(traced)
+            entry = Entry(traced, longest())
+        except TooLong:
+            raise
         except Exception as error:
             raise traced.failed(error) from error
         traced.arguments.forget()
@@ -76,14 +80,20 @@ LONG = 20_000  # calls of a program that is waited for
 _WRITING = 2.5  # the time of all that comes after tracing, over that of tracing
 
 
+class TooLong(Exception):
+    """A program has more steps than it may have, loops and all."""
+
+
 class Entry(Checked):
-    def __init__(self, traced: Traced) -> None:
+    def __init__(self, traced: Traced, longest: float = math.inf) -> None:
         super().__init__(traced.call, traced.found)
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
         program = rolled(traced.program)
         calls = len(program.steps)
+        if sum(len(p.steps) for p in program.nested()) > longest:
+            raise TooLong
         share = calls / max(1, len(traced.program.steps))
         _tell_waiting(self.called, calls, traced.seconds * share)
         self.program: Program = owned_results(optimized(program), program, replaced)

@@ -176,17 +176,23 @@ class Loop:
     stacked results. Rows that are arrays are stacked in an array; rows that are numbers are collected
     in a list, as the numbers that they are, since Python reads and writes lists faster. To go through
     either backwards, or in strides, a loop is given a slice of it.
+
+    A loop within another may have another number of iterations each time: as many as its sequences are
+    long, which it then has. What such loops make for later they append to lists that they carry. There is
+    one list, whatever it is called with on the way; its shape is that which it has in the end.
     """
 
     body: Program
     count: int  # of iterations
+    varies: bool = False  # there are as many as the sequences have elements, and at most as counted
 
     def __call__(self, carried: Any, sequences: Any, invariants: Any) -> tuple[Any, ...]:
         _, rows = self.body.returns
         stacked: list[Any] = [
             np.empty((self.count, *row.shape), row.dtype) if row.is_array else [] for row in rows
         ]
-        for k in range(self.count):
+        count = len(sequences[0]) if self.varies else self.count
+        for k in range(count):
             elements = (sequence[k] for sequence in sequences)
             carried, rows = evaluated(self.body, *carried, *elements, *invariants)
             for stack, row in zip(stacked, rows, strict=True):
@@ -346,7 +352,9 @@ def _loop_problems(step: Step, loop: Loop) -> Iterator[str]:
         yield f"has a body of {len(loop.body.arguments)} arguments for {given}"
     arguments = iter(loop.body.arguments)
     for first, after, argument in zip(carried, becomes, arguments):
-        if not form_of(first) == form_of(after) == form_of(argument):
+        is_list = argument.kind is list and isinstance(first, Step) and first.kind is list
+        begin = form_of(argument if is_list else first)  # a list may begin empty
+        if not begin == form_of(after) == form_of(argument):
             yield f"carries {first}, then {after}, as {argument}"
     for sequence, argument in zip(sequences, arguments):
         forms: Any = [form_of(x) for x in sequence] if not isinstance(sequence, Step) else []
@@ -354,11 +362,15 @@ def _loop_problems(step: Step, loop: Loop) -> Iterator[str]:
             n, *row = sequence.shape
             kind = argument.kind if sequence.kind is list else sequence.dtype.type
             forms = [(tuple(row), sequence.dtype, np.ndarray if row else kind)] * n
+        if loop.varies and isinstance(sequence, Step):
+            forms = [*{*forms}] * loop.count
         if forms != [form_of(argument)] * loop.count:
             yield f"goes {loop.count} times through {sequence}, of which each is {argument}"
     for x, argument in zip(invariants, arguments):
         if form_of(x) != form_of(argument):
             yield f"has an invariant of another form than {argument}"
+    if loop.varies and (not sequences or rows):
+        yield "has as many iterations as its sequences are long: it needs one, and stacks nothing"
     for row in rows:
         if not isinstance(row, Step) or row.dtype is None or row.kind is list:
             yield f"stacks {row!r}, which is no array or number that a step makes"

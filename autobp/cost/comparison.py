@@ -26,7 +26,8 @@ def compare(
 
     Operations and bytes are counted on the graph; time and memory are measured. If all sweeps would
     take too long, a random sample of the directions is timed and scaled up, and the report says so;
-    `full=True` runs all of them. Ctrl-C ends it early and returns what was measured until then.
+    `full=True` runs all of them. A way that f does not allow, since a rule of its own is not written in NumPy,
+    say, has no numbers, and a note says why. Ctrl-C ends it early and returns what was measured until then.
     Reverse mode sweeps from one output at a time: for a loss, the only one, that is one sweep.
     `order=2` compares Hessians, and Hessian-vector products, of a function that returns a number. All at
     once, and sparse, they are computed by forward over reverse, as `hessian` does.
@@ -63,8 +64,17 @@ def compared(
     ):  # to Tensors that the function uses besides its arguments, no gradient is taken
         problem, order = Problem(function, args), 2 if methods is second_order else 1
         found, interrupted = measure(methods(problem), full, np.random.default_rng(seed))
+        draws = not interrupted and problem.draws
     rows = tuple(map(_row, found))
     notes = [*_notes(problem, rows, order), machine()]
+    for why in reversed(dict.fromkeys(row.failed for row in rows if row.failed)):
+        ways = "; ".join(row.method for row in rows if row.failed == why)
+        notes.insert(0, f"failed: {ways}: {why}")
+    if draws:
+        notes.insert(
+            0,
+            "f gave other values when it ran again, as one that draws random numbers does: errors say nothing",
+        )
     if interrupted:
         notes.insert(0, "interrupted: rows without numbers were not measured")
     n, m = problem.inputs.size, problem.outputs.size
@@ -84,6 +94,7 @@ def _row(m: Measured) -> Row:
         m.error,
         m.directions,
         how.directions,
+        "" if m.failed is None else f"{type(m.failed).__name__}: {m.failed}",
     )
 
 
@@ -93,7 +104,7 @@ _CACHED = 1_000_000  # bytes
 
 def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
     """How to read the numbers, and where times differ from theory."""
-    operations, f = problem.graph.evaluation.operations, rows[0].counts
+    operations, f = problem.graph.evaluation.operations, problem.graph.evaluation.counts
     notes = [
         "counted on the graph: × are multiplications and divisions; + are additions, subtractions and"
         " comparisons; exp … are calls of exp, log, sqrt and the like, one operation each; × f is a"
@@ -103,13 +114,15 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
         "time: medians in one process after a warm-up; a sample is scaled up to all directions;"
         f" which entries of a sparse {'Jacobian' if order == 1 else 'Hessian'} may differ from 0 is found"
         " once, before",
-        f"error: the largest, relative to the largest derivative, against {_reference(order)}",
+        f"error: the largest, relative to the largest derivative, against {_reference(order)}; at a kink, as"
+        " that of |x| at 0, differences find other slopes",
     ]
     if order == 2:
         notes.insert(0, _products(rows))
     if f.flops < _SMALL * f.calls:
+        each = round(f.flops / f.calls)
         notes.append(
-            f"beyond theory: f has {f.flops / f.calls:,.0f} operations in a NumPy call; with so few,"
+            f"beyond theory: f has {each:,} operation{'s' * (each != 1)} in a NumPy call; with so few,"
             " the calls themselves take most of the time"
         )
     if any(t.primitive is not None and t.primitive.facts.blas for t in operations):
@@ -117,11 +130,14 @@ def _notes(problem: Problem, rows: tuple[Row, ...], order: int) -> list[str]:
             "beyond theory: BLAS computes matrix products many times faster than NumPy computes other"
             " operations, possibly on several threads"
         )
-    if max(row.alive for row in rows) > _CACHED:
+    largest = max(row.alive or 0 for row in rows)
+    if largest > _CACHED:
         notes.append(
-            f"beyond theory: {size(max(row.alive for row in rows))} may exceed the processor's caches;"
+            f"beyond theory: {size(largest)} may exceed the processor's caches;"
             " no count shows the time of memory accesses"
         )
+    if any(row.counts is None for row in rows):
+        notes.append("–: not counted, since a rule of f is not written in NumPy, or not measured")
     if names := unknown(operations):
         notes.append(f"of unknown cost, counted as one call for each number: {', '.join(names)}")
     return notes
@@ -133,6 +149,8 @@ def _reference(order: int) -> str:
 
 def _products(rows: tuple[Row, ...]) -> str:
     _, gradient, product, *_ = rows
+    if product.counts is None or gradient.counts is None:
+        return "the products of the Hessian and a vector are not counted"
     said = f"a Hessian-vector product costs {product.counts.flops / gradient.counts.flops:.1f} gradients"
     if gradient.seconds and product.seconds:
         return f"{said} by count, {product.seconds / gradient.seconds:.1f} by time"

@@ -24,6 +24,12 @@ _WIDTHS = (4.0, 3.2, 2.4, 1.6, 1.2)
 FORWARD, REVERSE = "forward, recorded", "reverse"
 
 
+def _predicted(report: Report, method: str) -> float:
+    """The counted cost in evaluations; nan where it was not counted."""
+    mine, one = report[method].counts, report.rows[0].counts
+    return mine.work / one.work if mine and one and one.work else np.nan
+
+
 @dataclass(frozen=True)
 class Curves:
     """The result of `sweep_inputs` and `sweep_outputs`: a report for each size.
@@ -48,7 +54,7 @@ class Curves:
 
     def counted(self, method: str) -> np.ndarray:
         """The predicted time at each size, in evaluations."""
-        return np.array([r[method].counts.work / r.rows[0].counts.work for r in self.reports])
+        return np.array([_predicted(r, method) for r in self.reports])
 
     def slope(self, method: str) -> float:
         """The power of the size with which the measured times grow, fitted on logarithmic axes."""
@@ -114,9 +120,9 @@ class Curves:
         lines: list[Sequence[Any]] = [head.split(",")]
         for n, r in zip(self.sizes, self.reports):
             for row in r.rows:
-                name, work = row.method, row.counts.work / r.rows[0].counts.work
+                name, flops = row.method, row.counts.flops if row.counts else None
                 times = row.seconds, r.ratio(name)
-                lines.append([n, name, *times, row.counts.flops, r.ratio(name, "flops"), work])
+                lines.append([n, name, *times, flops, r.ratio(name, "flops"), _predicted(r, name)])
         return written(lines, path)
 
     def plot(self, axes: Any = None) -> Any:

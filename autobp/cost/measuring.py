@@ -36,6 +36,7 @@ class Measured:
     spent: float = 0.0
     peak: int | None = None  # bytes
     error: float | None = None
+    failed: Exception | None = None  # why it is not measured
 
     @property
     def done(self) -> int:
@@ -51,7 +52,7 @@ class Measured:
     def seconds(self) -> float | None:
         """For all steps. It uses the median of each step: in every run, some step is slow because the
         machine does something else, so a median of the sums would be too large."""
-        if not self.done:
+        if not self.done or self.failed:
             return None
         each = float(np.sum(np.median(self.steps, axis=0))) / max(1, self.directions)
         return median(self.starts) + each * self.method.directions
@@ -125,6 +126,15 @@ class _Reference:
         )
 
 
+@contextmanager
+def _failing(m: Measured) -> Iterator[None]:
+    """What one way does not do is no reason to measure no other."""
+    try:
+        yield
+    except Exception as error:
+        m.failed = error
+
+
 def measure(
     methods: Sequence[Method], full: bool, rng: np.random.Generator
 ) -> tuple[list[Measured], bool]:
@@ -135,13 +145,15 @@ def measure(
     gc.collect()  # so that no measurement pays for earlier garbage
     try:
         for m in turns:
-            m.prepare(full, rng)
-        _first(turns)
+            with _failing(m):
+                m.prepare(full, rng)
+        _first([m for m in turns if not m.failed])
         for _ in range(1, ROUNDS):
             for m in turns:
                 enough = perf_counter() + TURN
-                while m.spent < LONG:
-                    m.run(lambda i, result: None)
+                while m.spent < LONG and not m.failed:
+                    with _failing(m):
+                        m.run(lambda i, result: None)
                     if perf_counter() > enough:
                         break
     except KeyboardInterrupt:
@@ -162,8 +174,9 @@ def _first(turns: Sequence[Measured]) -> None:
                     reference.check(m, i, result)
                 advance(m.method.name)
 
-            m.run(look)
-            if m.method.reference:
+            with _failing(m):
+                m.run(look)
+            if m.method.reference and reference.rows:
                 reference.settle()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -98,6 +99,27 @@ def _differences(p: Problem, sides: int, once: Counts) -> Counts:
 
 # ── the methods ───────────────────────────────────────────────────────────────────────────────────
 
+Cost = tuple[Counts, int]
+
+
+def _method(
+    name: str, sweeps: str, steps: int, cost: Callable[[], Cost], step: Any, **options: Any
+) -> Method:
+    counts: Counts | None
+    alive: int | None
+    try:
+        counts, alive = cost()
+    except Exception:  # of a rule that is not written in NumPy, and runs on plain arrays alone
+        counts = alive = None
+    return Method(name, sweeps, steps, counts, alive, step, **options)
+
+
+def _batched(name: str, b: Batches, once: Counts, tape: int) -> Method:
+    return _method(
+        name, b.sweeps, len(b.spans), lambda: (once + b.counts, tape + b.alive), b.step,
+        start=b.start, width=b.width, found=b.found,
+    )  # fmt: skip
+
 
 def _sweeps(number: int, what: str, recording: bool = False) -> str:
     said = f"{'1 recording, ' if recording else ''}{number:,} {what}"
@@ -108,28 +130,32 @@ def one_by_one(p: Problem) -> list[Method]:
     """All partial derivatives, one direction at a time."""
     n, m = p.inputs.size, p.outputs.size
     f, tape = p.graph.evaluation, p.graph.evaluation.tape
-    dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
     recording = Counts(visits=len(f.operations))
+
+    def online() -> Cost:
+        dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
+        return (dual.counts + recording * 3) * n, dual.alive
+
     # fmt: off
     return [
-        Method("one evaluation of f", "1 evaluation", 1,
-               f.counts, f.alive,
-               partial(_run, p)),
-        Method("central differences", _sweeps(2 * n, "evaluation[s]"), n,
-               _differences(p, 2, f.counts), f.alive,
-               partial(_central, p)),
-        Method("one-sided differences", _sweeps(n + 1, "evaluation[s]"), n,
-               _differences(p, 1, f.counts) + f.counts, f.alive,
-               partial(_one_sided, p), start=lambda: flat(p.run())),
-        Method("forward, online", _sweeps(n, "evaluation[s] with tangents"), n,
-               (dual.counts + recording * 3) * n, dual.alive,
-               partial(_online, p)),
-        Method("forward, recorded", _sweeps(n, "forward", recording=True), n,
-               f.counts + recording + p.forward(), tape + p.graph.forward().alive,
-               partial(_pushed, p), start=partial(_recording_forward, p)),
-        Method("reverse", _sweeps(m, "backward", recording=True), m,
-               f.counts + recording + p.reverse(), tape + p.graph.reverse().alive,
-               partial(_pulled, p), start=partial(_recording_reverse, p), reference=True),
+        _method("one evaluation of f", "1 evaluation", 1,
+                lambda: (f.counts, f.alive),
+                partial(_run, p)),
+        _method("central differences", _sweeps(2 * n, "evaluation[s]"), n,
+                lambda: (_differences(p, 2, f.counts), f.alive),
+                partial(_central, p)),
+        _method("one-sided differences", _sweeps(n + 1, "evaluation[s]"), n,
+                lambda: (_differences(p, 1, f.counts) + f.counts, f.alive),
+                partial(_one_sided, p), start=lambda: flat(p.run())),
+        _method("forward, online", _sweeps(n, "evaluation[s] with tangents"), n,
+                online,
+                partial(_online, p)),
+        _method("forward, recorded", _sweeps(n, "forward", recording=True), n,
+                lambda: (f.counts + recording + p.forward(), tape + p.graph.forward().alive),
+                partial(_pushed, p), start=partial(_recording_forward, p)),
+        _method("reverse", _sweeps(m, "backward", recording=True), m,
+                lambda: (f.counts + recording + p.reverse(), tape + p.graph.reverse().alive),
+                partial(_pulled, p), start=partial(_recording_reverse, p), reference=True),
     ]
     # fmt: on
 
@@ -145,66 +171,71 @@ def first_order(p: Problem) -> list[Method]:
         "sparse reverse": Compressed(p, False),
     }
     cut = Segmented(p.record())
-    kept = Sweeps(cut, p.inputs.values)
+
+    def again() -> Cost:
+        kept = Sweeps(cut, p.inputs.values)
+        return once + p.reverse() + once * m, kept.evaluation.tape + kept.reverse().alive
+
     # fmt: off
     return [
         *one_by_one(p),
-        *(Method(name, b.sweeps, len(b.spans),
-                 once + b.counts, f.tape + b.alive,
-                 b.step, start=b.start, width=b.width, found=b.found)
-          for name, b in batches.items()),
-        Method("reverse with remat", f"{_sweeps(m, 'backward')}, {_sweeps(len(cut.segments), 'segment[s]')}", m,
-               once + p.reverse() + once * m, kept.evaluation.tape + kept.reverse().alive,
-               partial(_pulled, p), start=partial(_recording_segments, p, cut), found=_row),
+        *(_batched(name, b, once, f.tape) for name, b in batches.items()),
+        _method("reverse with remat", f"{_sweeps(m, 'backward')}, {_sweeps(len(cut.segments), 'segment[s]')}", m,
+                again,
+                partial(_pulled, p), start=partial(_recording_segments, p, cut), found=_row),
     ]
     # fmt: on
 
 
 def second_order(p: Problem) -> list[Method]:
     """All second partial derivatives, and their product with one vector."""
+    if np.shape(p.graph.record.result) or p.outputs.size != 1:
+        raise ValueError(
+            f"compare(order=2) is of a function that returns a number; this one returns {p.outputs.size}"
+        )
     n = p.inputs.size
     f = p.graph.evaluation
     g = Problem(grad(p.function, p.argnums), p.args)
     gradient, held = f.counts + p.reverse(), f.tape + p.graph.reverse().alive
     tape = recorded(partial(_with_gradient, p), 1.0, *p.args).tape
-    dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
-    product = recorded(
-        lambda a, t, one: jvp(partial(_with_gradient, p, one), a, t), p.args, p.direction(0), 1.0
-    )
-    slope = Sweeps(lambda *args: jvp(p.function, args, p.direction(0)), p.args)
-    back = slope.reverse([1])
-    at_once, sparse = AtOnce(g, True), Compressed(g, True, symmetric=True)
+
+    def product() -> Cost:
+        tangents = lambda a, t, one: jvp(partial(_with_gradient, p, one), a, t)
+        return recorded(tangents, p.args, p.direction(0), 1.0).counts, 2 * held
+
+    def over_forward() -> Cost:
+        dual = recorded(lambda a, t: jvp(p.function, a, t), p.args, p.direction(0))
+        slope = Sweeps(lambda *args: jvp(p.function, args, p.direction(0)), p.args)
+        back = slope.reverse([1])
+        return (dual.counts + back.counts) * n, slope.evaluation.tape + back.alive
+
     # fmt: off
     return [
-        Method("one evaluation of f", "1 evaluation", 1,
-               f.counts, f.alive,
-               partial(_run, p)),
-        Method("gradient, reverse", "1 recording, 1 backward", 1,
-               gradient, held,
-               partial(_run, g)),
-        Method("Hessian × vector, forward over reverse", "1 gradient with tangents", 1,
-               product.counts, 2 * held,
-               lambda start, i: hvp(p.function, p.args, p.direction(i))),
-        Method("Hessian × vector, reverse over reverse", "1 recording, 1 backward", 1,
-               gradient + g.graph.reverse().counts, tape + g.graph.reverse().alive,
-               partial(_pulled, g), start=partial(_recording_reverse, g)),
-        Method("Hessian, differences of gradients", _sweeps(2 * n, "gradient[s]"), n,
-               _differences(g, 2, gradient), held,
-               partial(_central, g)),
-        Method("Hessian, forward over reverse", _sweeps(n, "forward", recording=True), n,
-               gradient + g.forward(), tape + g.graph.forward().alive,
-               partial(_pushed, g), start=partial(_recording_forward, g), reference=True),
-        Method("Hessian, forward over reverse, all at once", at_once.sweeps, len(at_once.spans),
-               gradient + at_once.counts, tape + at_once.alive,
-               at_once.step, start=at_once.start, width=at_once.width, found=at_once.found),
-        Method("Hessian, sparse forward over reverse", sparse.sweeps, len(sparse.spans),
-               gradient + sparse.counts, tape + sparse.alive,
-               sparse.step, start=sparse.start, width=sparse.width, found=sparse.found),
-        Method("Hessian, reverse over forward", _sweeps(n, "slope[s], each with 1 backward"), n,
-               (dual.counts + back.counts) * n, slope.evaluation.tape + back.alive,
-               partial(_over_forward, p)),
-        Method("Hessian, reverse over reverse", _sweeps(n, "backward", recording=True), n,
-               gradient + g.reverse(), tape + g.graph.reverse().alive,
-               partial(_pulled, g), start=partial(_recording_reverse, g)),
+        _method("one evaluation of f", "1 evaluation", 1,
+                lambda: (f.counts, f.alive),
+                partial(_run, p)),
+        _method("gradient, reverse", "1 recording, 1 backward", 1,
+                lambda: (gradient, held),
+                partial(_run, g)),
+        _method("Hessian × vector, forward over reverse", "1 gradient with tangents", 1,
+                product,
+                lambda start, i: hvp(p.function, p.args, p.direction(i))),
+        _method("Hessian × vector, reverse over reverse", "1 recording, 1 backward", 1,
+                lambda: (gradient + g.graph.reverse().counts, tape + g.graph.reverse().alive),
+                partial(_pulled, g), start=partial(_recording_reverse, g)),
+        _method("Hessian, differences of gradients", _sweeps(2 * n, "gradient[s]"), n,
+                lambda: (_differences(g, 2, gradient), held),
+                partial(_central, g)),
+        _method("Hessian, forward over reverse", _sweeps(n, "forward", recording=True), n,
+                lambda: (gradient + g.forward(), tape + g.graph.forward().alive),
+                partial(_pushed, g), start=partial(_recording_forward, g), reference=True),
+        _batched("Hessian, forward over reverse, all at once", AtOnce(g, True), gradient, tape),
+        _batched("Hessian, sparse forward over reverse", Compressed(g, True, symmetric=True), gradient, tape),
+        _method("Hessian, reverse over forward", _sweeps(n, "slope[s], each with 1 backward"), n,
+                over_forward,
+                partial(_over_forward, p)),
+        _method("Hessian, reverse over reverse", _sweeps(n, "backward", recording=True), n,
+                lambda: (gradient + g.reverse(), tape + g.graph.reverse().alive),
+                partial(_pulled, g), start=partial(_recording_reverse, g)),
     ]
     # fmt: on

@@ -30,8 +30,8 @@ class Method:
     name: str
     sweeps: str
     steps: int
-    counts: Counts  # of all steps together
-    alive: int  # bytes
+    counts: Counts | None  # of all steps together; None: what a rule does cannot be recorded
+    alive: int | None  # bytes
     step: Callable[[Any, int], Any]  # takes the result of `start` and the number of the step
     start: Callable[[], Any] = lambda: None
     reference: bool = False
@@ -67,7 +67,16 @@ class Problem:
         self.args: Any = transformed(_owned, tuple(args))
         self.argnums: tuple[int, ...] = tuple(range(len(args)))
         self.inputs: _Row = _Row([x for _, x in leaves(self.args)])
-        self.graph: Sweeps = Sweeps(function, self.args)
+        try:
+            self.graph: Sweeps = Sweeps(function, self.args)
+        except TypeError as error:
+            wrong = next((x for _, x in leaves(args) if _is_no_variable(x)), None)
+            if wrong is None:
+                raise
+            raise TypeError(
+                f"compare differentiates by all arguments, also by {wrong!r:.50}: let the function close over"
+                f" what is constant, compare(lambda x: f(x, labels), x) ({error})"
+            ) from error
         self.outputs: _Row = _Row([constant(y) for y in self.graph.record.values])
         if not self.inputs.size or not self.outputs.size:
             raise ValueError(
@@ -77,6 +86,12 @@ class Problem:
 
     def run(self) -> Any:
         return self.function(*self.args)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the function gives other values when it runs again."""
+        first, again = flat(self.outputs.values), flat(self.run())
+        return not np.array_equal(first, again, equal_nan=True)
 
     def record(self) -> Recording:
         return record(self.function, self.args, self.argnums)
@@ -162,6 +177,11 @@ def _owned(x: Any) -> Any:
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     return array if array.ndim else float(array) if array.dtype == np.float64 else array[()]
+
+
+def _is_no_variable(x: Any) -> bool:
+    """Whether it is rather an index, an option or a name than something to differentiate by."""
+    return np.asarray(constant(x)).dtype.kind != "f"
 
 
 def _dtype(x: Any) -> Any:

@@ -74,17 +74,18 @@ RATIOS = ("flops", "alive", "seconds", "peak")
 
 @dataclass(frozen=True)
 class Row:
-    """The cost of one way of differentiating. None: not measured."""
+    """The cost of one way of differentiating. None: not counted, or not measured."""
 
     method: str
     sweeps: str
-    counts: Counts
-    alive: int  # bytes, counted
+    counts: Counts | None
+    alive: int | None  # bytes, counted
     seconds: float | None
     peak: int | None  # bytes, measured
     error: float | None  # the largest, relative to the largest derivative
     measured: int  # how many directions were measured
     directions: int
+    failed: str = ""  # why it cannot be done
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,7 @@ class Report:
         head = ["counted", "×", "+", "exp …", "all", "× f", "alive", "× f"]
         lines = []
         for r in self.rows:
-            c = r.counts
-            four = map(quantity, (c.multiplications, c.additions, c.transcendental, c.flops))
+            four = ["–" if n is None else quantity(n) for n in _operations(r)]
             ratios = [_times(self.ratio(r.method, what)) for what in ("flops", "alive")]
             lines.append([r.method, *four, ratios[0], size(r.alive), ratios[1]])
         return aligned([head, *lines], left=1, ruled=1)
@@ -147,8 +147,7 @@ class Report:
         head += [name for what in RATIOS for name in (what, f"{what}_ratio")]
         lines: list[list[Any]] = [[*head, "error", "measured", "directions"]]
         for r in self.rows:
-            c = r.counts
-            line = [r.method, r.sweeps, c.multiplications, c.additions, c.transcendental]
+            line: list[Any] = [r.method, r.sweeps, *_operations(r)[:3]]
             for what in RATIOS:
                 line += [_number(r, what), self.ratio(r.method, what)]
             lines.append([*line, r.error, r.measured, r.directions])
@@ -183,7 +182,7 @@ class Report:
             panel.set_xlabel(f"{label}, in evaluations of f")
             panel.set_xscale("log")
             panel.spines[["top", "right"]].set_visible(False)
-        most = max(bar.get_width() for panel in panels for bar in panel.patches)
+        most = max((bar.get_width() for panel in panels for bar in panel.patches), default=1.0)
         panels[0].set_xlim(0.5, 4 * most**1.6)  # one scale for all, and room for the numbers
         panels[0].set_yticks(range(len(rows)), [row.method for row in rows])
         panels[0].invert_yaxis()
@@ -250,14 +249,24 @@ class Report:
         return axes.figure
 
 
-def _number(row: Row, what: str) -> float | None:
+def _number(row: Row, what: str) -> Any:
     if what not in RATIOS:
         raise ValueError(f"there are ratios of {', '.join(RATIOS)}, not of {what!r}")
-    return row.counts.flops if what == "flops" else getattr(row, what)
+    return _operations(row)[3] if what == "flops" else getattr(row, what)
+
+
+def _operations(row: Row) -> tuple[int | None, int | None, int | None, int | None]:
+    """The multiplications, the additions, the transcendental calls, and all of them."""
+    c = row.counts
+    if c is None:
+        return None, None, None, None
+    return c.multiplications, c.additions, c.transcendental, c.flops
 
 
 def _scope(row: Row) -> str:
     """How many of the directions were measured, in words."""
+    if row.failed:
+        return "failed"
     if row.measured == row.directions:
         return f"all {row.directions:,} directions" if row.directions > 1 else "1 direction"
     return f"{row.measured:,} of {row.directions:,} directions"

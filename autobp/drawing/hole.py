@@ -30,8 +30,8 @@ class Holes:
         self._place: dict[Any, int] = {}
 
     def __call__(self, value: Any) -> int:
-        """The number of a value."""
-        key = value.current().step
+        """The number of a value, which may be one that stays as it is."""
+        key = value.current().step if is_open(value) else id(value)
         if key not in self._place:
             self._place[key] = len(self.values)
             self.values.append(value)

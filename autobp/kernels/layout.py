@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MANY", "contiguous", "laid_out"]
+__all__ = ["MANY", "alike", "contiguous", "laid_out"]
 
 Array = Any
 MANY = 1 << 15  # numbers: fewer are in the cache, where order matters less
@@ -45,3 +45,22 @@ def laid_out(x: Array, order: Sequence[int]) -> Array:
     turned = x.transpose(order)
     copy = turned.copy() if turned.flags.c_contiguous else contiguous(turned)
     return copy.transpose(np.argsort(order))
+
+
+def alike(x: Array, y: Array) -> tuple[Array, Array]:
+    """Two arrays that are to be gone through together: where one is C-ordered and the numbers side by side
+    are those of another axis in the other, a copy of the first in the order of the other."""
+    if x.strides == y.strides or x.shape != y.shape:
+        return x, y
+    if x.flags.c_contiguous:
+        order = _order(y)
+        return (x if order is None else laid_out(x, order)), y
+    order = _order(x) if y.flags.c_contiguous else None
+    return x, (y if order is None else laid_out(y, order))
+
+
+def _order(x: Array) -> list[int] | None:
+    """The axes as they lie in memory, if an array has no gaps there and the last axis is not the last."""
+    order = sorted(range(x.ndim), key=x.strides.__getitem__, reverse=True)
+    is_turned = order[-1] != x.ndim - 1 and x.transpose(order).flags.c_contiguous
+    return order if is_turned else None

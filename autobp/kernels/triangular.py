@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from autobp.kernels.sums import BLAS
 
-__all__ = ["LARGEST", "solved"]
+__all__ = ["by_substitution", "solved"]
 
 Array = Any
 
 _BLOCK = 32  # rows that are solved at once
-LARGEST = 3 * _BLOCK  # rows of a matrix that is solved as any other is
+_LARGEST = 3 * _BLOCK  # rows of a matrix that is solved as any other is, if it is alone
+_MANY = 1 << 10  # rows of all matrices: of as many the rows are solved one after the other
+
+
+def by_substitution(shape: tuple[int, ...]) -> bool:
+    """Whether substitution pays for triangular matrices of this shape: for large ones, and for many."""
+    n = shape[-1]
+    return n > _LARGEST or (n > 1 and len(shape) > 2 and math.prod(shape[:-1]) >= _MANY)
 
 
 def solved(a: Array, b: Array) -> Array:
-    """`np.linalg.solve`, by substitution where the matrices are large and triangular, as factors are."""
-    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] > LARGEST and a.dtype in BLAS:
+    """`np.linalg.solve`, by substitution where the matrices are triangular, as factors are, and large or many."""
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2] and a.dtype in BLAS and by_substitution(a.shape):
         for lower in (True, False):
             if _is_triangular(a, lower) and np.linalg.diagonal(a).all():
                 return _substituted(a, b, lower)
@@ -45,12 +53,14 @@ def _substituted(a: Array, b: Array, lower: bool) -> Array:
     n = a.shape[-1]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     x = np.empty((*batch, *b.shape[-2:]), np.result_type(a, b))
-    starts = range(0, n, _BLOCK)
+    some = _BLOCK if n > _LARGEST else 1
+    starts = range(0, n, some)
     for i in starts if lower else reversed(starts):
-        here = slice(i, i + _BLOCK)
-        known = slice(0, i) if lower else slice(i + _BLOCK, n)
+        here = slice(i, i + some)
+        known = slice(0, i) if lower else slice(i + some, n)
         rest = b[..., here, :] - a[..., here, known] @ x[..., known, :]
-        x[..., here, :] = _block_solved(a[..., here, here], rest)
+        block = a[..., here, here]
+        x[..., here, :] = rest / block if some == 1 else _block_solved(block, rest)
     return x
 
 

@@ -6,11 +6,12 @@ dicts of them, and every derivative that a method asks for is made by this libra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from autobp.calculus import is_batch
 from autobp.compiler import compile as compiled
 from autobp.custom_rules import custom
 from autobp.extras import needed
@@ -18,7 +19,7 @@ from autobp.forward import jvp
 from autobp.habits import checks_keywords
 from autobp.higher import hessian, hvp, jacobian
 from autobp.operation import operation
-from autobp.primitive import Array, opaque
+from autobp.primitive import Array, anywhere, opaque
 from autobp.reverse import value_and_grad, vjp
 from autobp.tensor import Tensor
 from autobp.tree import leaves, parts_of, ravel
@@ -29,6 +30,8 @@ __all__ = ["least_squares", "minimize", "root"]
 _WITHOUT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
 _BY_PRODUCTS = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}
 _BY_HESSIANS = {"dogleg", "trust-exact"}
+
+_BY_SCIPY = "SciPy takes one example at a time: write a loop over the examples"
 
 
 @checks_keywords
@@ -136,7 +139,9 @@ def root(
     """The nest x in the form of x0 where f(x, *args) is 0, by `scipy.optimize.root`.
 
     The solution can be differentiated by the `args`, in both modes and to any order, by the theorem of
-    implicit functions; how it was found is not recorded. What else f depends on is a constant.
+    implicit functions; how it was found is not recorded. What else f depends on is a constant. Under
+    `vmap`, SciPy solves for one example after the other, since each takes its own steps; the derivatives
+    of all are computed at once.
 
     >>> from autobp import grad
     >>> from autobp.optim import root
@@ -151,9 +156,15 @@ def root(
     def residuals(x: Array, a: Array) -> Array:
         return ravel(f(unravel(x), *again(a)))[0]
 
+    def each(run: Any, arrays: Sequence[Array], mapped: Sequence[bool]) -> Array:
+        n = next(a.shape[0] for a, m in zip(arrays, mapped, strict=True) if m)
+        rows = [a if m else [a] * n for a, m in zip(arrays, mapped, strict=True)]
+        found = [run(*row) for row in zip(*rows, strict=True)]
+        return np.stack(found) if found else np.zeros((0, *start.shape))
+
     @opaque  # SciPy needs numbers: in a program it is one call
-    @operation(static=True, fresh=True)
-    def solved(a: Array) -> Array:
+    @operation(static=True, fresh=True, batch=each)
+    def solved(a: Array, start: Array) -> Array:
         by_x: Callable[[Array], Array] = lambda x: residuals(x, a)
         jac = {"jac": jacobian(by_x)} if method in ("hybr", "lm") else {}
 
@@ -170,14 +181,16 @@ def root(
     def slope(x: Array, a: Array) -> Array:
         return jacobian(lambda x: residuals(x, a))(x)
 
-    def forward(t: Array, x: Array, a: Array) -> Array:
+    def forward(t: Array, x: Array, a: Array, start: Array) -> Array:
         return -np.linalg.solve(slope(x, a), jvp(lambda a: residuals(x, a), (a,), (t,))[1])
 
-    def reverse(g: Array, x: Array, a: Array) -> Array:
+    def reverse(g: Array, x: Array, a: Array, start: Array) -> Array:
         return vjp(lambda a: residuals(x, a), a)[1](-np.linalg.solve(slope(x, a).mT, g))[0]
 
-    solve = custom(solved, vjp=reverse, jvp=forward, name="root", static=True, fresh=True)
-    return unravel(solve(given))
+    solve = custom(
+        solved, vjp=(reverse, None), jvp=(forward, None), name="root", static=True, fresh=True
+    )
+    return unravel(solve(given, start))
 
 
 # ── nests and vectors ─────────────────────────────────────────────────────────────────────────────
@@ -186,16 +199,24 @@ def root(
 def _vector(x0: Any, who: str) -> tuple[np.ndarray, Callable[[Any], Any]]:
     """The start as a vector, and the function that makes nests of vectors."""
     flat, unravel = ravel(x0)
-    flat = np.array(flat, np.float64)
+    if not is_batch(flat):
+        flat = np.array(flat, np.float64)
+    elif who != "root":
+        raise TypeError(f"vmap: x0 of {who} is a batch of examples: {_BY_SCIPY}")
     if not flat.size:
         raise ValueError(f"{who}: x0 holds no numbers")
-    if not np.all(np.isfinite(flat)):
+    if anywhere(~np.isfinite(flat)):
         raise ValueError(f"{who}: x0 must be finite")
     return flat, unravel
 
 
 def _check_plain(value: Any, who: str, instead: str) -> None:
     """A result that is still recorded depends on a Tensor that f was not given."""
+    if is_batch(value):
+        way = "pass it after x0: root(f, x0, p) calls f(x, p)" if who == "root" else _BY_SCIPY
+        raise TypeError(
+            f"vmap: the function that {who} was given depends on a batch of examples: {way}"
+        )
     if isinstance(value, Tensor) and value.requires_grad:
         raise TypeError(
             f"{who}: the result of f depends on a Tensor that is not an argument of f, and the solution"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import check_numpys
 from autobp.kernels import attention as kernels
 from autobp.kernels.attention import added_mask, attended
 from autobp.operation import operation
@@ -67,4 +68,5 @@ attention: Primitive = general(attended,
 
 def attend(q: Array, k: Array, v: Array, scale: float, mask: Any, causal: bool) -> Array:
     """Attention as one operation."""
+    check_numpys("attention as long as this", q, k, v)
     return attention(q, k, v, scale=scale, mask=mask, causal=causal)

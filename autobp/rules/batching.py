@@ -146,6 +146,12 @@ def along_axis(
     return run(x, axis=inner(axis, x.ndim - 1), **params)
 
 
+def others(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
+    """The products of other factors, which are told the axis by position."""
+    x, y, axis = args
+    return run(x, y, inner(axis, x.ndim - 1))
+
+
 def leading(run: Run, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
     """An operation on the last axes, which takes any axes before them as they are."""
     return run(*args, **params)
@@ -158,7 +164,7 @@ def product(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
     """A product of matrices, or of vectors. Where one factor is the same for all examples, it is one
     large product; a sum of products and an outer product are none."""
     (a, b), (ma, mb) = args, mapped
-    m, n = ndim_of(a, ma), ndim_of(b, mb)
+    m, n = a.ndim - ma, b.ndim - mb
     if not m or not n or a.shape[-1] != b.shape[-2 if n > 1 else -1]:
         raise ValueError("the shapes do not fit")  # which the operation explains
     if not mb and n < 3:
@@ -167,7 +173,7 @@ def product(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
         rows = np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
         return np.reshape(run(rows, b), (*a.shape[:-1], *b.shape[1:]))
     if not ma and n == 1 and m < 3:
-        return run(b, a if m == 1 else np.swapaxes(a, 0, 1))
+        return run(b, a.T)
     if m == n == 1:
         return np.sum(a * b, axis=-1)
     left = a if m > 1 else np.expand_dims(a, -2)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.arrays import array_of
+from autobp.arrays import array_of, check_numpys
 from autobp.habits import checks_keywords
 from autobp.kernels.depthwise import each, each_input, each_weight, met
 from autobp.kernels.layout import contiguous
@@ -523,6 +523,7 @@ def conv2d(
     array([[[[2.5, 1.5],
              [1.5, 2.5]]]])
     """
+    check_numpys("conv2d", x, w)
     x, w = floating(x), floating(w)
     steps, spread = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     both = f"{_described('x', x)} and {_described('w', w)}"
@@ -728,6 +729,7 @@ def _pooled(
     dilation: Pair,
 ) -> tuple[Array, bool, Pair, Pair, Pair, Pair]:
     """The padded images, whether they are a batch, and the windows: size, step, margin, places."""
+    check_numpys(name, x)
     x = floating(x)
     window = pair(name, "size", size, 1)
     steps = window if stride is None or stride == () else pair(name, "stride", stride, 1)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from autobp.arrays import array_of, is_foreign, plain_array
+from autobp.arrays import array_of, in_memory, is_foreign, plain_array
 from autobp.habits import absent
 from autobp.kernels.indexed import added_at, rows_added_at, rows_taken
 from autobp.operation import MOVE, operation
@@ -37,7 +37,7 @@ def _getitem(x: Array, index: Index) -> Array:
         return x[index]
     except (NotImplementedError, TypeError, ValueError):  # Dask's arrays know one array of numbers
         if is_foreign(x):
-            return rows_taken(x, index)
+            return rows_taken(x, _known(index))
         raise
 
 
@@ -56,13 +56,30 @@ def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 def _scatter_foreign(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     z = np.zeros_like(x, shape=shape)
     try:
-        if _repeats(index):
-            np.add.at(z, index, x)
-        else:
+        if not _repeats(index) or _names_none_twice(x, index, shape):
             z[index] = x
-    except (NotImplementedError, TypeError, ValueError):
-        return rows_added_at(x, index, shape)
+        else:
+            np.add.at(z, index, x)
+    except (NotImplementedError, TypeError, ValueError, IndexError):
+        return rows_added_at(x, _known(index), shape)
     return z
+
+
+def _names_none_twice(x: Array, index: Index, shape: tuple[int, ...]) -> bool:
+    """Whether an array of another library that is among the index, as an order is, names no place twice:
+    not all of them have `add.at`."""
+    if not any(map(is_foreign, index if type(index) is tuple else (index,))):
+        return False
+    z = np.zeros_like(x, shape=shape)
+    z[index] = 1.0
+    return int(np.sum(z != 0)) == math.prod(x.shape)
+
+
+def _known(index: Index) -> Index:
+    """An index of which NumPy's arrays know every part."""
+    if type(index) is tuple:
+        return tuple(map(_known, index))
+    return in_memory(index) if is_foreign(index) else index
 
 
 def _repeats(index: Index) -> bool:

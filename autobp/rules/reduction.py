@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from autobp.arrays import array_of
+from autobp.kernels import factors as kernels
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.sums import total
 from autobp.operation import operation
-from autobp.primitive import Array, Primitive, Variable, anywhere, general, implements, linear
-from autobp.rules import costs, patterns
+from autobp.primitive import (
+    Array,
+    Primitive,
+    Variable,
+    anywhere,
+    fused,
+    general,
+    implements,
+    linear,
+    opaque,
+)
+from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
 from autobp.rules.shape import Axis, along, axes_of
 
@@ -67,7 +80,7 @@ def _norm(x: Array, axis: Axis, keepdims: bool, ord: float) -> Array:
     return total(np.abs(x) ** ord, axis, keepdims) ** (1 / ord)
 
 
-operation(greatest, least, static=True, fresh=True)
+operation(greatest, least, kernels.multiplied, static=True, fresh=True)
 
 # fmt: off
 sum_:    Primitive = linear(lambda x, axis, keepdims: total(x, axis, keepdims),
@@ -85,7 +98,7 @@ norm_:   Primitive = general(_norm,
                              forward=lambda t, y, x, axis, keepdims, ord: np.sum(t * _unit(x, y, axis, ord), axis=axis, keepdims=keepdims),
                              reverse=lambda g, y, x, axis, keepdims, ord: spread(g, x, axis) * _unit(x, y, axis, ord),
                              cost=costs.norm, batch=along_axis, pattern=patterns.along)
-prod_:   Primitive = general(lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
+prod_:   Primitive = general(lambda x, axis, keepdims: kernels.multiplied(x, axis, keepdims),
                              forward=lambda t, y, x, axis, keepdims: np.sum(t * _others(x, y, axis), axis=axis, keepdims=keepdims),
                              reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _others(x, y, axis),
                              name="prod", cost=costs.reduction((1, 0, 0), (-1, 0, 0)), batch=along_axis, pattern=patterns.along)
@@ -96,17 +109,26 @@ cumprod_: Primitive = general(lambda x, axis: np.cumprod(x, axis=axis),
 # fmt: on
 
 
-def _all_hold(condition: Any, y: Array) -> bool:
-    """Whether a shortcut may be taken. Where y is a variable, other values of it may follow."""
-    return not y.size or (not isinstance(y, Variable) and bool(np.all(condition)))
+def _has_no_zero(y: Array) -> bool:
+    """Whether all may be divided by. Where y is a variable, other values of it may follow."""
+    return not y.size or (not isinstance(y, Variable) and bool(np.all(y)))
+
+
+#: What is traced is one call, which chooses the way when the program runs.
+_divided: Callable[..., Array] = opaque(
+    operation(static=True, fresh=True, batch=batching.others)(kernels.others)
+)
 
 
 def _others(x: Array, y: Array, axis: Axis) -> Array:
-    """For each element the product of all the others: y / x, unless y has lost it."""
+    """For each element the product of all the others."""
+    return fused(_divided, _others_recorded, x, y, axis)
+
+
+def _others_recorded(x: Array, y: Array, axis: Axis) -> Array:
+    """The same for derivatives of derivatives: the products of all before and of all behind."""
     if not x.ndim:
         return np.ones_like(x)
-    if _all_hold((y != 0) & np.isfinite(y), y):
-        return spread(y, x, axis) / x
     axes = axes_of(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
@@ -122,7 +144,7 @@ def _others(x: Array, y: Array, axis: Axis) -> Array:
 
 def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
     """dyₖ = dyₖ₋₁·xₖ + yₖ₋₁·dxₖ, which needs no division and so does not mind zeros."""
-    if _all_hold(y != 0, y):
+    if _has_no_zero(y):
         return y * np.cumsum(t / x, axis=axis)
     t, y, x = (np.moveaxis(a, axis, 0) for a in (t, y, x))
     steps = [t[0]]
@@ -133,7 +155,7 @@ def _scan_forward(t: Array, y: Array, x: Array, axis: int) -> Array:
 
 def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
     """The same recurrence run from the end."""
-    if _all_hold(y != 0, y):
+    if _has_no_zero(y):
         return np.flip(np.cumsum(np.flip(g * y, axis), axis=axis), axis) / x
     g, y, x = (np.moveaxis(a, axis, 0) for a in (g, y, x))
     carry, steps = g[-1], []
@@ -146,32 +168,84 @@ def _scan_reverse(g: Array, y: Array, x: Array, axis: int) -> Array:
 # ── the forms in which NumPy takes them ───────────────────────────────────────────────────────────
 
 
+def _chosen(a: Array, where: Any, fill: Any) -> Array:
+    """The elements for which a mask holds, and in place of the others what leaves the result as it is."""
+    if where is True:
+        return a
+    mask = array_of(where)
+    if mask.dtype.kind != "b":
+        raise TypeError(f"where= is a mask of truth values, and not of {mask.dtype}")
+    chosen = np.where(mask, a, fill)
+    if chosen.shape != a.shape:
+        raise ValueError(f"where has shape {mask.shape}, and the elements have {a.shape}")
+    return chosen
+
+
+def _chosen_count(a: Array, axis: Axis, where: Any) -> Any:
+    """How many elements there are to take the mean of, with the axes kept."""
+    if where is True:
+        return _count(a, axis)
+    return np.sum(np.broadcast_to(array_of(where), a.shape), axis=axis, keepdims=True)
+
+
+def _freedom(a: Array, axis: Axis, where: Any, keepdims: bool, less: float) -> Any:
+    """What the sum of the squares is divided by."""
+    n = _chosen_count(a, axis, where)
+    if where is True:
+        return n - less
+    left = np.maximum(n - less, 0.0).astype(a.dtype)
+    return left if keepdims else np.squeeze(left, axes_of(axis, a.ndim))
+
+
 @implements(np.sum, np.add.reduce)
-def sum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    return sum_(a, axis=axis, keepdims=keepdims)
+def sum(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
+    result = sum_(_chosen(a, where, 0), axis=axis, keepdims=keepdims)
+    return result if initial is None else result + initial
 
 
 @implements(np.mean)
-def mean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def mean(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
     if a.dtype == np.float16:  # of which NumPy too takes the sum in single precision
-        return mean(a.astype(np.float32), axis, keepdims=keepdims).astype(np.float16)
-    return mean_(a, axis=axis, keepdims=keepdims)
+        single = mean(a.astype(np.float32), axis, keepdims=keepdims, where=where)
+        return single.astype(np.float16)
+    if where is True:
+        return mean_(a, axis=axis, keepdims=keepdims)
+    return sum(a, axis, keepdims=keepdims, where=where) / _freedom(a, axis, where, keepdims, 0)
 
 
 @implements(np.prod, np.multiply.reduce)
-def prod(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def prod(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
     axis = None if a.ndim == 0 and axis in (0, -1) else axis  # which a number has for NumPy
-    return prod_(a, axis=axis, keepdims=keepdims)
+    result = prod_(_chosen(a, where, 1), axis=axis, keepdims=keepdims)
+    return result if initial is None else result * initial
 
 
 @implements(np.max, np.amax, np.maximum.reduce)
-def max(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    return max_(a, axis=axis, keepdims=keepdims)
+def max(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
+    result = max_(_among(a, where, initial), axis=axis, keepdims=keepdims)
+    return result if initial is None else np.maximum(result, initial)
 
 
 @implements(np.min, np.amin, np.minimum.reduce)
-def min(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    return min_(a, axis=axis, keepdims=keepdims)
+def min(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, initial: Array = None, where: Any = True
+) -> Array:
+    result = min_(_among(a, where, initial), axis=axis, keepdims=keepdims)
+    return result if initial is None else np.minimum(result, initial)
+
+
+def _among(a: Array, where: Any, initial: Array) -> Array:
+    if where is not True and initial is None:
+        raise ValueError(
+            "the maximum and the minimum of the elements that where= chooses, which may be none, need initial="
+        )
+    return _chosen(a, where, initial)
 
 
 @implements(np.ptp)
@@ -223,12 +297,13 @@ def var(
     *,
     ddof: float = 0,
     keepdims: bool = False,
+    where: Any = True,
     mean: Array = None,
     correction: float = 0,
 ) -> Array:
-    deviation = _deviation(a, axis, mean)
-    return sum(np.square(deviation), axis, keepdims=keepdims) / (
-        _count(a, axis) - (ddof or correction)
+    squares = np.square(_deviation(a, axis, where, mean))
+    return sum(squares, axis, keepdims=keepdims) / _freedom(
+        a, axis, where, keepdims, ddof or correction
     )
 
 
@@ -239,16 +314,18 @@ def std(
     *,
     ddof: float = 0,
     keepdims: bool = False,
+    where: Any = True,
     mean: Array = None,
     correction: float = 0,
 ) -> Array:
     # A norm of the deviations, and so 0 has the norm's derivative there: 0, not NaN.
-    size = norm_(_deviation(a, axis, mean), axis=axis, keepdims=keepdims, ord=2)
-    return size / (_count(a, axis) - (ddof or correction)) ** 0.5
+    size = norm_(_deviation(a, axis, where, mean), axis=axis, keepdims=keepdims, ord=2)
+    return size / _freedom(a, axis, where, keepdims, ddof or correction) ** 0.5
 
 
-def _deviation(a: Array, axis: Axis, around: Array) -> Array:
-    return a - (mean(a, axis, keepdims=True) if around is None else around)
+def _deviation(a: Array, axis: Axis, where: Any, around: Array) -> Array:
+    around = mean(a, axis, keepdims=True, where=where) if around is None else around
+    return _chosen(a - around, where, 0)
 
 
 @implements(np.median)

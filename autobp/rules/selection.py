@@ -76,19 +76,54 @@ def piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kw
         conditions.append(~reduce(np.logical_or, conditions))
     if len(funclist) != len(conditions):
         raise ValueError(f"piecewise: {len(funclist)} functions for {len(conditions)} conditions")
-    if any(map(callable, funclist)) and any(
-        isinstance(c, Variable) and c.is_batch for c in conditions
-    ):
-        raise TypeError(
-            "vmap: np.piecewise calls its functions with the elements for which a condition holds, and each"
-            " example has others: write np.select(condlist, [f(x) for f in funclist]), or np.where(condition,"
-            " f(x), g(x)) for two, which compute all of them and choose"
-        )
-    y = 0.0 * x
+    y = np.where(False, x, 0.0).astype(x.dtype)
     for condition, function in zip(conditions, funclist, strict=True):
-        value = function(x[condition], *args, **kw) if callable(function) else function
-        y = put(y, value, index=condition)
+        if isinstance(condition, Variable):  # other elements in each example, or in the next call
+            holds: Any = condition
+            rows = (*holds.shape, *(1,) * (np.ndim(x) - holds.ndim))  # of the first axes
+            holds = np.broadcast_to(np.reshape(holds, rows), np.shape(x))
+            value = (
+                _where_it_holds(function, x, holds, args, kw) if callable(function) else function
+            )
+            y = np.where(holds, value, y).astype(x.dtype)
+        else:
+            value = function(x[condition], *args, **kw) if callable(function) else function
+            y = put(y, value, index=condition)
     return y
+
+
+#: A number for which most functions have a value.
+_ANY = 0.5
+
+
+def _where_it_holds(
+    function: Any, x: Array, holds: Array, args: Sequence[Any], kw: dict[str, Any]
+) -> Array:
+    """A function of all elements, of which the value counts where a condition holds. In place of the others
+    stands one for which it does, so that the function is asked for no value that it does not have."""
+    flat, inside = np.ravel(x), np.ravel(holds)
+    where = numbers(np.where(inside, flat, np.nan))
+    is_known = not isinstance(where, Variable)  # as what is traced is not
+    if not flat.size or (is_known and not anywhere(inside)):
+        return 0.0
+    others: Any = where[~np.isnan(where)][:1] if is_known else ()  # of another example
+    own = np.take_along_axis(flat, np.argmax(inside, keepdims=True), 0)
+    one = constant(np.where(np.any(inside), own, others[0] if len(others) else _ANY))
+    taken = np.where(inside, flat, one).astype(flat.dtype)
+    value = function(taken, *args, **kw)
+    if is_known and flat.size > 1:
+        some = constant(function(constant(taken)[::2], *args, **kw))
+        whole = constant(value)
+        whole = whole[::2] if np.ndim(whole) else whole
+        if np.shape(some) != np.shape(whole) or anywhere(
+            ~np.isclose(some, whole, rtol=1e-4, equal_nan=True)
+        ):
+            raise TypeError(
+                f"vmap: {getattr(function, '__name__', 'a function')} in np.piecewise gives an element a value"
+                " that depends on the others. NumPy calls it with the elements for which a condition holds, and"
+                " each example has others: write a function of one element"
+            )
+    return np.reshape(value, np.shape(x)) if np.ndim(value) else value
 
 
 @implements(np.delete)

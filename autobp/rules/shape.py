@@ -331,6 +331,11 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
 
 @implements(np.roll)
 def roll(a: Array, shift: Any, axis: Any = None) -> Array:
+    if isinstance(shift, Variable) and shift.is_batch and not shift.ndim:  # each its own
+        if axis is None:
+            return np.reshape(roll(np.ravel(a), shift, 0), a.shape)
+        if isinstance(axis, int | np.integer):
+            return np.take(a, np.arange(a.shape[axis]) - shift, axis=axis, mode="wrap")
     if isinstance(shift, list | np.ndarray):
         shift = tuple(np.ravel(shift).tolist())
     if isinstance(axis, list):
@@ -378,11 +383,16 @@ def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values
     pairs = np.broadcast_to(pad_width, (array.ndim, 2))
     width = tuple((operator.index(b), operator.index(a)) for b, a in pairs)
     if mode == "constant":
+        padded = pad_(array, width=width)
+        if isinstance(constant_values, Variable) and not constant_values.ndim:
+            is_new = np.pad(np.zeros(array.shape, bool), width, constant_values=True)
+            border: Any = constant_values
+            return np.where(is_new, border, padded).astype(array.dtype)
         if isinstance(constant_values, Variable):
             raise TypeError(
-                "pad: constant_values is a Tensor; pad with 0 and add it, or concatenate"
+                "pad: constant_values is a Tensor of several numbers; pad with each of them in turn, or"
+                " concatenate"
             )
-        padded = pad_(array, width=width)
         if not np.any(constant_values):
             return padded
         border = np.pad(np.zeros(array.shape), width, constant_values=constant_values)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.arrays import array_of
+from autobp.arrays import array_of, of_its_kind
 from autobp.primitive import Array, anywhere, constant, implements
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of
@@ -152,12 +152,13 @@ def _quantile(
     rows = np.sort(np.reshape(last, (*outer, -1)), axis=-1)  # which puts NaN last
     known = np.sum(~np.isnan(rows), axis=-1, keepdims=True)  # of each row
     size = rows.shape[-1]
-    place = _place(np.ravel(q), known if skips else size, method)
+    among = np.ravel(q)
+    place = _place(of_its_kind(among, known) if skips else among, known if skips else size, method)
     place = np.broadcast_to(place, (*outer, np.size(constant(q))))
     below = np.clip(np.floor(constant(place)).astype(int), 0, max(size - 1, 0))
     above = np.minimum(below + 1, np.maximum(known - 1, below))
     low, high = (np.take_along_axis(rows, k, -1) for k in (below, above))
-    part = (place - below).astype(rows.dtype)
+    part = of_its_kind((place - below).astype(rows.dtype), rows)
     result = np.where(part == 0, low, low + part * (high - low))
     unknown = known == 0 if skips else known < size
     result = np.where(unknown, np.nan, result) if anywhere(unknown) else result

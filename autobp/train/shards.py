@@ -27,7 +27,7 @@ from autobp.train.executors import check_sendable
 from autobp.train.fingerprint import fingerprint
 from autobp.train.scalar import number
 from autobp.train.source import Pair
-from autobp.train.worker import Gradient, Reply, Task, computed, forget, keep, work
+from autobp.train.worker import Gradient, Program, Reply, Task, computed, forget, keep, work
 
 __all__ = ["Shards", "workers_of"]
 
@@ -69,7 +69,7 @@ class Shards:
         self.rows = [Pair(*(a[i :: self.count] for a in self.data)) for i in range(self.count)]
         self.name = _contents(self.data), self.count
         self.training, self.steps = uuid.uuid4().hex, 0
-        self.is_mean: bool | None = None  # or a sum; None until the first batch tells
+        self.is_mean: bool | None = None  # or a sum; None until a batch tells
         self.workers: set[str] = set()  # those that ever answered
         self.placed: set[int] = set()  # shards that some of them has
         self.sent = [0] * self.count  # how often each was
@@ -92,6 +92,8 @@ class Shards:
         if self.is_mean is None:
             _check_model(self.model)  # now, when it is in training mode
             self.is_mean = self._is_mean(index)
+        if self.is_mean is None:
+            return computed(self.data, index, self._copied(params), self.predicts)
         shards = index % self.count
         where = {i: np.flatnonzero(shards == i) for i in range(self.count)}
         where = {i: places for i, places in where.items() if len(places)}
@@ -137,7 +139,7 @@ class Shards:
             here(i)
 
         def here(i: int) -> None:
-            found[i] = computed(self.rows[i], rows[i], copy.deepcopy(program), self.predicts)
+            found[i] = computed(self.rows[i], rows[i], self._copied(params), self.predicts)
 
         try:
             while missing := [i for i in rows if i not in found]:
@@ -175,6 +177,9 @@ class Shards:
                 future.cancel()
         return found
 
+    def _copied(self, params: Sequence[Tensor]) -> Program:
+        return copy.deepcopy((self.model, self.loss, list(params)))
+
     def _tell(self, error: Exception, i: int) -> None:
         if self.is_broken:
             return  # which was said
@@ -191,8 +196,9 @@ class Shards:
 
     # ── what can be split ─────────────────────────────────────────────────────────────────────────
 
-    def _is_mean(self, index: np.ndarray) -> bool:
-        """Whether the loss is a mean over samples; else it is a sum, or refused."""
+    def _is_mean(self, index: np.ndarray) -> bool | None:
+        """Whether the loss is a mean over samples; else it is a sum, or refused. None if these samples do
+        not tell, as 0 = 0 + 0 does not."""
         if len(index) < 2:
             raise ValueError("fit: with an executor, a batch must have at least 2 samples")
         cut = len(index) // 3 + 1  # not in the middle, where means of means cannot be told
@@ -210,9 +216,12 @@ class Shards:
             )
         share = cut / len(index)
         mean, total = share * b + (1 - share) * c, b + c
-        closest = min(mean, total, key=lambda found: abs(found - a))
-        if self._is_close(closest, a):
-            return closest == mean
+        if not np.isfinite(a):
+            return None
+        near, far = sorted([mean, total], key=lambda found: abs(found - a))
+        if self._is_close(near, a):
+            rounding = self._eps() ** 0.6 * max(map(abs, (a, b, c)))
+            return near == mean if abs(near - a) <= rounding < abs(far - a) else None
         raise ValueError(
             f"fit: {_EXPECTED}; {_named(self.loss)} is {a:.9g} on one batch of {len(index)} samples,"
             f" {b:.9g} on its first {cut} and {c:.9g} on the others"

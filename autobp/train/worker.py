@@ -28,6 +28,7 @@ from autobp.train.source import Pair
 __all__ = ["Gradient", "Program", "Reply", "Shards", "Task", "computed", "forget", "keep", "work"]
 
 MOST_KEPT = 4  # data sets that a worker keeps, the last ones used
+CHEAP = 1 << 16  # bytes, which travel in no time
 
 Program = tuple[Any, Callable[[Any, Any], Any], list[Tensor]]  # model, loss and parameters
 Shards = tuple[str, int]  # what the whole data contains, as a digest, and into how many it is split
@@ -149,6 +150,6 @@ def computed(arrays: Pair, rows: np.ndarray, program: Program, predicts: bool) -
 
 
 def _is_cheap(prediction: Any, by: Sequence[np.ndarray | None]) -> bool:
-    """Whether a prediction takes no longer on its way than the gradient."""
+    """Whether a prediction takes little time on its way, or no longer than the gradient."""
     size = sum(g.nbytes for g in by if g is not None)
-    return isinstance(prediction, np.ndarray) and prediction.nbytes <= size
+    return isinstance(prediction, np.ndarray) and prediction.nbytes <= max(CHEAP, size)

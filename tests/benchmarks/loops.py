@@ -177,6 +177,42 @@ def pagerank(weights: Any) -> Any:
     return np.sum(rank * rank)
 
 
+def substitution(rows: list[list[float]], right: list[float]) -> Any:
+    """A triangular system, row after row."""
+    x: list[Any] = []
+    for i, b in enumerate(right):
+        s: Any = b
+        for j in range(i):
+            s = s - rows[i][j] * x[j]
+        x.append(s / rows[i][i])
+    return sum(x)
+
+
+def binomial(a: Any, b: Any) -> Any:
+    """Rows that grow, as in Pascal's triangle."""
+    row = [a]
+    for _ in range(40):
+        row = [a, *(0.5 * (x + y) + 0.01 * x * b for x, y in pairwise(row)), b]
+    return sum(row)
+
+
+def distance(a: list[float], b: list[float], cost: Any) -> Any:
+    """The distance of two sequences by insertions, deletions and changes."""
+    before = [cost * j for j in range(len(b) + 1)]
+    for i, x in enumerate(a):
+        row = [cost * (i + 1)]
+        for j, y in enumerate(b):
+            way = np.minimum(before[j + 1] + cost, row[j] + cost)
+            row.append(np.minimum(way, before[j] + (x - y) * (x - y)))
+        before = row
+    return before[-1]
+
+
+def _triangular(n: int) -> Problem:
+    rows, right = [[*(RNG.random(i) / n).tolist(), 2.0] for i in range(n)], _lists(n)[0]
+    return Problem(substitution, (rows, right), (0, 1), True)
+
+
 def _lists(*sizes: int) -> tuple[list[float], ...]:
     return tuple((1.0 + RNG.random(n)).tolist() for n in sizes)
 
@@ -201,6 +237,9 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "GARCH 1,000": lambda: Problem(
         garch, (0.05, 0.1, 0.8, (0.3 * RNG.standard_normal(1000)).tolist()), (0, 1, 2), True
     ),
+    "triangular 60": lambda: _triangular(60),
+    "binomial 40": lambda: Problem(binomial, (0.7, 1.2), (0, 1), True),
+    "edit distance 30": lambda: Problem(distance, (*_lists(30, 30), 0.3), (0, 1, 2), True),
     "driven oscillator": lambda: Problem(kicked, (1.0, 0.0), (0, 1), True),
     "RK4 1,000, vectors": lambda: Problem(
         rk4_vectors, (RNG.standard_normal(3), RNG.standard_normal((3, 3))), (0, 1)

@@ -32,9 +32,47 @@ def inlined(programs: Iterable[Program]) -> set[Step]:
     found = {s for s in steps if is_turn(s)} | _numbers_within(steps, uses) | _terms(steps, uses)
     for body in programs[1:]:
         found |= _of_quotients(body.steps, uses)
+    found |= _read_once(steps, uses)
     found -= results | given
+    found |= _parts(programs[0], uses) - given
     sequences = {s for step in loops for s in step.args[1] if isinstance(s, Step)}
+    lists = {s for step in loops for s in step.args[0] if isinstance(s, Step) and s.kind is list}
+    sequences |= {s for s in lists if s.function is joined}  # that a loop makes longer
     return found | {s for s in sequences - results if uses[s] == 1 and _is_part(s)}
+
+
+def _read_once(steps: list[Step], uses: Counter[Step]) -> set[Step]:
+    """Elements of lists that are terms or factors of one other, and parts of lists in one other."""
+    found = {s for step in steps if _is_arithmetic(step) for s in step.operands if _is_element(s)}
+    lists = [step for step in steps if step.function is joined and step.ndim == 1]
+    found.update(s for step in lists for s in step.operands if _is_part_of_list(s))
+    return {s for s in found if uses[s] == 1}
+
+
+def _parts(program: Program, uses: Counter[Step]) -> set[Step]:
+    """What is returned of lists, and used for nothing else: elements, parts, and lists of those."""
+    within = Counter(s for s in program.results if not uses[s])  # results, and lists that are
+    found: set[Step] = set()
+    for s in reversed(program.steps):
+        is_list = (s.function is joined and s.ndim == 1) or _is_part_of_list(s) or _is_element(s)
+        if within[s] == 1 and is_list:
+            found.add(s)
+            within.update(x for x in s.operands if uses[x] == 1)
+    return found
+
+
+def _is_element(step: Step) -> bool:
+    """Whether a step is an element of a list of numbers, which stays where it is: lists but grow."""
+    return _is_of_list(step) and type(step.args[1]) is not slice
+
+
+def _is_part_of_list(step: Step) -> bool:
+    return _is_of_list(step) and type(step.args[1]) is slice and len(step.operands) == 1
+
+
+def _is_of_list(step: Step) -> bool:
+    x = step.args[0] if step.function is operator.getitem else None
+    return isinstance(x, Step) and x.kind is list and x.ndim == 1
 
 
 def is_turn(step: Step) -> bool:
@@ -52,7 +90,9 @@ def _is_part(step: Step) -> bool:
     array is made where it stands: later, something else may be in the array's memory."""
     if step.function is operator.getitem:
         return type(step.args[1]) is slice
-    return step.function is joined or (step.function is numbers and step.args[0].is_constant)
+    return step.function in (joined, range) or (
+        step.function is numbers and step.args[0].is_constant
+    )
 
 
 def _numbers_within(steps: list[Step], uses: Counter[Step]) -> set[Step]:

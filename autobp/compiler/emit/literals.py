@@ -27,6 +27,8 @@ def literal(value: Any) -> str:
         return f"np.{value.__name__}" if module == "numpy" else value.__name__
     if isinstance(value, np.bool_):
         return f"np.{value!r}".replace("np.np.", "np.")
+    if isinstance(value, np.longdouble | np.clongdouble):  # of which Python has no number
+        return f"np.{type(value).__name__}({str(value)!r})"
     if isinstance(value, np.generic):
         return f"np.{type(value).__name__}({literal(value.item())})"
     if isinstance(value, float):

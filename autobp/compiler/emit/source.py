@@ -20,7 +20,7 @@ from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.images import Order
 from autobp.compiler.passes.exact import SMALL
 from autobp.compiler.program import Loop, Program, Step, steps_in
-from autobp.compiler.trace.calls import as_type, draw, guarded, joined, numbers, select
+from autobp.compiler.trace.calls import appended, as_type, draw, guarded, joined, numbers, select
 from autobp.operation import COMPARISON, PREFIX, SIGNS
 from autobp.owner import is_scipys
 
@@ -60,7 +60,6 @@ class Printer:
         programs = list(program.nested())
         steps = [step for p in programs for step in p.steps]
         self.elements: Mapping[Step, tuple[str, int]] | dict[Step, tuple[str, int]] = elements or {}
-        self.slices: dict[tuple[Step, int], str] = {}  # of such lists: sequences of loops
         used = self.used(program)
         for argument in program.arguments:
             if argument in used and argument not in self.names:
@@ -103,6 +102,8 @@ class Printer:
                 self.name_loop(step, step.loop)
             elif step.is_loop_result:
                 self.names[step] = self.result_name(step)
+            elif step.function is appended:
+                self.names[step] = self.names[step.args[0]]
             elif step not in self.names and step not in self.inline:
                 chain = self.chain(step)
                 names = [s.name for s in chain if s.name and s.name.isidentifier()]
@@ -111,27 +112,59 @@ class Printer:
 
     def used(self, program: Program) -> set[Step]:
         """What is used by its name."""
-        used = set(program.results)
+        used = {*program.results}
         for step in program.steps:
             operands: Iterable[Step] = step.operands
             if step.loop:
                 carried, sequences, invariants = step.args
-                texts = [self.slice_of(sequence) for sequence in sequences]
-                self.slices.update(((step, j), text) for j, text in enumerate(texts) if text)
-                named = (s for s, text in zip(sequences, texts) if not text)
+                named = (s for s in sequences if not self.has_elements(s))
                 operands = steps_in((carried, (*named,), invariants))
+            elif step.function is joined:
+                operands = steps_in(tuple(x for x in step.args if not self.has_elements(x)))
             used.update(operands)
         return used
 
-    def slice_of(self, sequence: Any) -> str | None:
-        """A sequence as a slice of a list of the caller's, if it is one."""
-        if type(sequence) is not tuple or not all(s in self.elements for s in sequence):
-            return None
-        (name, first), *_ = places = [self.elements[s] for s in sequence]
-        stride = places[1][1] - first if len(places) > 1 else 1
-        if not stride or places != [(name, first + stride * k) for k in range(len(places))]:
-            return None
-        return f"{name}[{_slice_text(first, stride, len(places))}]"
+    def has_elements(self, nest: Any) -> bool:
+        """Whether all arguments in a tuple are in lists of the caller's, where they are found without
+        a name."""
+        if type(nest) is not tuple:
+            return False
+        steps = [s for s in nest if isinstance(s, Step)]
+        return bool(steps) and all(s in self.elements for s in steps)
+
+    def sequence(self, nest: Any) -> str:
+        """What a loop goes through."""
+        if not self.has_elements(nest):
+            return self.text(nest)
+        parts = self.parts(nest)
+        return parts[0][1:] if len(parts) == 1 and parts[0][0] == "*" else f"[{', '.join(parts)}]"
+
+    def parts(self, nest: Any) -> list[str]:
+        """The elements of a tuple, of which those in a row of a caller's list are a slice of it."""
+        if not self.has_elements(nest):
+            return list(map(self.text, nest))
+        found = []
+        i = 0
+        while i < len(nest):
+            name, first = (
+                self.elements.get(nest[i], ("", 0)) if isinstance(nest[i], Step) else ("", 0)
+            )
+            j, stride = i + 1, 1
+            while name and j < len(nest) and isinstance(nest[j], Step):
+                other, index = self.elements[nest[j]]
+                stride = index - first if j == i + 1 else stride
+                if other != name or index != first + stride * (j - i) or not stride:
+                    break
+                j += 1
+            if j - i > 2:
+                found.append(f"*{name}[{_slice_text(first, stride, j - i)}]")
+            else:
+                j = i + 1
+                found.append(
+                    self.names.get(nest[i]) or f"{name}[{first}]" if name else self.text(nest[i])
+                )
+            i = j
+        return found
 
     def chain(self, step: Step) -> list[Step]:
         """What has one name, from `a = …` over `a += b` to the last."""
@@ -143,7 +176,13 @@ class Printer:
     def name_helper(self, step: Step) -> None:
         """Name a function that neither NumPy nor Python has."""
         function: Any = step.function
-        if function in _SPELLED or function in self.helpers or function is guarded or step.loop:
+        if (
+            function in _SPELLED
+            or function is appended
+            or function in self.helpers
+            or function is guarded
+            or step.loop
+        ):
             return
         if step.operation.sign or _public_name(function) is not None:
             return
@@ -156,12 +195,15 @@ class Printer:
 
     def name_loop(self, step: Step, loop: Loop) -> None:
         carried, sequences, invariants = step.args
+        for argument, start in zip(loop.body.arguments, carried, strict=False):
+            if _is_growing(start):  # one list goes through all loops
+                self.names[argument] = self.names[start]
         used = self.used(loop.body).union(loop.body.arguments[: len(carried)])
         given = (*carried, *sequences, *invariants)
         for i, (argument, x) in enumerate(zip(loop.body.arguments, given, strict=True)):
             if i >= len(carried) + len(sequences):
                 self.names[argument] = self.text(x)
-            elif argument in used:
+            elif argument in used and argument not in self.names:
                 self.names[argument] = self.free(argument.name or "t", numbered=not argument.name)
         _, rows = loop.body.returns
         self.stacks[step] = [
@@ -259,6 +301,8 @@ class Printer:
         if step.is_loop_result:
             return []
         name = self.names[step]
+        if step.function is appended:
+            return [f"{name}.append({self.text(step.args[1])})"]
         if step in self.assigned:
             return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
         if self.repeats and is_quotient(step) and step.args[0] in self.inline:
@@ -296,14 +340,22 @@ class Printer:
         becomes, rows = loop.body.returns
         arguments = loop.body.arguments
         lines = []
+        alike: dict[str, list[str]] = {}  # what begins with one number
         for argument, start in zip(arguments, carried, strict=False):
             name, begin = self.names[argument], self.text(start)
             if argument.is_array:
                 buffer = self.plan.buffers[argument]
                 arena = self.arena_of(buffer, argument.shape, argument.dtype, None)
                 lines += [f"{name} = {arena}", f"{name}[...] = {begin}"]
-            else:
+            elif argument.kind is list and not _is_growing(start):
+                if start not in self.inline:
+                    begin = f"[*{begin}]" if start.shape[0] else "[]"
                 lines.append(f"{name} = {begin}")
+            elif not isinstance(start, Step):
+                alike.setdefault(begin, []).append(name)
+            elif name != begin:
+                lines.append(f"{name} = {begin}")
+        lines += (" = ".join([*names, begin]) for begin, names in alike.items())
         for buffer, next_spare in plan.spares.items():
             arena = self.arena_of(buffer, next_spare.shape, next_spare.dtype, None)
             lines.append(f"{self.targets[buffer]} = {arena}")
@@ -313,7 +365,7 @@ class Printer:
 
         elements = arguments[len(carried) : len(carried) + len(sequences)]
         names = [self.names.get(argument, "_") for argument in elements]
-        texts = [self.slices.get((step, j)) or self.text(s) for j, s in enumerate(sequences)]
+        texts = [self.sequence(s) for s in sequences]
         lines.append(_for_line(index, names, texts, loop.count))
         body = [
             f"{stack}.append({self.names[row]})"
@@ -379,7 +431,7 @@ class Printer:
 
     def joined(self, parts: Iterable[Any]) -> str:
         """One list of the elements of all parts."""
-        texts = (map(self.text, p) if type(p) is tuple else [f"*{self.text(p)}"] for p in parts)
+        texts = (self.parts(p) if type(p) is tuple else [f"*{self.text(p)}"] for p in parts)
         return f"[{', '.join(chain.from_iterable(texts))}]"
 
     def operand(self, nest: Any, binding: int) -> str:
@@ -438,6 +490,14 @@ def _slice_text(first: int, stride: int, count: int) -> str:
     stop = first + stride * count
     ends = f"{first or ''}:{'' if stop < 0 else stop}"
     return ends if stride == 1 else f"{ends}:{stride}"
+
+
+def _is_growing(start: Any) -> bool:
+    """Whether a carried list is that of a loop around, and not a new one."""
+    if not isinstance(start, Step) or start.kind is not list:
+        return False
+    is_result = start.is_loop_result and start.args[1] < len(start.args[0].args[0])
+    return start.is_argument or start.function is appended or is_result
 
 
 def _for_line(index: str, names: list[str], sequences: list[str], count: int) -> str:

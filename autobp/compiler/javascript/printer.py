@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.javascript.images import IMAGES
+from autobp.compiler.javascript.places import affine, grid, numbered, split
 from autobp.compiler.javascript.table import (
     ELEMENTWISE,
     MOVES,
@@ -28,6 +30,7 @@ from autobp.compiler.javascript.table import (
 from autobp.compiler.program import Loop, Program, Step, mapped, steps_in
 from autobp.compiler.refusals import called, refusal
 from autobp.compiler.trace.calls import as_type, guarded, placed
+from autobp.kernels import factors
 from autobp.rules.indexing import _scatter
 
 __all__ = ["RUNTIME", "Unprintable", "javascript"]
@@ -132,10 +135,10 @@ class _Printer:
 
     def places(self, at: Any) -> str:
         """The places that an array of whole numbers holds."""
-        affine = _affine(at)
-        if affine is None:
+        regular = affine(at)
+        if regular is None:
             return self.table(f"Int32Array.of({', '.join(map(str, at.ravel().tolist()))})")
-        return self.table("places({}, {}, {})".format(*map(json.dumps, affine)))
+        return self.table("places({}, {}, {})".format(*map(json.dumps, regular)))
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -177,6 +180,8 @@ class _Printer:
             return self.loop(step, step.loop)
         if step.is_loop_result:
             return self.loop_result(step)
+        if function is operator.getitem and step.args[0].kind is tuple:
+            return f"{self.name(step.args[0])}[{step.args[1]}]"
         if function in MOVES:
             return self.moved(step, MOVES[function])
         if function is as_type:
@@ -218,7 +223,7 @@ class _Printer:
             return name
         if x.shape == shape:
             return f"{name}[i]"
-        return f"{name}[{self.places(np.broadcast_to(_numbered(x), shape))}[i]]"
+        return f"{name}[{self.places(np.broadcast_to(numbered(x), shape))}[i]]"
 
     def converted(self, step: Step) -> str:
         x, dtype = step.args
@@ -287,7 +292,7 @@ class _Printer:
             combine = "either"
         if not isinstance(x, Step) or not x.shape:
             return self.name(x) if combine not in ("both", "either") else f"+({self.name(x)} !== 0)"
-        outer, inner = _split(x, axes)
+        outer, inner = split(x, axes)
         found = f"reduce({combine}, {first}, {self.name(x)}, {self.places(outer)}, {self.places(inner)})"
         return found if step.shape else f"{found}[0]"
 
@@ -317,10 +322,19 @@ class _Printer:
         x, axes = self.over(step)
         if step.shape != x.shape or len(axes) != 1:
             raise self.refused(step, " of all elements")
-        outer, inner = _split(x, axes)
+        outer, inner = split(x, axes)
         return f"scan({combine}, {self.name(x)}, {self.places(outer)}, {self.places(inner)})"
 
     # ── products ──────────────────────────────────────────────────────────────────────────────────
+
+    def others(self, step: Step) -> str:
+        """For each factor the product of the others."""
+        x, _, axis = step.args
+        if not _shape(x):
+            return "1"
+        axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
+        outer, inner = split(x, [a % x.ndim for a in axes])
+        return f"others({self.name(x)}, {self.places(outer)}, {self.places(inner)})"
 
     def matmul(self, step: Step) -> str:
         a, b = step.args
@@ -363,7 +377,7 @@ class _Printer:
             source = self.name(x) if x.shape else f"[{self.name(x)}]"
             for some in (out, inner):
                 source += ", " + self.places(
-                    _grid([sizes[c] for c in some], [strides[c] for c in some])
+                    grid([sizes[c] for c in some], [strides[c] for c in some])
                 )
             given.append(source)
         if len(given) == 1:
@@ -393,9 +407,12 @@ class _Printer:
 
     def rounded(self, step: Step) -> str:
         decimals = step.params.get("decimals", step.args[1] if len(step.args) > 1 else 0)
-        if decimals != 0:
-            raise self.refused(step, f" to {decimals} decimals")
-        return self.elementwise(step, "rint({0})", step.args[:1])
+        if decimals < 0 and np.dtype(step.dtype).kind == "i":
+            raise self.refused(step, f" of whole numbers to {decimals} decimals")
+        power = f"1e{abs(decimals)}"
+        text = f"rint({{0}} * {power}) / {power}" if decimals > 0 else "rint({0})"
+        text = f"rint({{0}} / {power}) * {power}" if decimals < 0 else text
+        return self.elementwise(step, text, step.args[:1])
 
     def nan_to_num(self, step: Step) -> str:
         given = {"nan": 0.0, "posinf": None, "neginf": None, **step.params}
@@ -423,8 +440,10 @@ _SPELLED: dict[Any, Callable[[_Printer, Step], str]] = {
     np.nan_to_num: _Printer.nan_to_num,
     np.ones_like: lambda p, s: p.filled("1")(s),
     np.zeros_like: lambda p, s: p.filled("0")(s),
+    **IMAGES,
     _scatter: _Printer.scattered,
     placed: _Printer.scattered,
+    factors.others: _Printer.others,
 }
 
 
@@ -440,43 +459,3 @@ def _digits(x: float) -> str:
 def _number(x: float) -> str:
     text = _digits(x)
     return f"({text})" if text[0] == "-" else text
-
-
-def _numbered(x: Step) -> Any:
-    return np.arange(x.size).reshape(x.shape)
-
-
-def _grid(shape: Sequence[int], strides: Sequence[int]) -> Any:
-    at = np.zeros(shape, int)
-    for axis, stride in enumerate(strides):
-        along = [1] * len(shape)
-        along[axis] = shape[axis]
-        at += stride * np.arange(shape[axis]).reshape(along)
-    return at
-
-
-def _split(x: Step, axes: Sequence[int]) -> tuple[Any, Any]:
-    """The places where the results of a reduction begin, and those of its terms from there."""
-    at = np.moveaxis(_numbered(x), axes, range(-len(axes), 0)) if axes else _numbered(x)
-    shape = [x.shape[a] for a in axes]
-    strides = [math.prod(x.shape[a + 1 :]) for a in axes]
-    first = at[(..., *(slice(0, 1),) * len(axes))] if x.size else np.zeros(0, int)
-    if not x.size:
-        rest = [n for a, n in enumerate(x.shape) if a not in axes]
-        first = np.zeros(rest, int)
-    return first, _grid(shape, strides)
-
-
-def _affine(at: Any) -> tuple[int, list[int], list[int]] | None:
-    """Where a regular array of places starts, its shape, and how far apart its elements are."""
-    if not at.size or np.any(at < 0):
-        return (0, [0], [0]) if not at.size else None
-    start, strides = int(at.flat[0]), []
-    for axis, n in enumerate(at.shape):
-        index = [0] * at.ndim
-        index[axis] = 1
-        strides.append(int(at[tuple(index)]) - start if n > 1 else 0)
-    if not np.array_equal(at, start + _grid(at.shape, strides)):
-        return None
-    kept = [(n, s) for n, s in zip(at.shape, strides) if n > 1]
-    return start, [n for n, _ in kept], [s for _, s in kept]

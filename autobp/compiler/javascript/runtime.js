@@ -52,6 +52,23 @@ function scan(combine, x, outer, inner) {
   return result;
 }
 
+// For each factor of a product the product of the others.
+function others(x, outer, inner) {
+  const y = new Float64Array(x.length);
+  for (const start of outer) {
+    let before = 1, behind = 1;
+    for (const k of inner) {
+      y[start + k] = before;
+      before *= x[start + k];
+    }
+    for (const k of [...inner].reverse()) {
+      y[start + k] *= behind;
+      behind *= x[start + k];
+    }
+  }
+  return y;
+}
+
 // the sums of products: of each operand, where the results begin in it, and where the terms are from there
 function contract(a, aOuter, aInner, b, bOuter, bInner) {
   return each(aOuter.length, (o) => {

@@ -85,7 +85,9 @@ def rounded(p: Operands, step: Step) -> Value:
     (decimals,) = p.given(step, decimals=0)
     x: Value = p.value(step.args[0])
     if x.dtype.kind != "f":
-        return x
+        if decimals >= 0:
+            return x
+        x = p.o.cast(x, np.float64)  # as in NumPy
     if not decimals:
         return p.o.Round(x)
     scale = 10.0 ** abs(decimals)

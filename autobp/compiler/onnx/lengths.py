@@ -18,18 +18,19 @@ from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.tensor import Tensor
 from autobp.tree import parts_of_values, transformed
 
-__all__ = ["Group", "for_length", "groups", "larger", "smaller"]
+__all__ = ["Group", "for_length", "groups", "larger", "odd", "smaller"]
 
 Group = list[tuple[Step, Place]]
 
-_LONGEST = 1000
+_ROUND = (960, 480, 240, 120, 60)  # multiples of many numbers: a function may ask for remainders
 _MEMORY = 1 << 28  # bytes: what a program for a larger size may make
 
 
 def groups(traced: Traced) -> Iterator[Group]:
     """Arguments whose first axes may be that of the batch: arrays of one length that are given by
-    themselves, first those among which are whole numbers (labels, tokens); then all of them but one,
-    then each alone, then arrays in nests."""
+    themselves, then all of them but one, then each alone, then arrays in nests. Data comes before
+    weights of another length: whole numbers (labels, tokens), what leads the results, what has no
+    gradient, what is given last."""
     arrays = [
         (step, place)
         for step, place in traced.arguments.bindings
@@ -39,25 +40,38 @@ def groups(traced: Traced) -> Iterator[Group]:
         and step.shape[:1] > (0,)
     ]
     direct = [(step, place) for step, place in arrays if place.text == place.root]
-    alike = _alike(direct)
+    alike = _alike(traced, direct)
     yield from alike
     for group in alike:
         for count in sorted({len(group) - 1, 1} - {0, len(group)}, reverse=True):
             yield from map(list, combinations(group, count))
     if len(arrays) > len(direct):
-        yield from _alike(arrays)
+        yield from _alike(traced, arrays)
 
 
-def _alike(arrays: Group) -> list[Group]:
+def _alike(traced: Traced, arrays: Group) -> list[Group]:
     found: dict[int, Group] = {}
-    for step, place in arrays:
-        found.setdefault(step.shape[0], []).append((step, place))
-    is_float = lambda group: all(step.dtype is None or step.dtype.kind == "f" for step, _ in group)
-    return sorted(found.values(), key=is_float)
+    for step, place in reversed(arrays):
+        found.setdefault(step.shape[0], []).insert(0, (step, place))
+    results = [x for x in traced.program.results if not x.is_argument and x.shape]
+    leading = {x.shape[0] for x in results if x.phase == "forward"}
+    gradients = {x.shape for x in results if x.phase != "forward"}
+
+    def key(group: Group) -> tuple[bool, bool, bool, int]:
+        is_float = all(step.dtype is None or step.dtype.kind == "f" for step, _ in group)
+        has_gradient = any(step.shape in gradients for step, _ in group)
+        return is_float, group[0][0].shape[0] not in leading, has_gradient, -len(group)
+
+    return sorted(found.values(), key=key)
 
 
 def smaller(program: Program, n: int) -> int:
-    return _unlike(program, n, 2)
+    return _unlike(program, n, 2, 1)
+
+
+def odd(program: Program, n: int) -> int:
+    """A size that is no multiple of the numbers of which the larger one is a multiple."""
+    return _unlike(program, n, 7, 2)
 
 
 def larger(program: Program, n: int, other: Program, m: int) -> int:
@@ -65,18 +79,19 @@ def larger(program: Program, n: int, other: Program, m: int) -> int:
     size, small = _bytes(program), _bytes(other)
     power = abs(math.log(size / small) / math.log(n / m)) if size and small else 1.0
     most = n * (_MEMORY / max(1, size)) ** (1 / min(3.0, max(1.0, power)))
-    return _unlike(program, n, max(n + 3, min(_LONGEST, int(most))))
+    start = next((k for k in _ROUND if n < k <= most), n + 12 - n % 12)
+    return _unlike(program, n, start, 12)
 
 
 def _bytes(program: Program) -> int:
     return sum(step.nbytes for part in program.nested() for step in part.steps)
 
 
-def _unlike(program: Program, n: int, start: int) -> int:
+def _unlike(program: Program, n: int, start: int, step: int) -> int:
     """A size that is no dimension in the program."""
     known = {m for p in program.nested() for step in (*p.steps, *p.arguments) for m in step.shape}
     while start in known or start == n:
-        start += 1
+        start += step
     return start
 
 

@@ -109,7 +109,8 @@ class Printer(Operands):
             raise drawn(step)
         first = step.args[0] if step.args else None
         if function is operator.getitem and isinstance(first, Step) and first.dtype is None:
-            return self.values[first][step.args[1]]
+            part = self.values[first][step.args[1]]
+            return part if isinstance(part, list | tuple) else self.o.value(part)
         if function in SPELLED:
             accepted, print_step = SPELLED[function]
             if others := unread(step, accepted.split()):
@@ -252,7 +253,8 @@ def refused(step: Step, why: str) -> Unprintable:
 def drawn(step: Step) -> Unprintable:
     return Unprintable(
         f"random numbers are drawn at {step.line or 'a line of the library'}, for which ONNX has no"
-        " operator that draws NumPy's: call eval() on the model first, or give the numbers as an argument"
+        " operator that draws NumPy's: call eval() on the model and then the function once more, or give the"
+        " numbers as an argument"
     )
 
 

@@ -58,6 +58,8 @@ def einsum(p: Operands, step: Step) -> Value:
     if not isinstance(subscripts, str):
         raise NotImplementedError(" of lists of axes")
     given = _factors(p, step, arrays)
+    if any(x.size == 0 for x in given):  # which would end the process of onnxruntime
+        return p.o.full(step.shape, 0, step.dtype)
     equation = subscripts.replace(" ", "")
     terms = equation.partition("->")[0].split(",")
     if "." not in equation:  # an axis of length 1 is broadcast, which ONNX does not

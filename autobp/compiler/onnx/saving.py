@@ -11,7 +11,7 @@ import numpy as np
 
 from autobp.compiler.onnx.batch import Fixed, lifted, sizes
 from autobp.compiler.onnx.graph import Graph
-from autobp.compiler.onnx.lengths import Group, for_length, groups, larger, smaller
+from autobp.compiler.onnx.lengths import Group, for_length, groups, larger, odd, smaller
 from autobp.compiler.onnx.model import model
 from autobp.compiler.onnx.names import Names, read
 from autobp.compiler.onnx.operands import Unprintable
@@ -63,8 +63,10 @@ def exported(entry: Any) -> Any:
         what = " and ".join(arguments[step] for step, _ in group)
         try:
             free, shapes, least = _for_any_length(traced, names, graph, group)
-            said = f"free: the first axis of {what}{least}{said and f'; {said}'}"
-            return finished(free, shapes, said)
+            others = f"all other sizes are {said or 'fixed'}"
+            return finished(
+                free, shapes, f"free: the first axis of {what}, of {least} or more; {others}"
+            )
         except Exception as error:
             reason = str(error) if isinstance(error, Fixed) else f"{type(error).__name__}: {error}"
             reason = without_folders(reason.splitlines()[0])
@@ -108,21 +110,22 @@ def _with_weights(graph: Graph, shapes: Sizes, names: Names) -> tuple[Graph, dic
 
 def _for_any_length(
     traced: Traced, names: Names, graph: Graph, group: Group
-) -> tuple[Graph, Sizes, str]:
-    """The graph for first axes of all lengths, and what is said if they may not be 1. The lengths are
-    far apart, since the function may be another one for short arrays than for long ones."""
+) -> tuple[Graph, Sizes, int]:
+    """The graph for first axes of all lengths, and the least of them. The lengths are far apart, since
+    the function may be another one for short arrays than for long ones; 0 is none of them."""
     (step, _), places = group[0], [place for _, place in group]
     source, n = names.of(traced)[step], step.shape[0]
     other = for_length(traced, places, m := smaller(traced.program, n))
-    batches = [n, m, larger(traced.program, n, other.program, m)]
-    found = [traced, other, for_length(traced, places, batches[2])]
-    graphs = [graph, *(_graph(t, names, Printer()) for t in found[1:])]
-    free, least = lifted(graphs, batches, source), ""
+    batches = [n, m, odd(traced.program, n), larger(traced.program, n, other.program, m)]
+    found = [other, *(for_length(traced, places, k) for k in batches[2:])]
+    graphs = [graph, *(_graph(t, names, Printer()) for t in found)]
+    free = lifted(graphs, batches, source)
     if n > 1:
         try:
-            graphs.append(_graph(for_length(traced, places, 1), names, Printer()))
-            free = lifted(graphs, [*batches, 1], source)
+            one = _graph(for_length(traced, places, 1), names, Printer())
+            free = lifted([*graphs, one], [*batches, 1], source)
         except Exception:
-            graphs.pop()
-            least = ", of 2 or more"
-    return free, sizes(graphs, [*batches, 1]), least
+            pass
+        else:
+            graphs, batches = [*graphs, one], [*batches, 1]
+    return free, sizes(graphs, batches), min(batches)

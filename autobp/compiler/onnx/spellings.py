@@ -15,8 +15,9 @@ from autobp.compiler.onnx.operands import Operands
 from autobp.compiler.program import Step
 from autobp.compiler.trace import calls
 from autobp.kernels import attention as kernels
+from autobp.kernels import factors
 from autobp.kernels import normalization as norms
-from autobp.rules import attention, normalization
+from autobp.rules import attention, normalization, reduction
 from autobp.rules.indexing import _put, _scatter
 from autobp.rules.neural import softmax
 from autobp.rules.shape import surrounded
@@ -102,7 +103,7 @@ def _moments(x: Any) -> Any:
     return np.mean(x, axis=(0, 2, 3)), np.var(x, axis=(0, 2, 3))
 
 
-#: Calls that are opaque for NumPy's sake, as the same in plain operations.
+#: Calls that are opaque for NumPy's sake, or have two results, as the same in plain operations.
 PLAIN: dict[Any, Callable[..., Any]] = {
     kernels.attended: _attended,
     kernels.attended_tangent: attention._tangent,
@@ -110,6 +111,8 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     norms.normalized: _normalized,
     norms.normalized_cotangents: normalization._cotangents,
     norms.channel_moments: _moments,
+    factors.others: reduction._others_recorded,
+    np.divmod: lambda x, y: (x // y, x % y),
 }
 
 

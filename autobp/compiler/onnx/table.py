@@ -70,6 +70,7 @@ def _arccosh(o: Any, x: Any) -> Any:
     b = o.Where(far, 1.0, x)
     t = o.Sub(b, 1)
     near = _log1p(o, o.Add(t, o.Sqrt(o.Mul(t, o.Add(b, 1)))))
+    near = o.Where(o.Less(x, 1), np.nan, near)
     return o.Where(far, o.Add(o.Log(o.Where(far, x, 1.0)), math.log(2)), near)
 
 
@@ -161,8 +162,22 @@ def _trunc(o: Any, x: Any) -> Any:
     return o.Where(o.Less(x, 0), o.Ceil(x), o.Floor(x))
 
 
-def _not_zero(o: Any, y: Any) -> Any:
-    return o.Where(o.Equal(y, 0), o.full((), 1, y.dtype), y)
+def _divisor(o: Any, y: Any) -> Any:
+    """Whole numbers to divide by, without those that end the process: 0, and −1, by which the least
+    number has no quotient. Their place takes 1, which leaves no rest either."""
+    ends = o.Equal(y, 0) if y.dtype.kind == "u" else o.Or(o.Equal(y, 0), o.Equal(y, -1))
+    return o.Where(ends, o.full((), 1, y.dtype), y)
+
+
+def _whole_quotient(o: Any, x: Any, y: Any) -> Any:
+    """Rounded down: ONNX rounds to 0. A quotient by 0 is 0."""
+    divisor = _divisor(o, y)
+    found = o.Div(x, divisor)
+    if y.dtype.kind == "i":
+        below = _is_below(o, o.Mod(x, divisor, fmod=1), divisor)
+        found = o.Where(below, o.Sub(found, 1), found)
+        found = o.Where(o.Equal(y, -1), o.Neg(x), found)
+    return o.Where(o.Equal(y, 0), 0, found)
 
 
 def _copysign(o: Any, x: Any, y: Any) -> Any:
@@ -236,9 +251,9 @@ INTEGER: dict[Any, Spelling | None] = {
     "And": "BitwiseAnd",  "Or": "BitwiseOr",  "Xor": "BitwiseXor",  "Not": "BitwiseNot",
     "Floor": "Identity",  "Ceil": "Identity",  "Round": "Identity",  _trunc: "Identity",
     _fmax: "Max",  _fmin: "Min",
-    _remainder:    lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Mod(x, _not_zero(o, y))),
-    _floor_divide: lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Div(o.Sub(x, o.Mod(x, _not_zero(o, y))), _not_zero(o, y))),
-    _fmod:         lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Mod(x, _not_zero(o, y), fmod=1)),
+    _remainder:    lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Mod(x, _divisor(o, y))),
+    _floor_divide: _whole_quotient,
+    _fmod:         lambda o, x, y: o.Where(o.Equal(y, 0), 0, o.Mod(x, _divisor(o, y), fmod=1)),
     "Neg":         lambda o, x: o.Sub(0, x) if x.dtype.kind == "u" else o.Neg(x),
     "Reciprocal":  None,
 }

@@ -20,7 +20,8 @@ from autobp.compiler.passes.rewrite import (
 from autobp.compiler.program import Program, Step, mapped, rebuilt
 from autobp.compiler.trace.calls import as_type, draw, guarded, placed
 from autobp.kernels.extrema import LONG, MANY, greatest, least
-from autobp.kernels.triangular import LARGEST, solved
+from autobp.kernels.factors import SHORT, multiplied
+from autobp.kernels.triangular import by_substitution, solved
 from autobp.operation import MOVE, PLUS, TIMES
 from autobp.rules.indexing import scatter
 
@@ -54,14 +55,15 @@ def is_small_elementwise(step: Step) -> bool:
     return step.is_elementwise and step.is_array and step.size <= SMALL
 
 
-def is_extremum(step: Step) -> bool:
-    """Whether the greatest or the least of each of many rows is taken, and none is long."""
-    if step.operation.reduces not in _EXTREMA or step.params.keys() - {"axis", "keepdims"}:
+def is_of_rows(step: Step) -> bool:
+    """Whether the greatest, the least or the product of each of many rows is taken, and none is long."""
+    if step.operation.reduces not in _OF_ROWS or step.params.keys() - {"axis", "keepdims"}:
         return False
     x, axis = step.args[0], step.params.get("axis")
     if len(step.args) > 1 or not is_array(x) or x.dtype not in (np.float32, np.float64):
         return False
-    return bool(x.ndim > 1 and axis == x.ndim - 1 and x.size >= MANY and x.shape[-1] <= LONG)
+    most = SHORT if step.operation.reduces is np.multiply else LONG
+    return bool(x.ndim > 1 and axis == x.ndim - 1 and x.size >= MANY and x.shape[-1] <= most)
 
 
 def has_errstate(step: Step) -> bool:
@@ -215,9 +217,9 @@ def names_once(index: Any) -> bool:
 
 
 def small_systems(step: Step, rewrite: Rewrite) -> Step | None:
-    """Systems of equations that are too small for substitution to pay are solved by NumPy alone."""
+    """Systems of equations that are too few and too small for substitution are solved by NumPy alone."""
     a = step.args[0]
-    if not is_array(a) or a.shape[-1] > LARGEST:
+    if not is_array(a) or by_substitution(a.shape):
         return None
     return rewrite.call(step, np.linalg.solve, *step.args)
 
@@ -244,13 +246,14 @@ def constant_materialization(step: Step, rewrite: Rewrite) -> Step | None:
     return rewrite.call(step, step.function, *made)
 
 
-def extrema_of_rows(step: Step, rewrite: Rewrite) -> Step | None:
-    """Maxima and minima of rows are found as their places are, which is faster."""
-    function = _EXTREMA[step.operation.reduces]
+def reductions_of_rows(step: Step, rewrite: Rewrite) -> Step | None:
+    """Maxima and minima of rows are found as their places are, and products column by column, which is
+    faster."""
+    function = _OF_ROWS[step.operation.reduces]
     return rewrite.call(step, function, step.args[0], -1, step.params.get("keepdims", False))
 
 
-_EXTREMA: dict[Any, Any] = {np.maximum: greatest, np.minimum: least}
+_OF_ROWS: dict[Any, Any] = {np.maximum: greatest, np.minimum: least, np.multiply: multiplied}
 
 
 def errstate_merging(program: Program) -> Program:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from autobp.compiler.passes.exact import dead_code_elimination, is_pure
 from autobp.compiler.passes.order import with_carried_last
 from autobp.compiler.passes.rewrite import constant_step
 from autobp.compiler.passes.rows import recomputed_rows
-from autobp.compiler.program import Loop, Program, Step, form_of, mapped, rebuilt
+from autobp.compiler.program import Program, Step, form_of, mapped, rebuilt
 
 __all__ = ["with_optimized_bodies"]
 
@@ -58,6 +59,7 @@ class _Optimization:
         assert loop is not None
         self.program = program
         self.step = step
+        self.loop = loop
         self.count = loop.count
         self.parts = [s for s in program.steps if s.is_loop_result and s.args[0] is step]
         self.body = loop.body
@@ -78,7 +80,7 @@ class _Optimization:
         arguments = [a for kind in self.arguments for a in kind]
         self.body = optimized(self.body.with_(arguments=arguments, returns=returns))
         self.becomes, self.rows = map(list, self.body.returns)
-        if not exact and self.count:
+        if not exact and self.count and not self.loop.varies:
             self.take_sums_out()
         hoisted = self.hoist()
         self.drop_unused()
@@ -184,6 +186,8 @@ class _Optimization:
         for kind in (1, 2):
             pairs = zip(self.arguments[kind], self.given[kind], strict=True)
             kept = [(a, x) for a, x in pairs if a in read]
+            if kind == 1 and self.loop.varies:  # the sequences say how often
+                kept = kept or [*zip(self.arguments[1][:1], self.given[1][:1], strict=True)]
             self.arguments[kind] = [a for a, _ in kept]
             self.given[kind] = [x for _, x in kept]
 
@@ -197,7 +201,7 @@ class _Optimization:
         )
         body = with_carried_last(body, self.arguments[0])
         given = tuple(map(tuple, self.given))
-        loop = step.with_(function=Loop(body, self.count), args=given)
+        loop = step.with_(function=replace(self.loop, body=body), args=given)
         instead = {step: loop}
         carried = {old: new for new, old in enumerate(self.carried_at)}
         before = len(self.step.args[0])

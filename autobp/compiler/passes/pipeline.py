@@ -40,7 +40,7 @@ PASSES = (
     each(joining,                               requires=is_addition,               exact=False),
     Pass(sums_of_products,                      requires=has_body,                  exact=False),
     each(same.small_systems,                    requires=same.is_solution,          lowers=True),
-    each(same.extrema_of_rows,                  requires=same.is_extremum,          lowers=True),
+    each(same.reductions_of_rows,               requires=same.is_of_rows,           lowers=True),
     each(near.sums_of_exponentials,             requires=near.is_sum_of_exponentials, exact=False, lowers=True),
     each(same.constant_materialization,         requires=same.is_small_elementwise, lowers=True),
     each(same.common_subexpression_elimination, requires=same.is_pure,              lowers=True, numbers=True),

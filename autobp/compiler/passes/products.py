@@ -35,7 +35,7 @@ def has_body(step: Step) -> bool:
 def sums_of_products(program: Program) -> Program:
     """What an iteration adds up of products of rows becomes one product after the loop."""
     for step in program.steps:
-        sums = [] if step.loop is None else _sums(step, step.loop)
+        sums = [] if step.loop is None or step.loop.varies else _sums(step, step.loop)
         if step.loop is not None and sums:
             program = _taken_out(program, step, step.loop, sums)
     return program

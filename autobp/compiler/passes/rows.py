@@ -26,11 +26,15 @@ Element = Any  # of a sequence: a step, a number, or (what a step makes, index)
 def recomputed_rows(program: Program) -> tuple[Program, set[Step]]:
     """The program with rows computed again, and the loops that compute them."""
     changed: set[Step] = set()
-    for i in range(sum(step.loop is not None for step in program.steps)):
-        loop = [step for step in program.steps if step.loop][i]
+    for i in range(sum(_is_counted(step) for step in program.steps)):
+        loop = [step for step in program.steps if _is_counted(step)][i]
         program, instead = _Stacking(program, loop).run()
         changed = {instead.get(s, s) for s in changed}.union(instead.values())
     return program, changed
+
+
+def _is_counted(step: Step) -> bool:
+    return step.loop is not None and not step.loop.varies
 
 
 class _Place:
@@ -224,6 +228,8 @@ class _Stacking:
                 return None
             for user in self.users.get(s, ()):
                 if user.loop:
+                    if user.loop.varies:
+                        return None
                     carried, _, invariants = user.args
                     if s in carried or s in invariants:
                         return None
@@ -290,7 +296,8 @@ def _argument(form: tuple[Any, ...]) -> Step:
 
 
 def _is_slice(step: Step) -> bool:
-    return step.function is operator.getitem and type(step.args[1]) is slice
+    is_part = step.function is operator.getitem and type(step.args[1]) is slice
+    return is_part and len(step.operands) == 1
 
 
 def _element(x: Any) -> Element:

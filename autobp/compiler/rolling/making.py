@@ -10,31 +10,67 @@ import numpy as np
 
 from autobp.compiler.program import Loop, Program, Step, form_of, mapped, rebuilt, steps_in
 from autobp.compiler.rolling.bodies import Body
+from autobp.compiler.rolling.columns import Irregular, Lists, Nest
+from autobp.compiler.rolling.nests import Nested
 from autobp.compiler.rolling.operands import Source
 from autobp.compiler.rolling.periods import ITERATIONS, Run
 from autobp.compiler.rolling.tokens import Tokens
 from autobp.compiler.rolling.values import Rolled, Stack, Values
+from autobp.compiler.rolling.words import Repeated
 
-__all__ = ["LoopMaker"]
+__all__ = ["Found", "LoopMaker", "nest_of"]
 
 #: Functions of many arrays in a list, which may as well be given one array that has them as rows.
 _OF_LISTS = (np.stack, np.concatenate, np.vstack, np.hstack)
 
 
+Found = tuple[Run, Sequence[Source]] | Nest
+
+
+def nest_of(program: Program, table: Tokens, row: Repeated) -> Nest | None:
+    """A row of words as loops, if it can be."""
+    nest = Nest(table, row)
+    start, end = nest.start, nest.end
+    steps = table.steps[start:end]
+    if any(s.dtype is None or s in program.effects for s in steps):
+        return None
+    used = table.operands[(table.owners < start) | (table.owners >= end)]
+    results = np.array([table.number(s) for s in program.results], np.int64)
+    used = np.unique(np.concatenate([used, results]))
+    used = used[(used >= start) & (used < end)]
+    is_last = np.array([nest.places[i].positions[-1] for i in nest.home[used - start]]) == used
+    try:
+        nest.find_sources()
+        nest.check(used[is_last])
+        nest.put_in_list(used[~is_last])
+    except Irregular:
+        return None
+    return nest
+
+
 class LoopMaker(Values):
     """The program with loops in place of runs, which are in order."""
 
-    def __init__(
-        self, program: Program, table: Tokens, found: Sequence[tuple[Run, Sequence[Source]]]
-    ) -> None:
-        super().__init__(table)
-        self.old = program
-        for run, sources in found:
+    def __init__(self, program: Program, table: Tokens, found: Sequence[Found]) -> None:
+        super().__init__(program, table)
+        lists = Lists()
+        for loop in found:
+            if isinstance(loop, Nest):
+                self.put(loop.start, loop.end, Nested(self, loop, lists))
+                continue
+            run, sources = loop
             needed = self.needed(run)
             if self.can_be_rolled(run, *needed):
-                self.home[run.start : run.end] = len(self.loops)
-                self.loops.append(Rolled(run, sources, *needed))
+                self.put(run.start, run.end, Rolled(run, sources, *needed))
+        for loop in found:
+            if isinstance(loop, Nest):
+                for numbers in loop.listed():
+                    lists.join(list(dict.fromkeys(map(self.member, numbers.tolist()))))
         self.effects: set[Step] = {s for s in program.effects if self.home[table.number(s)] < 0}
+
+    def put(self, start: int, end: int, loop: Rolled | Nested) -> None:
+        self.home[start:end] = len(self.loops)
+        self.loops.append(loop)
 
     def needed(self, run: Run) -> tuple[list[int], list[int]]:
         """Which steps of the body are used elsewhere: those of all iterations, of the last alone."""
@@ -56,17 +92,21 @@ class LoopMaker(Values):
 
     def program(self) -> Program:
         position, steps = 0, self.table.steps
-        for rolled in self.loops:
-            for step in steps[position : rolled.run.start]:
+        for loop in self.loops:
+            for step in steps[position : loop.start]:
                 self.keep(step)
-            self.roll(rolled)
-            position = rolled.run.end
+            self.user = steps[loop.start]
+            loop.make() if isinstance(loop, Nested) else self.roll(loop)
+            position = loop.stop
         for step in steps[position:]:
             self.keep(step)
         returns = self.with_lists(self.old.returns)
         old = (s for s in steps_in(returns) if s in self.table)
         self.instead.update((s, self.operand(self.table.number(s))) for s in old)
         returns = mapped(lambda s: self.instead.get(s, s), returns)
+        for loop in self.loops:
+            if isinstance(loop, Nested):
+                loop.finish()
         return self.old.with_(steps=self.steps, returns=returns, effects=self.effects)
 
     # ── steps that stay ───────────────────────────────────────────────────────────────────────────
@@ -116,7 +156,6 @@ class LoopMaker(Values):
     def roll(self, rolled: Rolled) -> None:
         """Make the loop, and steps that take its results."""
         run, steps, effects_ = rolled.run, self.table.steps, self.old.effects
-        self.user: Step = steps[run.start]
         body = Body(self, rolled.run, rolled.sources)
         for place, (x, first, stride) in body.elements.items():
             rolled.stacks[place] = Stack(x, first, stride)

@@ -15,7 +15,7 @@ import numpy as np
 from autobp.compiler.program import Step
 from autobp.compiler.rolling.tokens import Tokens
 
-__all__ = ["Run", "runs"]
+__all__ = ["Run", "lags", "runs"]
 
 LAGS = 24  # that are looked at
 GRAM = 8  # tokens in a row that are compared: single ones match too often
@@ -41,7 +41,7 @@ class Run:
 def runs(table: Tokens, first: int, last: int, least: int) -> list[Run]:
     """Runs of at least so many steps between two steps, the longest first. They may overlap."""
     found = []
-    for lag in _lags(table.tokens[first:last]):
+    for lag in lags(table.tokens[first:last]):
         start, end = _longest(_fitting(table, first, last, lag))
         if end > start:
             start, end = first + start, first + end + 2 * lag
@@ -59,7 +59,7 @@ def runs(table: Tokens, first: int, last: int, least: int) -> list[Run]:
     return [run for run in made if run.count >= ITERATIONS and run.end - run.start >= least]
 
 
-def _lags(tokens: Array) -> list[int]:
+def lags(tokens: Array) -> list[int]:
     """The lags at which most tokens match, by autocorrelation of a random phase for each row of
     tokens."""
     n = len(tokens) - GRAM + 1

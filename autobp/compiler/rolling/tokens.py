@@ -34,6 +34,7 @@ class Tokens:
     """
 
     def __init__(self, program: Program) -> None:
+        self.arguments = program.arguments
         self.steps: list[Step] = []
         self.outside: list[Any] = []  # operand −1 − i is outside[i]
         self._numbers: dict[Any, int] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.passes.rewrite import constant_step
-from autobp.compiler.program import Step
+from autobp.compiler.program import Program, Step
 from autobp.compiler.rolling.operands import Source
 from autobp.compiler.rolling.periods import ITERATIONS, Run
 from autobp.compiler.rolling.tokens import Tokens
@@ -41,18 +41,42 @@ class Rolled:
     lasts: list[int]  # of what is needed of the last alone
     stacks: dict[int, Stack] = field(default_factory=dict)
     ends: dict[int, Step] = field(default_factory=dict)  # what the last iteration has made
-    elements: dict[tuple[int, int], Step] = field(default_factory=dict)
+
+    @property
+    def start(self) -> int:
+        return self.run.start
+
+    @property
+    def stop(self) -> int:
+        return self.run.end
+
+    def member(self, number: int) -> int:
+        return number
+
+    def end(self, number: int) -> Step | None:
+        """What the last iteration has made, if an operand is that."""
+        k, place = divmod(number - self.run.start, self.run.period)
+        return self.ends.get(place) if k == self.run.count - 1 else None
+
+    def stack(self, number: int) -> tuple[Stack, int] | None:
+        """The stack that an operand is in, and its index there."""
+        k, place = divmod(number - self.run.start, self.run.period)
+        stack = self.stacks.get(place)
+        return None if stack is None else (stack, stack.first + k * stack.stride)
 
 
 class Values:
     """What is now in the place of the operands of a program, which is being rewritten."""
 
-    def __init__(self, table: Tokens) -> None:
+    def __init__(self, program: Program, table: Tokens) -> None:
+        self.old = program
         self.table = table
+        self.argument_at: dict[Any, int] = {s: i for i, s in enumerate(program.arguments)}
         self.home: np.ndarray = np.full(
             len(table.steps), -1, np.int64
         )  # the loop that a step is in
-        self.loops: list[Rolled] = []
+        self.loops: list[Any] = []  # each one Rolled or Nested
+        self.elements: dict[int, Step] = {}  # of stacks and lists
         self.steps: list[Step] = []  # of the new program
         self.user: Step = table.steps[0]  # the old step that is being kept, or the first of a loop
         self.instead: dict[Step, Step] = {}
@@ -65,18 +89,31 @@ class Values:
         if home < 0:
             step = self.table.steps[number]
             return self.instead.get(step, step)
-        rolled = self.loops[home]
-        k, place = divmod(number - rolled.run.start, rolled.run.period)
-        if k == rolled.run.count - 1 and place in rolled.ends:
-            return rolled.ends[place]
-        if (k, place) not in rolled.elements:
-            stack, like = rolled.stacks[place], self.table.steps[number]
-            args = stack.step, stack.first + k * stack.stride
+        loop = self.loops[home]
+        end = loop.end(number)
+        if end is not None:
+            return end
+        if number not in self.elements:
+            stack, index = loop.stack(number)
+            like = self.table.steps[number]
+            args = stack.step, index
             element = like.with_(function=operator.getitem, args=args, params={}, errors=())
             element.scope, element.phase = self.user.scope, self.user.phase
             self.steps.append(element)
-            rolled.elements[k, place] = element
-        return rolled.elements[k, place]
+            self.elements[number] = element
+        return self.elements[number]
+
+    def member(self, number: int) -> Any:
+        """An operand as a member of lists."""
+        home = int(self.home[number]) if number >= 0 else -1
+        return number if home < 0 else self.loops[home].member(number)
+
+    def rank(self, number: int) -> tuple[int, int]:
+        """The order of operands in a list: those that are written, arguments, and what is made."""
+        if number >= 0:
+            return 2, number
+        x = self.table.outside[-1 - number]
+        return (1, self.argument_at[x]) if x in self.argument_at else (0, -number)
 
     def old_operand(self, number: int) -> Any:
         """An operand as the program had it."""
@@ -138,10 +175,7 @@ class Values:
         home = int(self.home[number]) if number >= 0 else -1
         if home < 0:
             return None, 0
-        run = self.loops[home].run
-        k, place = divmod(number - run.start, run.period)
-        stack = self.loops[home].stacks.get(place)
-        return (None, 0) if stack is None else (stack, stack.first + k * stack.stride)
+        return self.loops[home].stack(number) or (None, 0)
 
     def slice(self, x: Step, first: int, stride: int, count: int) -> Step:
         """Elements of an array or of a list."""

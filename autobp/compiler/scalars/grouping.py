@@ -33,10 +33,13 @@ from autobp.compiler.scalars.numbering import ADD, Ids, Numbering, Ungrouped
 from autobp.primitive import Primitive
 from autobp.rules import arithmetic
 
-__all__ = ["MANY", "Width", "grouped"]
+__all__ = ["MANY", "Width", "are_small", "grouped"]
 
 MANY = 1000  # single numbers in a function, from which on they are grouped
 NARROW = 8  # numbers in a level: where there are fewer, calls cost more than they save
+LATE = 4000  # numbers, after which a trace is not given up
+GROUPS = 50  # so many cost little whatever is in them
+EACH = 40  # numbers in a group: fewer take less time one after the other, in loops
 _ADDS = (operator.add, np.add)
 FEW = 16  # numbers: groups are split by where their operands come from if that leaves more in each
 
@@ -44,7 +47,11 @@ FEW = 16  # numbers: groups are split by where their operands come from if that 
 class Width:
     """Whether the single numbers of a trace are computed side by side, so that groups of them are worth
     a call each, rather than one after the other. A chain of additions counts as one sum. A trace that
-    grows is asked about again: what was looked at is not looked at a second time."""
+    grows is asked about again: what was looked at is not looked at a second time. If the groups were
+    many and small, it is traced on, since loops may do better, and to its end if it is long by now;
+    `can_group` says that groups are possible."""
+
+    can_group: bool = False
 
     def __init__(self) -> None:
         self.steps: Sequence[Step] = ()
@@ -55,6 +62,7 @@ class Width:
         self.levels: dict[Step, int] = {}
         self.terms: dict[Step, int] = {}  # of sums, the level of what they add up
         self.count = self.deepest = 0
+        self.is_late = False
 
     def __call__(self, steps: Sequence[Step]) -> bool:
         if steps is not self.steps or len(steps) < self.seen:  # another trace, or it was cut
@@ -82,7 +90,14 @@ class Width:
             levels[step] = below + 1
             deepest = max(deepest, below + 1)
         self.seen, self.count, self.deepest = len(steps), count, deepest
-        return count >= NARROW * deepest
+        self.can_group = count >= NARROW * deepest
+        self.is_late = self.is_late or (self.can_group and count > LATE)
+        return self.can_group and not self.is_late and not are_small(deepest, count)
+
+
+def are_small(groups: int, size: int) -> bool:
+    """Whether groups, with so many numbers in all, are many and small."""
+    return groups > GROUPS and size < EACH * groups
 
 
 def grouped(numbering: Numbering, varied: int) -> Groups:
@@ -118,7 +133,8 @@ class _Grouping:
             raise Ungrouped
         for level in np.split(order, cuts) if len(order) else ():
             self.group(level)
-        return Groups(tuple(self.groups), self.it.constants, self.operand(self.it.outputs))
+        outputs = self.operand(self.it.outputs)
+        return Groups(tuple(self.groups), self.it.constants, outputs, len(self.it.kind))
 
     # ── chains of additions ───────────────────────────────────────────────────────────────────────
 

@@ -181,6 +181,7 @@ class Groups:
     groups: tuple[Elementwise | Sum, ...]
     constants: Array
     outputs: Operand
+    size: int  # how many numbers are computed
 
     def __call__(self, varied: Array, held: Array) -> Array:
         registers = [varied, held, self.constants]

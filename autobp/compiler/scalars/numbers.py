@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from autobp.compiler import entry as arrays
 from autobp.compiler.call import Call
 from autobp.compiler.checked import Checked
 from autobp.compiler.program import Program
+from autobp.compiler.scalars import grouping
 from autobp.compiler.scalars.form import NUMBER, VALUE, NumberForm
 from autobp.compiler.scalars.grouping import MANY, Width, grouped
 from autobp.compiler.scalars.groups import HELD, VARIED, Groups
@@ -41,27 +43,44 @@ __all__ = ["Numbers", "compile_entry"]
 
 def compile_entry(call: Call, earlier: Sequence[Found] = ()) -> Any:
     """The program for arguments like these."""
+    width = Width()
+    most = lambda: LONGEST if width.can_group else math.inf
+    is_long = False
     try:
-        return arrays.compile_entry(call, MANY, Width(), earlier)
+        return arrays.compile_entry(call, MANY, width, earlier, most)
+    except arrays.TooLong:
+        is_long = True
     except ManyNumbers:
         if call.settings.most < math.inf:
             raise CaptureError(
                 f"compile was to write {call.settings.most} calls at most, and there are more single"
                 " numbers"
             ) from None
-    try:
-        return Numbers(call)
-    except (Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
-        return arrays.compile_entry(call)
+    with suppress(Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
+        try:
+            return Numbers(call, are_small=is_long)
+        except ManyGroups:
+            with suppress(arrays.TooLong):
+                return arrays.compile_entry(call, earlier=earlier, longest=lambda: LONGEST)
+            return Numbers(call, are_small=True)
+    return arrays.compile_entry(call)
+
+
+LONGEST = 2000  # steps of a program with loops that is better than groups that are many and small
+
+
+class ManyGroups(Exception):
+    """There are many groups, with few numbers in each."""
 
 
 class Numbers(Checked):
     """The program for arguments of one form: how numbers are read from them, what is computed of the
-    numbers, and how the results are put together."""
+    numbers, and how the results are put together. It raises ManyGroups if the groups are many and
+    small, unless they may be."""
 
     returned: Any
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, are_small: bool) -> None:
         recipe = getattr(call.function, "recipe", None)
         # A function around a derivative has its attributes, by functools.wraps.
         if recipe is None or recipe.derivative() is not call.function:
@@ -80,6 +99,8 @@ class Numbers(Checked):
             form = NumberForm(call, where, found, {float, np.float64})
             groups, result = _recorded(recorded, form)
         check_draws(randomness.rewind())
+        if not are_small and grouping.are_small(len(groups.groups), groups.size):
+            raise ManyGroups
         if recipe.title and result is not NUMBER:
             raise Ungrouped
 

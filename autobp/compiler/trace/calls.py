@@ -8,7 +8,7 @@ import numpy as np
 
 from autobp.operation import operation
 
-__all__ = ["as_type", "draw", "guarded", "joined", "numbers", "placed", "put", "select"]
+__all__ = ["appended", "as_type", "draw", "guarded", "joined", "numbers", "placed", "put", "select"]
 
 
 @operation(static=True, fresh=True)
@@ -52,6 +52,12 @@ def guarded(value: Any, expected: Any) -> Any:
 def joined(*parts: Any) -> list[Any]:
     """The elements of all parts in one list."""
     return [x for part in parts for x in part]
+
+
+@operation(static=True)
+def appended(numbers: list[Any], x: Any) -> list[Any]:
+    """A list with one more element. It is the same list where the program runs."""
+    return [*numbers, x]
 
 
 @operation(static=True, fresh=True)

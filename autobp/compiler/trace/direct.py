@@ -33,7 +33,10 @@ def program_of(function: Callable[..., Any], given: Mapping[str, Any]) -> Progra
 
     def run() -> Any:
         tracing.set(trace)
-        return function(*arguments)
+        found = function(*arguments)
+        return (
+            tuple(found) if isinstance(found, tuple) else found
+        )  # also one whose parts have names
 
     with np.errstate(all="ignore"):
         trace.errors = {**np.geterr()}

@@ -131,7 +131,10 @@ def _class_attribute(owner: Any, key: Any) -> Any:
 
 
 def _set_cell(owner: Any, key: Any, value: Any) -> None:
-    owner.cell_contents = value
+    if value is GONE:
+        del owner.cell_contents
+    else:
+        owner.cell_contents = value
 
 
 def _place_test(v: FreeVariable, skipped: Places, known: Known) -> list[str]:
@@ -235,7 +238,7 @@ class FreeVariable:
         """Put something there."""
         write = KINDS[self.kind].write
         assert write is not None
-        if value is GONE and self.kind != "entry":
+        if value is GONE and self.kind not in ("entry", "cell"):
             delattr(self.owner, self.key)
         else:
             write(self.owner, self.key, value)

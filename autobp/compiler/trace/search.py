@@ -14,7 +14,6 @@ import collections
 import contextlib
 import contextvars
 import copy
-import dis
 import enum
 import functools
 import operator
@@ -45,6 +44,7 @@ from autobp.compiler.trace.free_variables import (
     is_live_kind,
     of_class,
 )
+from autobp.lookups import globals_read
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
 from autobp.tensor import Tensor
@@ -321,6 +321,8 @@ class _Search:
             try:
                 value = cell.cell_contents
             except ValueError:  # not filled yet
+                if self.whole and is_users:
+                    self.add("cell", cell, key, GONE, key, f"closure of {who}")
                 continue
             if whose.is_library:  # what it holds is its own, but for what the user gave it
                 for _, x in leaves(value, split=parts_of_values):
@@ -350,7 +352,8 @@ class _Search:
             for name, value in values.items():
                 self.add("default", f, name, value, name, place, checked=False)
                 self.visit(value, name, place, False)
-        if f.__dict__ or any(op in f.__code__.co_names for op in (f.__name__, "setattr")):
+        mentioned = {*f.__code__.co_names, *f.__code__.co_freevars}
+        if f.__dict__ or not mentioned.isdisjoint((f.__name__, "setattr")):
             self.contents(f.__dict__, who, f"attribute of {who}", False, attributes=True)
 
     def code(self, code: types.CodeType, variables: dict[str, Any]) -> None:
@@ -365,9 +368,9 @@ class _Search:
                 names += [c for c in inner.co_consts if type(c) is str and c.isidentifier()]
         self.names.update(names)
         where = f"global of module {variables.get('__name__', '?')}"
-        missing = [n for n in names if n not in variables and n not in _BUILTINS]
-        missing = missing and [n for n in missing if n in _globals_read(code)]
-        for name in dict.fromkeys(names):
+        looked_up = globals_read(code)
+        missing = {n for n in looked_up if n not in variables and n not in _BUILTINS}
+        for name in dict.fromkeys(n for n in names if n in looked_up):
             if (id(variables), name) in self.asked:
                 continue
             value = variables.get(name, GONE)
@@ -507,16 +510,6 @@ def _functions_of(x: Any) -> tuple[Any, ...]:
     if is_kind(x, property):
         return x.fget, x.fset, x.fdel
     return (x.__func__ if is_kind(x, (staticmethod, classmethod)) else x.func,)
-
-
-@functools.lru_cache(4096)
-def _globals_read(code: types.CodeType) -> frozenset[str]:
-    """The names that code looks up among the globals."""
-    found = {
-        i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return frozenset(found).union(*map(_globals_read, inner))
 
 
 def _is_plain(value: Any) -> bool:

@@ -24,7 +24,7 @@ from autobp.context import user_line
 from autobp.operation import COMPARISON, PREFIXES, SIGNS, Sign, of
 from autobp.owner import Owner, is_scipys, owner_of_frame
 from autobp.primitive import Primitive, Variable
-from autobp.rules import arithmetic, indexing
+from autobp.rules import arithmetic, indexing, selection
 from autobp.tensor import Tensor
 
 __all__ = ["Call", "TracedGenerator", "Tracer", "View", "named", "tracers_in"]
@@ -54,12 +54,14 @@ def _split(function: Any, x: Any, indices_or_sections: Any, axis: Any = 0) -> li
     return [x[(*before, slice(p[0], p[-1] + 1) if p.size else slice(0))] for p in parts]
 
 
-_SPLITS: dict[Any, Callable[..., Any]] = {
+#: What a program does by other functions.
+_BY_OTHERS: dict[Any, Callable[..., Any]] = {
     np.split: partial(_split, np.split),
     np.array_split: partial(_split, np.array_split),
     np.vsplit: partial(_split, np.split, axis=0),
     np.hsplit: lambda x, parts: _split(np.split, x, parts, 1 if x.ndim > 1 else 0),
     np.dsplit: partial(_split, np.split, axis=2),
+    np.piecewise: selection.piecewise,  # which calls functions that it is given
 }
 
 
@@ -374,8 +376,8 @@ class Tracer(Variable):
             raise _refused(self, f"{named(function)} writes into an array", "use np.where")
         if function in (np.array2string, np.array_str, np.array_repr):
             return self._text(function)
-        if function in _SPLITS:
-            return _SPLITS[function](*args, **kwargs)
+        if function in _BY_OTHERS:
+            return _BY_OTHERS[function](*args, **kwargs)
         return self.tracing.call(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -418,6 +420,9 @@ class Tracer(Variable):
 
     def __float__(self) -> float:
         return self._decides("its value as a float", float(self.current().now))
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._decides("its value as a rounded number", round(self.current().now, ndigits))
 
     def item(self, *args: Any) -> Any:
         return self._decides("its value", self.current().now)

@@ -36,6 +36,9 @@ def film(script: Script, folded: Fold, directory: Path) -> list[Path]:
     texts = list(shots)
     kinds = [kind for kind in ("svg", "png") if kind in formats()]
     directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("step[0-9][0-9][0-9].*"):  # of a film with more steps
+        if old.suffix in (".svg", ".png") and int(old.stem[4:]) >= len(texts):
+            old.unlink()
     written = []
     with ThreadPoolExecutor() as pool:  # Graphviz is a process
         for kind in kinds:
@@ -156,7 +159,13 @@ class _Shots:
             known[1] = ("\xa0",) * len(known[1])
         if len(known) > 2:
             word, text = said("grad"), gradients.get(item, "—").split("\n")
-            known[2] = (f"{word} {text[0]}", *text[1:])
+            low, dots, high = text[0].partition(" … ")
+            if (
+                dots and len(known[2]) > 1
+            ):  # as many lines as the numbers of the field have room for
+                known[2] = (word, f"{low} …", high)
+            else:
+                known[2] = (f"{word} {text[0]}", *text[1:])
         across = STYLE.direction in ("LR", "RL")
         before, after = (record(*f, across=across) for f in (fields, known))
         line = line.replace(f"label={before[:-1]}", f"label={after[:-1]}")

@@ -97,7 +97,7 @@ def _live(script: Script, call: Call | None) -> Live:
             texts = _LiveScript(again, script, holes)
             slopes = {use.place: _derivative(again, use) for use in again.uses if _goes_back(use)}
             slots = [again.nodes[i].gradient for i in inputs]
-            gradients = [holes(g) if is_open(g) else None for g in slots]
+            gradients = [None if g is None else holes(g) for g in slots]
             loss = holes(again.nodes[script.output].value)
             shapes = [np.shape(value) for value in holes.values]
             made.append(Live(texts, "", inputs, shapes, slopes, gradients, loss))

@@ -39,6 +39,7 @@ STYLE = Style(view="textbook", passes="both", heat=True, width=1.02)
 _STEPS = 250
 _LONGEST = 700  # steps of a pass that is played
 _WORK = 100_000
+_TANGENTS = 20_000  # numbers in all passes: a live page computes them in each frame
 
 
 @dataclass
@@ -409,24 +410,26 @@ class Script:
 
     def _passes(self) -> Iterator[Pass]:
         """As many passes as there is room for, and at least one unless it is too long."""
-        steps, work, longest = _STEPS, _WORK, 0
+        steps, work, longest, largest, left = _STEPS, _WORK, 0, 0, _TANGENTS
         if len(self.forward) > _LONGEST:
             return
         for i in self.inputs:
             for index in np.ndindex(np.shape(self.diagram.nodes[i].value)):
-                if longest > steps or len(self.diagram.nodes) > work:
+                if longest > steps or len(self.diagram.nodes) > work or largest > left:
                     return
                 try:
-                    made = self._pass(i, index)
+                    made, numbers = self._pass(i, index)
                 except Exception as error:  # of a rule of the user's own
                     self.notes.append(said("forward_ends", error=raised(error)))
                     return
                 longest = max(longest, len(made.steps))
                 steps -= len(made.steps)
                 work -= len(self.diagram.nodes)
+                largest, left = max(largest, numbers), left - numbers
                 yield made
 
-    def _pass(self, i: int, index: tuple[int, ...]) -> Pass:
+    def _pass(self, i: int, index: tuple[int, ...]) -> tuple[Pass, int]:
+        """A pass along one number, and how many tangents it computes."""
         x = self._tensor(i)
         start = np.zeros(x.shape, x.dtype)
         start[index] = 1
@@ -445,7 +448,7 @@ class Script:
         steps = [seed, *(self._moved(run, found) for run in self._runs(reached))]
         if len(steps) > 1 and self.output in found:
             steps[-1].why += said("that_is", of=self.names[self.output], by=name)
-        return Pass(name, seed.item, steps)
+        return Pass(name, seed.item, steps), sum(map(np.size, found.values()))
 
     def _moved(self, run: list[int], found: Mapping[int, Array]) -> Step:
         """A step of forward mode."""

@@ -174,7 +174,7 @@ function nudges() {
     return;
   }
   const tiny = (gap) => gap <= 1e-9 * Math.max(Math.abs(g), 1);
-  const why = tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
+  const why = !Number.isFinite(g) ? "nudge_steep" : tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
   $("nudge-why").textContent = word(why, { gradient: steady(g) });
 }
 
@@ -224,7 +224,11 @@ if (live) {
   $("amount").addEventListener("pointerdown", () => (sliding = {}));
   $("amount").addEventListener("keydown", () => (sliding = {}));
   $("amount").addEventListener("input", () => change(chosenInput, chosenCell, Number($("amount").value), sliding));
-  $("exact").addEventListener("change", () => $("exact").value !== "" && change(chosenInput, chosenCell, Number($("exact").value)));
+  $("exact").addEventListener("change", () => {
+    const x = $("exact").value === "" ? entryOf(chosenInput, chosenCell) : Number($("exact").value); // "" is what was no number
+    $("exact").value = String(x);
+    change(chosenInput, chosenCell, x);
+  });
   $("row").addEventListener("change", () => chooseCell($("row").selectedIndex * shapeOf(chosenInput).at(-1)));
   $("cells").addEventListener("click", (event) => event.target.dataset.at && chooseCell(Number(event.target.dataset.at)));
   $("nudge").addEventListener("click", () => {

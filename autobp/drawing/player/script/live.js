@@ -39,8 +39,16 @@ function written(k, form) {
   if (size === 1) return shape.length === 1 ? few() : digit(flat[0]);
   const table = shape.length === 2 && size <= 9 && shape[1] <= 4;
   if (size > 4 && !table) return flat.some(Number.isNaN) ? "with NaN" : range;
-  if (size > 2 && low === high) return range;
+  if (size > 2 && low === high && !flat.some(Number.isNaN)) return range;
+  if (shape.length > 2) return summary([...flat].filter(Number.isFinite), digit);
   return table ? Array.from({ length: shape[0] }, (_, r) => nested(1, r * shape[1], shape[1])).join("\n") : few();
+}
+
+function summary(finite, digit) {
+  if (!finite.length) return "nothing finite";
+  const [low, high] = extremes(finite), mean = finite.reduce((a, b) => a + b, 0) / finite.length;
+  const zero = Math.abs(mean) < 1e-12 * Math.max(Math.abs(low), Math.abs(high)); // up to rounding
+  return `min ${digit(low)}\nmean ${digit(zero ? 0 : mean)}\nmax ${digit(high)}`;
 }
 
 function extremes(flat) {

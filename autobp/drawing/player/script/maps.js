@@ -46,14 +46,19 @@ function paint(v, most) {
   return end.map((c) => Math.round(255 + (c - 255) * part));
 }
 
+const canvases = new Map(); // while numbers move, each map is drawn again in each frame
+
 function canvasOf(k) {
   const map = cellsOf(k);
   if (map.picture) return map.picture;
   const { rows, columns, values, planes, over, low, high } = map;
-  const canvas = make("canvas");
-  canvas.width = map.width;
-  canvas.height = map.height;
-  const context = canvas.getContext("2d"), image = context.createImageData(map.width, map.height);
+  if (!canvases.has(k)) {
+    const canvas = make("canvas");
+    canvas.width = map.width;
+    canvas.height = map.height;
+    canvases.set(k, canvas.getContext("2d", { willReadFrequently: true }));
+  }
+  const context = canvases.get(k), image = context.createImageData(map.width, map.height);
   for (let i = 0; i < image.data.length; i += 4) image.data.set([127, 127, 127, 255], i);
   const most = Math.max(Math.abs(low), Math.abs(high)), size = rows * columns;
   for (let t = 0; t < map.tiles; t++)
@@ -64,7 +69,7 @@ function canvasOf(k) {
       image.data.set(rgb, 4 * (y * map.width + x));
     }
   context.putImageData(image, 0, 0);
-  return (map.picture = canvas);
+  return (map.picture = context.canvas);
 }
 
 // the number at a point of a map, both parts of which are between 0 and 1: where it is, and what
@@ -118,9 +123,14 @@ function told(element, k, name) {
 function inNode(g, kind, k, name) {
   const slots = [...g.querySelectorAll(`text.${kind}`)], old = g.querySelector(`.of-${kind}`);
   if (old && old.dataset.map === `${k} ${turned}`) return;
+  if (old && old.dataset.map.startsWith(`${k} `)) {
+    old.dataset.map = `${k} ${turned}`;
+    old.firstChild.setAttribute("href", canvasOf(k).toDataURL());
+    return;
+  }
   if (old) old.remove();
   if (k === null || k === undefined || !slots.length) return;
-  const map = cellsOf(k), room = g.querySelector("path, polygon").getBBox();
+  const map = cellsOf(k), room = roomOf(g);
   const top = Number(slots[0].getAttribute("y")) - 10, bottom = Number(slots.at(-1).getAttribute("y")) - 10;
   const wide = room.width - 12, high = Math.max(bottom - top - 1, 6);
   // cells are square where there is room for that, and never more than three times as wide as high
@@ -137,7 +147,7 @@ function inNode(g, kind, k, name) {
     image.dataset.input = "yes";
     image.addEventListener("click", (event) => {
       g.focus({ preventScroll: true });
-      cellClicked(event, map, image);
+      cellClicked(event, cellsOf(k), image);
     });
   }
   g.append(group);

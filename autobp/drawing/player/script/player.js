@@ -102,13 +102,16 @@ function label(g, kind, text) {
     const wanted = (lines.length === 1 && slots.length > 1 && kind !== "name" ? (i === slots.length - 1 ? text : "") : lines[i]) ?? "";
     if (slot.textContent === wanted) return;
     slot.textContent = wanted;
-    if (slot.hasAttribute("textLength")) slot.removeAttribute("textLength");
-    const room = roomOf(g).width - 6;
-    if (wanted && room > 0 && widthOf(wanted, slot) > room) {
-      slot.setAttribute("textLength", room);
-      slot.setAttribute("lengthAdjust", "spacingAndGlyphs");
-    }
+    squeeze(slot, wanted, roomOf(g).width - 6);
   });
+}
+
+// a text that is too wide for its room is made narrower
+function squeeze(slot, text, room) {
+  if (slot.hasAttribute("textLength")) slot.removeAttribute("textLength");
+  if (!text || room <= 0 || widthOf(text, slot) <= room) return;
+  slot.setAttribute("textLength", room);
+  slot.setAttribute("lengthAdjust", "spacingAndGlyphs");
 }
 
 function mark(elements, name) {
@@ -118,7 +121,10 @@ function mark(elements, name) {
 
 function writeOn(edge, text) {
   const slot = edge.querySelector("text");
-  if (slot && slot.textContent !== text) slot.textContent = text;
+  if (!slot || slot.textContent === text) return;
+  slot.dataset.room ??= Math.max(widthOf(slot.textContent, slot), edge.querySelector("path").getBBox().width - 8);
+  slot.textContent = text;
+  squeeze(slot, text, Number(slot.dataset.room));
 }
 
 const judged = new Map([[null, false]]);

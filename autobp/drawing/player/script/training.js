@@ -116,12 +116,12 @@ function curve() {
   const svg = $("curve");
   svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
   svg.setAttribute("aria-label", word("curve", { low: digits(least), high: digits(most) }));
-  const own = Math.min(ownFrom, losses.length - 1);
+  const own = Math.min(ownFrom, losses.length - 1), drops = losses.indexOf(most) < losses.length / 2; // the label is where the curve is not
   svg.replaceChildren(
     drawnAs("path", { d: d(0, own + 1), class: "v" }),
     drawnAs("path", { d: d(own, losses.length), class: "g" }),
     drawnAs("circle", { cx: x(epoch), cy: y(losses[epoch]), r: 4 }),
-    drawnAs("text", { x: 4, y: 14 }, digits(most)),
+    drawnAs("text", drops ? { x: W - 4, y: 14, "text-anchor": "end" } : { x: 4, y: 14 }, digits(most)),
   );
 }
 
@@ -183,6 +183,7 @@ if (training) {
   $("recorded").addEventListener("click", () => {
     runOn(false);
     recorded();
+    slide("0");
     past.length = 0;
     toEpoch(epoch);
   });
