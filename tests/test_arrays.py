@@ -213,6 +213,7 @@ A = np.random.default_rng(0).standard_normal((6, 4))
         lambda a: np.sum(np.quantile(a, [0.3, 0.31], axis=0)),  # the same elements twice
         lambda a: np.sum(a[np.argsort(a[:, 0])][0] ** 2) + np.sum(a[np.argmax(a[:, 1])]),
         lambda a: np.sum(np.where(a > 0, a, 0.0) ** 3),
+        lambda a: np.sum(np.gradient(a, axis=0, edge_order=2) ** 3),
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of Dask, which sorts by NumPy
