@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import is_foreign
 from autobp.forward import jvp, linearize
 from autobp.primitive import constant
 from autobp.reverse import vjp
@@ -97,7 +98,13 @@ def check_gradients(
 
 
 def _plain(x: Any) -> Any:
-    x = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+    x = (
+        Tensor(x).numpy()
+        if is_foreign(x)
+        else x.numpy()
+        if isinstance(x, Tensor)
+        else np.asarray(x)
+    )
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 

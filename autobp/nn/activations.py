@@ -28,6 +28,7 @@ from autobp.rules.neural import (
     softmax,
     softplus,
 )
+from autobp.tensor import Tensor
 
 __all__ = [
     "Activation",
@@ -128,7 +129,7 @@ def tanh(x: V | Array) -> V:
 class _Applied(Module):
     if TYPE_CHECKING:
 
-        def forward(self, x: V | Array) -> V: ...
+        def forward(self, x: Array) -> Tensor: ...
 
 
 @_applies(identity)
@@ -305,7 +306,7 @@ class Activation(Module):
     def __init__(self, function: Callable[[Array], Array]) -> None:
         self.function = function
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         return self.function(x)
 
     def extra_repr(self) -> str:

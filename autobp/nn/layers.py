@@ -17,7 +17,7 @@ from autobp.nn.activations import Given, as_module
 from autobp.nn.initializers import INITIALIZERS, Initializer, fan_in, uniform
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, V
+from autobp.primitive import Array
 from autobp.rules.neural import floating, linear
 from autobp.tensor import Tensor
 
@@ -99,7 +99,7 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         given: Any = x
         shape = np.shape(given)
         n = len(shape)
@@ -139,7 +139,7 @@ class Dropout(Module):
         self.p = p
         self.rng: np.random.Generator = np.random.default_rng(rng)
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         if not self.training or self.p == 0:
             return x
         x = floating(x)

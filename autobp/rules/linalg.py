@@ -350,7 +350,8 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
     if ord == 1:
         return np.sum(size, axis=axes, keepdims=keepdims)
     if ord == 0:
-        return np.sum(np.sign(size), axis=axes, keepdims=keepdims)
+        count = np.where(x != 0, 1.0, np.sign(size))  # NaN counts, too
+        return np.sum(count, axis=axes, keepdims=keepdims)
     return norm_(x, axis=axes, keepdims=keepdims, ord=ord)
 
 
