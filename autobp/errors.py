@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ __all__ = [
     "no_batching",
     "no_rule",
     "not_in_place",
+    "not_into_table",
     "not_plain",
     "not_written",
     "one_by_one",
@@ -52,7 +55,7 @@ _INSTEAD = {
     "put": "t.at[i].set(v)",
     "put_along_axis": "t.at[i].set(v)",
     "place": "np.where",
-    "copyto": "t.at[...].set(v)",
+    "copyto": "t.at[...].set(v), or for np.full_like v * np.ones(shape)",
     "eig": "np.linalg.eigh, for symmetric matrices",
     "eigvals": "np.linalg.eigvalsh, for symmetric matrices",
     "polyfit": "np.linalg.lstsq(np.vander(x, n + 1), y)",
@@ -99,8 +102,82 @@ def _package(function: Any) -> str:
 def not_plain(tensor: Any, what: str, way_out: str) -> TypeError:
     return TypeError(
         f"{label(tensor)} is recorded and cannot silently become {what}, which has no derivative;"
-        f" use NumPy's functions (np.sin, not math.sin; np.stack, not np.array), or {way_out} if a"
-        " constant is meant"
+        f" {_instead_of(_library_calls())}, or {way_out} if a constant is meant"
+    )
+
+
+#: What SciPy's functions of arrays are here. Its ufuncs take Tensors.
+_SCIPYS = {
+    **{name: f"autobp.{name}" for name in ("logsumexp", "softmax", "log_softmax", "polygamma")},
+    **{name: f"autobp.{name}" for name in ("solve_triangular", "cho_solve")},
+    **{
+        name: f"np.linalg.{name}"
+        for name in ("solve", "inv", "det", "norm", "eigh", "eigvalsh", "svd")
+    },
+    **{name: f"np.linalg.{name}" for name in ("svdvals", "qr", "cholesky", "pinv", "lstsq")},
+    **{name: f"np.{name}" for name in ("convolve", "correlate")},
+}
+
+
+def _library_calls() -> list[tuple[str, str]]:
+    """The functions of other libraries, by module and name, that ask for an array: the last is the one
+    that the user called."""
+    calls = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        package = module.partition(".")[0]
+        if package in ("numpy", "scipy", "pandas", "xarray"):
+            inside = [v for v in frame.f_locals.values() if isinstance(v, FunctionType)]
+            is_decorator = frame.f_code.co_name == "wrapper" and inside
+            calls.append((module, inside[0].__name__ if is_decorator else frame.f_code.co_name))
+        elif package != "autobp":
+            break
+        else:  # which asked for what has been found so far
+            calls.clear()
+        frame = frame.f_back
+    return calls
+
+
+def _instead_of(calls: list[tuple[str, str]]) -> str:
+    """What to write instead of a call in which an array is asked for."""
+    for package, write in (
+        ("pandas", "write df.to_numpy() for what is in a table, as in df.to_numpy() @ t"),
+        ("xarray", "write a.data for the Tensor in a DataArray, as in np.sum(a.data)"),
+        (
+            "numpy.ma",
+            "write m.filled(value), or m.compressed() for what is not masked, of a masked array",
+        ),
+        (
+            "scipy.sparse",
+            "write S.toarray() @ t for a sparse matrix S, or give S @ t a rule with autobp.custom",
+        ),
+    ):
+        if any(f"{module}.".startswith(f"{package}.") for module, _ in calls):
+            return write
+    if calls and calls[-1][0].startswith("scipy"):
+        names = [name.lstrip("_") for _, name in calls]
+        known = [_SCIPYS[name] for name in names if name in _SCIPYS]
+        return (
+            f"write {known[-1]}, which takes Tensors"
+            if known
+            else "this function of SciPy has no rule of differentiation: give it one with autobp.custom"
+        )
+    if not calls:
+        return "use NumPy's functions (np.sin, not math.sin; np.stack, not np.array)"
+    module, name = calls[-1]
+    if name == "full":
+        return "write value * np.ones(shape) instead of np.full(shape, value)"
+    if "index_tricks" in module and name == "__getitem__":
+        return "write np.stack(list, axis=1) instead of np.c_, and np.concatenate(list) instead of np.r_"
+    called = f"np.linalg.{name}" if ".linalg" in module else f"np.{name}"
+    return f"of a list of Tensors make one, as in {called}(np.stack(list))"
+
+
+def not_into_table(sign: str) -> TypeError:
+    return TypeError(
+        f"df {sign} t would make a Tensor of a table of pandas: write t = df {sign.rstrip('=')} t for"
+        f" the Tensor, or df {sign} t.numpy() if a constant is meant"
     )
 
 

@@ -28,7 +28,7 @@ from autobp.arrays import defers_to, in_memory, is_foreign
 from autobp.calculus import as_value, evaluate, operand
 from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
-from autobp.errors import label, not_in_place, not_plain, not_written, replaced
+from autobp.errors import label, not_in_place, not_into_table, not_plain, not_written, replaced
 from autobp.habits import ListsWhatItHas, add_absent, foreign_keyword, is_executing
 from autobp.hooks import RETAIN, Hook, HookHandle
 from autobp.in_place import FROZEN, UNRECORDED, in_place
@@ -47,6 +47,15 @@ _FLOAT64 = np.dtype(np.float64)
 
 #: What a comparison gives.
 Truth = np.bool | np.ndarray[Any, np.dtype[np.bool]]
+
+#: The methods of operators such as `+=`.
+_IN_PLACE = {
+    f"__i{name}__": f"{sign}="
+    for name, sign in {
+        **{"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//"},
+        **{"mod": "%", "pow": "**", "and": "&", "or": "|", "xor": "^"},
+    }.items()
+}
 
 CONSTANT = -1  # the level of tensors that are not differentiated
 
@@ -496,7 +505,16 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     # ── NumPy's protocols ─────────────────────────────────────────────────────────────────────────
 
-    __pandas_priority__ = 5000  # above all of pandas': what it would hold is an object to it
+    @property
+    def __pandas_priority__(self) -> int:
+        """Above all of pandas': what it would hold is an object to it. Its operators ask, and those in
+        place, for which it has no other way out than an error, after them in the stack."""
+        frame: Any = sys._getframe(1)
+        for _ in range(4):
+            if frame is not None and frame.f_code.co_name in _IN_PLACE:
+                raise not_into_table(_IN_PLACE[frame.f_code.co_name])
+            frame = frame and frame.f_back
+        return 5000
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:

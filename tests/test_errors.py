@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.sparse
+import scipy.special
 
-from autobp import NoRuleError, Tensor, compile, custom, grad, hvp, nn
+from autobp import NoRuleError, Tensor, compile, custom, grad, hvp, nn, softmax
 
 x = Tensor(np.ones((3, 4)), name="x")
 w = Tensor(np.ones((5, 2)), name="w")
@@ -108,3 +111,54 @@ def test_arguments_of_functions_are_checked_at_once(call, text):
     assert text in str(error.value)
     assert "custom_rules" not in str(error.value)
 # fmt: on
+
+
+V, S = Tensor([1.0, 2.0]), Tensor([[2.0, 1.0], [1.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: np.sum([V, V]), "of a list of Tensors make one, as in np.sum(np.stack(list)), or .numpy() if a"),
+        (lambda: np.append([V, V], 3.0), "as in np.append(np.stack(list))"),
+        (lambda: np.linalg.norm([V, V]), "as in np.linalg.norm(np.stack(list))"),
+        (lambda: np.linalg.det([V, V]), "as in np.linalg.det(np.stack(list))"),
+        (lambda: np.cumsum([V[0], V[1]]), "as in np.cumsum(np.stack(list))"),
+        (lambda: np.dot([V, V], V), "np.stack, not np.array"),
+        (lambda: np.exp([V, V]), "np.stack, not np.array"),
+        (lambda: np.full(3, V[0]), "write value * np.ones(shape) instead of np.full(shape, value)"),
+        (lambda: np.full_like(np.ones(2), V), "for np.full_like v * np.ones(shape)"),
+        (lambda: np.c_[V, V], "write np.stack(list, axis=1) instead of np.c_"),
+        (lambda: scipy.special.logsumexp(V), "write autobp.logsumexp, which takes Tensors"),
+        (lambda: scipy.special.softmax(V), "write autobp.softmax, which takes Tensors"),
+        (lambda: scipy.special.polygamma(1, V), "write autobp.polygamma, which takes Tensors"),
+        (lambda: scipy.linalg.solve_triangular(S, V), "write autobp.solve_triangular, which takes Tensors"),
+        (lambda: scipy.linalg.solve(S, V), "write np.linalg.solve, which takes Tensors"),
+        (lambda: scipy.linalg.expm(S), "this function of SciPy has no rule of differentiation: give it one with autobp.custom"),
+        (lambda: scipy.sparse.csr_array(np.eye(2)) @ V, "write S.toarray() @ t for a sparse matrix S"),
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_what_asks_for_an_array_has_a_way_out_of_its_own(call, text):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert text in str(caught.value)
+
+
+def test_lists_of_tensors_are_arguments_of_our_functions():
+    """NumPy's, without a Tensor beside the list, never ask."""
+    f = lambda v: np.sum(softmax([v[0], [v[1], 2.0][0]]) * [1.0, 3.0])
+    g = lambda v: np.sum(softmax(np.stack([v[0], v[1]])) * [1.0, 3.0])
+    at = np.array([0.5, 1.5])
+    np.testing.assert_array_equal(grad(f)(at), grad(g)(at))
+    np.testing.assert_array_equal(compile(grad(f))(at), grad(g)(at))
+    nested = lambda v: nn.mse([[v[0], 1.0], [2.0, v[1]]], np.zeros((2, 2)))
+    np.testing.assert_array_equal(grad(nested)(at), at / 2)
+    np.testing.assert_array_equal(softmax([0.0, 0.0]), [0.5, 0.5])
+
+
+def test_a_sparse_product_gets_a_rule():
+    sparse = scipy.sparse.csr_array([[1.0, 0.0], [2.0, 3.0]])
+    product = custom(lambda t: sparse @ t, vjp=lambda g, y, t: sparse.T @ g)
+    np.testing.assert_array_equal(grad(lambda t: np.sum(product(t)))(np.ones(2)), [3.0, 3.0])
+    np.testing.assert_array_equal((sparse.toarray() @ V).numpy(), [1.0, 8.0])

@@ -1,6 +1,7 @@
 """Arrays of other libraries beside Tensors: as they meet NumPy's arrays, and never with a gradient of 0."""
 
 import operator
+import re
 
 import numpy as np
 import pytest
@@ -149,7 +150,7 @@ def test_xarray():
         assert grad(f)(2.0) == 6.0
     assert grad(lambda x: (x * a).dot(a).data)(2.0) == 14.0
     for f in (lambda x: np.sum((x * a).values), lambda x: (x * a).sum().data):
-        with pytest.raises(TypeError, match="cannot silently become an array"):
+        with pytest.raises(TypeError, match=r"cannot silently become an array.* write a\.data for"):
             grad(f)(2.0)
 
 
@@ -167,8 +168,34 @@ def test_pandas():
         (lambda x: np.sum(np.where(s > 1, x, 0.0)), 2.0),
     ):
         assert grad(f)(2.0) == expected
-    with pytest.raises(TypeError, match="cannot silently become an array"):
-        table @ Tensor([1.0, 2.0])
+    for product in (lambda: table @ Tensor([1.0, 2.0]), lambda: s.dot(Tensor(B))):
+        with pytest.raises(TypeError, match=r"write df\.to_numpy\(\) for what is in a table"):
+            product()
+    for left in (s, table, s[0:2]):
+        for name, sign in (("iadd", "+"), ("imul", "*"), ("itruediv", "/"), ("ipow", "**")):
+            said = re.escape(
+                f"df {sign}= t would make a Tensor of a table of pandas: write t = df {sign} t"
+            )
+            with pytest.raises(TypeError, match=said):
+                getattr(operator, name)(left.copy(), Tensor(2.0))
+
+
+def test_a_column_in_place_says_what_to_write():
+    """As pandas has it: the operator in place is the operator, and what it defers to makes it fail."""
+
+    class InPlace(Column):
+        def __imul__(self, other):
+            return self.in_place(other)
+
+        def in_place(self, other):
+            return self.answered(other).reindex_like(self)
+
+    assert getattr(Tensor(2.0), "__pandas_priority__") > Column.__pandas_priority__  # noqa: B009
+    column = InPlace(B)
+    with pytest.raises(
+        TypeError, match=r"df \*= t would make a Tensor of a table .* t = df \* t for"
+    ):
+        column *= Tensor(B)
 
 
 # ── what would be misread ─────────────────────────────────────────────────────────────────────────
@@ -200,7 +227,9 @@ USES = {
 @pytest.mark.parametrize("use", USES)
 def test_masked_arrays_are_refused(use):
     if use == "m * t" or use == "m + t":  # NumPy's masked arrays ask for the array
-        with pytest.raises(TypeError, match="cannot silently become an array"):
+        with pytest.raises(
+            TypeError, match=r"become an array.* write m\.filled\(value\), or m\.compressed"
+        ):
             USES[use](Tensor(B), MASKED)
         return
     with pytest.raises(TypeError, match=r"its mask would be dropped: write m\.filled\(value\)"):

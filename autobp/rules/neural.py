@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,18 @@ from autobp.rules.reduction import spread
 from autobp.rules.shape import Axis, axes_of
 
 
+def _joined(x: Any) -> Any:
+    """Lists that hold Tensors as one Tensor, and all else as it is."""
+    if type(x) is not list and type(x) is not tuple:
+        return x
+    parts: list[Any] = [_joined(part) for part in x]
+    return np.stack(parts) if any(isinstance(part, Variable) for part in parts) else x
+
+
 def floating(x: Array) -> Array:
+    """The argument of a function as an array or a Tensor of floating-point numbers."""
+    if not isinstance(x, Variable):
+        x = _joined(x)
     x = x if isinstance(x, Variable) else plain_array(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
