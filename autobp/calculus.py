@@ -86,7 +86,11 @@ def operand(a: Any) -> Any:
         return a
     array = plain_array(a)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"a Tensor combines with numbers and arrays, not with {a!r:.50} of {kind}")
+        sparse = kind.__module__.startswith("scipy.sparse")
+        raise TypeError(
+            f"a Tensor combines with numbers and arrays, not with {a!r:.50} of {kind}"
+            + "; write S.toarray() for a sparse matrix S" * sparse
+        )
     if array.ndim or is_foreign(array):
         return array
     return float(array) if array.dtype == np.float64 else array[()]

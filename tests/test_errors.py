@@ -136,8 +136,9 @@ V, S = Tensor([1.0, 2.0]), Tensor([[2.0, 1.0], [1.0, 3.0]])
         (lambda: scipy.linalg.solve(S, V), "write np.linalg.solve, which takes Tensors"),
         (lambda: scipy.linalg.expm(S), "this function of SciPy has no rule of differentiation: give it one with autobp.custom"),
         (lambda: scipy.sparse.csr_array(np.eye(2)) @ V, "write S.toarray() @ t for a sparse matrix S"),
+        (lambda: V @ scipy.sparse.csr_array(np.eye(2)), "; write S.toarray() for a sparse matrix S"),
     ],
-    ids=range(17),
+    ids=range(18),
 )  # fmt: skip
 def test_what_asks_for_an_array_has_a_way_out_of_its_own(call, text):
     with pytest.raises(TypeError) as caught:

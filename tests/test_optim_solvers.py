@@ -247,3 +247,14 @@ def test_a_pullback_of_a_root_needs_no_second_solution():
     calls = len(solved)
     pullback(np.ones(2))
     assert len(solved) - calls <= 2  # the Jacobian by x, and the pullback by a
+
+
+def test_a_model_is_given_by_its_parameters():
+    model, x = nn.Linear(1, 1, rng=0), np.array([[0.0], [1.0]])
+    loss = lambda params: nn.mse(nn.functional_call(model, params, x), 2 * x + 1)
+    for solver in (minimize, least_squares, root):
+        said = rf"{solver.__name__}: x0 is a nest .*, not a Linear: write .*functional_call\(model, params"
+        with pytest.raises(TypeError, match=said):
+            solver(lambda m: loss(m), model)
+    found = minimize(loss, {name: p.data for name, p in model.named_parameters()}).x
+    np.testing.assert_allclose([found["weight"][0, 0], found["bias"][0]], [2.0, 1.0], atol=1e-4)

@@ -198,6 +198,12 @@ def root(
 
 def _vector(x0: Any, who: str) -> tuple[np.ndarray, Callable[[Any], Any]]:
     """The start as a vector, and the function that makes nests of vectors."""
+    if hasattr(x0, "named_parameters"):
+        raise TypeError(
+            f"{who}: x0 is a nest of numbers and arrays, not a {type(x0).__name__}: write"
+            " {name: p.data for name, p in model.named_parameters()}, and call the model in the function by"
+            " nn.functional_call(model, params, x)"
+        )
     flat, unravel = ravel(x0)
     if not is_batch(flat):
         flat = np.array(flat, np.float64)
