@@ -10,6 +10,7 @@ import numpy as np
 
 from autobp.arrays import is_foreign
 from autobp.forward import jvp, linearize
+from autobp.habits import checks_keywords
 from autobp.primitive import constant
 from autobp.reverse import vjp
 from autobp.tensor import Tensor
@@ -49,6 +50,7 @@ def _same(a: float, b: float) -> bool:
     return a == b or (np.isnan(a) and np.isnan(b))
 
 
+@checks_keywords
 def check_gradients(
     function: Callable[..., Any],
     *args: Any,

@@ -233,6 +233,7 @@ def hessian(
     return _derivative(gradient, argnums, "forward", derivative, chunk, function, "hessian")
 
 
+@checks_keywords
 def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The product of the Hessian and a direction, at the cost of a few gradients.
 

@@ -472,6 +472,14 @@ def test_masks_and_weights_that_are_computed_are_used_or_refused(tmp_path):
 
 
 @needs_onnx
+def test_a_loss_at_its_limits_has_its_gradient(tmp_path):
+    p, y = np.array([0.0, 1.0, 0.5]), np.array([1.0, 0.0, 1.0])
+    f = grad(lambda p: nn.binary_cross_entropy(p, y, reduction="sum"))
+    _, made, running = saved(f, tmp_path, p)
+    agree(*run(made, running, p).values(), [-1e12, 1e12, -2.0], 1e-12, "a wrong 0 and 1")
+
+
+@needs_onnx
 def test_what_a_rule_takes_for_granted_is_a_precondition(tmp_path):
     _, made, _ = saved(lambda x: np.median(x, axis=0), tmp_path, X)
     (said,) = metadata(made)["precondition"].splitlines()

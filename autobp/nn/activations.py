@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, dataclass_transform
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.nn.module import Module
 from autobp.primitive import Array, V
 from autobp.rules.neural import (
@@ -113,6 +114,7 @@ def step(x: V | Array, threshold: float = 0.0) -> V:
     return np.heaviside(floating(x) - threshold, 0.0)
 
 
+@checks_keywords
 def tanh(x: V | Array) -> V:
     """`np.tanh`, which also takes lists and integers here.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -170,6 +170,10 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Given) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            raise TypeError(
+                "Sequential takes layers one by one and without names; write Sequential(*layers.values())"
+            )
         self._layers = tuple(map(as_module, layers))
         kinds = [layer._kind() for layer in self._layers]
         self._titles = [
@@ -197,6 +201,11 @@ class Sequential(Module):
 
     def __getitem__(self, i: int | slice) -> Module:
         return Sequential(*self._layers[i]) if isinstance(i, slice) else self._layers[i]
+
+    def __setitem__(self, i: int, layer: Given) -> None:
+        layers = list(self._layers)
+        layers[i] = as_module(layer)
+        Sequential.__init__(self, *layers)
 
 
 class MLP(Sequential):
