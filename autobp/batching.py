@@ -223,7 +223,7 @@ class Batched(Tensor):
             self,
             "the array",
             "as by np.array or .numpy()",
-            "use NumPy's functions (np.stack, not np.array), and Tensor(array, requires_grad=False)[i] for"
+            "use NumPy's functions (np.stack, not np.array; np.broadcast_to, not np.full), and Tensor(array, requires_grad=False)[i] for"
             " array[i] or np.take(array, i), of which NumPy asks the array alone",
         )
 
@@ -233,7 +233,7 @@ class Batched(Tensor):
             "the value",
             "as the index of a plain array or a list",
             "write Tensor(array, requires_grad=False)[i] for array[i], of which NumPy and Python ask the"
-            " array alone",
+            " array alone (of whole numbers, np.take_along_axis(array, i[None], 0)[0])",
         )
 
     def numpy(self) -> np.ndarray:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import is_foreign
 from autobp.forward import jvp, linearize
+from autobp.habits import checks_keywords
 from autobp.primitive import constant
 from autobp.reverse import vjp
 from autobp.tensor import Tensor
@@ -48,6 +50,7 @@ def _same(a: float, b: float) -> bool:
     return a == b or (np.isnan(a) and np.isnan(b))
 
 
+@checks_keywords
 def check_gradients(
     function: Callable[..., Any],
     *args: Any,
@@ -97,7 +100,13 @@ def check_gradients(
 
 
 def _plain(x: Any) -> Any:
-    x = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+    x = (
+        Tensor(x).numpy()
+        if is_foreign(x)
+        else x.numpy()
+        if isinstance(x, Tensor)
+        else np.asarray(x)
+    )
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 

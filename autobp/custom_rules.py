@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autobp.arrays import is_foreign
 from autobp.batching import vmap
 from autobp.calculus import project
 from autobp.context import value_listener
@@ -136,7 +137,10 @@ def _owned(rule: Rule | None, name: str) -> Rule | None:
         c = rule(t, out, *args, **params)
         if c is None or isinstance(c, Variable):
             return c
-        c = np.array(c, None if np.result_type(c).kind == "f" else np.float64)[()]
+        if is_foreign(c):
+            c = c.copy()
+        else:
+            c = np.array(c, None if np.result_type(c).kind == "f" else np.float64)[()]
         shapes = [np.shape(out), *map(np.shape, args)]
         if c.shape and not any(_fits(c.shape, s) for s in shapes):
             raise ValueError(

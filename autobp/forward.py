@@ -87,6 +87,7 @@ def _plain(y: Any) -> Any:
     return y.primal_value() if isinstance(y, Tensor) and not y.requires_grad else y
 
 
+@checks_keywords
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """The value of a function, and its derivative as a function of the direction. The function runs
     once, however many directions follow.

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from autobp.primitive import NUMPY
-from autobp.spellings import KEYWORDS, Table
+from autobp.spellings import KEYWORDS, OPTIONS, Table
 
 __all__ = [
     "AbsentError",
@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_TAKES_ARGS, _TAKES_KWARGS = 0x04, 0x08  # flags of code objects
 
 
 # ── attributes ────────────────────────────────────────────────────────────────────────────────────
@@ -69,15 +71,28 @@ def absent(
         if numpy and name[:1] != "_":
             function = getattr(np, name, None)
             if isinstance(function, np.ufunc) and function.nin == 1:
+                if function not in NUMPY:
+                    return f": NumPy's has no rule of differentiation; a constant is `np.{name}(t.numpy())`"
                 return f": write `np.{name}(t)`"
-            if callable(function) and not isinstance(function, type):
-                return f": write `np.{name}`, which takes Tensors" * (function in NUMPY)
-        from difflib import get_close_matches  # late: not needed to import autobp
-
-        near = get_close_matches(name, known(), 1, 0.75) if name[:2] != "__" else []
-        return f"; did you mean {near[0]!r}?" if near else ""
+            if callable(function) and not isinstance(function, type) and function in NUMPY:
+                return f": write `np.{name}`, which takes Tensors"
+        near = _like(name, known()) if name[:2] != "__" else ""
+        return f"; did you mean {near!r}?" if near else ""
 
     return AbsentError(said, name, hint)
+
+
+def _like(name: str, known: Iterable[str]) -> str:
+    """The nearest of the names: one that differs in capitals alone, if there is one, and of those a
+    class where the name looks like one."""
+    from difflib import get_close_matches  # late: not needed to import autobp
+
+    listed = list(known)
+    same_letters = [other for other in listed if other.lower() == name.lower()]
+    if same_letters:
+        return max(same_letters, key=lambda other: other[0].isupper() == name[0].isupper())
+    near = get_close_matches(name, listed, 1, 0.75)
+    return near[0] if near else ""
 
 
 class Absent:
@@ -154,11 +169,17 @@ def is_executing(frame: FrameType, *instructions: str) -> bool:
 # ── keywords ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def foreign_keyword(who: str, names: Iterable[str]) -> TypeError | None:
-    """The error for keywords of another library, if there is one among the names."""
+def foreign_keyword(who: str, names: Iterable[str], kind: str = "") -> TypeError | None:
+    """The error for keywords of another library, if there is one among the names. What a function or a
+    class, or its kind, says of a keyword of its own comes first."""
     for name in names:
-        if name in KEYWORDS:
-            return TypeError(f"{who} has no {name}=: {written_keyword(KEYWORDS[name])}")
+        for hint in (
+            OPTIONS.get(f"{who}.{name}"),
+            OPTIONS.get(f"{kind}.{name}"),
+            KEYWORDS.get(name),
+        ):
+            if hint is not None:
+                return TypeError(f"{who} has no {name}=: {written_keyword(hint)}")
     return None
 
 
@@ -169,20 +190,54 @@ def written_keyword(hint: str) -> str:
     )
 
 
-def checks_keywords(function: F) -> F:
-    """Let a function explain keywords of other libraries. It costs calls with keywords alone."""
-    code = getattr(function, "__wrapped__", function).__code__
+def checks_keywords(function: F, kind: str = "") -> F:
+    """Let a function, or the constructor of a class of this kind, explain keywords of other libraries,
+    and arguments of which Python's own error says less: too many by position, or one given twice."""
+    innermost: Any = function
+    while hasattr(innermost, "__wrapped__"):
+        innermost = innermost.__wrapped__
+    code = innermost.__code__
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    foreign = KEYWORDS.keys() - set(own)
+    places = own[: code.co_argcount]
+    most = float("inf") if code.co_flags & _TAKES_ARGS else len(places)
+    name = function.__name__
+    who = function.__qualname__.split(".")[-2] if name == "__init__" else name
+    named = {
+        option.partition(".")[2] for option in OPTIONS if option.startswith((f"{who}.", f"{kind}."))
+    }
+    foreign = set() if code.co_flags & _TAKES_KWARGS else (KEYWORDS.keys() | named) - set(own)
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and not foreign.isdisjoint(kwargs):
-            named = [name for name in kwargs if name in foreign]
-            raise foreign_keyword(function.__name__, named)  # type: ignore[misc]
+        if kwargs:
+            if not foreign.isdisjoint(kwargs):
+                raise foreign_keyword(who, [k for k in kwargs if k in foreign], kind)  # type: ignore[misc]
+            if not kwargs.keys().isdisjoint(places[: len(args)]):
+                raise _given_twice(who, places[: len(args)], kwargs)
+        if len(args) > most:
+            raise _too_many(who, len(args), own, len(places))
         return function(*args, **kwargs)
 
     return cast(F, checked)
+
+
+def _given_twice(who: str, places: tuple[str, ...], kwargs: Mapping[str, Any]) -> TypeError:
+    twice = next(name for name in places if name in kwargs)
+    hint = OPTIONS.get(f"{who}.{twice}")
+    return TypeError(
+        f"{who}: {twice}= is given by position already, where the arguments are {', '.join(places)}"
+        + (f": {hint}" if hint else "")
+    )
+
+
+def _too_many(who: str, count: int, own: tuple[str, ...], most: int) -> TypeError:
+    if own[:1] == ("self",):
+        count, own, most = count - 1, own[1:], most - 1
+    rest = ", ".join(f"{name}=" for name in own[most:])
+    return TypeError(
+        f"{who} takes {most} argument{'s' * (most != 1)} by position ({', '.join(own[:most])}), not {count}"
+        + (f": write the others by name, {rest}" if rest else "")
+    )
 
 
 def check_set_to_none(set_to_none: bool) -> None:

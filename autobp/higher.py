@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autobp.arrays import of_its_kind
 from autobp.calculus import as_value
 from autobp.dag import Recording, ancestors, record
 from autobp.directions import Seeds, checked_chunk, chunk_of, pulled_all, pushed_all, work
@@ -184,7 +185,8 @@ def _units(values: Sequence[Any], k: int) -> tuple[Seeds, int]:
         found: list[Any] = [None] * len(values)
         rows = np.zeros((stop - start, size), dtype)
         rows.reshape(-1)[start :: size + 1] = 1  # as np.eye does, in less time
-        found[k] = rows if len(shape) == 1 else rows.reshape(stop - start, *shape)
+        rows = rows if len(shape) == 1 else rows.reshape(stop - start, *shape)
+        found[k] = of_its_kind(rows, values[k])
         return found
 
     return seeds, size
@@ -231,6 +233,7 @@ def hessian(
     return _derivative(gradient, argnums, "forward", derivative, chunk, function, "hessian")
 
 
+@checks_keywords
 def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The product of the Hessian and a direction, at the cost of a few gradients.
 

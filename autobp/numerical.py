@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.lookups import globals_read
 from autobp.tensor import Tensor
 
 __all__ = ["numerical_gradient"]
 
 
+@checks_keywords
 def numerical_gradient(
     function: Callable[[], Any], parameters: Sequence[Any], eps: float = 1e-6
 ) -> list[np.ndarray]:

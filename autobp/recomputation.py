@@ -22,6 +22,7 @@ from autobp.dag import recorded_since
 from autobp.errors import replaced
 from autobp.forward import Dual, dual, with_last_uses
 from autobp.forward import sweep as sweep_forward
+from autobp.habits import checks_keywords
 from autobp.lookups import globals_read
 from autobp.owner import owner
 from autobp.primitive import Array, Primitive, Results, Together, Variable, constant
@@ -36,6 +37,7 @@ __all__ = ["remat"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@checks_keywords
 def remat(f: F) -> F:
     """The same function, of which a recording keeps only what goes in: a backward sweep runs it again.
 

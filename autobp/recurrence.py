@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import no_grad, scope, tracing
+from autobp.habits import checks_keywords
 from autobp.owner import owner
 from autobp.primitive import constant
 from autobp.results import rows
@@ -24,6 +25,7 @@ __all__ = ["Body", "scan"]
 Form = tuple[tuple[int, ...], Any]  # a shape and a dtype
 
 
+@checks_keywords
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import Any
 
 from autobp.extras import needed
+from autobp.habits import checks_keywords
 from autobp.primitive import Array
 from autobp.rules.neural import floating
 
 __all__ = ["polygamma"]
 
 
+@checks_keywords
 def polygamma(n: int, x: Array) -> Array:
     """The derivative of order n of the digamma function, on arrays and Tensors; it needs SciPy, whose
     own `polygamma` does not take Tensors.

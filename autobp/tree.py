@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from autobp.habits import absent_from_module
+from autobp.habits import absent_from_module, checks_keywords
 from autobp.owner import Owner, owner
 from autobp.spellings import TREE
 from autobp.tensor import Tensor
@@ -173,6 +173,7 @@ def _transformed(function: Callable[[Any], Any], tree: Any, split: Split) -> Any
     return rebuilt(tree, changed)
 
 
+@checks_keywords
 def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """The nest of what a function makes of the leaves of one nest, or of several of the same form.
 

@@ -207,6 +207,22 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "what is called takes the constant values itself",
+        "eigh",
+        ("_eigh_forward: constant(inner) → inner", "_eigh_reverse: constant(gv) → gv"),
+    ),
+    (
+        "what is called takes the constant values itself",
+        "svd",
+        (
+            "forward[0]: constant(sides) → sides",
+            "reverse[0]: constant(gu) → gu",
+            "reverse[0]: constant(gv) → gv",
+            "_over: constant(s) → s",
+            "_over: constant(x) → x",
+        ),
+    ),
+    (
+        "what is called takes the constant values itself",
         "svdvals",
         ("_singular_vectors: constant(y) → y",),
     ),
@@ -229,23 +245,10 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("images and kernels are both folded into the first axis", "conv2d", ("batch: to + 1 → 1",)),
     (SHORTCUT, "pool2d", ("batch: w.shape[2] > 1 → w.shape[2] >= 1", "batch: 2 → 3 (2)")),
     (
-        "any size will do that is above rounding and below the values",
-        "eigh",
-        (
-            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(noise(constant(w)), -1)",
-        ),
-    ),
-    (
-        "the matrix of gaps is square",
-        "eigh",
-        ("_reciprocal_gaps: 1 → 2 (2)",),
-    ),
-    (
         "seen in tests/test_rules_decompositions.py, by cotangents of values or of vectors alone",
         "eigh",
         (
-            "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0) → equal & ~np.eye(w.shape[-1], dtype=bool)",
-            "_reciprocal_gaps: 0 → 1",
+            "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & needed → equal & ~np.eye(w.shape[-1], dtype=bool)",
         ),
     ),
     (
@@ -256,7 +259,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "arrays that have the same shape",
         "eigh",
-        ("_reciprocal_gaps: w → turning (4)",),
+        ("_reciprocal_gaps: w → needed (4)",),
     ),
     (
         SHORTCUT,
@@ -283,40 +286,26 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "reverse[0]: a → y (3)",
             "reverse[0]: a → g (4)",
             "reverse[0]: a → y (4)",
-            "_reciprocal_gaps: w → turning (4)",
+            "_reciprocal_gaps: w → needed (4)",
         ),
     ),
     (
         "seen in tests/test_rules_decompositions.py, by cotangents of values or of vectors alone",
         "svd",
         (
-            "reverse[0]: np.abs(left) + np.abs(right) → np.abs(left)",
-            "reverse[0]: np.abs(left) + np.abs(right) → np.abs(right)",
-            "reverse[0]: np.abs(left) + np.abs(right) → np.abs(left) - np.abs(right)",
-            "reverse[0]: np.abs(left) → left",
-            "reverse[0]: np.abs(right) → right",
-            "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0) → equal & ~np.eye(w.shape[-1], dtype=bool)",
-            "_reciprocal_gaps: 0 → 1",
+            "_reciprocal_gaps: equal & ~np.eye(w.shape[-1], dtype=bool) & needed → equal & ~np.eye(w.shape[-1], dtype=bool)",
+            "_over: none & (constant(x) != 0) → none",
+            "_over: np.linalg.LinAlgError('svd: a singular value of a matrix that is not square is 0, so its vectors are not determined and have no derivative; the values alone (np.linalg.svdvals) have one') → 'svd: a singular value of a matrix that is not square is 0, so its vectors are not determined and have no derivative; the values alone (np.linalg.svdvals) have one'",
+            "_over: constant(x) != 0 → constant(x) == 0",
+            "_over: 0 → 1",
         ),
-    ),
-    (
-        "any size will do that is above rounding and below the values",
-        "svd",
-        (
-            "_reciprocal_gaps: np.abs(gap) <= np.expand_dims(noise(constant(w)), -1) → np.abs(gap) < np.expand_dims(noise(constant(w)), -1)",
-            "_reciprocal_gaps: -1 → 1 (2)",
-        ),
-    ),
-    (
-        "the matrix of gaps is square",
-        "svd",
-        ("_reciprocal_gaps: 1 → 2 (2)",),
     ),
     (
         ANY_DIVISOR,
         "svd",
         (
             "_reciprocal_gaps: 1.0 → 2.0 (2)",
+            "_over: 1.0 → 2.0",
             "_reciprocal_sums: 1.0 → 2.0 (2)",
         ),
     ),

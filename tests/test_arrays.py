@@ -9,12 +9,16 @@ import pytest
 from autobp import (
     Tensor,
     avg_pool2d,
+    check_gradients,
     compile,
     conv2d,
+    custom,
     detect_anomaly,
     grad,
     graph,
+    hessian,
     hvp,
+    jacobian,
     jvp,
     max_pool2d,
     nn,
@@ -213,6 +217,7 @@ A = np.random.default_rng(0).standard_normal((6, 4))
         lambda a: np.sum(np.quantile(a, [0.3, 0.31], axis=0)),  # the same elements twice
         lambda a: np.sum(a[np.argsort(a[:, 0])][0] ** 2) + np.sum(a[np.argmax(a[:, 1])]),
         lambda a: np.sum(np.where(a > 0, a, 0.0) ** 3),
+        lambda a: np.sum(np.gradient(a, axis=0, edge_order=2) ** 3),
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of Dask, which sorts by NumPy
@@ -265,6 +270,18 @@ def test_second_derivatives_and_directions(made):
     np.testing.assert_allclose(plain(grad(lambda v: np.sum(grad(f)(v)))(made(X[0]))), 12 * X[0])
     _, t = jvp(np.sin, (made(X),), (made(X),))
     np.testing.assert_allclose(plain(t), np.cos(X) * X)
+
+
+def test_jacobians_and_rules_of_ones_own(made):
+    f = lambda v: np.sin(v) * v
+    np.testing.assert_allclose(plain(jacobian(f)(made(X[0]))), jacobian(f)(X[0]))
+    g = lambda v: np.sum(v**3) * v[0]
+    np.testing.assert_allclose(plain(hessian(g)(made(X[0]))), hessian(g)(X[0]))
+    doubled = custom(lambda x: x * 2, vjp=lambda t, y, x: t * 2)
+    found = grad(lambda v: np.sum(doubled(v) ** 2))(made(X))
+    assert type(found) is type(made(X))
+    np.testing.assert_allclose(plain(found), 8 * X)
+    check_gradients(lambda v: np.sum(f(v)), made(X))
 
 
 def test_arrays_and_tensors_meet_in_either_order(made):

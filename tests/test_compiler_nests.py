@@ -308,6 +308,34 @@ def test_a_triangle_that_one_meets_is_short(monkeypatch, function):
     assert len(compiled.source.splitlines()) < lines
 
 
+def filtered(xs):
+    padded, total = [0.0] * 3 + list(xs), 0.0
+    for i in range(len(xs)):
+        found = 0.0
+        for j in range(4):
+            found = found + padded[i + 3 - j] * 0.5**j
+        total = total + found * found
+    return total
+
+
+def lower_half(rows):
+    n = len(rows)
+    total = 0.0
+    for i in range(n):
+        total = total + sum(rows[i][j] if j <= i else 0.0 for j in range(n)) ** 2
+    return total
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"), [(filtered, (160,)), (lower_half, (20, 20)), (lower_half, (30, 30))]
+)
+def test_rows_that_begin_or_end_with_numbers_of_the_function(function, shape):
+    given = np.random.default_rng(0).standard_normal(shape).tolist()
+    compiled = compile(value_and_grad(function))
+    for _ in range(3):
+        close(compiled(given), value_and_grad(function)(given))
+
+
 def scaled(x, k):
     return [scaled(a, k) for a in x] if isinstance(x, list) else k * x
 

@@ -472,6 +472,14 @@ def test_masks_and_weights_that_are_computed_are_used_or_refused(tmp_path):
 
 
 @needs_onnx
+def test_a_loss_at_its_limits_has_its_gradient(tmp_path):
+    p, y = np.array([0.0, 1.0, 0.5]), np.array([1.0, 0.0, 1.0])
+    f = grad(lambda p: nn.binary_cross_entropy(p, y, reduction="sum"))
+    _, made, running = saved(f, tmp_path, p)
+    agree(*run(made, running, p).values(), [-1e12, 1e12, -2.0], 1e-12, "a wrong 0 and 1")
+
+
+@needs_onnx
 def test_what_a_rule_takes_for_granted_is_a_precondition(tmp_path):
     _, made, _ = saved(lambda x: np.median(x, axis=0), tmp_path, X)
     (said,) = metadata(made)["precondition"].splitlines()
@@ -767,6 +775,36 @@ def test_a_loop_that_carries_the_batch_runs_for_any_batch(tmp_path):
 
 
 @needs_onnx
+def test_sums_of_products_are_free_whatever_numpy_does_for_long_arrays(tmp_path):
+    def attended(w, q, k, v):
+        q = np.einsum("btd,de->bte", q, w)
+        scores = np.tanh(np.einsum("bqd,bkd->bqk", q, k))
+        return np.sum(np.einsum("bqk,bkd->bqd", scores, v) ** 2)
+
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((6, 6))
+    heads = lambda n: [rng.standard_normal((n, *shape)) for shape in ((5, 6), (7, 6), (7, 3))]
+    compared(value_and_grad(attended), tmp_path, [(w, *heads(n)) for n in (4, 1, 40)])
+    layer = grad(lambda w, x: np.sum(np.einsum("ni,ij->nj", x, w) ** 2))
+    for first in (2, 500):
+        calls = [(w, rng.standard_normal((n, 6))) for n in (first, 5, 1)]
+        compared(layer, tmp_path, calls)
+
+
+@needs_onnx
+def test_a_program_of_another_state_is_not_traced_again(tmp_path):
+    net = nn.Sequential(nn.Linear(6, 6, rng=0), nn.Dropout(0.0))
+    f = lambda x: np.einsum("ni,nj->ij", net(x), x) * (2.0 if net.training else 3.0)
+    compiled = compile(grad(lambda x: np.sum(f(x) ** 2)))
+    x = np.random.default_rng(0).standard_normal((4, 6))
+    expected = compiled(x)
+    net.eval()
+    compiled.save(tmp_path / "step.onnx")
+    made = onnx.load(tmp_path / "step.onnx")
+    agree(*run(made, session(made), x).values(), expected, 1e-10, "in training mode")
+
+
+@needs_onnx
 def test_constants_that_repeat_along_the_batch_are_broadcast(tmp_path):
     rng = np.random.default_rng(0)
     net, weights = nn.MLP([3, 5, 3], rng=0), np.array([1.0, 2.0, 3.0])
@@ -910,9 +948,15 @@ def test_what_depends_on_the_length_in_another_way_is_fixed(tmp_path):
         lambda x: np.sum(x) * (2.0 if len(x) > 100 else 1.0),
         lambda x: x[: min(len(x), 10)],
         *(lambda x, k=k: x * (len(x) % k == 0) for k in (2, 3, 4, 5, 6, 8, 10, 16, 32)),
+        *(
+            lambda x, f=f: x * f(len(x))
+            for f in (lambda n: n // 2, lambda n: (-1) ** n, lambda n: -(-n // 2))
+        ),
+        lambda x: np.pad(x, ((0, len(x) % 2), (0, 0))),
     ):
-        _, made, _ = saved(f, tmp_path, X)
-        assert metadata(made)["batch"].startswith("fixed: ")
+        for n in (2, 3):
+            _, made, _ = saved(f, tmp_path, X[:n])
+            assert metadata(made)["batch"].startswith("fixed: ")
     f = lambda x: np.sum(x) * (2.0 if len(x) == 1 else 1.0)
     _, made, running = saved(f, tmp_path, X)
     said = "free: the first axis of x, of 2 or more; all other sizes are fixed"

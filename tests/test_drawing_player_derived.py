@@ -239,3 +239,8 @@ def test_a_function_that_does_something_else_the_second_time_is_not_live():
         return x * x if len(calls) == 1 else x
 
     assert reason(play(function, 2.0)) is not None
+
+
+def test_systems_of_equations_are_live():
+    function = lambda x: np.linalg.solve(x @ x.T + np.eye(2), x @ V)[0] * np.linalg.det(x @ x.T)
+    assert reason(play(function, M)) is None

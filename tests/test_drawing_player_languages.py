@@ -123,7 +123,7 @@ def test_no_english_is_left_on_a_chinese_page(make, page, tmp_path):
 @pytest.mark.parametrize(
     ("function", "x", "why"),
     [
-        (lambda x: np.sum(np.linalg.inv(x)), np.eye(2), "JavaScript 無法寫出 np.linalg.inv。"),
+        (lambda x: np.linalg.pinv(x)[0, 0], np.eye(2), "JavaScript 無法寫出 np.linalg.pinv。"),
         (lambda x: np.sum(x * x), np.ones(3, np.float32), "引數的型別是 float32，"),
         (lambda x: np.sum(x * (x > 0).astype(np.int8)), np.ones(3), "的型別是 int8，"),
         (lambda x: x * 2 if x > 0 else x, 1.0, "依數值決定計算什麼。"),

@@ -242,6 +242,21 @@ def test_no_difference_looks_at_no_ends(ends):
     np.testing.assert_array_equal(grad(lambda x: np.sum(np.diff(x, n=0, **ends)))(B), np.ones(3))
 
 
+@pytest.mark.parametrize("edge_order", [1, 2])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_slopes_beside_what_is_not_finite(edge_order):
+    x = np.array([1.0, np.inf, 2.0, 3.0, np.nan, 5.0, -np.inf, 1.0, 2.0])
+    found = np.gradient(Tensor(x), 0.5, edge_order=edge_order).numpy()
+    np.testing.assert_array_equal(found, np.gradient(x, 0.5, edge_order=edge_order))
+
+
+def test_the_number_of_elements_that_are_not_0_counts_nan():
+    x = np.array([[0.0, np.nan, 3.0], [0.0, 0.0, -2.0]])
+    for kind in (np.float64, np.float32):
+        found = np.linalg.norm(Tensor(x.astype(kind)), 0, axis=1)
+        assert (found.tolist(), found.dtype) == ([2.0, 1.0], kind)
+
+
 @pytest.mark.parametrize("axis", [0, -1, (), None])
 @pytest.mark.parametrize("x", [0.0, 2.0, np.float32(0.0)])
 def test_the_product_of_a_number(x, axis):

@@ -23,7 +23,9 @@ from autobp.spellings import (
     NN,
     OPTIM,
     OPTIMIZER,
+    OPTIONS,
     PACKAGE,
+    SCHEDULE,
     TENSOR,
     TRAIN,
     TREE,
@@ -37,13 +39,16 @@ OWNERS = {
     "Module": (MODULE, lambda: nn.Module()),
     "optim": (OPTIM, lambda: optim),
     "Optimizer": (OPTIMIZER, lambda: optim.SGD([Tensor(1.0)], lr=0.1)),
+    "Schedule": (SCHEDULE, lambda: optim.StepLR(optim.SGD([Tensor(1.0)], lr=0.1), 3)),
     "tree": (TREE, lambda: tree),
     "data": (DATA, lambda: data),
     "train": (TRAIN, lambda: train),
 }
 ROWS = [(owner, name) for owner, (table, _) in OWNERS.items() for name in table]
 HINTS = sorted(
-    {hint for table, _ in OWNERS.values() for hint in table.values()} | {*KEYWORDS.values()}
+    {hint for table, _ in OWNERS.values() for hint in table.values()}
+    | {*KEYWORDS.values()}
+    | {*OPTIONS.values()}
 )
 
 
@@ -54,6 +59,7 @@ def space(tmp_path):
     model = nn.Sequential(nn.Linear(3, 3, rng=0))
     share = np.array([[0.2, 0.3, 0.5], [0.1, 0.6, 0.3]])
     f = lambda x: np.sum(x**2)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
     names = {name: getattr(autobp, name) for name in autobp.__all__}
     return names | {
         "np": np, "nn": nn, "optim": optim, "train": train, "data": data, "tree": tree,
@@ -65,7 +71,7 @@ def space(tmp_path):
         "X": rng.normal(size=(8, 3)), "share": share, "log_shares": np.log(np.tile(share, (4, 1))), "log_of_share": np.log(share),
         "signs": np.sign(t.numpy()), "images": np.ones((2, 1, 4, 4)), "kernels": np.ones((2, 1, 3, 3)),
         "model": model, "params": list(model.parameters()), "params_nest": {"w": 1.0, "b": [2.0]},
-        "optimizer": optim.SGD(model.parameters(), lr=0.1), "path": tmp_path / "weights.safetensors",
+        "optimizer": optimizer, "schedule": optim.StepLR(optimizer, 10), "layer": nn.BatchNorm1d(3), "y": t.numpy() + 1, "path": tmp_path / "weights.safetensors",
         "f": f, "g": lambda x, y: np.sum(x * y), "f_and_more": lambda x: (f(x), x), "rule": lambda g, y, x: g,
         "compiled": compiled(f), "rng": rng, "scipy": scipy,
     }  # fmt: skip
@@ -106,8 +112,126 @@ def test_the_spelling_of_a_hint_runs(hint, tmp_path, capsys):
             continue
         if "..." in spelling and "fit" in spelling:
             continue
-        with no_grad() if "=" in spelling and " -= " in spelling else np.errstate():
+        within = (
+            no_grad() if "=" in spelling and " -= " in spelling else np.errstate(invalid="ignore")
+        )
+        with within:
             exec(spelling, around)
+
+
+FUNCTIONS = [
+    getattr(module, name)
+    for module in (autobp, nn, optim, data, train, tree)
+    for name in module.__all__
+    if callable(getattr(module, name))
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_foreign_option_of_a_function_is_explained(option):
+    """Each row, at every public function or class of that name, or of that kind."""
+    who, _, keyword = option.partition(".")
+    kinds = {"Module": nn.Linear, "Schedule": optim.StepLR}
+    named = [kinds[who]] if who in kinds else [f for f in FUNCTIONS if f.__name__ == who]
+    assert named
+    said = []
+    for function in named:
+        given = {}
+        if inspect.isclass(function) and keyword in inspect.signature(function).parameters:
+            continue
+        places = (None,) * 4 if option == "fit.loss" else ()
+        with pytest.raises(TypeError) as caught:
+            function(*places, **{keyword: None}, **given)
+        said.append(str(caught.value))
+    assert any(OPTIONS[option] in text for text in said)
+    assert all(f"{keyword}=" in text or "unexpected keyword" in text for text in said)
+
+
+#: Functions that no other library has under this name, and those that take any keyword.
+UNKNOWN_ELSEWHERE = {
+    *(autobp.play, autobp.play_training, autobp.stop_gradient, autobp.graph, autobp.no_grad),
+    *(nn.Module, nn.functional_call, autobp.custom, autobp.scope, autobp.detect_anomaly),
+    *(nn.identity, nn.step, nn.zeros, nn.from_npy, data.xor, data.read_idx),
+    *(train.gradient_over, train.value_and_gradient_over),
+    *(tree.leaves, tree.paired, tree.ravel, tree.refilled, tree.transformed, tree.stop_gradient),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_every_function_explains_foreign_keywords(function):
+    """Of all libraries `device` and `dim`, which none of these has."""
+    if function in UNKNOWN_ELSEWHERE or (
+        inspect.isclass(function) and not issubclass(function, nn.Module | optim.Schedule | Tensor)
+    ):
+        return
+    for keyword in ("device", "dim"):
+        places = (1.0,) if function is Tensor else ()
+        with pytest.raises(TypeError, match=f"{function.__name__} has no {keyword}=: "):
+            function(*places, **{keyword: None})
+
+
+SAME = [  # of a table, the name, and what its spelling must be equal to
+    *((TENSOR, name, f) for name, f in {
+        "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan,
+        "acosh": np.arccosh, "asinh": np.arcsinh, "atanh": np.arctanh,
+        "erfinv": scipy.special.erfinv, "lgamma": scipy.special.gammaln, "logit": scipy.special.logit,
+        "polygamma": lambda x: scipy.special.polygamma(2, x), "logical_not": lambda x: x == 0,
+        "rsqrt": lambda x: x**-0.5, "frac": lambda x: x % 1.0, "matrix_power": None,
+        "pinverse": np.linalg.pinv, "clamp_min": lambda x: np.maximum(x, 0.0),
+        "renorm": lambda x: x / np.maximum(np.sqrt(np.sum(x**2, 1, keepdims=True)) / 2, 1),
+    }.items() if f),
+    (NN, "SmoothL1Loss", lambda x: np.mean(np.where(np.ones((2, 3)) < 2, 0.5 / 2, 1 - 2 / 2))),
+    (NN, "l1_loss", lambda x: 1.0),
+    (NN, "mse_loss", lambda x: 1.0),
+    (OPTIONS, "softplus.beta", lambda x: np.log(1 + np.exp(3.0 * x)) / 3.0),
+    (OPTIONS, "huber.beta", lambda x: 0.25),
+    (PACKAGE, "float64", lambda x: np.float64),
+    (PACKAGE, "float16", lambda x: np.float16),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "name", "f"), SAME, ids=[name for _, name, _ in SAME])
+def test_a_spelling_means_the_same(table, name, f, tmp_path):
+    """PyTorch's meaning, of the tensor itself: not of t - t, and with options that are not the defaults."""
+    around = space(tmp_path) | {"value": 3.0}
+    spelling = re.search("`([^`]*)`", table[name]).group(1)
+    with np.errstate(invalid="ignore"):
+        found, expected = eval(spelling, around), f(around["t"].numpy())
+    if isinstance(found, type):
+        assert found is expected
+    else:
+        found = found.numpy() if isinstance(found, Tensor) else found
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_layers_without_options_do_what_the_hints_say(tmp_path):
+    around = space(tmp_path)
+    x = np.random.default_rng(1).normal(size=(8, 3))
+    wanted = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+
+    layer = around["layer"] = nn.BatchNorm1d(3)
+    exec(re.search("`([^`]*)`", KEYWORDS["affine"]).group(1), around)
+    np.sum(layer(Tensor(x)) ** 3).backward()
+    optim.SGD(layer.parameters(), lr=0.1).step()
+    np.testing.assert_allclose(layer(x), wanted, rtol=1e-12)
+
+    found = eval(
+        re.search("`([^`]*)`", KEYWORDS["track_running_stats"]).group(1), {"np": np, "x": x}
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+    around["images"] = np.arange(32.0).reshape(2, 1, 4, 4)
+    padded = eval(re.search("`([^`]*)`", KEYWORDS["padding_mode"]).group(1), around)
+    assert padded.shape == (2, 1, 6, 6)
+    assert padded[0, 0, 0].tolist() == [5.0, 4.0, 5.0, 6.0, 7.0, 6.0]
+
+    for name in ("float", "half", "to", "double"):
+        model = nn.Linear(1, 1).astype(np.float16 if name == "double" else np.float64)
+        given = {"model": model, "np": np}
+        exec(re.search("`([^`]*)`", MODULE[name]).group(1), given)
+        wanted = {"float": "float32", "to": "float32", "half": "float16", "double": "float64"}[name]
+        assert given["model"].weight.dtype == wanted
+        assert MODULE[name].startswith(("`model = ", "for a dtype `model = "))
 
 
 def test_there_are_many():
@@ -129,6 +253,14 @@ def test_there_are_many():
             lambda: Tensor(1.0).einsum,
             "'Tensor' object has no attribute 'einsum': write `np.einsum`, which takes Tensors",
         ),
+        (lambda: nn.Relu, "module 'autobp.nn' has no attribute 'Relu'; did you mean 'ReLU'?"),
+        (lambda: nn.Gelu, "module 'autobp.nn' has no attribute 'Gelu'; did you mean 'GELU'?"),
+        (lambda: nn.RELU, "module 'autobp.nn' has no attribute 'RELU'; did you mean 'ReLU'?"),
+        (lambda: nn.Selu, "module 'autobp.nn' has no attribute 'Selu'; did you mean 'SELU'?"),
+        (lambda: nn.Batchnorm1D, "module 'autobp.nn' has no attribute 'Batchnorm1D'; did you mean 'BatchNorm1d'?"),
+        (lambda: optim.Adamw, "module 'autobp.optim' has no attribute 'Adamw'; did you mean 'AdamW'?"),
+        (lambda: autobp.frexp, "module 'autobp' has no attribute 'frexp': NumPy's has no rule of differentiation; a constant is `np.frexp(t.numpy())`"),
+        (lambda: autobp.cond, "module 'autobp' has no attribute 'cond': Python's if, or `np.where(mask, a, b)`; the condition number of a matrix is `np.linalg.cond(W)`"),
         (lambda: autobp.no_gard, "module 'autobp' has no attribute 'no_gard'; did you mean 'no_grad'?"),
         (lambda: autobp.arctan2, "module 'autobp' has no attribute 'arctan2': write `np.arctan2`, which takes Tensors"),
         (lambda: nn.Linaer, "module 'autobp.nn' has no attribute 'Linaer'; did you mean 'Linear'?"),
@@ -142,7 +274,7 @@ def test_there_are_many():
             "'Module' object has no attribute 'forward': a subclass of Module defines it: def forward(self, x)",
         ),
     ],
-    ids=range(13),
+    ids=range(21),
 )  # fmt: skip
 def test_other_names_stay_as_they_are_with_a_suggestion(ask, said):
     with pytest.raises(AttributeError) as caught:
@@ -408,14 +540,22 @@ def test_a_state_begins_as_a_constant():
         (lambda: nn.ReLU(True), "ReLU: too many positional arguments; write ReLU()"),
         (lambda: nn.Module(3), "Module() takes no arguments: it defines no __init__"),
         (lambda: nn.BatchNorm1d(3, momentum=None), "PyTorch's None, the average of all batches, does not exist"),
-        (lambda: nn.BatchNorm1d(3, affine=False), "BatchNorm1d has no affine=: this option does not exist"),
+        (lambda: nn.BatchNorm1d(3, affine=False), "BatchNorm1d has no affine=: True is what there is: leave it out; for False freeze"),
         (lambda: optim.Adam(nn.Linear(1, 1).named_parameters()), "type tuple, not a Tensor: write model.parameters(), without"),
         (lambda: type("Mine", (optim.Optimizer,), {})([T]), "Mine defines no update: write def update(self, x, g, state"),
         (lambda: type("Mine", (optim.Optimizer,), {})([T], lr=1.0), "this class declares no options; write lr: float = option("),
         (lambda: grad(lambda m: m(1.0))(nn.Linear(1, 1)), "give a dict of them, nn.functional_call(model, params, x)"),
+        (lambda: optim.Adam(lr=1e-3), "Adam is given the parameters first: write Adam(model.parameters(), lr="),
+        (lambda: optim.minimize(np.sum, T, "BFGS"), "minimize takes 2 arguments by position (f, x0), not 3: write the others by name, method=, bounds="),
+        (lambda: optim.StepLR(optim.SGD([T]), 3, 0.1, -1), "StepLR takes 3 arguments by position (optimizer, step_size, gamma), not 4"),
+        (lambda: optim.StepLR(optim.SGD([T]), 3, last_epoch=-1), "StepLR has no last_epoch=: a schedule goes on by its state: `schedule.load"),
+        (lambda: optim.StepLR(optim.SGD([T]), 3).step(1), "StepLR.step() takes no epoch, since it counts them: write schedule.step()"),
+        (lambda: train.fit(nn.Linear(1, 1), T.data, T.data, loss=nn.mse), "fit: loss= is given by position already, where the arguments are model, data, loss: data is one argument, a pair"),
+        (lambda: autobp.softmax(T, 0, axis=0), "softmax: axis= is given by position already, where the arguments are x, axis"),
+        (lambda: nn.Sequential({"a": nn.ReLU()}), "Sequential takes layers one by one and without names; write Sequential(*layers.values())"),
         (lambda: nn.GELU("fast"), 'gelu: approximate is "none" or "tanh", not \'fast\''),
     ],
-    ids=range(29),
+    ids=range(37),
 )  # fmt: skip
 def test_other_arguments_are_explained(call, said):
     with pytest.raises((TypeError, ValueError)) as caught:

@@ -288,7 +288,7 @@ def test_a_compiled_average_of_weights():
 
     def follow(average, model):
         with no_grad():
-            for a, p in zip(average.buffers(), model.parameters()):
+            for a, p in zip(average.parameters(), model.parameters()):
                 a *= 0.9
                 a += 0.1 * p
 

@@ -892,3 +892,20 @@ def test_a_query_that_may_look_nowhere_gives_0(length):
     np.testing.assert_allclose(y.numpy()[seeing], expected.numpy(), rtol=1e-12)
     compiled = compile(lambda q, k, v, mask: nn.scaled_dot_product_attention(q, k, v, mask))
     np.testing.assert_allclose(compiled(q, k, v, mask), y.numpy(), rtol=0, atol=1e-12)
+
+
+def test_a_layer_of_a_sequence_is_replaced():
+    x = np.ones((2, 3))
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), "relu", nn.Linear(4, 2, rng=1))
+    head = nn.Linear(4, 5, rng=2)
+    model[-1] = head
+    assert model[2] is head
+    assert [name for name, _ in model.named_parameters()] == [
+        *("0.weight", "0.bias", "2.weight", "2.bias"),
+    ]
+    np.testing.assert_array_equal(model(x).numpy(), head(model[:2](x)).numpy())
+    model[1] = "tanh"
+    assert type(model[1]) is nn.Tanh
+    assert model(x).scope == "sequential/linear2"
+    with pytest.raises(IndexError):
+        model[3] = head

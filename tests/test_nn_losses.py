@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, grad, nn
+from autobp import Tensor, check_gradients, compile, grad, jacobian, nn, vmap
 from autobp.verify.samples import generator
 from tests.test_nn_layers import weights_of
 
@@ -341,12 +341,32 @@ def test_binary_cross_entropy_is_safe_at_0_and_1():
     losses = nn.binary_cross_entropy(p, y, reduction="none")
     np.testing.assert_array_equal(losses.numpy(), [0, 0, 100, 100, 100])
     losses.sum().backward()
-    np.testing.assert_array_equal(p.grad, [1, -1, 0, 0, 0])
+    np.testing.assert_array_equal(p.grad, [1, -1, -1e12, 1e12, -1e12])
     z = Tensor([-1e4, 1e4, 1e4, -1e4])
     losses = nn.binary_cross_entropy_with_logits(z, [0, 1, 0, 1], reduction="none")
     np.testing.assert_array_equal(losses.numpy(), [0, 0, 1e4, 1e4])
     losses.sum().backward()
     np.testing.assert_array_equal(z.grad, [0, 0, 1, -1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_wrong_0_or_1_is_trained_away_in_programs_too(dtype):
+    """As PyTorch has it. A gradient of 0 would let training stand still without a word."""
+    p, y = np.array([0.0, 1.0, 0.5, 0.0], dtype), np.array([1.0, 0.0, 1.0, 0.0], dtype)
+    loss = lambda p: nn.binary_cross_entropy(p, y, reduction="sum")
+    expected = np.array([-1e12, 1e12, -2, 1], dtype)
+    for derivative in (
+        grad(loss),
+        compile(grad(loss)),
+        lambda p: jacobian(loss, mode="forward")(p),
+        lambda p: vmap(grad(loss))(np.stack([p, p]))[1],
+    ):
+        found = derivative(p)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+    assert compile(loss)(p) == loss(p) == pytest.approx(200 + np.log(2))
+    descended = np.clip(p - 1e-13 * compile(grad(loss))(p), 0, 1)
+    assert loss(descended) < 6
 
 
 def test_small_differences_count_in_the_loss_of_great_scores():

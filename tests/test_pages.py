@@ -83,6 +83,7 @@ def built(tmp_path_factory):
         [*command, "-d", folder], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "Formatting signatures requires" not in done.stderr
     return folder
 
 

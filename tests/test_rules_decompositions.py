@@ -62,6 +62,47 @@ def test_vectors_of_equal_values_have_none(f):
         jvp(f, (EQUAL,), (symmetric(3),))
 
 
+@pytest.mark.parametrize("f", [
+    lambda a: np.linalg.eigh(a).eigenvectors[0, 0],
+    lambda a: np.sum(np.linalg.eigh(a).eigenvectors ** 2 * [[1.0, 2.0], [3.0, 4.0]]),
+    lambda a: np.linalg.svd(a).U[0, 0],
+    lambda a: np.linalg.svd(a).Vh[1, 1],
+])  # fmt: skip
+def test_equal_values_are_noticed_where_the_derivative_would_be_0_by_0(f):
+    """Vectors along the axes, which this does not turn: no derivative, and not 0."""
+    for derivative in (
+        grad(f),
+        lambda a: jvp(f, (a,), (np.diag([1.0, 0.0]),)),
+        lambda a: jvp(f, (a,), (np.array([[0.0, 0.0], [1.0, 0.0]]),)),
+        compile(grad(f)),
+        lambda a: vmap(grad(f))(np.stack([np.diag([1.0, 2.0]), a])),
+    ):
+        with pytest.raises(np.linalg.LinAlgError, match="two of the values are equal, so their"):
+            derivative(np.eye(2))
+    parts = lambda a: [np.sum(x) for x in np.linalg.eigh(a)]
+    found = jvp(parts, (np.eye(2),), (np.eye(2),))[1]  # all values move alike, and no vector turns
+    assert found == [2.0, 0.0]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_vectors_of_the_value_0_have_none(flat):
+    """Of matrices that are not square: the vectors of the other side would do as well."""
+    a = np.outer([1.0, 2.0, 3.0], [1.0, 1.0])
+    a = a.T if flat else a
+    side = lambda a: np.linalg.svd(a, False).Vh.T if flat else np.linalg.svd(a, False).U
+    last, first = (lambda a, k=k: np.sum(side(a)[:, k]) for k in (1, 0))
+    said = "singular value of a matrix that is not square is 0, so its vectors are not determined"
+    t = rng.standard_normal(a.shape)
+    for derivative in (grad(last), lambda a: jvp(last, (a,), (t,))[1], compile(grad(last))):
+        with pytest.raises(np.linalg.LinAlgError, match=said):
+            derivative(a)
+    slope = (first(a + 1e-6 * t) - first(a - 1e-6 * t)) / 2e-6
+    np.testing.assert_allclose(np.sum(grad(first)(a) * t), slope, rtol=1e-6)
+    squares = lambda a: np.sum(np.linalg.svd(a, False).S ** 2)
+    np.testing.assert_array_equal(grad(squares)(np.zeros(a.shape)), np.zeros(a.shape))
+    np.testing.assert_allclose(grad(squares)(a), 2 * a, rtol=1e-12)
+
+
 def test_a_function_through_vectors_of_equal_values_is_refused_too():
     """It has a derivative, but vectors that are not determined do not lead to it."""
     square = lambda a: (lambda w, v: v @ np.diag(w**2) @ v.T)(*np.linalg.eigh(a))

@@ -13,7 +13,7 @@ import pytest
 from autobp import Tensor, nn
 from autobp.data import moons
 from autobp.optim import SGD
-from autobp.train import DivergedError, fit, load_checkpoint, worker
+from autobp.train import DivergedError, executors, fit, load_checkpoint, worker
 from autobp.train.shards import Shards, workers_of
 from autobp.train.source import Pair
 from autobp.train.worker import Task, work
@@ -163,7 +163,7 @@ def test_float32_is_float32_in_the_workers_and_on_the_way(spawned):
     _, one = trained(None, network(np.float32), (X, y))
     assert {p.dtype for p in model.parameters()} == {np.dtype(np.float32)}
     same(model, one, 1e-5)
-    task = Task(("x", 1), 0, ("t", 1), 1, {0: np.arange(4)}, (model, nn.cross_entropy, [*model.parameters()]), True, -1, Pair(X, y))  # fmt: skip
+    task = Task(("x", 1), 0, ("t", 1), 1, {0: np.arange(4)}, (model, nn.cross_entropy, [*model.parameters()]), True, "", Pair(X, y))  # fmt: skip
     reply = work(task)
     assert {g.dtype for g in reply.gradient.by} == {np.dtype(np.float32)}
     assert reply.gradient.prediction.dtype == np.float32
@@ -247,7 +247,7 @@ def asked(shard, step=1, data="a", arrays=None):
     """The shard that this process, as a worker, answers with."""
     model = network()
     program = model, nn.cross_entropy, [*model.parameters()]
-    return work(Task((data, 2), shard, ("t", step), 1, EITHER, program, False, -1, arrays)).shard
+    return work(Task((data, 2), shard, ("t", step), 1, EITHER, program, False, "", arrays)).shard
 
 
 @pytest.fixture
@@ -275,6 +275,19 @@ def test_a_worker_keeps_the_data_sets_that_it_used_last():
     worker.keep(("e", 2), 0, ROWS)
     assert [name for name, _ in worker._kept] == ["c", "d", "a", "e"]
     assert asked(0, data="b") is None
+
+
+@pytest.mark.usefixtures("_new_worker")
+def test_a_worker_on_another_machine_may_have_the_number_of_this_process(monkeypatch):
+    model = Fails()
+    model.home = -1  # fails here
+    program = model, nn.cross_entropy, [*model.parameters()]
+    task = Task(("a", 2), 0, ("t", 1), 1, EITHER, program, False, executors.this_process(), ROWS)
+    monkeypatch.setattr(worker, "sendable", lambda error: "sent")
+    monkeypatch.setattr(worker, "one_blas_thread", lambda: None)
+    assert isinstance(work(task).error, KeyError)
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert work(task).error == "sent"
 
 
 # ── workers that die ──────────────────────────────────────────────────────────────────────────────

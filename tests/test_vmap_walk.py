@@ -517,6 +517,14 @@ def test_what_refusals_say_to_write_works() -> None:
     x, table = np.random.default_rng(0).standard_normal((N, 4)), np.arange(8.0).reshape(4, 2)
     row = lambda x: Tensor(table, requires_grad=False)[np.argmax(x)]
     same(vmap(row)(x), loop(lambda x: table[np.argmax(x)], [x], (0,)), "")
+    whole = np.array([3, 1, 0, 2])
+    found = vmap(lambda x: np.take_along_axis(whole, np.argmax(x)[None], 0)[0])(x)
+    same(found, loop(lambda x: whole[np.argmax(x)], [x], (0,)), "")
+    same(
+        vmap(lambda s: np.broadcast_to(s, 3))(x[:, 0]),
+        loop(lambda s: np.full(3, s), [x[:, 0]], (0,)),
+        "",
+    )
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ from autobp import (
     vmap,
 )  # fmt: skip
 from autobp.compiler.compiled import Compiled
+from autobp.data import batches, moons, split
 from autobp.optim import SGD, Adam
 from autobp.train import fit
 
@@ -105,6 +106,15 @@ remat(Residual(2))(x).sum()
 model = nn.Sequential(Residual(2), "tanh", nn.Linear(2, 1, rng=0))
 assert_type(model(data), Tensor)
 assert_type(nn.Linear(2, 3, rng=0)(data), Tensor)
+image = Tensor(np.ones((1, 1, 4, 4)))
+for layer in (nn.Dropout(0.5, rng=0), nn.ReLU(), nn.Softmax(), nn.LayerNorm(2), nn.BatchNorm1d(2)):
+    assert_type(layer(w), Tensor)
+assert_type(nn.Dropout(0.5, rng=0)(x), Tensor)
+assert_type(nn.ReLU()(nn.LeakyReLU(0.1)(x)), Tensor)
+assert_type(nn.LayerNorm(2)(w), Tensor)
+assert_type(nn.Activation(np.sin)(x), Tensor)
+assert_type(nn.Flatten()(nn.MaxPool2d(2)(image)), Tensor)
+assert_type(nn.AvgPool2d(2)(nn.AdaptiveAvgPool2d(2)(image)), Tensor)
 assert_type(nn.MLP([2, 3, 1], rng=0)(data).mean(), Tensor)
 optimizer = SGD(model.parameters(), lr=0.1)
 for _ in range(2):
@@ -115,5 +125,10 @@ with no_grad():
     for p in model.parameters():
         assert_type(p, Tensor)
         p -= 0.01 * p.grad
+points, held_out = split(*moons(40))
+assert_type(held_out, tuple[Any, Any])
+assert_type(split(data, data, data), tuple[tuple[Any, ...], tuple[Any, ...]])
+for X, labels in batches(*points, size=16, shuffle=True, rng=0):
+    nn.cross_entropy(nn.Linear(2, 2)(X), labels).backward()
 history = fit(model, (data, np.ones((3, 1))), nn.mse, Adam(model.parameters(), lr=0.1), 1, rng=0)
 print(graph(loss), history.rows)

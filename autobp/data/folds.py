@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,8 +13,21 @@ from autobp.habits import checks_keywords
 __all__ = ["k_folds", "split"]
 
 
+Size = float | int
+
+
+@overload
+def split(array: Any, /, *, test: Size = ..., rng: Seed = ...) -> tuple[Any, Any]: ...
+@overload
+def split(
+    X: Any, y: Any, /, *, test: Size = ..., rng: Seed = ...
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]: ...
+@overload
+def split(
+    *arrays: Any, test: Size = ..., rng: Seed = ...
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]: ...
 @checks_keywords
-def split(*arrays: Any, test: float | int = 0.2, rng: Seed = 0) -> tuple[Any, Any]:
+def split(*arrays: Any, test: Size = 0.2, rng: Seed = 0) -> tuple[Any, Any]:
     """Split samples at random into a training part and a test part. `test` is the size of the test
     part: a fraction, or an integer number of samples.
 

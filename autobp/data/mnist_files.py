@@ -13,6 +13,7 @@ import numpy as np
 from autobp.data.download import download
 from autobp.data.idx import DataError, contents, parsed
 from autobp.data.images import Images
+from autobp.habits import checks_keywords
 
 __all__ = ["fashion_mnist", "located", "mnist"]
 
@@ -112,6 +113,7 @@ _FASHION = _Set(
 )  # fmt: skip
 
 
+@checks_keywords
 def mnist(*, scale: bool = False) -> Images:
     """60,000 handwritten digits of 28×28 pixels for training, and 10,000 for tests.
 
@@ -133,6 +135,7 @@ def mnist(*, scale: bool = False) -> Images:
     return _loaded(_MNIST, scale)
 
 
+@checks_keywords
 def fashion_mnist(*, scale: bool = False) -> Images:
     """Images of clothes in the format of MNIST: harder to classify, and as fast to train on.
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from autobp.habits import checks_keywords
+
 __all__ = ["Points", "Seed", "circles", "linear", "moons", "regression", "spiral", "xor"]
 
 Seed = int | np.random.Generator | None
 Points = tuple[np.ndarray, np.ndarray]
 
 
+@checks_keywords
 def linear(n: int = 100, *, seed: Seed = 0) -> Points:
     """Uniform points in the unit square. The label is 1 above the diagonal, 0 below.
 
@@ -41,6 +44,7 @@ def xor() -> Points:
     return np.concatenate([rising, falling]) / 10, np.repeat([0, 1], [11, 10])
 
 
+@checks_keywords
 def spiral(n: int = 300, *, classes: int = 3, noise: float = 0.2, seed: Seed = 0) -> Points:
     """Spiral arms in the plane, one for each class. The noise is in the angle, in radians.
 
@@ -54,6 +58,7 @@ def spiral(n: int = 300, *, classes: int = 3, noise: float = 0.2, seed: Seed = 0
     return along[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1), y
 
 
+@checks_keywords
 def moons(n: int = 200, *, noise: float = 0.1, seed: Seed = 0) -> Points:
     """Two interleaved half moons.
 
@@ -67,6 +72,7 @@ def moons(n: int = 200, *, noise: float = 0.1, seed: Seed = 0) -> Points:
     return X + noise * np.random.default_rng(seed).standard_normal((n, 2)), y
 
 
+@checks_keywords
 def circles(n: int = 200, *, inner: float = 0.5, noise: float = 0.05, seed: Seed = 0) -> Points:
     """A circle of radius 1 (label 0) around a smaller one (label 1).
 
@@ -81,6 +87,7 @@ def circles(n: int = 200, *, inner: float = 0.5, noise: float = 0.05, seed: Seed
     return X + noise * rng.standard_normal((n, 2)), y
 
 
+@checks_keywords
 def regression(n: int = 100, *, features: int = 1, noise: float = 0.1, seed: Seed = 0) -> Points:
     """Targets that are a weighted sum of normal features, plus a constant and normal noise.
 

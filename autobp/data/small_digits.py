@@ -7,12 +7,14 @@ from importlib.resources import files
 import numpy as np
 
 from autobp.data.images import Images
+from autobp.habits import checks_keywords
 
 __all__ = ["digits"]
 
 _TRAIN = 1437  # four fifths
 
 
+@checks_keywords
 def digits(*, scale: bool = False) -> Images:
     """1,797 handwritten digits of 8×8 pixels, from 0 (paper) to 16 (ink). Needs no download.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
+
 __all__ = ["Standard", "standardize"]
 
 
@@ -28,6 +30,7 @@ class Standard:
         return out
 
 
+@checks_keywords
 def standardize(train: Any) -> Standard:
     """Compute mean and standard deviation of each feature, from the training data alone.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from autobp.dag import Graph
+from autobp.habits import checks_keywords
 from autobp.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 
+@checks_keywords
 def draw(
     *results: Tensor | Graph,
     view: Literal["textbook", "operations", "backward program"] = "textbook",

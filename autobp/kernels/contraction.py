@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import numpy as np
 
 from autobp.kernels.sums import BLAS, total
 
-__all__ = ["contracted", "path"]
+__all__ = ["contracted", "of_any_size", "path"]
 
 Array = Any
 Terms = Sequence[str]
@@ -22,6 +24,20 @@ _MANY = 1 << 13
 _MORE = 1 << 16
 _LONG = 1 << 4  # terms of each sum, of products of a matrix and a vector
 _LONGER = 1 << 8  # and of two vectors
+
+
+_of_any_size: ContextVar[bool] = ContextVar("of_any_size", default=False)
+
+
+@contextmanager
+def of_any_size() -> Iterator[None]:
+    """Leave each sum of products to `np.einsum`, so that a program that is traced does not depend on the
+    sizes."""
+    token = _of_any_size.set(True)
+    try:
+        yield
+    finally:
+        _of_any_size.reset(token)
 
 
 def contracted(*xs: Array, terms: Terms, result: str) -> Array:
@@ -80,7 +96,8 @@ def _subscripts(terms: Terms, result: str) -> str:
 
 
 def _contracted(xs: Sequence[Array], terms: Terms, result: str) -> Array:
-    if len(xs) == 2 and all(map(_is_numpys, xs)) and xs[0].size * xs[1].size >= _MANY:
+    is_large = len(xs) == 2 and all(map(_is_numpys, xs)) and xs[0].size * xs[1].size >= _MANY
+    if is_large and not _of_any_size.get():
         (a, b), (of_a, of_b) = xs, terms
         size = dict(zip(of_a, a.shape, strict=True))
         if all(size.setdefault(i, n) == n for i, n in zip(of_b, b.shape, strict=True)):

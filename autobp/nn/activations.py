@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, dataclass_transform
 
 import numpy as np
 
+from autobp.habits import checks_keywords
 from autobp.nn.module import Module
 from autobp.primitive import Array, V
 from autobp.rules.neural import (
@@ -28,6 +29,7 @@ from autobp.rules.neural import (
     softmax,
     softplus,
 )
+from autobp.tensor import Tensor
 
 __all__ = [
     "Activation",
@@ -112,6 +114,7 @@ def step(x: V | Array, threshold: float = 0.0) -> V:
     return np.heaviside(floating(x) - threshold, 0.0)
 
 
+@checks_keywords
 def tanh(x: V | Array) -> V:
     """`np.tanh`, which also takes lists and integers here.
 
@@ -128,7 +131,7 @@ def tanh(x: V | Array) -> V:
 class _Applied(Module):
     if TYPE_CHECKING:
 
-        def forward(self, x: V | Array) -> V: ...
+        def forward(self, x: Array) -> Tensor: ...
 
 
 @_applies(identity)
@@ -305,7 +308,7 @@ class Activation(Module):
     def __init__(self, function: Callable[[Array], Array]) -> None:
         self.function = function
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         return self.function(x)
 
     def extra_repr(self) -> str:

@@ -11,6 +11,7 @@ from autobp.arrays import array_of
 from autobp.batching import drawn
 from autobp.context import scope
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 from autobp.primitive import Array, V, Variable
 from autobp.rules.attention import attend, masked_scores
 from autobp.rules.neural import floating, softmax
@@ -23,6 +24,7 @@ _MANY = (
 )  # scores: so many are one operation, a few are recorded step by step, to be looked at
 
 
+@checks_keywords
 @scope("attention")
 def scaled_dot_product_attention(
     query: V | Array,

@@ -8,6 +8,7 @@ import numpy as np
 
 from autobp.arrays import array_of
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 from autobp.nn.initializers import Initializer, normal
 from autobp.nn.module import Module
 from autobp.optim.option import count
@@ -19,6 +20,7 @@ from autobp.tensor import Tensor
 __all__ = ["Embedding", "embedding"]
 
 
+@checks_keywords
 def embedding(indices: Any, weight: Array, padding_idx: int | None = None) -> Array:
     """The rows of `weight` at the indices. The row `padding_idx` gets no gradient.
 

@@ -11,7 +11,7 @@ from autobp.nn.initializers import Initializer
 from autobp.nn.layers import located, weight_and_bias
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, V
+from autobp.primitive import Array
 from autobp.rules.convolution import (
     Pair,
     adaptive_avg_pool2d,
@@ -128,7 +128,7 @@ class MaxPool2d(_Pool):
         super().__init__(kernel_size, stride, padding, ceil_mode)
         self.dilation: Pair = pair("MaxPool2d", "dilation", dilation, 1)
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         return max_pool2d(
             x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
         )
@@ -160,7 +160,7 @@ class AvgPool2d(_Pool):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         return avg_pool2d(
             x, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad, self.divisor_override,
@@ -185,7 +185,7 @@ class AdaptiveAvgPool2d(Module):
     def __init__(self, output_size: int | Pair) -> None:
         self.output_size: Pair = pair("AdaptiveAvgPool2d", "output_size", output_size, 1)
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         return adaptive_avg_pool2d(x, self.output_size)
 
     def extra_repr(self) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.habits import checks_keywords
+
 __all__ = [
     "INITIALIZERS",
     "Initializer",
@@ -26,6 +28,7 @@ __all__ = [
 Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
+@checks_keywords
 def normal(std: float = 1.0) -> Initializer:
     """Normally distributed with mean 0.
 
@@ -37,11 +40,13 @@ def normal(std: float = 1.0) -> Initializer:
     return lambda shape, rng: std * rng.standard_normal(shape)
 
 
+@checks_keywords
 def uniform(low: float = 0.0, high: float = 1.0) -> Initializer:
     """Uniformly distributed from `low` to `high`."""
     return lambda shape, rng: rng.uniform(low, high, shape)
 
 
+@checks_keywords
 def xavier(fan_out: bool = True) -> Initializer:
     """Normal with variance 2 / (n_in + n_out), or 1 / n_in with `fan_out=False`. It keeps the size of
     signals through layers of tanh or sigmoid."""
@@ -54,6 +59,7 @@ def xavier(fan_out: bool = True) -> Initializer:
     return init
 
 
+@checks_keywords
 def he() -> Initializer:
     """Normal with variance 2 / n_in, for layers followed by relu, which drops half of the signal."""
     return lambda shape, rng: math.sqrt(2 / fan_in(shape)) * rng.standard_normal(shape)

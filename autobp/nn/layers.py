@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from autobp.nn.activations import Given, as_module
 from autobp.nn.initializers import INITIALIZERS, Initializer, fan_in, uniform
 from autobp.nn.module import Module
 from autobp.optim.option import count
-from autobp.primitive import Array, V
+from autobp.primitive import Array
 from autobp.rules.neural import floating, linear
 from autobp.tensor import Tensor
 
@@ -99,7 +99,7 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         given: Any = x
         shape = np.shape(given)
         n = len(shape)
@@ -139,7 +139,7 @@ class Dropout(Module):
         self.p = p
         self.rng: np.random.Generator = np.random.default_rng(rng)
 
-    def forward(self, x: V | Array) -> V:
+    def forward(self, x: Array) -> Tensor:
         if not self.training or self.p == 0:
             return x
         x = floating(x)
@@ -170,6 +170,10 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Given) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            raise TypeError(
+                "Sequential takes layers one by one and without names; write Sequential(*layers.values())"
+            )
         self._layers = tuple(map(as_module, layers))
         kinds = [layer._kind() for layer in self._layers]
         self._titles = [
@@ -197,6 +201,11 @@ class Sequential(Module):
 
     def __getitem__(self, i: int | slice) -> Module:
         return Sequential(*self._layers[i]) if isinstance(i, slice) else self._layers[i]
+
+    def __setitem__(self, i: int, layer: Given) -> None:
+        layers = list(self._layers)
+        layers[i] = as_module(layer)
+        Sequential.__init__(self, *layers)
 
 
 class MLP(Sequential):

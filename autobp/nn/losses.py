@@ -119,7 +119,8 @@ def binary_cross_entropy(
     probabilities: V | Array, target: V | Array, weight: Array = None, *, reduction: str = "mean"
 ) -> V:
     """−y log p − (1 − y) log(1 − p). As in PyTorch, logarithms are at least −100, so that a wrong 0 or
-    1 costs 100; the derivative is 0 there. Each loss is multiplied by the `weight`, if there is one.
+    1 costs 100, and the derivative is −10¹² or 10¹² there. Each loss is multiplied by the `weight`, if
+    there is one.
 
     >>> from autobp import nn
     >>> nn.binary_cross_entropy([0.0, 1.0, 0.5], [0.0, 1.0, 1.0], reduction="none").round(3)
@@ -133,12 +134,13 @@ def binary_cross_entropy(
     _within_unit(who, "probabilities", primal)
     _within_unit(who, "targets", y)
     above, below = ~(primal <= _LEAST), ~(primal >= 1)  # both true for a NaN, which propagates
-    if_true = np.where(above, -np.log(np.where(above, p, 1.0)), 100.0)
-    if_false = np.where(below, -np.log1p(-np.where(below, p, 0.0)), 100.0)
+    rise = _STEEP * (p - primal)  # 0, with a derivative, so that a wrong 0 or 1 is trained away
+    if_true = np.where(above, -np.log(np.where(above, p, 1.0)), 100.0 - rise)
+    if_false = np.where(below, -np.log1p(-np.where(below, p, 0.0)), 100.0 + rise)
     return _reduced(who, _weighted(y * if_true + (1 - y) * if_false, weight), reduction)
 
 
-_LEAST = np.exp(-100.0)
+_LEAST, _STEEP = np.exp(-100.0), 1e12
 
 
 def _within_unit(who: str, what: str, a: Any) -> None:

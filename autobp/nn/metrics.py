@@ -31,6 +31,7 @@ def one_hot(labels: Any, classes: int | None = None) -> np.ndarray:
     return picked(np.eye(classes), as_labels("one_hot", given, classes))
 
 
+@checks_keywords
 def accuracy(predicted: Any, truth: Any) -> float:
     """The fraction of samples whose class is predicted correctly, from 0 to 1.
 
@@ -51,6 +52,7 @@ def accuracy(predicted: Any, truth: Any) -> float:
     return float(np.mean(found == true))
 
 
+@checks_keywords
 def confusion_matrix(predicted: Any, truth: Any, classes: int | None = None) -> np.ndarray:
     """The number of samples of each class (rows) that were predicted to be of each class (columns).
 

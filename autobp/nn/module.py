@@ -419,7 +419,7 @@ _signature = lru_cache(256)(signature)
 
 def _check_arguments(kind: type[Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if kind.__init__ is object.__init__:  # which takes anything where there is a __new__
-        error = foreign_keyword(kind.__name__, kwargs)
+        error = foreign_keyword(kind.__name__, kwargs, "Module")
         raise error or TypeError(f"{kind.__name__}() takes no arguments: it defines no __init__")
     taken = _signature(kind.__init__)
     try:
@@ -427,7 +427,9 @@ def _check_arguments(kind: type[Module], args: tuple[Any, ...], kwargs: dict[str
     except TypeError as wrong:
         names = kwargs.keys() - taken.parameters.keys()
         (_, *options) = taken.parameters.values()
-        raise foreign_keyword(kind.__name__, [k for k in kwargs if k in names]) or TypeError(
+        raise foreign_keyword(
+            kind.__name__, [k for k in kwargs if k in names], "Module"
+        ) or TypeError(
             f"{kind.__name__}: {wrong}; write"
             f" {kind.__name__}({', '.join(str(p.replace(annotation=p.empty)) for p in options)})"
         ) from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import updates
+from autobp.habits import checks_keywords
 from autobp.optim.optimizer import listed, titled
 from autobp.optim.option import not_negative
 from autobp.primitive import Variable, condition
@@ -17,6 +18,7 @@ from autobp.tensor import Tensor
 __all__ = ["clip_grad_norm", "clip_grad_value", "largest"]
 
 
+@checks_keywords
 @updates
 def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     """Scale the gradients in place so that their norm, as one long vector, is at most `max_norm`.
@@ -72,6 +74,7 @@ def _clip_traced(entries: Iterable[Any], max_norm: Any) -> Any:
     return norm.canonical()
 
 
+@checks_keywords
 @updates
 def clip_grad_value(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Bring each number of the gradients to within ±`clip_value`, in place.

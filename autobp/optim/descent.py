@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import no_grad, updates
+from autobp.habits import checks_keywords
 from autobp.numerical import numerical_gradient
 from autobp.optim.clip import largest
 from autobp.optim.methods import SGD
@@ -45,6 +46,7 @@ class Descent:
         return f"Descent({self}; loss {self.losses[0]:.4g} → {self.losses[-1]:.4g})"
 
 
+@checks_keywords
 @updates
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # reported in the result
 def gradient_descent(

@@ -81,7 +81,11 @@ class Optimizer(_Declared):
         inherited = cls.__init__ is Optimizer.__init__
         cls.__signature__ = cls._signature if inherited else None
 
-    def __init__(self, params: Params, *args: Any, **options: Any) -> None:
+    def __init__(self, params: Params | None = None, *args: Any, **options: Any) -> None:
+        if params is None:
+            raise TypeError(
+                f"{self._name} is given the parameters first: write {self._name}(model.parameters(), lr=…)"
+            )
         try:
             given = self._signature.bind(params, *args, **options)
         except TypeError as error:

@@ -11,11 +11,13 @@ import bisect
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autobp.context import updates
+from autobp.habits import absent, checks_keywords
 from autobp.optim.optimizer import Optimizer
 from autobp.optim.option import at_least_zero, count, fraction, number
+from autobp.spellings import SCHEDULE
 from autobp.tensor import Tensor
 
 __all__ = [
@@ -33,6 +35,18 @@ __all__ = [
 
 class _OnRates:
     """The base of all schedules: the optimizer, saving and resuming."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        constructor: Any = vars(cls).get("__init__")
+        if constructor is not None:
+            type.__setattr__(cls, "__init__", checks_keywords(constructor, "Schedule"))
+
+    if not TYPE_CHECKING:  # else a type checker would believe every name
+
+        def __getattr__(self, name: str) -> Any:
+            said = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise absent(said, name, SCHEDULE, lambda: dir(self))
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -89,8 +103,13 @@ class Schedule(_OnRates):
         raise NotImplementedError(f"{type(self).__name__} has no rate()")
 
     @updates
-    def step(self) -> None:
+    def step(self, *epoch: Any) -> None:
         """Set the next rate."""
+        if epoch:
+            raise TypeError(
+                f"{type(self).__name__}.step() takes no epoch, since it counts them: write schedule.step();"
+                " ReduceLROnPlateau's takes the loss"
+            )
         self.last_epoch += 1
         self._set()
 

@@ -16,6 +16,7 @@ from autobp.compiler import compile as compiled
 from autobp.custom_rules import custom
 from autobp.extras import needed
 from autobp.forward import jvp
+from autobp.habits import checks_keywords
 from autobp.higher import hessian, hvp, jacobian
 from autobp.operation import operation
 from autobp.primitive import Array, anywhere, opaque
@@ -33,6 +34,7 @@ _BY_HESSIANS = {"dogleg", "trust-exact"}
 _BY_SCIPY = "SciPy takes one example at a time: write a loop over the examples"
 
 
+@checks_keywords
 def minimize(
     f: Callable[[Any], Any],
     x0: Any,
@@ -85,6 +87,7 @@ def minimize(
     return _nested(found, unravel, "x", "jac")
 
 
+@checks_keywords
 def least_squares(
     f: Callable[[Any], Any],
     x0: Any,
@@ -124,6 +127,7 @@ def least_squares(
     return _nested(found, unravel, "x")
 
 
+@checks_keywords
 def root(
     f: Callable[..., Any],
     x0: Any,

@@ -173,7 +173,7 @@ def product(run: Run, args: Sequence[Array], mapped: Sequence[bool]) -> Array:
         rows = np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
         return np.reshape(run(rows, b), (*a.shape[:-1], *b.shape[1:]))
     if not ma and n == 1 and m < 3:
-        return run(b, a if m == 1 else a.T)
+        return run(b, a.T)
     if m == n == 1:
         return np.sum(a * b, axis=-1)
     left = a if m > 1 else np.expand_dims(a, -2)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of, check_numpys
+from autobp.habits import checks_keywords
 from autobp.kernels.depthwise import each, each_input, each_weight, met
 from autobp.kernels.layout import contiguous
 from autobp.kernels.narrow import narrow, narrow_input, narrow_pays, narrow_weight
@@ -499,6 +500,7 @@ max_pool2d_:   Primitive = general(_max_pool2d,
 # ── as users call them ────────────────────────────────────────────────────────────────────────────
 
 
+@checks_keywords
 def conv2d(
     x: Array,
     w: Array,
@@ -556,6 +558,7 @@ def conv2d(
     return y if batched else y[0]
 
 
+@checks_keywords
 def conv1d(
     x: Array,
     w: Array,
@@ -589,6 +592,7 @@ def _single(given: Any) -> Any:
     return given[0] if isinstance(given, tuple | list) and len(given) == 1 else given
 
 
+@checks_keywords
 def max_pool2d(
     x: Array,
     size: int | Pair,
@@ -626,6 +630,7 @@ def max_pool2d(
     return y if batched else y[0]
 
 
+@checks_keywords
 def avg_pool2d(
     x: Array,
     size: int | Pair,
@@ -663,6 +668,7 @@ def avg_pool2d(
     return y if batched else y[0]
 
 
+@checks_keywords
 def adaptive_avg_pool2d(x: Array, output_size: int | Pair) -> Array:
     """The means of windows that share out the image evenly; `output_size=1` gives the mean of each
     channel.

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from autobp.errors import ragged
+from autobp.habits import checks_keywords
+from autobp.kernels.degenerate import equal_pairs, has_changed, is_asked_for, vanishing
 from autobp.kernels.rounding import noise
 from autobp.primitive import Array, Primitive, Variable, anywhere, constant, general, implements
 from autobp.rules import costs
@@ -51,12 +53,11 @@ def _columns(x: Array, y: Array) -> Array:
     return x * np.expand_dims(y, -2)
 
 
-def _reciprocal_gaps(w: Array, turning: Array) -> Array:
-    """1 / (wⱼ − wᵢ), and 0 on the diagonal. Where two values are equal, their vectors must not be
-    asked to turn into each other."""
+def _reciprocal_gaps(w: Array, needed: Any) -> Array:
+    """1 / (wⱼ − wᵢ), and 0 on the diagonal. Where two values are equal, it must not be needed."""
     gap = np.expand_dims(w, -2) - np.expand_dims(w, -1)
-    equal = np.abs(gap) <= np.expand_dims(noise(constant(w)), -1)
-    if anywhere(equal & ~np.eye(w.shape[-1], dtype=bool) & (turning != 0)):
+    equal = equal_pairs(constant(w))
+    if anywhere(equal & ~np.eye(w.shape[-1], dtype=bool) & needed):
         raise np.linalg.LinAlgError(
             "eigh or svd: two of the values are equal, so their vectors are not determined and have no"
             " derivative; the values alone (np.linalg.eigvalsh, np.linalg.svdvals) have one"
@@ -86,14 +87,14 @@ def _triangle(g: Array, UPLO: Any) -> Array:
 def _eigh_forward(t: Array, y: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
     inner = v.mT @ _completed(t, UPLO) @ v
-    turned = v @ (inner * _reciprocal_gaps(w, inner))
+    turned = v @ (inner * _reciprocal_gaps(w, has_changed(constant(inner))))
     return np.concatenate([np.expand_dims(_diagonal(inner), -2), turned], axis=-2)
 
 
 def _eigh_reverse(g: Array, y: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
-    inner = v.mT @ g[..., 1:, :]
-    turned = v @ (inner * _reciprocal_gaps(w, inner))
+    gv = g[..., 1:, :]
+    turned = v @ (v.mT @ gv * _reciprocal_gaps(w, is_asked_for(constant(gv))))
     return _triangle((turned + _columns(v, g[..., 0, :])) @ v.mT, UPLO)
 
 
@@ -125,6 +126,17 @@ def _outside(u: Array, x: Array) -> Array:
     return x - u @ (u.mT @ x)
 
 
+def _over(x: Array, s: Array) -> Array:
+    """The columns of x, each divided by its singular value. Where that is 0, they must be 0."""
+    none = vanishing(constant(s))
+    if anywhere(none & (constant(x) != 0)):
+        raise np.linalg.LinAlgError(
+            "svd: a singular value of a matrix that is not square is 0, so its vectors are not determined"
+            " and have no derivative; the values alone (np.linalg.svdvals) have one"
+        )
+    return x / np.where(none, 1.0, np.expand_dims(s, -2))
+
+
 def _reciprocal_sums(s: Array) -> Array:
     """1 / (sⱼ + sᵢ), and 0 between two zeros, which are equal values."""
     total = np.expand_dims(s, -2) + np.expand_dims(s, -1)
@@ -135,13 +147,14 @@ def _reciprocal_sums(s: Array) -> Array:
 def _svd_forward(t: Array, y: Array, a: Array) -> Array:
     u, s, v = _svd_parts(y, a)
     inner = u.mT @ t @ v
-    turned = _symmetric(inner) * _reciprocal_gaps(s, inner)
+    sides = _symmetric(inner)
+    turned = sides * _reciprocal_gaps(s, has_changed(constant(sides)))
     spun = _skew(inner) * _reciprocal_sums(s)
     left, right = u @ (turned + spun), v @ (turned - spun)
     if a.shape[-2] > a.shape[-1]:
-        left = left + _outside(u, t @ v) / np.expand_dims(s, -2)
+        left = left + _over(_outside(u, t @ v), s)
     if a.shape[-2] < a.shape[-1]:
-        right = right + _outside(v, t.mT @ u) / np.expand_dims(s, -2)
+        right = right + _over(_outside(v, t.mT @ u), s)
     return np.concatenate([left, np.expand_dims(_diagonal(inner), -2), right], axis=-2)
 
 
@@ -149,13 +162,13 @@ def _svd_reverse(g: Array, y: Array, a: Array) -> Array:
     u, s, v = _svd_parts(y, a)
     gu, gs, gv = _svd_parts(g, a)
     left, right = u.mT @ gu, v.mT @ gv
-    turned = _skew(left + right) * _reciprocal_gaps(s, np.abs(left) + np.abs(right))
+    turned = _skew(left + right) * _reciprocal_gaps(s, is_asked_for(constant(gu), constant(gv)))
     spun = _skew(left - right) * _reciprocal_sums(s)
     result = (u @ (turned + spun) + _columns(u, gs)) @ v.mT
     if a.shape[-2] > a.shape[-1]:
-        result = result + (_outside(u, gu) / np.expand_dims(s, -2)) @ v.mT
+        result = result + _over(_outside(u, gu), s) @ v.mT
     if a.shape[-2] < a.shape[-1]:
-        result = result + (u / np.expand_dims(s, -2)) @ _outside(v, gv).mT
+        result = result + u @ _over(_outside(v, gv), s).mT
     return result
 
 
@@ -397,6 +410,7 @@ def tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
 # ── triangular systems, for which NumPy has no function ───────────────────────────────────────────
 
 
+@checks_keywords
 def solve_triangular(
     a: Array, b: Array, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False
 ) -> Array:
@@ -420,6 +434,7 @@ def solve_triangular(
     return np.linalg.solve(triangle.mT if trans in (1, "T") else triangle, b)
 
 
+@checks_keywords
 def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
     """x in A·x = b, from the Cholesky factor of A and whether it is the lower one, as in SciPy.
 

@@ -45,8 +45,6 @@ def product(a: Array, b: Array) -> Array:
 
 def transposed(a: Array) -> Array:
     """`a.mT`, which not all arrays of other libraries have."""
-    if type(a) is np.ndarray:
-        return a.mT
     return np.swapaxes(a, -1, -2) if is_foreign(a) else a.mT
 
 
@@ -352,7 +350,8 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
     if ord == 1:
         return np.sum(size, axis=axes, keepdims=keepdims)
     if ord == 0:
-        return np.sum(np.sign(size), axis=axes, keepdims=keepdims)
+        count = np.where(x != 0, 1.0, np.sign(size))  # NaN counts, too
+        return np.sum(count, axis=axes, keepdims=keepdims)
     return norm_(x, axis=axes, keepdims=keepdims, ord=ord)
 
 

@@ -198,6 +198,7 @@ logsumexp_:   Primitive = general(_logsumexp,
 # ── as users call them ────────────────────────────────────────────────────────────────────────────
 
 
+@checks_keywords
 def relu(x: V | Array) -> V:
     """max(x, 0), with derivative 0 at 0.
 
@@ -210,6 +211,7 @@ def relu(x: V | Array) -> V:
     return relu_.function(floating(x))
 
 
+@checks_keywords
 def leaky_relu(x: V | Array, negative_slope: float = 0.01) -> V:
     """x where positive, negative_slope·x elsewhere."""
     x = floating(x)
@@ -218,6 +220,7 @@ def leaky_relu(x: V | Array, negative_slope: float = 0.01) -> V:
     return leaky_relu_(x, slope=negative_slope)
 
 
+@checks_keywords
 def sigmoid(x: V | Array) -> V:
     """1 / (1 + e⁻ˣ).
 
@@ -228,11 +231,13 @@ def sigmoid(x: V | Array) -> V:
     return sigmoid_(floating(x))
 
 
+@checks_keywords
 def softplus(x: V | Array) -> V:
     """log(1 + eˣ), a smooth relu."""
     return softplus_(floating(x))
 
 
+@checks_keywords
 def linear(x: Array, w: Array, b: Array = None) -> Array:
     """x wᵀ + b, for weights of shape (out, in).
 
@@ -244,6 +249,7 @@ def linear(x: Array, w: Array, b: Array = None) -> Array:
     return y if b is None else y + b
 
 
+@checks_keywords
 def gelu(x: V | Array, approximate: str = "none") -> V:
     """x·Φ(x), where Φ is the distribution function of the normal distribution: a smooth relu.
 
@@ -261,6 +267,7 @@ def gelu(x: V | Array, approximate: str = "none") -> V:
     raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
 
 
+@checks_keywords
 def elu(x: V | Array, alpha: float = 1.0) -> V:
     """x where positive, alpha·(eˣ − 1) elsewhere.
 
@@ -274,6 +281,7 @@ def elu(x: V | Array, alpha: float = 1.0) -> V:
     return y
 
 
+@checks_keywords
 def selu(x: V | Array) -> V:
     """The `elu` whose constants keep mean and variance from layer to layer.
 
@@ -284,6 +292,7 @@ def selu(x: V | Array) -> V:
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
+@checks_keywords
 def silu(x: V | Array) -> V:
     """x·sigmoid(x), a smooth relu, also called swish.
 
@@ -295,6 +304,7 @@ def silu(x: V | Array) -> V:
     return x * sigmoid(x)
 
 
+@checks_keywords
 def glu(x: V | Array, axis: int = -1) -> V:
     """The first half of x times the sigmoid of the second: a gate.
 

@@ -93,15 +93,18 @@ def _slopes(f: Array, h: Array, axis: int, edge_order: int) -> Array:
     h = floating(h).astype(f.dtype)
     if h.ndim and h.shape != (n,):
         raise ValueError(f"gradient: {h.shape} coordinates for an axis of {n} elements")
-    h = np.diff(h) if h.ndim else np.broadcast_to(h, (n - 1,))
-    h = np.reshape(h, (n - 1,) + (1,) * (f.ndim - 1))
+    h = np.reshape(np.diff(h), (n - 1,) + (1,) * (f.ndim - 1)) if h.ndim else h
     d = np.diff(f, axis=0) / h  # the slopes of the pieces
-    a, b = h[:-1], h[1:]
-    inside = (b * d[:-1] + a * d[1:]) / (a + b)
+    if h.ndim:
+        a, b = h[:-1], h[1:]
+        inside = (b * d[:-1] + a * d[1:]) / (a + b)
+        shares = a[:1] / (a[:1] + b[:1]), b[-1:] / (a[-1:] + b[-1:])
+    else:  # without the number in the middle, which may be infinite
+        inside, shares = (f[2:] - f[:-2]) / (2.0 * h), (0.5, 0.5)
     first, last = d[:1], d[-1:]
     if edge_order == 2:
-        first = first + (first - d[1:2]) * a[:1] / (a[:1] + b[:1])
-        last = last + (last - d[-2:-1]) * b[-1:] / (a[-1:] + b[-1:])
+        first = first + (first - d[1:2]) * shares[0]
+        last = last + (last - d[-2:-1]) * shares[1]
     return np.moveaxis(np.concatenate([first, inside, last], axis=0), 0, axis)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.files import written
+from autobp.habits import checks_keywords
 from autobp.train.values import are_plain
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
@@ -29,6 +30,7 @@ class CheckpointError(ValueError):
     """A file that is no checkpoint, or is damaged, or belongs to something else."""
 
 
+@checks_keywords
 def save_checkpoint(path: str | os.PathLike[str], state: Any) -> None:
     """Write a nest of dicts, lists and tuples with arrays, numbers, text and None in it. Whoever
     looks at `path`, and whenever the machine stops, finds the old file or the new one.
@@ -60,6 +62,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any) -> None:
         file.write(data.getbuffer())
 
 
+@checks_keywords
 def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     """The nest that `save_checkpoint` has written, exactly.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import platform
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
@@ -27,9 +28,10 @@ __all__ = [
     "one_blas_thread",
     "outcomes",
     "sendable",
+    "this_process",
 ]
 
-Batch = tuple[int, int]  # the process that submits tasks, and the number of the call
+Batch = tuple[str, int]  # the process that submits tasks, and the number of the call
 
 _number = itertools.count().__next__
 _interrupted: set[Batch] = set()  # batches ended by Ctrl-C, as far as this process knows
@@ -49,6 +51,11 @@ class Outcome:
     error: str = ""  # the traceback, or why the task did not run
 
 
+def this_process() -> str:
+    """The name of this process: others on other machines, or in other containers, may have its number."""
+    return f"{platform.node()} {os.getpid()}"
+
+
 def outcomes(
     who: str,
     function: Callable[..., Any],
@@ -60,7 +67,7 @@ def outcomes(
     and whether Ctrl-C interrupted: then tasks that have not started never do. An error ends only its
     own task. `report` is called with each outcome when it arrives."""
     found: dict[int, Outcome] = {}
-    batch = os.getpid(), _number()
+    batch = this_process(), _number()
 
     def arrived(i: int, outcome: Outcome) -> None:
         found[i] = outcome
@@ -122,7 +129,7 @@ def _outcome(function: Callable[..., Any], task: Mapping[str, Any], batch: Batch
     pool still runs the tasks in its queue; they end here."""
     if batch in _interrupted:
         raise KeyboardInterrupt
-    if os.getpid() != batch[0]:
+    if this_process() != batch[0]:
         one_blas_thread()
     token = _in_a_task.set(True)
     try:

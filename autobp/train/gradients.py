@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any
@@ -11,7 +10,13 @@ import numpy as np
 
 from autobp.primitive import constant
 from autobp.reverse import value_and_grad
-from autobp.train.executors import check_executor, check_sendable, one_blas_thread, sendable
+from autobp.train.executors import (
+    check_executor,
+    check_sendable,
+    one_blas_thread,
+    sendable,
+    this_process,
+)
 from autobp.tree import leaves, refilled, transformed
 
 __all__ = ["gradient_over", "value_and_gradient_over"]
@@ -54,7 +59,7 @@ def value_and_gradient_over(
     shards = list(shards)
     if not shards:
         raise ValueError("gradient_over needs at least one shard")
-    home, futures = os.getpid(), []
+    home, futures = this_process(), []
     total: Any = None
     gradient: list[Any] = []
     try:
@@ -78,9 +83,9 @@ def value_and_gradient_over(
 
 
 def _gradient(
-    loss: Callable[..., Any], params: Any, shard: Any, home: int
+    loss: Callable[..., Any], params: Any, shard: Any, home: str
 ) -> tuple[Any, list[np.ndarray]]:
-    away = os.getpid() != home
+    away = this_process() != home
     if away:
         one_blas_thread()
     try:

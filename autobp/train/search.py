@@ -19,6 +19,7 @@ import numpy as np
 from autobp import table
 from autobp.data.folds import k_folds
 from autobp.data.points import Seed
+from autobp.habits import checks_keywords
 from autobp.train.executors import Outcome, outcomes
 from autobp.train.history import History, best_of
 from autobp.train.progress import Progress
@@ -92,6 +93,7 @@ class Trials:
         return f"{said}\n{table.table(self.rows)}"
 
 
+@checks_keywords
 def sweep(
     run: Callable[..., Any],
     grid: Mapping[str, Sequence[Any]],
@@ -160,6 +162,7 @@ def sweep(
     return _trials("sweep", run, settings, settings, rng, executor, progress)
 
 
+@checks_keywords
 def cross_validate(
     run: Callable[..., Any],
     data: Any,

@@ -23,7 +23,7 @@ from autobp.context import evaluation
 from autobp.nn import BatchNorm1d, BatchNorm2d, Dropout
 from autobp.primitive import constant
 from autobp.tensor import Tensor
-from autobp.train.executors import check_sendable
+from autobp.train.executors import check_sendable, this_process
 from autobp.train.fingerprint import fingerprint
 from autobp.train.scalar import number
 from autobp.train.source import Pair
@@ -124,7 +124,7 @@ class Shards:
             attempts[i] += 1
             task = Task(
                 self.name, i, (self.training, self.steps), attempts[i], rows, program, self.predicts,
-                os.getpid(), Pair(*map(np.ascontiguousarray, self.rows[i])) if sends else None,
+                this_process(), Pair(*map(np.ascontiguousarray, self.rows[i])) if sends else None,
             )  # fmt: skip
             try:
                 with warnings.catch_warnings():  # Dask's, of a large argument, which is sent once

@@ -11,6 +11,7 @@ import numpy as np
 
 from autobp.extras import needed
 from autobp.files import written
+from autobp.habits import checks_keywords
 from autobp.train.checkpoint import CheckpointError
 
 __all__ = ["load_weights", "save_weights"]
@@ -21,6 +22,7 @@ _DTYPES = (
 )  # fmt: skip
 
 
+@checks_keywords
 def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
     """Write what a model's `state_dict()` returns to a safetensors file, completely or not at all.
 
@@ -68,6 +70,7 @@ def _checked_name(name: Any) -> str:
     return name
 
 
+@checks_keywords
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays in a safetensors file, as a model's `load_state_dict` takes them.
 

@@ -8,8 +8,6 @@ this step already, and one that has none says so.
 from __future__ import annotations
 
 import copy
-import os
-import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from autobp.locks import fork_safe
 from autobp.nn.losses import uneven
 from autobp.primitive import constant
 from autobp.tensor import Tensor
-from autobp.train.executors import one_blas_thread, sendable
+from autobp.train.executors import one_blas_thread, sendable, this_process
 from autobp.train.scalar import differentiable, number
 from autobp.train.source import Pair
 
@@ -54,7 +52,7 @@ class Task:
     rows: Mapping[int, np.ndarray]  # of each shard
     program: Program
     predicts: bool  # whether predictions are needed
-    home: int  # the process that asks
+    home: str  # the process that asks
     arrays: Pair | None = None  # the shard itself
 
 
@@ -88,7 +86,8 @@ def forget(shards: Shards) -> None:
 
 def work(task: Task) -> Reply:
     """Do one part of a step, in a worker."""
-    is_away, program = os.getpid() != task.home, task.program
+    worker, program = this_process(), task.program
+    is_away = worker != task.home
     if is_away:
         one_blas_thread()
     else:
@@ -96,7 +95,6 @@ def work(task: Task) -> Reply:
     if task.arrays is not None:
         keep(task.shards, task.asked, task.arrays)
     i, arrays = _chosen(task)
-    worker = f"{platform.node()} {os.getpid()}"
     if arrays is None:
         return Reply(worker)
     try:

@@ -11,7 +11,8 @@ import numpy as np
 
 from autobp.compiler.emit.numbers import is_float_call, is_quotient
 from autobp.compiler.program import Program, Step
-from autobp.compiler.trace.calls import joined, numbers
+from autobp.compiler.trace.calls import joined, numbers, select
+from autobp.operation import COMPARISON, SIGNS
 
 __all__ = ["inlined", "is_turn"]
 
@@ -19,6 +20,7 @@ OPERATIONS = 12  # at most so many on a line
 
 #: Python's arithmetic that is written as it is.
 _ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.neg)
+_COMPARISONS = {sign.python for sign in SIGNS.values() if sign.binding == COMPARISON}
 
 
 def inlined(programs: Iterable[Program]) -> set[Step]:
@@ -32,7 +34,7 @@ def inlined(programs: Iterable[Program]) -> set[Step]:
     found = {s for s in steps if is_turn(s)} | _numbers_within(steps, uses) | _terms(steps, uses)
     for body in programs[1:]:
         found |= _of_quotients(body.steps, uses)
-    found |= _read_once(steps, uses)
+    found |= _read_once(steps, uses) | _chosen(steps, uses)
     found -= results | given
     found |= _parts(programs[0], uses) - given
     sequences = {s for step in loops for s in step.args[1] if isinstance(s, Step)}
@@ -114,6 +116,21 @@ def _terms(steps: list[Step], uses: Counter[Step]) -> set[Step]:
             if _is_alone(s, uses, step) and size <= OPERATIONS:
                 found.add(s)
                 sizes[step] = size
+    return found
+
+
+def _chosen(steps: list[Step], uses: Counter[Step]) -> set[Step]:
+    """Comparisons, and floats of those, that are the condition of one choice, or one of its sides."""
+    found: set[Step] = set()
+    for step in steps:
+        if step.function is select:
+            alone = [s for s in step.operands if _is_alone(s, uses, step)]
+            floats = {s for s in alone if s.function is float and s.operands[0].kind is bool}
+            within = [(s, x) for s in floats for x in s.operands] + [(step, s) for s in alone]
+            compared = {
+                x for s, x in within if x.function in _COMPARISONS and _is_alone(x, uses, s)
+            }
+            found |= floats | compared
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.javascript.images import IMAGES
+from autobp.compiler.javascript.matrices import MATRICES, SCRIPT
 from autobp.compiler.javascript.places import affine, grid, numbered, split
 from autobp.compiler.javascript.table import (
     ELEMENTWISE,
@@ -47,7 +48,7 @@ _TAKEN = frozenset(
     """.split()  # noqa: SIM905
 ) | {
     name
-    for pair in re.findall(r"(?m)^(?:class|function|const) (\w+)|(\w+) = \(", RUNTIME)
+    for pair in re.findall(r"(?m)^(?:class|function|const) (\w+)|(\w+) = \(", RUNTIME + SCRIPT)
     for name in pair
 }
 
@@ -133,6 +134,12 @@ class _Printer:
             self.constants.append(f"const {name} = {text};")
         return self.known[text]
 
+    def brings(self, script: str) -> None:
+        """Functions that a program brings along, since few programs call them."""
+        if script not in self.known:
+            self.known[script] = ""
+            self.constants.append(script)
+
     def places(self, at: Any) -> str:
         """The places that an array of whole numbers holds."""
         regular = affine(at)
@@ -186,6 +193,9 @@ class _Printer:
             return self.moved(step, MOVES[function])
         if function is as_type:
             return self.converted(step)
+        if function in MATRICES:
+            self.brings(SCRIPT)
+            return MATRICES[function](self, step)
         spelled = _SPELLED.get(function)
         if spelled is not None:
             return spelled(self, step)

@@ -19,6 +19,7 @@ from autobp.compiler.onnx.preconditions import preconditions, without_folders
 from autobp.compiler.onnx.printer import Printer
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.extras import needed
+from autobp.kernels.contraction import of_any_size
 from autobp.tensor import Tensor
 from autobp.tree import leaves, parts_of_values, transformed
 
@@ -62,7 +63,7 @@ def exported(entry: Any) -> Any:
             continue
         what = " and ".join(arguments[step] for step, _ in group)
         try:
-            free, shapes, least = _for_any_length(traced, names, graph, group)
+            free, shapes, least = _freed(traced, names, graph, group)
             others = f"all other sizes are {said or 'fixed'}"
             return finished(
                 free, shapes, f"free: the first axis of {what}, of {least} or more; {others}"
@@ -106,6 +107,33 @@ def _with_weights(graph: Graph, shapes: Sizes, names: Names) -> tuple[Graph, dic
     weights = {k: v for k, v in names.weights.items() if k in used or k in changed}
     inputs = [v for v in graph.inputs if v.name not in names.weights or v.name in changed]
     return Graph(inputs, graph.outputs, graph.nodes), weights
+
+
+def _freed(traced: Traced, names: Names, graph: Graph, group: Group) -> tuple[Graph, Sizes, int]:
+    """The graph for first axes of all lengths. If the program depends on them, it is traced again without
+    what NumPy does otherwise for long arrays than for short ones."""
+    try:
+        return _for_any_length(traced, names, graph, group)
+    except Fixed:
+        if {"Einsum", "MatMul"}.isdisjoint(node.op for node in graph.every_node()):
+            raise  # there are no such sums
+        same = trace_call(traced.call, earlier=[traced.found])
+        if not _are_same(_graph(same, names, Printer()), graph):
+            raise  # objects around the function are in another state by now
+        with of_any_size():
+            plain = trace_call(traced.call, earlier=[traced.found])
+            places = {place for _, place in group}
+            group = [(step, place) for step, place in plain.arguments.bindings if place in places]
+            return _for_any_length(plain, names, _graph(plain, names, Printer()), group)
+
+
+def _are_same(graph: Graph, other: Graph) -> bool:
+    nodes, others = [*graph.every_node()], [*other.every_node()]
+    return len(nodes) == len(others) and all(
+        (a.op, len(a.inputs)) == (b.op, len(b.inputs))
+        and all(np.array_equal(x, y) for x, y in zip(a.inputs, b.inputs))
+        for a, b in zip(nodes, others)
+    )
 
 
 def _for_any_length(

@@ -247,14 +247,6 @@ class Nest:
             if dtype is None or kind in (np.ndarray, list, tuple):
                 raise Irregular
 
-    def members(self, numbers: Array) -> list[Any]:
-        """Operands as members of lists."""
-        inside = (numbers >= self.start) & (numbers < self.end)
-        found: list[Any] = [
-            self.places[i] for i in np.unique(self.home[numbers[inside] - self.start]).tolist()
-        ]
-        return found + numbers[~inside].tolist()
-
     def listed(self) -> Iterator[Array]:
         """The operands that are to be in one list, for each time that some are."""
         for source in self._known.values():

@@ -18,6 +18,7 @@ __all__ = ["rolled"]
 STEPS = 400  # in a program: a shorter one stays as it is, and
 MANY = 1000  # a shorter one than this too, unless loops leave less than half of it
 LONG = 200  # steps with all loops: loops of many lengths are looked for too
+WORTH = 1000  # steps that are looked through for one less with loops
 MOST = 12  # loops that are found before those are looked for
 FEWEST = 60  # steps in a loop, and
 TRIMMED = 2  # iterations at most that stay before a loop, which takes what they make
@@ -35,7 +36,7 @@ def rolled(program: Program) -> Program:
     found = _found(table, 0, len(table.steps), MOST)
     made = _with_loops(program, table, found)
     size = _size(made)
-    if size > LONG:
+    if size > LONG + len(table.steps) // WORTH:
         nested = _with_loops(program, table, _nests(program, table))
         if 2 * _size(nested) < size:
             made, size = nested, _size(nested)

@@ -134,7 +134,7 @@ class Values:
         """Numbers, arguments or constants as a sequence."""
         first = values[0]
         if any(isinstance(x, Step) for x in values):
-            if first.shape and all(x.is_constant for x in values):
+            if all(isinstance(x, Step) and x.shape and x.is_constant for x in values):
                 return constant_step(np.stack([x.constant for x in values]))
             return tuple(values)
         if type(first) is int and len({*np.diff(values).tolist()}) == 1:
