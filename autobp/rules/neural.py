@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import plain_array
-from autobp.habits import checks_keywords
+from autobp.habits import checks_keywords, foreign_keyword
 from autobp.kernels.extrema import greatest
 from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
@@ -210,14 +210,15 @@ logsumexp_:   Primitive = general(_logsumexp,
 # ── as users call them ────────────────────────────────────────────────────────────────────────────
 
 
-@checks_keywords
-def relu(x: V | Array) -> V:
+def relu(x: V | Array, **foreign: Any) -> V:
     """max(x, 0), with derivative 0 at 0.
 
     >>> from autobp import relu
     >>> relu([-1.0, 2.0])
     array([0., 2.])
     """
+    if foreign:
+        raise foreign_keyword("relu", foreign) or TypeError(f"relu has no {', '.join(foreign)}=")
     if isinstance(x, Variable):  # at once: nets of single neurons call this for each of them
         return x.apply(relu_, (x,), {})
     return relu_.function(floating(x))
@@ -232,7 +233,6 @@ def leaky_relu(x: V | Array, negative_slope: float = 0.01) -> V:
     return leaky_relu_(x, slope=negative_slope)
 
 
-@checks_keywords
 def sigmoid(x: V | Array) -> V:
     """1 / (1 + e⁻ˣ).
 
