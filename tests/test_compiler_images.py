@@ -263,6 +263,10 @@ def test_what_images_are_compared_with_is_laid_out_as_they_are_once():
     constant = body(same(value_and_grad(lambda w, x: f(w, x, y)), w, x))
     assert "laid_out" not in constant
     assert "vdot" in constant
+    spread = body(
+        same(value_and_grad(lambda w, x: np.sum(relu(conv2d(x, w)).mean((2, 3)) ** 2)), w, x)
+    )
+    assert "laid_out" not in spread
     few = body(same(value_and_grad(f), w, x[:1], y[:1]))
     assert "laid_out" not in few
     gone = compile(lambda w, x, y: np.tanh(conv2d(x, w) - y), donate=2)

@@ -115,6 +115,8 @@ def _freed(traced: Traced, names: Names, graph: Graph, group: Group) -> tuple[Gr
     try:
         return _for_any_length(traced, names, graph, group)
     except Fixed:
+        if {"Einsum", "MatMul"}.isdisjoint(node.op for node in graph.every_node()):
+            raise  # there are no such sums
         same = trace_call(traced.call, earlier=[traced.found])
         if not _are_same(_graph(same, names, Printer()), graph):
             raise  # objects around the function are in another state by now

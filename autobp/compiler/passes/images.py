@@ -80,8 +80,8 @@ class _Layouts:
         if order is None or step.size < layout.MANY:
             return step
         others = [s for s in step.args if is_array(s) and s.shape == step.shape]
-        laid = {s: self.laid_out(s, order, step) for s in others if s not in self.images}
-        return rebuilt(step, laid)
+        apart = (s for s in others if s not in self.images and s.function is not np.broadcast_to)
+        return rebuilt(step, {s: self.laid_out(s, order, step) for s in apart})
 
     def laid_out(self, s: Step, order: Order, user: Step) -> Step:
         """An array in the order of images; once for all that use it."""
