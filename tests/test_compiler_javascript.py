@@ -35,7 +35,7 @@ needs_node = pytest.mark.skipif(NODE is None, reason="needs node")
 # Of these primitives no program is printed: they are computed as a whole, by no call that is one of the
 # table: matrices are decomposed.
 REFUSED = {
-    *("sinc", "attention", "batch_norm"),
+    "sinc",
     *("eigh", "eigvalsh", "svd", "svdvals", "qr", "pinv"),
     *special.RECORDS,
 }
@@ -344,4 +344,4 @@ def test_singular_matrices_give_no_numbers_and_no_errors():
 
 
 def test_the_runtime_is_small():
-    assert len(RUNTIME) < 5000
+    assert len(RUNTIME) < 5100

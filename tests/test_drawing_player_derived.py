@@ -33,6 +33,10 @@ pooled = nn.Sequential(
 )
 
 
+normalized = nn.BatchNorm2d(3)
+W = np.array([[1.0, -2.0, 0.5], [0.3, 1.7, -0.9]])
+
+
 def leaky(x):
     return np.sum(np.where(x > 0, x * x, 0.1 * x))
 
@@ -103,6 +107,7 @@ PROGRAMS = {
     "one step": (lambda w: np.sum((w - 0.1 * (2 * w.detach())) ** 2), V),
     "signs of numbers": (lambda a: -((-a) ** 2) - -a * -3 + (-1.5) / (-a), 0.5),
     "a convolutional network": (lambda x: nn.cross_entropy(pooled(x), np.array([1])), np.random.default_rng(3).standard_normal((1, 1, 6, 6))),
+    "attention": (lambda x: np.sum(nn.scaled_dot_product_attention(x, 0.7 * x, x**2, is_causal=True) * W), M),
     "a small cube": (lambda x: np.sum(np.sqrt(x.reshape(2, 1, 2)) * np.ones((2, 1, 2)) * 2), np.array([1.0, 2.0, 4.0, 3.0])),
     "convolve": (lambda x: np.sum(np.convolve(x, np.array([1.0, -2.0])) ** 2), V),
     "scan": (decayed, V, 0.7),
@@ -241,6 +246,12 @@ def test_a_function_that_does_something_else_the_second_time_is_not_live():
     assert reason(play(function, 2.0)) is not None
 
 
-def test_systems_of_equations_are_live():
-    function = lambda x: np.linalg.solve(x @ x.T + np.eye(2), x @ V)[0] * np.linalg.det(x @ x.T)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.linalg.solve(x @ x.T + np.eye(2), x @ V)[0] * np.linalg.det(x @ x.T),
+        lambda x: np.sum(normalized(x.reshape(2, 3, 1, 1)) ** 3),
+    ],
+)
+def test_operations_that_round_otherwise_are_live(function):
     assert reason(play(function, M)) is None

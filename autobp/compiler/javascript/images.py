@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from autobp.compiler.javascript.places import grid, numbered
+from autobp.compiler.javascript.places import Printer, grid, numbered
 from autobp.compiler.program import Step
 from autobp.rules import convolution
 
 __all__ = ["IMAGES"]
 
 Pair = tuple[int, int]
-
-
-class Printer(Protocol):
-    """What is asked of a printer."""
-
-    def name(self, x: Any) -> str: ...
-    def places(self, at: Any) -> str: ...
-    def refused(self, step: Step, why: str = "") -> Exception: ...
 
 
 def _conv2d(p: Printer, step: Step) -> str:

@@ -1,8 +1,4 @@
 // Square matrices, row after row. They stand in programs that call them.
-function stacked(count, of, ...arrays) {
-  return join(...Array.from({ length: count }, (_, s) => of(...arrays.map((x) => x.subarray((s * x.length) / count, ((s + 1) * x.length) / count)))));
-}
-
 // a triangular matrix, what its rows stand for, and the determinant: the largest pivot of each column first, as LAPACK
 function eliminated(a, b, n) {
   const A = a.slice(), x = b.slice(), m = x.length / n;

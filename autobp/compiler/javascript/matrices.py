@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from autobp.compiler.javascript.places import numbered
+from autobp.compiler.javascript.places import Printer, numbered, spread, stacked
 from autobp.compiler.program import Step
 from autobp.kernels.cofactors import cofactors
 from autobp.rules import linalg
@@ -20,19 +19,12 @@ __all__ = ["MATRICES", "SCRIPT"]
 SCRIPT = files(__package__).joinpath("matrices.js").read_text(encoding="utf-8")
 
 
-class Printer(Protocol):
-    """What is asked of a printer."""
-
-    def name(self, x: Any) -> str: ...
-    def places(self, at: Any) -> str: ...
-
-
 def _solve(p: Printer, step: Step) -> str:
     a, b = step.args
     at = numbered(b)[:, None] if b.ndim == 1 else numbered(b)
     batch = step.shape[: -1 if b.ndim == 1 else -2]
-    spread = _spread(p, a, numbered(a), batch), _spread(p, b, at, batch)
-    return _stacked(batch, f"(a, b) => solved(a, b, {a.shape[-1]})", spread)
+    arrays = [spread(p, a, numbered(a), batch), spread(p, b, at, batch)]
+    return stacked(batch, f"(a, b) => solved(a, b, {a.shape[-1]})", arrays)
 
 
 def _of_one(text: str) -> Callable[[Printer, Step], str]:
@@ -40,7 +32,7 @@ def _of_one(text: str) -> Callable[[Printer, Step], str]:
 
     def spelled(p: Printer, step: Step) -> str:
         a = step.args[0]
-        found = _stacked(a.shape[:-2], text.format(n=a.shape[-1]), [p.name(a)])
+        found = stacked(a.shape[:-2], text.format(n=a.shape[-1]), [p.name(a)])
         return found if step.shape else f"{found}[0]"
 
     return spelled
@@ -49,20 +41,10 @@ def _of_one(text: str) -> Callable[[Printer, Step], str]:
 def _slogdet(p: Printer, step: Step) -> str:
     (a,) = step.args
     batch = a.shape[:-2]
-    det = _stacked(batch, f"(a) => [determinant(a, {a.shape[-1]})]", [p.name(a)])
+    det = stacked(batch, f"(a) => [determinant(a, {a.shape[-1]})]", [p.name(a)])
     one = "" if batch else "[0]"
     both = f"[det.map(Math.sign){one}, det.map((x) => Math.log(Math.abs(x))){one}]"
     return f"((det) => {both})({det})"
-
-
-def _spread(p: Printer, x: Step, at: Any, batch: tuple[int, ...]) -> str:
-    """The matrices of each element of a batch."""
-    whole = np.broadcast_to(at, (*batch, *at.shape[-2:]))
-    return p.name(x) if whole.size == x.size else f"pick({p.name(x)}, {p.places(whole)})"
-
-
-def _stacked(batch: tuple[int, ...], function: str, arrays: Sequence[str]) -> str:
-    return f"stacked({math.prod(batch)}, {function}, {', '.join(arrays)})"
 
 
 #: What spells a step, by its function.

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from autobp.compiler.program import Step
 
-__all__ = ["affine", "grid", "numbered", "split"]
+__all__ = ["Printer", "affine", "grid", "numbered", "split", "spread", "stacked"]
+
+
+class Printer(Protocol):
+    """What is asked of a printer of steps."""
+
+    def name(self, x: Any) -> str: ...
+    def places(self, at: Any) -> str: ...
+    def refused(self, step: Step, why: str = "") -> Exception: ...
 
 
 def numbered(x: Step) -> Any:
@@ -26,6 +34,18 @@ def grid(shape: Sequence[int], strides: Sequence[int]) -> Any:
         along[axis] = shape[axis]
         at += stride * np.arange(shape[axis]).reshape(along)
     return at
+
+
+def spread(printer: Printer, x: Step, at: Any, batch: tuple[int, ...]) -> str:
+    """The matrices of an array, for each element of a batch."""
+    whole = np.broadcast_to(at, (*batch, *at.shape[-2:]))
+    name = printer.name(x)
+    return name if whole.size == x.size else f"pick({name}, {printer.places(whole)})"
+
+
+def stacked(batch: tuple[int, ...], function: str, arrays: Sequence[str]) -> str:
+    """A function of matrices for each element of a batch."""
+    return f"stacked({math.prod(batch)}, {function}, {', '.join(arrays)})"
 
 
 def split(x: Step, axes: Sequence[int]) -> tuple[Any, Any]:

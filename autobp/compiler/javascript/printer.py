@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.javascript.images import IMAGES
-from autobp.compiler.javascript.matrices import MATRICES, SCRIPT
+from autobp.compiler.javascript.layers import LAYERS
+from autobp.compiler.javascript.layers import SCRIPT as OF_LAYERS
+from autobp.compiler.javascript.matrices import MATRICES
+from autobp.compiler.javascript.matrices import SCRIPT as OF_MATRICES
 from autobp.compiler.javascript.places import affine, grid, numbered, split
 from autobp.compiler.javascript.table import (
     ELEMENTWISE,
@@ -48,7 +51,9 @@ _TAKEN = frozenset(
     """.split()  # noqa: SIM905
 ) | {
     name
-    for pair in re.findall(r"(?m)^(?:class|function|const) (\w+)|(\w+) = \(", RUNTIME + SCRIPT)
+    for pair in re.findall(
+        r"(?m)^(?:class|function|const) (\w+)|(\w+) = \(", RUNTIME + OF_MATRICES + OF_LAYERS
+    )
     for name in pair
 }
 
@@ -193,9 +198,10 @@ class _Printer:
             return self.moved(step, MOVES[function])
         if function is as_type:
             return self.converted(step)
-        if function in MATRICES:
-            self.brings(SCRIPT)
-            return MATRICES[function](self, step)
+        for spellings, script in ((MATRICES, OF_MATRICES), (LAYERS, OF_LAYERS)):
+            if function in spellings:
+                self.brings(script)
+                return spellings[function](self, step)
         spelled = _SPELLED.get(function)
         if spelled is not None:
             return spelled(self, step)

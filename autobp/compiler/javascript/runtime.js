@@ -78,11 +78,18 @@ function contract(a, aOuter, aInner, b, bOuter, bInner) {
   });
 }
 
+const part = (x, k, count) => x.subarray((k * x.length) / count, ((k + 1) * x.length) / count);
+
+// a function of matrices for each of a stack of them
+function stacked(count, of, ...arrays) {
+  return join(...Array.from({ length: count }, (_, s) => of(...arrays.map((x) => part(x, s, count)))));
+}
+
 // a sequence is a list of elements, or an array of so many rows
 function loop(count, stacks, body, carried, sequences, invariants) {
   const rows = Array.from({ length: stacks }, () => []);
   for (let k = 0; k < count; k++) {
-    const elements = sequences.map((x) => (Array.isArray(x) ? x[k] : x.single ? x.rows[k] : x.rows.subarray((k * x.rows.length) / count, ((k + 1) * x.rows.length) / count)));
+    const elements = sequences.map((x) => (Array.isArray(x) ? x[k] : x.single ? x.rows[k] : part(x.rows, k, count)));
     const [next, row] = body(...carried, ...elements, ...invariants);
     carried = next;
     row.forEach((x, i) => rows[i].push(x));

@@ -159,6 +159,7 @@ WORDS = {
     "map_mean": "每格是 {block} 區塊的平均。",
     "map_first": "顯示 {of} 個中的前 {n} 個。",
     "map_hint": "指向一格，看它的數值。",
+    "nothing_finite": "沒有有限的數",
     "numbers": "數值",
     # the health strip
     "health": "梯度的健康狀況",
@@ -203,6 +204,9 @@ WORDS = {
 
 #: What pictures and marks say in English, and how a page says it.
 PHRASES = {
+    r"^no gradients: they need one scalar result.*": "沒有梯度：需要一個純量結果，例如總和或平均。",
+    r"^no gradients: the data of (.*) was replaced after it was used$": r"沒有梯度：\1 的資料在使用之後被更換。",
+    r"^gradients stop where a rule failed: (\w+): (\w+):.*": r"梯度停在失敗的規則 \1（\2）。",
     r"(\d[\d,]*) inputs?": r"\1 個輸入",
     r"(\d[\d,]*) parameters?": r"\1 個參數",
     r"(\d[\d,]*) constants?": r"\1 個常數",

@@ -25,7 +25,7 @@ from autobp.drawing.marks import Mark, marks
 from autobp.drawing.player.cells import Cells, pictured
 from autobp.drawing.player.plan import Part
 from autobp.drawing.player.sweeps import multiplications, tangents
-from autobp.drawing.player.words import raised, said
+from autobp.drawing.player.words import phrased, raised, said
 from autobp.primitive import Array, constant, one_array
 from autobp.tensor import Tensor
 
@@ -121,7 +121,7 @@ class Script:
     def __init__(self, diagram: Diagram, parts: Mapping[int, Part] | None = None) -> None:
         self.diagram = diagram
         self.parts: Mapping[int, Part] | dict[int, Part] = parts or {}
-        self.notes: list[str] = list(diagram.notes)  # what a reader should be told
+        self.notes: list[str] = [phrased(n) for n in diagram.notes]  # what a reader should be told
         (self.output,) = (n.index for n in diagram.outputs)
         self.level: int = self._tensor(self.output).level
         self.names: list[str] = [shown(n.name, 24) for n in diagram.nodes]

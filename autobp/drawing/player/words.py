@@ -184,6 +184,7 @@ WORDS = {
     "map_mean": "Each cell is the mean of a block of {block}.",
     "map_first": "The first {n} of {of} are shown.",
     "map_hint": "Point at a cell for its number.",
+    "nothing_finite": "nothing finite",
     "numbers": "Numbers",
     # the health strip
     "health": "Gradient health",

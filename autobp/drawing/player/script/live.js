@@ -45,7 +45,7 @@ function written(k, form) {
 }
 
 function summary(finite, digit) {
-  if (!finite.length) return "nothing finite";
+  if (!finite.length) return word("nothing_finite");
   const [low, high] = extremes(finite), mean = finite.reduce((a, b) => a + b, 0) / finite.length;
   const zero = Math.abs(mean) < 1e-12 * Math.max(Math.abs(low), Math.abs(high)); // up to rounding
   return `min ${digit(low)}\nmean ${digit(zero ? 0 : mean)}\nmax ${digit(high)}`;
