@@ -18,7 +18,7 @@ from autobp import (
     solve_triangular,
     value_and_grad,
 )
-from autobp.kernels import attention, indexed, triangular
+from autobp.kernels import attention, indexed, triangular, winograd
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
@@ -478,3 +478,22 @@ def test_contractions_broadcast_and_refuse_as_einsum_does():
             contracted(x, x, terms=terms, result=result)
     with pytest.raises(ValueError, match="could not be broadcast"):
         contracted(x, x[:50], terms=("ij", "jk"), result="ik")
+
+
+@pytest.mark.parametrize("height", range(1, 6))
+@pytest.mark.parametrize("width", range(1, 9))
+def test_minimal_filtering_of_images_of_any_size(height, width):
+    rng = np.random.default_rng(height + 10 * width)
+    for samples, inside, out in ((1, 1, 1), (1, 1, 4), (2, 3, 2), (1, 2, 1)):
+        x = rng.standard_normal((height + 2, width + 2, samples, inside))
+        w = rng.standard_normal((out, inside, 3, 3))
+        g = rng.standard_normal((height, width, samples, out))
+        y, dx, dw = np.zeros_like(g), np.zeros_like(x), np.zeros_like(w)
+        for i, j in np.ndindex(3, 3):
+            seen = np.s_[i : i + height, j : j + width]
+            y += x[seen] @ w[:, :, i, j].T
+            dx[seen] += g @ w[:, :, i, j]
+            dw[:, :, i, j] = np.einsum("hwsc,hwso->oc", x[seen], g)
+        np.testing.assert_allclose(winograd.minimal(x, w), y, atol=1e-12)
+        np.testing.assert_allclose(winograd.minimal_input(g, w), dx, atol=1e-12)
+        np.testing.assert_allclose(winograd.minimal_weight(x, g), dw, atol=1e-12)
