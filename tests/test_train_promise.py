@@ -766,14 +766,21 @@ def test_parameters_that_come_and_go(make, options, name):
 def changed_behind_its_back(monkeypatch, epoch=3):
     """A training in which a loss of autobp.nn becomes another one, which only a comparison sees."""
     monkeypatch.setattr(nn.losses, "_LEAST", np.exp(-100.0))
+    monkeypatch.setattr(nn.losses, "_STEEP", 1e12)
 
     def make():
         model = nn.MLP([2, 8, 1], "tanh", "sigmoid", rng=0)
         loss = nn.binary_cross_entropy
-        act = lambda run: monkeypatch.setattr(nn.losses, "_LEAST", 0.5)
+        act = lambda run: other_loss(monkeypatch)
         return nn.Sequential(model, nn.Flatten()), loss, at(epoch, act)
 
     return make
+
+
+def other_loss(monkeypatch):
+    """Constant up to a probability of a half, and level there."""
+    monkeypatch.setattr(nn.losses, "_LEAST", 0.5)
+    monkeypatch.setattr(nn.losses, "_STEEP", 0.0)
 
 
 def trained_on_halves(make, compile=None, **options):
@@ -916,7 +923,7 @@ def test_resuming_gives_the_same_bits_after_a_difference(tmp_path, at_epoch, mon
     def run(callbacks, **options):
         make = changed_behind_its_back(monkeypatch)
         if options.get("resume") and at_epoch >= 3:
-            monkeypatch.setattr(nn.losses, "_LEAST", 0.5)
+            other_loss(monkeypatch)
         return trained_on_halves(make, callbacks=callbacks, progress=False, **options)
 
     whole = run(callbacks=[])
