@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ import numpy as np
 
 from autobp.habits import checks_keywords
 from autobp.lookups import globals_read
+from autobp.owner import warn
 from autobp.tensor import Tensor
 
 __all__ = ["numerical_gradient"]
@@ -108,9 +108,7 @@ def _floats_for(array: np.ndarray, what: str, function: Any) -> Iterator[np.ndar
             f"{what} is an array of {array.dtype}, which cannot be varied, and the function reads it"
             f" {found}, where floats cannot take its place: use .astype(float)"
         )
-    warnings.warn(
-        f"{what} is an array of {array.dtype}: converted to float64 to be varied", stacklevel=6
-    )
+    warn(f"{what} is an array of {array.dtype}: converted to float64 to be varied")
     floats = array.astype(np.float64)
     try:
         for put in places:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import os
 import sys
+import warnings
 from enum import Enum
 from functools import lru_cache
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Owner", "is_scipys", "outside", "owner", "owner_of_frame"]
+__all__ = ["Owner", "is_scipys", "outside", "owner", "owner_of_frame", "warn"]
 
 
 class Owner(Enum):
@@ -88,6 +89,14 @@ def outside(frame: FrameType) -> FrameType:
             break
         frame = frame.f_back
     return frame
+
+
+def warn(text: str) -> None:
+    """Warn at the line of the user's that called the library, through however many frames."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and owner_of_frame(frame) is not Owner.USER:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def owner(x: Any) -> Owner:

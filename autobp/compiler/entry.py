@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +28,7 @@ from autobp.compiler.trace.form import Place
 from autobp.compiler.trace.free_variables import Found
 from autobp.compiler.trace.live import update
 from autobp.compiler.trace.tracing import Traced, trace_call
+from autobp.owner import warn
 from autobp.tensor import Tensor
 from autobp.tree import parts_of_values, transformed
 
@@ -63,11 +63,10 @@ def compile_entry(
         if collects:
             gc.enable()
     if is_cut:
-        warnings.warn(
+        warn(
             f"{call.name} returns a Tensor that requires a gradient; compiled, its results are constants,"
             " and no derivative goes through them. Compile the whole step, with backward(), or"
-            " call it under no_grad()",
-            stacklevel=5,
+            " call it under no_grad()"
         )
     return entry
 

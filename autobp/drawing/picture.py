@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import floor, inf
@@ -23,6 +22,7 @@ from autobp.drawing.layout import SECONDS, GraphvizMissing, LayoutTimeout, forma
 from autobp.drawing.maps import behind, inserted
 from autobp.drawing.program import backward_program
 from autobp.drawing.theme import THEMES
+from autobp.owner import warn
 from autobp.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -175,11 +175,10 @@ class Picture:
             found = self._fitted(size)
             self._take(found)
             if found.letters < LETTERS - 0.05:
-                warnings.warn(
+                warn(
                     f"at {size[0]:g} × {size[1]:g} pixels the letters of this picture are"
                     f" {floor(10 * found.letters) / 10:g} pixels high: a larger size, or a smaller depth or limit,"
-                    " makes them larger",
-                    stacklevel=4,
+                    " makes them larger"
                 )
 
     def _fold(self, limit: int) -> None:
@@ -239,7 +238,7 @@ class Picture:
                 content = self._rendered(suffix[1:], dpi or 96.0)
         except GraphvizMissing as error:
             path = path.with_suffix(".svg" if "svg" in formats() else ".dot")
-            warnings.warn(f"{error}; wrote {path} instead", stacklevel=2)
+            warn(f"{error}; wrote {path} instead")
             return self.save(path)
         path.write_bytes(content)
         return path
@@ -261,7 +260,7 @@ class Picture:
                 if note not in self.diagram.notes:
                     self.diagram.notes.append(note)
                     self.source = dot(self.diagram, self.folded, self.style)
-                warnings.warn(f"{error}; it is drawn with fewer nodes", stacklevel=3)
+                warn(f"{error}; it is drawn with fewer nodes")
 
     def _laid_out(self, format: str, dpi: float) -> bytes:
         if format not in formats():  # which says what to install

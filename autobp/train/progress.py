@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
-from autobp.owner import Owner, owner_of_frame
+from autobp.owner import warn
 
 __all__ = ["Progress"]
 
@@ -68,7 +67,7 @@ class Progress:
         if self.shown:
             self.say(text)
         else:
-            warnings.warn(text, stacklevel=_frames_of_ours())
+            warn(text)
 
     def _set_text(self, text: str, spare: int) -> None:
         """Set a text whose items are separated by two spaces. If there are too few columns, drop the
@@ -95,11 +94,3 @@ class Progress:
             self.bar.close()
             self.bar = None
         self._line()
-
-
-def _frames_of_ours() -> int:
-    """How many frames there are up to the user's line that called fit, as `warnings.warn` counts."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and owner_of_frame(frame) is not Owner.USER:
-        frame, level = frame.f_back, level + 1
-    return level
