@@ -7,6 +7,7 @@ three come from outside. A run of steps that fit is a loop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from autobp.compiler.program import Step
 from autobp.compiler.rolling.tokens import Tokens
 
-__all__ = ["Run", "lags", "runs"]
+__all__ = ["Run", "fitting", "lags", "runs", "steadily"]
 
 LAGS = 24  # that are looked at
 GRAM = 8  # tokens in a row that are compared: single ones match too often
@@ -42,7 +43,7 @@ def runs(table: Tokens, first: int, last: int, least: int) -> list[Run]:
     """Runs of at least so many steps between two steps, the longest first. They may overlap."""
     found = []
     for lag in lags(table.tokens[first:last]):
-        start, end = _longest(_fitting(table, first, last, lag))
+        start, end = _longest(fitting(table, first, last, lag))
         if end > start:
             start, end = first + start, first + end + 2 * lag
             found.append((end - start, -lag, start))
@@ -51,7 +52,7 @@ def runs(table: Tokens, first: int, last: int, least: int) -> list[Run]:
         return []
     size, lag, _ = found[0]
     for divisor in (d for d in range(1, -lag // 2 + 1) if lag % d == 0):
-        start, end = _longest(_fitting(table, first, last, divisor))
+        start, end = _longest(fitting(table, first, last, divisor))
         if end - start + 2 * divisor >= 0.97 * size:
             found.insert(0, (end - start + 2 * divisor, -divisor, first + start))
             break
@@ -79,8 +80,17 @@ def lags(tokens: Array) -> list[int]:
     return [int(lag) + 1 for lag in best if matches[lag] > max(GRAM, 0.1 * matches[best[0]])]
 
 
-def _fitting(table: Tokens, first: int, last: int, lag: int) -> Array:
-    """Which steps the lag fits, from first + 2 · lag on."""
+def steadily(now: Array, before: Array, earlier: Array) -> Array:
+    """Whether operands move on by the same number of steps each time."""
+    steady: Array = now - before == before - earlier
+    return steady
+
+
+def fitting(
+    table: Tokens, first: int, last: int, lag: int, is_steady: Callable[..., Array] = steadily
+) -> Array:
+    """Which steps the lag fits, from first + 2 · lag on: the steps one and two lags before have its token,
+    and operands are from outside, or such that `is_steady` of them and of those before."""
     begin = first + 2 * lag
     if begin >= last:
         return np.zeros(0, bool)
@@ -97,7 +107,7 @@ def _fitting(table: Tokens, first: int, last: int, lag: int) -> Array:
     earlier = table.operands[at - starts[owners] + starts[owners - 2 * lag]]
     outside = (now < 0) & (before < 0) & (earlier < 0)
     inside = (now >= 0) & (before >= 0) & (earlier >= 0)
-    wrong = ~(outside | (inside & (now - before == before - earlier)))
+    wrong = ~(outside | (inside & is_steady(now, before, earlier)))
     fits[owners[wrong] - begin] = False
     return fits
 

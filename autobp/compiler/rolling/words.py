@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.program import Step
-from autobp.compiler.rolling.periods import ITERATIONS, lags
+from autobp.compiler.rolling.periods import ITERATIONS, fitting, lags, steadily
 from autobp.compiler.rolling.tokens import Tokens
 
 __all__ = ["Repeated", "words"]
@@ -278,22 +278,11 @@ def _alive(table: Tokens) -> Array:
 
 
 def _fitting(table: Tokens, lag: int) -> Array:
-    """Which steps the lag fits, from 2 · lag on: the steps one and two lags before have its token, and
-    operands come from one kind of step, or from outside."""
-    begin, end = 2 * lag, len(table.tokens)
-    tokens, starts = table.tokens, table.starts
-    fits = (tokens[begin:] == tokens[lag : end - lag]) & (tokens[begin:] == tokens[: end - begin])
-    a = starts[begin]
-    owners = table.owners[a:]
-    at = np.flatnonzero(fits[owners - begin])
-    owners, at = owners[at], at + a
-    now = table.operands[at]
-    before = table.operands[at - starts[owners] + starts[owners - lag]]
-    earlier = table.operands[at - starts[owners] + starts[owners - 2 * lag]]
-    outside = (now < 0) & (before < 0) & (earlier < 0)
-    inside = (now >= 0) & (before >= 0) & (earlier >= 0)
-    steady = now - before == before - earlier
-    alike = (tokens[now] == tokens[before]) & (tokens[before] == tokens[earlier])
-    wrong = ~(outside | (inside & (steady | alike)))
-    fits[owners[wrong] - begin] = False
-    return fits
+    """Which steps the lag fits, where operands that do not move on steadily come from one kind of step."""
+    tokens = table.tokens
+
+    def is_steady(now: Array, before: Array, earlier: Array) -> Array:
+        alike = (tokens[now] == tokens[before]) & (tokens[before] == tokens[earlier])
+        return steadily(now, before, earlier) | alike
+
+    return fitting(table, 0, len(tokens), lag, is_steady)
