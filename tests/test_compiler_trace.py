@@ -322,8 +322,8 @@ def long(x):
 @contextlib.contextmanager
 def handled(handler):
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.005)  # tracing takes longer
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.005)  # tracing takes longer
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -337,7 +337,7 @@ def test_what_a_handler_of_a_signal_raises_is_raised():
 
     for handler in (late, functools.partial(late, 1)):
         for _ in range(5):
-            with handled(handler), pytest.raises(TimeoutError, match="^too late$"):
+            with pytest.raises(TimeoutError, match="^too late$"), handled(handler):
                 compile(value_and_grad(long))(np.ones(3))
 
 
