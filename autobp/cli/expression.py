@@ -54,7 +54,7 @@ def _function(call: Callable[..., Any]) -> Function:
     if isinstance(call, np.ufunc):
         return Function(call, (call.nin, call.nin))
     parameters = inspect.signature(NUMPY.get(call, call)).parameters
-    needed = sum(p.default is p.empty for p in parameters.values())
+    needed = sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters.values())
     names = tuple(name for name in ("axis", "keepdims") if name in parameters)
     return Function(call, (needed, needed), names)
 
