@@ -16,6 +16,7 @@ from autobp.compiler.memory import give_back
 from autobp.compiler.snapshot import Snapshot, moved
 from autobp.compiler.terms import Changed, DifferenceError, Settings
 from autobp.compiler.trace.free_variables import Found
+from autobp.compiler.trace.handlers import is_of_handler
 from autobp.tensor import Tensor
 from autobp.tree import transformed
 
@@ -126,6 +127,9 @@ class Checked:
             raise
         except Exception as error:
             if keeps_program:  # it is the function's own
+                raise
+            if is_of_handler(error):
+                snapshot.restore()
                 raise
             failure = error
         except BaseException:

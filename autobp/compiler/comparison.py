@@ -8,7 +8,6 @@ rounding matters there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from autobp.compiler.results import form
 from autobp.compiler.terms import DifferenceError
 from autobp.compiler.trace.free_variables import has_identity
+from autobp.compiler.trace.handlers import is_of_handler, suppressed
 from autobp.tensor import Tensor
 from autobp.tree import leaves
 
@@ -106,7 +106,7 @@ def _is_number(x: Any) -> bool:
 def _equal(x: Any, y: Any) -> bool:
     if type(x) is not type(y):
         return False
-    with suppress(Exception):  # an object of no known kind is as good as another of its class
+    with suppressed():  # an object of no known kind is as good as another of its class
         return has_identity(type(x)) or bool(x == y)
     return True
 
@@ -160,7 +160,9 @@ def _beyond_rounding(found: Values, expected: Values, replay: Replay) -> int | N
         for moves_arguments in (True, False):  # labels, say, must be what they are
             try:
                 function, program = replay(moves_arguments, far)
-            except Exception:
+            except Exception as error:
+                if is_of_handler(error):
+                    raise
                 continue
             place = _far(found, expected, _values(function), _values(program))
             if place is None:

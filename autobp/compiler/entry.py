@@ -26,6 +26,7 @@ from autobp.compiler.terms import Changed
 from autobp.compiler.trace.calls import draw, guarded
 from autobp.compiler.trace.form import Place
 from autobp.compiler.trace.free_variables import Found
+from autobp.compiler.trace.handlers import is_of_handler
 from autobp.compiler.trace.live import update
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.owner import warn
@@ -53,6 +54,8 @@ def compile_entry(
         except TooLong:
             raise
         except Exception as error:
+            if is_of_handler(error):
+                raise
             raise traced.failed(error) from error
         traced.arguments.forget()
         is_cut = traced.is_cut

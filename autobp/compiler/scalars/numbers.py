@@ -31,6 +31,7 @@ from autobp.compiler.scalars.numbering import Ungrouped, numbering
 from autobp.compiler.terms import SIGNATURE_ERRORS, CaptureError, Changed, Settings
 from autobp.compiler.trace.effects import Randomness, check_draws
 from autobp.compiler.trace.free_variables import Found
+from autobp.compiler.trace.handlers import is_of_handler
 from autobp.compiler.trace.search import free_variables
 from autobp.compiler.trace.trace import ManyNumbers
 from autobp.context import value_listener
@@ -176,6 +177,8 @@ def _recorded(call: Call, form: NumberForm) -> tuple[Groups, Any]:
     try:
         result = call.run(form.given)
     except Exception as error:
+        if is_of_handler(error):
+            raise
         raise Ungrouped from error
     finally:
         value_listener.reset(token)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autobp.compiler.trace.handlers import is_of_handler
 from autobp.tensor import Tensor
 
 __all__ = [
@@ -93,7 +94,11 @@ def attribute_of(x: Any, name: str, default: Any = GONE) -> Any:
     answer for every name, or change with each question."""
     try:
         return object.__getattribute__(x, name)
-    except Exception:  # a property raises what it likes
+    except AttributeError:
+        return default
+    except Exception as error:  # a property raises what it likes
+        if is_of_handler(error):
+            raise
         return default
 
 

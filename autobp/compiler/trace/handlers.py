@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FrameType
 
-__all__ = ["handlers", "is_within", "passed_through"]
+__all__ = ["handlers", "is_of_handler", "is_within", "suppressed"]
 
 
 def handlers() -> frozenset[CodeType]:
@@ -34,11 +36,21 @@ def is_within(frame: FrameType | None, codes: frozenset[CodeType]) -> bool:
     return False
 
 
-def passed_through(error: BaseException, codes: frozenset[CodeType]) -> bool:
-    """Whether an error was raised in one of these codes, or in what they called."""
-    traceback = error.__traceback__
+def is_of_handler(error: BaseException) -> bool:
+    """Whether a handler raised an error, or what it called: then it is for the caller of everything."""
+    codes, traceback = handlers(), error.__traceback__
     while codes and traceback is not None:
         if traceback.tb_frame.f_code in codes:
             return True
         traceback = traceback.tb_next
     return False
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Pass over what code of the user's raises, but not over what a handler does."""
+    try:
+        yield
+    except Exception as error:
+        if is_of_handler(error):
+            raise

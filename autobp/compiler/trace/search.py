@@ -44,6 +44,7 @@ from autobp.compiler.trace.free_variables import (
     is_live_kind,
     of_class,
 )
+from autobp.compiler.trace.handlers import suppressed
 from autobp.lookups import globals_read
 from autobp.owner import Owner, owner
 from autobp.primitive import Variable
@@ -304,7 +305,7 @@ class _Search:
         if not has_identity(kind):
             if kind.__hash__ is not None:
                 return
-            with contextlib.suppress(Exception):
+            with suppressed():
                 before = copy.deepcopy(value)
                 if value == before:
                     self.add("equal", value, None, before, name, where, True)

@@ -18,7 +18,7 @@ from autobp.compiler.terms import CaptureError, UnforeseenError
 from autobp.compiler.trace.arguments import Arguments
 from autobp.compiler.trace.effects import Randomness
 from autobp.compiler.trace.free_variables import Found
-from autobp.compiler.trace.handlers import passed_through
+from autobp.compiler.trace.handlers import is_of_handler
 from autobp.compiler.trace.live import LiveTensor, LiveVariable
 from autobp.compiler.trace.search import Executed, free_variables
 from autobp.compiler.trace.trace import ManyNumbers, Trace
@@ -161,7 +161,7 @@ class _Tracing:
         except Exception as error:
             failure = error
         self.changed = undo.state.counters
-        if failure is not None and passed_through(failure, trace.handlers):
+        if failure is not None and is_of_handler(failure):
             raise failure
         if trace.is_too_long:
             raise ManyNumbers
