@@ -18,8 +18,10 @@ from autobp.compiler.call import Call
 from autobp.compiler.javascript import Unprintable, javascript
 from autobp.compiler.passes.pipeline import PASSES, optimized
 from autobp.compiler.program import Program, Step, steps_in
+from autobp.compiler.snapshot import Snapshot
 from autobp.compiler.terms import CaptureError, Settings
 from autobp.compiler.trace.calls import draw
+from autobp.compiler.trace.search import free_variables
 from autobp.compiler.trace.tracing import Traced, trace_call
 from autobp.context import clock
 from autobp.dag import Graph
@@ -220,8 +222,9 @@ def player_of_training(
         optimizer.step()
         return found
 
-    before = _Before(model, optimizer)
+    before = None
     try:
+        before = Snapshot(free_variables(step), (), all=True)
         run = _recorded(step, objective, optimizer, steps)
         optimizer.zero_grad()
         final = [p.value for p in run.parameters]
@@ -233,7 +236,8 @@ def player_of_training(
             found = diagram(Graph([result]), {"X": X, "y": y, "loss": result})
             player = Player(found, _call(objective, ()), lang, recorded)
     except BaseException as error:
-        before.restore()
+        if before is not None:
+            before.restore()
         if not isinstance(error, CaptureError | Unprintable):
             raise
         raise ValueError(
@@ -242,37 +246,6 @@ def player_of_training(
     for p, value in zip(run.parameters, final):
         _rebind(p, value)
     return player
-
-
-class _Before:
-    """What a training changes, as it was before."""
-
-    def __init__(self, model: Any, optimizer: Any) -> None:
-        self.optimizer = optimizer
-        self.state: dict[str, Any] = optimizer.state_dict()
-        tensors = [p for group in optimizer.param_groups for p in group["params"]]
-        modules = list(model.modules()) if hasattr(model, "modules") else []
-        for module in modules:
-            tensors += [x for x in vars(module).values() if isinstance(x, Tensor)]
-        self.tensors: list[tuple[Tensor, Any, Any, Any]] = [
-            (t, t.value, np.array(t.value), t.grad) for t in tensors
-        ]
-        self.generators: list[tuple[Any, Any]] = [
-            (x, x.bit_generator.state)
-            for module in modules
-            for x in vars(module).values()
-            if isinstance(x, np.random.Generator)
-        ]
-
-    def restore(self) -> None:
-        self.optimizer.load_state_dict(self.state)
-        for t, value, content, grad in self.tensors:
-            if isinstance(value, np.ndarray):
-                value[...] = content
-            _rebind(t, value)
-            t.grad = grad
-        for generator, state in self.generators:
-            generator.bit_generator.state = state
 
 
 def _recorded(
