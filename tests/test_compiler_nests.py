@@ -19,7 +19,7 @@ from autobp.compiler.rolling.rolled import rolled
 from autobp.compiler.rolling.tokens import Tokens
 from autobp.tree import leaves
 
-from .test_compiler_rolling import close, loops_in, traced
+from .test_compiler_rolling import OPERATIONS, close, loops_in, traced
 
 PROGRAMS = int(os.environ.get("AUTOBP_PROGRAMS", "500")) // 10
 
@@ -44,16 +44,6 @@ def has_nests(program):
 
 # ── random triangles ──────────────────────────────────────────────────────────────────────────────
 
-
-OPERATIONS = {
-    "add": lambda x, y: x + y,
-    "sub": lambda x, y: x - y,
-    "mul": lambda x, y: x * y,
-    "div": lambda x, y: x / (2.0 + y * y),
-    "tanh": lambda x, y: np.tanh(x) + 0.5 * y,
-    "sin": lambda x, y: np.sin(x * y),
-    "min": lambda x, y: np.minimum(x, y),
-}
 
 RANGES = {
     "below": lambda i, n: range(i),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.javascript.places import Printer, grid, numbered
+from autobp.compiler.javascript.places import Printer, grid, numbered, strides
 from autobp.compiler.program import Step
 from autobp.rules import convolution
 
@@ -87,11 +87,11 @@ def _pool2d(p: Printer, step: Step) -> str:
     x, weight = _images(p, step, 1)
     seen, of = _windows(x, weight.shape[:2], step.shape, step.params["stride"])
     results, terms = step.shape, weight.shape[:2]
-    strides = _strides(weight)
+    apart = strides(weight)
     return _contract(
         p,
         (p.name(x), seen, of),
-        (p.name(weight), grid(results, strides[2:]), grid(terms, strides[:2])),
+        (p.name(weight), grid(results, apart[2:]), grid(terms, apart[:2])),
     )
 
 
@@ -150,15 +150,6 @@ def _windows(x: Step, size: Sequence[int], shape: Sequence[int], stride: Pair) -
     *_, height, width = x.shape
     begin = grid(shape, (x.shape[1] * height * width, height * width, *_by(stride, width)))
     return begin, grid(size, (width, 1))
-
-
-def _strides(x: Step) -> list[int]:
-    """How far apart elements are along each axis; along one of length 1, that spreads."""
-    strides, step = [], 1
-    for n in reversed(x.shape):
-        strides.append(step * (n > 1))
-        step *= n
-    return strides[::-1]
 
 
 def _contract(p: Printer, *operands: tuple[str, Any, Any]) -> str:

@@ -41,30 +41,30 @@ function attendedTangent(dq, dk, y, w, v, T, S, scale) {
   return each(T * e, (i) => moved[i] - y[i] * dw.subarray(Math.floor(i / e) * S, (Math.floor(i / e) + 1) * S).reduce((a, b) => a + b, 0));
 }
 
-// of images: the mean of each channel, what is left of it, and one over the standard deviation
-function channelMoments(x, channels, area) {
-  const [, scale, , , , mean] = moments(x, channels, area, 0);
-  return [mean, scale.map((v) => 1 / v ** 2)];
-}
-
-function moments(x, channels, area, eps) {
+// of images: the mean and the variance of each channel, and what else is computed from them
+function moments(x, channels, area) {
   const at = (i) => Math.floor(i / area) % channels, n = x.length / channels;
   const means = (y) => {
     const sums = new Float64Array(channels);
     y.forEach((v, i) => (sums[at(i)] += v));
     return sums.map((s) => s / n);
   };
-  const mean = means(x), centred = x.map((v, i) => v - mean[at(i)]);
-  return [centred, means(centred.map((v) => v * v)).map((v) => 1 / Math.sqrt(v + eps)), at, means, n, mean];
+  const mean = means(x), centred = x.map((v, i) => v - mean[at(i)]), variance = means(centred.map((v) => v * v));
+  return { mean, variance, centred, at, means, n };
+}
+
+function channelMoments(x, channels, area) {
+  const { mean, variance } = moments(x, channels, area);
+  return [mean, variance];
 }
 
 function normalized(x, w, b, area, eps) {
-  const [centred, scale, at] = moments(x, w.length, area, eps);
+  const { variance, centred, at } = moments(x, w.length, area), scale = variance.map((v) => 1 / Math.sqrt(v + eps));
   return centred.map((v, i) => v * w[at(i)] * scale[at(i)] + b[at(i)]);
 }
 
 function normalizedCotangents(g, x, w, area, eps) {
-  const [centred, scale, at, means, n] = moments(x, w.length, area, eps);
+  const { variance, centred, at, means, n } = moments(x, w.length, area), scale = variance.map((v) => 1 / Math.sqrt(v + eps));
   const mean = means(g), along = means(g.map((v, i) => v * centred[i]));
   const dx = g.map((v, i) => (v - mean[at(i)] - centred[i] * along[at(i)] * scale[at(i)] ** 2) * w[at(i)] * scale[at(i)]);
   return [dx, along.map((v, c) => v * scale[c] * n), mean.map((v) => v * n)];

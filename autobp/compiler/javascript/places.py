@@ -10,7 +10,7 @@ import numpy as np
 
 from autobp.compiler.program import Step
 
-__all__ = ["Printer", "affine", "grid", "numbered", "split", "spread", "stacked"]
+__all__ = ["Printer", "affine", "grid", "numbered", "split", "spread", "stacked", "strides"]
 
 
 class Printer(Protocol):
@@ -34,6 +34,15 @@ def grid(shape: Sequence[int], strides: Sequence[int]) -> Any:
         along[axis] = shape[axis]
         at += stride * np.arange(shape[axis]).reshape(along)
     return at
+
+
+def strides(x: Step) -> list[int]:
+    """How far apart elements are along each axis; along one of length 1, which spreads, not at all."""
+    found, step = [], 1
+    for n in reversed(x.shape):
+        found.append(step * (n > 1))
+        step *= n
+    return found[::-1]
 
 
 def spread(printer: Printer, x: Step, at: Any, batch: tuple[int, ...]) -> str:

@@ -22,7 +22,7 @@ from autobp.compiler.javascript.layers import LAYERS
 from autobp.compiler.javascript.layers import SCRIPT as OF_LAYERS
 from autobp.compiler.javascript.matrices import MATRICES
 from autobp.compiler.javascript.matrices import SCRIPT as OF_MATRICES
-from autobp.compiler.javascript.places import affine, grid, numbered, split
+from autobp.compiler.javascript.places import affine, grid, numbered, split, strides
 from autobp.compiler.javascript.table import (
     ELEMENTWISE,
     MOVES,
@@ -385,15 +385,13 @@ class _Printer:
         inner = [c for c in sizes if c not in out]
         given = []
         for x, axes in zip(step.args, letters):
-            strides = dict.fromkeys(sizes, 0)
-            step_size = 1
-            for c, n in zip(reversed(axes), reversed(x.shape)):
-                strides[c] += step_size * (n > 1)
-                step_size *= n
+            apart = dict.fromkeys(sizes, 0)
+            for c, stride in zip(axes, strides(x)):
+                apart[c] += stride
             source = self.name(x) if x.shape else f"[{self.name(x)}]"
             for some in (out, inner):
                 source += ", " + self.places(
-                    grid([sizes[c] for c in some], [strides[c] for c in some])
+                    grid([sizes[c] for c in some], [apart[c] for c in some])
                 )
             given.append(source)
         if len(given) == 1:
