@@ -216,6 +216,8 @@ A = np.random.default_rng(0).standard_normal((6, 4))
         lambda a: np.sum(np.quantile(a, 0.3, axis=0)) + np.percentile(a, 70.0),
         lambda a: np.sum(np.quantile(a, [0.3, 0.31], axis=0)),  # the same elements twice
         lambda a: np.sum(a[np.argsort(a[:, 0])][0] ** 2) + np.sum(a[np.argmax(a[:, 1])]),
+        lambda a: np.sum(a[:4][np.argsort(a[:4, 0])] ** 2 * a[:4]),  # as many rows as columns
+        lambda a: np.sum(a[np.argmax(a[:, :1], axis=0)] ** 2),
         lambda a: np.sum(np.where(a > 0, a, 0.0) ** 3),
         lambda a: np.sum(np.gradient(a, axis=0, edge_order=2) ** 3),
     ],
@@ -241,7 +243,7 @@ def test_elements_that_a_mask_names_have_a_gradient_where_their_number_is_known(
 def test_the_triangle_of_dasks_factor_is_the_lower_one():
     a = np.block([[W @ W.T + 4 * np.eye(3), np.ones((3, 1))], [np.ones(3), 9.0]])
     f = lambda x: np.linalg.cholesky(x)[2, 0]
-    np.testing.assert_allclose(np.asarray(grad(f)(chunked(a))), grad(f)(a), rtol=1e-9)
+    np.testing.assert_allclose(np.asarray(grad(f)(chunked(a))), grad(f)(a), rtol=1e-9, atol=1e-12)
 
 
 # ── the engine ────────────────────────────────────────────────────────────────────────────────────

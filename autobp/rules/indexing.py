@@ -54,7 +54,7 @@ def _scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 
 
 def _scatter_foreign(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
-    z = np.zeros_like(x, shape=shape)
+    z, index = np.zeros_like(x, shape=shape), _places_known(index)
     try:
         if not _repeats(index) or _names_none_twice(x, index, shape):
             z[index] = x
@@ -66,20 +66,25 @@ def _scatter_foreign(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 
 
 def _names_none_twice(x: Array, index: Index, shape: tuple[int, ...]) -> bool:
-    """Whether an array of another library that is among the index, as an order is, names no place twice:
-    not all of them have `add.at`."""
-    if not any(map(is_foreign, index if type(index) is tuple else (index,))):
-        return False
-    z = np.zeros_like(x, shape=shape)
-    z[index] = 1.0
-    return int(np.sum(z != 0)) == math.prod(x.shape)
+    """Whether an index, as an order is, names no place twice: not all other libraries have `add.at`."""
+    named = np.zeros(shape, bool)
+    named[_known(index)] = True
+    return int(np.count_nonzero(named)) == math.prod(x.shape)
 
 
 def _known(index: Index) -> Index:
     """An index of which NumPy's arrays know every part."""
     if type(index) is tuple:
         return tuple(map(_known, index))
-    return in_memory(index) if is_foreign(index) else index
+    return in_memory(index)[()] if is_foreign(index) else index
+
+
+def _places_known(index: Index) -> Index:
+    """An index to assign at, of which NumPy's arrays know every place: Dask's before 2025.2 take numbers in an
+    array of their own for truth values, and assign everywhere. Masks stay as they are."""
+    if type(index) is tuple:
+        return tuple(map(_places_known, index))
+    return index if is_foreign(index) and index.dtype == bool else _known(index)
 
 
 def _repeats(index: Index) -> bool:
@@ -114,8 +119,12 @@ def _unmasked(x: Array, index: Index) -> bool:
 
 
 def _put(x: Array, v: Array, index: Index) -> Array:
-    z = x.copy() if is_foreign(x) else np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
-    z[index] = v
+    if not is_foreign(x):
+        z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
+        z[index] = v
+        return z
+    z = x.copy()
+    z[_places_known(index)] = v
     return z
 
 
