@@ -212,10 +212,19 @@ def test_what_an_index_decides_is_not_live():
         lambda x: x[np.argmax(x)] * 2,
         lambda x: np.sum(x[np.argsort(x)] * np.arange(3.0)),
         lambda x: np.sum(np.sort(x) * np.arange(3.0)),
+        lambda x: np.sum(x) / np.flatnonzero(x > 0).size,  # a page cannot know it for other numbers
+        lambda x: np.sum(x) / len(x[x > 0]),
+        lambda x: np.sum(x) * np.unique(x > 0).size,
+        lambda x: np.sum(x * x if np.where(x > 2)[0].size else x),
     ):
         said = reason(play(function, V))
         assert "chosen by an index that is computed from the inputs, as by np.sort" in said
         assert said.startswith("at test_drawing_player_derived.py:")
+
+
+def test_the_number_of_elements_that_data_decide_is_known():
+    function = lambda x: np.sum(x) / np.flatnonzero(X > 0).size
+    assert reason(play(function, V)) is None
 
 
 def test_a_result_does_not_tell_how_its_mask_was_computed():

@@ -42,15 +42,13 @@ class Derived:
         self.nodes: dict[int, Step] = {}
         self.args: dict[tuple[int, int], Step] = {}
         traced = trace_call(call, rolls=False)
-        for step in traced.program.steps:
-            if step.function is guarded and isinstance(step.args[1], bool | int | float):
-                raise Dead(said("dead_branch", line=place_of(step.line, call.name)))
         self.sources: dict[Step, int] = {}  # of the arguments that are inputs
         self.known: dict[Step, Any] = {}  # the values of the other arguments
         self._steps: list[Step] = traced.arguments.trace.steps
         self._arguments(traced, diagram, inputs)
         self._depends = self._following(set(self.sources))
         self._random = self._following({s for s in self._steps if s.function is draw})
+        self._check_guards([s for s in self._steps if s.function is guarded], call.name)
         operations = [n for n in diagram.nodes if n.kind == "result"]
         for node, again in zip(operations, _operations(traced.result, len(operations))):
             self._compare(node, again, diagram)
@@ -71,6 +69,16 @@ class Derived:
             self.sources[step] = node
         else:
             self.known[step] = value
+
+    def _check_guards(self, guards: list[Step], function: str) -> None:
+        """A program that branches on a value is traced again on the other way, and one with as many
+        elements as a value says, for another number of them. A page is one program."""
+        for step in guards:
+            value, expected = step.args
+            if isinstance(expected, bool | int | float):
+                raise Dead(said("dead_branch", line=place_of(step.line, function)))
+            if value in self._depends:
+                raise Dead(said("dead_chosen", line=place_of(step.line, function)))
 
     def _following(self, first: set[Step]) -> set[Step]:
         found = set(first)
