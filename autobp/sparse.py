@@ -71,6 +71,8 @@ class _Block:
             from scipy.sparse import csr_array  # late: an extra
         except ModuleNotFoundError:
             return Triplets(self.rows.copy(), self.columns.copy(), mine, self.shape)
+        if mine.dtype == np.float16:  # of which SciPy has no sparse matrices
+            mine = mine.astype(np.float32)
         return csr_array((mine, self.columns.copy(), self.starts.copy()), shape=self.shape)
 
 

@@ -381,6 +381,8 @@ def test_exceptions_leave_nothing_behind():
         (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\); its value has shape \(2,\)"),
         (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the structure of its value, tuple of 2, not float"),
         (lambda: grad(lambda x, y: x * y, (0, 0))(1.0, 2.0), ValueError, r"argnums=\(0, 0\) names an argument twice"),
+        (lambda: jacobian(lambda x: (x, "a"))(np.ones(2)), TypeError, "jacobian differentiates real numbers and arrays of them: a str is none"),
+        (lambda: jacobian(lambda x: np.ones(2) * 1j)(np.ones(2)), TypeError, "jacobian differentiates real numbers and arrays of them: an array of complex128 is none"),
         (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode must be 'auto', 'forward' or 'reverse', not 'both'"),
     ],
 )  # fmt: skip
