@@ -21,7 +21,7 @@ from autobp.dag import Recording
 from autobp.directions import Seeds, pulled_all, pushed_all
 from autobp.forward import in_order, sweep
 from autobp.primitive import Variable, constant
-from autobp.sparsity import Entries, Structure, detected
+from autobp.sparsity import Entries, Structure, detected, ordered
 from autobp.tensor import Tensor
 
 __all__ = ["PatternError", "Plan", "SparseDerivative", "Triplets"]
@@ -340,7 +340,7 @@ def _given(who: str, pattern: Any) -> Entries:
             raise ValueError(
                 f"{who}: the pattern has an entry in {what} {wrong}, and its shape is {tuple(shape)}"
             )
-    found = np.unique(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
+    found = ordered(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
     return Entries(*np.divmod(found, max(1, shape[1])), (int(shape[0]), int(shape[1])))
 
 
