@@ -46,6 +46,7 @@ WORDS = {
     "drag_hint": "Drag a blue number: everything follows.",
     "cell_hint": "Choose an array, click a cell of it and move the slider: everything follows.",
     "training_hint": "Move the step of training: everything follows. Open a layer to see its parameters.",
+    "no_number": "“{said}” is no number.",
     "other_branch": "For this value the program takes another way ({line}). This page has the one that was recorded.",
     "undo": "Undo",
     "undo_title": "take the last change back (Ctrl+Z)",
