@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from autobp import Tensor, graph, nn, play, relu, scan, softmax
+from autobp import Tensor, graph, nn, play, relu, scan, sigmoid, softmax
 from autobp.compiler.call import Call
 from autobp.compiler.javascript import RUNTIME
 from autobp.compiler.terms import Settings
@@ -73,6 +73,7 @@ PROGRAMS = {
     "detached": (lambda x: np.sum(x * x.detach()), V),
     "detached results": (lambda x: np.sum(x * np.exp(x).detach()), V),
     "data of a closure": (hinge, np.ones(2)),
+    "probabilities": (lambda x: nn.binary_cross_entropy(sigmoid(x), np.array([0.0, 1.0, 1.0])), V),
     "signs of zeros": (lambda x: np.sum(np.copysign(x, np.sign(0 * x.detach()))), V),
     "signs": (lambda x: np.sum(x * np.sign(x)), V),
     "labels": (lambda x: nn.cross_entropy(x, LABELS), np.eye(3)),
@@ -169,6 +170,20 @@ def in_page(script, found, program):
     ]
     inlined = re.sub(r"await (inflated\(packed\))", r"\1", "\n".join(parts))
     return in_node(f"{RUNTIME}{found.code}\n{STUB % json.dumps(data)}{inlined}{program}")
+
+
+@needs_node
+def test_what_python_would_refuse_a_page_refuses():
+    """A loss checks that probabilities are from 0 to 1."""
+    f = lambda p: nn.binary_cross_entropy(p, 1.0)
+    script, given = recorded(f, [0.5])
+    found = live(script, Call(f, "f", tuple(given), {}, Settings()))
+    tried = (
+        "[0.25, 2].map((p) => { try { program(p); return ''; } catch (e) { return String(e); } })"
+    )
+    fine, refused = in_page(script, found, f"console.log(JSON.stringify({tried}))")
+    assert fine == ""
+    assert refused.startswith("Error: test_drawing_player_derived.py:")
 
 
 @needs_node

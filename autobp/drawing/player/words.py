@@ -64,7 +64,6 @@ WORDS = {
     "nudge_steep": "The gradient is {gradient}: the loss has no slope here that a step could agree with.",
     "nudge_none": "This is a constant: its gradient is not computed. Nudging it changes the loss all the same.",
     "nudge_kink": "The gradient is {gradient}. The difference does not shrink with the step: there is a kink or a jump nearby, or the numbers are too large for so small a step.",
-    "dead_branch": "This page is not live: at {line} the function chooses by a value what it computes.",
     "dead_chosen": "This page is not live: at {line} elements are chosen by an index that is computed from the inputs, as by np.sort, np.argmax or x[x > 0].",
     "dead_mask": "This page is not live: at {line} a mask is used, and a result does not tell how its mask was computed. Play a function and its arguments: play(f, x).",
     "dead_random": "This page is not live: at {line} random numbers are compared with what is computed from the inputs.",
