@@ -345,3 +345,12 @@ def test_parameters_may_have_the_names_of_functions_of_python():
         doubled, total = f(x, [1.0], {"a": x})
         np.testing.assert_array_equal([doubled, total], [2 * x, 1 + x])
     assert len(f.programs) == 1
+
+
+def test_an_array_of_equal_exponents_is_no_root():
+    """Of −inf NumPy's power is inf, and its root, which it takes for the number ½, is nan."""
+    x = np.array([1.0, -np.inf])
+    f = lambda x: x ** np.full(x.shape, 0.5)
+    compiled = compile(f)
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x), np.power(x, np.full(2, 0.5)))

@@ -497,3 +497,32 @@ def test_minimal_filtering_of_images_of_any_size(height, width):
         np.testing.assert_allclose(winograd.minimal(x, w), y, atol=1e-12)
         np.testing.assert_allclose(winograd.minimal_input(g, w), dx, atol=1e-12)
         np.testing.assert_allclose(winograd.minimal_weight(x, g), dw, atol=1e-12)
+
+
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, 1e-30, -1e-30]
+
+
+@pytest.mark.parametrize("n", [*range(-16, 17), 3.0, -4.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_powers_are_products(n, dtype):
+    x = np.concatenate([RNG.normal(size=500), SPECIAL]).astype(dtype)
+    with np.errstate(all="ignore"):
+        found, expected = np.power(Tensor(x), n).numpy(), x**n
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=(abs(n) + 1) * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(np.signbit(found[-9:]), np.signbit(expected[-9:]))
+
+
+def test_a_number_of_numpys_in_a_power_has_a_type():
+    x = np.ones(3, np.float32)
+    for n in (np.float64(3.0), np.int64(3)):
+        assert (Tensor(x) ** n).dtype == (x**n).dtype == np.float64
+
+
+def test_a_power_and_its_derivative_share_their_products():
+    for n in (6, 7, -10, 16):
+        step = compile(value_and_grad(lambda x, n=n: np.sum(x**n)))
+        x = RNG.normal(size=99)
+        np.testing.assert_allclose(step(x)[1], n * x ** (n - 1), rtol=1e-13)
+        assert "np.power" not in step.source
+        assert step.source.count("square") <= abs(n).bit_length() - 1

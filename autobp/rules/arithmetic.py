@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -47,18 +48,26 @@ def _over(x: Array, size: Array) -> Array:
     return np.where(size == 0, 0.0, x / _nonzero(size))
 
 
-#: NumPy has fast code for few powers; of negative numbers, others take 100 times as long as these.
-_BY_SQUARES: dict[float, Any] = {
-    3: lambda x: x**2 * x,
-    4: lambda x: (x**2) ** 2,
-    -2: lambda x: 1.0 / x**2,
-    -3: lambda x: 1.0 / (x**2 * x),
-}
+#: Powers that are products: of higher ones, more would go to rounding.
+_WHOLE = frozenset(range(2, 17))
 
 
 def _power_by(x: Array, n: float) -> Array:
-    by_squares = _BY_SQUARES.get(n) if getattr(x, "ndim", 0) and x.dtype.kind == "f" else None
-    return by_squares(x) if by_squares else x**n
+    """xⁿ. NumPy has fast code for few n; of negative numbers, others take 100 times as long as products."""
+    size = abs(n)
+    whole = type(n) in (int, float) and size in _WHOLE
+    if not whole or not getattr(x, "ndim", 0) or x.dtype.kind != "f":
+        return x**n
+    product = _product_of_squares(x, int(size))
+    return product if n > 0 else 1.0 / product
+
+
+def _product_of_squares(x: Array, n: int) -> Array:
+    """xⁿ from x², x⁴, x⁸, the largest first, so that xⁿ⁻¹ has most of its products in common with it."""
+    squares = [x]
+    while 2 ** len(squares) <= n:
+        squares.append(squares[-1] ** 2)
+    return reduce(operator.mul, [square for k, square in enumerate(squares) if n >> k & 1][::-1])
 
 
 def _power(x: Array, n: float) -> Array:

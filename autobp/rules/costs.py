@@ -48,9 +48,11 @@ def norm(out: Shape, x: Shape, axis: Any, keepdims: bool, ord: float) -> Triple:
 
 def power_by(out: Shape, x: Shape, n: float) -> Triple:
     """Few powers are products and quotients; a function is called for what is not as simple."""
-    known: dict[float, int] = {0: 0, 1: 0, 2: 1, 3: 2, 4: 2, -1: 1, -2: 2, -3: 3}
-    products = known.get(n)
-    return each(0, 0, 1)(out) if products is None else each(products, 0, 0)(out)
+    if n % 1 or abs(n) > 16:
+        return each(0, 0, 1)(out)
+    size = abs(int(n))
+    products = size.bit_length() + size.bit_count() - 2 if size else 0
+    return each(products + (n < 0), 0, 0)(out)
 
 
 def sinc(out: Shape, x: Shape, order: int) -> Triple:

@@ -193,7 +193,7 @@ def _power_by() -> Record:
     positive, both = draw(rng, (2, 3), POSITIVE), draw(rng, (2, 3), NONZERO)
     return Record(
         (
-            *(Sample((both,), {"n": n}) for n in (0, 1, 2, 3, -1, -2, 2.0)),
+            *(Sample((both,), {"n": n}) for n in (0, 1, 2, 3, -1, -2, 2.0, 7, -6)),
             *(Sample((positive,), {"n": n}) for n in (0.5, -0.5, 2.5)),
             *(Sample((np.array([0.0, 1.5]),), {"n": n}) for n in (0, 1, 2, 3)),
             *(Sample((x,), {"n": 3}) for x in (both[0, 0], both[:, :0], both.T[::2])),
