@@ -30,6 +30,7 @@ __all__ = [
     "is_foreign",
     "of_its_kind",
     "plain_array",
+    "single",
 ]
 
 _UFUNC: Any = np.ndarray.__array_ufunc__
@@ -115,3 +116,11 @@ def plain_array(a: Any, dtype: Any = None) -> Any:
             " m.filled(value), or m.compressed() for what is not masked"
         )
     return np.asarray(a, dtype)
+
+
+def single(x: Any, z: Any) -> Any:
+    """A number in float32, if z is: what NumPy computes of numbers and truth values alone is in float64,
+    and makes so of what it meets."""
+    if getattr(z, "dtype", float) != np.float32 or getattr(x, "ndim", 0):
+        return x
+    return x.astype(np.float32) if hasattr(x, "astype") else np.float32(x)

@@ -12,6 +12,8 @@ SIGNS = "a sign is its own reciprocal, and the result has the sign of y"
 SHORTCUT = "a shortcut for what is the same"
 A_SEQUENCE = "any sequence will do where there is a tuple"
 
+SINGLE = "the digits that count are the same; tests/test_compiler_passes.py sees which dtype it is"
+
 # (why, primitives, mutants)
 _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (COMMUTES, "multiply", ("reverse[0]: t → y, and back", "reverse[1]: t → x, and back")),
@@ -50,7 +52,8 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         SIGNS,
         "copysign",
         (
-            "reverse[0]: t * np.sign(x) * np.copysign(1.0, y) → t * np.sign(x) / np.copysign(1.0, y)",
+            "reverse[0]: t * np.sign(single(x, z)) * np.copysign(1.0, single(y, z))"
+            " → t * np.sign(single(x, z)) / np.copysign(1.0, single(y, z))",
             "reverse[0]: z → y, and back",
             "reverse[0]: y → z",
         ),
@@ -193,11 +196,34 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "maximum minimum fmax fmin",
         (
             *(f"reverse[{k}]: z → {other}" for k in (0, 1) for other in "txy"),
-            "_half: np.float32(0.5) if getattr(z, 'dtype', float) == np.float32 else 0.5 → 0.5",
-            "_half: np.float32(0.5) → 0.5",
+            "_half: single(0.5, z) → 0.5",
             "_half: z → tie",
             "_half: z → wins",
         ),
+    ),
+    (
+        SINGLE,
+        "power",
+        (
+            "reverse[0]: single(1.0, z) → 1.0",
+            *(f"reverse[0]: z → {other}" for other in "txy"),
+            "reverse[1]: single(x, z) → x",
+            *(f"reverse[1]: z → {other} (2)" for other in "txy"),
+        ),
+    ),
+    (
+        SINGLE,
+        "copysign",
+        (
+            "reverse[0]: single(y, z) → y",
+            "reverse[0]: single(x, z) → x",
+            *(f"reverse[0]: z → {other}{n}" for other in "txy" for n in ("", " (2)")),
+        ),
+    ),
+    (
+        "all have as many axes and one dtype",
+        "max min",
+        ("_shared: x → t (2)", "_shared: x → t (3)", "_shared: x → y (3)"),
     ),
     # ── decompositions ──
     (

@@ -4,6 +4,7 @@ import operator
 import tracemalloc
 import warnings
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -201,6 +202,40 @@ def samples(name):
 
 
 PROGRAMS = [*NETWORKS, *RECORDS]
+
+
+def in_single(a):
+    if np.result_type(a) != np.float64:
+        return a
+    with np.errstate(over="ignore"):
+        return np.asarray(a, np.float32)[()]
+
+
+def doubles(primitive, sample):
+    """The steps of value and gradient that make arrays of float64, where the result is in float32."""
+    chosen = variables(sample)
+    f, args = bound(primitive, sample, chosen), picked(sample, chosen)
+    total = lambda *xs: sum(np.sum(y * y) for _, y in leaves(f(*xs)))
+    with np.errstate(all="ignore"):
+        if any(np.result_type(y) == np.float64 for _, y in leaves(f(*args))):
+            return []
+        program = optimized(traced(value_and_grad(total, tuple(range(len(args)))), *args))
+    return [step.function for step in program.steps if step.dtype == np.float64 and step.ndim]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_no_rule_works_in_double_precision_for_single(name):
+    primitive = PRIMITIVES[name]
+    for sample in (*RECORDS[name].samples, *RECORDS[name].kinks):
+        if not variables(sample) or sample.params.get("index", ...) is None:
+            continue
+        args = tuple(in_single(a) for a in sample.args)
+        assert not doubles(primitive, replace(sample, args=args)), sample
+        if primitive.form == "elementwise" and len(args) == 2:  # and beside a number
+            for i in variables(sample):
+                beside = [float(np.ravel(a)[0]) if np.size(a) else 0.5 for a in args]
+                beside[i] = args[i]
+                assert not doubles(primitive, replace(sample, args=tuple(beside))), sample
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

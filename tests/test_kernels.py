@@ -526,3 +526,27 @@ def test_a_power_and_its_derivative_share_their_products():
         np.testing.assert_allclose(step(x)[1], n * x ** (n - 1), rtol=1e-13)
         assert "np.power" not in step.source
         assert step.source.count("square") <= abs(n).bit_length() - 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("at", [1, 40])
+def test_kinked_activations_have_the_values_of_a_choice(dtype, at):
+    x = np.array(SPECIAL + [-2.0, 3.0, 1e-40, -1e-40] * at, dtype)
+    cases = [
+        (nn.elu, x, np.expm1(np.minimum(x, 0)), np.exp(np.minimum(x, 0))),
+        (lambda t: nn.elu(t, 1.7), x, 1.7 * np.expm1(np.minimum(x, 0)), 1.7 * np.exp(np.minimum(x, 0))),
+        (nn.leaky_relu, x, 0.01 * x, np.full_like(x, 0.01)),
+        (lambda t: nn.leaky_relu(t, -0.5), x, -0.5 * x, np.full_like(x, -0.5)),
+        (lambda t: nn.leaky_relu(t, 2.0), x, 2.0 * x, np.full_like(x, 2.0)),
+    ]  # fmt: skip
+    with np.errstate(all="ignore"):
+        for f, above, below, slope in cases:
+            step = compile(value_and_grad(lambda t, f=f: (np.sum(f(t)), f(t)), has_aux=True))
+            for made in (value_and_grad(lambda t, f=f: (np.sum(f(t)), f(t)), has_aux=True), step):
+                (_, y), dx = made(x)
+                assert y.dtype == dx.dtype == dtype
+                expected = np.where(x > 0, above, below)
+                np.testing.assert_array_equal(y, expected)
+                np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
+                known = ~np.isnan(x)
+                np.testing.assert_array_equal(dx[known], np.where(x > 0, 1, slope)[known])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.arrays import plain_array
+from autobp.arrays import plain_array, single
 from autobp.kernels import exponential
 from autobp.operation import MOVE, PLUS, TIMES, each
 from autobp.primitive import (
@@ -33,9 +33,8 @@ DEGREE = math.pi / 180
 
 
 def _half(tie: Array, wins: Array, z: Array) -> Array:
-    """What each of two contenders gets: 1 for the winner, ½ in a tie. In float32, if the result is."""
-    half = np.float32(0.5) if getattr(z, "dtype", float) == np.float32 else 0.5
-    return np.where(tie, half, wins)
+    """What each of two contenders gets: 1 for the winner, ½ in a tie."""
+    return np.where(tie, single(0.5, z), wins)
 
 
 def _nonzero(x: Array) -> Array:
@@ -114,8 +113,8 @@ multiply:     Primitive = elementwise(np.multiply,     lambda t, z, x, y: t * y,
                                                        lambda t, z, x, y: t * x,                                                        cost=TIMES)
 divide:       Primitive = elementwise(np.divide,       lambda t, z, x, y: t / y,
                                                        lambda t, z, x, y: -(t / y) * z,                                                 cost=TIMES)
-power:        Primitive = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), 1.0, y - 1),
-                                                       lambda t, z, x, y: t * z * np.log(_nonzero(x)),                                  python=None)
+power:        Primitive = elementwise(np.power,        lambda t, z, x, y: t * y * x ** np.where((x == 0) & (y == 0), single(1.0, z), y - 1),
+                                                       lambda t, z, x, y: t * z * np.log(_nonzero(single(x, z))),                                 python=None)
 remainder:    Primitive = elementwise(np.remainder,    same,
                                                        lambda t, z, x, y: -t * np.floor_divide(x, y),                                   cost=each(2, 2, 0))
 fmod:         Primitive = elementwise(np.fmod,         same,
@@ -137,7 +136,7 @@ logaddexp:    Primitive = elementwise(exponential.logaddexp,
                                                        lambda t, z, x, y: t * np.exp(y - z),                        numpy=np.logaddexp, cost=each(0, 3, 2))
 logaddexp2:   Primitive = elementwise(np.logaddexp2,   lambda t, z, x, y: t * np.exp2(x - z),
                                                        lambda t, z, x, y: t * np.exp2(y - z),                                           cost=each(0, 3, 2))
-copysign:     Primitive = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(x) * np.copysign(1.0, y),
+copysign:     Primitive = elementwise(np.copysign,     lambda t, z, x, y: t * np.sign(single(x, z)) * np.copysign(1.0, single(y, z)),
                                                        None,                                                                            cost=PLUS)
 heaviside:    Primitive = elementwise(np.heaviside,    None,
                                                        lambda t, z, x, y: t * (x == 0),                                                 cost=PLUS)

@@ -73,7 +73,7 @@ def _times_vectors(a: Array, g: Array) -> Array:
 
 def _phi(x: Array) -> Array:
     """The lower triangle, with half of the diagonal."""
-    return np.tril(x) - 0.5 * (x * np.eye(x.shape[-1]))
+    return np.tril(x) - 0.5 * (x * np.eye(x.shape[-1], dtype=x.dtype))
 
 
 def _cholesky(a: Array) -> Array:

@@ -44,19 +44,20 @@ def _count(x: Array, axis: Axis) -> int:
         raise np.exceptions.AxisError(f"axis {axis} of a number, which has none") from None
 
 
-def _share(x: Array, y: Array, axis: Axis) -> Array:
-    """The part that each element has in an extremum: all of it, or an equal share in a tie."""
+def _shared(t: Array, x: Array, y: Array, axis: Axis) -> Array:
+    """t where an extremum is, in equal shares if there are several, and 0 elsewhere."""
     hit = x == spread(y, x, axis)
-    return hit / np.maximum(1, np.sum(hit, axis=axis, keepdims=True))
+    ties = np.maximum(1, np.sum(hit, axis=axis, keepdims=True))
+    return t / ties.astype(getattr(x, "dtype", float)) * hit
 
 
 def _extremum(function: Any, name: str) -> Any:
     return general(
         function,
         forward=lambda t, y, x, axis, keepdims: np.sum(
-            t * _share(x, y, axis), axis=axis, keepdims=keepdims
+            _shared(t, x, y, axis), axis=axis, keepdims=keepdims
         ),
-        reverse=lambda g, y, x, axis, keepdims: spread(g, x, axis) * _share(x, y, axis),
+        reverse=lambda g, y, x, axis, keepdims: _shared(spread(g, x, axis), x, y, axis),
         name=name,
         cost=costs.reduction((0, 1, 0), (0, -1, 0)),
         batch=along_axis,

@@ -364,6 +364,17 @@ def _elementwise() -> dict[str, Record]:
             kinks=[kink([0.0, -1.0, 1.0], to=[[0.1, 0.1, 1.0]], slope=0.1)],
             reference=lambda x, slope: np.maximum(x, 0) + slope * np.minimum(x, 0),
         ),
+        "elu": pointwise(
+            "elu",
+            NONZERO,
+            alpha=1.7,
+            order=0,
+            also=[sample([-1.0, 1.0], alpha=-0.5, order=n) for n in range(3)],
+            kinks=[kink([0.0, -40.0, 1.0], to=[[1.7, 1.7 * np.exp(-40), 1.0]], alpha=1.7, order=0)],
+            reference=lambda x, alpha, order: np.where(
+                x > 0, [x, 1.0, 0.0][order] + 0 * x, alpha * (np.exp(x) - (order == 0))
+            ),
+        ),
         "sigmoid": smooth(
             "sigmoid",
             kinks=[kink(saturated, to=[[0.0, 0.0, 0.25]])],
