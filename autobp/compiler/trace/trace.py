@@ -552,8 +552,9 @@ class Trace:
         read = [a for place, a in enumerate(node.args, 1) if place in places_read(node)]
         for s in step.operands:
             source = self.sources.get(s) if type(s) is Step else None
-            is_read = source is not None and any(a is source for a in read)
-            if is_read and s.constant.tobytes() != source.tobytes():
+            if source is None or not any(a is source for a in read):
+                continue
+            if s.constant.tobytes() != source.tobytes():
                 raise self.refuse(
                     f"{named(step.function)} at {step.line} was given an array that was changed in place"
                     " before the backward pass, whose derivative would be wrong, compiled or not: write"
