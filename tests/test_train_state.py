@@ -1,6 +1,7 @@
 """What a checkpoint holds: all that a training depends on, wherever it is."""
 
 import array
+import calendar
 import collections
 import contextlib
 import csv
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest.mock
 import uuid
 import weakref
@@ -466,6 +468,28 @@ class Marked(np.ndarray):
     pass
 
 
+class Label(np.str_):
+    pass
+
+
+class Trail(list):
+    """A list that needs an argument to be made, and has an attribute."""
+
+    def __new__(cls, steps):
+        return super().__new__(cls)
+
+    def __init__(self, steps):
+        super().__init__(range(steps))
+        self.steps = steps
+
+    def __eq__(self, other):
+        return super().__eq__(other) and self.steps == other.steps
+
+
+class Pair(tuple):
+    pass
+
+
 class Colour(enum.Flag):
     RED = 1
     GREEN = 2
@@ -494,6 +518,13 @@ VALUES = {
     "many digits": (10**5000, lambda v: v + 1),
     "a day of NumPy": (np.datetime64("2020-01-01"), lambda v: v + np.timedelta64(1, "D")),
     "days": (np.array(["2020-01-01"], "datetime64[D]"), lambda v: v + np.timedelta64(1, "D")),
+    "number of NumPy": (np.float64(1), lambda v: v / 3),
+    "text of NumPy": (np.str_("a"), lambda v: np.str_(v + "b")),
+    "subclass of a text of NumPy": (Label("a"), lambda v: Label(v + "b")),
+    "moment": (time.gmtime(0), lambda v: time.gmtime(calendar.timegm(v) + 3600)),
+    "size": (os.terminal_size((1, 2)), lambda v: os.terminal_size((v[0] + 1, 2))),
+    "subclass of list": (Trail(1), lambda v: Trail(v.steps + 1)),
+    "subclass of tuple": (Pair((1, 2)), lambda v: Pair((v[1], sum(v)))),
     "array of a subclass": (np.ones(3).view(Marked), lambda v: v + 1),
 }
 
@@ -533,6 +564,141 @@ def test_values_are_saved(what, where, tmp_path):
     found = run(4, resume=True)
     assert type(found) is type(whole)
     assert np.all(found == whole)
+
+
+class Noted(tuple):
+    """Its attributes have no place in a file."""
+
+
+class Weight(Tensor):
+    __slots__ = ()
+
+
+class Drawer(random.Random):
+    pass
+
+
+UNLIKE = {
+    "a tuple with attributes": lambda n: vars(made := Noted((n,))).update(n=n) or made,
+    "a subclass of frozenset": lambda n: type("Frozen", (frozenset,), {})([n]),
+    "a subclass of Tensor": lambda n: Weight(n),
+    "a subclass of a generator": lambda n: Drawer(n),
+    "a class that is new": lambda n: type("New", (dict,), {})(n=n),
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_what_could_not_be_made_anew_is_named(what, tmp_path):
+    model, path = stateful.Base(), tmp_path / "run.npz"
+    model.thing = None
+    put = lambda run: setattr(model, "thing", UNLIKE[what](run.epoch))
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold model.thing, of a kind that"):
+        trained(model, epochs=3, checkpoint=path, callbacks=[put])
+    model = stateful.Base()
+    model.thing = None
+    with pytest.warns(UserWarning, match=r"resumed without model.thing, .*not the same bit"):
+        trained(model, epochs=4, checkpoint=path, resume=True, callbacks=[put])
+
+
+class Growing(nn.Module):
+    def __init__(self):
+        self.layers = [nn.Linear(3, 1, rng=1)]
+
+    def forward(self, x):
+        return functools.reduce(lambda x, layer: layer(x), self.layers, x)
+
+
+class OddLayer(nn.Linear):
+    pass
+
+
+ADDED = {
+    "a layer": lambda: nn.Linear(1, 1, rng=2),
+    "one of another kind": lambda: nn.Sequential(nn.LayerNorm(1), nn.Dropout(0.2, rng=1)),
+    "one with averages": lambda: nn.BatchNorm1d(1),
+    "one of a class of the user's": lambda: OddLayer(1, 1, rng=2),
+}
+
+
+@pytest.mark.parametrize("what", ADDED)
+@pytest.mark.filterwarnings("error")
+def test_a_model_may_grow(what, tmp_path):
+    def run(epochs, **options):
+        model = Growing()
+        optimizer = Adam(model.parameters(), 0.05)
+
+        def callback(run):
+            if run.epoch == 2:
+                model.layers.append(ADDED[what]())
+                if params := [*model.layers[-1].parameters()]:
+                    optimizer.add_param_group({"params": params})
+
+        history = trained(
+            model, optimizer=optimizer, epochs=epochs, callbacks=[callback], **options
+        )
+        assert history.unsaved == []
+        return history["loss"], [t.tolist() for t in model.parameters()]
+
+    whole, path = run(6), tmp_path / "run.npz"
+    run(3, checkpoint=path)
+    assert run(6, checkpoint=path, resume=True) == whole
+
+
+def test_a_tuple_with_a_part_that_no_file_holds_stays_as_it_is(tmp_path):
+    def run(epochs, resume=False):
+        model = stateful.Base()
+        model.pair = (hashlib.sha256(), 0)
+
+        def callback(run):
+            model.pair[0].update(b"a")
+            model.pair = (model.pair[0], run.epoch)
+
+        path = tmp_path / "run.npz"
+        trained(model, epochs=epochs, checkpoint=path, resume=resume, callbacks=[callback])
+
+    with pytest.warns(UserWarning, match=r"cannot hold model.pair\[0\], of a kind"):
+        run(2)
+    with pytest.warns(UserWarning, match=r"resumed without model.pair\[0\], which"):
+        run(3, resume=True)
+
+
+class Strict(np.ndarray):
+    """Made from others of its kind alone."""
+
+    def __array_finalize__(self, of):
+        if not isinstance(of, Strict) and STRICT["now"]:
+            raise TypeError("not from a plain array")
+
+
+STRICT = {"now": False}
+
+
+def test_what_refuses_to_be_made_is_named_by_the_resume(tmp_path, monkeypatch):
+    def run(epochs, resume=False):
+        model = stateful.Base()
+        model.thing = np.ones(1).view(Strict)
+        model.count = 0
+
+        def put(run):
+            model.thing = np.full(2, run.epoch).view(Strict)
+            model.count += 1
+
+        path = tmp_path / "run.npz"
+        trained(model, epochs=epochs, checkpoint=path, resume=resume, callbacks=[put])
+        return model.count
+
+    run(2)
+    put = Inventory.put
+
+    def strictly(*args, **options):
+        monkeypatch.setitem(STRICT, "now", True)
+        found = put(*args, **options)
+        monkeypatch.setitem(STRICT, "now", False)
+        return found
+
+    monkeypatch.setattr(Inventory, "put", strictly)
+    with pytest.warns(UserWarning, match=r"resumed without model.thing, which"):
+        assert run(3, resume=True) == 3
 
 
 # ── validation data, callbacks and metrics ────────────────────────────────────────────────────────

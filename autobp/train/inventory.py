@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp import nn
 from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
@@ -41,7 +42,7 @@ from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
-from autobp.train.values import are_plain, subclass, value_form, value_of
+from autobp.train.values import are_plain, can_be_new, new, subclass, value_form, value_of
 
 __all__ = ["Inventory", "Saved"]
 
@@ -61,6 +62,7 @@ _DATA = (
 )  # fmt: skip
 _QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
+_PYTHONS = (collections.OrderedDict, collections.Counter, collections.defaultdict)
 
 
 class StrangeError(ValueError):
@@ -211,9 +213,10 @@ class Inventory:
         return self._begun.get(name) != _digest(record)
 
     def classes(self) -> dict[str, type]:
-        """Those of the objects that are known: no other class is made by a file."""
+        """Those of the objects that are known, and our own modules: no other is made by a file."""
         kinds = {type(x) for x in self._objects.values()}
         kinds |= {x for x in self._objects.values() if isinstance(x, type)}
+        kinds |= {x for x in vars(nn).values() if isinstance(x, type)}  # a model may grow
         return {_class_name(kind): kind for kind in kinds}
 
 
@@ -277,7 +280,7 @@ class _Taking:
         for found in stages:
             for v in found.variables:
                 if v.kind == "contents" and is_kind(v.owner, _MUTABLE):
-                    self.todo.append((v.owner, _path(v), v.live))
+                    self.met(v.owner, _path(v), v.live)
                 elif v.kind == "opaque":
                     self.opaque(v.owner, v.name, v.live)
                 elif v.kind == "environment":
@@ -287,16 +290,20 @@ class _Taking:
                 elif v.is_global or (v.kind in _PLACES and v.key != "__code__"):
                     self.place(v)
                 if is_kind(v.value, np.ndarray) and v.kind != "equal":
-                    self.todo.append((v.value, _path(v), v.live))
+                    self.met(v.value, _path(v), v.live)
             for x in found.objects.values():
                 if is_kind(x, _GENERATORS) or (is_kind(x, Tensor) and x.is_leaf):
-                    self.todo.append((x, found.names[id(x)], True))
+                    self.met(x, found.names[id(x)], True)
             for iterator, name in found.iterators:
                 self.opaque(iterator, name, True)
             while self.todo:
                 self.record(*self.todo.popleft())
             self.core = False
         self.unknown |= {f"{name}.__class__": UNSEEN for name in self.inventory.reclassed()}
+
+    def met(self, x: Any, path: str, live: bool) -> None:
+        if self.inventory.name_of(x) is not None or self.can_be_made(x):
+            self.todo.append((x, path, live))  # if not, the place that holds it is named
 
     def keep(self, name: str, record: Record, always: bool) -> None:
         if not always:
@@ -405,7 +412,8 @@ class _Taking:
         elif new and is_kind(x, collections.defaultdict):
             head[1] = self.form(x.default_factory, path, live)
         self.keep(name, [*head, self.core, *content], always)
-        if is_kind(x, (np.ndarray, *_DRAWN)) and (own := attributes(x)):  # of a subclass
+        nest = new and is_kind(x, _MUTABLE)
+        if (nest or is_kind(x, (np.ndarray, *_DRAWN))) and (own := attributes(x)):  # of a subclass
             entries = self.entries(own, f"{path}.__dict__", live)
             self.keep(f"{name}.__dict__", ["attributes", "", "", self.core, name, entries], always)
 
@@ -460,7 +468,9 @@ class _Taking:
             parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
             if kind is frozenset:
                 return ["frozenset", _sorted(parts)]
-            return ["tuple", *parts] if kind is tuple else ["named", _class_name(kind), *parts]
+            if kind is tuple:
+                return ["tuple", *parts]
+            return self.named(x, parts, path, live)
         if is_kind(x, _NAMED):
             home, name = getattr(x, "__module__", None), getattr(x, "__qualname__", x.__name__)
             if is_kind(x, np.ufunc):
@@ -475,14 +485,44 @@ class _Taking:
             parts = [self.form(p, path, live) for p in (x.func, tuple(x.args), dict(x.keywords))]
             return ["partial", *parts]
         if is_kind(x, (*_DRAWN, Tensor, np.ndarray, *_MUTABLE)):
-            plain = _can_be_made(x)
+            plain = self.can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
-        if self.classes is None:
-            self.classes = self.inventory.classes()
-        if _class_name(kind) in self.classes and _is_plain_object(x):
+        if self.is_known(kind) and _is_plain_object(x):
             self.todo.append((x, path, live))
             return self.reference(x, path)
         return self.lose(path, x)
+
+    def named(self, x: Any, parts: list[Any], path: str, live: bool) -> list[Any]:
+        """The form of a tuple of a class with names for its elements."""
+        kind = type(x)
+        if _is_sequence_of_c(kind):  # with elements that only have names
+            _, (_, others) = x.__reduce__()
+            return ["fields", _class_name(kind), ["tuple", *parts], self.form(others, path, live)]
+        found = self.is_known(kind) or _named(kind.__module__, kind.__qualname__) is kind
+        if not found or attributes(x) or not is_kind(x, tuple) or not can_be_new(kind, tuple):
+            return self.lose(path, x)
+        return ["named", _class_name(kind), *parts]
+
+    def is_known(self, kind: type) -> bool:
+        """Whether a training that goes on makes objects of a class."""
+        if self.classes is None:
+            self.classes = self.inventory.classes()
+        return self.classes.get(_class_name(kind)) is kind
+
+    def can_be_made(self, x: Any) -> bool:
+        """Whether one like it could be made anew: of a generator's subclass, it could not."""
+        kind = type(x)
+        if is_kind(x, np.ndarray):
+            found = _array_class(kind.__module__, _class_name(kind))
+            return not x.dtype.hasobject and found in (kind, np.ndarray)
+        if is_kind(x, _DRAWN):
+            return kind in (random.Random, getattr(np.random, kind.__name__, None))
+        if is_kind(x, Tensor):
+            return kind is Tensor
+        base = _base(kind)
+        return kind is base or (
+            (kind in _PYTHONS or self.is_known(kind)) and can_be_new(kind, base)
+        )
 
 
 def _path(v: FreeVariable) -> str:
@@ -532,16 +572,15 @@ def _is_read(x: Any) -> bool:
     )
 
 
-def _can_be_made(x: Any) -> bool:
-    """Whether one like it could be made anew: of a generator's subclass, it could not."""
-    kind = type(x)
-    if is_kind(x, np.ndarray):
-        found = _array_class(kind.__module__, _class_name(kind))
-        return not x.dtype.hasobject and found in (kind, np.ndarray)
-    return not is_kind(x, _DRAWN) or kind in (
-        random.Random,
-        getattr(np.random, kind.__name__, None),
-    )
+def _base(kind: type) -> Any:
+    """The class of Python's whose objects those of a class are."""
+    bases = (collections.OrderedDict, *_MUTABLE)
+    return next((base for base in bases if issubclass(kind, base)), object)
+
+
+def _is_sequence_of_c(kind: type) -> bool:
+    """Whether it is one of Python's classes with names for elements, such as `time.struct_time`."""
+    return issubclass(kind, tuple) and hasattr(kind, "n_sequence_fields")
 
 
 def _array_class(module: str, class_name: str) -> Any:
@@ -553,8 +592,9 @@ def _array_class(module: str, class_name: str) -> Any:
 def _is_plain_object(x: Any) -> bool:
     """Whether an object is no more than its attributes."""
     kind: Any = type(x)
+    makes = kind.__new__
     return (
-        kind.__new__ is object.__new__
+        (makes is object.__new__ or owner(makes) is Owner.AUTOBP)
         and kind.__reduce_ex__ is object.__reduce_ex__
         and (attributes(x) is not None or bool(slots_of(kind)))
         and all(c.__module__ != "builtins" or c is object for c in kind.__mro__)
@@ -609,13 +649,16 @@ class _Putting:
             try:
                 self.plan(name, record)
             except _MissingError:
-                if record[5 if record[0] == "place" else 3]:
-                    self.missing.append(name)
+                self.miss(name, record)
 
     def put(self) -> list[str]:
         for write in self.writes:
             write()
         return self.missing
+
+    def miss(self, name: str, record: Record) -> None:
+        if record[5 if record[0] == "place" else 3]:
+            self.missing.append(name)
 
     def target(self, name: str, record: Record) -> Any:
         """The object that a record is of."""
@@ -624,7 +667,12 @@ class _Putting:
         if x is GONE:
             if not name.startswith("new "):
                 return GONE
-            return self.new(kind, how, class_name, content)
+            try:
+                return self.new(kind, how, class_name, content)
+            except StrangeError:
+                raise
+            except Exception:  # of a class that asks for more than it did
+                return GONE
         if kind == "array":
             value = content[0]
             fits = is_kind(x, np.ndarray) and (x.shape, x.dtype) == (value.shape, value.dtype)
@@ -654,20 +702,16 @@ class _Putting:
             return t if content[4] else np.positive(t)  # a result is no parameter
         if kind == "generator":
             return _generator(content[0], content[1])
-        plain = {"list": list, "dict": dict, "set": set, "bytearray": bytearray}
-        if kind == "deque":
-            return collections.deque(maxlen=how)
-        if kind in plain and class_name == f"builtins.{kind}":
-            return plain[kind]()
-        if class_name == "collections.defaultdict":
-            return collections.defaultdict(self.value(how))
-        made = self.classes.get(class_name)
-        for ours in (collections.OrderedDict, collections.Counter):
-            if class_name == _class_name(ours):
-                made = ours
+        plain = {_class_name(x): x for x in (*_MUTABLE, *_PYTHONS)}
+        made = plain.get(class_name) or self.classes.get(class_name)
         if made is None:
             raise StrangeError(f"it holds a {class_name}, which this training does not use")
-        return made.__new__(made)
+        x = new(made, _base(made))
+        if kind == "deque":
+            collections.deque.__init__(x, maxlen=how)
+        elif is_kind(x, collections.defaultdict):
+            x.default_factory = self.value(how)
+        return x
 
     def plan(self, name: str, record: Record) -> None:
         if record[0] == "place":
@@ -675,6 +719,8 @@ class _Putting:
             return
         x = self.made[name]
         if x is GONE:
+            if name.startswith("new "):  # the place that held it is named
+                return
             raise _MissingError
         kind, _, _, _, *content = record
         if kind == "array":
@@ -686,11 +732,21 @@ class _Putting:
         elif kind == "bytearray":
             self.writes.append(lambda: operator.setitem(x, slice(None), bytes.fromhex(content[0])))
         elif kind in ("dict", "attributes"):
-            entries = [(self.value(k), self.value(v)) for k, v in content[-1]]
+            entries = [
+                (self.value(k), self.part(_entry_path(name, k), record, v)) for k, v in content[-1]
+            ]
             self.writes.append(lambda: _write_dict(x, entries))
         elif kind != "object":
-            values = [self.value(form) for form in content[0]]
+            values = [self.part(f"{name}[{i}]", record, v) for i, v in enumerate(content[0])]
             self.writes.append(lambda: _write_items(x, values))
+
+    def part(self, path: str, record: Record, form: Any) -> Any:
+        """What a list or a dict holds; what it cannot hold again leaves the rest as it was."""
+        try:
+            return self.value(form)
+        except _MissingError:
+            self.miss(path, record)
+            return _LOST
 
     def plan_tensor(self, t: Tensor, content: list[Any]) -> None:
         value, needed, grad, hooks, _ = content
@@ -760,9 +816,15 @@ class _Putting:
                 if not issubclass(made, enum.Enum):
                     return _LOST
                 return made(parts[1]) if issubclass(made, enum.Flag) else made[parts[1]]
-            if not issubclass(made, tuple):
+            if not issubclass(made, tuple) or not can_be_new(made, tuple):
                 raise _MissingError
-            return tuple.__new__(made, map(self.value, parts[1:]))
+            values = [self.value(part) for part in parts[1:]]
+            return _LOST if any(v is _LOST for v in values) else new(made, tuple, values)
+        if kind == "fields":
+            made = _named(*parts[0].rsplit(".", 1))
+            if made is GONE or not _is_sequence_of_c(made):
+                raise _MissingError
+            return new(made, tuple, *map(self.value, parts[1:]))
         if kind in ("long", "path", "value", "as"):
             found = value_of(kind, parts)
             if found is None:
@@ -777,8 +839,10 @@ class _Putting:
         if kind == "constant":
             return {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[parts[0]]
         if kind == "frozenset":
-            return frozenset(map(self.value, parts[0]))
+            return frozenset(v for v in map(self.value, parts[0]) if v is not _LOST)
         values = [self.value(part) for part in parts]
+        if any(v is _LOST for v in values):  # as a whole, for no place is left within it
+            return _LOST
         if kind == "method":
             return getattr(values[0], values[1])
         if kind == "partial":
@@ -859,7 +923,7 @@ def _write_items(x: Any, values: list[Any]) -> None:
     if is_kind(x, set):
         x.update(v for v in values if v is not _LOST)
     else:
-        x.extend(values)
+        x.extend(None if v is _LOST else v for v in values)
 
 
 def unsaved(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

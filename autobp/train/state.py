@@ -177,6 +177,7 @@ class State:
                 "rng": {"shuffling": self.rng.bit_generator.state},
                 "generators": list(self.inventory.generators),
                 "outside": list(self.outside),
+                "grown": self._grown(),
                 "state": taken.records,
                 "unsaved": self.unsaved,
                 "history": asdict(history),
@@ -193,7 +194,9 @@ class State:
             self._check(saved)
             undo = self._undo()
             missing = self.inventory.put(saved["state"])
-            self.restore(saved["model"])
+            lost = {*saved.get("grown", ())}.difference(self._grown())
+            missing += [f"model.{name}" for name in sorted(lost)]
+            self.restore({k: v for k, v in saved["model"].items() if k not in lost})
             self._add_groups(saved["groups"], saved["optimizer"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.rng.bit_generator.state = saved["rng"]["shuffling"]
@@ -265,6 +268,12 @@ class State:
             self.rng.bit_generator.state = random
 
         return undo
+
+    def _grown(self) -> list[str]:
+        """Names of what the model has got since the training began."""
+        if not hasattr(self.model, "state_dict"):
+            return []
+        return [name for name in self.model.state_dict() if name not in self._of_model]
 
     # ── groups of parameters ──────────────────────────────────────────────────────────────────────
 
