@@ -739,6 +739,98 @@ def test_validation_data_may_have_a_state(make, tmp_path):
     assert run(6, "parts.npz", resume=True) == whole
 
 
+#: What stands for PyTorch: a package that is installed, with generators of its own.
+TORCH = """
+import random, sys, types
+
+class Generator:
+    device = "cpu"
+    def __init__(self, device="cpu"):
+        self._numbers = random.Random(0)
+    def get_state(self):
+        return types.SimpleNamespace(numpy=lambda: __import__("numpy").array(self._numbers.getstate()[1]))
+    def set_state(self, state):
+        self._numbers.setstate((3, (*map(int, state),), None))
+
+Generator.__module__ = "torch._C"
+default_generator = Generator()
+from_numpy = lambda x: x
+
+class DataLoader:
+    def __init__(self, dataset, sampler):
+        self.dataset, self.parts = dataset, [{"sampler": sampler}]
+    def __iter__(self):
+        for _ in range(3):
+            yield self.dataset[self.parts[0]["sampler"].drawn()]
+
+DataLoader.__module__ = "torch.data"
+
+class Sampler:
+    def __init__(self, rng=None):
+        self.rng = rng
+    def drawn(self):
+        if hasattr(self.rng, "shuffle"):
+            return self.rng.choice(24)
+        return (self.rng or default_generator)._numbers.randrange(24)
+
+Sampler.__module__ = "torch.data"
+"""
+
+
+@pytest.fixture
+def torch(tmp_path, monkeypatch):
+    file = tmp_path / "site-packages" / "torch.py"
+    file.parent.mkdir()
+    file.write_text(TORCH)
+    monkeypatch.syspath_prepend(file.parent)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)  # and away with it afterwards
+    del sys.modules["torch"]
+    module = __import__("torch")
+    monkeypatch.setitem(sys.modules, "torch.data", module)
+    return module
+
+
+class Samples:
+    """Data of the user's, in which a loader looks up samples."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __getitem__(self, i):
+        self.asked += 1
+        return X[i : i + 1] * (1 + 0.01 * self.asked), Y[i : i + 1]
+
+
+DRAWN_FROM = {
+    "a generator of its own": lambda torch: torch.Generator(),
+    "the generator of all": lambda torch: None,
+    "one of NumPy": lambda torch: np.random.RandomState(1),
+}
+
+
+@pytest.mark.parametrize("what", DRAWN_FROM)
+@pytest.mark.parametrize("where", ["data", "loss"])
+@pytest.mark.filterwarnings("error")
+def test_objects_of_packages_draw_and_call_as_before(what, where, torch, tmp_path):
+    def run(epochs, **options):
+        torch.default_generator._numbers.seed(5)
+        model = stateful.Base()
+        sampler = torch.Sampler(DRAWN_FROM[what](torch))
+        data = torch.DataLoader(Samples(), sampler) if where == "data" else (X, Y)
+        extra = lambda: sampler.drawn() if where == "loss" else 0.0
+        loss = lambda p, y: nn.mse(p, y) + extra()
+        optimizer = SGD(model.parameters(), 0.05)
+        history = fit(model, data, loss, optimizer, epochs, rng=0, progress=False, **options)
+        assert history.unsaved == []
+        return history["loss"], model.linear.weight.tolist()
+
+    whole, path = run(4), tmp_path / "run.npz"
+    run(2, checkpoint=path)
+    assert run(4, checkpoint=path, resume=True) == whole
+
+
 def rates():
     while True:
         yield 0.1

@@ -37,7 +37,7 @@ from autobp.compiler.trace.free_variables import (
     of_class,
     same_item,
 )
-from autobp.compiler.trace.search import reachable, slots_of
+from autobp.compiler.trace.search import is_torchs_generator, reachable, slots_of
 from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
@@ -274,9 +274,12 @@ class _Taking:
         self.done: set[str] = set()
         self.core = True
         self.classes: dict[str, type] | None = None  # found when they are needed
+        self.drawn: set[int] = set()  # ids of the generators, which are saved wherever they are
         self.watched: list[str] = []  # names of records that are needed only if they have changed
 
     def take(self, stages: list[Found]) -> None:
+        objects = [x for found in stages for x in found.objects.values()]
+        self.drawn = {id(x) for x in objects if _is_drawn(x)}
         for found in stages:
             for v in found.variables:
                 if v.kind == "contents" and is_kind(v.owner, _MUTABLE):
@@ -292,7 +295,7 @@ class _Taking:
                 if is_kind(v.value, np.ndarray) and v.kind != "equal":
                     self.met(v.value, _path(v), v.live)
             for x in found.objects.values():
-                if is_kind(x, _GENERATORS) or (is_kind(x, Tensor) and x.is_leaf):
+                if _is_drawn(x) or (is_kind(x, Tensor) and x.is_leaf):
                     self.met(x, found.names[id(x)], True)
             for iterator, name in found.iterators:
                 self.opaque(iterator, name, True)
@@ -315,7 +318,7 @@ class _Taking:
         """What cannot be recorded is noted, if the training depends on it; of what callbacks and
         metrics hold, what they may read from, and not their bars, connections and clients."""
         if self.core or _is_read(x):
-            self.unknown.setdefault(path, fingerprint(x))
+            self.unknown.setdefault(path, fingerprint(x, self.drawn - {id(x)}))
         return ["lost"]
 
     # ── places ────────────────────────────────────────────────────────────────────────────────────
@@ -388,7 +391,7 @@ class _Taking:
             kind, content = "tensor", [value, x.requires_grad, grad, hooks, x.is_leaf]
         elif is_kind(x, random.SystemRandom):  # which has no state
             return
-        elif is_kind(x, _DRAWN):
+        elif _is_drawn(x):
             kind, content, always = "generator", [_class_name(type(x)), *_drawn(x)], True
         elif is_kind(x, dict):
             kept_elsewhere = self.inventory.unrecorded.get(id(x), ())
@@ -484,7 +487,7 @@ class _Taking:
         if is_kind(x, functools.partial):
             parts = [self.form(p, path, live) for p in (x.func, tuple(x.args), dict(x.keywords))]
             return ["partial", *parts]
-        if is_kind(x, (*_DRAWN, Tensor, np.ndarray, *_MUTABLE)):
+        if _is_drawn(x) or is_kind(x, (Tensor, np.ndarray, *_MUTABLE)):
             plain = self.can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
         if self.is_known(kind) and _is_plain_object(x):
@@ -515,6 +518,8 @@ class _Taking:
         if is_kind(x, np.ndarray):
             found = _array_class(kind.__module__, _class_name(kind))
             return not x.dtype.hasobject and found in (kind, np.ndarray)
+        if is_torchs_generator(x):
+            return True
         if is_kind(x, _DRAWN):
             return kind in (random.Random, getattr(np.random, kind.__name__, None))
         if is_kind(x, Tensor):
@@ -539,8 +544,14 @@ def _sorted(forms: list[Any]) -> list[Any]:
     return sorted(forms, key=lambda form: json.dumps(form, default=repr))
 
 
+def _is_drawn(x: Any) -> bool:
+    return is_kind(x, _DRAWN) or is_torchs_generator(x)
+
+
 def _drawn(x: Any) -> list[Any]:
     """The state of a generator, and how many others were spawned from it."""
+    if is_torchs_generator(x):
+        return [[str(x.device), x.get_state().numpy().copy()], 0]
     if is_kind(x, random.Random):
         return [x.getstate(), 0]
     if is_kind(x, np.random.RandomState):
@@ -876,6 +887,8 @@ def _generator(class_name: str, state: Any) -> Any:
         return np.random.SeedSequence(
             **{k: v for k, v in state.items() if k != "n_children_spawned"}
         )
+    if class_name == "torch._C.Generator":
+        return sys.modules["torch"].Generator(state[0])
     bits = getattr(np.random, state["bit_generator"])()
     return bits if class_name == _class_name(type(bits)) else np.random.Generator(bits)
 
@@ -886,6 +899,9 @@ def _redraw(x: Any, state: Any, spawned: int) -> None:
         return
     if is_kind(x, np.random.RandomState):
         x.set_state(state)
+        return
+    if is_torchs_generator(x):
+        x.set_state(sys.modules["torch"].from_numpy(state[1]))
         return
     seeds = x
     if not is_kind(x, np.random.SeedSequence):
