@@ -39,6 +39,7 @@ from autobp.optim import SGD, Adam, AdamW, ReduceLROnPlateau, StepLR
 from autobp.train import CheckpointError, DivergedError, fit, load_checkpoint
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.inventory import Inventory
+from autobp.train.memory import Area, view_within
 from tests import stateful
 from tests.stateful import CASES, X, Y
 
@@ -1110,6 +1111,52 @@ def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
         history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", callbacks=[callback])
     assert len(history.unsaved) == 1
     assert os.path.basename(caught[0].filename) in ("test_train_state.py", "stateful.py")
+
+
+def test_a_tensor_that_shares_memory_with_a_parameter_does_so_after_a_resume(tmp_path):
+    def run(epochs, **options):
+        model, held = stateful.Base(), {}
+
+        def callback(run):
+            held["copy"] = Tensor(np.zeros((1, 3)), requires_grad=False)
+            held["copy"].data = model.linear.weight.data
+
+        trained(model, epochs=epochs, callbacks=[callback], **options)
+        return model, held
+
+    model, held = run(2, checkpoint=tmp_path / "run.npz")
+    model, held = run(2, checkpoint=tmp_path / "run.npz", resume=True)
+    model.linear.weight.data[...] = 7.0
+    np.testing.assert_array_equal(held["copy"].data, model.linear.weight.data)
+
+
+def test_memory_that_cannot_be_shared_again_is_named(tmp_path):
+    model, held = stateful.Base(), {}
+    optimizer = Adam(model.parameters(), 0.05)
+
+    def callback(run):
+        held["mean"] = next(x for x in _arrays(optimizer.state))
+
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold held\['mean'\]"):
+        trained(model, optimizer=optimizer, checkpoint=tmp_path / "a.npz", callbacks=[callback])
+
+
+def _arrays(nest):
+    if isinstance(nest, np.ndarray):
+        yield nest
+    elif isinstance(nest, dict | list | tuple):
+        for x in nest.values() if isinstance(nest, dict) else nest:
+            yield from _arrays(x)
+
+
+def test_a_place_outside_of_an_array_is_refused():
+    rows = np.arange(6.0).reshape(3, 2)
+    area, like = Area.of("rows", rows), np.zeros(2)
+    assert view_within(area, like, 16, [8], [16, 8]).tolist() == [2.0, 3.0]
+    assert view_within(area, like, 40, [8], [16, 8]) is None
+    assert view_within(area, like, -8, [8], [16, 8]) is None
+    assert view_within(area, like, 0, [8], [8, 24]) is None
+    assert view_within(Area.of("a number", 1.0), like, 0, [8], [8]) is None
 
 
 def test_views_of_parameters_are_views_after_a_resume(tmp_path):

@@ -42,7 +42,9 @@ from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
+from autobp.train.memory import Area, hull, together, view_within
 from autobp.train.values import are_plain, can_be_new, new, subclass, value_form, value_of
+from autobp.tree import leaves
 
 __all__ = ["Inventory", "Saved"]
 
@@ -111,6 +113,7 @@ class Inventory:
         """What the training depends on, and what else may have a state: callbacks, for example.
         `hidden` are attributes that somebody else sees to."""
         self._roots = needed, others or {}
+        self._others = hidden
         self._hidden = {id(x): ("_scratch", *names) for x, names in hidden}
         #: By the ids of the dicts of attributes.
         self.unrecorded: dict[int, tuple[str, ...]] = {
@@ -201,6 +204,15 @@ class Inventory:
 
     # what the two halves ask
 
+    def named(self) -> Iterator[tuple[str, Any]]:
+        """The objects that were there when the training began."""
+        return iter(self._objects.items())
+
+    def hidden_arrays(self) -> list[Any]:
+        """Arrays in what somebody else sees to."""
+        held = [attribute_of(x, name) for x, names in self._others for name in names]
+        return [x for nest in held for _, x in leaves(nest) if is_kind(x, np.ndarray)]
+
     def object(self, name: str) -> Any:
         return self._objects.get(name, GONE)
 
@@ -274,6 +286,7 @@ class _Taking:
         self.done: set[str] = set()
         self.core = True
         self.classes: dict[str, type] | None = None  # found when they are needed
+        self.paths: dict[str, str] = {}  # where the objects are, by their names in the records
         self.drawn: set[int] = set()  # ids of the generators, which are saved wherever they are
         self.watched: list[str] = []  # names of records that are needed only if they have changed
 
@@ -302,6 +315,7 @@ class _Taking:
             while self.todo:
                 self.record(*self.todo.popleft())
             self.core = False
+        self.share()
         self.unknown |= {f"{name}.__class__": UNSEEN for name in self.inventory.reclassed()}
 
     def met(self, x: Any, path: str, live: bool) -> None:
@@ -320,6 +334,39 @@ class _Taking:
         if self.core or _is_read(x):
             self.unknown.setdefault(path, fingerprint(x, self.drawn - {id(x)}))
         return ["lost"]
+
+    def share(self) -> None:
+        """Say of arrays that the training made where they lie in the memory of others."""
+        made = {
+            name: x
+            for name, x in self.fresh.values()
+            if name in self.records
+            and (is_kind(x, np.ndarray) or (is_kind(x, Tensor) and x.is_leaf))
+        }
+        if not made:
+            return
+        kept = [(name, x) for name, x in self.inventory.named() if is_kind(x, np.ndarray | Tensor)]
+        kept += [("", x) for x in self.inventory.hidden_arrays()]
+        for group in together([Area.of(*item) for item in (*kept, *made.items())]):
+            loose = []
+            for area in (a for a in group if a.name in made):
+                homes = [a for a in group if a.name not in made and a.overlaps(area)]
+                home = next((a for a in homes if a.name and a.holds(area)), None)
+                if home is not None:
+                    self.records[area.name].append(area.within(home))
+                elif homes:
+                    self.unknown[self.paths[area.name]] = UNSEEN
+                else:
+                    loose.append(area)
+            if len(loose) < 2:
+                continue
+            whole = hull(f"new memory {len(self.records)}", loose)
+            if whole.high - whole.low > _SMALL + 4 * sum(a.array.nbytes for a in loose):
+                self.unknown |= {self.paths[a.name]: UNSEEN for a in loose}
+                continue
+            self.records[whole.name] = ["array", "numpy", "numpy.ndarray", False, whole.array]
+            for area in loose:
+                self.records[area.name].append(area.within(whole))
 
     # ── places ────────────────────────────────────────────────────────────────────────────────────
 
@@ -371,6 +418,7 @@ class _Taking:
         if name in self.done:
             return
         self.done.add(name)
+        self.paths[name] = path
         new = name.startswith("new ")
         always = new or live
         content: list[Any]
@@ -648,7 +696,7 @@ class _Putting:
         self.classes = inventory.classes()
         self.missing: list[str] = []
         self.writes: list[Callable[[], object]] = []
-        for name, record in records.items():
+        for name, record in sorted(records.items(), key=lambda item: _home(item[1]) is not None):
             if record[0] not in ("place", "attributes"):
                 self.made[name] = self.target(name, record)
         for name, record in records.items():
@@ -707,9 +755,12 @@ class _Putting:
             made: Any = _array_class(how, class_name)
             if made is None:
                 raise StrangeError(f"it holds a {class_name}, which this training does not use")
-            return np.array(content[0], order="K").view(made)
+            shared = self.shared(content[0], content[1:])
+            return (np.array(content[0], order="K") if shared is None else shared).view(made)
         if kind == "tensor":
             t = Tensor(content[0], requires_grad=content[1])
+            if (shared := self.shared(content[0], content[5:])) is not None:
+                t.data = shared
             return t if content[4] else np.positive(t)  # a result is no parameter
         if kind == "generator":
             return _generator(content[0], content[1])
@@ -723,6 +774,17 @@ class _Putting:
         elif is_kind(x, collections.defaultdict):
             x.default_factory = self.value(how)
         return x
+
+    def shared(self, value: np.ndarray, homes: list[Any]) -> np.ndarray | None:
+        """A view of the memory in which an array lay, if it lay in that of another."""
+        for name, *place in homes:
+            base = self.made.get(name, GONE)
+            base = self.inventory.object(name) if base is GONE else base
+            found = view_within(Area.of(name, base), value, *place)
+            if found is None:
+                self.missing.append(f"the memory of {name}")
+            return found
+        return None
 
     def plan(self, name: str, record: Record) -> None:
         if record[0] == "place":
@@ -760,7 +822,7 @@ class _Putting:
             return _LOST
 
     def plan_tensor(self, t: Tensor, content: list[Any]) -> None:
-        value, needed, grad, hooks, _ = content
+        value, needed, grad, hooks, *_ = content
         calls = [self.value(h) for h in hooks]
 
         def write() -> None:
@@ -859,6 +921,12 @@ class _Putting:
         if kind == "partial":
             return functools.partial(values[0], *values[1], **values[2])
         return _MAKERS[kind](values)
+
+
+def _home(record: Record) -> Any:
+    """Where an array lies, if that is in the memory of another."""
+    start = {"array": 5, "tensor": 9}.get(record[0])
+    return record[start] if start and len(record) > start else None
 
 
 def _attributes_of(x: Any) -> Any:

@@ -275,9 +275,9 @@ class _Search:
             self.environment()
         elif is_kind(value, enum.Enum):
             self.visit(value._value_, f"{name}.value", where, live)
-        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)):
-            return
-        elif self.whole and is_torchs_generator(value):
+        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)) or (
+            self.whole and is_torchs_generator(value)
+        ):
             return
         elif is_kind(value, _DESCRIPTORS):
             for f in _functions_of(value):
