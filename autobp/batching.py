@@ -33,6 +33,7 @@ from autobp.errors import (
 from autobp.habits import checks_keywords, is_executing
 from autobp.operation import SIGNS, Operation, Sign
 from autobp.operation import of as row_of
+from autobp.owner import Owner, owner_of_frame
 from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, opaque, plainly
 from autobp.reverse import check_function, derived
 from autobp.rules import batching as rules
@@ -261,7 +262,17 @@ class Batched(Tensor):
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        if (
+            owner_of_frame(sys._getframe(1)) is Owner.AUTOBP
+        ):  # whose tables keep tensors, not values
+            return object.__hash__(self)
+        raise one_by_one(
+            self,
+            "the hash",
+            "as by `in` a set or by the key of a dict",
+            "choose with np.where, or take out of an array with np.take",
+        )
 
     def __invert__(self) -> Any:
         return plainly(np.invert, self)
