@@ -58,13 +58,13 @@ _NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np
 _PLACES = ("cell", "attribute", "class", "context", "defaults")
 _LOST = object()  # what the file does not hold: what is there stays
 _DATA = (
-    np.ndarray, array.array, collections.UserDict, collections.UserList, collections.ChainMap,
-    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, memoryview,
+    np.ndarray, array.array, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, memoryview,
     io.StringIO, io.BytesIO,
 )  # fmt: skip
 _QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
 _PYTHONS = (collections.OrderedDict, collections.Counter, collections.defaultdict)
+_WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
 
 
 class StrangeError(ValueError):
@@ -123,6 +123,8 @@ class Inventory:
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
         #: By the names in the records, objects that the training had made and that `put` has made anew.
         self.remade: dict[str, Any] = {}
+        #: Names of what `put` had no place for, and on which no training depends.
+        self.dropped: list[str] = []
         #: Methods of classes and code of functions, as they were first seen.
         self.code: dict[tuple[int, str], Any] = {}
         self._begun: dict[str, str] = {}  # digests of what is saved only if it has changed
@@ -199,6 +201,7 @@ class Inventory:
         putting = _Putting(self, records)
         if check_only:
             return putting.missing
+        self.dropped = putting.dropped
         self.remade = {name: x for name, x in putting.made.items() if name.startswith("new ")}
         return putting.put()
 
@@ -225,9 +228,11 @@ class Inventory:
         return self._begun.get(name) != _digest(record)
 
     def classes(self) -> dict[str, type]:
-        """Those of the objects that are known, and our own modules: no other is made by a file."""
+        """Those of the objects that are known, our own modules and Python's wrappers of dicts and
+        lists: no other is made by a file."""
         kinds = {type(x) for x in self._objects.values()}
         kinds |= {x for x in self._objects.values() if isinstance(x, type)}
+        kinds.update(_WRAPPERS)
         kinds |= {x for x in vars(nn).values() if isinstance(x, type)}  # a model may grow
         return {_class_name(kind): kind for kind in kinds}
 
@@ -331,8 +336,9 @@ class _Taking:
     def lose(self, path: str, x: Any) -> list[Any]:
         """What cannot be recorded is noted, if the training depends on it; of what callbacks and
         metrics hold, what they may read from, and not their bars, connections and clients."""
-        if self.core or _is_read(x):
-            self.unknown.setdefault(path, fingerprint(x, self.drawn - {id(x)}))
+        text = fingerprint(x, self.drawn - {id(x)})
+        if self.core or _is_read(x) or (_is_written(x) and text != UNSEEN):
+            self.unknown.setdefault(path, text)
         return ["lost"]
 
     def share(self) -> None:
@@ -464,6 +470,8 @@ class _Taking:
             head[1] = self.form(x.default_factory, path, live)
         self.keep(name, [*head, self.core, *content], always)
         nest = new and is_kind(x, _MUTABLE)
+        if is_kind(x, np.memmap):  # whose attributes are those of its file
+            return
         if (nest or is_kind(x, (np.ndarray, *_DRAWN))) and (own := attributes(x)):  # of a subclass
             entries = self.entries(own, f"{path}.__dict__", live)
             self.keep(f"{name}.__dict__", ["attributes", "", "", self.core, name, entries], always)
@@ -631,6 +639,12 @@ def _is_read(x: Any) -> bool:
     )
 
 
+def _is_written(x: Any) -> bool:
+    """Whether an object holds data that a program may write to and read again, such as the frames
+    of pandas; or it is a file, whose changes cannot be seen."""
+    return any(of_class(type(x), name) is not GONE for name in ("__array__", "__setitem__"))
+
+
 def _base(kind: type) -> Any:
     """The class of Python's whose objects those of a class are."""
     bases = (collections.OrderedDict, *_MUTABLE)
@@ -695,6 +709,7 @@ class _Putting:
         self.made: dict[str, Any] = {}
         self.classes = inventory.classes()
         self.missing: list[str] = []
+        self.dropped: list[str] = []
         self.writes: list[Callable[[], object]] = []
         for name, record in sorted(records.items(), key=lambda item: _home(item[1]) is not None):
             if record[0] not in ("place", "attributes"):
@@ -716,8 +731,8 @@ class _Putting:
         return self.missing
 
     def miss(self, name: str, record: Record) -> None:
-        if record[5 if record[0] == "place" else 3]:
-            self.missing.append(name)
+        is_needed = record[5 if record[0] == "place" else 3]
+        (self.missing if is_needed else self.dropped).append(name)
 
     def target(self, name: str, record: Record) -> Any:
         """The object that a record is of."""

@@ -67,7 +67,13 @@ _PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 _FIRST, _SECOND = operator.itemgetter(0), operator.itemgetter(1)
 
 #: Classes of Python's own whose objects have the attributes that the user gives them.
-_NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
+_NAMESPACES = {
+    ("types", "SimpleNamespace"), ("argparse", "Namespace"),
+    ("collections", "UserDict"), ("collections", "UserList"), ("collections", "ChainMap"),
+}  # fmt: skip
+
+#: What reads a file anew for each question.
+_READERS = (np.lib.npyio.NpzFile,)
 
 #: How the places begin whose names alone do not tell them from others.
 _OUTSIDE = ("global of", "closure of", "default of")
@@ -275,7 +281,7 @@ class _Search:
             self.environment()
         elif is_kind(value, enum.Enum):
             self.visit(value._value_, f"{name}.value", where, live)
-        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)) or (
+        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS, *_READERS)) or (
             self.whole and is_torchs_generator(value)
         ):
             return
@@ -437,7 +443,11 @@ class _Search:
         is an object that is looked into."""
         kind, own = type(x), attributes(x)
         known = self.kinds.get(kind) or _Kind.of(kind)
-        if (own is None and not known.slots) or not known.is_open or (live and known.hides):
+        if (
+            (own is None and not known.slots)
+            or not known.is_open
+            or (known.hides and (live or self.whole))
+        ):
             return False
         if not known.hides and not is_kind(x, (*NESTS, *_DESCRIPTORS)):
             self.kinds[kind] = known
