@@ -67,10 +67,10 @@ _PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 _FIRST, _SECOND = operator.itemgetter(0), operator.itemgetter(1)
 
 #: Classes of Python's own whose objects have the attributes that the user gives them.
-_NAMESPACES = {
-    ("types", "SimpleNamespace"), ("argparse", "Namespace"),
-    ("collections", "UserDict"), ("collections", "UserList"), ("collections", "ChainMap"),
-}  # fmt: skip
+_NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
+
+#: Those whose objects have a nest as their one attribute.
+_WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
 
 #: What reads a file anew for each question.
 _READERS = (np.lib.npyio.NpzFile,)
@@ -443,6 +443,8 @@ class _Search:
         is an object that is looked into."""
         kind, own = type(x), attributes(x)
         known = self.kinds.get(kind) or _Kind.of(kind)
+        if self.whole and kind in _WRAPPERS:
+            known = known._replace(is_open=True)
         if (
             (own is None and not known.slots)
             or not known.is_open
