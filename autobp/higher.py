@@ -98,6 +98,8 @@ def _derivative(
         where = positions(chosen, args)
         given = partial(function, **kwargs) if kwargs else function
         traced = record(given, args, where)
+        for value in traced.values:
+            _check_number(value, title)
         order = traced.order()
 
         def is_cheaper(ins: Sequence[int], outs: Sequence[int]) -> bool:
@@ -119,6 +121,14 @@ def _derivative(
         return traced.refill([refilled(picked, row) for row in blocks])
 
     return derived(all_partials, of, title)
+
+
+def _check_number(value: Any, title: str) -> None:
+    """Refuse a result that has no derivative, rather than call it constant."""
+    dtype = np.dtype(getattr(value, "dtype", type(value)))
+    if dtype.kind not in "fiub":
+        what = f"an array of {dtype}" if np.shape(value) else f"a {type(value).__name__}"
+        raise TypeError(f"{title} differentiates real numbers and arrays of them: {what} is none")
 
 
 def _forward_is_cheaper(

@@ -29,6 +29,7 @@ from autobp import (
     sigmoid,
     value_and_grad,
     vjp,
+    vmap,
 )
 from autobp.rules import PRIMITIVES
 from autobp.verify.checks import bound, picked, variables
@@ -383,12 +384,42 @@ def test_exceptions_leave_nothing_behind():
         (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\); its value has shape \(2,\)"),
         (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the structure of its value, tuple of 2, not float"),
         (lambda: grad(lambda x, y: x * y, (0, 0))(1.0, 2.0), ValueError, r"argnums=\(0, 0\) names an argument twice"),
+        (lambda: jacobian(lambda x: (x, "a"))(np.ones(2)), TypeError, "jacobian differentiates real numbers and arrays of them: a str is none"),
+        (lambda: jacobian(lambda x: np.ones(2) * 1j)(np.ones(2)), TypeError, "jacobian differentiates real numbers and arrays of them: an array of complex128 is none"),
         (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode must be 'auto', 'forward' or 'reverse', not 'both'"),
     ],
 )  # fmt: skip
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def keeps_a_batch(w):
+    kept = []
+    vmap(lambda x: kept.append(x * w) or x)(np.ones(3))
+    return np.sum(kept[0])
+
+
+def keeps_a_variable(w):
+    kept = []
+    grad(lambda v: kept.append(v * w) or v)(w)
+    return kept[0] + w
+
+
+@pytest.mark.parametrize("f", [keeps_a_batch, keeps_a_variable])
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f: grad(f)(2.0),
+        lambda f: jvp(f, (2.0,), (1.0,)),
+        lambda f: jacobian(lambda w: (w, f(w)))(2.0),
+        lambda f: vmap(f)(np.ones(2)),
+    ],
+)
+def test_a_variable_that_has_outlived_its_derivative_is_refused(f, derivative):
+    text = "depends on a variable of a derivative or a vmap within this function, which has ended"
+    with pytest.raises(TypeError, match=text):
+        derivative(f)
 
 
 # ── custom ────────────────────────────────────────────────────────────────────────────────────────
