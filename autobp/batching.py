@@ -24,6 +24,7 @@ from autobp.dispatch import twin_of
 from autobp.errors import (
     explained,
     label,
+    leaked,
     no_batching,
     no_rule,
     one_by_one,
@@ -516,6 +517,8 @@ def _leaving(path: _Path | str, y: Any, axis: Any, level: int, entering: _Enteri
     else:
         if isinstance(y, Tensor) and y.level == CONSTANT:
             y = y.value
+        elif isinstance(y, Tensor) and y.level > level:
+            raise leaked(y)
         if not isinstance(y, Variable | np.ndarray | np.generic | float | int):
             raise TypeError(
                 f"vmap: {path} is a {type(y).__name__}: a function that is mapped returns numbers and"

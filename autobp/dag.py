@@ -17,6 +17,7 @@ import numpy as np
 from autobp.arrays import is_foreign
 from autobp.calculus import as_value, project
 from autobp.context import clock, current
+from autobp.errors import leaked
 from autobp.primitive import Variable
 from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, refilled
@@ -116,10 +117,15 @@ def record(
     result = function(*filled)
     if isinstance(result, Tensor):
         is_mine = result.level == level
+        if result.level > level:
+            raise leaked(result)
         output, value = (result, result.value) if is_mine else (None, result)
         return Recording(level, inputs, [output], [value], result)
     found = [y for _, y in leaves(result)]
     outputs = [y if isinstance(y, Tensor) and y.level == level else None for y in found]
+    for y in found:
+        if isinstance(y, Tensor) and y.level > level:
+            raise leaked(y)
     values = [y if t is None else t.value for y, t in zip(found, outputs, strict=True)]
     return Recording(level, inputs, outputs, values, result)
 

@@ -16,6 +16,7 @@ import numpy as np
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock, current
 from autobp.dag import Recording, checked_cotangent, copied, lifted, record
+from autobp.errors import leaked
 from autobp.habits import checks_keywords
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
@@ -83,6 +84,9 @@ def along(
     duals = [dual(v, t, level) for v, t in zip(*matched(primals, tangents, who), strict=True)]
     result = function(*refilled(primals, duals))
     found = [y for _, y in leaves(result)]
+    for y in found:
+        if isinstance(y, Tensor) and y.level > level:
+            raise leaked(y)
     mine = [isinstance(y, Dual) and y.level == level for y in found]
     values = [y.value if m else _plain(y) for y, m in zip(found, mine, strict=True)]
     slopes = [

@@ -29,6 +29,7 @@ from autobp import (
     sigmoid,
     value_and_grad,
     vjp,
+    vmap,
 )
 from autobp.rules import PRIMITIVES
 from autobp.verify.checks import bound, picked, variables
@@ -391,6 +392,34 @@ def test_exceptions_leave_nothing_behind():
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def keeps_a_batch(w):
+    kept = []
+    vmap(lambda x: kept.append(x * w) or x)(np.ones(3))
+    return np.sum(kept[0])
+
+
+def keeps_a_variable(w):
+    kept = []
+    grad(lambda v: kept.append(v * w) or v)(w)
+    return kept[0] + w
+
+
+@pytest.mark.parametrize("f", [keeps_a_batch, keeps_a_variable])
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f: grad(f)(2.0),
+        lambda f: jvp(f, (2.0,), (1.0,)),
+        lambda f: jacobian(lambda w: (w, f(w)))(2.0),
+        lambda f: vmap(f)(np.ones(2)),
+    ],
+)
+def test_a_variable_that_has_outlived_its_derivative_is_refused(f, derivative):
+    text = "depends on a variable of a derivative or a vmap within this function, which has ended"
+    with pytest.raises(TypeError, match=text):
+        derivative(f)
 
 
 # ── custom ────────────────────────────────────────────────────────────────────────────────────────
