@@ -24,6 +24,7 @@ from autobp.dispatch import twin_of
 from autobp.errors import (
     explained,
     label,
+    leaked,
     no_batching,
     no_rule,
     one_by_one,
@@ -33,6 +34,7 @@ from autobp.errors import (
 from autobp.habits import checks_keywords, is_executing
 from autobp.operation import SIGNS, Operation, Sign
 from autobp.operation import of as row_of
+from autobp.owner import Owner, owner_of_frame
 from autobp.primitive import NUMPY, Primitive, Results, Variable, numbers, opaque, plainly
 from autobp.reverse import check_function, derived
 from autobp.rules import batching as rules
@@ -261,7 +263,17 @@ class Batched(Tensor):
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        if (
+            owner_of_frame(sys._getframe(1)) is Owner.AUTOBP
+        ):  # whose tables keep tensors, not values
+            return object.__hash__(self)
+        raise one_by_one(
+            self,
+            "the hash",
+            "as by `in` a set or by the key of a dict",
+            "choose with np.where, or take out of an array with np.take",
+        )
 
     def __invert__(self) -> Any:
         return plainly(np.invert, self)
@@ -505,6 +517,8 @@ def _leaving(path: _Path | str, y: Any, axis: Any, level: int, entering: _Enteri
     else:
         if isinstance(y, Tensor) and y.level == CONSTANT:
             y = y.value
+        elif isinstance(y, Tensor) and y.level > level:
+            raise leaked(y)
         if not isinstance(y, Variable | np.ndarray | np.generic | float | int):
             raise TypeError(
                 f"vmap: {path} is a {type(y).__name__}: a function that is mapped returns numbers and"

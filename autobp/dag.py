@@ -17,6 +17,7 @@ import numpy as np
 from autobp.arrays import is_foreign
 from autobp.calculus import as_value, project
 from autobp.context import clock, current
+from autobp.errors import leaked
 from autobp.primitive import Variable
 from autobp.tensor import CONSTANT, Tensor, leaf
 from autobp.tree import leaves, refilled
@@ -116,10 +117,15 @@ def record(
     result = function(*filled)
     if isinstance(result, Tensor):
         is_mine = result.level == level
+        if result.level > level:
+            raise leaked(result)
         output, value = (result, result.value) if is_mine else (None, result)
         return Recording(level, inputs, [output], [value], result)
     found = [y for _, y in leaves(result)]
     outputs = [y if isinstance(y, Tensor) and y.level == level else None for y in found]
+    for y in found:
+        if isinstance(y, Tensor) and y.level > level:
+            raise leaked(y)
     values = [y if t is None else t.value for y, t in zip(found, outputs, strict=True)]
     return Recording(level, inputs, outputs, values, result)
 
@@ -141,6 +147,9 @@ def copied(value: Any) -> Any:
 
 def checked_cotangent(given: Any, value: Any, what: str) -> Any:
     """A tangent or cotangent from the user, checked against the value that it belongs to."""
+    is_like = type(given) is np.ndarray is type(value) and given.shape == value.shape
+    if is_like and given.ndim and given.dtype is value.dtype:  # as nearly always
+        return given.copy("K")
     if not isinstance(given, Variable):
         given = as_value(given)
         given = given.copy() if is_foreign(given) else np.array(given)[()]

@@ -46,6 +46,15 @@ def label(a: Any) -> str:
     return f"{kind} of shape {shape}{origin}" if shape else f"{kind}{origin}"
 
 
+def leaked(a: Any) -> TypeError:
+    """A variable of an inner derivative, or a batch, that has ended before what it is used in."""
+    return TypeError(
+        f"{label(a)} depends on a variable of a derivative or a vmap within this function, which has ended:"
+        " such a variable was kept in an outer place and is used after it. Return it from the inner function"
+        " instead, as with has_aux=True"
+    )
+
+
 #: What to write instead, for the functions most likely to be met.
 _INSTEAD = {
     "asarray": "the Tensor itself, or t.numpy() for its value as a constant",

@@ -30,7 +30,7 @@ from autobp.context import Context, current
 from autobp.forward import Dual, dual
 from autobp.kernels.layout import MANY, alike
 from autobp.operation import SIGNS
-from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, same, variable_in
+from autobp.primitive import NUMPY, Array, Primitive, Results, Variable, part, same, variable_in
 from autobp.reverse import accumulate, add_in_place
 from autobp.rules.arithmetic import multiply
 from autobp.rules.batching import elementwise
@@ -40,6 +40,7 @@ from autobp.tensor import CONSTANT, Tensor, node
 __all__ = ["install", "remove"]
 
 _PLAIN = (float, np.ndarray)
+_NUMBERS = (*_PLAIN, np.float64, np.float32)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
 #: What stands for a value in a derivative, or in a batch, further out.
 _OUTER = (Tensor, Dual, Batched)
@@ -55,8 +56,10 @@ def install() -> None:
         setattr(Tensor, name, method)
     for name, method in _BATCH_METHODS.items():
         setattr(Batched, name, method)
+    for name, method in _DUAL_METHODS.items():
+        setattr(Dual, name, method)
     Dual.record = _dual_record  # type: ignore[method-assign]
-    reverse.shortcut = _step
+    reverse.shortcut, reverse.shortcut_along = _step, _step_along
     forward.shortcut = _tangent_of_step
 
 
@@ -68,8 +71,10 @@ def remove() -> None:
         delattr(Batched, name)
     for name, method in _GENERAL_BATCH.items():
         setattr(Batched, name, method)
+    for name in _DUAL_METHODS:
+        delattr(Dual, name)
     Dual.record = _general_dual_record  # type: ignore[method-assign]
-    reverse.shortcut = forward.shortcut = None
+    reverse.shortcut = reverse.shortcut_along = forward.shortcut = None
 
 
 # ── recording ─────────────────────────────────────────────────────────────────────────────────────
@@ -201,6 +206,62 @@ def _as_value(value: Any) -> Any:
     return None if isinstance(value, Results | Variable) else as_value(value)
 
 
+# Dual numbers have methods of their own, as batches have: the same code for them and for Tensors would
+# run slower for both, since Python's interpreter adapts a function to one type.
+
+
+def _dual_operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
+    function = primitive.function
+    general = _operator(primitive, reflected)
+
+    def operator_(self: Dual, other: Any) -> Any:
+        x, t, level, context = self.value, self.tangent, self.level, current()
+        y, s = other, None
+        if type(other) is Dual and other.level == level:
+            y, s = other.value, other.tangent
+        elif type(other) is int:
+            y = float(other)
+        if (
+            type(x) is not np.ndarray
+            or (type(y) is not float and (type(y) is not np.ndarray or y.dtype is not x.dtype))
+            or level < context.threshold
+            or context.anomaly
+        ):
+            return general(self, other)
+        if reflected:
+            x, y, t, s = y, x, s, t
+        try:
+            value = function(x, y)
+        except ValueError:  # which the general code explains
+            return general(self, other)
+        d: Dual = node(value, None, None, None, _NONE, level, context, Dual)
+        d.tangent = _tangent(primitive, (t, s), value, (x, y), _NONE)
+        return d
+
+    return operator_
+
+
+def _dual_apply(
+    self: Dual, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+) -> Any:
+    level, context = self.level, current()
+    if level < context.threshold or "index" in params:
+        return _general_apply(self, primitive, args, params)
+    for a in args:
+        if isinstance(a, Tensor) and a.level > level:
+            return _general_apply(self, primitive, args, params)
+    return _dual_record(self, primitive, args, params, context)
+
+
+def _dual_array_ufunc(self: Dual, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    if method == "__call__" and not kwargs and ufunc in NUMPY:
+        if len(inputs) == 1 and ufunc in _UNARY:
+            return _dual_apply(self, _UNARY[ufunc], inputs, _NONE)
+        if inputs[-1] is self and ufunc in _REFLECTED_DUAL:
+            return _REFLECTED_DUAL[ufunc](self, inputs[0])  # as of array * dual
+    return _array_ufunc(self, ufunc, method, *inputs, **kwargs)
+
+
 def _dual_record(
     self: Dual, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], context: Context
 ) -> Tensor:
@@ -238,15 +299,19 @@ def _dual_record(
 
 
 def _tangent(
-    primitive: Primitive, tangents: list[Any], value: Any, values: list[Any], params: dict[str, Any]
+    primitive: Primitive,
+    tangents: Sequence[Any],
+    value: Any,
+    values: Sequence[Any],
+    params: dict[str, Any],
 ) -> Any:
-    if type(value) is float:
-        return push(primitive, tangents, value, values, params)
     if primitive.forward is None:
         if primitive.form != "linear" or len(tangents) > 1:
             return push(primitive, tangents, value, values, params)
         (t,) = tangents
         return None if t is None else _as_value_is(primitive(t, **params), value)
+    if type(value) is float:
+        return push(primitive, tangents, value, values, params)
     total = None
     try:
         for t, rule in zip(tangents, primitive.forward):
@@ -261,7 +326,11 @@ def _tangent(
 
 def _as_value_is(t: Any, value: Any) -> Any:
     """A tangent in the shape and dtype of its value."""
-    if type(t) is not float and t.shape == value.shape and t.dtype == value.dtype:
+    if (
+        type(t) is not float is not type(value)
+        and t.shape == value.shape
+        and t.dtype == value.dtype
+    ):
         return t
     return project(t, value)
 
@@ -291,8 +360,7 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwa
 # ── batches ───────────────────────────────────────────────────────────────────────────────────────
 
 
-# Batches have methods of their own: the same code for them and for Tensors would run slower for both,
-# since Python's interpreter adapts a function to one type.
+# Batches have methods of their own, as dual numbers have.
 
 
 def _batch_operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:
@@ -403,12 +471,12 @@ def _outer(a: Any, b: Any) -> np.ndarray | None:
 
 def _is_basic(index: Any) -> bool:
     """Whether an index is of whole numbers and slices alone, which lead to one place in all examples."""
-    for part in index if type(index) is tuple else (index,):
-        if type(part) is slice:
-            for end in (part.start, part.stop, part.step):
+    for i in index if type(index) is tuple else (index,):
+        if type(i) is slice:
+            for end in (i.start, i.stop, i.step):
                 if end is not None and type(end) is not int:
                     return False
-        elif type(part) is not int:
+        elif type(i) is not int:
             return False
     return True
 
@@ -424,7 +492,7 @@ def _at_places(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
             return primitive.function(x, index=(slice(None), *parts))
         if primitive is scatter:
             shape = params["shape"]
-            if x.ndim == 1 + len(shape) - sum(type(part) is int for part in parts):
+            if x.ndim == 1 + len(shape) - sum(type(i) is int for i in parts):
                 whole = (x.shape[0], *shape)
                 return primitive.function(x, index=(slice(None), *parts), shape=whole)
     except (IndexError, ValueError):  # which the general code explains
@@ -508,6 +576,80 @@ def _step(
             cotangents[y] = d
         else:
             accumulate(d, y, g, cotangents, owned)
+    return True
+
+
+def _step_along(
+    primitive: Primitive | None,
+    node: Tensor,
+    g: Array,
+    cotangents: dict[Tensor, Array],
+    owned: set[Tensor],
+    along: Any,
+) -> bool:
+    """A step of a sweep that carries tangents, for one argument or two. False: it was not such a step,
+    and nothing was done."""
+    if primitive is None or primitive is part or node.hooks or type(g) not in _NUMBERS:
+        return False
+    level, z, params = node.level, node.value, node.params
+    args = (node.first,) if node.second is None else (node.first, node.second)
+    t, slope = along.of_cotangents.get(node), along.of.get(node)
+    is_elementwise = primitive.form == "elementwise"
+    values, tangents = [], []
+    for a in args:
+        tangent = None
+        if isinstance(a, Tensor) and a.level == level:
+            a, tangent = a.value, along.of.get(a)
+        elif type(a) is not np.ndarray:
+            a = _constant_value(a, node)
+        if type(a) is not np.ndarray and not (is_elementwise and type(a) is float):
+            return False
+        values.append(a)
+        tangents.append(tangent)
+    for v in (z, t, slope, *tangents):
+        if v is not None and type(v) not in _NUMBERS:
+            return False
+    if params and variable_in(params.get("index")) is not None:
+        return False
+    if not is_elementwise:
+        g, z, t, slope = as_numpy_scalars(g, z, t, slope)
+    varies = slope is not None or any(v is not None for v in tangents)
+    rules, form = primitive.reverse, primitive.form
+    is_linear = form == "linear" or not varies
+    is_product = primitive is multiply or (form == "bilinear" and type(rules) is tuple)
+    found = []
+    try:
+        for slot, a in enumerate(args):
+            if not isinstance(a, Tensor) or a.level != level or (rule := rules[slot]) is None:
+                continue
+            c = d = None  # the cotangent and its tangent
+            needed = a.primitive is not None or a.hooks  # of a leaf only the tangent is asked for
+            if rule is same:
+                c, d = g, t
+            elif is_linear or is_product:
+                c = rule(g, z, *values, **params) if needed else None
+                d = None if t is None else rule(t, z, *values, **params)
+                if not is_linear and (other := tangents[1 - slot]) is not None:
+                    changed = (values[0], other) if slot == 0 else (other, values[1])
+                    e = rule(g, z, *changed, **params)
+                    d = e if d is None else d + e
+            else:
+                duals = [
+                    v if s is None else dual(v, s, along.level)
+                    for v, s in zip((g, z, *values), (t, slope, *tangents))
+                ]
+                c = rule(*duals, **params)
+                if type(c) is Dual and c.level == along.level:
+                    c, d = c.value, c.tangent
+            found.append((a, c if needed else None, d))
+    except ArithmeticError:  # a division by 0, of which NumPy makes an inf or a nan
+        return False
+    along.of_cotangents.pop(node, None)
+    for a, c, d in found:
+        if c is not None:
+            accumulate(c, a, g, cotangents, owned)
+        if d is not None:
+            accumulate(d, a, t, along.of_cotangents, along.owned)
     return True
 
 
@@ -650,6 +792,13 @@ _BATCH_METHODS: dict[str, Callable[..., Any]] = {
     "record": _batch_record,
     "__array_ufunc__": _batch_array_ufunc,
 }
+_DUAL_METHODS: dict[str, Callable[..., Any]] = {
+    **{f"__{sign.method}__": _dual_operator(p) for sign, p in _OPERATORS},
+    **{f"__r{sign.method}__": _dual_operator(p, reflected=True) for sign, p in _OPERATORS},
+    "apply": _dual_apply,
+    "__array_ufunc__": _dual_array_ufunc,
+}
+_REFLECTED_DUAL = {sign.ufunc: _DUAL_METHODS[f"__r{sign.method}__"] for sign, _ in _OPERATORS}
 _REFLECTED = {sign.ufunc: _METHODS[f"__r{sign.method}__"] for sign, _ in _OPERATORS}
 _UNARY = {u: p for u, p in NUMPY.items() if isinstance(p, Primitive) and getattr(u, "nin", 0) == 1}
 _GENERAL: dict[str, Callable[..., Any]] = {name: getattr(Tensor, name) for name in _METHODS}

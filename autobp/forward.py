@@ -16,12 +16,22 @@ import numpy as np
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock, current
 from autobp.dag import Recording, checked_cotangent, copied, lifted, record
+from autobp.errors import leaked
 from autobp.habits import checks_keywords
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
 from autobp.tree import leaves, paired, refilled
 
-__all__ = ["Dual", "dual", "jvp", "linearize", "sweep", "with_last_uses"]
+__all__ = [
+    "Dual",
+    "dense",
+    "dual",
+    "jvp",
+    "linearize",
+    "matched",
+    "sweep",
+    "with_last_uses",
+]
 
 
 class Dual(Tensor):
@@ -71,13 +81,16 @@ def along(
             f" {type(function).__name__}"
         )
     level = clock()
-    duals = [dual(v, t, level) for v, t in zip(*_matched(primals, tangents, who), strict=True)]
+    duals = [dual(v, t, level) for v, t in zip(*matched(primals, tangents, who), strict=True)]
     result = function(*refilled(primals, duals))
     found = [y for _, y in leaves(result)]
+    for y in found:
+        if isinstance(y, Tensor) and y.level > level:
+            raise leaked(y)
     mine = [isinstance(y, Dual) and y.level == level for y in found]
     values = [y.value if m else _plain(y) for y, m in zip(found, mine, strict=True)]
     slopes = [
-        _dense(y.tangent if m else None, v) for y, m, v in zip(found, mine, values, strict=True)
+        dense(y.tangent if m else None, v) for y, m, v in zip(found, mine, values, strict=True)
     ]
     return refilled(result, map(copied, values)), refilled(result, slopes)
 
@@ -101,7 +114,7 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     order = in_order(traced)
 
     def derivative(*tangents: Any) -> Any:
-        _, given = _matched(primals, tangents, "linearize")
+        _, given = matched(primals, tangents, "linearize")
         return traced.refill(pushed(traced, order, given))
 
     return traced.refill(map(copied, traced.values)), derivative
@@ -130,7 +143,7 @@ def pushed(traced: Recording, order: Steps, tangents: Sequence[Array | None]) ->
     """The tangents of a recording's outputs from those of its inputs."""
     known = sweep(order, dict(zip(traced.inputs, tangents, strict=True)))
     pairs = zip(traced.outputs, traced.values, strict=True)
-    return [_dense(None if y is None else known.get(y), v) for y, v in pairs]
+    return [dense(None if y is None else known.get(y), v) for y, v in pairs]
 
 
 #: Set by `fast_paths`: the tangent of a result by a faster way, or None.
@@ -154,7 +167,7 @@ def sweep(order: Steps, tangents: dict[Tensor, Array | None]) -> dict[Tensor, Ar
     return tangents
 
 
-def _dense(tangent: Array | None, value: Array) -> Array:
+def dense(tangent: Array | None, value: Array) -> Array:
     """A tangent as users get it: zeros if there is none, a float if the value is one, and an array
     that nobody else holds."""
     if tangent is None:
@@ -166,7 +179,7 @@ def _dense(tangent: Array | None, value: Array) -> Array:
     return tangent
 
 
-def _matched(primals: Any, tangents: Any, who: str) -> tuple[list[Any], list[Any]]:
+def matched(primals: Any, tangents: Any, who: str) -> tuple[list[Any], list[Any]]:
     """The leaves of the arguments, and the leaves of their directions."""
     for given, what in ((primals, "primals"), (tangents, "tangents")):
         if not isinstance(given, tuple | list):

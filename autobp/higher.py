@@ -9,20 +9,25 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autobp import forward, reverse
 from autobp.arrays import of_its_kind
-from autobp.calculus import as_value
+from autobp.calculus import as_value, zeros
+from autobp.context import clock, tracing
 from autobp.dag import Recording, ancestors, record
 from autobp.directions import Seeds, checked_chunk, chunk_of, pulled_all, pushed_all, work
-from autobp.forward import along
+from autobp.forward import Dual, Steps, along, dense, dual, matched
 from autobp.habits import checks_keywords
-from autobp.primitive import Array
+from autobp.primitive import Array, Results
 from autobp.reverse import (
+    accumulate,
     check_function,
     chosen_arguments,
     derived,
     grad,
     is_one,
     positions,
+    the_number,
+    unit_cotangent,
 )
 from autobp.sparse import SparseDerivative
 from autobp.tensor import Tensor
@@ -93,6 +98,8 @@ def _derivative(
         where = positions(chosen, args)
         given = partial(function, **kwargs) if kwargs else function
         traced = record(given, args, where)
+        for value in traced.values:
+            _check_number(value, title)
         order = traced.order()
 
         def is_cheaper(ins: Sequence[int], outs: Sequence[int]) -> bool:
@@ -114,6 +121,14 @@ def _derivative(
         return traced.refill([refilled(picked, row) for row in blocks])
 
     return derived(all_partials, of, title)
+
+
+def _check_number(value: Any, title: str) -> None:
+    """Refuse a result that has no derivative, rather than call it constant."""
+    dtype = np.dtype(getattr(value, "dtype", type(value)))
+    if dtype.kind not in "fiub":
+        what = f"an array of {dtype}" if np.shape(value) else f"a {type(value).__name__}"
+        raise TypeError(f"{title} differentiates real numbers and arrays of them: {what} is none")
 
 
 def _forward_is_cheaper(
@@ -245,4 +260,73 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     array([6., 0.])
     """
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
-    return along(grad(function, argnums), primals, tangents, "hvp")[1]
+    if tracing.get() is not None:  # the rules of a traced loop differentiate the graph of its body
+        return along(grad(function, argnums), primals, tangents, "hvp")[1]
+    found = refilled(tuple(primals), _product(function, primals, tangents))
+    return found[0] if argnums == 0 else found
+
+
+def _product(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
+) -> list[Array]:
+    """See `hvp`: the product, a part for each leaf of the arguments."""
+    check_function("hvp", function)
+    _, directions = matched(primals, tangents, "hvp")
+    traced = record(function, primals, range(len(primals)))
+    seed = unit_cotangent(the_number(traced, "hvp"), "hvp")
+    (output,) = traced.outputs
+    if output is None:
+        return [zeros(x.value) for x in traced.inputs]
+    order = traced.order()
+    steps: Steps = [(t, []) for t in order if t.primitive is not None]
+    both = Tangents(forward.sweep(steps, dict(zip(traced.inputs, directions, strict=True))))
+    found = reverse.sweep({output: seed}, order, along=both)
+    slopes = [both.of_leaf(x, found.get(x)) for x in traced.inputs]
+    return [dense(t, x.value) for t, x in zip(slopes, traced.inputs, strict=True)]
+
+
+class Tangents:
+    """Forward mode over reverse: the tangents of recorded tensors, and those of their cotangents, which
+    a sweep backwards computes along with the cotangents.
+
+    The rules of most operations are linear in the cotangent and at most in an argument, so that the
+    tangent of what they give is that of the product rule. The others are run on dual numbers.
+    """
+
+    __slots__ = ("level", "of", "of_cotangents", "owned")
+
+    def __init__(self, of: dict[Tensor, Array | None]) -> None:
+        self.level: int = clock()
+        self.of = of
+        self.of_cotangents: dict[Tensor, Array] = {}  # where they are not zero
+        self.owned: set[Tensor] = set()  # those whose tangent of a cotangent is a buffer of our own
+
+    def dual(self, a: Any, value: Any) -> Any:
+        """The value of an argument or a result as the rules take it."""
+        tangent = self.of.get(a) if isinstance(a, Tensor) else None
+        if tangent is None:
+            return value
+        if type(value) is Results:
+            pairs = zip(value, tangent, strict=True)
+            return Results(v if t is None else dual(v, t, self.level) for v, t in pairs)
+        return dual(value, tangent, self.level)
+
+    def joined(self, node: Tensor, g: Array) -> Array:
+        """A cotangent with its tangent."""
+        tangent = self.of_cotangents.pop(node, None)
+        return g if tangent is None else dual(g, tangent, self.level)
+
+    def split(self, c: Array, a: Tensor, g: Array) -> Array:
+        """What a rule made of g, without its tangent, which is added to those of `a`."""
+        if not isinstance(c, Dual) or c.level != self.level:
+            return c
+        if c.tangent is not None:
+            before = g.tangent if isinstance(g, Dual) else None
+            accumulate(c.tangent, a, before, self.of_cotangents, self.owned)
+        return c.value
+
+    def of_leaf(self, x: Tensor, g: Array) -> Array | None:
+        """The tangent of what the sweep has found for a leaf."""
+        if isinstance(g, Dual) and g.level == self.level:
+            return g.tangent
+        return self.of_cotangents.get(x)

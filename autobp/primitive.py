@@ -387,8 +387,11 @@ def bilinear(
     def tangent(t: Array, out: Array, *args: Array, slot: int, **params: Any) -> Array:
         return primitive(*args[:slot], t, *args[slot + 1 :], **params)
 
-    reverse = transposes[0] if isinstance(transposes[0], Each) else transposes
-    primitive = Primitive(name, function, Each(tangent), reverse, "bilinear", **facts)
+    forward: Any = Each(tangent)
+    reverse: Any = transposes[0]
+    if not isinstance(reverse, Each):
+        forward, reverse = tuple(islice(forward, len(transposes))), transposes
+    primitive = Primitive(name, function, forward, reverse, "bilinear", **facts)
     return primitive
 
 

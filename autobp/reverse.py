@@ -40,8 +40,10 @@ class SweepRecord:
     contributions: dict[tuple[Tensor, int], Array] = field(default_factory=dict)
 
 
-#: Set by `fast_paths`: handles a common step of the sweep faster, or returns False.
+#: Set by `fast_paths`: handle a common step of the sweep faster, or return False. The second is for
+#: sweeps that carry tangents.
 shortcut: Callable[..., bool] | None = None
+shortcut_along: Callable[..., bool] | None = None
 
 
 def sweep(
@@ -49,17 +51,19 @@ def sweep(
     order: Sequence[Tensor],
     kept: SweepRecord | None = None,
     inputs: Collection[Tensor] = (),
+    along: Any = None,
 ) -> dict[Tensor, Array]:
     """From cotangents of results to cotangents of the leaves, in one pass over the graph: the
     `order` of recording, backwards. A cotangent is dropped as soon as it has been passed on.
 
     With a record to be `kept`, everything stays there. Such a sweep is run to show the graph: it
     calls no hooks, and detect_anomaly() does not stop it. Through a part of a graph the sweep ends at
-    its `inputs`, as at leaves.
+    its `inputs`, as at leaves. It computes the tangents of the
+    cotangents too `along` those of the graph: see `higher.Tangents`.
     """
     trace = tracing.get()
     if trace is None or kept is not None:
-        return _sweep(seeds, order, inputs, None, kept)
+        return _sweep(seeds, order, inputs, None, kept, along)
     return trace.sweep(_sweep, seeds, order, inputs)
 
 
@@ -69,6 +73,7 @@ def _sweep(
     inputs: Collection[Tensor],
     reached: Callable[[Tensor, Array], None] | None,
     kept: SweepRecord | None = None,
+    along: Any = None,
 ) -> dict[Tensor, Array]:
     """The sweep. A trace is told which node was `reached`, and with which cotangent."""
     level = CONSTANT
@@ -78,7 +83,7 @@ def _sweep(
     watched = kept is None and current().anomaly
     if kept is not None:
         reached = kept.cotangents.__setitem__
-    fast = None if watched or reached is not None else shortcut
+    fast = None if watched or reached is not None else shortcut if along is None else shortcut_along
     cotangents = dict(seeds)
     owned: set[Tensor] = set()  # those whose cotangent is a buffer of our own
     found: dict[Tensor, Array] = {}
@@ -90,9 +95,13 @@ def _sweep(
                 found[node] = g
             continue
         if g is None:
-            if primitive is None:
+            if primitive is None and along is None:
                 found[node] = zeros(node.value)
             continue
+        if along is not None:
+            if fast is not None and fast(primitive, node, g, cotangents, owned, along):
+                continue
+            g = along.joined(node, g)
         if reached is not None:
             reached(node, _of_all(g, node.value) if type(g) is list else g)
         if node.hooks and kept is None:
@@ -104,13 +113,16 @@ def _sweep(
             results: Any = node.first
             cotangents.setdefault(results, [None] * len(results.value))[node.params["index"]] = g
             continue
-        if fast is not None and fast(primitive, node, g, cotangents, owned):
+        if along is None and fast is not None and fast(primitive, node, g, cotangents, owned):
             continue
 
         if kept is None:
             value, values = node.value, node.operand_values()
             if watched:
                 _check_unchanged(node, value, values)
+            if along is not None:
+                value = along.dual(node, value)
+                values = [along.dual(a, v) for a, v in zip(node.args, values, strict=True)]
         else:
             value, values = kept.value(node), [kept.value(a) for a in node.args]
         if primitive.form != "elementwise":
@@ -122,7 +134,8 @@ def _sweep(
         for slot, (a, rule) in enumerate(zip(node.args, each)):
             if rule is None or not isinstance(a, Tensor) or a.level != level:
                 continue
-            if kept is None and not watched and add_in_place(node, a, g, cotangents, owned):
+            plainly = kept is None and along is None and not watched
+            if plainly and add_in_place(node, a, g, cotangents, owned):
                 continue
             if together:
                 c = rule  # the cotangent itself
@@ -141,8 +154,10 @@ def _sweep(
                 _watch(c, (*(g if type(g) is list else (g,)), *values), node, a)
             if kept is not None:
                 kept.contributions[node, slot] = c
+            if along is not None:
+                c = along.split(c, a, g)
             accumulate(c, a, g, cotangents, owned)
-            if kept is None and primitive.facts.adds is not None:
+            if plainly and primitive.facts.adds is not None:
                 owned.add(a)
 
     if cotangents:  # of a tensor younger than the operation that has it as an argument
@@ -206,7 +221,7 @@ def _hooked(node: Tensor, g: Array) -> Array:
     for hook in node.hooks:
         changed = hook.call(g)
         if changed is not None:
-            if not isinstance(node.value, Tensor):
+            if not isinstance(node.value, Tensor) and not isinstance(g, Tensor):
                 changed = constant(changed)
             g = checked_cotangent(changed, node.value, "the gradient that a hook returned")
     if RETAIN in node.hooks:
@@ -359,13 +374,8 @@ def value_and_grad(
             return _without_aux(result, aux) if has_aux else result
 
         traced = record(number, args, where)
-        if len(traced.values) != 1 or parts_of(traced.result) is not None:
-            hint = "; has_aux=True if the rest is not to be differentiated" * (not has_aux)
-            raise TypeError(
-                f"grad takes a function that returns a number; this one returned a"
-                f" {type(traced.result).__name__}{hint}"
-            )
-        value = traced.values[0]
+        hint = "; has_aux=True if the rest is not to be differentiated" * (not has_aux)
+        value = the_number(traced, "grad", hint)
         gradients = pulled(traced, traced.order(), [unit_cotangent(value, "grad")])
         nests = refilled([args[i] for i in where], gradients)
         gradient = nests[0] if is_one(argnums) else tuple(nests)
@@ -374,6 +384,16 @@ def value_and_grad(
         return (value, transformed(lambda y: _below(y, traced.level), aux[0])), gradient
 
     return derived(with_gradient, function, "value_and_grad", None if has_aux else argnums)
+
+
+def the_number(traced: Recording, who: str, hint: str = "") -> Any:
+    """The one result of a function of which a gradient is taken."""
+    if len(traced.values) != 1 or parts_of(traced.result) is not None:
+        raise TypeError(
+            f"{who} takes a function that returns a number; this one returned a"
+            f" {type(traced.result).__name__}{hint}"
+        )
+    return traced.values[0]
 
 
 def _without_aux(result: Any, aux: list[Any]) -> Any:

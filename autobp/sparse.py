@@ -21,7 +21,7 @@ from autobp.dag import Recording
 from autobp.directions import Seeds, pulled_all, pushed_all
 from autobp.forward import in_order, sweep
 from autobp.primitive import Variable, constant
-from autobp.sparsity import Entries, Structure, detected
+from autobp.sparsity import Entries, Structure, detected, ordered
 from autobp.tensor import Tensor
 
 __all__ = ["PatternError", "Plan", "SparseDerivative", "Triplets"]
@@ -71,6 +71,8 @@ class _Block:
             from scipy.sparse import csr_array  # late: an extra
         except ModuleNotFoundError:
             return Triplets(self.rows.copy(), self.columns.copy(), mine, self.shape)
+        if mine.dtype == np.float16:  # of which SciPy has no sparse matrices
+            mine = mine.astype(np.float32)
         return csr_array((mine, self.columns.copy(), self.starts.copy()), shape=self.shape)
 
 
@@ -338,7 +340,7 @@ def _given(who: str, pattern: Any) -> Entries:
             raise ValueError(
                 f"{who}: the pattern has an entry in {what} {wrong}, and its shape is {tuple(shape)}"
             )
-    found = np.unique(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
+    found = ordered(np.asarray(rows, int) * shape[1] + np.asarray(columns, int))
     return Entries(*np.divmod(found, max(1, shape[1])), (int(shape[0]), int(shape[1])))
 
 

@@ -178,8 +178,13 @@ TENSOR = _table(
     ("retains_grad",                                       "`t.retain_grad()`"),
     ("zero_grad",                                          "`t.grad = None`"),
     # JAX
-    ("block_until_ready",                                  "results are there when a call returns: leave it out"),
+    ("block_until_ready realize",                          "results are there when a call returns: leave it out"),
     ("aval weak_type",                                     "`t.shape`, `t.dtype`"),
+    # tinygrad
+    ("dropout linear conv2d max_pool2d avg_pool2d batchnorm layernorm", "a layer of `nn`, as `nn.Dropout(0.5)(t)`"),
+    ("cross_entropy sparse_categorical_crossentropy binary_crossentropy nll_loss", "a loss of `nn`, as `nn.cross_entropy(logits, labels)`"),
+    ("one_hot",                                            "`np.eye(10)[labels]`"),
+    ("sequential",                                         "`nn.Sequential(nn.Linear(2, 4), 'relu')`"),
     # Keras and TensorFlow
     ("assign",                                      "`t.data = value_of_its_shape`"),
     ("assign_add assign_sub",                              _UPDATE),

@@ -187,6 +187,15 @@ def not_taken(more: Sequence[Any], foreign: dict[str, Any]) -> TypeError:
     )
 
 
+def bare_gradient(gradient: Any, value: Any) -> Any:
+    """A gradient as a tensor of this value keeps it. `grad` of a function of Tensors returns Tensors."""
+    return (
+        gradient.data
+        if isinstance(gradient, Tensor) and not isinstance(value, Tensor)
+        else gradient
+    )
+
+
 class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
     """A float, or an array of floats, that you can differentiate by.
 
@@ -465,7 +474,7 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
 
     @grad.setter
     def grad(self, gradient: Any) -> None:
-        self._grad = gradient
+        self._grad = bare_gradient(gradient, self.value)
 
     def backward(self, gradient: Any = None, retain_graph: Any = None, **options: Any) -> None:
         """Add the derivatives of this tensor to the `.grad` of the leaves it was computed from.

@@ -35,6 +35,7 @@ from autobp import (
     value_and_grad,
 )
 from autobp.compiler import Compiled, DifferenceError, comparison
+from autobp.tree import leaves
 
 from . import free_variables, test_programs, vocabulary, worlds
 
@@ -1699,3 +1700,23 @@ def test_draws_of_other_threads_are_not_the_functions_own():
         stop.set()
         thread.join()
         sys.setswitchinterval(interval)
+
+
+@dataclasses.dataclass
+class Pair:
+    first: object
+    second: object
+
+
+@pytest.mark.parametrize("nest", [lambda x: (x,), lambda x: {"a": (x, 1.0)}, lambda x: [((x,),)]])
+def test_tuples_in_an_object_that_is_given(nest):
+    def total(pair):
+        return sum(np.sum(v) for _, v in leaves((pair.first, pair.second)))
+
+    compiled = compile(total)
+    pair = Pair(nest(np.ones(3)), np.ones(2))
+    assert compiled(pair) == total(pair)
+    pair.first = nest(np.zeros(4))
+    assert compiled(pair) == total(pair)
+    next(v for _, v in leaves(pair.first))[:] = 2.0
+    assert compiled(pair) == total(pair)

@@ -329,6 +329,7 @@ def test_what_takes_too_long_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_samples_of_rows_and_columns_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
     monkeypatch.setattr(measuring, "SAMPLE", 5)
+    monkeypatch.setattr(measuring, "FEWEST", 5)
     matrix = np.random.default_rng(0).random((40, 30))
     report = compare(lambda x: matrix @ x, np.ones(30))
     assert report["reverse"].measured == report["forward, online"].measured == 5
@@ -570,11 +571,10 @@ def test_an_entry_that_the_pattern_misses_is_an_error(monkeypatch) -> None:
 def test_many_chunks_are_measured_as_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directions, "BYTES", 8 * 8000)  # 8 directions of 1,000 numbers
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
-    monkeypatch.setattr(measuring, "SAMPLE", 32)
     report = compare(lambda x: np.sin(x) * np.sum(x[:5]), np.ones(1000))
     row = report["forward, all at once"]
     assert row.sweeps == "125 forward of 8"
-    assert (row.measured, row.directions) == (32, 1000)
+    assert (row.measured, row.directions) == (64, 1000)  # 8 steps
     assert row.error == 0
     assert report["sparse forward"].sweeps == "1 forward of 6"
     assert report["sparse forward"].error == 0
@@ -789,3 +789,12 @@ def test_models_and_loops_are_compared(f, x):
     report = compare(f, x)
     assert len(report.rows) == 11
     assert all(row.error is None or row.error < 1e-6 for row in report.rows)
+
+
+def test_a_comparison_leaves_modules_and_generators_as_they_were():
+    rng = np.random.default_rng(0)
+    norm, drop = nn.BatchNorm1d(3), nn.Dropout(0.5, rng=rng)
+    state = rng.bit_generator.state
+    compare(lambda x: np.sum(drop(norm(x)) ** 2), np.arange(12.0).reshape(4, 3))
+    assert norm.running_mean.tolist() == [0.0, 0.0, 0.0]
+    assert rng.bit_generator.state == state

@@ -4,7 +4,7 @@ import copy
 import itertools
 import math
 import re
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,9 +24,12 @@ from autobp import (
     jvp,
     linearize,
     no_grad,
+    remat,
+    scan,
     sigmoid,
     value_and_grad,
     vjp,
+    vmap,
 )
 from autobp.rules import PRIMITIVES
 from autobp.verify.checks import bound, picked, variables
@@ -381,12 +384,42 @@ def test_exceptions_leave_nothing_behind():
         (lambda: vjp(lambda x: x, np.ones(2))[1](np.ones(3)), ValueError, r"vjp: the cotangent has shape \(3,\); its value has shape \(2,\)"),
         (lambda: vjp(lambda x: (x, x), 1.0)[1](1.0), ValueError, "vjp: the cotangent must have the structure of its value, tuple of 2, not float"),
         (lambda: grad(lambda x, y: x * y, (0, 0))(1.0, 2.0), ValueError, r"argnums=\(0, 0\) names an argument twice"),
+        (lambda: jacobian(lambda x: (x, "a"))(np.ones(2)), TypeError, "jacobian differentiates real numbers and arrays of them: a str is none"),
+        (lambda: jacobian(lambda x: np.ones(2) * 1j)(np.ones(2)), TypeError, "jacobian differentiates real numbers and arrays of them: an array of complex128 is none"),
         (lambda: jacobian(np.sin, mode="both")(1.0), ValueError, "mode must be 'auto', 'forward' or 'reverse', not 'both'"),
     ],
 )  # fmt: skip
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def keeps_a_batch(w):
+    kept = []
+    vmap(lambda x: kept.append(x * w) or x)(np.ones(3))
+    return np.sum(kept[0])
+
+
+def keeps_a_variable(w):
+    kept = []
+    grad(lambda v: kept.append(v * w) or v)(w)
+    return kept[0] + w
+
+
+@pytest.mark.parametrize("f", [keeps_a_batch, keeps_a_variable])
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f: grad(f)(2.0),
+        lambda f: jvp(f, (2.0,), (1.0,)),
+        lambda f: jacobian(lambda w: (w, f(w)))(2.0),
+        lambda f: vmap(f)(np.ones(2)),
+    ],
+)
+def test_a_variable_that_has_outlived_its_derivative_is_refused(f, derivative):
+    text = "depends on a variable of a derivative or a vmap within this function, which has ended"
+    with pytest.raises(TypeError, match=text):
+        derivative(f)
 
 
 # ── custom ────────────────────────────────────────────────────────────────────────────────────────
@@ -591,3 +624,48 @@ def test_an_array_is_added_to_the_gradient_of_a_part_that_is_itself_differentiat
     a = np.array([0.5, 0.7, 0.9])
     first, second = 2 * (C[0] + a[0] + a[1]), 2 * (C[1] + a[2])
     np.testing.assert_allclose(grad(f)(a), [first, first, second])
+
+
+A = np.array([[2.0, 1.0], [0.5, 3.0]])
+CURVED = {
+    "several results": lambda x: np.sum(np.linalg.svd(A * x)[1] ** 3) + np.linalg.slogdet(x * A)[1],
+    "rows taken apart": lambda x: sum(np.sum(r) ** 3 for r in x * A) + sum(x[0]) * x[1, 0],
+    "a nested derivative": lambda x: np.sum(x * grad(lambda z: np.sum(np.sin(z) * x))(x * x)),
+    "a constant": lambda x: 3.0,
+    "linear": lambda x: np.sum(x),
+    "one array in two places": lambda x: np.sum((x + x.T) ** 3) + np.sum(x),
+    "a loop": lambda x: np.sum(scan(lambda h, r: (np.tanh(h * r), h), x[0], x)[1] ** 2),
+    "computed again": lambda x: np.sum(remat(lambda y: np.sin(y) * x)(x) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", CURVED)
+@pytest.mark.parametrize("anomaly", [False, True])
+def test_hvp_is_the_tangent_of_the_gradient(name, anomaly):
+    f, x, v = CURVED[name], np.array([[0.3, -0.8], [1.1, 0.4]]), np.array([[1.0, -2.0], [0.5, 3.0]])
+    of = lambda f: jvp(grad(f), (x,), (v,))[1]
+    with detect_anomaly() if anomaly else nullcontext():
+        close(hvp(f, (x,), (v,)), of(f))
+        inner = lambda x: np.sum(hvp(f, (x,), (v,)) * A)  # a derivative of it
+        close(grad(inner)(x), grad(lambda x: np.sum(jvp(grad(f), (x,), (v,))[1] * A))(x))
+
+
+def test_hvp_calls_hooks_and_owns_what_it_returns():
+    def hooked(x):
+        x.register_hook(lambda g: 2 * g)
+        y = x * x
+        y.register_hook(lambda g: g * g)
+        return np.sum(y * x)
+
+    x, v = np.array([0.5, -1.0]), np.array([1.0, 2.0])
+    close(hvp(hooked, (x,), (v,)), jvp(grad(hooked), (x,), (v,))[1])
+    a, b = hvp(lambda x, y: np.sum((x + y) ** 2), (x, x), (v, v))
+    assert not np.shares_memory(a, b)
+    a, b = hvp(lambda x, y: x[0] * y[0], (x, x), (v, v))
+    assert not np.shares_memory(b, v)
+    with pytest.raises(
+        TypeError, match="hvp takes a function that returns a number; this one returned a tuple"
+    ):
+        hvp(lambda x: (x, x), (1.0,), (1.0,))
+    with pytest.raises(ValueError, match=r"hvp needs a scalar; this result has shape \(2,\)"):
+        hvp(lambda x: x, (x,), (v,))

@@ -7,12 +7,13 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from autobp import Tensor, graph, nn, play, relu, scan, softmax
+from autobp import Tensor, graph, nn, play, relu, scan, sigmoid, softmax
 from autobp.compiler.call import Call
 from autobp.compiler.javascript import RUNTIME
 from autobp.compiler.terms import Settings
 from autobp.context import lines
 from autobp.drawing.diagram import diagram
+from autobp.drawing.literal import number
 from autobp.drawing.player.live import Live, live
 from autobp.drawing.player.page import _live
 from autobp.drawing.player.player import _tensors
@@ -72,6 +73,8 @@ PROGRAMS = {
     "detached": (lambda x: np.sum(x * x.detach()), V),
     "detached results": (lambda x: np.sum(x * np.exp(x).detach()), V),
     "data of a closure": (hinge, np.ones(2)),
+    "probabilities": (lambda x: nn.binary_cross_entropy(sigmoid(x), np.array([0.0, 1.0, 1.0])), V),
+    "signs of zeros": (lambda x: np.sum(np.copysign(x, np.sign(0 * x.detach()))), V),
     "signs": (lambda x: np.sum(x * np.sign(x)), V),
     "labels": (lambda x: nn.cross_entropy(x, LABELS), np.eye(3)),
     "a network": (lambda x: nn.cross_entropy(model(x), LABELS), X),
@@ -115,6 +118,7 @@ PROGRAMS = {
     "truth of numbers": (lambda x: np.sum(x * x) * np.all(x) + np.sum(x) * np.logical_or(x[0], x[1]), V),
     "rounded": (lambda x: np.sum(x * np.round(1.234567 * x.detach(), 2) + np.round(7.1 * x.detach(), -1)), V),
     "truth added up": (lambda x: np.sum(x**2 * ((x > 0) + (x > -1))), V),
+    "largest numbers": (lambda x: np.sum(np.maximum(x, np.finfo(float).min) * np.sign(x)), V),
     "chains": (lambda a: np.tanh(np.exp(-a) * np.sin(a)) * -a, -0.5),
 }  # fmt: skip
 
@@ -154,15 +158,57 @@ def texts(script):
 
 def said(found, script, changes):
     """What the page says for other inputs."""
+    return in_page(script, found, SAID % json.dumps(changes))
+
+
+def in_page(script, found, program):
+    """What a program prints that runs after the scripts of the page that write numbers."""
     data = json.dumps({"live": _live(script, found), "phrases": []})
     parts = [
         files("autobp.drawing.player").joinpath(f"script/{n}.js").read_text()
         for n in ("data", "live")
     ]
     inlined = re.sub(r"await (inflated\(packed\))", r"\1", "\n".join(parts))
-    return in_node(
-        f"{RUNTIME}{found.code}\n{STUB % json.dumps(data)}{inlined}{SAID % json.dumps(changes)}"
+    return in_node(f"{RUNTIME}{found.code}\n{STUB % json.dumps(data)}{inlined}{program}")
+
+
+@needs_node
+def test_what_python_would_refuse_a_page_refuses():
+    """A loss checks that probabilities are from 0 to 1."""
+    f = lambda p: nn.binary_cross_entropy(p, 1.0)
+    script, given = recorded(f, [0.5])
+    found = live(script, Call(f, "f", tuple(given), {}, Settings()))
+    tried = (
+        "[0.25, 2].map((p) => { try { program(p); return ''; } catch (e) { return String(e); } })"
     )
+    fine, refused = in_page(script, found, f"console.log(JSON.stringify({tried}))")
+    assert fine == ""
+    assert refused.startswith("Error: test_drawing_player_derived.py:")
+
+
+@needs_node
+def test_numbers_of_any_size_have_four_digits():
+    largest = float(np.finfo(float).max)
+    numbers = [
+        largest,
+        -largest,
+        5e-324,
+        0.0,
+        1e-4,
+        0.99995e-4,
+        9999.5,
+        -9999.4,
+        1.0005,
+        1.0015,
+        123.0,
+    ]
+    script, _ = recorded(lambda x: x * x, [2.0])
+    found = live(script)
+    texts = f"console.log(JSON.stringify({json.dumps(numbers)}.map((x) => [digits(x), steady(x)])))"
+    for x, (digits, steady) in zip(numbers, in_page(script, found, texts), strict=True):
+        assert digits == number(x)
+        in_full = f"{x:.3e}" if "e" in digits else f"{x:#.4g}" if x else "0.000"
+        assert steady == in_full.rstrip(".").replace("-", "−")
 
 
 def others(args):
@@ -212,10 +258,19 @@ def test_what_an_index_decides_is_not_live():
         lambda x: x[np.argmax(x)] * 2,
         lambda x: np.sum(x[np.argsort(x)] * np.arange(3.0)),
         lambda x: np.sum(np.sort(x) * np.arange(3.0)),
+        lambda x: np.sum(x) / np.flatnonzero(x > 0).size,  # a page cannot know it for other numbers
+        lambda x: np.sum(x) / len(x[x > 0]),
+        lambda x: np.sum(x) * np.unique(x > 0).size,
+        lambda x: np.sum(x * x if np.where(x > 2)[0].size else x),
     ):
         said = reason(play(function, V))
         assert "chosen by an index that is computed from the inputs, as by np.sort" in said
         assert said.startswith("at test_drawing_player_derived.py:")
+
+
+def test_the_number_of_elements_that_data_decide_is_known():
+    function = lambda x: np.sum(x) / np.flatnonzero(X > 0).size
+    assert reason(play(function, V)) is None
 
 
 def test_a_result_does_not_tell_how_its_mask_was_computed():

@@ -159,10 +159,22 @@ def test_a_click_on_a_number_chooses_it_and_its_slider_is_in_sight(moved):
 
 def test_what_is_no_number_leaves_the_number_in_the_field(moved):
     choose(moved, "b")
-    moved(SLIDE, "")  # which is what the browser makes of it
-    moved.settle()
-    assert float(moved("return document.getElementById('exact').value")) == pytest.approx(6.88137)
+    for text in ("", "1/3", "1e999", "b"):
+        moved(SLIDE, text)
+        assert moved.text("hint") == f"“{text}” is no number."
+        assert float(moved("return document.getElementById('exact').value")) == pytest.approx(
+            6.88137
+        )
     assert moved.labels("value")["b"] == "6.881"
+
+
+def test_a_number_may_be_copied_from_the_page(moved):
+    choose(moved, "b")
+    moved(SLIDE, " −1.500e−05 ")
+    moved.settle()
+    assert moved.labels("value")["b"] == "−1.500e−05"
+    moved("document.getElementById('undo').click()")
+    moved.settle()
 
 
 def test_a_wide_program_plays_fewer_passes_and_is_live():

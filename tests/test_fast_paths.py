@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobp import Tensor, fast_paths, forward, grad, graph, jacobian, jvp, reverse, vmap
+from autobp import Tensor, fast_paths, forward, grad, graph, hvp, jacobian, jvp, reverse, vmap
 from autobp.batching import Batched
 from autobp.forward import Dual
 from autobp.primitive import constant
@@ -65,6 +65,42 @@ def test_all_directions_at_once_have_the_same_bits(program, seed):
         fast = jacobian(f, mode=mode)(x)
         with plain_engine():
             assert bits(fast) == bits(jacobian(f, mode=mode)(x))
+
+
+def _curved(f):
+    """A number of which the product with the Hessian goes through every rule of f."""
+
+    def number(*xs):
+        results = [r for _, r in leaves(f(*xs))]
+        return sum(np.sum(np.sin(r)) for r in results if isinstance(r, Tensor))
+
+    return number
+
+
+@pytest.mark.parametrize("name", [n for n in PRIMITIVES if RECORDS[n].samples])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_products_with_hessians_are_tangents_of_gradients(name, dtype):
+    rng = np.random.default_rng(0)
+    for sample in RECORDS[name].samples:
+        chosen = variables(sample)
+        if not chosen:
+            continue
+        f = _curved(bound(PRIMITIVES[name], sample, chosen))
+        xs = [np.asarray(x, dtype)[()] for x in picked(sample, chosen)]
+        vs = [np.asarray(rng.standard_normal(np.shape(x)), dtype)[()] for x in xs]
+        with np.errstate(all="ignore"):
+            found = hvp(f, xs, vs)
+            expected = jvp(grad(f, range(len(xs))), xs, vs)[1]
+            with plain_engine():
+                plain = hvp(f, xs, vs)
+        if len(xs) == 1:
+            (expected,) = expected
+        rtol = 1e-11 if dtype is np.float64 else 1e-4
+        for (_, a), (_, b), (_, c) in zip(*map(leaves, (found, expected, plain)), strict=True):
+            size = np.max(np.abs(b), initial=0)
+            np.testing.assert_allclose(a, b, rtol, rtol * size)
+            assert np.asarray(a).dtype == np.asarray(b).dtype
+            assert bits(a) == bits(c)
 
 
 @pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if p.form == "elementwise"])

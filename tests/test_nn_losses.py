@@ -342,6 +342,13 @@ def test_binary_cross_entropy_is_safe_at_0_and_1():
     np.testing.assert_array_equal(losses.numpy(), [0, 0, 100, 100, 100])
     losses.sum().backward()
     np.testing.assert_array_equal(p.grad, [1, -1, -1e12, 1e12, -1e12])
+    for number, label, loss, slope in zip(
+        p.tolist(), y.tolist(), losses.tolist(), p.grad, strict=True
+    ):
+        one = Tensor(number)
+        each = nn.binary_cross_entropy(one, label)
+        each.backward()
+        assert (each.item(), one.grad) == (loss, slope)
     z = Tensor([-1e4, 1e4, 1e4, -1e4])
     losses = nn.binary_cross_entropy_with_logits(z, [0, 1, 0, 1], reduction="none")
     np.testing.assert_array_equal(losses.numpy(), [0, 0, 1e4, 1e4])

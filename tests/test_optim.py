@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import autobp.optim
-from autobp import Tensor, log_softmax, nn, sigmoid
+from autobp import Tensor, compile, grad, log_softmax, nn, sigmoid
 from autobp.optim import (
     SGD,
     Adagrad,
@@ -464,6 +464,21 @@ def test_gradients_of_other_types_are_taken():
     SGD([w], 0.5).step()
     assert w.data.tolist() == [0.5, 0.0]
     assert w.dtype == np.float32
+
+
+def test_a_tensor_as_a_gradient_is_its_array():
+    """As `grad` of a function of Tensors returns it."""
+    w = Tensor([1.0, 2.0])
+    optimizer = SGD([w], 0.25)
+
+    def step():
+        w.grad = grad(lambda p: np.sum(p**2))(w)
+        optimizer.step()
+
+    step()
+    assert type(w.grad) is np.ndarray
+    compile(step)()
+    assert w.data.tolist() == [0.25, 0.5]
 
 
 W = Tensor([1.0, 2.0], name="W")

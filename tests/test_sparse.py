@@ -551,6 +551,14 @@ def test_matrices_have_the_dtype_of_each_call():
         assert derivative(x.astype(np.float32)).dtype == np.float32
 
 
+def test_half_precision_becomes_single_of_which_scipy_has_matrices():
+    pytest.importorskip("scipy")
+    x = np.linspace(0, 1, 5, dtype=np.float16)
+    found = jacobian(np.sin, sparse=True)(x)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.toarray(), np.diag(np.cos(x)), rtol=1e-3)
+
+
 def test_a_dense_network_has_a_dense_pattern():
     rng = np.random.default_rng(0)
     weights = [0.2 * rng.standard_normal((20, 20)) for _ in range(8)]

@@ -673,6 +673,17 @@ def test_a_single_value_is_refused_with_the_line(name):
         vmap(grad(f))(np.arange(3.0))
 
 
+@pytest.mark.parametrize(
+    "f", [lambda x: x if x in {0.0, 1.0} else -x, lambda x: {0.0: 1.0}.get(x, 0.0)]
+)
+def test_an_example_is_no_key(f):
+    with pytest.raises(
+        TypeError,
+        match=rf"^vmap: the hash of a number was asked for at {HERE}.*np\.where, or .* np\.take",
+    ):
+        vmap(f)(np.arange(3.0))
+
+
 def written(x):
     z = np.zeros(3)
     z[:2] = x

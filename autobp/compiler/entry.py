@@ -98,7 +98,9 @@ class Entry(Checked):
             raise TooLong
         share = calls / max(1, len(traced.program.steps))
         _tell_waiting(self.called, calls, traced.seconds * share)
-        self.program: Program = owned_results(optimized(program), program, replaced)
+        self.program: Program = owned_results(
+            optimized(program), program, replaced, traced.gradients(program)
+        )
         self.plan: Plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
         kept = traced.program if program is traced.program else _NOTHING

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from autobp.compiler.snapshot import Snapshot
+from autobp.compiler.trace.search import free_variables
 from autobp.context import evaluation
 from autobp.cost.measuring import Measured, measure
 from autobp.cost.methods import first_order, second_order
@@ -62,9 +64,13 @@ def compared(
     with (
         evaluation()
     ):  # to Tensors that the function uses besides its arguments, no gradient is taken
-        problem, order = Problem(function, args), 2 if methods is second_order else 1
-        found, interrupted = measure(methods(problem), full, np.random.default_rng(seed))
-        draws = not interrupted and problem.draws
+        before = Snapshot(free_variables(function), args)  # such as the averages of a BatchNorm
+        try:
+            problem, order = Problem(function, args), 2 if methods is second_order else 1
+            found, interrupted = measure(methods(problem), full, np.random.default_rng(seed))
+            draws = not interrupted and problem.draws
+        finally:
+            before.restore()
     rows = tuple(map(_row, found))
     notes = [*_notes(problem, rows, order), machine()]
     for why in reversed(dict.fromkeys(row.failed for row in rows if row.failed)):

@@ -133,7 +133,8 @@ def binary_cross_entropy(
     primal = constant(p)
     _within_unit(who, "probabilities", primal)
     _within_unit(who, "targets", y)
-    above, below = ~(primal <= _LEAST), ~(primal >= 1)  # both true for a NaN, which propagates
+    # Both are true for a NaN, which propagates. (A number's ~True would be -2.)
+    above, below = np.logical_not(primal <= _LEAST), np.logical_not(primal >= 1)
     rise = _STEEP * (p - primal)  # 0, with a derivative, so that a wrong 0 or 1 is trained away
     if_true = np.where(above, -np.log(np.where(above, p, 1.0)), 100.0 - rise)
     if_false = np.where(below, -np.log1p(-np.where(below, p, 0.0)), 100.0 + rise)

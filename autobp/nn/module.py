@@ -233,6 +233,15 @@ class Module:
                     seen.add(t)
                     yield _joined(path, step), t
 
+    def _tied(self, path: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Tensor]]:
+        """The tensors by all their paths: tied weights have several."""
+        if not any(self is module for module in above):
+            for step, t in self._members():
+                if isinstance(t, Tensor) and t.is_leaf:
+                    yield _joined(path, step), t
+            for step, child in self.named_children():
+                yield from child._tied(_joined(path, step), (*above, self))
+
     # ── training ──────────────────────────────────────────────────────────────────────────────────
 
     def train(self, mode: bool = True) -> Self:
@@ -268,7 +277,8 @@ class Module:
 
         With `strict=False`, names that only one side has are passed over and returned. A shape that
         does not match is still an error. The number of batches that PyTorch's batch normalization
-        counts is not needed here, and passed over too.
+        counts is not needed here, and passed over too. Parameters that are tied may be given under each
+        of their names.
 
         >>> from autobp import nn
         >>> model = nn.Linear(2, 1)
@@ -280,11 +290,17 @@ class Module:
                 f"{type(self).__name__}.load_state_dict takes what state_dict() or load_weights(path)"
                 f" returns, not {state_dict!r:.50}"
             )
-        tensors = dict(self._tensors())
+        tensors, state_dict = dict(self._tensors()), dict(state_dict)
+        wrong = []
+        first, tied = {t: path for path, t in tensors.items()}, dict(self._tied("", ()))
+        for path in [path for path in state_dict if path in tied and path not in tensors]:
+            same, value = first[tied[path]], state_dict.pop(path)
+            if not np.array_equal(_array(state_dict.setdefault(same, value)), _array(value)):
+                wrong.append(f"{path} is the same parameter as {same} and has other values")
         missing = [path for path in tensors if path not in state_dict]
         others = [path for path in state_dict if path not in tensors]
         unexpected = [path for path in others if not _is_count_of_batches(path, tensors)]
-        wrong = [f"{path} is missing" for path in missing if strict]
+        wrong += [f"{path} is missing" for path in missing if strict]
         wrong += [f"{path} is unexpected" for path in unexpected if strict]
         values = {}
         for path, value in state_dict.items():

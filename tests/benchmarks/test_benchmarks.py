@@ -15,7 +15,16 @@ from .workloads import __main__ as workloads
 from .workloads.libraries import Autobp
 from .workloads.problem import Problem
 
-BY_HAND = ("bag", "bodies", "gp", "hessian", "product", "greeks", "third")  # there is NumPy's too
+BY_HAND = (
+    "bag",
+    "bodies",
+    "gp",
+    "hessian",
+    "product",
+    "curvature",
+    "greeks",
+    "third",
+)  # there is NumPy's too
 
 
 @pytest.fixture

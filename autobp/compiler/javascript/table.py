@@ -33,7 +33,8 @@ ELEMENTWISE: dict[Any, str] = {
         "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
         "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "arcsinh": "asinh", "arccosh": "acosh",
         "arctanh": "atanh", "sqrt": "sqrt", "cbrt": "cbrt", "absolute": "abs", "fabs": "abs",
-        "floor": "floor", "ceil": "ceil", "trunc": "trunc", "sign": "sign"}.items()},
+        "floor": "floor", "ceil": "ceil", "trunc": "trunc"}.items()},
+    np.sign: "Math.sign({0}) + 0",  # of −0, as NumPy's, 0
     abs: "Math.abs({0})",
     float: "{0}",
     np.conjugate: "{0}",

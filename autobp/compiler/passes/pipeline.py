@@ -83,20 +83,26 @@ def _without_rules(program: Program, passes: Sequence[Pass]) -> Program:
     return program
 
 
-def owned_results(program: Program, traced: Program, replaced: Collection[Step] = ()) -> Program:
+def owned_results(
+    program: Program,
+    traced: Program,
+    replaced: Collection[Step] = (),
+    shared: Collection[Step] = (),
+) -> Program:
     """Results are the caller's: neither constants of the program, nor parts of other arrays, nor one
     array in two places. Arguments alone are returned as they are, where the `traced` program did so
-    and they are not `replaced` by the call."""
+    and they are not `replaced` by the call; and what is `shared` is one array wherever it was one."""
     copies: list[Step] = []
-    seen: set[Step] = set()
+    seen: dict[Step, Step] = {}
     originals = iter(traced.results)
 
     def owned(step: Step) -> Step:
-        first = step not in seen
-        seen.add(step)
         original = next(originals)
+        first = seen.get(step)
+        seen.setdefault(step, original)
         lent = original.is_argument and original not in replaced
-        if not step.is_array or lent or (first and step.is_fresh):
+        is_one = first is None or (first is original and original in shared)
+        if not step.is_array or lent or (is_one and step.is_fresh):
             return step
         copy = step.with_(function=np.copy, args=(step,), params={}, constant=None, name=None)
         copies.append(copy)

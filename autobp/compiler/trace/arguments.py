@@ -222,7 +222,8 @@ class Arguments(Form):
 
     def array(self, v: FreeVariable) -> None:
         """An array that a module holds, or another live object, is read at each call."""
-        array, place = v.value, _object_place(place_of(v, self.known))
+        array = v.value  # an element of a tuple has no place, and is always the same array
+        place = _object_place(place_of(v, self.known) or self.known(array))
         if array.dtype.kind not in "biufc" or (id(v.owner), v.key) in self.traced:
             return
         if not self.reads_arrays or array.dtype.kind in "biu" or not v.is_writable:

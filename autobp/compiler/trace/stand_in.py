@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from autobp.tensor import Tensor
+from autobp.tensor import Tensor, bare_gradient
 
 __all__ = ["Traced", "end", "stand_in"]
 
@@ -42,8 +42,10 @@ def _field(name: str) -> Any:
         traced = _traced.get(self)
         if traced is None or traced.thread != threading.get_ident():
             slot.__set__(self, value)
+        elif name == "grad":
+            traced.grad = bare_gradient(value, traced.value)
         else:
-            setattr(traced, name, value)
+            traced.value = value
 
     return property(read, write)
 

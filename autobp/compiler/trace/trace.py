@@ -346,10 +346,10 @@ class Trace:
                     break
         return tracer
 
-    def guard(self, step: Step, expected: Any) -> None:
+    def guard(self, step: Step, expected: Any, line: str | None = None) -> None:
         """Let the program raise Changed if a value, or a shape and dtype, is not as expected."""
         guard = _step(guarded, (step, expected), {}, True)
-        guard.line = user_line()
+        guard.line = line or user_line()
         self.steps.append(guard)
         self.effects.add(guard)
 

@@ -8,7 +8,7 @@ inputs, and computes them again.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,19 +42,19 @@ class Derived:
         self.nodes: dict[int, Step] = {}
         self.args: dict[tuple[int, int], Step] = {}
         traced = trace_call(call, rolls=False)
-        for step in traced.program.steps:
-            if step.function is guarded and isinstance(step.args[1], bool | int | float):
-                raise Dead(said("dead_branch", line=place_of(step.line, call.name)))
         self.sources: dict[Step, int] = {}  # of the arguments that are inputs
         self.known: dict[Step, Any] = {}  # the values of the other arguments
         self._steps: list[Step] = traced.arguments.trace.steps
         self._arguments(traced, diagram, inputs)
         self._depends = self._following(set(self.sources))
         self._random = self._following({s for s in self._steps if s.function is draw})
+        guards = [s for s in self._steps if s.function is guarded]
+        self.guards = list(self._guarded(guards, call.name))
         operations = [n for n in diagram.nodes if n.kind == "result"]
         for node, again in zip(operations, _operations(traced.result, len(operations))):
             self._compare(node, again, diagram)
-        self._needed = self._before({*self.nodes.values(), *self.args.values()})
+        decide = {value for value, _, _ in self.guards}
+        self._needed = self._before({*self.nodes.values(), *self.args.values(), *decide})
 
     def _arguments(self, traced: Traced, diagram: Diagram, inputs: Collection[int]) -> None:
         place = {id(n.tensor): n.index for n in diagram.nodes if n.tensor is not None}
@@ -71,6 +71,19 @@ class Derived:
             self.sources[step] = node
         else:
             self.known[step] = value
+
+    def _guarded(
+        self, guards: Iterable[Step], function: str
+    ) -> Iterator[tuple[Step, Any, str | None]]:
+        """What decides which way the library takes. A page is one program: it refuses inputs for which
+        Python would take another. Of another number of elements it has no program at all."""
+        for step in guards:
+            value, expected = step.args
+            if value in self._depends:
+                if isinstance(expected, tuple) and expected[0]:  # a shape
+                    raise Dead(said("dead_chosen", line=place_of(step.line, function)))
+                if isinstance(expected, bool | int | float):
+                    yield value, expected, step.line
 
     def _following(self, first: set[Step]) -> set[Step]:
         found = set(first)
@@ -117,14 +130,17 @@ class Derived:
 
     def computed(self, given: Mapping[int, Any]) -> dict[Step, Any]:
         """The values of these steps, for other values of the inputs, which are tracers."""
+        trace = tracing.get()
         values = {**self.known, **{step: given[node] for step, node in self.sources.items()}}
         value = lambda s: s.constant if s.is_constant else values[s]
         for step in self._needed:
             args, params = mapped(value, step.args), mapped(value, step.params)
             if [*tracers_in((args, params))]:
-                values[step] = tracing.get().call(step.function, args, params)
+                values[step] = trace.call(step.function, args, params)
             else:
                 values[step] = step.function(*args, **params)  # type: ignore[misc]
+        for decisive, expected, line in self.guards:
+            trace.guard(values[decisive].current().step, expected, line)
         return values
 
 

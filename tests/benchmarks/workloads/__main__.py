@@ -51,6 +51,7 @@ WORKLOADS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gp": (calculations.process, {"n": 5}),
     "hessian": (calculations.hessian, {"n": 7, "features": 3}),
     "product": (calculations.product, {"n": 7, "features": 3}),
+    "curvature": (calculations.curvature, {"n": 4, "features": 3, "width": 2}),
     "pinn": (calculations.pinn, {"n": 4, "width": 3}),
     "greeks": (calculations.greeks, {"n": 5}),
     "third": (calculations.third, {"n": 5}),

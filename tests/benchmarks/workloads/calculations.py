@@ -133,6 +133,38 @@ def product(n: int = 1000, features: int = 50) -> Problem:
     return Problem("product", _logistic, *_regression(n, features), by_hand=by_hand)
 
 
+def curvature(n: int = 32, features: int = 20, width: int = 32) -> Problem:
+    """the same of a network's loss, 20-32-1, 32 samples"""
+    rng = np.random.default_rng(0)
+    shapes = [(features, width), (width,), (width, 1), (1,)]
+    start = weights(rng, list(shapes), np.float64)
+    x, y = rng.standard_normal((n, features)), rng.standard_normal((n, 1))
+
+    def program(library: Any) -> Any:
+        def loss(parameters: Any, x: Any, y: Any) -> Any:
+            w1, b1, w2, b2 = parameters
+            off = library.np.tanh(x @ w1 + b1) @ w2 + b2 - y
+            return (off * off).mean()
+
+        return loss
+
+    def by_hand(parameters: Any, x: Any, y: Any) -> list[Any]:
+        """Pearlmutter's operator: what has an r varies along ones."""
+        w1, b1, w2, b2 = parameters
+        v1, v2 = np.ones_like(w1), np.ones_like(w2)
+        h = np.tanh(x @ w1 + b1)
+        slope = 1 - h * h
+        rh = slope * (x @ v1 + 1)
+        scale = 2 / y.size
+        g = scale * (h @ w2 + b2 - y)
+        rg = scale * (rh @ w2 + h @ v2 + 1)
+        gh, rgh = g @ w2.T, rg @ w2.T + g @ v2.T
+        rga = slope * rgh - 2 * (h * rh) * gh
+        return [x.T @ rga, rga.sum(0), h.T @ rg + rh.T @ g, rg.sum(0)]
+
+    return Problem("product", program, start, [x, y], by_hand=by_hand)
+
+
 def pinn(n: int = 200, width: int = 32) -> Problem:
     """PINN of u″ = −sin u, 1-32-32-1, 200 points"""
     shapes = [(1, width), (width,), (width, width), (width,), (width, 1)]

@@ -113,8 +113,8 @@ class Autobp:
     def product(self, loss: Loss, start: Any, data: Any) -> Step:
         """The product of the Hessian and ones."""
         function = self.wrap(lambda w, v, *data: autobp.hvp(lambda w: loss(w, *data), (w,), (v,)))
-        ones = np.ones_like(start)
-        return lambda: [function(start, ones, *data)]
+        ones = autobp.tree.map(np.ones_like, start)
+        return lambda: [found for _, found in autobp.tree.leaves(function(start, ones, *data))]
 
     def values(self, function: Loss, start: Any, data: Any) -> Step:
         """What a function returns that takes derivatives itself."""
@@ -214,12 +214,14 @@ class Torch:
         return lambda: [function(w)]
 
     def product(self, loss: Loss, start: Any, data: Any) -> Step:
-        (w,), data = self.tensors([start], True), self.tensors(data)
-        ones = self.np.ones_like(w)
+        several, data = isinstance(start, list), self.tensors(data)
+        ws = self.tensors(start if several else [start], True)
+        ones = [*map(self.np.ones_like, ws)]
 
         def step() -> list[Any]:
-            (gradient,) = self.np.autograd.grad(loss(w, *data), w, create_graph=True)
-            return list(self.np.autograd.grad(gradient @ ones, w))
+            value = loss(ws if several else ws[0], *data)
+            gradients = self.np.autograd.grad(value, ws, create_graph=True)
+            return list(self.np.autograd.grad(gradients, ws, ones))
 
         return step
 
@@ -339,9 +341,10 @@ class Jax:
 
     def product(self, loss: Loss, start: Any, data: Any) -> Step:
         def along(w: Any, v: Any, *data: Any) -> list[Any]:
-            return [self.jax.jvp(lambda w: self.jax.grad(loss)(w, *data), (w,), (v,))[1]]
+            found = self.jax.jvp(lambda w: self.jax.grad(loss)(w, *data), (w,), (v,))[1]
+            return self.jax.tree.leaves(found)
 
-        return self.called(along, start, np.ones_like(start), *data)
+        return self.called(along, start, self.jax.tree.map(np.ones_like, start), *data)
 
     def values(self, function: Loss, start: Any, data: Any) -> Step:
         return self.called(lambda *a: [function(*a)], start, *data)

@@ -225,9 +225,10 @@ if (live) {
   $("amount").addEventListener("keydown", () => (sliding = {}));
   $("amount").addEventListener("input", () => change(chosenInput, chosenCell, Number($("amount").value), sliding));
   $("exact").addEventListener("change", () => {
-    const x = $("exact").value === "" ? entryOf(chosenInput, chosenCell) : Number($("exact").value); // "" is what was no number
-    $("exact").value = String(x);
-    change(chosenInput, chosenCell, x);
+    const said = $("exact").value.trim(), x = said ? Number(said.replaceAll("−", "-")) : NaN; // pages write a true minus
+    if (Number.isFinite(x)) change(chosenInput, chosenCell, x);
+    else $("hint").textContent = word("no_number", { said });
+    $("exact").value = String(entryOf(chosenInput, chosenCell));
   });
   $("row").addEventListener("change", () => chooseCell($("row").selectedIndex * shapeOf(chosenInput).at(-1)));
   $("cells").addEventListener("click", (event) => event.target.dataset.at && chooseCell(Number(event.target.dataset.at)));

@@ -42,23 +42,21 @@ function drawnAs(tag, attributes, text) {
   return element;
 }
 
-// a positive number in four digits; a tie between two goes to the even one, as in Python
+// the four digits of a positive number, and the power of ten; a tie between two goes to the even one, as in Python
 function inFour(size) {
   const [, even, power] = /^(\d\.\d\d[02468])50*(e.*)$/.exec(size.toExponential(30)) ?? [];
-  return Number(even ? even + power : size.toPrecision(4));
+  return (even ? even + power : size.toExponential(3)).split("e");
 }
+
+const isPlain = (power) => power >= -4 && power < 4;
+const powerOf = (power) => `e${power[0]}${power.slice(1).padStart(2, "0")}`;
 
 // a number as Python writes it in pictures: four digits, a true minus
 function digits(x) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x < 0 ? "−inf" : "inf";
   if (x === 0) return "0";
-  const size = Math.abs(x), rounded = inFour(size);
-  let text;
-  if (rounded >= 1e-4 && rounded < 1e4) text = String(rounded);
-  else {
-    const [mantissa, power] = rounded.toExponential().split("e");
-    text = `${mantissa}e${power[0]}${power.slice(1).padStart(2, "0")}`;
-  }
+  const [mantissa, power] = inFour(Math.abs(x));
+  const text = isPlain(power) ? String(Number(`${mantissa}e${power}`)) : Number(mantissa) + powerOf(power);
   return (x < 0 ? "−" : "") + text.replace("-", "−");
 }

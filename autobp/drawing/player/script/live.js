@@ -15,14 +15,10 @@ const unchanged = (k) => (typeof numbers[k] === "number" ? sameNumber(numbers[k]
 
 // four digits, and as many characters whatever they are, so that numbers that change keep their place
 function steady(x) {
-  const size = Math.abs(x);
   if (!Number.isFinite(x)) return digits(x);
-  const rounded = inFour(size);
-  if (rounded && (rounded < 1e-4 || rounded >= 1e4)) {
-    const [mantissa, power] = rounded.toExponential(3).split("e");
-    return `${x < 0 ? "−" : ""}${mantissa}e${power[0].replace("-", "−")}${power.slice(1).padStart(2, "0")}`;
-  }
-  return (x < 0 ? "−" : "") + (rounded ? rounded.toPrecision(4) : "0.000");
+  if (x === 0) return "0.000";
+  const [mantissa, power] = inFour(Math.abs(x)), sign = x < 0 ? "−" : "";
+  return sign + (isPlain(power) ? Number(`${mantissa}e${power}`).toPrecision(4) : mantissa + powerOf(power).replace("-", "−"));
 }
 
 function written(k, form) {
