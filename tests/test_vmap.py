@@ -684,6 +684,34 @@ def test_an_example_is_no_key(f):
         vmap(f)(np.arange(3.0))
 
 
+def test_a_parameter_is_not_updated_by_each_example():
+    model = nn.Linear(2, 1)
+
+    def step(x):
+        with no_grad():
+            for p in model.parameters():
+                p -= np.sum(x)
+
+    with pytest.raises(TypeError, match="vmap: .* -= a batch of examples, .* after the vmap"):
+        vmap(step)(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (np.zeros(2), r"an array of shape \(2,\), and there are 3 examples"),
+        (np.zeros(()), r"an array of shape \(\)"),
+        (1.0, "1.0"),
+        (None, "None"),
+        ([1.0, 2.0, 3.0], r"\[1.0, 2.0, 3.0\]"),
+    ],
+)
+def test_the_result_of_a_batching_rule_is_checked(result, text):
+    rules = {"vjp": lambda g, y, x: g, "batch": lambda run, args, mapped: result, "name": "total"}
+    with pytest.raises(TypeError, match=f"^total: batch= returned {text}"):
+        vmap(ab.custom(np.sum, **rules))(np.ones((3, 2)))
+
+
 def written(x):
     z = np.zeros(3)
     z[:2] = x

@@ -17,6 +17,7 @@ from autobp.context import updates
 from autobp.habits import absent, checks_keywords
 from autobp.optim.optimizer import Optimizer
 from autobp.optim.option import at_least_zero, count, fraction, number
+from autobp.owner import warn
 from autobp.spellings import SCHEDULE
 from autobp.tensor import Tensor
 
@@ -110,6 +111,15 @@ class Schedule(_OnRates):
                 f"{type(self).__name__}.step() takes no epoch, since it counts them: write schedule.step();"
                 " ReduceLROnPlateau's takes the loss"
             )
+        for k, group in enumerate(self.optimizer.param_groups):
+            rate = group["lr"]
+            known = self.rate(group.get("initial_lr", rate), self.last_epoch)
+            if "initial_lr" in group and type(rate) is float and rate != known:
+                warn(
+                    f"{type(self).__name__}.step(): the rate of group {k} was changed to {rate:g}, and goes on"
+                    f" from {known:g}, since a schedule computes each rate from the initial one; to change"
+                    f" it for good, change group['initial_lr']"
+                )
         self.last_epoch += 1
         self._set()
 
