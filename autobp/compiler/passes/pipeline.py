@@ -17,7 +17,7 @@ from autobp.compiler.passes.images import image_layouts, is_image
 from autobp.compiler.passes.loops import with_optimized_bodies
 from autobp.compiler.passes.parts import is_addition, joining
 from autobp.compiler.passes.products import has_body, sums_of_products
-from autobp.compiler.passes.rewrite import Pass, Rewrite, each
+from autobp.compiler.passes.rewrite import Pass, Rewrite, each, has_arrays
 from autobp.compiler.program import Program, Step, mapped
 
 __all__ = ["PASSES", "optimized", "owned_results"]
@@ -70,7 +70,8 @@ def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
         if dirty.isdisjoint(program.steps) and not rewrite.single_now:
             break
     rules = {p.rule for p in simplify}
-    if any(p.rule not in rules and any(map(p.requires, program.steps)) for p in lower if p.rule):
+    arrays = [*filter(has_arrays, program.steps)]  # no rule that lowers is for numbers alone
+    if any(p.rule not in rules and any(map(p.requires, arrays)) for p in lower if p.rule):
         program = Rewrite(program, rewrite).run(lower)
     return _without_rules(program, lower)
 
