@@ -920,6 +920,14 @@ def test_a_rate_that_is_set_between_steps_of_a_schedule_is_warned_of():
     assert schedule.get_last_lr() == [0.1 * 0.95**2]
 
 
+def test_the_function_of_a_schedule_is_called_once_in_a_step():
+    seen = []
+    schedule = schedules.LambdaLR(SGD([Tensor(1.0)], lr=0.1), lambda t: seen.append(t) or 1.0)
+    schedule.step()
+    schedule.step()
+    assert seen == [0, 1, 2]
+
+
 def test_a_group_added_later_is_scheduled_too():
     optimizer = two_rates()
     schedule = StepLR(optimizer, 1, 0.5)

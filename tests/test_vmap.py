@@ -673,6 +673,21 @@ def test_a_single_value_is_refused_with_the_line(name):
         vmap(grad(f))(np.arange(3.0))
 
 
+def test_a_branch_whose_refusal_is_caught_is_refused_all_the_same():
+    def f(x):
+        try:
+            if x > 0:
+                return 2 * x
+        except Exception:
+            pass
+        return -x
+
+    for mapped in (vmap(f), vmap(grad(f)), lambda x: vmap(vmap(f))(x[:, None])):
+        with pytest.raises(TypeError, match="^vmap: the truth .* was asked for"):
+            mapped(np.arange(-3.0, 3.0))
+    assert vmap(lambda x: x * 2)(np.ones(2)).tolist() == [2.0, 2.0]
+
+
 @pytest.mark.parametrize(
     "f", [lambda x: x if x in {0.0, 1.0} else -x, lambda x: {0.0: 1.0}.get(x, 0.0)]
 )
