@@ -78,6 +78,8 @@ WORDS = {
     "loss_is": "loss {n}",
     "rate": "Learning rate",
     "run_on": "Run on from here",
+    "run_on_title": "train on from what is shown, changed numbers and all, with this learning rate",
+    "run_on_later": "the first step of this optimizer is unlike the others: run on from a later one",
     "recorded": "Recorded run",
     "curve": "the loss at each step, from {low} to {high}",
     "region": "what the model says for each point of the plane, and the data",

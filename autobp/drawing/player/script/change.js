@@ -44,6 +44,7 @@ function recompute(moving) {
   $("hint").dataset.says = refusal;
   $("found").textContent = ` = ${oneLine(items[data.output][3])}`;
   draw(moving);
+  if (training) showRun();
 }
 
 function undo() {
@@ -53,12 +54,11 @@ function undo() {
   else put(last.i, last.at, last.x);
   epoch = last.epoch ?? epoch;
   recompute();
-  if (training) showRun();
 }
 
 // where the inputs are set back to: those of the recorded run, or of a step of training
 function putAll(values) {
-  values.forEach((x, i) => (given[i] = typeof x === "number" ? x : x.slice()));
+  values.forEach((x, i) => (given[i] = copied(x)));
 }
 
 const origin = () => start.map((x, i) => {
@@ -66,7 +66,18 @@ const origin = () => start.map((x, i) => {
   return p < 0 ? x : shaped(p, path[epoch][p]);
 });
 
+// what is other than before, as a link says it: of which input, where, and the number
+const changes = (before) => given.flatMap((x, i) => (isNumber(i) ? [x] : [...x]).flatMap((v, at) => (sameNumber(v, isNumber(i) ? before[i] : before[i][at]) ? [] : [`${i}.${at}.${String(v).replace("+", "")}`])));
 const moved = () => origin().some((x, i) => (typeof x === "number" ? !sameNumber(x, given[i]) : x.some((v, at) => !sameNumber(v, given[i][at]))));
+
+// one of them, and how it is taken back; null if there is no such place
+function putSaid(said) {
+  const [first, second, ...x] = said.split("."), i = Number(first), at = Number(second), value = Number(x.join("."));
+  if (!Number.isFinite(value) || !(i in given) || !(isNumber(i) ? at === 0 : at in given[i])) return null;
+  const change = { i, at, x: entryOf(i, at) };
+  put(i, at, value);
+  return change;
+}
 
 // of all changes, which can be taken back as one
 function reset() {
