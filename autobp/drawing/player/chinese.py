@@ -38,6 +38,7 @@ WORDS = {
     "nudge_straight": "梯度是 {gradient}。損失對這個數是一條直線，所以每一步都相同。",
     "nudge_bends": "梯度是 {gradient}，也就是此處的斜率。損失是彎曲的，步子大就會看到別處的斜率；步子越小，差距越小。",
     "nudge_steep": "梯度是 {gradient}：損失在這裡沒有能與任何一步相符的斜率。",
+    "nudge_nan": "這裡的損失或梯度是 NaN，無從比較。",
     "nudge_none": "這是常數：不計算它的梯度。稍微改變它，損失仍會改變。",
     "nudge_kink": "梯度是 {gradient}。步子變小，差距卻沒有變小：附近有折點或跳躍，或者數值太大，容不下這麼小的步子。",
     "dead_chosen": "本頁不能即時計算：{line} 用由輸入算出的索引選取元素，例如 np.sort、np.argmax 或 x[x > 0]。",

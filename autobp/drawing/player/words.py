@@ -62,6 +62,7 @@ WORDS = {
     "nudge_straight": "The gradient is {gradient}. The loss is a straight line in this number, so every step agrees.",
     "nudge_bends": "The gradient is {gradient}: the slope right here. The loss bends, so a large step sees another slope; the smaller the step, the smaller the difference.",
     "nudge_steep": "The gradient is {gradient}: the loss has no slope here that a step could agree with.",
+    "nudge_nan": "The loss or its gradient is NaN here, so there is nothing to compare.",
     "nudge_none": "This is a constant: its gradient is not computed. Nudging it changes the loss all the same.",
     "nudge_kink": "The gradient is {gradient}. The difference does not shrink with the step: there is a kink or a jump nearby, or the numbers are too large for so small a step.",
     "dead_chosen": "This page is not live: at {line} elements are chosen by an index that is computed from the inputs, as by np.sort, np.argmax or x[x > 0].",
