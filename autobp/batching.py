@@ -186,12 +186,15 @@ class Batched(Tensor):
         return bool(self)
 
     def __bool__(self) -> bool:
-        raise one_by_one(
+        refusal = one_by_one(
             self,
             "the truth",
             "as by if, while, and, max() or sorted()",
             "choose with np.where(condition, a, b), which takes each example's own way",
         )
+        if owner_of_frame(sys._getframe(1)) is Owner.USER:
+            _refused.setdefault(self.level, refusal)
+        raise refusal
 
     def __float__(self) -> float:
         if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
@@ -277,6 +280,10 @@ class Batched(Tensor):
 
     def __invert__(self) -> Any:
         return plainly(np.invert, self)
+
+
+#: Of the levels that are mapped, the first branch of the user's that was refused.
+_refused: dict[int, TypeError] = {}
 
 
 def _integral(sign: Sign) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -436,8 +443,13 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
             for v, (_, _, axis) in zip(given, found, strict=True)
         ]
         new_args, new_kwargs = refilled((list(args), kwargs), filled)
-        with mapped_over(level, entering.n):
-            result = function(*new_args, **new_kwargs)
+        try:
+            with mapped_over(level, entering.n):
+                result = function(*new_args, **new_kwargs)
+        finally:
+            refusal = _refused.pop(level, None)
+        if refusal is not None:  # and was caught: the function went on in one way for all examples
+            raise refusal
         rows = _with_axes(out_axes, result, "the result", "out_axes")
         leaving = [_leaving(path, y, axis, level, entering) for path, y, axis in rows]
         return refilled(result, leaving)

@@ -60,7 +60,7 @@ def as_value(data: Any, dtype: Any = None) -> Any:
         array = plain_array(data, dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(f"a Tensor holds floating-point numbers: {error}") from None
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and dtype is None:
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
         hint = ""

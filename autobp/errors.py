@@ -227,6 +227,14 @@ def not_in_place(tensor: Any) -> TypeError:
     )
 
 
+def changed_by_batch(a: Any, sign: str) -> TypeError:
+    """`p -= step` within vmap, where each example has a step of its own."""
+    return TypeError(
+        f"vmap: {label(a)} {sign}= a batch of examples, which would change it for each example: return what"
+        " it is to be changed by, and change it after the vmap"
+    )
+
+
 def changed_in_model(tensor: Any, sign: str) -> RuntimeError:
     return RuntimeError(
         f"{sign}= would change {label(tensor)} in place, since nothing is recorded while the model is"

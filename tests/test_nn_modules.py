@@ -215,6 +215,16 @@ def test_tied_weights_are_loaded_by_each_of_their_names():
         model.load_state_dict({"embedding.weight": table, "head.weight": table + 1}, strict=False)
 
 
+def test_other_spellings_of_functional_call_are_refused():
+    model, x = nn.Linear(2, 2), np.ones((3, 2))
+    with pytest.raises(
+        TypeError, match=r"one by one: write functional_call\(model, params, \*args\)"
+    ):
+        nn.functional_call(model, model.state_dict(), (x,))
+    with pytest.raises(TypeError, match=r"not a list: write dict\(model.named_parameters\(\)\)"):
+        nn.functional_call(model, list(model.parameters()), x)
+
+
 def test_digits_are_learned():
     x, y, x_test, y_test = digits(scale=True)
     x, x_test = x[:, None], x_test[:, None]

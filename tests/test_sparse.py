@@ -1,5 +1,6 @@
 """Sparse Jacobians and Hessians: patterns, colours, and matrices equal to the dense ones."""
 
+import math
 import sys
 from dataclasses import replace
 
@@ -549,6 +550,13 @@ def test_matrices_have_the_dtype_of_each_call():
         assert derivative(x.astype(np.float32)).dtype == np.float32
         assert derivative(x).dtype == np.float64
         assert derivative(x.astype(np.float32)).dtype == np.float32
+
+
+def test_a_rule_that_is_not_written_in_numpy_depends_on_all():
+    slope = lambda g, y, x: np.array([a * math.cos(v) for a, v in zip(g, x, strict=True)])
+    f = custom(lambda x: np.array([math.sin(v) for v in x]), vjp=slope)
+    x = np.arange(1.0, 5.0)
+    np.testing.assert_array_equal(jacobian(f, sparse=True)(x).toarray(), np.diag(np.cos(x)))
 
 
 def test_half_precision_becomes_single_of_which_scipy_has_matrices():

@@ -673,6 +673,21 @@ def test_a_single_value_is_refused_with_the_line(name):
         vmap(grad(f))(np.arange(3.0))
 
 
+def test_a_branch_whose_refusal_is_caught_is_refused_all_the_same():
+    def f(x):
+        try:
+            if x > 0:
+                return 2 * x
+        except Exception:
+            pass
+        return -x
+
+    for mapped in (vmap(f), vmap(grad(f)), lambda x: vmap(vmap(f))(x[:, None])):
+        with pytest.raises(TypeError, match="^vmap: the truth .* was asked for"):
+            mapped(np.arange(-3.0, 3.0))
+    assert vmap(lambda x: x * 2)(np.ones(2)).tolist() == [2.0, 2.0]
+
+
 @pytest.mark.parametrize(
     "f", [lambda x: x if x in {0.0, 1.0} else -x, lambda x: {0.0: 1.0}.get(x, 0.0)]
 )
@@ -682,6 +697,34 @@ def test_an_example_is_no_key(f):
         match=rf"^vmap: the hash of a number was asked for at {HERE}.*np\.where, or .* np\.take",
     ):
         vmap(f)(np.arange(3.0))
+
+
+def test_a_parameter_is_not_updated_by_each_example():
+    model = nn.Linear(2, 1)
+
+    def step(x):
+        with no_grad():
+            for p in model.parameters():
+                p -= np.sum(x)
+
+    with pytest.raises(TypeError, match="vmap: .* -= a batch of examples, .* after the vmap"):
+        vmap(step)(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (np.zeros(2), r"an array of shape \(2,\), and there are 3 examples"),
+        (np.zeros(()), r"an array of shape \(\)"),
+        (1.0, "1.0"),
+        (None, "None"),
+        ([1.0, 2.0, 3.0], r"\[1.0, 2.0, 3.0\]"),
+    ],
+)
+def test_the_result_of_a_batching_rule_is_checked(result, text):
+    rules = {"vjp": lambda g, y, x: g, "batch": lambda run, args, mapped: result, "name": "total"}
+    with pytest.raises(TypeError, match=f"^total: batch= returned {text}"):
+        vmap(ab.custom(np.sum, **rules))(np.ones((3, 2)))
 
 
 def written(x):

@@ -463,6 +463,16 @@ def functional_call(model: Module, params: Mapping[str, Any], *args: Any, **kwar
     >>> grad(loss)({"bias": np.zeros(1)}, np.ones((5, 2)))
     {'bias': array([5.])}
     """
+    if len(args) == 1 and type(args[0]) is tuple and not kwargs:
+        raise TypeError(
+            "functional_call takes the arguments of the model one by one: write functional_call(model, params,"
+            " *args); for a model of one argument that is a tuple, make it a list"
+        )
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"functional_call takes a dict of the parameters by name, not a {type(params).__name__}: write"
+            " dict(model.named_parameters()) or model.state_dict()"
+        )
     own = dict(model._tensors())
     replaced: dict[Tensor, Any] = {}
     for path, value in params.items():
