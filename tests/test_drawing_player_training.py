@@ -397,9 +397,37 @@ def test_what_a_page_cannot_compute_is_refused():
             play_training(model, (wrong, Y), nn.mse, optimizer, steps=3)
     with pytest.raises(ValueError, match="give the optimizer the parameters of this model"):
         play_training(model, (X, Y), nn.mse, parts(np.tanh)[1], steps=3)
+    for wrong, what in ((X, "ndarray"), ((X, Y, Y), "3 of them")):
+        with pytest.raises(ValueError, match=rf"data must be a pair \(X, y\), .* not {what}"):
+            play_training(model, wrong, nn.mse, optimizer, steps=3)
+    for other in (lambda x: x @ np.ones((2, 1)), lambda x: x @ Tensor(np.ones((2, 1)), name="w")):
+        with pytest.raises(ValueError, match="does not depend on the parameters of the optimizer"):
+            play_training(other, (X, Y), nn.mse, optimizer, steps=3)
     optimizer.param_groups[0]["lr"] = 1e300
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="a smaller learning rate may"):
         play_training(model, (X, Y), nn.mse, optimizer, steps=3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "middle", "reach"),
+    [
+        (nn.mse, Y, 0.5, 0.5),
+        (nn.binary_cross_entropy_with_logits, Y, 0.0, 0.5),
+        (nn.mse, 2 * Y - 1, 0.0, 1.0),
+        (nn.mse, 10 * X[:, :1], 5.0, 5.0),
+    ],
+)
+def test_the_border_of_the_region_is_where_both_labels_are_as_far(loss, labels, middle, reach):
+    trained = nn.Linear(2, 1, rng=0)
+    optimizer = optim.SGD(trained.parameters(), lr=0.001)
+    packed = re.search(
+        r'id="data">(.*?)</script>',
+        play_training(trained, (X, labels), loss, optimizer, steps=2).page,
+        re.S,
+    )[1]
+    data = json.loads(packed if packed[0] == "{" else zlib.decompress(base64.b64decode(packed)))
+    region = data["training"]["region"]
+    assert (region["middle"], region["reach"]) == (middle, reach)
 
 
 def test_the_data_of_the_page_are_json():

@@ -28,7 +28,7 @@ from autobp.dag import Graph
 from autobp.drawing.diagram import diagram
 from autobp.drawing.player.player import Player
 from autobp.drawing.player.words import speaking
-from autobp.primitive import Array
+from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
 __all__ = ["player_of_training"]
@@ -54,7 +54,13 @@ class Recorded:
     drawn: Any
 
     def __init__(
-        self, run: Run, step: Callable[[], Any], model: Any, data: Any, optimizer: Any
+        self,
+        run: Run,
+        step: Callable[[], Any],
+        model: Any,
+        data: Any,
+        loss: Callable[..., Any],
+        optimizer: Any,
     ) -> None:
         self.run = run
         traced, self.columns = _step_of(step, data)
@@ -106,10 +112,12 @@ class Recorded:
         X, y = (np.asarray(a) for a in data)
         self.X = X
         if X.ndim == 2 and X.shape[1] == 2:
-            self.region, self.drawn = self._region(model, X, y, order)
+            self.region, self.drawn = self._region(model, X, y, loss, order)
         self.rates: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
 
-    def _region(self, model: Any, X: Array, y: Array, order: dict[int, int]) -> tuple[str, Any]:
+    def _region(
+        self, model: Any, X: Array, y: Array, loss: Callable[..., Any], order: dict[int, int]
+    ) -> tuple[str, Any]:
         """The program of the model on a grid, and how to draw it."""
         traced = _traced(lambda grid: model(grid), (np.zeros((_GRID * _GRID, 2)),))
         given: dict[Step, list[Any]] = {
@@ -132,7 +140,8 @@ class Recorded:
             "points": X[:500].tolist(),
             "labels": labels[:500].tolist(),
             "outputs": outputs,
-            "middle": 0.5 * float(labels.min() + labels.max()),
+            "middle": _middle(loss, labels) if outputs == 1 else 0.0,
+            "reach": 0.5 * float(labels.max() - labels.min()) or 1.0,
             "arguments": _given(program, given),
         }
         return javascript(program, "region"), drawn
@@ -273,6 +282,12 @@ def player_of_training(
             "play_training: optimizer must be one of autobp.optim, such as"
             f" optim.SGD(model.parameters(), lr=0.1), not {type(optimizer).__name__}"
         )
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        what = f"{len(data)} of them" if isinstance(data, tuple | list) else type(data).__name__
+        raise ValueError(
+            "play_training: data must be a pair (X, y), the inputs of the model and what the loss compares"
+            f" its results with, not {what}"
+        )
     X, y = data
     for name, array in (("X", X), ("y", y)):
         if not np.size(array) or not np.all(np.isfinite(np.asarray(array, float))):
@@ -295,7 +310,7 @@ def player_of_training(
         run = _recorded(step, objective, optimizer, steps)
         optimizer.zero_grad()
         final = [p.value for p in run.parameters]
-        recorded = Recorded(run, step, model, data, optimizer)
+        recorded = Recorded(run, step, model, data, loss, optimizer)
         for p, value in zip(run.parameters, run.path[0]):
             _rebind(p, np.array(value))
         with speaking(lang):
@@ -319,6 +334,11 @@ def _recorded(
     step: Callable[[], Any], objective: Callable[[], Any], optimizer: Any, steps: int
 ) -> Run:
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    if not parameters or not _reaches(objective(), parameters):
+        raise ValueError(
+            "play_training: the loss does not depend on the parameters of the optimizer: give the optimizer"
+            " the parameters of this model, as in optim.SGD(model.parameters(), lr=0.1)"
+        )
     path, losses, state, before = [], [], [], []
     for k in range(steps):
         path.append([np.array(p.value) for p in parameters])
@@ -341,6 +361,31 @@ def _recorded(
             f"play_training: the loss is {losses[-1]} after {steps} steps; a smaller learning rate may help"
         )
     return Run(parameters, path, losses, state, before)
+
+
+def _reaches(loss: Any, parameters: list[Tensor]) -> bool:
+    """Whether one of the parameters is behind a loss."""
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        return False
+    inputs = {id(t) for t in Graph([loss]).inputs}
+    return any(id(p) in inputs for p in parameters)
+
+
+def _middle(loss: Callable[..., Any], labels: Array) -> float:
+    """The result of a model of one output that is as far from one label as from the other: 0 for logits."""
+    low, high = float(labels.min()), float(labels.max())
+    between = 0.5 * (low + high)
+
+    def gap(result: float) -> float:
+        pair = [np.array([[float(x)]]) for x in (result, low, high)]
+        first, second = (constant(loss(pair[0], label)) for label in pair[1:])
+        return abs(float(np.sum(first)) - float(np.sum(second)))
+
+    try:
+        with np.errstate(all="ignore"):
+            return 0.0 if gap(0.0) < 1e-6 * gap(between) else between
+    except Exception:  # a loss that takes labels of another form
+        return between
 
 
 def _rebind(p: Tensor, value: Any) -> None:

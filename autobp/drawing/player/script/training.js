@@ -156,7 +156,7 @@ function region() {
   const about = training.region, canvas = $("region");
   canvas.hidden = !about;
   if (!about) return;
-  const { grid, low, high, outputs, middle, points, labels } = about, wide = 2 * grid;
+  const { grid, low, high, outputs, middle, reach, points, labels } = about, wide = 2 * grid;
   const cells = Float64Array.from({ length: 2 * grid * grid }, (_, i) => {
     const axis = i % 2, cell = axis ? Math.floor(i / 2 / grid) : Math.floor(i / 2) % grid;
     return low[axis] + ((cell + 0.5) / grid) * (high[axis] - low[axis]);
@@ -169,7 +169,7 @@ function region() {
   for (let r = 0; r < grid; r++)
     for (let c = 0; c < grid; c++) {
       const k = (r * grid + c) * outputs, out = found.subarray(k, k + outputs);
-      const colour = outputs > 1 ? hues[[...out.keys()].reduce((a, b) => (out[b] > out[a] ? b : a)) % hues.length].map((v) => Math.round((v + 510) / 3)) : paint((out[0] - middle) * 2, 1).map((v) => Math.round(0.65 * v + 90));
+      const colour = outputs > 1 ? hues[[...out.keys()].reduce((a, b) => (out[b] > out[a] ? b : a)) % hues.length].map((v) => Math.round((v + 510) / 3)) : paint((out[0] - middle) / reach, 1).map((v) => Math.round(0.65 * v + 90));
       context.fillStyle = `rgb(${colour.join(",")})`;
       context.fillRect(c * side, canvas.height - (r + 1) * side, side + 1, side + 1);
     }
