@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from autobp.arrays import plain_array
-from autobp.calculus import made_nonfinite, operand
+from autobp.calculus import operand, watch
 from autobp.context import Context, clock, current, user_line
 from autobp.context import mapped as mapped_over
 from autobp.dispatch import twin_of
@@ -81,11 +81,8 @@ class Batched(Tensor):
             raise explained(error, primitive, args, params) from error
         if type(value) is Results:
             return Results(batched(v, level) for v in value)
-        if context.anomaly and (kind := made_nonfinite(value, list(map(numbers, values)))):
-            raise FloatingPointError(
-                f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
-                + " and ".join(map(label, args))
-            )
+        if context.anomaly:
+            watch(primitive, value, list(map(numbers, values)), args)
         return batched(value, level)
 
     def call_plain(

@@ -270,9 +270,9 @@ def changed(node: Any) -> RuntimeError:
     places = f", at {node.line}," if node.line else ""
     given = " and ".join(label(a) for a in node.args)
     return RuntimeError(
-        f"{node.primitive.name}{places} was given {given}, and gives another result now: an array was"
-        " changed in place between the operation and the backward pass, so its derivative would be wrong;"
-        " change a copy, or record after the change"
+        f"{node.primitive.name}{places} was given {given}; one of these, or the result, was changed in"
+        " place between the operation and the backward pass, so its derivative would be wrong: write a new"
+        " array each time, as buffer = X[k].copy(), or record after the change"
     )
 
 

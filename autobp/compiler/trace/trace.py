@@ -40,6 +40,7 @@ from autobp.operation import PREFIXES, SIGNS, of, operation
 from autobp.owner import Owner, is_scipys, owner, owner_of_frame
 from autobp.primitive import Variable
 from autobp.recurrence import Body
+from autobp.reverse import places_read
 from autobp.rules import PRIMITIVES
 from autobp.tensor import Tensor
 
@@ -108,6 +109,7 @@ class Trace:
         self.arguments: list[Step] = []
         self.effects: set[Step] = set()  # guards, and draws of random numbers
         self.constants: dict[int, tuple[Any, Step]] = {}
+        self.sources: dict[Step, np.ndarray] = {}  # the arrays that constants are copies of
         self.phase: Phase = Phase("forward")
         self.cotangents: dict[Step, Step] = {}  # of what a step holds the cotangent
         self.began: int = clock()
@@ -164,6 +166,7 @@ class Trace:
         step = _step(None, (), {}, array)
         step.constant = array.copy()
         self.constants[id(array)] = array, step  # the array too, so that no other gets its id
+        self.sources[step] = array
         return step
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────
@@ -551,6 +554,25 @@ class Trace:
         is_users = node.hooks or (primitive is not None and primitive.function not in _OWN)
         if bool(is_users) is not self.listens and not self.is_elsewhere:
             self.listen(bool(is_users))
+        if type(node.value) is Tracer and any(type(a) is np.ndarray for a in node.args):
+            self._check_unchanged(node, node.value.step)
+
+    def _check_unchanged(self, node: Tensor, step: Step) -> None:
+        """Refuse a rule that reads an array which held something else when the operation was recorded: the
+        function's own derivative is wrong."""
+        if step.function is float:  # of what NumPy gave
+            (step,) = step.operands
+        read = [a for place, a in enumerate(node.args, 1) if place in places_read(node)]
+        for s in step.operands:
+            source = self.sources.get(s) if type(s) is Step else None
+            if source is None or not any(a is source for a in read):
+                continue
+            if s.constant.tobytes() != source.tobytes():
+                raise self.refuse(
+                    f"{named(step.function)} at {step.line} was given an array that was changed in place"
+                    " before the backward pass, whose derivative would be wrong, compiled or not: write"
+                    " a new array each time, as buffer = X[k].copy()"
+                )
 
     # ── what the user's functions tell ────────────────────────────────────────────────────────────
 
@@ -651,6 +673,7 @@ class Trace:
     def forget(self) -> None:
         """Let go of what it still has, when the program is made."""
         self.constants.clear()
+        self.sources.clear()
         self.drawn.clear()
         self.cotangents.clear()
         self.steps, self.is_wide = [], None
