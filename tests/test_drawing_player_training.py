@@ -270,7 +270,7 @@ def trained_by_numpy(optimizer_of, change, from_step, rates):
 
 
 def loss_said(page):
-    return float(page.text("epoch-says").rpartition(" ")[2])
+    return float(page.text("epoch-says").rpartition(" ")[2].replace("−", "-"))
 
 
 @needs_browser[0]
@@ -321,6 +321,21 @@ def test_training_goes_on_from_what_was_changed(page, tmp_path):
     page.settle()
     assert page.text("epoch-says").startswith("5 of 5")
     assert page("return document.getElementById('reset').disabled")
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_what_a_loss_computes_from_the_data_follows_them(page, tmp_path):
+    trained = nn.Linear(2, 1, rng=0)
+    optimizer = optim.SGD(trained.parameters(), lr=0.1)
+    loss = lambda out, y: np.mean(out * y - (1 - y) * np.tanh(out))
+    page.open(play_training(trained, (X, Y), loss, optimizer, steps=3), tmp_path / "x.html")
+    page.set("view", 1, "change")
+    move(page, "y", 0.25)
+    y = Y.copy()
+    y[0, 0] = 0.25
+    expected = loss(nn.Linear(2, 1, rng=0)(X), y).item()
+    assert loss_said(page) == pytest.approx(expected, rel=6e-4)
 
 
 class Unlike(optim.Optimizer):

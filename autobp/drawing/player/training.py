@@ -169,17 +169,24 @@ class Recorded:
 def _step_of(step: Callable[..., Any], data: Sequence[Any]) -> tuple[Traced, list[Array]]:
     """A step of training as a program of the data, as far as it can be, and of which arrays."""
     columns = [a for a in data if isinstance(a, np.ndarray) and a.dtype == np.float64]
-
-    def of(*given: Any) -> Any:
-        left = iter(given)
-        return step(*(next(left) if any(a is c for c in columns) else a for a in data))
-
     try:
-        traced = _traced(of, tuple(columns))
+        traced = _traced(_function_of(step, data, columns), tuple(columns))
         javascript(_simplified(traced.program.with_(effects=set())))
     except (CaptureError, Unprintable):
         return _traced(lambda: step(*data), ()), []
     return traced, columns
+
+
+def _function_of(
+    function: Callable[..., Any], data: Sequence[Any], columns: list[Array]
+) -> Callable[..., Any]:
+    """A function of data as one of some of its arrays; the others stay as they are."""
+
+    def of(*given: Any) -> Any:
+        left = iter(given)
+        return function(*(next(left) if any(a is c for c in columns) else a for a in data))
+
+    return of
 
 
 def _is_first(
@@ -316,7 +323,9 @@ def player_of_training(
         with speaking(lang):
             result = objective()
             found = diagram(Graph([result]), {"X": X, "y": y, "loss": result})
-            player = Player(found, _call(objective, ()), lang, recorded)
+            columns = recorded.columns
+            call = _call(_function_of(objective, data, columns), tuple(columns))
+            player = Player(found, call, lang, recorded)
     except BaseException as error:
         if before is not None:
             before.restore()
