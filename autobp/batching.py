@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from autobp.arrays import plain_array
-from autobp.calculus import made_nonfinite, operand
+from autobp.calculus import operand, watch
 from autobp.context import Context, clock, current, user_line
 from autobp.context import mapped as mapped_over
 from autobp.dispatch import twin_of
@@ -75,17 +75,15 @@ class Batched(Tensor):
             inside = {**params, "index": _parts_at(params["index"], level)}
         try:
             value = rule(primitive, values, mapped, **inside)
-        except ValueError as error:
-            if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
-                raise
-            raise explained(error, primitive, args, params) from error
+        except (ValueError, IndexError) as error:
+            said = _of_one_example(error, primitive, values, mapped, params)
+            if isinstance(error, IndexError | np.linalg.LinAlgError | np.exceptions.AxisError):
+                raise said from None
+            raise explained(said, primitive, args, params) from error
         if type(value) is Results:
             return Results(batched(v, level) for v in value)
-        if context.anomaly and (kind := made_nonfinite(value, list(map(numbers, values)))):
-            raise FloatingPointError(
-                f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
-                + " and ".join(map(label, args))
-            )
+        if context.anomaly:
+            watch(primitive, value, list(map(numbers, values)), args)
         return batched(value, level)
 
     def call_plain(
@@ -186,12 +184,15 @@ class Batched(Tensor):
         return bool(self)
 
     def __bool__(self) -> bool:
-        raise one_by_one(
+        refusal = one_by_one(
             self,
             "the truth",
             "as by if, while, and, max() or sorted()",
             "choose with np.where(condition, a, b), which takes each example's own way",
         )
+        if owner_of_frame(sys._getframe(1)) is Owner.USER:
+            _refused.setdefault(self.level, refusal)
+        raise refusal
 
     def __float__(self) -> float:
         if is_executing(sys._getframe(1), "STORE_SUBSCR", "STORE_SLICE"):
@@ -279,6 +280,10 @@ class Batched(Tensor):
         return plainly(np.invert, self)
 
 
+#: Of the levels that are mapped, the first branch of the user's that was refused.
+_refused: dict[int, TypeError] = {}
+
+
 def _integral(sign: Sign) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The two methods of an operator on truth values and whole numbers."""
     return (
@@ -318,6 +323,22 @@ def drawn(draw: Callable[[tuple[int, ...]], Any], x: Any) -> Any:
     for level, _ in batches:
         numbers = batched(numbers, level)
     return numbers
+
+
+def _of_one_example(
+    error: Any,
+    primitive: Primitive,
+    values: Sequence[Any],
+    mapped: Sequence[bool],
+    params: dict[str, Any],
+) -> Any:
+    """The error as the first example has it, which knows nothing of the axis of the batch."""
+    try:
+        first = [v[0] if is_mapped else v for v, is_mapped in zip(values, mapped, strict=True)]
+        primitive.function(*first, **params)
+    except Exception as other:
+        return other if type(other) is type(error) else error
+    return error
 
 
 def _parts_at(index: Any, level: int) -> Any:
@@ -436,8 +457,13 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
             for v, (_, _, axis) in zip(given, found, strict=True)
         ]
         new_args, new_kwargs = refilled((list(args), kwargs), filled)
-        with mapped_over(level, entering.n):
-            result = function(*new_args, **new_kwargs)
+        try:
+            with mapped_over(level, entering.n):
+                result = function(*new_args, **new_kwargs)
+        finally:
+            refusal = _refused.pop(level, None)
+        if refusal is not None:  # and was caught: the function went on in one way for all examples
+            raise refusal
         rows = _with_axes(out_axes, result, "the result", "out_axes")
         leaving = [_leaving(path, y, axis, level, entering) for path, y, axis in rows]
         return refilled(result, leaving)

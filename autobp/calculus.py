@@ -31,6 +31,7 @@ __all__ = [
     "is_finite",
     "made_nonfinite",
     "nonfinite_kind",
+    "watch",
     "zeros",
 ]
 
@@ -60,7 +61,7 @@ def as_value(data: Any, dtype: Any = None) -> Any:
         array = plain_array(data, dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(f"a Tensor holds floating-point numbers: {error}") from None
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and dtype is None:
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
         hint = ""
@@ -131,12 +132,7 @@ def evaluate(
     if type(value) is not np.ndarray or not value.ndim or value.dtype.kind != "f":
         value = as_value(value)
     if context.anomaly:
-        kind = made_nonfinite(value, values)
-        if kind:
-            raise FloatingPointError(
-                f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
-                + " and ".join(map(label, args))
-            )
+        watch(primitive, value, values, args)
     return value
 
 
@@ -178,9 +174,31 @@ def nonfinite_kind(value: Any) -> Literal["nan", "inf"] | None:
 
 
 def made_nonfinite(result: Array, given: Sequence[Array]) -> Literal["nan", "inf"] | None:
-    """The kind of non-finite number that an operation made of numbers that were all finite."""
+    """The kind of non-finite number that an operation made: an infinity of numbers that were all finite,
+    or a NaN of what may be infinite, as inf - inf."""
     kind = nonfinite_kind(result)
-    return kind if kind and not any(map(nonfinite_kind, given)) else None
+    if kind is None:
+        return None
+    kinds = set(map(nonfinite_kind, given))
+    return None if "nan" in kinds or (kind == "inf" in kinds) else kind
+
+
+def watch(primitive: Primitive, value: Array, values: Sequence[Array], args: Sequence[Any]) -> None:
+    """The forward half of detect_anomaly: it names the operation that made the first NaN or infinity, or
+    the parameter, argument or constant that a NaN came from. That of a recorded result has been named, or
+    was made where nobody watched."""
+    if kind := made_nonfinite(value, values):
+        raise FloatingPointError(
+            f"{primitive.name} made the first {kind} (forward), at {user_line()}, from "
+            + " and ".join(map(label, args))
+        )
+    if nonfinite_kind(value) != "nan":
+        return
+    for a, v in zip(args, values, strict=True):
+        if getattr(a, "primitive", None) is None and nonfinite_kind(v) == "nan":
+            raise FloatingPointError(
+                f"{label(a)} holds nan, and was given to {primitive.name} at {user_line()}"
+            )
 
 
 def push(

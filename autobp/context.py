@@ -359,9 +359,10 @@ class detect_anomaly(_Block):
     """Stop at the first operation that makes a NaN or an infinity, forward or backward.
 
     The error names the operation and the line of your code that called it. An operation that was
-    given a NaN or an infinity is not blamed for its result. The backward pass computes each operation
-    again, so that an array that the program has changed in place since is an error as well; without
-    detect_anomaly() that goes unnoticed, and the derivative is that at the changed numbers.
+    given a NaN, or gives an infinity that it was given, is not blamed for its result; a parameter, an
+    argument or a constant that holds a NaN is named where it is used. An array that the program has
+    changed in place before the backward pass reads it is an error as well; without detect_anomaly()
+    that goes unnoticed, and the derivative is that at the changed numbers.
 
     >>> import numpy as np
     >>> from autobp import Tensor, detect_anomaly

@@ -97,7 +97,10 @@ def custom(
     run.__name__ = name
     forward_rules = [_owned(rule, name) for rule in onward]
     reverse_rules = [_owned(rule, name) for rule in backward]
-    facts.setdefault("batch", _OnBatches(run, forward_rules, reverse_rules))
+    if "batch" in facts:
+        facts["batch"] = _checked_batches(facts["batch"], name)
+    else:
+        facts["batch"] = _OnBatches(run, forward_rules, reverse_rules)
     inside = _Pushed(forward_rules)
     primitive = general(
         run, forward=forward_rules, reverse=reverse_rules, name=name, inside=inside, **facts
@@ -218,6 +221,25 @@ def _transposed(rule: Rule | None, slot: int, kind: str, name: str) -> Rule | No
         return pullback(t)[0]
 
     return transposed
+
+
+def _checked_batches(rule: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A batching rule of the user's, whose result is held to the number of examples."""
+
+    def checked(run: Any, args: Sequence[Array], mapped: Sequence[bool], **params: Any) -> Array:
+        found = rule(run, args, mapped, **params)
+        count = next(len(a) for a, m in zip(args, mapped, strict=True) if m)
+        if np.shape(found)[:1] != (count,) or not hasattr(found, "shape"):
+            what = (
+                f"an array of shape {found.shape}" if hasattr(found, "shape") else repr(found)[:50]
+            )
+            raise TypeError(
+                f"{name}: batch= returned {what}, and there are {count} examples: it returns one array, with"
+                " the results of all along its first axis"
+            )
+        return found
+
+    return checked
 
 
 class _Pushed:

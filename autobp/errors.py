@@ -172,13 +172,15 @@ def _instead_of(calls: list[tuple[str, str]]) -> str:
             if known
             else "this function of SciPy has no rule of differentiation: give it one with autobp.custom"
         )
-    if not calls:
-        return "use NumPy's functions (np.sin, not math.sin; np.stack, not np.array)"
-    module, name = calls[-1]
-    if name == "full":
-        return "write value * np.ones(shape) instead of np.full(shape, value)"
+    module, name = calls[-1] if calls else ("", "")
     if "index_tricks" in module and name == "__getitem__":
         return "write np.stack(list, axis=1) instead of np.c_, and np.concatenate(list) instead of np.r_"
+    if name[:2] == "__" or not hasattr(
+        np.linalg if ".linalg" in module else np, name
+    ):  # np.vectorize, np.testing
+        return "use NumPy's functions (np.sin, not math.sin; np.stack, not np.array)"
+    if name == "full":
+        return "write value * np.ones(shape) instead of np.full(shape, value)"
     called = f"np.linalg.{name}" if ".linalg" in module else f"np.{name}"
     return f"of a list of Tensors make one, as in {called}(np.stack(list))"
 
@@ -227,6 +229,14 @@ def not_in_place(tensor: Any) -> TypeError:
     )
 
 
+def changed_by_batch(a: Any, sign: str) -> TypeError:
+    """`p -= step` within vmap, where each example has a step of its own."""
+    return TypeError(
+        f"vmap: {label(a)} {sign}= a batch of examples, which would change it for each example: return what"
+        " it is to be changed by, and change it after the vmap"
+    )
+
+
 def changed_in_model(tensor: Any, sign: str) -> RuntimeError:
     return RuntimeError(
         f"{sign}= would change {label(tensor)} in place, since nothing is recorded while the model is"
@@ -262,9 +272,9 @@ def changed(node: Any) -> RuntimeError:
     places = f", at {node.line}," if node.line else ""
     given = " and ".join(label(a) for a in node.args)
     return RuntimeError(
-        f"{node.primitive.name}{places} was given {given}, and gives another result now: an array was"
-        " changed in place between the operation and the backward pass, so its derivative would be wrong;"
-        " change a copy, or record after the change"
+        f"{node.primitive.name}{places} was given {given}; one of these, or the result, was changed in"
+        " place between the operation and the backward pass, so its derivative would be wrong: write a new"
+        " array each time, as buffer = X[k].copy(), or record after the change"
     )
 
 

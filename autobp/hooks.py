@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["RETAIN", "Hook", "HookHandle"]
+import numpy as np
+
+from autobp.primitive import Variable
+
+__all__ = ["RETAIN", "Digests", "Hook", "HookHandle"]
 
 
 class Hook:
@@ -32,3 +36,27 @@ class HookHandle:
 
 #: The hook of retain_grad: a sweep that finds it stores the gradient.
 RETAIN = Hook(lambda gradient: None)
+
+
+class Digests(Hook):
+    """What detect_anomaly() notes of an operation: digests of its result and of what it was given, since
+    arrays may be written to before the sweep reads them. As a hook it does nothing."""
+
+    __slots__ = ("digests",)
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        super().__init__(lambda gradient: None)
+        self.digests: list[int | None] = [_digest(a) for a in arrays]
+
+    def changed(self, arrays: Sequence[Any]) -> list[int] | None:
+        """The places of those that hold other numbers now; None if there are some of a kind that is not
+        digested."""
+        if None in self.digests:
+            return None
+        return [i for i, a in enumerate(arrays) if _digest(a) != self.digests[i]]
+
+
+def _digest(a: Any) -> int | None:
+    if type(a) is np.ndarray:
+        return hash(a.tobytes())
+    return 0 if isinstance(a, float | int | np.generic | Variable) else None

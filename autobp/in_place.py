@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autobp.context import current
-from autobp.errors import argument_changed, changed_in_model, label, shape_changed
+from autobp.errors import argument_changed, changed_by_batch, changed_in_model, label, shape_changed
 from autobp.operation import SIGNS
 from autobp.primitive import Variable
 
@@ -41,6 +41,8 @@ def in_place(text: str) -> Callable[[Any, Any], Any]:
         if self.level > 0 and self.primitive is None and self.level < context.threshold:
             raise argument_changed(self, text)
         result = compute(self, other)
+        if self.level == 0 and self.primitive is None and getattr(result, "is_batch", False):
+            raise changed_by_batch(self, text)
         if not _is_update(self, result):
             return result
         if context.keeps_leaves:

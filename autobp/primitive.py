@@ -130,9 +130,10 @@ class Variable(Shaped):
         result = self.apply(primitive, values, params)
         if type(result) is Results:  # of an array that is traced
             return result
-        if type(result.value) is Results:
-            return Results(part(result, index=i) for i in range(len(result.value)))
-        return result if result.requires_grad else result.value
+        value = result.value
+        if type(value) is Results:
+            return Results(part(result, index=i) for i in range(len(value)))
+        return result if result.requires_grad else value
 
     def condition(self) -> bool:
         raise NotImplementedError

@@ -21,13 +21,14 @@ from autobp.context import current, tracing, unwatched
 from autobp.dag import Recording, ancestors, checked_cotangent, copied, record
 from autobp.errors import changed, label, replaced
 from autobp.habits import checks_keywords
-from autobp.hooks import RETAIN
+from autobp.hooks import RETAIN, Digests
 from autobp.locks import fork_safe
-from autobp.primitive import Array, Results, Together, Variable, constant, part, same
+from autobp.lookups import arguments_read
+from autobp.primitive import Array, Results, Together, Variable, constant, part
 from autobp.tensor import CONSTANT, Tensor
 from autobp.tree import paired, parts_of, refilled, transformed
 
-__all__ = ["SweepRecord", "backward", "grad", "sweep", "value_and_grad", "vjp"]
+__all__ = ["SweepRecord", "backward", "grad", "places_read", "sweep", "value_and_grad", "vjp"]
 
 
 @dataclass
@@ -243,18 +244,24 @@ def _watch(c: Array, given: Sequence[Array], node: Tensor, a: Tensor) -> None:
 
 
 def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> None:
-    """Of detect_anomaly too: whether an operation still gives its result. Where rules use the arguments,
-    an array that was written to since makes a wrong derivative."""
-    primitive = node.primitive
-    if primitive is None or primitive.form == "linear" or primitive.facts.cost is None:
+    """Of detect_anomaly too: whether what the rules of an operation read is what it was. An array that was
+    written to since makes a wrong derivative."""
+    primitive, arrays = node.primitive, (value, *values)
+    if primitive is None or primitive.form == "linear":
+        return
+    read = places_read(node)
+    for hook in node.hooks:
+        if isinstance(hook, Digests) and (places := hook.changed(arrays)) is not None:
+            if not read.isdisjoint(places):
+                raise changed(node)
+            return
+    if not read or primitive.facts.cost is None or type(value) is Results:
         return  # of a user's own, which may draw random numbers or print
-    if any(isinstance(v, Variable) for v in (value, *values)) or type(value) is Results:
+    if any(isinstance(v, Variable) for v in arrays):
         return
-    if not isinstance(primitive.reverse, Together) and all(
-        r in (None, same) for r in primitive.reverse
-    ):
-        return
-    with np.errstate(all="ignore"):
+    with np.errstate(
+        all="ignore"
+    ):  # recorded outside detect_anomaly(): does it give its result again?
         again = primitive.function(*as_numpy_scalars(*values), **node.params)
         again = again if is_foreign(again) else np.asarray(again)
         finite = np.where(np.isfinite(value), np.abs(value), 0.0)
@@ -262,6 +269,20 @@ def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> Non
         gap = np.abs(again - value) > 1e4 * np.finfo(again.dtype).eps * size
         if np.any(gap & np.isfinite(again)) or np.any(np.isnan(again) & ~np.isnan(value)):
             raise changed(node)
+
+
+def places_read(node: Tensor) -> set[int]:
+    """Which of the result and the arguments of an operation its rules read: the result is 0. If any, those
+    that are Tensors are among them: exp reads its result, and that of an argument which is another now."""
+    reverse, args = node.primitive.reverse, node.args  # type: ignore[union-attr]
+    needed: list[Any] = [reverse.rule] if isinstance(reverse, Together) else [
+        rule
+        for a, rule in zip(args, reverse)
+        if rule is not None and isinstance(a, Tensor) and a.level == node.level
+    ]  # fmt: skip
+    each = (arguments_read(rule, len(args) + 2) for rule in needed)
+    read = {place - 1 for places in each for place in places if place}
+    return read | {k for k, a in enumerate(args, 1) if isinstance(a, Tensor)} if read else read
 
 
 # ── what users call ───────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ __all__ = [
     "PACKAGE",
     "SCHEDULE",
     "TENSOR",
+    "TENSOR_CLASS",
     "TRAIN",
     "TREE",
     "Table",
@@ -49,9 +50,16 @@ _COPY = "`t.astype(np.float32)`"
 _CONVERTED = "`model = model.astype(np.float32)`, since it makes a copy"
 _NEW = "a Tensor is not changed in place: "
 _UPDATE = "`p -= step` and other operators under `no_grad()` update a parameter; elsewhere `t = t + value`"
-_FILL = "`p.data[...] = value` for a parameter that nothing was computed from; else `np.full(shape, value)`"
+_FILL = "`p.data = np.full(p.shape, value)` for a parameter that nothing was computed from; else `np.full(shape, value)`"
 
 # fmt: off
+#: Of the class, beside those of its instances.
+TENSOR_CLASS = _table(
+    ("zeros ones full empty eye arange linspace tri",      "NumPy's function, `Tensor(np.zeros(shape))`"),
+    ("rand uniform randint",                               "a generator of NumPy's, `Tensor(rng.uniform(-1, 1, shape))`"),
+    ("randn normal kaiming_uniform kaiming_normal glorot_uniform scaled_uniform", "a generator of NumPy's, `Tensor(rng.normal(size=shape))`"),
+    ("from_numpy from_blob from_array",                    "`Tensor(x)`"),
+)
 TENSOR = _table(
     # PyTorch: shapes
     ("view view_as reshape_as unflatten",                   "`t.reshape(shape)`"),
@@ -162,7 +170,7 @@ TENSOR = _table(
     # PyTorch: in place
     ("zero_ fill_ copy_ set_ normal_ uniform_ random_ bernoulli_ exponential_", _FILL),
     ("add_ sub_ mul_ div_ pow_ neg_ subtract_ multiply_ divide_ true_divide_ addcmul_ addcdiv_ addmm_ lerp_", _UPDATE),
-    ("clamp_ clip_ clamp_min_ clamp_max_ relu_ sigmoid_ tanh_ exp_ sqrt_ abs_ round_ floor_ ceil_ sign_ log_ sin_ cos_ square_ reciprocal_ rsqrt_ erf_ tril_ triu_", _NEW + "the function gives a new one, as `np.clip(t, low, high)` or `np.exp(t)`; for a parameter that nothing was computed from, `p.data[...] = np.clip(p.data, low, high)`"),
+    ("clamp_ clip_ clamp_min_ clamp_max_ relu_ sigmoid_ tanh_ exp_ sqrt_ abs_ round_ floor_ ceil_ sign_ log_ sin_ cos_ square_ reciprocal_ rsqrt_ erf_ tril_ triu_", _NEW + "the function gives a new one, as `np.clip(t, low, high)` or `np.exp(t)`; for a parameter that nothing was computed from, `p.data = np.clip(p.data, low, high)`"),
     ("fill put itemset",                                   _NEW + "`np.full(shape, value)`, `t.at[i].set(value)`"),
     ("flat",                                               "`t.ravel()`"),
     ("strides stride flags base ctypes storage_offset as_strided", "the array is `t.data`, as `t.data.strides`"),
@@ -292,6 +300,7 @@ PACKAGE = _table(
     ("custom_vjp custom_gradient defvjp defvjps Function", "`custom(f, vjp=rule)`"),
     ("custom_jvp defjvp",                          "`custom(f, jvp=rule)`"),
     ("jacfwd make_jvp_jacobian",                           "`jacobian(f, mode='forward')`"),
+    ("gradient",                                           "`grad(f)`; NumPy's differences of values are `np.gradient(x)`"),
     ("jacrev",                                             "`jacobian(f, mode='reverse')`"),
     ("make_jaxpr xla_computation",                         "`graph(f(t))`, or the program `compiled.source`"),
     ("tree_map",                                           "`tree.map(np.sin, params_nest)`"),
@@ -358,8 +367,8 @@ NN = _table(
     ("kaiming_uniform_ kaiming_uniform he_uniform",        "`nn.uniform(-(6 / n) ** 0.5, (6 / n) ** 0.5)` for n inputs; nn.he() draws from the normal distribution"),
     ("xavier_normal_ glorot_normal xavier_normal",         "`nn.xavier()`, as in `nn.Linear(3, 2, init=nn.xavier())`"),
     ("xavier_uniform_ glorot_uniform xavier_uniform",      "`nn.uniform(-(6 / n) ** 0.5, (6 / n) ** 0.5)` for n inputs and outputs together; nn.xavier() draws from the normal distribution"),
-    ("normal_ uniform_ zeros_",                            "as init=, `nn.normal()`, `nn.uniform()`, `nn.zeros()`; for a parameter that exists, `p.data[...] = value`"),
-    ("ones_ constant_",                                    "`nn.Linear(3, 2, init=lambda shape, rng: np.full(shape, value))`; for a parameter that exists, `p.data[...] = value`"),
+    ("normal_ uniform_ zeros_",                            "as init=, `nn.normal()`, `nn.uniform()`, `nn.zeros()`; for a parameter that exists, `p.data = np.full(p.shape, value)`"),
+    ("ones_ constant_",                                    "`nn.Linear(3, 2, init=lambda shape, rng: np.full(shape, value))`; for a parameter that exists, `p.data = np.full(p.shape, value)`"),
     ("utils",                                              "`optim.clip_grad_norm(params, 1.0)`; `tree.ravel(params_nest)` makes one vector"),
     ("RNN LSTM GRU RNNCell LSTMCell GRUCell SimpleRNN",    "a recurrent cell is a program: `np.tanh(x @ W + h @ W)` in a loop"),
     ("Transformer TransformerEncoderLayer MultiheadAttention MultiHeadAttention", "attention is a program around `nn.scaled_dot_product_attention(q, k, v)`"),
@@ -408,6 +417,7 @@ NN = _table(
     ("LazyLinear LazyConv2d",                              "layers state their sizes: `nn.Linear(3, 2)`"),
     ("EmbeddingBag",                                       "`np.mean(nn.Embedding(3, 2)(labels), axis=-2)`"),
     ("TransformerEncoder TransformerDecoder TransformerDecoderLayer multi_head_attention_forward", "attention is a program: `nn.scaled_dot_product_attention(q, k, v)`"),
+    ("state",                                              "`model.parameters()`, `model.state_dict()`"),
     ("parameter modules grad",                             "`nn.Module`, and a Tensor attribute is a parameter"),
     ("relu_ elu_ selu_ leaky_relu_",                       "a function makes a new array: `nn.relu(x)`"),
     # Keras and Flax
@@ -642,7 +652,7 @@ OPTIONS = _options(
     ("Embedding",               "output_dim features",                         "`nn.Embedding(3, 2)`: the sizes by position"),
     ("Dropout",                 "noise_shape broadcast_dims",                  "a mask of another shape is a formula, `t * (rng.random((2, 1)) > 0.5) / 0.5`"),
     ("Linear Conv2d MLP",       "kernel_regularizer bias_regularizer activity_regularizer", "the penalty is part of the loss: `nn.l2_penalty(params)`"),
-    ("Linear Conv2d",           "bias_initializer",                            "a bias begins at 0; for a parameter that exists, `p.data[...] = value`"),
+    ("Linear Conv2d",           "bias_initializer",                            "a bias begins at 0; for a parameter that exists, `p.data = np.full(p.shape, value)`"),
     ("MLP",                     "hidden_layer_sizes hidden_sizes layers",      "`nn.MLP([2, 4, 1])`"),
     ("mse squared_error huber hinge", "weight",                                "`np.mean(a * (x - y) ** 2)`, with reduction='none' a weight for each: `np.mean(x * nn.mse(x, y, reduction='none'))`"),
     ("binary_cross_entropy",    "pos_weight",                                  "that of scores has it, `nn.binary_cross_entropy_with_logits(x, share, pos_weight=2.0)`; of probabilities, weight="),

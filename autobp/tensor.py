@@ -30,7 +30,7 @@ from autobp.context import Context, clock, current, user_line, value_listener
 from autobp.dispatch import called, called_ufunc
 from autobp.errors import label, not_in_place, not_into_table, not_plain, not_written, replaced
 from autobp.habits import ListsWhatItHas, add_absent, foreign_keyword, is_executing
-from autobp.hooks import RETAIN, Hook, HookHandle
+from autobp.hooks import RETAIN, Digests, Hook, HookHandle
 from autobp.in_place import FROZEN, UNRECORDED, in_place
 from autobp.methods import ArrayMethods
 from autobp.operation import SIGNS
@@ -302,7 +302,10 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
             first, second = parents
         else:
             first, second = parents[0] if len(parents) == 1 else tuple(parents), None
-        return node(value, primitive, first, second, params, self.level, context)
+        t: Tensor = node(value, primitive, first, second, params, self.level, context)
+        if context.anomaly:
+            t.hooks = (Digests([value, *values]),)
+        return t
 
     def operand_values(self) -> list[Any]:
         """The arguments as the operation that made this computed with them: the values of tensors of

@@ -579,6 +579,26 @@ def a_callback_that_counts():
 
 
 @case
+def a_row_that_a_callback_takes():
+    """Views of an array, of a parameter and of each other, all made while training."""
+    model, table, held = Base(), np.zeros((EPOCHS + 1, 2)), {}
+
+    def loss(p, y):
+        for x in held.values():
+            x[...] = 0.9 * x + 0.01
+        return nn.mse(p, y) * (1 + table.sum()) * (1 + 0.1 * sum(x.sum() for x in held.values()))
+
+    def take(run):
+        held["row"] = table[run.epoch]
+        held["weight"] = model.linear.weight.data[:, ::2]
+        if run.epoch == 2:
+            wide = np.arange(12.0).reshape(3, 4)
+            held["columns"], held["rest"], held["turned"] = wide[:, :3], wide[1:], wide.T[::-1]
+
+    return model, loss, SGD(model.parameters(), 0.05), {"callbacks": [take]}
+
+
+@case
 def an_optimizer_within_the_loss():
     model, weight = Base(), Tensor(1.0)
     inner = Adam([weight], 0.01)

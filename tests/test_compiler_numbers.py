@@ -223,8 +223,8 @@ def test_pieces_hand_on_arrays_that_change_in_place_and_let_go_of_large_ones(mon
 
 def test_numbers_one_after_the_other_are_not_grouped_too(monkeypatch):
     """A trace shows early whether there would be anything to group, and is gone on with if not."""
-    grouping = Mock(side_effect=scalars._recorded)
-    monkeypatch.setattr(scalars, "_recorded", grouping)
+    grouping = Mock(side_effect=scalars.Recorded)
+    monkeypatch.setattr(scalars, "Recorded", grouping)
     compile(value_and_grad(lambda x: wandering(x, 500)), check=0)(0.7)
     horner = lambda x: reduce(lambda total, c: total * x + c, range(600), 0.0)
     compile(value_and_grad(horner), check=0)(0.7)
@@ -232,6 +232,38 @@ def test_numbers_one_after_the_other_are_not_grouped_too(monkeypatch):
     wide = lambda x: sum(wandering(x * k, 3) ** 2 for k in range(200))
     compile(value_and_grad(wide), check=0)(0.1)
     assert grouping.call_count == 1
+
+
+def eliminated(rows):
+    """The logarithm of the squared determinant, by Gauss's elimination."""
+    rows, n = [[*row] for row in rows], len(rows)
+    for k, i in itertools.combinations(range(n), 2):
+        factor = rows[i][k] / rows[k][k]
+        for j in range(k + 1, n):
+            rows[i][j] = rows[i][j] - factor * rows[k][j]
+    return sum(np.log(rows[k][k] ** 2) for k in range(n))
+
+
+@pytest.mark.parametrize("many", [20, 300])  # numbers, of which it is asked whether they are wide
+def test_groups_of_few_numbers_are_computed_one_by_one(monkeypatch, many):
+    """They take longer, however long the program of single numbers is."""
+    monkeypatch.setattr(scalars, "SHORT", 200)
+    monkeypatch.setattr(scalars, "MANY", many)
+    monkeypatch.setattr("autobp.compiler.scalars.grouping.GROUPS", 10)
+    compiled = compile(value_and_grad(eliminated))
+    rows = (np.eye(9) * 3 + np.random.default_rng(0).random((9, 9))).tolist()
+    value, gradient = compiled(rows)
+    assert not isinstance(compiled._entries[0], scalars.Numbers)
+    assert value == pytest.approx(2 * np.linalg.slogdet(rows)[1])
+    np.testing.assert_allclose(gradient, 2 * np.linalg.inv(rows).T)
+
+
+def test_groups_of_many_numbers_are_not_computed_one_by_one(monkeypatch):
+    monkeypatch.setattr(scalars, "SHORT", 200)
+    monkeypatch.setattr("autobp.compiler.scalars.grouping.EACH", 4)
+    compiled = compile(value_and_grad(eliminated))
+    compiled((np.eye(12) * 3 + np.random.default_rng(0).random((12, 12))).tolist())
+    assert isinstance(compiled._entries[0], scalars.Numbers)
 
 
 def test_who_waits_long_is_told_for_how_long(monkeypatch, capsys):

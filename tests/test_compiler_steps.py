@@ -214,6 +214,38 @@ def test_a_step_that_is_compiled_by_itself_leaves_the_gradients_alone():
     assert len(step.programs) == 1
 
 
+def test_a_gradient_that_is_returned_is_the_parameters():
+    w, x = Tensor([1.0, 2.0]), np.array([3.0, -1.0])
+    last = Tensor([0.0, 0.0], requires_grad=False)
+    optimizer = optim.SGD([w], 0.1, 0.9)
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = np.sum(np.sin(w * x))
+        loss.backward()
+        optimizer.step()
+        last.data = w.grad
+        return [w.grad, 1.0 * w.grad, [w.grad], w.data]
+
+    def simple(x):
+        w.grad = None
+        np.sum(np.sin(w * x)).backward()
+        return w.grad, w.grad * 1.0
+
+    compiled, plainer = compile(step), compile(simple)
+    for k in range(4):
+        found = compiled(x + k)
+        kept = [np.copy(found[0]), *map(np.copy, plainer(x))]
+        grad, other = result = plainer(x)
+        assert grad is w.grad
+        assert not np.shares_memory(grad, other)
+        compiled(x)  # writes into neither
+        plainer(2 * x)
+        for a, b in zip((found[0], *result), kept, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert not np.shares_memory(found[0], last.data)  # which a later call may write into
+
+
 def test_optimizers_of_ones_own():
     class Signs(optim.Optimizer):
         lr: float = optim.option.option(optim.option.at_least_zero, default=0.01)

@@ -356,3 +356,43 @@ def test_what_a_handler_of_a_signal_does_is_not_the_functions_doing(capsys):
         compiled(np.ones(3))
     assert handler.rung == 1
     assert capsys.readouterr().out == "ring True\n"
+
+
+def traced_lines(compiled):
+    """The lines of this file that the steps of a program were called from, as the trace has them."""
+    steps = compiled._entries[0].traced.program.steps
+    return [(s.function.__name__, int(s.line.rpartition(":")[2])) for s in steps]
+
+
+def test_steps_have_the_lines_that_call_them_within_hooks_too():
+    def slope(x):
+        x = Tensor(x)
+        y = np.sin(x) * x
+        y.register_hook(lambda g: np.tanh(g))
+        np.sum(y * y).backward()
+        return x.grad
+
+    compiled = compile(slope)
+    compiled(np.ones(3))
+    first = slope.__code__.co_firstlineno
+    lines = {(name, line - first) for name, line in traced_lines(compiled)}
+    assert ("sin", 2) in lines
+    assert ("tanh", 3) in lines
+    assert ("cos", 4) in lines  # by the sweep, before the hook and after it
+    assert {line for _, line in lines} == {2, 3, 4}
+
+
+def test_a_quotient_is_made_a_float_once():
+    compiled = compile(lambda x, y: Tensor(x) / Tensor(y))
+    with pytest.warns(UserWarning, match="no derivative goes through"):
+        compiled(1.0, 3.0)
+    assert [name for name, _ in traced_lines(compiled)] == ["divide", "float"]
+
+
+def test_lists_are_repeated_as_often_as_an_argument_says():
+    def total(x, n):
+        row = n * [x] + [x] * n
+        return sum(row) + len(row) + len((x,) * n)
+
+    compiled = compile(total)
+    assert [compiled(2.0, n) for n in (3, 5, 3)] == [total(2.0, n) for n in (3, 5, 3)]

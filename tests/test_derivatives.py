@@ -582,7 +582,7 @@ def test_an_array_that_is_changed_before_the_backward_pass_is_noticed(write, ope
     with detect_anomaly():
         total = loss()
         write(c, x)
-        message = rf"^{operation}, at .*test_derivatives.py:\d+, was given .*, and gives another result now"
+        message = rf"^{operation}, at .*test_derivatives.py:\d+, was given .*; one of these, or the result, was changed"
         with pytest.raises(RuntimeError, match=message):
             total.backward()
         if not np.isnan(c[0]):
@@ -614,7 +614,62 @@ def test_anomalies_that_were_given_are_not_held_against_anyone():
     with detect_anomaly():
         masked = np.where([True, False], Tensor([1.0, 2.0]), -np.inf)
         sigmoid(masked).sum().backward()
-        assert np.isnan((Tensor(np.nan) * 2).data)
+    bad = Tensor(np.nan) * 2
+    with detect_anomaly():
+        assert np.isnan((bad * 3).data)
+        assert np.nansum(Tensor([np.nan, 2.0])).item() == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda w, x: autobp.softmax(np.where(x > 5, w, -np.inf)), "softmax made the first nan"),
+        (lambda w, x: np.where(x > 5, w, -np.inf) * 0.0, "multiply made the first nan"),
+        (lambda w, x: w * np.where(x > 0, x, np.nan), "an array of shape .* holds nan, and was given to multiply at .*py:"),
+        (lambda w, x: Tensor([np.nan, 0.0, 0.0], name="scale") * w, "'scale' holds nan, and was given to multiply at"),
+    ],
+)  # fmt: skip
+def test_a_nan_of_infinities_and_one_that_comes_in_are_named(make, said):
+    x = np.arange(3.0)
+    runs = [
+        grad(lambda w: np.sum(make(w, x) * w)),
+        lambda w: jvp(lambda w: make(w, x), (w,), (w,)),
+        vmap(lambda w: make(w * x, x)),
+    ]
+    for run in runs:
+        named = pytest.raises(FloatingPointError, match=said)
+        with detect_anomaly(), np.errstate(all="ignore"), named:
+            run(np.ones((3, 3)))
+
+
+def test_a_buffer_that_is_written_over_is_noticed_where_a_rule_reads_it():
+    X = np.arange(15.0).reshape(5, 3)
+
+    def loop(step):
+        def f(w):
+            buffer, total = np.zeros(3), 0.0
+            for x in X:
+                buffer[:] = x
+                total = total + np.sum(step(w, buffer))
+            return total
+
+        return f
+
+    harmless = [
+        lambda w, b: (w - b) ** 2,
+        lambda w, b: np.exp(w + b),
+        lambda w, b: w[b.astype(int) % 3],
+    ]
+    wrong = [lambda w, b: w * b, lambda w, b: np.maximum(w, b), lambda w, b: b @ w, lambda w, b: np.where(b > 2, w, 0) * b]  # fmt: skip
+    with detect_anomaly():
+        for step in harmless:
+            check_gradients(loop(step), np.zeros(3))
+        for step in wrong:
+            for w in (np.zeros(3), np.ones(3)):  # at 0 the products stay what they are
+                with pytest.raises(
+                    RuntimeError, match=r"at .*py:\d+, was given .* was changed in place"
+                ):
+                    grad(loop(step))(w)
 
 
 def test_an_array_is_added_to_the_gradient_of_a_part_that_is_itself_differentiated():

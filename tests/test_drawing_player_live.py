@@ -245,6 +245,74 @@ def test_what_is_written_on_arrows_has_room_for_more_digits(page, tmp_path):
     assert all(text < path + 1 for text, path in arrows)
 
 
+@pytest.mark.parametrize(
+    ("function", "x", "why"),
+    [
+        (np.log, 1e-3, "The loss bends"),
+        (lambda x: np.sin(1000 * x), 0.3, "The loss bends"),
+        (lambda x: np.maximum(x, 0.0) * 2, 0.0005, "The loss bends"),
+        (lambda x: np.floor(x) * x, 1.0, "there is a kink or a jump nearby"),
+        (lambda x: x * 3 + 1e4, 0.01, "The loss is a straight line"),
+        (lambda x: np.sum(x**2), np.full(2, np.nan), "The loss or its gradient is NaN here"),
+    ],
+)
+def test_a_nudge_tries_steps_of_the_size_of_the_number_both_ways(page, tmp_path, function, x, why):
+    page.open(play(function, x), tmp_path / "x.html")
+    page.focus("n0")
+    page.click("nudge")
+    assert why in page.text("nudge-why")
+
+
+def test_the_steps_of_a_small_number_are_small(page, tmp_path):
+    page.open(play(lambda lr, x: x - lr * 2 * x, 0.001, 3.0), tmp_path / "x.html")
+    choose(page, "lr")
+    slider = (
+        "const r = document.getElementById('amount'); return [r.min, r.max, r.step].map(Number)"
+    )
+    assert page(slider) == pytest.approx([-0.001, 0.003, 5e-6])
+    page("document.getElementById('stage').scrollIntoView()")
+    x, y = page(
+        "const r = document.querySelector('[data-id=n0] .value').getBoundingClientRect();"
+        "return [(r.left + r.right) / 2, (r.top + r.bottom) / 2]"
+    )
+    page.mouse("mousePressed", x, y, button="left", clickCount=1)
+    page.mouse("mouseMoved", x + 20, y, button="left", buttons=1)
+    page.mouse("mouseReleased", x + 20, y, button="left", clickCount=1)
+    page.settle()
+    close(page.labels("value")["lr"], 0.0012)
+
+
+def test_undo_in_the_field_is_its_own_while_somebody_types(moved):
+    choose(moved, "b")
+    field = "return document.getElementById('exact').value"
+    moved("const e = document.getElementById('exact'); e.focus(); e.select()")
+    moved.press("1.5", "\ue007")
+    moved.settle()
+    assert moved.labels("value")["b"] == "1.500"
+    moved.press("7")
+    undo = (
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown',"
+        " { key: 'z', ctrlKey: true, bubbles: true }))"
+    )
+    moved(undo)
+    moved.settle()
+    assert moved.labels("value")["b"] == "1.500"
+    moved("document.getElementById('exact').value = '1.5'")  # as the browser takes it back
+    moved(undo)
+    moved.settle()
+    assert moved.labels("value")["b"] == "6.881"
+    assert moved(field) == "6.88137358702"
+
+
+def test_an_input_of_no_elements_is_none_to_be_changed(page, tmp_path):
+    page.open(play(lambda x, b: np.sum(x * 2) + b, np.ones(0), 1.0), tmp_path / "x.html")
+    page.go(page.steps)
+    choose(page, "x")
+    assert page("return document.getElementById('change').hidden")
+    move(page, "b", 3.0)
+    assert page.text("found") == " = 3.000"
+
+
 def test_predict_hides_what_moves(moved):
     moved.click("predict")
     moved.go(3)
@@ -288,6 +356,31 @@ def test_a_cell_of_a_heat_map_is_clicked_and_changed(page, tmp_path):
     low, high = page.facts()["gradient at the end"].split(" … ")
     close(low, gradient.min())
     close(high, gradient.max())
+
+
+def test_a_click_on_a_block_chooses_its_largest_number(page, tmp_path):
+    A = np.random.default_rng(0).standard_normal((40, 50))
+    page.open(play(lambda A: np.sum(np.tanh(A)), A), tmp_path / "x.html")
+    page.focus("n0")
+    page("document.querySelector('dd.map canvas').scrollIntoView({ block: 'center' })")
+    tall, wide = page.data["maps"][0][5:7]
+    assert tall * wide > 1
+    rows, columns = page.data["maps"][0][3:5]
+    left, top, right, bottom = page.rect("dd.map canvas")
+    at = left + 2.5 * (right - left) / columns, top + 3.5 * (bottom - top) / rows
+    for kind in ("mousePressed", "mouseReleased"):
+        page.mouse(kind, *at, button="left", clickCount=1)
+    block = np.abs(A[3 * tall : 4 * tall, 2 * wide : 3 * wide])
+    y, x = np.unravel_index(np.argmax(block), block.shape)
+    assert page.text("changed") == f"A[{3 * tall + y}, {2 * wide + x}]"
+
+
+def test_every_row_of_a_long_array_can_be_chosen(page, tmp_path):
+    A = np.random.default_rng(0).standard_normal((700, 3))
+    page.open(play(lambda A: np.sum(np.tanh(A)), A), tmp_path / "x.html")
+    page.focus("n0")
+    page.set("row", page("return document.getElementById('row').options[699].value"), "change")
+    assert page.text("changed") == "A[699, 0]"
 
 
 def test_a_row_of_data_is_chosen(page, tmp_path):

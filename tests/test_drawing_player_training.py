@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from autobp import Tensor, nn, optim, play_training
+from autobp.optim.option import at_least_zero, option
 from tests.browser import needs_browser
 from tests.test_compiler_javascript import in_node, needs_node
-from tests.test_drawing_player_live import choose
+from tests.test_drawing_player_live import choose, move
 
 DIAGONALS = [[i / 10, i / 10] for i in range(11)] + [
     [i / 10, 1 - i / 10] for i in range(11) if i != 5
@@ -33,22 +34,23 @@ RUN = """
 const training = data.training, run = [];
 const bytes = Uint8Array.from(atob(training.path), (c) => c.charCodeAt(0)), all = new Float64Array(bytes.buffer);
 const path = [], states = [], cells = Float64Array.from({ length: 3200 }, (_, i) => ((i * 37) % 101) / 100);
-let at = 0, state = training.state.map(([, , shape, values]) => (shape.length ? Float64Array.from(values) : values[0]));
-const given = data.live.inputs.map(([, shape, values]) => (shape.length ? Float64Array.from(values) : values[0]));
+const stated = (values) => training.state.map(([, , shape], j) => (shape.length ? filledArray(shape, values[j]) : [values[j]].flat()[0]));
+let at = 0, state = stated(training.before);
+const given = data.live.inputs.map(([, shape, values]) => (shape.length ? Float64Array.from(values) : values[0])), start = [...given];
 const plain = (x) => (typeof x === "number" ? x : Array.from(x));
 for (let k = 0; k < training.losses.length; k++) {
   const values = training.sizes.map((n) => all.slice(at, (at += n)));
   training.inputs.forEach((i, p) => (given[i] = values[p]));
   const numbers = program(...given);
   [path[k], states[k]] = [values, state];
-  const next = k ? advance(...training.arguments.map((source) => argument(source, k, null, 1))) : null;
+  const next = advance(...training.arguments.map((source) => argument(source, k, null, 1)));
   const region = training.region && classify(...training.region.arguments.map((source) => argument(source, k, cells)));
   run.push({
-    values: values.map(plain), loss: numbers[data.live.loss], state: k ? state.map(plain) : null,
-    gradients: training.inputs.map((i) => plain(numbers[data.live.gradients[i]])), next: next && next[0].map(plain),
+    values: values.map(plain), loss: numbers[data.live.loss], state: k ? state.map(plain) : null, // before the first step Python has none
+    gradients: training.inputs.map((i) => plain(numbers[data.live.gradients[i]])), next: next[0].map(plain),
     region: region && plain(region),
   });
-  if (k) state = next[1];
+  state = next[1];
 }
 console.log(JSON.stringify(run));
 """
@@ -63,7 +65,9 @@ def run_of_page(text):
     if packed[0] != "{":
         packed = zlib.decompress(base64.b64decode(packed)).decode()
     script = re.search(r"const \[program.*?\nreturn \[program.*?\n\}\)\(\);\n", text, re.S)[0]
-    helpers = "\n".join(re.findall(r"(?ms)^const shaped = [^\n]*|^function argument.*?^\}", text))
+    helpers = "\n".join(
+        re.findall(r"(?ms)^const (?:shaped|filledArray) = [^\n]*|^function argument.*?^\}", text)
+    )
     return in_node(f"const data = {packed};\n{script}\n{helpers}\n{RUN}")
 
 
@@ -100,7 +104,7 @@ def test_every_number_is_that_of_the_run(name):
             for value, expected in zip(found["state"], kept, strict=True):
                 close(value, expected)
         optimizer.step()
-        for value, p in zip(found["next"] or (), parameters):
+        for value, p in zip(found["next"], parameters):
             close(value, p.value)
 
 
@@ -141,7 +145,7 @@ def test_what_a_step_reads_besides_stays_as_it_is(make):
         optimizer.zero_grad()
         nn.mse(again(X), Y).backward()
         optimizer.step()
-        for value, p in zip(found["next"] or (), parameters):
+        for value, p in zip(found["next"], parameters):
             close(value, p.value)
 
 
@@ -234,6 +238,129 @@ def reopened(page, path):
     return link
 
 
+def one_step_on(page):
+    """One step of the page's own, without its clock."""
+    page(
+        "const clock = setInterval, run = document.getElementById('run');"
+        "window.setInterval = (act) => (act(), -1);"
+        "run.click();"
+        "window.setInterval = clock;"
+        "run.click()"
+    )
+    page.settle()
+
+
+def trained_by_numpy(optimizer_of, change, from_step, rates):
+    """The losses of a run whose first steps have the optimizer's own rate, and which is changed then."""
+    again = model()
+    optimizer = optimizer_of(again.parameters())
+    data = [X.copy(), Y]
+    own = optimizer.param_groups[0]["lr"]
+    losses = []
+    for rate in [own] * from_step + [own * 10**r for r in rates] + [0.0]:
+        if len(losses) == from_step:
+            change(again, *data)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        loss = nn.mse(again(data[0]), Y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses[from_step:]
+
+
+def loss_said(page):
+    return float(page.text("epoch-says").rpartition(" ")[2].replace("−", "-"))
+
+
+@needs_browser[0]
+@needs_browser[1]
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adamw"])
+def test_the_first_step_has_the_learning_rate_that_is_set(page, tmp_path, name):
+    trained = model()
+    optimizer = OPTIMIZERS[name](trained.parameters())
+    page.open(play_training(trained, (X, Y), nn.mse, optimizer, 5), tmp_path / "x.html")
+    page.set("rate", 0.75, "input")
+    expected = trained_by_numpy(OPTIMIZERS[name], lambda *_: None, 0, [0.75] * 2)
+    found = [loss_said(page)]
+    for _ in range(2):
+        one_step_on(page)
+        found.append(loss_said(page))
+    assert found == pytest.approx(expected, rel=6e-4)
+
+
+def changed_by_hand(model, X, y):
+    weight = next(iter(model.parameters()))
+    weight.data = np.concatenate([[3.0], np.ravel(weight.value)[1:]]).reshape(weight.shape)
+    X[0, 0] = 2.0
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_training_goes_on_from_what_was_changed(page, tmp_path):
+    trained = model()
+    optimizer = OPTIMIZERS["momentum"](trained.parameters())
+    page.open(play_training(trained, (X, Y), nn.mse, optimizer, 5), tmp_path / "x.html")
+    page.set("view", page("return document.getElementById('view').options.length - 1"), "change")
+    page.set("epoch", 3, "input")
+    page.settle()
+    region = page("return document.getElementById('region').toDataURL()")
+    move(page, "linear1.weight", 3)
+    move(page, "X", 2)
+    expected = trained_by_numpy(OPTIMIZERS["momentum"], changed_by_hand, 3, [0.0, 0.0])
+    assert page("return document.getElementById('region').toDataURL()") != region
+    found = [loss_said(page)]
+    for _ in range(2):
+        one_step_on(page)
+        found.append(loss_said(page))
+    assert found == pytest.approx(expected, rel=6e-4)
+    said = page.text("found"), page.text("epoch-says")
+    assert re.search(r"&own=3,(\d+\.0\.[23],){2}0x2", reopened(page, tmp_path / "x.html"))
+    assert (page.text("found"), page.text("epoch-says")) == said
+    page.click("recorded")
+    page.settle()
+    assert page.text("epoch-says").startswith("5 of 5")
+    assert page("return document.getElementById('reset').disabled")
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_what_a_loss_computes_from_the_data_follows_them(page, tmp_path):
+    trained = nn.Linear(2, 1, rng=0)
+    optimizer = optim.SGD(trained.parameters(), lr=0.1)
+    loss = lambda out, y: np.mean(out * y - (1 - y) * np.tanh(out))
+    page.open(play_training(trained, (X, Y), loss, optimizer, steps=3), tmp_path / "x.html")
+    page.set("view", 1, "change")
+    move(page, "y", 0.25)
+    y = Y.copy()
+    y[0, 0] = 0.25
+    expected = loss(nn.Linear(2, 1, rng=0)(X), y).item()
+    assert loss_said(page) == pytest.approx(expected, rel=6e-4)
+
+
+class Unlike(optim.Optimizer):
+    """Its first step does something else."""
+
+    lr: float = option(at_least_zero, default=0.1)
+
+    def update(self, x, g, state, *, lr):
+        state["mean"] = g.copy() if "mean" not in state else 0.9 * state["mean"] + g
+        x -= lr * state["mean"]
+
+
+@needs_browser[0]
+@needs_browser[1]
+def test_a_first_step_that_is_unlike_the_others_is_not_taken_anew(page, tmp_path):
+    trained = model()
+    optimizer = Unlike(trained.parameters())
+    page.open(play_training(trained, (X, Y), nn.mse, optimizer, 5), tmp_path / "x.html")
+    disabled = "const e = document.getElementById('run'); return [e.disabled, e.title]"
+    assert page(disabled)[0]
+    assert page(disabled)[1].startswith("the first step of this optimizer is unlike the others")
+    page.set("epoch", 1, "input")
+    assert not page(disabled)[0]
+
+
 @needs_browser[0]
 @needs_browser[1]
 def test_a_link_reopens_steps_of_the_pages_own(page, tmp_path):
@@ -285,9 +412,37 @@ def test_what_a_page_cannot_compute_is_refused():
             play_training(model, (wrong, Y), nn.mse, optimizer, steps=3)
     with pytest.raises(ValueError, match="give the optimizer the parameters of this model"):
         play_training(model, (X, Y), nn.mse, parts(np.tanh)[1], steps=3)
+    for wrong, what in ((X, "ndarray"), ((X, Y, Y), "3 of them")):
+        with pytest.raises(ValueError, match=rf"data must be a pair \(X, y\), .* not {what}"):
+            play_training(model, wrong, nn.mse, optimizer, steps=3)
+    for other in (lambda x: x @ np.ones((2, 1)), lambda x: x @ Tensor(np.ones((2, 1)), name="w")):
+        with pytest.raises(ValueError, match="does not depend on the parameters of the optimizer"):
+            play_training(other, (X, Y), nn.mse, optimizer, steps=3)
     optimizer.param_groups[0]["lr"] = 1e300
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="a smaller learning rate may"):
         play_training(model, (X, Y), nn.mse, optimizer, steps=3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "middle", "reach"),
+    [
+        (nn.mse, Y, 0.5, 0.5),
+        (nn.binary_cross_entropy_with_logits, Y, 0.0, 0.5),
+        (nn.mse, 2 * Y - 1, 0.0, 1.0),
+        (nn.mse, 10 * X[:, :1], 5.0, 5.0),
+    ],
+)
+def test_the_border_of_the_region_is_where_both_labels_are_as_far(loss, labels, middle, reach):
+    trained = nn.Linear(2, 1, rng=0)
+    optimizer = optim.SGD(trained.parameters(), lr=0.001)
+    packed = re.search(
+        r'id="data">(.*?)</script>',
+        play_training(trained, (X, labels), loss, optimizer, steps=2).page,
+        re.S,
+    )[1]
+    data = json.loads(packed if packed[0] == "{" else zlib.decompress(base64.b64decode(packed)))
+    region = data["training"]["region"]
+    assert (region["middle"], region["reach"]) == (middle, reach)
 
 
 def test_the_data_of_the_page_are_json():

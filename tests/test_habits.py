@@ -27,12 +27,14 @@ from autobp.spellings import (
     PACKAGE,
     SCHEDULE,
     TENSOR,
+    TENSOR_CLASS,
     TRAIN,
     TREE,
 )
 
 OWNERS = {
     "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
+    "the class Tensor": (TENSOR_CLASS, lambda: Tensor),
     "At": (AT, lambda: Tensor([1.0, 2.0]).at[0]),
     "autobp": (PACKAGE, lambda: autobp),
     "nn": (NN, lambda: nn),
@@ -117,6 +119,17 @@ def test_the_spelling_of_a_hint_runs(hint, tmp_path, capsys):
         )
         with within:
             exec(spelling, around)
+
+
+@pytest.mark.parametrize("name", ["zero_", "fill_", "uniform_", "clamp_"])
+def test_hints_for_parameters_work_for_one_that_is_a_number(name, tmp_path):
+    around = space(tmp_path)
+    around["p"] = Tensor(3.0)
+    with pytest.raises(AttributeError) as caught:
+        getattr(around["p"], name)
+    (spelling,) = re.findall("`(p.data[^`]*)`", str(caught.value))
+    exec(spelling, around)
+    assert around["p"].item() == 1.0
 
 
 FUNCTIONS = [

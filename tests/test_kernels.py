@@ -19,6 +19,7 @@ from autobp import (
     value_and_grad,
 )
 from autobp.kernels import attention, indexed, triangular, winograd
+from autobp.kernels.blocks import LARGE, in_blocks
 from autobp.kernels.contraction import contracted
 from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
@@ -26,6 +27,7 @@ from autobp.kernels.factors import multiplied, others
 from autobp.kernels.layout import alike, contiguous, laid_out
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
+from autobp.rules.neural import normal_cdf, softplus_
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(9, 10, 6, 11)).transpose(2, 3, 0, 1)  # pixels first in memory
@@ -550,3 +552,22 @@ def test_kinked_activations_have_the_values_of_a_choice(dtype, at):
                 np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
                 known = ~np.isnan(x)
                 np.testing.assert_array_equal(dx[known], np.where(x > 0, 1, slope)[known])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", [normal_cdf.function, softplus_.function])
+def test_large_arrays_are_gone_through_in_blocks(function, dtype):
+    rows = LARGE // 512 // np.dtype(dtype).itemsize + 3  # the last block is not full
+    x = 5 * np.random.default_rng(0).standard_normal((rows, 512)).astype(dtype)
+    of_rows = np.stack([function(row) for row in x])
+    for array, expected in ((x, of_rows), (x.T, of_rows.T), (x[::2], of_rows[::2])):
+        found = function(array)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, 4 * np.finfo(dtype).eps)
+
+
+def test_a_block_fits_the_cache():
+    seen = []
+    in_blocks(lambda x: seen.append(x.size) or x)(np.ones(LARGE // 8))
+    assert sum(seen) == LARGE // 8
+    assert max(seen) * 8 < LARGE

@@ -909,3 +909,9 @@ def test_a_layer_of_a_sequence_is_replaced():
     assert model(x).scope == "sequential/linear2"
     with pytest.raises(IndexError):
         model[3] = head
+
+
+@pytest.mark.parametrize("bias", ["relu", 0.5, None])
+def test_a_bias_is_true_or_false(bias):
+    with pytest.raises(TypeError, match=r"bias must be True or False, not .*nn.Sequential"):
+        nn.Linear(2, 4, bias)

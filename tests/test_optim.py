@@ -31,6 +31,7 @@ from autobp.optim import (
     clip_grad_norm,
     clip_grad_value,
     gradient_descent,
+    schedules,
 )
 from autobp.optim.option import at_least_zero, fraction, option
 
@@ -906,6 +907,25 @@ def test_schedules_are_resumed(case):
         again.load_state_dict(saved[1])
         assert again.get_last_lr() == rates
         assert [go(again, [m]) for m in METRICS[6:]] == expected
+
+
+def test_a_rate_that_is_set_between_steps_of_a_schedule_is_warned_of():
+    optimizer = SGD([Tensor(1.0)], lr=0.1)
+    schedule = schedules.ExponentialLR(optimizer, 0.95)
+    schedule.step()
+    optimizer.param_groups[0]["lr"] = 0.01
+    text = "the rate of group 0 was changed to 0.01, and goes on from 0.095"
+    with pytest.warns(UserWarning, match=text):
+        schedule.step()
+    assert schedule.get_last_lr() == [0.1 * 0.95**2]
+
+
+def test_the_function_of_a_schedule_is_called_once_in_a_step():
+    seen = []
+    schedule = schedules.LambdaLR(SGD([Tensor(1.0)], lr=0.1), lambda t: seen.append(t) or 1.0)
+    schedule.step()
+    schedule.step()
+    assert seen == [0, 1, 2]
 
 
 def test_a_group_added_later_is_scheduled_too():

@@ -24,7 +24,7 @@ from autobp import (
     vjp,
     vmap,
 )
-from autobp.kernels import narrow, winograd
+from autobp.kernels import layout, narrow, planes, winograd
 from autobp.rules import convolution
 from autobp.rules.shape import surrounded
 
@@ -203,6 +203,64 @@ def test_large_convolutions_take_few_multiplications(dtype, rtol, monkeypatch):
     ):
         check_sums(image, kernel, stride, dilation, dtype, rtol)
     assert len(calls) == 3
+
+
+@PRECISE
+def test_fewer_channels_on_one_side_than_multiplications_pay_for(dtype, rtol, monkeypatch):
+    calls = []
+    monkeypatch.setattr(convolution, "minimal", lambda *args: calls.append("minimal"))
+    check_sums((3, 16, 29, 35), (40, 16, 3, 3), (1, 1), (1, 1), dtype, rtol)
+    assert not calls
+
+
+def test_a_kernel_of_one_pixel_copies_no_images(monkeypatch):
+    """Neither those that have their planes first in memory nor those that have their pixels first."""
+    copies = []
+    made = lambda x: copies.append(x.shape) or layout.contiguous(x)
+    monkeypatch.setattr(convolution, "_pixels", lambda x: made(convolution._turned(x)))
+    x, w, g = (rng.standard_normal(s) for s in ((3, 5, 6, 7), (4, 5, 1, 1), (3, 4, 6, 7)))
+    y, pullback = vjp(conv2d, x, w)
+    dx, dw = pullback(g)
+    assert copies == []
+    np.testing.assert_allclose(y, np.einsum("oc,nchw->nohw", w[..., 0, 0], x))
+    np.testing.assert_allclose(dx, np.einsum("oc,nohw->nchw", w[..., 0, 0], g))
+    np.testing.assert_allclose(dw[..., 0, 0], np.einsum("nohw,nchw->oc", g, x))
+
+
+@pytest.mark.parametrize("cache", [1, 1 << 12, 1 << 20])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3), (1, 4)])
+@pytest.mark.parametrize("channels", [1, 3, 9, 40])
+def test_images_and_cotangents_in_any_order_of_memory(channels, stride, cache, monkeypatch):
+    """Planes or pixels first, of the images and of the cotangents: the numbers are the same."""
+    monkeypatch.setattr(convolution, "_CACHE", cache)
+    x, w = rng.standard_normal((3, channels, 19, 20)), rng.standard_normal((4, channels, 2, 3))
+    function = lambda x, w: conv2d(x, w, None, stride, 0, (2, 1))
+    y = naive(x, w, np.zeros(4), stride, 0, (2, 1))
+    g = rng.standard_normal(y.shape)
+    expected = None
+    for turned_x, turned_g in itertools.product((False, True), repeat=2):
+        orders = lambda a, turned: layout.laid_out(a, (2, 3, 0, 1)) if turned else a
+        found, pullback = vjp(function, orders(x, turned_x), w)
+        np.testing.assert_allclose(found, y, atol=1e-12)
+        gradients = pullback(orders(g, turned_g))
+        expected = expected or gradients
+        for one, other in zip(gradients, expected):
+            np.testing.assert_allclose(one, other, atol=1e-11)
+    if channels < 9:
+        check_gradients(function, x[:1, :, :7, :9], w)
+
+
+def test_products_of_thin_matrices_are_made_at_once(monkeypatch):
+    """Those of all elements of a window, where few channels came in."""
+    calls = []
+    monkeypatch.setattr(
+        convolution, "add_windows", lambda *a: calls.append(a[1].shape) or planes.add_windows(*a)
+    )
+    for channels in (3, 40):
+        x, w = rng.standard_normal((2, channels, 9, 9)), rng.standard_normal((50, channels, 3, 2))
+        y, pullback = vjp(conv2d, x, w)
+        pullback(np.ones_like(y))
+    assert calls == [(2, 3 * 2 * 3, 7 * 8)]
 
 
 @PRECISE

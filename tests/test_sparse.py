@@ -1,5 +1,6 @@
 """Sparse Jacobians and Hessians: patterns, colours, and matrices equal to the dense ones."""
 
+import math
 import sys
 from dataclasses import replace
 
@@ -551,6 +552,13 @@ def test_matrices_have_the_dtype_of_each_call():
         assert derivative(x.astype(np.float32)).dtype == np.float32
 
 
+def test_a_rule_that_is_not_written_in_numpy_depends_on_all():
+    slope = lambda g, y, x: np.array([a * math.cos(v) for a, v in zip(g, x, strict=True)])
+    f = custom(lambda x: np.array([math.sin(v) for v in x]), vjp=slope)
+    x = np.arange(1.0, 5.0)
+    np.testing.assert_array_equal(jacobian(f, sparse=True)(x).toarray(), np.diag(np.cos(x)))
+
+
 def test_half_precision_becomes_single_of_which_scipy_has_matrices():
     pytest.importorskip("scipy")
     x = np.linspace(0, 1, 5, dtype=np.float16)
@@ -573,3 +581,10 @@ def test_a_dense_network_has_a_dense_pattern():
     blocks = jacobian(loss, sparse=True)(weights)
     for block, expected in zip(blocks, grad(loss)(weights), strict=True):
         np.testing.assert_allclose(block.toarray().reshape(20, 20), expected, rtol=1e-10)
+
+
+def test_triplets_have_what_sparse_matrices_have():
+    matrix = Triplets(np.array([0, 1, 1]), np.array([2, 0, 0]), np.array([5.0, 6.0, 1.0]), (2, 3))
+    assert matrix.nnz == 3
+    np.testing.assert_array_equal(np.asarray(matrix), [[0, 0, 5], [7, 0, 0]])
+    assert np.asarray(matrix, np.float32).dtype == np.float32

@@ -1,7 +1,9 @@
 """What a checkpoint holds: all that a training depends on, wherever it is."""
 
 import array
+import calendar
 import collections
+import configparser
 import contextlib
 import csv
 import ctypes
@@ -19,11 +21,14 @@ import os
 import pathlib
 import queue
 import random
+import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+import types
 import unittest.mock
 import uuid
 import weakref
@@ -33,10 +38,11 @@ import pytest
 
 from autobp import Tensor, nn
 from autobp.compiler.trace.search import reachable
-from autobp.optim import SGD, Adam, AdamW, ReduceLROnPlateau, StepLR
+from autobp.optim import SGD, Adam, AdamW, ExponentialLR, ReduceLROnPlateau, StepLR
 from autobp.train import CheckpointError, DivergedError, fit, load_checkpoint
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.inventory import Inventory
+from autobp.train.memory import Area, view_within
 from tests import stateful
 from tests.stateful import CASES, X, Y
 
@@ -167,10 +173,6 @@ LOST = {
         lambda: opened(sqlite3.connect(":memory:")),
         lambda d: len(d.execute("select 1").fetchall()),
     ),
-    "a chain of dicts": (
-        lambda: collections.ChainMap({"n": 0}),
-        lambda c: operator.setitem(c, "n", c["n"] + 1) or c["n"],
-    ),
 }
 
 
@@ -234,13 +236,30 @@ def test_no_state_is_lost_in_silence(what, tmp_path):
     assert history.unsaved == ["model.thing"]
 
 
+class Log:
+    def __init__(self):
+        self.epochs = []
+
+    def __call__(self, run):
+        self.epochs.append(run.epoch)
+
+
 def test_a_log_of_a_callback_is_not_demanded(tmp_path):
-    log = []
-    path = tmp_path / "run.npz"
-    trained(stateful.Base(), checkpoint=path, callbacks=[lambda run: log.append(run.epoch)])
-    history = trained(stateful.Base(), epochs=4, checkpoint=path, resume=True)
+    path, log = tmp_path / "run.npz", Log()
+    trained(stateful.Base(), checkpoint=path, callbacks=[log])
+    with pytest.warns(
+        UserWarning, match="the checkpoint has the state of callbacks.0. .Log., which"
+    ):
+        history = trained(stateful.Base(), epochs=4, checkpoint=path, resume=True)
     assert history.unsaved == []
-    assert log == [1, 2, 3]
+    assert log.epochs == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_callback_without_a_state_may_be_left_out(tmp_path):
+    path = tmp_path / "run.npz"
+    trained(stateful.Base(), checkpoint=path, callbacks=[Log(), lambda run: run.epoch])
+    trained(stateful.Base(), epochs=4, checkpoint=path, resume=True, callbacks=[Log()])
 
 
 # ── parameters outside the model ──────────────────────────────────────────────────────────────────
@@ -466,6 +485,28 @@ class Marked(np.ndarray):
     pass
 
 
+class Label(np.str_):
+    pass
+
+
+class Trail(list):
+    """A list that needs an argument to be made, and has an attribute."""
+
+    def __new__(cls, steps):
+        return super().__new__(cls)
+
+    def __init__(self, steps):
+        super().__init__(range(steps))
+        self.steps = steps
+
+    def __eq__(self, other):
+        return super().__eq__(other) and self.steps == other.steps
+
+
+class Pair(tuple):
+    pass
+
+
 class Colour(enum.Flag):
     RED = 1
     GREEN = 2
@@ -494,6 +535,13 @@ VALUES = {
     "many digits": (10**5000, lambda v: v + 1),
     "a day of NumPy": (np.datetime64("2020-01-01"), lambda v: v + np.timedelta64(1, "D")),
     "days": (np.array(["2020-01-01"], "datetime64[D]"), lambda v: v + np.timedelta64(1, "D")),
+    "number of NumPy": (np.float64(1), lambda v: v / 3),
+    "text of NumPy": (np.str_("a"), lambda v: np.str_(v + "b")),
+    "subclass of a text of NumPy": (Label("a"), lambda v: Label(v + "b")),
+    "moment": (time.gmtime(0), lambda v: time.gmtime(calendar.timegm(v) + 3600)),
+    "size": (os.terminal_size((1, 2)), lambda v: os.terminal_size((v[0] + 1, 2))),
+    "subclass of list": (Trail(1), lambda v: Trail(v.steps + 1)),
+    "subclass of tuple": (Pair((1, 2)), lambda v: Pair((v[1], sum(v)))),
     "array of a subclass": (np.ones(3).view(Marked), lambda v: v + 1),
 }
 
@@ -535,6 +583,141 @@ def test_values_are_saved(what, where, tmp_path):
     assert np.all(found == whole)
 
 
+class Noted(tuple):
+    """Its attributes have no place in a file."""
+
+
+class Weight(Tensor):
+    __slots__ = ()
+
+
+class Drawer(random.Random):
+    pass
+
+
+UNLIKE = {
+    "a tuple with attributes": lambda n: vars(made := Noted((n,))).update(n=n) or made,
+    "a subclass of frozenset": lambda n: type("Frozen", (frozenset,), {})([n]),
+    "a subclass of Tensor": lambda n: Weight(n),
+    "a subclass of a generator": lambda n: Drawer(n),
+    "a class that is new": lambda n: type("New", (dict,), {})(n=n),
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_what_could_not_be_made_anew_is_named(what, tmp_path):
+    model, path = stateful.Base(), tmp_path / "run.npz"
+    model.thing = None
+    put = lambda run: setattr(model, "thing", UNLIKE[what](run.epoch))
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold model.thing, of a kind that"):
+        trained(model, epochs=3, checkpoint=path, callbacks=[put])
+    model = stateful.Base()
+    model.thing = None
+    with pytest.warns(UserWarning, match=r"resumed without model.thing, .*not the same bit"):
+        trained(model, epochs=4, checkpoint=path, resume=True, callbacks=[put])
+
+
+class Growing(nn.Module):
+    def __init__(self):
+        self.layers = [nn.Linear(3, 1, rng=1)]
+
+    def forward(self, x):
+        return functools.reduce(lambda x, layer: layer(x), self.layers, x)
+
+
+class OddLayer(nn.Linear):
+    pass
+
+
+ADDED = {
+    "a layer": lambda: nn.Linear(1, 1, rng=2),
+    "one of another kind": lambda: nn.Sequential(nn.LayerNorm(1), nn.Dropout(0.2, rng=1)),
+    "one with averages": lambda: nn.BatchNorm1d(1),
+    "one of a class of the user's": lambda: OddLayer(1, 1, rng=2),
+}
+
+
+@pytest.mark.parametrize("what", ADDED)
+@pytest.mark.filterwarnings("error")
+def test_a_model_may_grow(what, tmp_path):
+    def run(epochs, **options):
+        model = Growing()
+        optimizer = Adam(model.parameters(), 0.05)
+
+        def callback(run):
+            if run.epoch == 2:
+                model.layers.append(ADDED[what]())
+                if params := [*model.layers[-1].parameters()]:
+                    optimizer.add_param_group({"params": params})
+
+        history = trained(
+            model, optimizer=optimizer, epochs=epochs, callbacks=[callback], **options
+        )
+        assert history.unsaved == []
+        return history["loss"], [t.tolist() for t in model.parameters()]
+
+    whole, path = run(6), tmp_path / "run.npz"
+    run(3, checkpoint=path)
+    assert run(6, checkpoint=path, resume=True) == whole
+
+
+def test_a_tuple_with_a_part_that_no_file_holds_stays_as_it_is(tmp_path):
+    def run(epochs, resume=False):
+        model = stateful.Base()
+        model.pair = (hashlib.sha256(), 0)
+
+        def callback(run):
+            model.pair[0].update(b"a")
+            model.pair = (model.pair[0], run.epoch)
+
+        path = tmp_path / "run.npz"
+        trained(model, epochs=epochs, checkpoint=path, resume=resume, callbacks=[callback])
+
+    with pytest.warns(UserWarning, match=r"cannot hold model.pair\[0\], of a kind"):
+        run(2)
+    with pytest.warns(UserWarning, match=r"resumed without model.pair\[0\], which"):
+        run(3, resume=True)
+
+
+class Strict(np.ndarray):
+    """Made from others of its kind alone."""
+
+    def __array_finalize__(self, of):
+        if not isinstance(of, Strict) and STRICT["now"]:
+            raise TypeError("not from a plain array")
+
+
+STRICT = {"now": False}
+
+
+def test_what_refuses_to_be_made_is_named_by_the_resume(tmp_path, monkeypatch):
+    def run(epochs, resume=False):
+        model = stateful.Base()
+        model.thing = np.ones(1).view(Strict)
+        model.count = 0
+
+        def put(run):
+            model.thing = np.full(2, run.epoch).view(Strict)
+            model.count += 1
+
+        path = tmp_path / "run.npz"
+        trained(model, epochs=epochs, checkpoint=path, resume=resume, callbacks=[put])
+        return model.count
+
+    run(2)
+    put = Inventory.put
+
+    def strictly(*args, **options):
+        monkeypatch.setitem(STRICT, "now", True)
+        found = put(*args, **options)
+        monkeypatch.setitem(STRICT, "now", False)
+        return found
+
+    monkeypatch.setattr(Inventory, "put", strictly)
+    with pytest.warns(UserWarning, match=r"resumed without model.thing, which"):
+        assert run(3, resume=True) == 3
+
+
 # ── validation data, callbacks and metrics ────────────────────────────────────────────────────────
 
 
@@ -573,6 +756,98 @@ def test_validation_data_may_have_a_state(make, tmp_path):
     assert run(6, "parts.npz", resume=True) == whole
 
 
+#: What stands for PyTorch: a package that is installed, with generators of its own.
+TORCH = """
+import random, sys, types
+
+class Generator:
+    device = "cpu"
+    def __init__(self, device="cpu"):
+        self._numbers = random.Random(0)
+    def get_state(self):
+        return types.SimpleNamespace(numpy=lambda: __import__("numpy").array(self._numbers.getstate()[1]))
+    def set_state(self, state):
+        self._numbers.setstate((3, (*map(int, state),), None))
+
+Generator.__module__ = "torch._C"
+default_generator = Generator()
+from_numpy = lambda x: x
+
+class DataLoader:
+    def __init__(self, dataset, sampler):
+        self.dataset, self.parts = dataset, [{"sampler": sampler}]
+    def __iter__(self):
+        for _ in range(3):
+            yield self.dataset[self.parts[0]["sampler"].drawn()]
+
+DataLoader.__module__ = "torch.data"
+
+class Sampler:
+    def __init__(self, rng=None):
+        self.rng = rng
+    def drawn(self):
+        if hasattr(self.rng, "shuffle"):
+            return self.rng.choice(24)
+        return (self.rng or default_generator)._numbers.randrange(24)
+
+Sampler.__module__ = "torch.data"
+"""
+
+
+@pytest.fixture
+def torch(tmp_path, monkeypatch):
+    file = tmp_path / "site-packages" / "torch.py"
+    file.parent.mkdir()
+    file.write_text(TORCH)
+    monkeypatch.syspath_prepend(file.parent)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)  # and away with it afterwards
+    del sys.modules["torch"]
+    module = __import__("torch")
+    monkeypatch.setitem(sys.modules, "torch.data", module)
+    return module
+
+
+class Samples:
+    """Data of the user's, in which a loader looks up samples."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __getitem__(self, i):
+        self.asked += 1
+        return X[i : i + 1] * (1 + 0.01 * self.asked), Y[i : i + 1]
+
+
+DRAWN_FROM = {
+    "a generator of its own": lambda torch: torch.Generator(),
+    "the generator of all": lambda torch: None,
+    "one of NumPy": lambda torch: np.random.RandomState(1),
+}
+
+
+@pytest.mark.parametrize("what", DRAWN_FROM)
+@pytest.mark.parametrize("where", ["data", "loss"])
+@pytest.mark.filterwarnings("error")
+def test_objects_of_packages_draw_and_call_as_before(what, where, torch, tmp_path):
+    def run(epochs, **options):
+        torch.default_generator._numbers.seed(5)
+        model = stateful.Base()
+        sampler = torch.Sampler(DRAWN_FROM[what](torch))
+        data = torch.DataLoader(Samples(), sampler) if where == "data" else (X, Y)
+        extra = lambda: sampler.drawn() if where == "loss" else 0.0
+        loss = lambda p, y: nn.mse(p, y) + extra()
+        optimizer = SGD(model.parameters(), 0.05)
+        history = fit(model, data, loss, optimizer, epochs, rng=0, progress=False, **options)
+        assert history.unsaved == []
+        return history["loss"], model.linear.weight.tolist()
+
+    whole, path = run(4), tmp_path / "run.npz"
+    run(2, checkpoint=path)
+    assert run(4, checkpoint=path, resume=True) == whole
+
+
 def rates():
     while True:
         yield 0.1
@@ -597,6 +872,8 @@ READ = {
     "a file": (lambda: opened(open(__file__, "rb")), lambda f: len(f.readline())),  # noqa: SIM115
     "a text": (lambda: io.StringIO("abc" * 99), lambda f: len(f.read(1))),
     "a view": (lambda: memoryview(bytearray(4)), lambda m: operator.setitem(m, 0, m[0] + 1)),
+    "an array of C": (lambda: (ctypes.c_double * 2)(), lambda c: operator.setitem(c, 0, c[0] + 1)),
+    "a table of Python": (configparser.ConfigParser, lambda c: c.read_string(f"[{len(c)}]")),
 }
 
 
@@ -709,6 +986,25 @@ def bar():
     return tqdm(total=100, file=io.StringIO(), disable=False)
 
 
+def mapped():
+    """An array in a file, which begins anew."""
+    array = np.memmap(opened(tempfile.TemporaryFile("w+b")), "f8", "w+", shape=2)  # noqa: SIM115
+    array[:] = 1.0
+    return array
+
+
+def archive():
+    file = io.BytesIO()
+    np.savez(file, a=np.ones(2))
+    file.seek(0)
+    return opened(np.load(file))
+
+
+def counted(nest, key):
+    nest[key] += 1
+    return nest[key]
+
+
 #: Objects, and how the loss uses them. With each a training goes on as if it had not been interrupted.
 HARMLESS = {
     "a config": (lambda: Config(rate=0.1), lambda c: c.rate),
@@ -725,6 +1021,11 @@ HARMLESS = {
         lambda: csv.DictWriter(io.StringIO(), ["a"]),
         lambda c: c.writerow({"a": 1}) and 0.0,
     ),
+    "a chain of dicts": (lambda: collections.ChainMap({"n": 0}), lambda c: counted(c, "n")),
+    "a dict of Python": (lambda: collections.UserDict(n=0), lambda c: counted(c, "n")),
+    "a list of Python": (lambda: collections.UserList([0]), lambda c: counted(c, 0)),
+    "an array in a file": (mapped, lambda a: counted(a, 0)),
+    "an archive of arrays": (archive, lambda z: float(z["a"][0])),
     "a bar": (bar, lambda b: b.update() and 0.0),
     "a mock that is not called": (unittest.mock.MagicMock, lambda m: 0.0),
 }
@@ -852,6 +1153,88 @@ def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
         history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", callbacks=[callback])
     assert len(history.unsaved) == 1
     assert os.path.basename(caught[0].filename) in ("test_train_state.py", "stateful.py")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: lambda x: x, lambda: re.compile("a"), lambda: ValueError("no")]
+)
+def test_what_callbacks_keep_and_no_file_holds_is_named(make, tmp_path):
+    kept = []
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold kept.*\[\d\]"):
+        history = trained(
+            stateful.Base(),
+            epochs=3,
+            checkpoint=tmp_path / "run.npz",
+            callbacks=[lambda run: kept.append(make())],
+        )
+    assert history.unsaved
+
+
+def test_a_schedule_and_a_namespace_that_a_callback_makes_go_on(tmp_path):
+    def run(epochs, **options):
+        model, held, kept = stateful.Base(), {}, []
+        optimizer = Adam(model.parameters(), 0.05)
+
+        def callback(run):
+            kept.append(types.SimpleNamespace(epoch=run.epoch))
+            if run.epoch == 2:
+                held["schedule"] = ExponentialLR(optimizer, 0.5)
+            if "schedule" in held:
+                held["schedule"].step()
+
+        trained(model, optimizer=optimizer, epochs=epochs, callbacks=[callback], **options)
+        return optimizer.param_groups[0]["lr"], kept
+
+    whole = run(5)
+    path = tmp_path / "run.npz"
+    run(3, checkpoint=path)
+    assert run(5, checkpoint=path, resume=True) == whole
+
+
+def test_a_tensor_that_shares_memory_with_a_parameter_does_so_after_a_resume(tmp_path):
+    def run(epochs, **options):
+        model, held = stateful.Base(), {}
+
+        def callback(run):
+            held["copy"] = Tensor(np.zeros((1, 3)), requires_grad=False)
+            held["copy"].data = model.linear.weight.data
+
+        trained(model, epochs=epochs, callbacks=[callback], **options)
+        return model, held
+
+    model, held = run(2, checkpoint=tmp_path / "run.npz")
+    model, held = run(2, checkpoint=tmp_path / "run.npz", resume=True)
+    model.linear.weight.data[...] = 7.0
+    np.testing.assert_array_equal(held["copy"].data, model.linear.weight.data)
+
+
+def test_memory_that_cannot_be_shared_again_is_named(tmp_path):
+    model, held = stateful.Base(), {}
+    optimizer = Adam(model.parameters(), 0.05)
+
+    def callback(run):
+        held["mean"] = next(x for x in _arrays(optimizer.state))
+
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold held\['mean'\]"):
+        trained(model, optimizer=optimizer, checkpoint=tmp_path / "a.npz", callbacks=[callback])
+
+
+def _arrays(nest):
+    if isinstance(nest, np.ndarray):
+        yield nest
+    elif isinstance(nest, dict | list | tuple):
+        for x in nest.values() if isinstance(nest, dict) else nest:
+            yield from _arrays(x)
+
+
+def test_a_place_outside_of_an_array_is_refused():
+    rows = np.arange(6.0).reshape(3, 2)
+    area, like = Area.of("rows", rows), np.zeros(2)
+    assert view_within(area, like, 16, [8], [16, 8]).tolist() == [2.0, 3.0]
+    assert view_within(area, like, 40, [8], [16, 8]) is None
+    assert view_within(area, like, -8, [8], [16, 8]) is None
+    assert view_within(area, like, 0, [8], [8, 24]) is None
+    assert view_within(Area.of("a number", 1.0), like, 0, [8], [8]) is None
 
 
 def test_views_of_parameters_are_views_after_a_resume(tmp_path):

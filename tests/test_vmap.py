@@ -673,6 +673,21 @@ def test_a_single_value_is_refused_with_the_line(name):
         vmap(grad(f))(np.arange(3.0))
 
 
+def test_a_branch_whose_refusal_is_caught_is_refused_all_the_same():
+    def f(x):
+        try:
+            if x > 0:
+                return 2 * x
+        except Exception:
+            pass
+        return -x
+
+    for mapped in (vmap(f), vmap(grad(f)), lambda x: vmap(vmap(f))(x[:, None])):
+        with pytest.raises(TypeError, match="^vmap: the truth .* was asked for"):
+            mapped(np.arange(-3.0, 3.0))
+    assert vmap(lambda x: x * 2)(np.ones(2)).tolist() == [2.0, 2.0]
+
+
 @pytest.mark.parametrize(
     "f", [lambda x: x if x in {0.0, 1.0} else -x, lambda x: {0.0: 1.0}.get(x, 0.0)]
 )
@@ -682,6 +697,34 @@ def test_an_example_is_no_key(f):
         match=rf"^vmap: the hash of a number was asked for at {HERE}.*np\.where, or .* np\.take",
     ):
         vmap(f)(np.arange(3.0))
+
+
+def test_a_parameter_is_not_updated_by_each_example():
+    model = nn.Linear(2, 1)
+
+    def step(x):
+        with no_grad():
+            for p in model.parameters():
+                p -= np.sum(x)
+
+    with pytest.raises(TypeError, match="vmap: .* -= a batch of examples, .* after the vmap"):
+        vmap(step)(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (np.zeros(2), r"an array of shape \(2,\), and there are 3 examples"),
+        (np.zeros(()), r"an array of shape \(\)"),
+        (1.0, "1.0"),
+        (None, "None"),
+        ([1.0, 2.0, 3.0], r"\[1.0, 2.0, 3.0\]"),
+    ],
+)
+def test_the_result_of_a_batching_rule_is_checked(result, text):
+    rules = {"vjp": lambda g, y, x: g, "batch": lambda run, args, mapped: result, "name": "total"}
+    with pytest.raises(TypeError, match=f"^total: batch= returned {text}"):
+        vmap(ab.custom(np.sum, **rules))(np.ones((3, 2)))
 
 
 def written(x):
@@ -808,3 +851,18 @@ def test_an_example_is_of_the_type_that_it_is_in_the_loop():
     mine = ab.custom(array, vjp=lambda g, y, x: g * (2 if isinstance(g, np.ndarray) else 9))
     np.testing.assert_array_equal(vmap(mine)(Y), Y * 2)
     np.testing.assert_array_equal(jacobian(mine)(Y[0]), 2 * np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("f", "kind", "said"),
+    [
+        (lambda x: x[0, 0], IndexError, "array is 1-dimensional, but 2 were indexed"),
+        (lambda x: x[2], IndexError, "index 2 is out of bounds for axis 0 with size 2"),
+        (lambda x: x.reshape(5), ValueError, r"cannot reshape array of size 2 into shape \(5,\)"),
+        (lambda x: np.concatenate([x, x[None]]), ValueError, r"at index 0 has 1 dimension\(s\)"),
+        (lambda x: np.linalg.inv(x), np.linalg.LinAlgError, "1-dimensional array given"),
+    ],
+)
+def test_errors_speak_of_one_example(f, kind, said):
+    with pytest.raises(kind, match=said):
+        vmap(f)(np.ones((3, 2)))

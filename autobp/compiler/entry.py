@@ -33,7 +33,7 @@ from autobp.owner import warn
 from autobp.tensor import Tensor
 from autobp.tree import parts_of_values, transformed
 
-__all__ = ["Entry", "TooLong", "compile_entry"]
+__all__ = ["LONG", "Entry", "TooLong", "compile_entry"]
 
 
 def compile_entry(
@@ -41,16 +41,16 @@ def compile_entry(
     many: float = math.inf,
     is_wide: Callable[[Sequence[Step]], bool] | None = None,
     earlier: Sequence[Found] = (),
-    longest: Callable[[], float] = lambda: math.inf,
+    is_too_long: Callable[[int], bool] = lambda steps: False,
 ) -> Entry:
-    """The program for calls like this one; see `trace_call`. One of more steps than the longest ends
-    with TooLong."""
+    """The program for calls like this one; see `trace_call`. It is asked whether one of so many steps is
+    too long, which then ends with TooLong."""
     collects = gc.isenabled()
     gc.disable()  # a program has many small parts and no cycles
     try:
         traced = trace_call(call, many, is_wide, earlier)
         try:
-            entry = Entry(traced, longest())
+            entry = Entry(traced, is_too_long)
         except TooLong:
             raise
         except Exception as error:
@@ -83,22 +83,26 @@ _WRITING = 2.5  # the time of all that comes after tracing, over that of tracing
 
 
 class TooLong(Exception):
-    """A program has more steps than it may have, loops and all."""
+    """A program has too many steps, loops and all."""
 
 
 class Entry(Checked):
-    def __init__(self, traced: Traced, longest: float = math.inf) -> None:
+    def __init__(
+        self, traced: Traced, is_too_long: Callable[[int], bool] = lambda steps: False
+    ) -> None:
         super().__init__(traced.call, traced.found)
         arguments, reuse = traced.arguments, self.settings.reuse
         donated = {step for step, place in arguments.bindings if place.root in arguments.donated}
         replaced = {held.steps[0] for held in traced.tensors} | {v.step for v in traced.live}
         program = rolled(traced.program)
         calls = len(program.steps)
-        if sum(len(p.steps) for p in program.nested()) > longest:
+        if is_too_long(sum(len(p.steps) for p in program.nested())):
             raise TooLong
         share = calls / max(1, len(traced.program.steps))
         _tell_waiting(self.called, calls, traced.seconds * share)
-        self.program: Program = owned_results(optimized(program), program, replaced)
+        self.program: Program = owned_results(
+            optimized(program), program, replaced, traced.gradients(program)
+        )
         self.plan: Plan = planned(self.program, donated, traced.updated(self.program), reuse)
         self.arguments = arguments
         kept = traced.program if program is traced.program else _NOTHING

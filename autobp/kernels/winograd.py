@@ -33,6 +33,7 @@ Block = tuple[slice, slice]  # rows of tiles, samples
 
 _TILES_BYTES = 1 << 20  # of tiles that are computed at a time: the cache holds them
 _LEAST_CHANNELS = 12  # in and out: of fewer, the sums take as long as the products that are saved
+_MANY_CHANNELS = 32  # of fewer, twice as many on the other side take sums that windows do not
 _LEAST_IN_GROUPS = 8  # whose windows take longer
 _LEAST_PRODUCTS = 1 << 18  # in each of the 16: of fewer, the calls of NumPy do
 
@@ -43,7 +44,8 @@ def minimal_pays(
     """Whether this is the faster way, where a group has fewer channels on one side than on the other."""
     least = _LEAST_CHANNELS if groups == 1 else _LEAST_IN_GROUPS
     products = math.prod(_number_of_tiles(places)) * samples * fewer * more * groups
-    return fewer >= least and products >= _LEAST_PRODUCTS and dtype in BLAS
+    alike = groups > 1 or more < 2 * fewer or fewer >= _MANY_CHANNELS
+    return fewer >= least and alike and products >= _LEAST_PRODUCTS and dtype in BLAS
 
 
 def minimal(x: Array, w: Array, groups: int = 1) -> Array:

@@ -72,6 +72,11 @@ def weight_and_bias(
     """The parameters of a layer whose weight has the shape (out, in, *kernel)."""
     if init is not None and (not callable(init) or init in INITIALIZERS):
         raise TypeError(f"init must be an initializer such as nn.he(), not {init!r:.50}")
+    if not isinstance(bias, bool | int | np.bool_):
+        raise TypeError(
+            f"bias must be True or False, not {bias!r:.50}; an activation is a layer of its own:"
+            " nn.Sequential(nn.Linear(2, 4), 'relu')"
+        )
     rng = np.random.default_rng(rng)
     bound = 1 / math.sqrt(fan_in(shape))
     weight = Tensor((init or uniform(-bound, bound))(shape, rng))

@@ -17,6 +17,7 @@ from autobp.context import updates
 from autobp.habits import absent, checks_keywords
 from autobp.optim.optimizer import Optimizer
 from autobp.optim.option import at_least_zero, count, fraction, number
+from autobp.owner import warn
 from autobp.spellings import SCHEDULE
 from autobp.tensor import Tensor
 
@@ -110,6 +111,7 @@ class Schedule(_OnRates):
                 f"{type(self).__name__}.step() takes no epoch, since it counts them: write schedule.step();"
                 " ReduceLROnPlateau's takes the loss"
             )
+        self._check_rates()
         self.last_epoch += 1
         self._set()
 
@@ -117,6 +119,19 @@ class Schedule(_OnRates):
         """Restore what `state_dict` returned, and the rates of that step."""
         super().load_state_dict(state_dict)
         self._set()
+
+    def _check_rates(self) -> None:
+        """Warn of a rate that was set since the last step. PyTorch's schedules go on from it."""
+        for k, group in enumerate(self.optimizer.param_groups):
+            rate = group["lr"]
+            if "initial_lr" in group and type(rate) is float:
+                known = self.rate(group["initial_lr"], self.last_epoch)
+                if rate != known:
+                    warn(
+                        f"{type(self).__name__}.step(): the rate of group {k} was changed to {rate:g}, and"
+                        f" goes on from {known:g}, since a schedule computes each rate from the initial one;"
+                        " to change it for good, change group['initial_lr']"
+                    )
 
     def _set(self) -> None:
         for group in self.optimizer.param_groups:
@@ -213,6 +228,9 @@ class LambdaLR(Schedule):
 
     def rate(self, initial: float, t: int) -> float:
         return initial * self.lr_lambda(t)
+
+    def _check_rates(self) -> None:
+        """PyTorch's overwrites a rate as well, and calls the function once in a step."""
 
     def state_dict(self) -> dict[str, Any]:
         """The number of steps. The function is not saved."""
@@ -315,6 +333,9 @@ class SequentialLR(Schedule):
     def rate(self, initial: float, t: int) -> float:
         k = bisect.bisect_right(self.milestones, t)
         return self.schedulers[k].rate(initial, t - self.milestones[k - 1] if k else t)
+
+    def _check_rates(self) -> None:
+        """One of its schedules may be a LambdaLR."""
 
     def state_dict(self) -> dict[str, Any]:
         """The number of steps. The formulas are not saved."""

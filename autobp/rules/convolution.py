@@ -24,6 +24,7 @@ from autobp.habits import checks_keywords
 from autobp.kernels.depthwise import each, each_input, each_weight, met
 from autobp.kernels.layout import contiguous
 from autobp.kernels.narrow import narrow, narrow_input, narrow_pays, narrow_weight
+from autobp.kernels.planes import add_windows, in_planes, of_planes, windows, zero_planes
 from autobp.kernels.sums import BLAS
 from autobp.kernels.winograd import minimal, minimal_input, minimal_pays, minimal_weight
 from autobp.operation import TIMES, operation
@@ -31,7 +32,7 @@ from autobp.primitive import Array, Primitive, bilinear, general, opaque
 from autobp.rules import batching, costs, patterns
 from autobp.rules.indexing import picked
 from autobp.rules.neural import floating
-from autobp.rules.shape import pad
+from autobp.rules.shape import pad, surrounded
 
 Pair = tuple[int, int]
 
@@ -78,13 +79,20 @@ def _joined(a: Array, *runs: int) -> Array:
 # those of each example have where derivatives by the weights are batched. It is a stack of products.
 
 _CACHE = 1 << 20  # bytes
-_LINE = 64  # bytes that are moved at once
+_PIXEL = 128  # bytes: pixels of fewer take longer to copy than planes
+_THIN = 8  # columns of a matrix: products with fewer take longer than with all that a window sees
+_LEAST_RUN = 16  # numbers of a plane that are copied at once
 Block = tuple[slice, slice, slice]  # of the stack, of the rows of places, of the columns
 
 
 def _stacks(*arrays: Array) -> Sequence[Array]:
     """Arrays as stacks: a single one is a stack of one."""
     return [a if a.ndim == 5 else a[None] for a in arrays]
+
+
+def _unstacked(y: Array, like: Array) -> Array:
+    """What a stack of images gave, or one, or one for each sample."""
+    return y if like.ndim == 5 else y[0] if len(y) == 1 else y[:, 0]
 
 
 def _blocks(stack: int, places: Pair, bytes_: int) -> Iterator[Block]:
@@ -103,16 +111,8 @@ def _blocks(stack: int, places: Pair, bytes_: int) -> Iterator[Block]:
 
 
 def _windows_bytes(x: Array, size: Pair) -> int:
-    """Bytes of the windows at one place, of all samples."""
-    return x.shape[-4] * x.shape[-3] * math.prod(size) * x.itemsize
-
-
-def _laid_out(x: Array) -> Array:
-    """A stack of images as (stack, height, width, samples, channels). If the numbers of a pixel are few,
-    the samples are side by side in memory, and windows are copied in runs along the places."""
-    if x.shape[2] * x.itemsize >= _LINE:
-        return _pixels(x)
-    return contiguous(x.transpose(0, 2, 3, 4, 1)).transpose(0, 2, 3, 4, 1)
+    """Bytes of the windows at one place, of all samples of an image."""
+    return x.shape[1] * x.shape[2] * math.prod(size) * x.itemsize
 
 
 def _empty(pixels: tuple[int, ...], stack: int, channels: int, dtype: Any) -> Array:
@@ -120,24 +120,50 @@ def _empty(pixels: tuple[int, ...], stack: int, channels: int, dtype: Any) -> Ar
     return np.moveaxis(np.empty((*pixels, stack, channels), dtype), -2, 0)
 
 
-def _windows(x: Array, block: Block, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    """For each of a stack, a matrix with a row for each place of the window and sample: what it sees."""
-    of, *where = block
-    x = x[of]
+def _windows(
+    x: Array, apart: bool, places: Pair, size: Pair, stride: Pair, dilation: Pair
+) -> Iterator[tuple[Block, Array]]:
+    """Some places after the others, and for each of a stack of images a matrix with a row for each place
+    of the window and sample: what it sees. If the numbers of a pixel are few, or if each image is taken
+    apart from the others as it lies in memory, the matrix is one of planes; if not, pixels are copied whole."""
+    by_planes = apart or not x.size or _is_few(x, size, stride)
+    laid_out = in_planes(x, stride[1]) if by_planes else _pixels(x)
+    memory = np.empty(0, x.dtype)
+    for block in _blocks(len(x), places, _windows_bytes(x, size)):
+        of, *where = block
+        if by_planes:
+            seen, memory = windows(laid_out[of], memory, where, size, stride, dilation)
+            yield block, seen.mT
+        else:
+            yield block, _seen_pixels(laid_out[of], where, size, stride, dilation)
+
+
+def _seen_pixels(x: Array, where: Sequence[slice], size: Pair, stride: Pair, dilation: Pair) -> Any:
+    """What windows see of images (stack, height, width, samples, channels)."""
     places = [part.stop - part.start for part in where]
     first = [part.start * s for part, s in zip(where, stride, strict=True)]
-    depth, height, width, sample, channel = x.strides
+    depth, height, width, sample, _ = x.strides
     steps = depth, height * stride[0], width * stride[1], sample
-    within = height * dilation[0], width * dilation[1], channel
-    shape = (len(x), *places, x.shape[3], *size, x.shape[4])
-    corner = x[:, first[0] :, first[1] :]
-    if channel != x.itemsize or not x.size:
-        seen = np.lib.stride_tricks.as_strided(corner, shape, (*steps, *within))
-        return _joined(seen.transpose(0, 4, 5, 6, 1, 2, 3), 1, 3, 3).mT
+    within = height * dilation[0], width * dilation[1]
+    shape = (len(x), *places, x.shape[3], *size)
     pixel = np.dtype((np.void, x.shape[4] * x.itemsize))  # which is copied whole
-    corner = corner.view(pixel)[..., 0]
-    seen = np.lib.stride_tricks.as_strided(corner, shape[:-1], (*steps, *within[:2]))
-    return np.ascontiguousarray(seen).view(x.dtype).reshape(len(x), -1, math.prod(shape[4:]))
+    corner = x[:, first[0] :, first[1] :].view(pixel)[..., 0]
+    seen = np.lib.stride_tricks.as_strided(corner, shape, (*steps, *within))
+    numbers = np.ascontiguousarray(seen).view(x.dtype)
+    return numbers.reshape(len(x), -1, math.prod(size) * x.shape[4])
+
+
+def _is_few(x: Array, size: Pair, stride: Pair) -> bool:
+    """Whether the numbers of a pixel are so few that they are not copied whole. To take planes apart for
+    larger steps takes longer, too."""
+    return x.shape[2] * x.itemsize * stride[1] < _PIXEL and size != (1, 1)
+
+
+def _has_planes(x: Array, size: Pair) -> bool:
+    """Whether images lie in memory with their planes first: then each sample is taken by itself where
+    that copies less. Stacks of images are not taken so."""
+    run = math.prod(x.shape[-2:]) if size == (1, 1) else x.shape[-1]
+    return x.ndim == 4 and run >= _LEAST_RUN and x.flags.c_contiguous
 
 
 def _is_minimal(
@@ -187,12 +213,8 @@ def _kernels_apart(w: Array, groups: int) -> Array:
 
 def _bordered(g: Array, image: Pair) -> Array:
     """Cotangents in the middle of so many zeros that a kernel slides over them to all pixels."""
-    samples = g.shape[:-2]
-    lengths = [2 * n - m for n, m in zip(image, g.shape[-2:], strict=True)]
-    down, across = ((n - m) // 2 for n, m in zip(lengths, g.shape[-2:], strict=True))
-    x = np.zeros((*samples, *lengths), g.dtype)
-    x[..., down : down + g.shape[-2], across : across + g.shape[-1]] = g
-    return x
+    around = [(n - m, n - m) for n, m in zip(image, g.shape[-2:], strict=True)]
+    return surrounded(g, [(0, 0)] * (g.ndim - 2) + around)
 
 
 def _turned_back(w: Array) -> Array:
@@ -240,13 +262,15 @@ def _conv2d(x: Array, w: Array, stride: Pair, dilation: Pair, groups: int = 1) -
         kernels = _of_each(weights, images.shape[1])
         y = _images(each(_numbers(images), kernels, places, stride, dilation), images)
         return y if x.ndim == 5 else y[0]
-    images = _laid_out(images)
-    y = _empty((*places, images.shape[3]), len(images), w.shape[-4], dtype)
+    apart = size == (1, 1) and _has_planes(x, size)
+    if apart:
+        images = x[:, None]
+    y = _empty((*places, images.shape[1]), len(images), w.shape[-4], dtype)
     columns = _joined(weights.transpose(0, 3, 4, 2, 1), 1, 3, 1)
-    for block in _blocks(len(images), places, _windows_bytes(x, size)):
-        seen = _windows(images, block, size, stride, dilation)
-        np.matmul(seen, columns[block[0]], out=_joined(y[block], 1, 3, 1))
-    return _turned(y if x.ndim == 5 else y[0])
+    for block, seen in _windows(images, apart, places, size, stride, dilation):
+        of_block = columns[block[0]] if w.ndim == 5 else columns
+        np.matmul(seen, of_block, out=_joined(y[block], 1, 3, 1))
+    return _unstacked(_turned(y), x)
 
 
 def _conv2d_input(
@@ -271,6 +295,10 @@ def _conv2d_input(
         kernels = _of_each(weights, out.shape[1])
         x = _images(each_input(_numbers(out), kernels, image, stride, dilation), out)
         return x if g.ndim == 5 else x[0]
+    if w.shape[-2:] == stride == (1, 1):
+        return _conv2d(g, _turned_back(w), stride, dilation)
+    if channels < _THIN and w.shape[-2:] != (1, 1):
+        return _few_input(g, w, image, stride, dilation)
     out = _pixels(out)
     x = _empty((*image, out.shape[3]), len(out), channels, dtype)
     x[...] = 0
@@ -283,6 +311,25 @@ def _conv2d_input(
             part = x[of, *met(offset, where, stride, dilation)]
             part += (rows @ weight[of]).reshape(part.shape)
     return _turned(x if g.ndim == 5 else x[0])
+
+
+def _few_input(g: Array, w: Array, image: Pair, stride: Pair, dilation: Pair) -> Array:
+    """All elements of the window at once: their products are added to planes."""
+    size, places = w.shape[-2:], g.shape[-2:]
+    out, weights = _stacks(g, w)
+    if _has_planes(g, (1, 1)):
+        out = g[:, None]
+    pixels = _pixels(out) if len(out) == len(weights) else _turned(out)
+    shape = len(out), w.shape[-3], *image, out.shape[1]
+    x = zero_planes(shape, stride[1], np.result_type(g, w))
+    rows = _joined(weights.transpose(0, 3, 4, 2, 1), 1, 3, 1)
+    bytes_ = out.shape[1] * w.shape[-3] * math.prod(size) * x.itemsize
+    for block in _blocks(len(out), places, bytes_):
+        of_block = rows[block[0]] if w.ndim == 5 else rows
+        seen = of_block @ _joined(pixels[block], 1, 3, 1).mT
+        add_windows(x[block[0]], seen, block[1:], size, stride, dilation)
+    images = np.moveaxis(of_planes(x, image[1]), -2, 0)
+    return _unstacked(_turned(images), g)
 
 
 def _conv2d_weight(
@@ -304,12 +351,19 @@ def _conv2d_weight(
         w = np.add.reduce(w.reshape(*size, *images.shape[1::-1]), axis=2)
         w = w.transpose(2, 0, 1)[:, None, None]
         return w if x.ndim == 5 else w[0]
-    images, out = _laid_out(images), _pixels(out)
-    w = np.zeros((len(images), *size, *channels[::-1]), dtype)
+    apart = _has_planes(x, size) and (size == (1, 1) or _has_planes(g, size))
+    if apart:
+        images, out = x[:, None], _turned(g[:, None])
+    else:
+        out = _pixels(out)
+    w = np.zeros((len(images) if x.ndim == 5 else 1, *size, *channels[::-1]), dtype)
     columns = _joined(w, 1, 3, 1)
-    for block in _blocks(len(images), places, _windows_bytes(x, size)):
-        seen = _windows(images, block, size, stride, dilation)
-        columns[block[0]] += seen.mT @ _joined(out[block], 1, 3, 1)
+    for block, seen in _windows(images, apart, places, size, stride, dilation):
+        part = seen.mT @ _joined(out[block], 1, 3, 1)
+        if x.ndim == 5:
+            columns[block[0]] += part
+        else:
+            columns += np.add.reduce(part, axis=0) if len(part) > 1 else part
     w = w.transpose(0, 4, 3, 1, 2)
     return w if x.ndim == 5 else w[0]
 

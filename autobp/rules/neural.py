@@ -10,6 +10,7 @@ import numpy as np
 
 from autobp.arrays import plain_array, single
 from autobp.habits import checks_keywords, foreign_keyword
+from autobp.kernels.blocks import in_blocks
 from autobp.kernels.extrema import greatest
 from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
@@ -80,6 +81,7 @@ def _sigmoid(x: Array) -> Array:
     return np.reciprocal(z)
 
 
+@in_blocks
 def _softplus(x: Array) -> Array:
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
@@ -182,17 +184,28 @@ def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
     return y
 
 
+@in_blocks
 def _normal_cdf(x: Array) -> Array:
     """½ erfc(−x / √2), within a few roundings, and in the tail too."""
     size = np.minimum(np.abs(x), _FAR)
     if getattr(x, "dtype", None) == np.float32:
-        t = 1.0 / (1.0 + (0.4 / _ROOT_2) * size)
-        tail = np.exp(-0.5 * size * size) * _polynomial(_SINGLE, t) * t
+        t = (0.4 / _ROOT_2) * size
+        t += 1.0
+        t = 1.0 / t
+        tail = _polynomial(_SINGLE, t)
+        tail *= t
     else:
-        s = size / _ROOT_2 + 1.0
-        tail = np.exp(-0.5 * size * size) * _polynomial(_ABOVE, s) / _polynomial(_BELOW, s)
+        s = size / _ROOT_2
+        s += 1.0
+        tail = _polynomial(_ABOVE, s)
+        tail /= _polynomial(_BELOW, s)
+    size *= -0.5 * size
+    tail *= np.exp(size)
     side = np.copysign(0.5, x)  # a choice by a random mask would take as long as all else
-    return (side + 0.5) - side * tail
+    tail *= side
+    side += 0.5
+    side -= tail
+    return side
 
 
 def _sum(x: Array, axis: Axis) -> Array:
@@ -308,7 +321,8 @@ def elu(x: V | Array, alpha: float = 1.0) -> V:
     x = floating(x)
     if isinstance(alpha, Variable):  # it is learned
         positive = constant(x) > 0
-        return np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+        y: Array = np.where(positive, x, alpha * np.expm1(np.where(positive, 0.0, x)))
+        return y
     return elu_(x, alpha=alpha, order=0)
 
 

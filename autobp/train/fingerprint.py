@@ -19,7 +19,7 @@ import types
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -69,8 +69,9 @@ class _UnseenError(Exception):
     """A part of the object is of a kind whose changes cannot be seen."""
 
 
-def fingerprint(x: Any) -> str:
-    """A text that changes when an object changes, or UNSEEN.
+def fingerprint(x: Any, saved: Collection[int] = ()) -> str:
+    """A text that changes when an object changes, or UNSEEN. Parts that are `saved` elsewhere, by
+    their ids, are not looked at.
 
     >>> import hashlib
     >>> h = hashlib.sha256()
@@ -88,6 +89,8 @@ def fingerprint(x: Any) -> str:
         parts: list[Any] = []
         if kind in (bool, int, float, complex, str, bytes, type(None)):
             text = repr(x)
+        elif id(x) in saved:
+            text = "saved"
         elif id(x) in seen:
             text = f"again {seen[id(x)][0]}"
         else:

@@ -297,6 +297,11 @@ class _Training:
             self.step.load_state_dict(saved.step)
         if history.unsaved:
             self.shown.warn(_resumed_without(history.unsaved))
+        if saved is not None and saved.dropped:
+            self.shown.warn(
+                f"the checkpoint has the state of {', '.join(saved.dropped)}, which this training does not"
+                " have: it is lost with the next checkpoint"
+            )
 
     def _is_done(self) -> bool:
         return self.run.epoch >= self.options.epochs or bool(self.history.stopped)

@@ -16,6 +16,7 @@ import io
 import json
 import operator
 import random
+import re
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp import nn, optim
 from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
@@ -36,12 +38,14 @@ from autobp.compiler.trace.free_variables import (
     of_class,
     same_item,
 )
-from autobp.compiler.trace.search import reachable, slots_of
+from autobp.compiler.trace.search import is_torchs_generator, reachable, slots_of
 from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
-from autobp.train.values import are_plain, subclass, value_form, value_of
+from autobp.train.memory import Area, hull, together, view_within
+from autobp.train.values import are_plain, can_be_new, new, subclass, value_form, value_of
+from autobp.tree import leaves
 
 __all__ = ["Inventory", "Saved"]
 
@@ -55,12 +59,22 @@ _NAMED = (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc, type(np
 _PLACES = ("cell", "attribute", "class", "context", "defaults")
 _LOST = object()  # what the file does not hold: what is there stays
 _DATA = (
-    np.ndarray, array.array, collections.UserDict, collections.UserList, collections.ChainMap,
-    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, memoryview,
+    np.ndarray, array.array, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, memoryview,
     io.StringIO, io.BytesIO,
 )  # fmt: skip
 _QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
+_PYTHONS = (collections.OrderedDict, collections.Counter, collections.defaultdict)
+_WRAPPERS = (
+    collections.UserDict,
+    collections.UserList,
+    collections.ChainMap,
+    types.SimpleNamespace,
+)
+
+
+#: Further classes whose objects a callback keeps for what they say or do.
+_VALUES = (types.FunctionType, re.Pattern, BaseException)
 
 
 class StrangeError(ValueError):
@@ -109,6 +123,7 @@ class Inventory:
         """What the training depends on, and what else may have a state: callbacks, for example.
         `hidden` are attributes that somebody else sees to."""
         self._roots = needed, others or {}
+        self._others = hidden
         self._hidden = {id(x): ("_scratch", *names) for x, names in hidden}
         #: By the ids of the dicts of attributes.
         self.unrecorded: dict[int, tuple[str, ...]] = {
@@ -118,6 +133,8 @@ class Inventory:
         self._objects: dict[str, Any] = {}  # by their names, which keeps the ids theirs
         #: By the names in the records, objects that the training had made and that `put` has made anew.
         self.remade: dict[str, Any] = {}
+        #: Names of what `put` had no place for, and on which no training depends.
+        self.dropped: list[str] = []
         #: Methods of classes and code of functions, as they were first seen.
         self.code: dict[tuple[int, str], Any] = {}
         self._begun: dict[str, str] = {}  # digests of what is saved only if it has changed
@@ -194,10 +211,20 @@ class Inventory:
         putting = _Putting(self, records)
         if check_only:
             return putting.missing
+        self.dropped = putting.dropped
         self.remade = {name: x for name, x in putting.made.items() if name.startswith("new ")}
         return putting.put()
 
     # what the two halves ask
+
+    def named(self) -> Iterator[tuple[str, Any]]:
+        """The objects that were there when the training began."""
+        return iter(self._objects.items())
+
+    def hidden_arrays(self) -> list[Any]:
+        """Arrays in what somebody else sees to."""
+        held = [attribute_of(x, name) for x, names in self._others for name in names]
+        return [x for nest in held for _, x in leaves(nest) if is_kind(x, np.ndarray)]
 
     def object(self, name: str) -> Any:
         return self._objects.get(name, GONE)
@@ -211,9 +238,13 @@ class Inventory:
         return self._begun.get(name) != _digest(record)
 
     def classes(self) -> dict[str, type]:
-        """Those of the objects that are known: no other class is made by a file."""
+        """Those of the objects that are known, our own modules and Python's wrappers of dicts and
+        lists: no other is made by a file."""
         kinds = {type(x) for x in self._objects.values()}
         kinds |= {x for x in self._objects.values() if isinstance(x, type)}
+        kinds.update(_WRAPPERS)
+        for module in (nn, optim):  # a model may grow, and have a schedule from then on
+            kinds |= {x for x in vars(module).values() if isinstance(x, type)}
         return {_class_name(kind): kind for kind in kinds}
 
 
@@ -271,13 +302,17 @@ class _Taking:
         self.done: set[str] = set()
         self.core = True
         self.classes: dict[str, type] | None = None  # found when they are needed
+        self.paths: dict[str, str] = {}  # where the objects are, by their names in the records
+        self.drawn: set[int] = set()  # ids of the generators, which are saved wherever they are
         self.watched: list[str] = []  # names of records that are needed only if they have changed
 
     def take(self, stages: list[Found]) -> None:
+        objects = [x for found in stages for x in found.objects.values()]
+        self.drawn = {id(x) for x in objects if _is_drawn(x)}
         for found in stages:
             for v in found.variables:
                 if v.kind == "contents" and is_kind(v.owner, _MUTABLE):
-                    self.todo.append((v.owner, _path(v), v.live))
+                    self.met(v.owner, _path(v), v.live)
                 elif v.kind == "opaque":
                     self.opaque(v.owner, v.name, v.live)
                 elif v.kind == "environment":
@@ -287,16 +322,21 @@ class _Taking:
                 elif v.is_global or (v.kind in _PLACES and v.key != "__code__"):
                     self.place(v)
                 if is_kind(v.value, np.ndarray) and v.kind != "equal":
-                    self.todo.append((v.value, _path(v), v.live))
+                    self.met(v.value, _path(v), v.live)
             for x in found.objects.values():
-                if is_kind(x, _GENERATORS) or (is_kind(x, Tensor) and x.is_leaf):
-                    self.todo.append((x, found.names[id(x)], True))
+                if _is_drawn(x) or (is_kind(x, Tensor) and x.is_leaf):
+                    self.met(x, found.names[id(x)], True)
             for iterator, name in found.iterators:
                 self.opaque(iterator, name, True)
             while self.todo:
                 self.record(*self.todo.popleft())
             self.core = False
+        self.share()
         self.unknown |= {f"{name}.__class__": UNSEEN for name in self.inventory.reclassed()}
+
+    def met(self, x: Any, path: str, live: bool) -> None:
+        if self.inventory.name_of(x) is not None or self.can_be_made(x):
+            self.todo.append((x, path, live))  # if not, the place that holds it is named
 
     def keep(self, name: str, record: Record, always: bool) -> None:
         if not always:
@@ -307,9 +347,43 @@ class _Taking:
     def lose(self, path: str, x: Any) -> list[Any]:
         """What cannot be recorded is noted, if the training depends on it; of what callbacks and
         metrics hold, what they may read from, and not their bars, connections and clients."""
-        if self.core or _is_read(x):
-            self.unknown.setdefault(path, fingerprint(x))
+        text = fingerprint(x, self.drawn - {id(x)})
+        if self.core or _is_read(x) or (_is_written(x) and text != UNSEEN):
+            self.unknown.setdefault(path, text)
         return ["lost"]
+
+    def share(self) -> None:
+        """Say of arrays that the training made where they lie in the memory of others."""
+        made = {
+            name: x
+            for name, x in self.fresh.values()
+            if name in self.records
+            and (is_kind(x, np.ndarray) or (is_kind(x, Tensor) and x.is_leaf))
+        }
+        if not made:
+            return
+        kept = [(name, x) for name, x in self.inventory.named() if is_kind(x, np.ndarray | Tensor)]
+        kept += [("", x) for x in self.inventory.hidden_arrays()]
+        for group in together([Area.of(*item) for item in (*kept, *made.items())]):
+            loose = []
+            for area in (a for a in group if a.name in made):
+                homes = [a for a in group if a.name not in made and a.overlaps(area)]
+                home = next((a for a in homes if a.name and a.holds(area)), None)
+                if home is not None:
+                    self.records[area.name].append(area.within(home))
+                elif homes:
+                    self.unknown[self.paths[area.name]] = UNSEEN
+                else:
+                    loose.append(area)
+            if len(loose) < 2:
+                continue
+            whole = hull(f"new memory {len(self.records)}", loose)
+            if whole.high - whole.low > _SMALL + 4 * sum(a.array.nbytes for a in loose):
+                self.unknown |= {self.paths[a.name]: UNSEEN for a in loose}
+                continue
+            self.records[whole.name] = ["array", "numpy", "numpy.ndarray", False, whole.array]
+            for area in loose:
+                self.records[area.name].append(area.within(whole))
 
     # ── places ────────────────────────────────────────────────────────────────────────────────────
 
@@ -361,6 +435,7 @@ class _Taking:
         if name in self.done:
             return
         self.done.add(name)
+        self.paths[name] = path
         new = name.startswith("new ")
         always = new or live
         content: list[Any]
@@ -381,7 +456,7 @@ class _Taking:
             kind, content = "tensor", [value, x.requires_grad, grad, hooks, x.is_leaf]
         elif is_kind(x, random.SystemRandom):  # which has no state
             return
-        elif is_kind(x, _DRAWN):
+        elif _is_drawn(x):
             kind, content, always = "generator", [_class_name(type(x)), *_drawn(x)], True
         elif is_kind(x, dict):
             kept_elsewhere = self.inventory.unrecorded.get(id(x), ())
@@ -405,7 +480,10 @@ class _Taking:
         elif new and is_kind(x, collections.defaultdict):
             head[1] = self.form(x.default_factory, path, live)
         self.keep(name, [*head, self.core, *content], always)
-        if is_kind(x, (np.ndarray, *_DRAWN)) and (own := attributes(x)):  # of a subclass
+        nest = new and is_kind(x, _MUTABLE)
+        if is_kind(x, np.memmap):  # whose attributes are those of its file
+            return
+        if (nest or is_kind(x, (np.ndarray, *_DRAWN))) and (own := attributes(x)):  # of a subclass
             entries = self.entries(own, f"{path}.__dict__", live)
             self.keep(f"{name}.__dict__", ["attributes", "", "", self.core, name, entries], always)
 
@@ -460,7 +538,9 @@ class _Taking:
             parts = [self.form(v, f"{path}[{i}]", live) for i, v in enumerate(elements(x))]
             if kind is frozenset:
                 return ["frozenset", _sorted(parts)]
-            return ["tuple", *parts] if kind is tuple else ["named", _class_name(kind), *parts]
+            if kind is tuple:
+                return ["tuple", *parts]
+            return self.named(x, parts, path, live)
         if is_kind(x, _NAMED):
             home, name = getattr(x, "__module__", None), getattr(x, "__qualname__", x.__name__)
             if is_kind(x, np.ufunc):
@@ -474,15 +554,47 @@ class _Taking:
         if is_kind(x, functools.partial):
             parts = [self.form(p, path, live) for p in (x.func, tuple(x.args), dict(x.keywords))]
             return ["partial", *parts]
-        if is_kind(x, (*_DRAWN, Tensor, np.ndarray, *_MUTABLE)):
-            plain = _can_be_made(x)
+        if _is_drawn(x) or is_kind(x, (Tensor, np.ndarray, *_MUTABLE)):
+            plain = self.can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
-        if self.classes is None:
-            self.classes = self.inventory.classes()
-        if _class_name(kind) in self.classes and _is_plain_object(x):
+        if self.is_known(kind) and _is_plain_object(x):
             self.todo.append((x, path, live))
             return self.reference(x, path)
         return self.lose(path, x)
+
+    def named(self, x: Any, parts: list[Any], path: str, live: bool) -> list[Any]:
+        """The form of a tuple of a class with names for its elements."""
+        kind = type(x)
+        if _is_sequence_of_c(kind):  # with elements that only have names
+            _, (_, others) = x.__reduce__()
+            return ["fields", _class_name(kind), ["tuple", *parts], self.form(others, path, live)]
+        found = self.is_known(kind) or _named(kind.__module__, kind.__qualname__) is kind
+        if not found or attributes(x) or not is_kind(x, tuple) or not can_be_new(kind, tuple):
+            return self.lose(path, x)
+        return ["named", _class_name(kind), *parts]
+
+    def is_known(self, kind: type) -> bool:
+        """Whether a training that goes on makes objects of a class."""
+        if self.classes is None:
+            self.classes = self.inventory.classes()
+        return self.classes.get(_class_name(kind)) is kind
+
+    def can_be_made(self, x: Any) -> bool:
+        """Whether one like it could be made anew: of a generator's subclass, it could not."""
+        kind = type(x)
+        if is_kind(x, np.ndarray):
+            found = _array_class(kind.__module__, _class_name(kind))
+            return not x.dtype.hasobject and found in (kind, np.ndarray)
+        if is_torchs_generator(x):
+            return True
+        if is_kind(x, _DRAWN):
+            return kind in (random.Random, getattr(np.random, kind.__name__, None))
+        if is_kind(x, Tensor):
+            return kind is Tensor
+        base = _base(kind)
+        return kind is base or (
+            (kind in _PYTHONS or self.is_known(kind)) and can_be_new(kind, base)
+        )
 
 
 def _path(v: FreeVariable) -> str:
@@ -499,8 +611,14 @@ def _sorted(forms: list[Any]) -> list[Any]:
     return sorted(forms, key=lambda form: json.dumps(form, default=repr))
 
 
+def _is_drawn(x: Any) -> bool:
+    return is_kind(x, _DRAWN) or is_torchs_generator(x)
+
+
 def _drawn(x: Any) -> list[Any]:
     """The state of a generator, and how many others were spawned from it."""
+    if is_torchs_generator(x):
+        return [[str(x.device), x.get_state().numpy().copy()], 0]
     if is_kind(x, random.Random):
         return [x.getstate(), 0]
     if is_kind(x, np.random.RandomState):
@@ -527,21 +645,28 @@ def _is_read(x: Any) -> bool:
         issubclass(kind, _DATA)
         or of_class(kind, "__next__") is not GONE
         or kind.__module__ in _QUEUES
-        or owner(kind) is Owner.USER
+        or owner(kind) in (Owner.USER, Owner.AUTOBP)
+        or issubclass(kind, _VALUES)
         or (is_kind(x, types.BuiltinFunctionType | types.MethodWrapperType) and _remembers(x))
     )
 
 
-def _can_be_made(x: Any) -> bool:
-    """Whether one like it could be made anew: of a generator's subclass, it could not."""
-    kind = type(x)
-    if is_kind(x, np.ndarray):
-        found = _array_class(kind.__module__, _class_name(kind))
-        return not x.dtype.hasobject and found in (kind, np.ndarray)
-    return not is_kind(x, _DRAWN) or kind in (
-        random.Random,
-        getattr(np.random, kind.__name__, None),
-    )
+def _is_written(x: Any) -> bool:
+    """Whether an object holds data that a program may write to and read again, such as the frames of
+    pandas and the modules of PyTorch; or it is a file, whose changes cannot be seen."""
+    names = "__array__", "__setitem__", "state_dict"
+    return any(of_class(type(x), name) is not GONE for name in names)
+
+
+def _base(kind: type) -> Any:
+    """The class of Python's whose objects those of a class are."""
+    bases = (collections.OrderedDict, *_MUTABLE)
+    return next((base for base in bases if issubclass(kind, base)), object)
+
+
+def _is_sequence_of_c(kind: type) -> bool:
+    """Whether it is one of Python's classes with names for elements, such as `time.struct_time`."""
+    return issubclass(kind, tuple) and hasattr(kind, "n_sequence_fields")
 
 
 def _array_class(module: str, class_name: str) -> Any:
@@ -553,8 +678,9 @@ def _array_class(module: str, class_name: str) -> Any:
 def _is_plain_object(x: Any) -> bool:
     """Whether an object is no more than its attributes."""
     kind: Any = type(x)
-    return (
-        kind.__new__ is object.__new__
+    makes = kind.__new__
+    return kind is types.SimpleNamespace or (
+        (makes is object.__new__ or owner(makes) is Owner.AUTOBP)
         and kind.__reduce_ex__ is object.__reduce_ex__
         and (attributes(x) is not None or bool(slots_of(kind)))
         and all(c.__module__ != "builtins" or c is object for c in kind.__mro__)
@@ -596,8 +722,9 @@ class _Putting:
         self.made: dict[str, Any] = {}
         self.classes = inventory.classes()
         self.missing: list[str] = []
+        self.dropped: list[str] = []
         self.writes: list[Callable[[], object]] = []
-        for name, record in records.items():
+        for name, record in sorted(records.items(), key=lambda item: _home(item[1]) is not None):
             if record[0] not in ("place", "attributes"):
                 self.made[name] = self.target(name, record)
         for name, record in records.items():
@@ -609,13 +736,16 @@ class _Putting:
             try:
                 self.plan(name, record)
             except _MissingError:
-                if record[5 if record[0] == "place" else 3]:
-                    self.missing.append(name)
+                self.miss(name, record)
 
     def put(self) -> list[str]:
         for write in self.writes:
             write()
         return self.missing
+
+    def miss(self, name: str, record: Record) -> None:
+        is_needed = record[5 if record[0] == "place" else 3]
+        (self.missing if is_needed else self.dropped).append(name)
 
     def target(self, name: str, record: Record) -> Any:
         """The object that a record is of."""
@@ -624,7 +754,12 @@ class _Putting:
         if x is GONE:
             if not name.startswith("new "):
                 return GONE
-            return self.new(kind, how, class_name, content)
+            try:
+                return self.new(kind, how, class_name, content)
+            except StrangeError:
+                raise
+            except Exception:  # of a class that asks for more than it did
+                return GONE
         if kind == "array":
             value = content[0]
             fits = is_kind(x, np.ndarray) and (x.shape, x.dtype) == (value.shape, value.dtype)
@@ -648,26 +783,36 @@ class _Putting:
             made: Any = _array_class(how, class_name)
             if made is None:
                 raise StrangeError(f"it holds a {class_name}, which this training does not use")
-            return np.array(content[0], order="K").view(made)
+            shared = self.shared(content[0], content[1:])
+            return (np.array(content[0], order="K") if shared is None else shared).view(made)
         if kind == "tensor":
             t = Tensor(content[0], requires_grad=content[1])
+            if (shared := self.shared(content[0], content[5:])) is not None:
+                t.data = shared
             return t if content[4] else np.positive(t)  # a result is no parameter
         if kind == "generator":
             return _generator(content[0], content[1])
-        plain = {"list": list, "dict": dict, "set": set, "bytearray": bytearray}
-        if kind == "deque":
-            return collections.deque(maxlen=how)
-        if kind in plain and class_name == f"builtins.{kind}":
-            return plain[kind]()
-        if class_name == "collections.defaultdict":
-            return collections.defaultdict(self.value(how))
-        made = self.classes.get(class_name)
-        for ours in (collections.OrderedDict, collections.Counter):
-            if class_name == _class_name(ours):
-                made = ours
+        plain = {_class_name(x): x for x in (*_MUTABLE, *_PYTHONS)}
+        made = plain.get(class_name) or self.classes.get(class_name)
         if made is None:
             raise StrangeError(f"it holds a {class_name}, which this training does not use")
-        return made.__new__(made)
+        x = new(made, _base(made))
+        if kind == "deque":
+            collections.deque.__init__(x, maxlen=how)
+        elif is_kind(x, collections.defaultdict):
+            x.default_factory = self.value(how)
+        return x
+
+    def shared(self, value: np.ndarray, homes: list[Any]) -> np.ndarray | None:
+        """A view of the memory in which an array lay, if it lay in that of another."""
+        for name, *place in homes:
+            base = self.made.get(name, GONE)
+            base = self.inventory.object(name) if base is GONE else base
+            found = view_within(Area.of(name, base), value, *place)
+            if found is None:
+                self.missing.append(f"the memory of {name}")
+            return found
+        return None
 
     def plan(self, name: str, record: Record) -> None:
         if record[0] == "place":
@@ -675,6 +820,8 @@ class _Putting:
             return
         x = self.made[name]
         if x is GONE:
+            if name.startswith("new "):  # the place that held it is named
+                return
             raise _MissingError
         kind, _, _, _, *content = record
         if kind == "array":
@@ -686,14 +833,24 @@ class _Putting:
         elif kind == "bytearray":
             self.writes.append(lambda: operator.setitem(x, slice(None), bytes.fromhex(content[0])))
         elif kind in ("dict", "attributes"):
-            entries = [(self.value(k), self.value(v)) for k, v in content[-1]]
+            entries = [
+                (self.value(k), self.part(_entry_path(name, k), record, v)) for k, v in content[-1]
+            ]
             self.writes.append(lambda: _write_dict(x, entries))
         elif kind != "object":
-            values = [self.value(form) for form in content[0]]
+            values = [self.part(f"{name}[{i}]", record, v) for i, v in enumerate(content[0])]
             self.writes.append(lambda: _write_items(x, values))
 
+    def part(self, path: str, record: Record, form: Any) -> Any:
+        """What a list or a dict holds; what it cannot hold again leaves the rest as it was."""
+        try:
+            return self.value(form)
+        except _MissingError:
+            self.miss(path, record)
+            return _LOST
+
     def plan_tensor(self, t: Tensor, content: list[Any]) -> None:
-        value, needed, grad, hooks, _ = content
+        value, needed, grad, hooks, *_ = content
         calls = [self.value(h) for h in hooks]
 
         def write() -> None:
@@ -760,9 +917,15 @@ class _Putting:
                 if not issubclass(made, enum.Enum):
                     return _LOST
                 return made(parts[1]) if issubclass(made, enum.Flag) else made[parts[1]]
-            if not issubclass(made, tuple):
+            if not issubclass(made, tuple) or not can_be_new(made, tuple):
                 raise _MissingError
-            return tuple.__new__(made, map(self.value, parts[1:]))
+            values = [self.value(part) for part in parts[1:]]
+            return _LOST if any(v is _LOST for v in values) else new(made, tuple, values)
+        if kind == "fields":
+            made = _named(*parts[0].rsplit(".", 1))
+            if made is GONE or not _is_sequence_of_c(made):
+                raise _MissingError
+            return new(made, tuple, *map(self.value, parts[1:]))
         if kind in ("long", "path", "value", "as"):
             found = value_of(kind, parts)
             if found is None:
@@ -777,13 +940,21 @@ class _Putting:
         if kind == "constant":
             return {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[parts[0]]
         if kind == "frozenset":
-            return frozenset(map(self.value, parts[0]))
+            return frozenset(v for v in map(self.value, parts[0]) if v is not _LOST)
         values = [self.value(part) for part in parts]
+        if any(v is _LOST for v in values):  # as a whole, for no place is left within it
+            return _LOST
         if kind == "method":
             return getattr(values[0], values[1])
         if kind == "partial":
             return functools.partial(values[0], *values[1], **values[2])
         return _MAKERS[kind](values)
+
+
+def _home(record: Record) -> Any:
+    """Where an array lies, if that is in the memory of another."""
+    start = {"array": 5, "tensor": 9}.get(record[0])
+    return record[start] if start and len(record) > start else None
 
 
 def _attributes_of(x: Any) -> Any:
@@ -812,6 +983,8 @@ def _generator(class_name: str, state: Any) -> Any:
         return np.random.SeedSequence(
             **{k: v for k, v in state.items() if k != "n_children_spawned"}
         )
+    if class_name == "torch._C.Generator":
+        return sys.modules["torch"].Generator(state[0])
     bits = getattr(np.random, state["bit_generator"])()
     return bits if class_name == _class_name(type(bits)) else np.random.Generator(bits)
 
@@ -822,6 +995,9 @@ def _redraw(x: Any, state: Any, spawned: int) -> None:
         return
     if is_kind(x, np.random.RandomState):
         x.set_state(state)
+        return
+    if is_torchs_generator(x):
+        x.set_state(sys.modules["torch"].from_numpy(state[1]))
         return
     seeds = x
     if not is_kind(x, np.random.SeedSequence):
@@ -859,7 +1035,7 @@ def _write_items(x: Any, values: list[Any]) -> None:
     if is_kind(x, set):
         x.update(v for v in values if v is not _LOST)
     else:
-        x.extend(values)
+        x.extend(None if v is _LOST else v for v in values)
 
 
 def unsaved(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -33,6 +34,7 @@ class Resumed(NamedTuple):
     best: Weights | None
     step: dict[str, Any]
     unsaved: list[str]  # what could not be put back
+    dropped: list[str]  # callbacks and metrics whose state has no place here
 
 
 class State:
@@ -61,6 +63,7 @@ class State:
         named = [*model.named_parameters()] if hasattr(model, "named_parameters") else []
         if named and not {p for _, p in named} & set(self.params):
             raise ValueError("fit: the optimizer has none of the model's parameters")
+        self._others = {name: _kind(x) for name, x in (others or {}).items()}
         needed = {"model": model, "loss": loss, "schedule": schedule, "optimizer": optimizer}
         self.inventory: Inventory = Inventory(needed, others, hidden=[(optimizer, _IN_STATE_DICT)])
         #: Fingerprints of what cannot be saved: from the beginning, or from the first file if it was
@@ -177,6 +180,8 @@ class State:
                 "rng": {"shuffling": self.rng.bit_generator.state},
                 "generators": list(self.inventory.generators),
                 "outside": list(self.outside),
+                "grown": self._grown(),
+                "others": self._others,
                 "state": taken.records,
                 "unsaved": self.unsaved,
                 "history": asdict(history),
@@ -193,7 +198,9 @@ class State:
             self._check(saved)
             undo = self._undo()
             missing = self.inventory.put(saved["state"])
-            self.restore(saved["model"])
+            lost = {*saved.get("grown", ())}.difference(self._grown())
+            missing += [f"model.{name}" for name in sorted(lost)]
+            self.restore({k: v for k, v in saved["model"].items() if k not in lost})
             self._add_groups(saved["groups"], saved["optimizer"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.rng.bit_generator.state = saved["rng"]["shuffling"]
@@ -207,6 +214,7 @@ class State:
                 saved["best"],
                 saved["step"],
                 [*self.unsaved, *missing],
+                self._others_gone(saved.get("others", {})) if self.inventory.dropped else [],
             )
         except BaseException as error:
             if undo is not None:
@@ -266,6 +274,18 @@ class State:
 
         return undo
 
+    def _grown(self) -> list[str]:
+        """Names of what the model has got since the training began."""
+        if not hasattr(self.model, "state_dict"):
+            return []
+        return [name for name in self.model.state_dict() if name not in self._of_model]
+
+    def _others_gone(self, theirs: Mapping[str, str]) -> list[str]:
+        """Callbacks, metrics and data of another training that this one does not have."""
+        return [
+            f"{name} ({kind})" for name, kind in theirs.items() if self._others.get(name) != kind
+        ]
+
     # ── groups of parameters ──────────────────────────────────────────────────────────────────────
 
     def _keys(self) -> dict[str, Tensor]:
@@ -288,3 +308,9 @@ class State:
             options = {k: v for k, v in group.items() if k != "params"}
             params = [keys[name] for name in names if name is not None]
             self.optimizer.add_param_group({**options, "params": params})
+
+
+def _kind(x: Any) -> str:
+    """What a function, or the class of an object, is called."""
+    named = x if isinstance(x, types.FunctionType | types.MethodType) else type(x)
+    return named.__qualname__.rpartition("<locals>.")[2]

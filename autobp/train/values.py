@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime
 import pathlib
 import sys
+import types
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from autobp.compiler.trace.free_variables import attributes
 
-__all__ = ["are_plain", "subclass", "value_form", "value_of"]
+__all__ = ["are_plain", "can_be_new", "new", "subclass", "value_form", "value_of"]
 
 #: Whole numbers of more bits are written in base 16, in which Python has no limit.
 _LONG = 4096
@@ -97,7 +98,9 @@ def value_form(x: Any) -> list[Any] | None:
     for base_name, base in _BASES.items():
         if issubclass(kind, base) and kind is not bool and not attributes(x):
             same = subclass(kind.__module__, kind.__qualname__, base) is kind
-            return ["as", base_name, kind.__module__, kind.__qualname__, base(x)] if same else None
+            if not same or not can_be_new(kind, base):
+                return None
+            return ["as", base_name, kind.__module__, kind.__qualname__, base(x)]
     return None
 
 
@@ -113,7 +116,22 @@ def value_of(form: str, parts: list[Any]) -> Any:
         return None if kind is None else _KINDS[parts[0]].make(kind, parts[1])
     base: Any = _BASES[parts[0]]
     made = subclass(parts[1], parts[2], base)
-    return None if made is None else base.__new__(made, parts[3])
+    return None if made is None else new(made, base, parts[3])
+
+
+def new(kind: Any, base: Any, *args: Any) -> Any:
+    """An object of a subclass of one of Python's classes, of which no code in Python runs."""
+    own = kind.__new__  # NumPy's numbers have one in C, and refuse that of the base
+    make = own if isinstance(own, types.BuiltinFunctionType) else base.__new__
+    return make(kind, *args)
+
+
+def can_be_new(kind: type, base: type) -> bool:
+    """Whether `new` makes objects of a class."""
+    try:
+        return type(new(kind, base)) is kind
+    except TypeError:
+        return False
 
 
 def subclass(module: str, name: str, base: type) -> Any:

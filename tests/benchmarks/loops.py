@@ -13,7 +13,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,6 +208,46 @@ def distance(a: list[float], b: list[float], cost: Any) -> Any:
     return before[-1]
 
 
+def elimination(rows: list[list[Any]]) -> Any:
+    """The logarithm of the squared determinant, by Gauss's elimination."""
+    rows, n = [[*row] for row in rows], len(rows)
+    for k, i in combinations(range(n), 2):
+        factor = rows[i][k] / rows[k][k]
+        for j in range(k + 1, n):
+            rows[i][j] = rows[i][j] - factor * rows[k][j]
+    return sum(np.log(row[k] * row[k]) for k, row in enumerate(rows))
+
+
+def rotations(rows: list[list[Any]]) -> Any:
+    """The diagonal of a matrix that is made triangular by Givens's rotations."""
+    rows, n = [[*row] for row in rows], len(rows)
+    for j, i in combinations(range(n), 2):
+        x, y = rows[j][j], rows[i][j]
+        r = np.sqrt(x * x + y * y)
+        c, s = x / r, y / r
+        for k in range(j, n):
+            u, v = rows[j][k], rows[i][k]
+            rows[j][k], rows[i][k] = c * u + s * v, c * v - s * u
+    return sum(row[k] * row[k] * (k + 1.0) for k, row in enumerate(rows))
+
+
+def inside(words: list[list[Any]], rules: list[list[list[Any]]]) -> Any:
+    """The probability of a sentence, by the probabilities of its parts."""
+    n, symbols = len(words), range(len(rules))
+    parts = {(i, i + 1, a): words[i][a] for i in range(n) for a in symbols}
+    for size in range(2, n + 1):
+        for i, a in product(range(n - size + 1), symbols):
+            parts[i, i + size, a] = sum(
+                rules[a][b][c] * parts[i, k, b] * parts[k, i + size, c]
+                for k, b, c in product(range(i + 1, i + size), symbols, symbols)
+            )
+    return parts[0, n, 0]
+
+
+def _matrix(n: int) -> Problem:
+    return Problem(elimination, ((RNG.random((n, n)) / n + 2 * np.eye(n)).tolist(),), 0, True)
+
+
 def _triangular(n: int) -> Problem:
     rows, right = [[*(RNG.random(i) / n).tolist(), 2.0] for i in range(n)], _lists(n)[0]
     return Problem(substitution, (rows, right), (0, 1), True)
@@ -240,6 +280,11 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "triangular 60": lambda: _triangular(60),
     "binomial 40": lambda: Problem(binomial, (0.7, 1.2), (0, 1), True),
     "edit distance 30": lambda: Problem(distance, (*_lists(30, 30), 0.3), (0, 1, 2), True),
+    "elimination 12": lambda: _matrix(12),
+    "rotations 8": lambda: _matrix(8)._replace(function=rotations),
+    "inside 10": lambda: Problem(
+        inside, (RNG.random((10, 2)).tolist(), RNG.random((2, 2, 2)).tolist()), (0, 1), True
+    ),
     "driven oscillator": lambda: Problem(kicked, (1.0, 0.0), (0, 1), True),
     "RK4 1,000, vectors": lambda: Problem(
         rk4_vectors, (RNG.standard_normal(3), RNG.standard_normal((3, 3))), (0, 1)

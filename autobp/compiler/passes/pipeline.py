@@ -17,7 +17,7 @@ from autobp.compiler.passes.images import image_layouts, is_image
 from autobp.compiler.passes.loops import with_optimized_bodies
 from autobp.compiler.passes.parts import is_addition, joining
 from autobp.compiler.passes.products import has_body, sums_of_products
-from autobp.compiler.passes.rewrite import Pass, Rewrite, each
+from autobp.compiler.passes.rewrite import Pass, Rewrite, each, has_arrays
 from autobp.compiler.program import Program, Step, mapped
 
 __all__ = ["PASSES", "optimized", "owned_results"]
@@ -70,7 +70,8 @@ def optimized(program: Program, passes: Sequence[Pass] = PASSES) -> Program:
         if dirty.isdisjoint(program.steps) and not rewrite.single_now:
             break
     rules = {p.rule for p in simplify}
-    if any(p.rule not in rules and any(map(p.requires, program.steps)) for p in lower if p.rule):
+    arrays = [*filter(has_arrays, program.steps)]  # no rule that lowers is for numbers alone
+    if any(p.rule not in rules and any(map(p.requires, arrays)) for p in lower if p.rule):
         program = Rewrite(program, rewrite).run(lower)
     return _without_rules(program, lower)
 
@@ -83,20 +84,26 @@ def _without_rules(program: Program, passes: Sequence[Pass]) -> Program:
     return program
 
 
-def owned_results(program: Program, traced: Program, replaced: Collection[Step] = ()) -> Program:
+def owned_results(
+    program: Program,
+    traced: Program,
+    replaced: Collection[Step] = (),
+    shared: Collection[Step] = (),
+) -> Program:
     """Results are the caller's: neither constants of the program, nor parts of other arrays, nor one
     array in two places. Arguments alone are returned as they are, where the `traced` program did so
-    and they are not `replaced` by the call."""
+    and they are not `replaced` by the call; and what is `shared` is one array wherever it was one."""
     copies: list[Step] = []
-    seen: set[Step] = set()
+    seen: dict[Step, Step] = {}
     originals = iter(traced.results)
 
     def owned(step: Step) -> Step:
-        first = step not in seen
-        seen.add(step)
         original = next(originals)
+        first = seen.get(step)
+        seen.setdefault(step, original)
         lent = original.is_argument and original not in replaced
-        if not step.is_array or lent or (first and step.is_fresh):
+        is_one = first is None or (first is original and original in shared)
+        if not step.is_array or lent or (is_one and step.is_fresh):
             return step
         copy = step.with_(function=np.copy, args=(step,), params={}, constant=None, name=None)
         copies.append(copy)

@@ -18,6 +18,7 @@ __all__ = [
     "constant_step",
     "each",
     "frozen",
+    "has_arrays",
     "is_array",
     "is_number",
     "is_same",
@@ -108,8 +109,7 @@ class Rewrite:
                 if key is None or known.setdefault(key, old) is old:
                     steps.append(old)
                     continue
-            is_number = step.kind is not np.ndarray and not any(map(_is_array, step.operands))
-            found = self.rewritten(step, rules_of_numbers if is_number else rules)
+            found = self.rewritten(step, rules if has_arrays(step) else rules_of_numbers)
             if found is not old:
                 instead[old] = found
                 uses[found] += uses[old]
@@ -182,7 +182,8 @@ class Rewrite:
         """The step before that calls the same, if there is one; else this is the first."""
         key = self.keys.get(step)
         if key is None:
-            alike = {s: self.constant(s) for s in step.operands if s.is_constant}
+            constants = [s for s in step.operands if s.function is None and s.is_constant]
+            alike = {s: self.constant(s) for s in constants} if constants else {}
             if any(s is not c for s, c in alike.items()):
                 made = rebuilt(step, alike)
                 self.steps.append(made)
@@ -193,8 +194,8 @@ class Rewrite:
 
     def key(self, step: Step) -> Any:
         """What tells a call from others."""
-        run = max(step.run, 0)
-        return step.function, frozen(step.args), frozen(step.params), step.errors, run
+        args = tuple([a if type(a) is Step else frozen(a) for a in step.args])
+        return step.function, args, frozen(step.params), step.errors, max(step.run, 0)
 
     def constant(self, c: Step) -> Step:
         """The first constant that holds the same."""
@@ -229,8 +230,9 @@ def is_number(x: Any, value: float | None = None) -> bool:
     return type(x) in (int, float) and (value is None or x == value)
 
 
-def _is_array(step: Step) -> bool:
-    return step.kind is np.ndarray
+def has_arrays(step: Step) -> bool:
+    """Whether a step makes an array, or is called with one."""
+    return step.kind is np.ndarray or np.ndarray in [s.kind for s in step.operands]
 
 
 def is_array(x: Any) -> bool:

@@ -36,8 +36,8 @@ def nest_of(program: Program, table: Tokens, row: Repeated) -> Nest | None:
         return None
     used = table.operands[(table.owners < start) | (table.owners >= end)]
     results = np.array([table.number(s) for s in program.results], np.int64)
-    used = np.unique(np.concatenate([used, results]))
-    used = used[(used >= start) & (used < end)]
+    used = np.concatenate([used, results])
+    used = np.unique(used[(used >= start) & (used < end)])
     is_last = np.array([nest.places[i].positions[-1] for i in nest.home[used - start]]) == used
     try:
         nest.find_sources()

@@ -7,7 +7,7 @@ three come from outside. A run of steps that fit is a loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Run:
         return self.start + self.period * self.count
 
 
-def runs(table: Tokens, first: int, last: int, least: int) -> list[Run]:
+def runs(table: Tokens, first: int, last: int, least: int) -> Iterator[Run]:
     """Runs of at least so many steps between two steps, the longest first. They may overlap."""
     found = []
     for lag in lags(table.tokens[first:last]):
@@ -49,15 +49,17 @@ def runs(table: Tokens, first: int, last: int, least: int) -> list[Run]:
             found.append((end - start, -lag, start))
     found.sort(reverse=True)
     if not found:
-        return []
+        return
     size, lag, _ = found[0]
     for divisor in (d for d in range(1, -lag // 2 + 1) if lag % d == 0):
         start, end = _longest(fitting(table, first, last, divisor))
         if end - start + 2 * divisor >= 0.97 * size:
             found.insert(0, (end - start + 2 * divisor, -divisor, first + start))
             break
-    made = (_cut(table, start, start + size, -lag) for size, lag, start in found)
-    return [run for run in made if run.count >= ITERATIONS and run.end - run.start >= least]
+    for size, lag, start in found:
+        run = _cut(table, start, start + size, -lag)
+        if run.count >= ITERATIONS and run.end - run.start >= least:
+            yield run
 
 
 def lags(tokens: Array) -> list[int]:

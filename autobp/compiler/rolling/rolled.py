@@ -16,7 +16,7 @@ from autobp.compiler.rolling.words import words
 __all__ = ["rolled"]
 
 STEPS = 400  # in a program: a shorter one stays as it is, and
-MANY = 1000  # a shorter one than this too, unless loops leave less than half of it
+LEFT = 3  # one of which loops leave more than a third: they take longer, and so does making them
 LONG = 200  # steps with all loops: loops of many lengths are looked for too
 WORTH = 1000  # steps that are looked through for one less with loops
 MOST = 12  # loops that are found before those are looked for
@@ -43,11 +43,21 @@ def rolled(program: Program) -> Program:
         elif len(found) > MOST:
             made = _with_loops(program, table, _found(table, 0, len(table.steps)))
             size = _size(made)
-    return program if len(program.steps) < MANY and 2 * size > len(program.steps) else made
+    return program if LEFT * size > len(program.steps) else made
 
 
 def _with_loops(program: Program, table: Tokens, found: list[Found]) -> Program:
-    return LoopMaker(program, table, found).program() if found else program
+    """The program with loops, if they may leave little enough of it."""
+    outside = len(table.steps) - sum(end - start for start, end in map(_span, found))
+    if not found or LEFT * outside > len(program.steps):
+        return program
+    return LoopMaker(program, table, found).program()
+
+
+def _span(loop: Found) -> tuple[int, int]:
+    """Where a loop begins and ends."""
+    whole = loop if isinstance(loop, Nest) else loop[0]
+    return whole.start, whole.end
 
 
 def _size(program: Program) -> int:
@@ -64,7 +74,7 @@ def _nests(program: Program, table: Tokens) -> list[Found]:
     for nest in (*filter(None, nests), None):
         end = nest.start if nest else len(table.steps)
         found += _found(table, position, end)
-        taken = [(x.start, x.end) if isinstance(x, Nest) else (x[0].start, x[0].end) for x in found]
+        taken = [*map(_span, found)]
         for row in flat:
             is_free = all(row.last < start or row.first >= stop for start, stop in taken)
             if position <= row.first and row.last < end and is_free:
@@ -72,7 +82,7 @@ def _nests(program: Program, table: Tokens) -> list[Found]:
         if nest is not None:
             found.append(nest)
             position = nest.end
-    return sorted(found, key=lambda x: x.start if isinstance(x, Nest) else x[0].start)
+    return sorted(found, key=_span)
 
 
 def _found(table: Tokens, first: int, last: int, most: float = math.inf) -> list[Found]:

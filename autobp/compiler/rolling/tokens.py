@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.passes.exact import is_pure
-from autobp.compiler.program import Program, Step
+from autobp.compiler.program import Loop, Program, Step
 from autobp.compiler.trace.calls import guarded, put
 from autobp.rules.indexing import scatter
 
@@ -45,7 +45,7 @@ class Tokens:
         operands: list[int] = []
         starts = [0]
         literals_of: dict[Any, type] = {}
-        effects = program.effects
+        effects, get = program.effects, self._numbers.get
         for step in program.steps:
             function: Any = step.function
             literals = literals_of.get(function)
@@ -55,22 +55,25 @@ class Tokens:
             forms = []
             for a in step.args:  # as in _skeleton, which single numbers do not need
                 kind = type(a)
-                if kind is Step and a.kind is float and a in self._numbers:
-                    found.append(self._numbers[a])
+                if kind is Step and a.kind is float and (number := get(a)) is not None:
+                    found.append(number)
                     forms.append(_FLOAT)
                 elif kind is float and literals is not Step:
                     found.append(self.number(a))
                     forms.append(_FLOAT)
                 else:
                     forms.append(self._skeleton(a, literals, found))
+            is_loop = type(function) is Loop or (
+                function is operator.getitem and step.is_loop_result
+            )
             key = (
                 function,
                 *forms,
                 self._skeleton(step.params, _in_params(step), found) if step.params else None,
-                self._form(step.shape, step.dtype, step.kind),
+                _FLOAT if step.kind is float else self._form(step.shape, step.dtype, step.kind),
                 step.errors,
                 is_effect := (effects and step in effects) or not is_pure(step),
-                step if step.loop or step.is_loop_result else step.run,  # which no loop crosses
+                step if is_loop else step.run,  # which no loop crosses
             )
             token = known.setdefault(key, len(known))
             number = len(tokens)

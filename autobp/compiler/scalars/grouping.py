@@ -68,24 +68,28 @@ class Width:
         if steps is not self.steps or len(steps) < self.seen:  # another trace, or it was cut
             self.begin(steps)
         levels, terms, count, deepest = self.levels, self.terms, self.count, self.deepest
+        get = levels.get
         for step in steps[self.seen :]:
             operands = step.operands
             if not operands:
                 continue
             if step.shape:  # an array: what is computed from it waits for what it is made of
-                levels[step] = max([levels.get(s, 0) for s in operands])
+                levels[step] = max([get(s, 0) for s in operands])
                 continue
             if step.function is float:
                 (x,) = operands
-                levels[step] = levels.get(x, 0)
+                levels[step] = get(x, 0)
                 if x in terms:
                     terms[step] = terms[x]
                 continue
             if step.function in _ADDS:
-                below = terms[step] = max([terms.get(s, levels.get(s, 0)) for s in operands])
+                below = terms[step] = max([terms.get(s, get(s, 0)) for s in operands])
                 count += terms.keys().isdisjoint(operands)
             else:
-                below = max([levels.get(s, 0) for s in operands])
+                below = 0
+                for s in operands:  # most steps: a list of the levels would take twice as long
+                    if (level := get(s, 0)) > below:
+                        below = level
                 count += 1
             levels[step] = below + 1
             deepest = max(deepest, below + 1)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,73 +44,91 @@ __all__ = ["Numbers", "compile_entry"]
 
 
 def compile_entry(call: Call, earlier: Sequence[Found] = ()) -> Any:
-    """The program for arguments like these."""
+    """The program for arguments like these: its calls one by one, with loops, or groups of numbers. A
+    group of few numbers takes longer than they do one after the other."""
     width = Width()
-    most = lambda: LONGEST if width.can_group else math.inf
-    is_long = False
+    recorded = cache(lambda: _recorded(call))
+
+    def is_too_long(steps: int) -> bool:
+        if steps <= SHORT or not width.can_group or (found := recorded()) is None:
+            return False
+        return steps > arrays.LONG or not found.are_small
+
     try:
-        return arrays.compile_entry(call, MANY, width, earlier, most)
+        return arrays.compile_entry(call, MANY, width, earlier, is_too_long)
     except arrays.TooLong:
-        is_long = True
+        pass
     except ManyNumbers:
         if call.settings.most < math.inf:
             raise CaptureError(
                 f"compile was to write {call.settings.most} calls at most, and there are more single"
                 " numbers"
             ) from None
-    with suppress(Ungrouped, Changed):  # what the matter is, if any, is found in the usual way
-        try:
-            return Numbers(call, are_small=is_long)
-        except ManyGroups:
+        if (found := recorded()) is not None and found.are_small:
             with suppress(arrays.TooLong):
-                return arrays.compile_entry(call, earlier=earlier, longest=lambda: LONGEST)
-            return Numbers(call, are_small=True)
+                is_longer = lambda steps: steps > arrays.LONG
+                return arrays.compile_entry(call, earlier=earlier, is_too_long=is_longer)
+    if (found := recorded()) is not None:
+        with suppress(Ungrouped, Changed):
+            return Numbers(call, found)
     return arrays.compile_entry(call)
 
 
-LONGEST = 2000  # steps of a program with loops that is better than groups that are many and small
+SHORT = 2000  # steps of a program with loops that is better than any groups
 
 
-class ManyGroups(Exception):
-    """There are many groups, with few numbers in each."""
+def _recorded(call: Call) -> Recorded | None:
+    """What the function does, in groups, if it can be. What the matter is, if any, is found when it is
+    traced in the usual way."""
+    with suppress(Ungrouped, Changed):
+        return Recorded(call)
+    return None
 
 
-class Numbers(Checked):
-    """The program for arguments of one form: how numbers are read from them, what is computed of the
-    numbers, and how the results are put together. It raises ManyGroups if the groups are many and
-    small, unless they may be."""
+class Recorded:
+    """A function that computes with single numbers, in groups."""
 
-    returned: Any
-
-    def __init__(self, call: Call, are_small: bool) -> None:
+    def __init__(self, call: Call) -> None:
         recipe = getattr(call.function, "recipe", None)
         # A function around a derivative has its attributes, by functools.wraps.
         if recipe is None or recipe.derivative() is not call.function:
             recipe = reverse.Recipe(lambda: None, call.function, "", ())
-        where = reverse.positions(reverse.chosen_arguments(recipe.argnums), call.args)
-        found = free_variables(call.function, (call.args, call.kwargs))
-        super().__init__(call, found)
+        self.recipe: reverse.Recipe = recipe
+        self.where = reverse.positions(reverse.chosen_arguments(recipe.argnums), call.args)
+        self.found = free_variables(call.function, (call.args, call.kwargs))
         recorded = replace(call, function=recipe.function)
-        randomness = Randomness(found, ())
+        randomness = Randomness(self.found, ())
         try:
-            form = NumberForm(call, where, found, {float, np.float64, int})
-            groups, result = _recorded(recorded, form)
+            self.form = NumberForm(call, self.where, self.found, {float, np.float64, int})
+            self.groups, self.result = _grouped(recorded, self.form)
         except Ungrouped:  # whole numbers may be needed by loops and indices, as constants
             if not any(type(x) is int for _, x in leaves((call.args, call.kwargs))):
                 raise
-            form = NumberForm(call, where, found, {float, np.float64})
-            groups, result = _recorded(recorded, form)
+            self.form = NumberForm(call, self.where, self.found, {float, np.float64})
+            self.groups, self.result = _grouped(recorded, self.form)
         check_draws(randomness.rewind())
-        if not are_small and grouping.are_small(len(groups.groups), groups.size):
-            raise ManyGroups
-        if recipe.title and result is not NUMBER:
+        if recipe.title and self.result is not NUMBER:
             raise Ungrouped
 
+    @property
+    def are_small(self) -> bool:
+        return grouping.are_small(len(self.groups.groups), self.groups.size)
+
+
+class Numbers(Checked):
+    """The program for arguments of one form: how numbers are read from them, what is computed of the
+    numbers, and how the results are put together."""
+
+    returned: Any
+
+    def __init__(self, call: Call, recorded: Recorded) -> None:
+        super().__init__(call, recorded.found)
+        recipe, form, groups = recorded.recipe, recorded.form, recorded.groups
         self.function: Callable[..., Any] = call.function
         self.form = form
         self.keywords: list[str] = list(call.kwargs)
         self.read: Callable[..., Any] = form.reader()
-        varied = [call.values[i] for i in where]
+        varied = [call.values[i] for i in recorded.where]
         nest = form.marks(varied[0] if reverse.is_one(recipe.argnums) else tuple(varied))
         first = lambda varied, held: groups(varied, held)[0]
         program: Callable[..., Any]
@@ -118,7 +137,8 @@ class Numbers(Checked):
         elif recipe.title == "grad":
             program, self.returned = reverse.grad(first), ("g", nest)
         else:
-            program, self.returned = (lambda varied, held: groups(varied, held)), ("g", result)
+            program = lambda varied, held: groups(varied, held)
+            self.returned = "g", recorded.result
         numbers, of_arrays = self.read(*call.values), f"{self.name}_of_arrays"
         self.inner: Any = arrays.compile_entry(
             Call(program, of_arrays, numbers, {}, Settings(check=0))
@@ -168,7 +188,7 @@ class Numbers(Checked):
         return self.inner.module.text(whole, constants, ["import itertools"], [outer])
 
 
-def _recorded(call: Call, form: NumberForm) -> tuple[Groups, Any]:
+def _grouped(call: Call, form: NumberForm) -> tuple[Groups, Any]:
     """Run the function on Tensors in place of all numbers, and group what it did. Whatever goes wrong
     goes wrong again, and is explained, when the function is traced in the usual way."""
     listener = Listener(form.level)

@@ -19,6 +19,7 @@ import functools
 import operator
 import os
 import random
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +52,7 @@ from autobp.primitive import Variable
 from autobp.tensor import Tensor
 from autobp.tree import leaves, parts_of_values
 
-__all__ = ["Executed", "free_variables", "reachable", "slots_of"]
+__all__ = ["Executed", "free_variables", "is_torchs_generator", "reachable", "slots_of"]
 
 MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
 
@@ -67,6 +68,12 @@ _FIRST, _SECOND = operator.itemgetter(0), operator.itemgetter(1)
 
 #: Classes of Python's own whose objects have the attributes that the user gives them.
 _NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
+
+#: Those whose objects have a nest as their one attribute.
+_WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
+
+#: What reads a file anew for each question.
+_READERS = (np.lib.npyio.NpzFile,)
 
 #: How the places begin whose names alone do not tell them from others.
 _OUTSIDE = ("global of", "closure of", "default of")
@@ -274,7 +281,9 @@ class _Search:
             self.environment()
         elif is_kind(value, enum.Enum):
             self.visit(value._value_, f"{name}.value", where, live)
-        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS)):
+        elif is_kind(value, (*FUNCTIONS, slice, range, np.dtype, *GENERATORS, *_READERS)) or (
+            self.whole and is_torchs_generator(value)
+        ):
             return
         elif is_kind(value, _DESCRIPTORS):
             for f in _functions_of(value):
@@ -287,8 +296,30 @@ class _Search:
         elif not self.members(value, name, live):
             if self.whole:
                 self.add("opaque", value, None, value, name, where, live)
+                self.given(value, name, where)
             elif live:
                 self.equal(value, name, where)
+
+    def given(self, x: Any, name: str, where: str) -> None:
+        """What an object of an installed package was given, and calls or draws from: generators,
+        functions and objects of the user's. What else it holds is its own."""
+        todo, seen = collections.deque([(x, name)]), {id(x)}
+        while todo and len(seen) < MANY:
+            x, name = todo.popleft()
+            if is_kind(x, NESTS) and len(x) <= MANY:
+                pairs = entries(x) if is_kind(x, dict) else enumerate(elements(x))
+                inner = [(f"{name}[{_key_text(k)}]", v) for k, v in pairs]
+            elif owner(type(x)) is Owner.INSTALLED:
+                inner = [(f"{name}.{k}", v) for k, v in (attributes(x) or {}).items()]
+            else:
+                continue
+            for path, v in inner:
+                whose = owner(v if is_kind(v, types.FunctionType) else type(v))
+                if whose is Owner.USER or is_kind(v, GENERATORS) or is_torchs_generator(v):
+                    self.visit(v, path, where, False)
+                elif id(v) not in seen:
+                    seen.add(id(v))
+                    todo.append((v, path))
 
     def global_generators(self) -> None:
         """Those of the modules `random` and `numpy.random`, if the code may draw from them."""
@@ -296,7 +327,15 @@ class _Search:
             self.visit(random._inst, "random", "", False)
         if id(np.random) in self.seen or (id(np) in self.seen and "random" in self.names):
             self.visit(np.random.mtrand._rand, "numpy.random", "", False)
+        torch = sys.modules.get("torch")
+        if torch is not None and (id(torch) in self.seen or self.has_torchs()):
+            self.visit(attribute_of(torch, "default_generator", None), "torch.random", "", False)
         self.run()
+
+    def has_torchs(self) -> bool:
+        """Whether it has met an object of PyTorch's, which may draw unasked, as its DataLoader does."""
+        kinds = {*map(type, self.seen.values())}
+        return any(c.__module__[:6] == "torch." for kind in kinds for c in kind.__mro__)
 
     def equal(self, value: Any, name: str, where: str) -> None:
         """Of a live object that is not looked into, it is checked whether it equals a copy. What can
@@ -404,7 +443,13 @@ class _Search:
         is an object that is looked into."""
         kind, own = type(x), attributes(x)
         known = self.kinds.get(kind) or _Kind.of(kind)
-        if (own is None and not known.slots) or not known.is_open or (live and known.hides):
+        if self.whole and kind in _WRAPPERS:
+            known = known._replace(is_open=True)
+        if (
+            (own is None and not known.slots)
+            or not known.is_open
+            or (known.hides and (live or self.whole))
+        ):
             return False
         if not known.hides and not is_kind(x, (*NESTS, *_DESCRIPTORS)):
             self.kinds[kind] = known
@@ -534,6 +579,12 @@ def _is_open(kind: type) -> bool:
         or (kind.__module__, kind.__name__) in _NAMESPACES
         or any(owner(c).is_library for c in kind.__mro__)
     )
+
+
+def is_torchs_generator(x: Any) -> bool:
+    """Whether it is a generator of PyTorch's, which is not imported for the question."""
+    kind = type(x)
+    return kind.__name__ == "Generator" and kind.__module__ == "torch._C"
 
 
 def slots_of(kind: type) -> list[str]:

@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
@@ -35,10 +36,11 @@ from autobp.compiler.trace.watching import SWITCHES, watched
 from autobp.context import clock, current, user_line
 from autobp.dag import ancestors
 from autobp.errors import label
-from autobp.operation import COMPARISON, PREFIXES, SIGNS, of, operation
+from autobp.operation import PREFIXES, SIGNS, of, operation
 from autobp.owner import Owner, is_scipys, owner, owner_of_frame
 from autobp.primitive import Variable
 from autobp.recurrence import Body
+from autobp.reverse import places_read
 from autobp.rules import PRIMITIVES
 from autobp.tensor import Tensor
 
@@ -50,16 +52,16 @@ _WHOLE_NUMBERS = {sign.python for sign in SIGNS.values() if sign.total}
 #: Operators and ufuncs whose results have one form, and are new memory.
 _FLAT = {
     float, np.matmul,
-    *(sign.python for sign in (*SIGNS.values(), *PREFIXES.values()) if sign.binding != COMPARISON),
+    *(sign.python for sign in (*SIGNS.values(), *PREFIXES.values())),
     *(f for f in vars(np).values() if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1),
 }  # fmt: skip
 
 #: The functions of primitives that are the library's own; those given to `custom` are watched.
 _OWN = {SCAN.function, *(p.function for p in PRIMITIVES.values())}
 
-_FLOAT64 = np.dtype(np.float64)
+_FLOAT64, _BOOL = np.dtype(np.float64), np.dtype(bool)
 _NO_PARAMS: dict[str, Any] = {}
-_FORMS = (float, np.ndarray, np.float64)
+_FORMS = (float, bool, np.ndarray, np.float64)
 
 #: Functions written in Python that tell something of the process, by the ids of their codes.
 _ASKING = {
@@ -107,17 +109,19 @@ class Trace:
         self.arguments: list[Step] = []
         self.effects: set[Step] = set()  # guards, and draws of random numbers
         self.constants: dict[int, tuple[Any, Step]] = {}
+        self.sources: dict[Step, np.ndarray] = {}  # the arrays that constants are copies of
         self.phase: Phase = Phase("forward")
         self.cotangents: dict[Step, Step] = {}  # of what a step holds the cotangent
         self.began: int = clock()
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
         self.unnamed: set[Step] = set()  # arguments without a name of their own
-        self.thread: int = threading.get_ident()
+        self.thread: int = get_ident()
         self.closed: bool = False
         self.profiler: Callable[[FrameType, str, Any], None] | None = None
         self.switches: bool = False  # whether the profiler can be switched
-        self.listens: bool = False  # and whether it is on
+        self.listens: bool = True  # whether code of the user's may run, and so it is on
+        self.line: str | None = None  # of the user's that runs, while the library computes
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long: bool = False  # with many single numbers, side by side
@@ -162,6 +166,7 @@ class Trace:
         step = _step(None, (), {}, array)
         step.constant = array.copy()
         self.constants[id(array)] = array, step  # the array too, so that no other gets its id
+        self.sources[step] = array
         return step
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────
@@ -177,9 +182,9 @@ class Trace:
         self, function: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]
     ) -> Any:
         """Carry a call out and record it."""
-        if self.is_elsewhere:
+        if get_ident() != self.thread:
             return self.meanwhile(*Call(function, tuple(args), dict(params)))
-        heard = self.listen(False)
+        heard = self.listens and self.listen(False)
         try:
             if not params and function in _FLAT:
                 found = self._flat_call(function, args)
@@ -187,17 +192,18 @@ class Trace:
                     return found
             return self._call(Call(function, tuple(args), dict(params)))
         finally:
-            self.listen(heard)
+            if self.listens is not heard:
+                self.listen(heard)
 
     def _flat_call(self, function: Any, args: Sequence[Any]) -> Any:
         """A call of a ufunc of NumPy's or of an operator with arrays and plain numbers alone, as nearly
         all are in loops: `_call`, without the questions whose answers are known."""
         operands: list[Any] = []
         plain: list[Any] = []
-        static = True
+        static, over = True, self.over
         for a in args:
             if type(a) is Tracer:
-                if a.tracing is not self or self.closed or a.step in self.over:
+                if a.tracing is not self or self.closed or (over and a.step in over):
                     return None
                 if a.view is not None:
                     a.current()
@@ -217,8 +223,9 @@ class Trace:
                 return None
         result = function(*plain)
         kind = type(result)
-        if kind is float:
-            step = Step(function, tuple(operands), _NO_PARAMS, (), _FLOAT64, float)
+        if kind is float or kind is bool:
+            dtype = _FLOAT64 if kind is float else _BOOL
+            step = Step(function, tuple(operands), _NO_PARAMS, (), dtype, kind)
         elif kind is np.ndarray:
             step = Step(function, tuple(operands), _NO_PARAMS, result.shape, result.dtype, kind)
         elif kind is np.float64:
@@ -301,11 +308,18 @@ class Trace:
                 )
         return result
 
+    def user_line(self) -> str:
+        """The user's line that runs: one for all that the library computes until it returns."""
+        line = user_line()
+        if not self.listens:
+            self.line = line
+        return line
+
     def record(self, step: Step) -> None:
         name, node, g = self.phase
         step.phase = name
         step.run = self.run_number
-        step.line = user_line()
+        step.line = self.line or self.user_line()
         if node is not None:
             step.scope = node.scope
             if type(g) is Tracer and type(node.value) is Tracer:
@@ -349,7 +363,7 @@ class Trace:
     def guard(self, step: Step, expected: Any, line: str | None = None) -> None:
         """Let the program raise Changed if a value, or a shape and dtype, is not as expected."""
         guard = _step(guarded, (step, expected), {}, True)
-        guard.line = line or user_line()
+        guard.line = line or self.line or self.user_line()
         self.steps.append(guard)
         self.effects.add(guard)
 
@@ -383,6 +397,8 @@ class Trace:
     def check_origins(self, args: Sequence[Any]) -> None:
         """Refuse Tensors that come from elsewhere: the program would go on using their values."""
         for a in args:
+            if type(a) is Tensor and type(a.value) is Tracer:  # as nearly always
+                continue
             if not isinstance(a, Tensor) or isinstance(a.primal_value(), Tracer):
                 continue
             for origin in ancestors([a], a.level):
@@ -490,7 +506,7 @@ class Trace:
     @property
     def is_elsewhere(self) -> bool:
         """Whether it is another thread that asks, which shares a Tensor with this one."""
-        return threading.get_ident() != self.thread
+        return get_ident() != self.thread
 
     def meanwhile(self, function: Callable[..., Any], args: Any, params: Any) -> Any:
         """A call by another thread, for which a Tensor has the value that it had before."""
@@ -538,25 +554,45 @@ class Trace:
         is_users = node.hooks or (primitive is not None and primitive.function not in _OWN)
         if bool(is_users) is not self.listens and not self.is_elsewhere:
             self.listen(bool(is_users))
+        if type(node.value) is Tracer and any(type(a) is np.ndarray for a in node.args):
+            self._check_unchanged(node, node.value.step)
+
+    def _check_unchanged(self, node: Tensor, step: Step) -> None:
+        """Refuse a rule that reads an array which held something else when the operation was recorded: the
+        function's own derivative is wrong."""
+        if step.function is float:  # of what NumPy gave
+            (step,) = step.operands
+        read = [a for place, a in enumerate(node.args, 1) if place in places_read(node)]
+        for s in step.operands:
+            source = self.sources.get(s) if type(s) is Step else None
+            if source is None or not any(a is source for a in read):
+                continue
+            if s.constant.tobytes() != source.tobytes():
+                raise self.refuse(
+                    f"{named(step.function)} at {step.line} was given an array that was changed in place"
+                    " before the backward pass, whose derivative would be wrong, compiled or not: write"
+                    " a new array each time, as buffer = X[k].copy()"
+                )
 
     # ── what the user's functions tell ────────────────────────────────────────────────────────────
 
     def watched(self, run: Callable[..., Any], *args: Any) -> Any:
         """Run a function, and hear what it calls."""
-        self.switches, self.listens = SWITCHES, True
+        self.switches = SWITCHES
         self.profiler = self.watcher()
         try:
             return watched(functools.partial(run, *args), self.profiler, self.own)
         finally:
-            self.switches = self.listens = False
+            self.switches = False
             self.profiler = None  # which refers to the trace
 
     def listen(self, listens: bool) -> bool:
         """Switch the profiler off, while the library computes, or on again. Tell whether it was on."""
         heard = self.listens
-        if self.switches and listens is not heard:
-            self.listens = listens
-            sys.setprofile(self.profiler if listens else None)
+        if listens is not heard:
+            self.listens, self.line = listens, None
+            if self.switches:
+                sys.setprofile(self.profiler if listens else None)
         return heard
 
     def listen_again(self) -> None:
@@ -637,6 +673,7 @@ class Trace:
     def forget(self) -> None:
         """Let go of what it still has, when the program is made."""
         self.constants.clear()
+        self.sources.clear()
         self.drawn.clear()
         self.cotangents.clear()
         self.steps, self.is_wide = [], None

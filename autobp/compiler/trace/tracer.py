@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from threading import get_ident
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -99,6 +100,8 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
         if not _operand(x) or not _operand(y):
             return NotImplemented
         kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}
+        if python is operator.mul and kinds in ({int, list}, {int, tuple}):
+            return NotImplemented  # Python repeats the list
         if kinds <= {int, bool}:
             return self.tracing.call(python, (x, y), {})
         if kinds <= {float, int, bool}:
@@ -264,9 +267,9 @@ class Tracer(Variable):
         params: dict[str, Any],
     ) -> Any:
         trace = self.tracing
-        if trace.is_elsewhere:
+        if get_ident() != trace.thread:
             return super().computed(primitive, args, values, params)
-        heard = trace.listen(False)
+        heard = trace.listens and trace.listen(False)
         try:
             trace.check_origins(args)
             python = _TOTAL.get(primitive.function)
@@ -274,7 +277,8 @@ class Tracer(Variable):
                 return trace.call(python, values, params)
             return super().computed(primitive, args, values, params)
         finally:
-            trace.listen(heard)
+            if trace.listens is not heard:
+                trace.listen(heard)
 
     def primal_value(self) -> Any:
         return self.now if self.tracing.is_elsewhere else self
@@ -502,11 +506,15 @@ class Tracer(Variable):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.now.shape if hasattr(self.now, "shape") else ()
+        now = self.now
+        return () if type(now) is float else now.shape if hasattr(now, "shape") else ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.now.dtype if hasattr(self.now, "dtype") else np.dtype(type(self.now))
+        now = self.now
+        return (
+            now.dtype if type(now) is not float and hasattr(now, "dtype") else np.dtype(type(now))
+        )
 
     @property
     def itemsize(self) -> int:

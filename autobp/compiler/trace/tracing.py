@@ -65,6 +65,15 @@ class Traced:
         pairs += [(value, v.step) for v, value in zip(self.live, after) if v.is_in_place]
         return {value: step for value, step in pairs if isinstance(value, Step)}
 
+    def gradients(self, program: Program) -> set[Step]:
+        """The results of the program that become gradients of Tensors, and nothing else that changes: no
+        later call writes into them."""
+        if not self.tensors:
+            return set()
+        _, changes, after = program.returns
+        values = {*(value for value, _ in changes), *after}
+        return {g for _, g in changes if isinstance(g, Step)} - values
+
     def failed(self, error: Exception) -> CaptureError:
         return _failed(self.call, self.arguments.trace, error)
 

@@ -8,7 +8,7 @@ inputs, and computes them again.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class Derived:
         self.sources: dict[Step, int] = {}  # of the arguments that are inputs
         self.known: dict[Step, Any] = {}  # the values of the other arguments
         self._steps: list[Step] = traced.arguments.trace.steps
-        self._arguments(traced, diagram, inputs)
+        self._arguments(traced, call.args, diagram, inputs)
         self._depends = self._following(set(self.sources))
         self._random = self._following({s for s in self._steps if s.function is draw})
         guards = [s for s in self._steps if s.function is guarded]
@@ -56,7 +56,9 @@ class Derived:
         decide = {value for value, _, _ in self.guards}
         self._needed = self._before({*self.nodes.values(), *self.args.values(), *decide})
 
-    def _arguments(self, traced: Traced, diagram: Diagram, inputs: Collection[int]) -> None:
+    def _arguments(
+        self, traced: Traced, args: Sequence[Any], diagram: Diagram, inputs: Collection[int]
+    ) -> None:
         place = {id(n.tensor): n.index for n in diagram.nodes if n.tensor is not None}
         place |= {id(n.value): n.index for n in diagram.nodes if n.tensor is None}
         for t, held in traced.arguments.tensors.items():
@@ -64,6 +66,9 @@ class Derived:
         for v in traced.arguments.live:
             array = v.variable.value
             self._argument(v.step, place.get(id(array)), array, inputs)
+        arrays = [a for a in args if isinstance(a, np.ndarray)]  # which come first
+        for step, array in zip(traced.program.arguments, arrays):
+            self._argument(step, place.get(id(array)), array, inputs)
 
     def _argument(self, step: Step, node: int | None, value: Any, inputs: Collection[int]) -> None:
         if node in inputs:
@@ -113,7 +118,7 @@ class Derived:
             step = self._depending(arg, node)
             if step is not None and j is None:
                 self.args[node.index, slot] = step
-            elif step is not None and j is not None:
+            elif step is not None and j is not None and j not in self.sources.values():
                 self.nodes[j] = step
         if any(self._depending(x, node) is not None for x in tracers_in(again.params)):
             raise Dead(said("dead_chosen", line=place_of(t.line)))

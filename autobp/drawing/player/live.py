@@ -115,7 +115,7 @@ def _live(script: Script, call: Call | None) -> Live:
 
 def _may_change(node: Any) -> bool:
     """Inputs, parameters, and data: arrays of numbers."""
-    if node.kind == "result":
+    if node.kind == "result" or not np.size(node.value):
         return False
     return node.kind != "constant" or getattr(node.value, "dtype", None) == np.float64
 

@@ -250,7 +250,12 @@ def _training(script: Script, found: Live, training: Any) -> dict[str, Any] | No
         return None
     nodes = {id(n.tensor): n.index for n in script.diagram.nodes}
     inputs = [found.inputs.index(nodes[id(p)]) for p in training.run.parameters]
-    return {**training.data, "inputs": inputs}
+    given = {id(script.diagram.nodes[i].value): k for k, i in enumerate(found.inputs)}
+    columns = [given.get(id(a), np.ravel(a).tolist()) for a in training.columns]
+    data = training.data
+    if data["region"]:
+        data["region"]["X"] = given.get(id(training.X))
+    return {**data, "inputs": inputs, "columns": columns}
 
 
 def _numbers(value: Any) -> tuple[list[int], list[Any]]:

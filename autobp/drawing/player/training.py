@@ -8,7 +8,7 @@ of the model.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from autobp.compiler.call import Call
 from autobp.compiler.javascript import Unprintable, javascript
 from autobp.compiler.passes.pipeline import PASSES, optimized
-from autobp.compiler.program import Program, Step, steps_in
+from autobp.compiler.program import Program, Step, evaluated, steps_in
 from autobp.compiler.snapshot import Snapshot
 from autobp.compiler.terms import CaptureError, Settings
 from autobp.compiler.trace.calls import draw
@@ -28,7 +28,7 @@ from autobp.dag import Graph
 from autobp.drawing.diagram import diagram
 from autobp.drawing.player.player import Player
 from autobp.drawing.player.words import speaking
-from autobp.primitive import Array
+from autobp.primitive import Array, constant
 from autobp.tensor import Tensor
 
 __all__ = ["player_of_training"]
@@ -44,6 +44,7 @@ class Run:
     state: list[
         tuple[int, str, Any]
     ]  # after the first step: of which parameter, its name, its value
+    before: list[Any]  # the same before the first step, None where the optimizer does not say
 
 
 class Recorded:
@@ -53,10 +54,16 @@ class Recorded:
     drawn: Any
 
     def __init__(
-        self, run: Run, step: Callable[[], Any], model: Any, data: Any, optimizer: Any
+        self,
+        run: Run,
+        step: Callable[[], Any],
+        model: Any,
+        data: Any,
+        loss: Callable[..., Any],
+        optimizer: Any,
     ) -> None:
         self.run = run
-        traced = _traced(step, ())
+        traced, self.columns = _step_of(step, data)
         sources: dict[Step, list[Any]] = {}
         order = {id(p): i for i, p in enumerate(run.parameters)}
         kept = {(i, name): j for j, (i, name, _) in enumerate(run.state)}
@@ -95,15 +102,22 @@ class Recorded:
             )
         program = _simplified(traced.program.with_(returns=[values, states], effects=set()))
         sources = {**_constants(traced), **sources}
+        sources |= {program.arguments[j]: ["data", j] for j in range(len(self.columns))}
         self.arguments: list[list[Any]] = _given(program, sources)
         self.code: str = javascript(program, "advance")
+        given = {"parameter": run.path[0], "state": run.before, "data": self.columns}
+        given["rate"] = [group["lr"] for group in optimizer.param_groups]
+        self.starts = _is_first(run, program, self.arguments, given)
         self.region, self.drawn = None, None
         X, y = (np.asarray(a) for a in data)
+        self.X = X
         if X.ndim == 2 and X.shape[1] == 2:
-            self.region, self.drawn = self._region(model, X, y, order)
+            self.region, self.drawn = self._region(model, X, y, loss, order)
         self.rates: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
 
-    def _region(self, model: Any, X: Array, y: Array, order: dict[int, int]) -> tuple[str, Any]:
+    def _region(
+        self, model: Any, X: Array, y: Array, loss: Callable[..., Any], order: dict[int, int]
+    ) -> tuple[str, Any]:
         """The program of the model on a grid, and how to draw it."""
         traced = _traced(lambda grid: model(grid), (np.zeros((_GRID * _GRID, 2)),))
         given: dict[Step, list[Any]] = {
@@ -126,7 +140,8 @@ class Recorded:
             "points": X[:500].tolist(),
             "labels": labels[:500].tolist(),
             "outputs": outputs,
-            "middle": 0.5 * float(labels.min() + labels.max()),
+            "middle": _middle(loss, labels) if outputs == 1 else 0.0,
+            "reach": 0.5 * float(labels.max() - labels.min()) or 1.0,
             "arguments": _given(program, given),
         }
         return javascript(program, "region"), drawn
@@ -144,10 +159,78 @@ class Recorded:
                 [i, name, list(np.shape(value)), np.ravel(value).tolist()]
                 for i, name, value in run.state
             ],
+            "before": [_filled(value) for value in run.before] if self.starts else None,
             "arguments": self.arguments,
             "rates": self.rates,
             "region": self.drawn,
         }
+
+
+def _step_of(step: Callable[..., Any], data: Sequence[Any]) -> tuple[Traced, list[Array]]:
+    """A step of training as a program of the data, as far as it can be, and of which arrays."""
+    columns = [a for a in data if isinstance(a, np.ndarray) and a.dtype == np.float64]
+    try:
+        traced = _traced(_function_of(step, data, columns), tuple(columns))
+        javascript(_simplified(traced.program.with_(effects=set())))
+    except (CaptureError, Unprintable):
+        return _traced(lambda: step(*data), ()), []
+    return traced, columns
+
+
+def _function_of(
+    function: Callable[..., Any], data: Sequence[Any], columns: list[Array]
+) -> Callable[..., Any]:
+    """A function of data as one of some of its arrays; the others stay as they are."""
+
+    def of(*given: Any) -> Any:
+        left = iter(given)
+        return function(*(next(left) if any(a is c for c in columns) else a for a in data))
+
+    return of
+
+
+def _is_first(
+    run: Run, program: Program, arguments: list[list[Any]], given: dict[str, list[Any]]
+) -> bool:
+    """Whether the program also computes the first step, from the state before it."""
+    if any(value is None for value in run.before):
+        return False
+    values = [
+        np.resize(i, step.shape)[()] if kind == "constant" else given[kind][i]
+        for step, (kind, i, *_) in zip(program.arguments, arguments)
+    ]
+    with np.errstate(all="ignore"):
+        found = evaluated(program, *values)
+    expected = [run.path[1], [value for _, _, value in run.state]]
+    pairs = [(a, b) for f, e in zip(found, expected) for a, b in zip(f, e)]
+    return all(np.allclose(a, b, 1e-12, 1e-15) for a, b in pairs)
+
+
+def _filled(value: Any) -> Any:
+    """A number, or the numbers of an array; only the first if all are the same."""
+    flat = np.ravel(value).tolist()
+    return flat[0] if flat and flat.count(flat[0]) == len(flat) else flat
+
+
+class _Entries(dict[str, Any]):
+    """The state of a parameter in its first step, which keeps what each entry was when it was made."""
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        super().__init__(entries)
+        self.before = {name: np.array(value)[()] for name, value in entries.items()}
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.before.setdefault(name, np.array(value)[()])
+        super().__setitem__(name, value)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if default is not None:
+            self.before.setdefault(name, np.array(default)[()])
+        return super().get(name, default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        self.before.setdefault(name, np.array(default)[()])
+        return super().setdefault(name, default)
 
 
 def _check_repeats(traced: Traced, sources: dict[Step, list[Any]]) -> None:
@@ -206,18 +289,24 @@ def player_of_training(
             "play_training: optimizer must be one of autobp.optim, such as"
             f" optim.SGD(model.parameters(), lr=0.1), not {type(optimizer).__name__}"
         )
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        what = f"{len(data)} of them" if isinstance(data, tuple | list) else type(data).__name__
+        raise ValueError(
+            "play_training: data must be a pair (X, y), the inputs of the model and what the loss compares"
+            f" its results with, not {what}"
+        )
     X, y = data
     for name, array in (("X", X), ("y", y)):
         if not np.size(array) or not np.all(np.isfinite(np.asarray(array, float))):
             what = "is empty" if not np.size(array) else "holds NaN or inf"
             raise ValueError(f"play_training: {name} of data = X, y {what}")
 
-    def objective() -> Tensor:
+    def objective(X: Any = X, y: Any = y) -> Tensor:
         return loss(model(X), y)
 
-    def step() -> Tensor:
+    def step(X: Any = X, y: Any = y) -> Tensor:
         optimizer.zero_grad()
-        found = objective()
+        found = objective(X, y)
         found.backward()
         optimizer.step()
         return found
@@ -228,13 +317,15 @@ def player_of_training(
         run = _recorded(step, objective, optimizer, steps)
         optimizer.zero_grad()
         final = [p.value for p in run.parameters]
-        recorded = Recorded(run, step, model, data, optimizer)
+        recorded = Recorded(run, step, model, data, loss, optimizer)
         for p, value in zip(run.parameters, run.path[0]):
             _rebind(p, np.array(value))
         with speaking(lang):
             result = objective()
             found = diagram(Graph([result]), {"X": X, "y": y, "loss": result})
-            player = Player(found, _call(objective, ()), lang, recorded)
+            columns = recorded.columns
+            call = _call(_function_of(objective, data, columns), tuple(columns))
+            player = Player(found, call, lang, recorded)
     except BaseException as error:
         if before is not None:
             before.restore()
@@ -252,23 +343,58 @@ def _recorded(
     step: Callable[[], Any], objective: Callable[[], Any], optimizer: Any, steps: int
 ) -> Run:
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-    path, losses, state = [], [], []
+    if not parameters or not _reaches(objective(), parameters):
+        raise ValueError(
+            "play_training: the loss does not depend on the parameters of the optimizer: give the optimizer"
+            " the parameters of this model, as in optim.SGD(model.parameters(), lr=0.1)"
+        )
+    path, losses, state, before = [], [], [], []
     for k in range(steps):
         path.append([np.array(p.value) for p in parameters])
+        if k == 0:
+            watched = [_Entries(optimizer.state.get(p, {})) for p in parameters]
+            optimizer.state.update(zip(parameters, watched))
         losses.append(float(step().item()))
         if k == 0:
-            state = [
-                (i, name, np.array(value) if np.ndim(value) else value)
-                for i, p in enumerate(parameters)
-                for name, value in optimizer.state.get(p, {}).items()
-            ]
+            for i, (p, entries) in enumerate(zip(parameters, watched)):
+                del optimizer.state[p]
+                if entries:
+                    optimizer.state[p] = dict(entries)
+                for name, value in entries.items():
+                    state.append((i, name, np.array(value) if np.ndim(value) else value))
+                    before.append(entries.before[name])
     path.append([np.array(p.value) for p in parameters])
     losses.append(float(objective().item()))
     if not np.all(np.isfinite(losses)):
         raise ValueError(
             f"play_training: the loss is {losses[-1]} after {steps} steps; a smaller learning rate may help"
         )
-    return Run(parameters, path, losses, state)
+    return Run(parameters, path, losses, state, before)
+
+
+def _reaches(loss: Any, parameters: list[Tensor]) -> bool:
+    """Whether one of the parameters is behind a loss."""
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        return False
+    inputs = {id(t) for t in Graph([loss]).inputs}
+    return any(id(p) in inputs for p in parameters)
+
+
+def _middle(loss: Callable[..., Any], labels: Array) -> float:
+    """The result of a model of one output that is as far from one label as from the other: 0 for logits."""
+    low, high = float(labels.min()), float(labels.max())
+    between = 0.5 * (low + high)
+
+    def gap(result: float) -> float:
+        pair = [np.array([[float(x)]]) for x in (result, low, high)]
+        first, second = (constant(loss(pair[0], label)) for label in pair[1:])
+        return abs(float(np.sum(first)) - float(np.sum(second)))
+
+    try:
+        with np.errstate(all="ignore"):
+            return 0.0 if gap(0.0) < 1e-6 * gap(between) else between
+    except Exception:  # a loss that takes labels of another form
+        return between
 
 
 def _rebind(p: Tensor, value: Any) -> None:

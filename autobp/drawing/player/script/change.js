@@ -44,6 +44,7 @@ function recompute(moving) {
   $("hint").dataset.says = refusal;
   $("found").textContent = ` = ${oneLine(items[data.output][3])}`;
   draw(moving);
+  if (training) showRun();
 }
 
 function undo() {
@@ -53,12 +54,11 @@ function undo() {
   else put(last.i, last.at, last.x);
   epoch = last.epoch ?? epoch;
   recompute();
-  if (training) showRun();
 }
 
 // where the inputs are set back to: those of the recorded run, or of a step of training
 function putAll(values) {
-  values.forEach((x, i) => (given[i] = typeof x === "number" ? x : x.slice()));
+  values.forEach((x, i) => (given[i] = copied(x)));
 }
 
 const origin = () => start.map((x, i) => {
@@ -66,7 +66,18 @@ const origin = () => start.map((x, i) => {
   return p < 0 ? x : shaped(p, path[epoch][p]);
 });
 
+// what is other than before, as a link says it: of which input, where, and the number
+const changes = (before) => given.flatMap((x, i) => (isNumber(i) ? [x] : [...x]).flatMap((v, at) => (sameNumber(v, isNumber(i) ? before[i] : before[i][at]) ? [] : [`${i}.${at}.${String(v).replace("+", "")}`])));
 const moved = () => origin().some((x, i) => (typeof x === "number" ? !sameNumber(x, given[i]) : x.some((v, at) => !sameNumber(v, given[i][at]))));
+
+// one of them, and how it is taken back; null if there is no such place
+function putSaid(said) {
+  const [first, second, ...x] = said.split("."), i = Number(first), at = Number(second), value = Number(x.join("."));
+  if (!Number.isFinite(value) || !(i in given) || !(isNumber(i) ? at === 0 : at in given[i])) return null;
+  const change = { i, at, x: entryOf(i, at) };
+  put(i, at, value);
+  return change;
+}
 
 // of all changes, which can be taken back as one
 function reset() {
@@ -85,7 +96,9 @@ const placeOf = (i, at) => {
   }
   return place.length ? `[${place.join(", ")}]` : "";
 };
-const grain = (x) => 10 ** Math.floor(Math.log10(Math.max(Math.abs(x), 1))) / 100;
+// the power of ten by which drags, sliders and nudges of a number are measured: that of 0 is 1
+const decade = (x) => 10 ** Math.trunc(Math.log10(Math.abs(x) || 1));
+const grain = (x) => decade(x) / 100;
 const rounded = (x, step) => Number((Math.round(x / step) * step).toPrecision(12));
 
 function changing(n) {
@@ -101,18 +114,25 @@ function changing(n) {
     chosenCell = 0;
     $("nudges").hidden = true;
   }
-  const x = entryOf(i, chosenCell), origin = typeof start[i] === "number" ? start[i] : start[i][chosenCell];
-  const reach = Math.max(2 * Math.abs(origin), 2), range = $("amount"), field = $("exact");
+  const x = entryOf(i, chosenCell), at = Number.isFinite(x) ? x : 0, first = isNumber(i) ? start[i] : start[i][chosenCell];
+  const origin = Number.isFinite(first) ? first : 0, reach = 2 * Math.max(Math.abs(origin), decade(origin)), range = $("amount"), field = $("exact");
   $("changed").textContent = `${items[n][0]}${placeOf(i, chosenCell)}`;
-  range.min = Math.min(origin - reach, x);
-  range.max = Math.max(origin + reach, x);
-  range.step = grain(reach) / 2;
-  if (Number(range.value) !== x) range.value = x;
+  range.min = Math.min(origin - reach, at);
+  range.max = Math.max(origin + reach, at);
+  range.step = grain(origin) / 2;
+  if (Number(range.value) !== at) range.value = at;
   range.setAttribute("aria-label", $("changed").textContent);
   range.setAttribute("aria-valuetext", digits(x));
-  if (document.activeElement !== field) field.value = String(Number(x.toPrecision(12)));
+  if (document.activeElement !== field || !typing()) writeExact(String(Number(x.toPrecision(12))));
   row(i);
   if (!$("nudges").hidden) nudges();
+}
+
+// the field of the number, which has what the page wrote until somebody types
+const typing = () => $("exact").value !== ($("exact").dataset.written ?? "");
+
+function writeExact(text) {
+  $("exact").value = $("exact").dataset.written = text;
 }
 
 // of an array the row that is chosen, each number of it to be chosen in its turn
@@ -123,7 +143,7 @@ function row(i) {
   const list = $("row"), at = Math.floor(chosenCell / wide);
   if (list.dataset.of !== String(i)) {
     list.dataset.of = String(i);
-    list.replaceChildren(...Array.from({ length: Math.min(rows, 500) }, (_, r) => make("option", placeOf(i, r * wide).replace(/,? ?\d+\]$/, "]"))));
+    list.replaceChildren(...Array.from({ length: rows }, (_, r) => make("option", placeOf(i, r * wide).replace(/,? ?\d+\]$/, "]"))));
   }
   list.parentElement.hidden = rows === 1;
   list.selectedIndex = at;
@@ -157,15 +177,23 @@ function nudges() {
     return changed;
   };
   if (!numbers) compute();
-  const here = loss(0), g = slopeAt(i, chosenCell), rows = [];
-  const scale = 10 ** Math.floor(Math.log10(Math.max(Math.abs(x), 1)));
-  const found = [1, 0.1, 0.01, 0.001].map((part) => {
-    const h = part * scale, ratio = (loss(h) - here) / h;
+  const here = loss(0), g = slopeAt(i, chosenCell), scale = decade(x), rows = [];
+  const tried = (part) => {
+    const h = part * scale, step = loss(h) - here, gap = step / h - g;
+    return { h, step, gap: Math.abs(gap), tiny: Math.abs(gap) <= 1e-9 * Math.max(Math.abs(g), 1) + 4e-15 * Math.abs(here / h), cells: [digits(h), steady(step), steady(step / h), live.gradients[i] === null ? "—" : steady(gap)] };
+  };
+  const parts = [1, 0.1, 0.01, 0.001], up = parts.map(tried), down = parts.map((part) => tried(-part));
+  // the difference is in proportion to a step that is small enough
+  const settles = (sign) => {
+    const [large, small] = [1e-4, 1e-5].map((part) => tried(sign * part));
+    return small.tiny || small.gap < 0.2 * large.gap;
+  };
+  const why = Number.isNaN(here) || Number.isNaN(g) ? "nudge_nan" : !Number.isFinite(g) ? "nudge_steep" : !settles(1) || !settles(-1) ? "nudge_kink" : [...up, ...down].every((one) => one.tiny) ? "nudge_straight" : "nudge_bends";
+  for (const { cells } of up) {
     const tr = make("tr");
-    for (const text of [digits(h), steady(loss(h) - here), steady(ratio), live.gradients[i] === null ? "—" : steady(ratio - g)]) tr.append(make("td", text));
+    for (const text of cells) tr.append(make("td", text));
     rows.push(tr);
-    return Math.abs(ratio - g);
-  });
+  }
   numbers = kept ?? numbers;
   compute();
   $("nudge-rows").replaceChildren(...rows);
@@ -173,8 +201,6 @@ function nudges() {
     $("nudge-why").textContent = word("nudge_none");
     return;
   }
-  const tiny = (gap) => gap <= 1e-9 * Math.max(Math.abs(g), 1);
-  const why = !Number.isFinite(g) ? "nudge_steep" : tiny(found[0]) ? "nudge_straight" : found[3] < 0.2 * found[1] || tiny(found[3]) ? "nudge_bends" : "nudge_kink";
   $("nudge-why").textContent = word(why, { gradient: steady(g) });
 }
 
@@ -228,7 +254,7 @@ if (live) {
     const said = $("exact").value.trim(), x = said ? Number(said.replaceAll("−", "-")) : NaN; // pages write a true minus
     if (Number.isFinite(x)) change(chosenInput, chosenCell, x);
     else $("hint").textContent = word("no_number", { said });
-    $("exact").value = String(entryOf(chosenInput, chosenCell));
+    writeExact(String(entryOf(chosenInput, chosenCell)));
   });
   $("row").addEventListener("change", () => chooseCell($("row").selectedIndex * shapeOf(chosenInput).at(-1)));
   $("cells").addEventListener("click", (event) => event.target.dataset.at && chooseCell(Number(event.target.dataset.at)));

@@ -17,9 +17,9 @@ function link() {
   if (line === forward) parts.push("mode=forward");
   if (predicting()) parts.push(hidden ? "predict" : "predict=seen");
   if (view) parts.push(`view=${view}`);
-  if (epoch > ownFrom) parts.push(`own=${ownSteps()}`);
+  if (epoch >= ownFrom) parts.push(`own=${ownSteps()}`);
   else if (epoch) parts.push(`epoch=${epoch}`);
-  const before = origin(), set = given.flatMap((x, i) => (typeof x === "number" ? (sameNumber(x, before[i]) ? [] : [`${i}.0.${x}`]) : [...x].flatMap((v, at) => (sameNumber(v, before[i][at]) ? [] : [`${i}.${at}.${v}`]))));
+  const set = changes(origin());
   if (set.length && set.length <= 200) parts.push(`set=${set.join(",")}`);
   return `#${parts.join("&")}`;
 }
@@ -43,11 +43,8 @@ function reopen() {
   if (training && said.has("own")) again(said.get("own"));
   if (training && said.has("epoch")) toEpoch(Number(said.get("epoch")) || 0);
   for (const entry of said.get("set")?.split(",") ?? []) {
-    const [i, at, ...x] = entry.split("."), value = Number(x.join("."));
-    if (live && Number.isFinite(value) && i in given && (typeof given[i] === "number" || at in given[i])) {
-      past.push({ i: Number(i), at: Number(at), x: entryOf(Number(i), Number(at)) });
-      put(Number(i), Number(at), value);
-    }
+    const change = live && putSaid(entry);
+    if (change) past.push(change);
   }
   if (said.has("set") && live) recompute();
   if (views[Number(said.get("view"))]) look(Number(said.get("view")));

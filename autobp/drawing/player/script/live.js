@@ -6,7 +6,8 @@
 const live = data.live, HOLES = /[\ue000-\ue007]/;
 const given = live ? live.inputs.map(([, shape, values]) => (shape.length ? Float64Array.from(values, Number) : Number(values[0]))) : [];
 const inputOf = new Map(live ? live.inputs.map(([item], i) => [item, i]) : []);
-const start = given.map((x) => (typeof x === "number" ? x : x.slice()));
+const copied = (x) => (typeof x === "number" ? x : x.slice());
+const start = given.map(copied);
 let numbers = null, first = null, turned = 0; // the results now and in the beginning; how often they were computed
 const filledIn = new Map();
 

@@ -94,7 +94,19 @@ function cellClicked(event, map, canvas) {
   const r = canvas.getBoundingClientRect(), { rows, columns, over, tiles } = map;
   const x = Math.floor(((event.clientX - r.left) / r.width) * map.width), y = Math.floor(((event.clientY - r.top) / r.height) * map.height);
   const t = Math.floor(y / (rows + 1)) * over + Math.floor(x / (columns + 1)), row = y % (rows + 1), column = x % (columns + 1);
-  if (row < rows && column < columns && t < tiles && canvas.dataset.input) chooseCell((t * rows + row) * columns + column);
+  if (row < rows && column < columns && t < tiles && canvas.dataset.input) chooseCell(largestIn(given[chosenInput], map, t, row, column));
+}
+
+// where the largest number of a block is, the one that the cell tells
+function largestIn(value, { shape, tall, wide }, t, row, column) {
+  const height = shape.length > 1 ? shape.at(-2) : 1, width = shape.at(-1);
+  let found = (t * height + row * tall) * width + column * wide;
+  for (let y = row * tall; y < Math.min((row + 1) * tall, height); y++)
+    for (let x = column * wide; x < Math.min((column + 1) * wide, width); x++) {
+      const at = (t * height + y) * width + x;
+      if (Math.abs(value[at]) > Math.abs(value[found]) || Number.isNaN(value[at])) found = at;
+    }
+  return found;
 }
 
 function tip(text, event) {
@@ -142,8 +154,7 @@ function inNode(g, kind, k, name) {
   const image = drawnAs("image", { ...place, href: canvasOf(k).toDataURL(), preserveAspectRatio: "none", class: "map" });
   group.append(image, drawnAs("rect", { ...place, class: "frame" }));
   told(image, k, () => `${name} `);
-  const whole = map.tall * map.wide === 1 && map.planes === 1;
-  if (kind === "value" && whole && inputOf.has(scene(view).members.get(g)[0])) {
+  if (kind === "value" && map.planes === 1 && inputOf.has(scene(view).members.get(g)[0])) {
     image.dataset.input = "yes";
     image.addEventListener("click", (event) => {
       g.focus({ preventScroll: true });
@@ -173,7 +184,7 @@ function largeMap(k, what) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", word("map", said));
   told(canvas, k, () => "");
-  if (map.tall * map.wide === 1 && map.planes === 1) canvas.addEventListener("click", (event) => cellClicked(event, map, canvas));
+  if (map.planes === 1) canvas.addEventListener("click", (event) => cellClicked(event, map, canvas));
   box.append(canvas, scaleBar(map));
   const notes = [];
   if (map.tall * map.wide > 1) notes.push(word(map.form === "cells" ? "map_part" : "map_mean", { block: `${map.tall} × ${map.wide}` }));

@@ -512,7 +512,10 @@ stage.addEventListener("dblclick", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const on = event.target;
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && live) undo();
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && live && !(on === $("exact") && typing())) {
+    undo(); // what is being typed is taken back by the browser
+    event.preventDefault();
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || on.tagName === "SELECT" || on.closest?.(".scroll, #change, #slide")) return;
   const moves = { ArrowRight: next, ArrowLeft: () => go(line.at - 1), PageDown: next, PageUp: () => go(line.at - 1), Home: () => go(0), End: () => go(line.steps.length) };
   const nodes = views.length ? [...scene(view).members.keys()] : [];

@@ -2,26 +2,29 @@
 
 
 let path = [], states = [], losses = [], epoch = 0, running = null, rate = 1, ownFrom = Infinity;
-let slid = []; // where the slider of the rate stood at each step of the page's own
+// of each step of the page's own where the slider of the rate stood, what was changed before it, and the data
+let slid = [];
 
 function recorded() {
   const bytes = Uint8Array.from(atob(training.path), (c) => c.charCodeAt(0)), all = new Float64Array(bytes.buffer);
   let at = 0;
   const next = (n) => all.slice(at, (at += n));
   path = training.losses.map(() => training.sizes.map(next));
-  states = [null, training.state.map(([, , shape, values]) => (shape.length ? Float64Array.from(values) : values[0]))];
+  const stated = (values) => training.state.map(([, , shape], j) => (shape.length ? filledArray(shape, values[j]) : [values[j]].flat()[0]));
+  states = [training.before && stated(training.before), stated(training.state.map((entry) => entry[3]))];
   losses = [...training.losses];
   ownFrom = Infinity;
   slid = [];
 }
 
+const filledArray = (shape, x) => (typeof x === "number" ? new Float64Array(shape.reduce((a, b) => a * b, 1)).fill(x) : Float64Array.from(x));
 const shaped = (i, value) => (training.shapes[i].length ? value : value[0]);
-const argumentsAt = (k, factor) =>
-  training.arguments.map((source) => argument(source, k, null, factor));
+const argumentsAt = (k, factor, inputs) => training.arguments.map((source) => argument(source, k, null, factor, inputs));
 
-// an argument of a program: a parameter or a state after k steps, a rate, the cells of the region, or what stays
-function argument([kind, i, isArray], k, cells, factor) {
+// an argument of a program: a parameter or a state after k steps, a rate, data, the cells of the region, or what stays
+function argument([kind, i, isArray], k, cells, factor, inputs = start) {
   if (kind === "parameter") return shaped(i, path[k][i]);
+  if (kind === "data") return typeof training.columns[i] === "number" ? inputs[training.columns[i]] : Float64Array.from(training.columns[i]);
   if (kind === "constant") return isArray ? Float64Array.from(i, Number) : Number(i[0]);
   return kind === "cells" ? cells : kind === "state" ? states[k][i] : training.rates[i] * factor;
 }
@@ -38,47 +41,64 @@ function toEpoch(k) {
   epoch = Math.min(Math.max(k, 0), path.length - 1);
   place(path[epoch]);
   recompute(true);
-  showRun();
 }
+
+const lossNow = () => Number(numbers[live.loss]);
 
 // the parameters are inputs of the program
 function place(values) {
   training.inputs.forEach((i, p) => (given[i] = shapeOf(i).length ? values[p].slice() : values[p][0]));
 }
 
+// a step from what is shown: the parameters and the data as they were changed
 function oneOn() {
-  const k = Math.max(epoch, 1);
+  const k = epoch;
   past.length = 0;
   stateAt(k);
-  if (k < path.length - 1 || ownFrom === Infinity) {
-    path.length = losses.length = k + 1;
-    states.length = Math.min(states.length, k + 1);
-    ownFrom = Math.min(ownFrom, k);
-    slid.length = k - ownFrom;
-  }
-  slid.push($("rate").value);
-  const [values, state] = advance(...argumentsAt(k, rate));
+  path.length = losses.length = k + 1;
+  states.length = Math.min(states.length, k + 1);
+  ownFrom = Math.min(ownFrom, k);
+  const replaced = slid[k - ownFrom];
+  slid.length = k - ownFrom;
+  given.forEach((x, i) => !training.inputs.includes(i) && !training.columns.includes(i) && (given[i] = copied(start[i]))); // a step is no function of it
+  const before = (replaced ?? slid.at(-1))?.data ?? start;
+  const edits = [...(replaced?.edits ?? []), ...changes(origin().map((x, i) => (training.inputs.includes(i) ? x : before[i])))];
+  slid.push({ at: $("rate").value, edits, data: given.map(copied) });
+  path[k] = training.inputs.map((i) => (isNumber(i) ? Float64Array.of(given[i]) : given[i].slice()));
+  losses[k] = lossNow();
+  const [values, state] = advance(...argumentsAt(k, rate, given));
   path.push(values.map((x) => (typeof x === "number" ? Float64Array.of(x) : x)));
   states.push(state);
   place(path[k + 1]);
   losses.push(losses[k]); // until it is computed
   toEpoch(k + 1);
-  losses[k + 1] = Number(numbers[live.loss]);
-  showRun();
+  losses[k + 1] = lossNow();
   if (!Number.isFinite(losses[k + 1])) runOn(false);
 }
 
-// the steps of the page's own up to this one, as a link says them: from where, and how many at each rate
+// the steps of the page's own up to this one, as a link says them: from where, how many at each rate, and
+// what was changed between them
 function ownSteps() {
   const runs = [];
-  slid.slice(0, epoch - ownFrom).forEach((at) => (runs.at(-1)?.[0] === at ? runs.at(-1)[1]++ : runs.push([at, 1])));
-  return [ownFrom, ...runs.map(([at, n]) => `${at}x${n}`)].join(",");
+  slid.slice(0, epoch - ownFrom + 1).forEach(({ at, edits }, j) => {
+    runs.push(...edits);
+    if (j === epoch - ownFrom) return;
+    if (!edits.length && runs.at(-1)?.[0] === at) runs.at(-1)[1]++;
+    else runs.push([at, 1]);
+  });
+  return [ownFrom, ...runs.map((run) => (typeof run === "string" ? run : run.join("x")))].join(",");
 }
 
 function again(steps) {
   const [from, ...runs] = steps.split(",");
   toEpoch(Number(from) || 0);
-  for (const [at, n] of runs.map((run) => run.split("x"))) {
+  for (const run of runs) {
+    const [at, n] = run.split("x");
+    if (n === undefined) {
+      putSaid(run);
+      compute();
+      continue;
+    }
     slide(at);
     for (let k = Math.min(Number(n) || 0, 1000); k > 0 && Number.isFinite(losses[epoch]); k--) oneOn();
   }
@@ -102,14 +122,18 @@ function showRun() {
   slide.max = path.length - 1;
   slide.value = epoch;
   slide.setAttribute("aria-valuetext", word("epoch_of", { at: epoch, of: path.length - 1 }));
-  $("epoch-says").textContent = `${word("epoch_of", { at: epoch, of: path.length - 1 })}, ${word("loss_is", { n: steady(losses[epoch]) })}`;
+  $("epoch-says").textContent = `${word("epoch_of", { at: epoch, of: path.length - 1 })}, ${word("loss_is", { n: steady(lossNow()) })}`;
   $("rate-says").textContent = digits(training.rates[0] * rate);
   $("recorded").disabled = ownFrom === Infinity;
+  const ready = epoch > 0 || states[0];
+  $("run").disabled = !ready;
+  $("run").title = word(ready ? "run_on_title" : "run_on_later");
   curve();
   region();
 }
 
 function curve() {
+  const losses = seenLosses();
   const W = 300, H = 96, most = Math.max(...losses.filter(Number.isFinite)), least = Math.min(...losses.filter(Number.isFinite), 0);
   const x = (k) => 4 + (k / (path.length - 1)) * (W - 8), y = (v) => 6 + ((most - v) / (most - least || 1)) * (H - 12);
   const d = (from, to) => losses.slice(from, to).map((v, i) => `${i ? "L" : "M"}${x(from + i).toFixed(1)} ${y(Number.isFinite(v) ? v : most).toFixed(1)}`).join("");
@@ -125,28 +149,33 @@ function curve() {
   );
 }
 
+// of the step that is shown, as it is shown
+const seenLosses = () => losses.map((loss, k) => (k === epoch ? lossNow() : loss));
+
 function region() {
   const about = training.region, canvas = $("region");
   canvas.hidden = !about;
   if (!about) return;
-  const { grid, low, high, outputs, middle, points, labels } = about, wide = 2 * grid;
+  const { grid, low, high, outputs, middle, reach, points, labels } = about, wide = 2 * grid;
   const cells = Float64Array.from({ length: 2 * grid * grid }, (_, i) => {
     const axis = i % 2, cell = axis ? Math.floor(i / 2 / grid) : Math.floor(i / 2) % grid;
     return low[axis] + ((cell + 0.5) / grid) * (high[axis] - low[axis]);
   });
-  const found = classify(...about.arguments.map((source) => argument(source, epoch, cells)));
+  const now = ([kind, i, isArray]) => (kind === "parameter" ? given[training.inputs[i]] : argument([kind, i, isArray], epoch, cells));
+  const found = classify(...about.arguments.map(now));
   canvas.width = canvas.height = 2 * wide;
   const context = canvas.getContext("2d"), side = canvas.width / grid;
   const hues = data.colours.concat("#009E73", "#CC79A7", "#56B4E9").map(channels);
   for (let r = 0; r < grid; r++)
     for (let c = 0; c < grid; c++) {
       const k = (r * grid + c) * outputs, out = found.subarray(k, k + outputs);
-      const colour = outputs > 1 ? hues[[...out.keys()].reduce((a, b) => (out[b] > out[a] ? b : a)) % hues.length].map((v) => Math.round((v + 510) / 3)) : paint((out[0] - middle) * 2, 1).map((v) => Math.round(0.65 * v + 90));
+      const colour = outputs > 1 ? hues[[...out.keys()].reduce((a, b) => (out[b] > out[a] ? b : a)) % hues.length].map((v) => Math.round((v + 510) / 3)) : paint((out[0] - middle) / reach, 1).map((v) => Math.round(0.65 * v + 90));
       context.fillStyle = `rgb(${colour.join(",")})`;
       context.fillRect(c * side, canvas.height - (r + 1) * side, side + 1, side + 1);
     }
+  const X = given[about.X];
   points.forEach((point, i) => {
-    const [x, y] = point.map((v, axis) => ((v - low[axis]) / (high[axis] - low[axis])) * canvas.width);
+    const [x, y] = point.map((v, axis) => (X ? X[2 * i + axis] : v)).map((v, axis) => ((v - low[axis]) / (high[axis] - low[axis])) * canvas.width);
     context.beginPath();
     context.arc(x, canvas.height - y, 4, 0, 7);
     context.fillStyle = `rgb(${hues[outputs > 1 ? labels[i] % hues.length : labels[i] > middle ? 1 : 0].join(",")})`;
@@ -184,6 +213,7 @@ if (training) {
     runOn(false);
     recorded();
     slide("0");
+    putAll(start);
     past.length = 0;
     toEpoch(epoch);
   });
