@@ -21,12 +21,14 @@ import os
 import pathlib
 import queue
 import random
+import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import types
 import unittest.mock
 import uuid
 import weakref
@@ -36,7 +38,7 @@ import pytest
 
 from autobp import Tensor, nn
 from autobp.compiler.trace.search import reachable
-from autobp.optim import SGD, Adam, AdamW, ReduceLROnPlateau, StepLR
+from autobp.optim import SGD, Adam, AdamW, ExponentialLR, ReduceLROnPlateau, StepLR
 from autobp.train import CheckpointError, DivergedError, fit, load_checkpoint
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.inventory import Inventory
@@ -1151,6 +1153,42 @@ def test_data_of_callbacks_that_no_file_holds_is_named(tmp_path):
         history = trained(stateful.Base(), checkpoint=tmp_path / "run.npz", callbacks=[callback])
     assert len(history.unsaved) == 1
     assert os.path.basename(caught[0].filename) in ("test_train_state.py", "stateful.py")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: lambda x: x, lambda: re.compile("a"), lambda: ValueError("no")]
+)
+def test_what_callbacks_keep_and_no_file_holds_is_named(make, tmp_path):
+    kept = []
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold kept.*\[\d\]"):
+        history = trained(
+            stateful.Base(),
+            epochs=3,
+            checkpoint=tmp_path / "run.npz",
+            callbacks=[lambda run: kept.append(make())],
+        )
+    assert history.unsaved
+
+
+def test_a_schedule_and_a_namespace_that_a_callback_makes_go_on(tmp_path):
+    def run(epochs, **options):
+        model, held, kept = stateful.Base(), {}, []
+        optimizer = Adam(model.parameters(), 0.05)
+
+        def callback(run):
+            kept.append(types.SimpleNamespace(epoch=run.epoch))
+            if run.epoch == 2:
+                held["schedule"] = ExponentialLR(optimizer, 0.5)
+            if "schedule" in held:
+                held["schedule"].step()
+
+        trained(model, optimizer=optimizer, epochs=epochs, callbacks=[callback], **options)
+        return optimizer.param_groups[0]["lr"], kept
+
+    whole = run(5)
+    path = tmp_path / "run.npz"
+    run(3, checkpoint=path)
+    assert run(5, checkpoint=path, resume=True) == whole
 
 
 def test_a_tensor_that_shares_memory_with_a_parameter_does_so_after_a_resume(tmp_path):

@@ -16,6 +16,7 @@ import io
 import json
 import operator
 import random
+import re
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp import nn
+from autobp import nn, optim
 from autobp.compiler.trace.free_variables import (
     GONE,
     Found,
@@ -64,7 +65,16 @@ _DATA = (
 _QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
 _PYTHONS = (collections.OrderedDict, collections.Counter, collections.defaultdict)
-_WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
+_WRAPPERS = (
+    collections.UserDict,
+    collections.UserList,
+    collections.ChainMap,
+    types.SimpleNamespace,
+)
+
+
+#: Further classes whose objects a callback keeps for what they say or do.
+_VALUES = (types.FunctionType, re.Pattern, BaseException)
 
 
 class StrangeError(ValueError):
@@ -233,7 +243,8 @@ class Inventory:
         kinds = {type(x) for x in self._objects.values()}
         kinds |= {x for x in self._objects.values() if isinstance(x, type)}
         kinds.update(_WRAPPERS)
-        kinds |= {x for x in vars(nn).values() if isinstance(x, type)}  # a model may grow
+        for module in (nn, optim):  # a model may grow, and have a schedule from then on
+            kinds |= {x for x in vars(module).values() if isinstance(x, type)}
         return {_class_name(kind): kind for kind in kinds}
 
 
@@ -634,15 +645,17 @@ def _is_read(x: Any) -> bool:
         issubclass(kind, _DATA)
         or of_class(kind, "__next__") is not GONE
         or kind.__module__ in _QUEUES
-        or owner(kind) is Owner.USER
+        or owner(kind) in (Owner.USER, Owner.AUTOBP)
+        or issubclass(kind, _VALUES)
         or (is_kind(x, types.BuiltinFunctionType | types.MethodWrapperType) and _remembers(x))
     )
 
 
 def _is_written(x: Any) -> bool:
-    """Whether an object holds data that a program may write to and read again, such as the frames
-    of pandas; or it is a file, whose changes cannot be seen."""
-    return any(of_class(type(x), name) is not GONE for name in ("__array__", "__setitem__"))
+    """Whether an object holds data that a program may write to and read again, such as the frames of
+    pandas and the modules of PyTorch; or it is a file, whose changes cannot be seen."""
+    names = "__array__", "__setitem__", "state_dict"
+    return any(of_class(type(x), name) is not GONE for name in names)
 
 
 def _base(kind: type) -> Any:
@@ -666,7 +679,7 @@ def _is_plain_object(x: Any) -> bool:
     """Whether an object is no more than its attributes."""
     kind: Any = type(x)
     makes = kind.__new__
-    return (
+    return kind is types.SimpleNamespace or (
         (makes is object.__new__ or owner(makes) is Owner.AUTOBP)
         and kind.__reduce_ex__ is object.__reduce_ex__
         and (attributes(x) is not None or bool(slots_of(kind)))
