@@ -75,10 +75,11 @@ class Batched(Tensor):
             inside = {**params, "index": _parts_at(params["index"], level)}
         try:
             value = rule(primitive, values, mapped, **inside)
-        except ValueError as error:
-            if isinstance(error, np.linalg.LinAlgError | np.exceptions.AxisError):
-                raise
-            raise explained(error, primitive, args, params) from error
+        except (ValueError, IndexError) as error:
+            said = _of_one_example(error, primitive, values, mapped, params)
+            if isinstance(error, IndexError | np.linalg.LinAlgError | np.exceptions.AxisError):
+                raise said from None
+            raise explained(said, primitive, args, params) from error
         if type(value) is Results:
             return Results(batched(v, level) for v in value)
         if context.anomaly:
@@ -322,6 +323,22 @@ def drawn(draw: Callable[[tuple[int, ...]], Any], x: Any) -> Any:
     for level, _ in batches:
         numbers = batched(numbers, level)
     return numbers
+
+
+def _of_one_example(
+    error: Any,
+    primitive: Primitive,
+    values: Sequence[Any],
+    mapped: Sequence[bool],
+    params: dict[str, Any],
+) -> Any:
+    """The error as the first example has it, which knows nothing of the axis of the batch."""
+    try:
+        first = [v[0] if is_mapped else v for v, is_mapped in zip(values, mapped, strict=True)]
+        primitive.function(*first, **params)
+    except Exception as other:
+        return other if type(other) is type(error) else error
+    return error
 
 
 def _parts_at(index: Any, level: int) -> Any:

@@ -172,13 +172,15 @@ def _instead_of(calls: list[tuple[str, str]]) -> str:
             if known
             else "this function of SciPy has no rule of differentiation: give it one with autobp.custom"
         )
-    if not calls:
-        return "use NumPy's functions (np.sin, not math.sin; np.stack, not np.array)"
-    module, name = calls[-1]
-    if name == "full":
-        return "write value * np.ones(shape) instead of np.full(shape, value)"
+    module, name = calls[-1] if calls else ("", "")
     if "index_tricks" in module and name == "__getitem__":
         return "write np.stack(list, axis=1) instead of np.c_, and np.concatenate(list) instead of np.r_"
+    if name[:2] == "__" or not hasattr(
+        np.linalg if ".linalg" in module else np, name
+    ):  # np.vectorize, np.testing
+        return "use NumPy's functions (np.sin, not math.sin; np.stack, not np.array)"
+    if name == "full":
+        return "write value * np.ones(shape) instead of np.full(shape, value)"
     called = f"np.linalg.{name}" if ".linalg" in module else f"np.{name}"
     return f"of a list of Tensors make one, as in {called}(np.stack(list))"
 

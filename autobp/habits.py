@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from autobp.primitive import NUMPY
-from autobp.spellings import KEYWORDS, OPTIONS, Table
+from autobp.spellings import KEYWORDS, OPTIONS, TENSOR, TENSOR_CLASS, Table
 
 __all__ = [
     "AbsentError",
@@ -111,10 +111,16 @@ class Absent:
 
 
 class ListsWhatItHas(type):
-    """The class of a class that explains names: `dir` and `help` list those alone that it has."""
+    """The class of a class that explains names: `dir` and `help` list those alone that it has. It explains
+    those that the class is asked for; instances do not ask it."""
 
     def __dir__(cls) -> list[str]:
         return [name for name in super().__dir__() if hasattr(cls, name)]
+
+    def __getattr__(cls, name: str) -> Any:
+        said = f"type object {cls.__name__!r} has no attribute {name!r}"
+        table = TENSOR_CLASS if name in TENSOR_CLASS else TENSOR
+        raise absent(said, name, table, lambda: type.__dir__(cls), numpy=name not in table)
 
 
 def add_absent(kind: type, table: Table) -> None:

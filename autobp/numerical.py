@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from inspect import signature
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -34,6 +35,7 @@ def numerical_gradient(
     >>> numerical_gradient(lambda: np.sum(w**2), [w])[0].round(6)
     array([2., 4.])
     """
+    _check_call(function, parameters)
     gradients = []
     for k, p in enumerate(list(parameters)):
         with _variable(p, f"parameter {k}", function) as array:
@@ -50,6 +52,24 @@ def numerical_gradient(
                 g[i] = (up - down) / (float(above) - float(below))
             gradients.append(g)
     return gradients
+
+
+def _check_call(function: Any, parameters: Any) -> None:
+    """Explain the form of the call to who gives a function of its arguments, or one array."""
+    is_one = isinstance(parameters, Tensor | int | float | np.number)
+    is_one = is_one or (isinstance(parameters, np.ndarray) and parameters.ndim < 2)
+    if not is_one:
+        try:
+            signature(function).bind()
+            return
+        except ValueError:  # it does not say
+            return
+        except TypeError:
+            pass
+    raise TypeError(
+        "numerical_gradient takes a function of no arguments, and a list of the arrays that it reads:"
+        " write numerical_gradient(lambda: f(x), [x])"
+    )
 
 
 @contextmanager

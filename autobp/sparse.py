@@ -47,6 +47,14 @@ class Triplets:
     values: np.ndarray
     shape: tuple[int, int]
 
+    @property
+    def nnz(self) -> int:
+        """The number of its entries."""
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.toarray(), dtype)
+
     def toarray(self) -> np.ndarray:
         """The matrix with its zeros; entries that are given twice are added up."""
         dense = np.zeros(self.shape, self.values.dtype)

@@ -21,6 +21,7 @@ __all__ = [
     "PACKAGE",
     "SCHEDULE",
     "TENSOR",
+    "TENSOR_CLASS",
     "TRAIN",
     "TREE",
     "Table",
@@ -52,6 +53,13 @@ _UPDATE = "`p -= step` and other operators under `no_grad()` update a parameter;
 _FILL = "`p.data = np.full(p.shape, value)` for a parameter that nothing was computed from; else `np.full(shape, value)`"
 
 # fmt: off
+#: Of the class, beside those of its instances.
+TENSOR_CLASS = _table(
+    ("zeros ones full empty eye arange linspace tri",      "NumPy's function, `Tensor(np.zeros(shape))`"),
+    ("rand uniform randint",                               "a generator of NumPy's, `Tensor(rng.uniform(-1, 1, shape))`"),
+    ("randn normal kaiming_uniform kaiming_normal glorot_uniform scaled_uniform", "a generator of NumPy's, `Tensor(rng.normal(size=shape))`"),
+    ("from_numpy from_blob from_array",                    "`Tensor(x)`"),
+)
 TENSOR = _table(
     # PyTorch: shapes
     ("view view_as reshape_as unflatten",                   "`t.reshape(shape)`"),
@@ -292,6 +300,7 @@ PACKAGE = _table(
     ("custom_vjp custom_gradient defvjp defvjps Function", "`custom(f, vjp=rule)`"),
     ("custom_jvp defjvp",                          "`custom(f, jvp=rule)`"),
     ("jacfwd make_jvp_jacobian",                           "`jacobian(f, mode='forward')`"),
+    ("gradient",                                           "`grad(f)`; NumPy's differences of values are `np.gradient(x)`"),
     ("jacrev",                                             "`jacobian(f, mode='reverse')`"),
     ("make_jaxpr xla_computation",                         "`graph(f(t))`, or the program `compiled.source`"),
     ("tree_map",                                           "`tree.map(np.sin, params_nest)`"),
@@ -408,6 +417,7 @@ NN = _table(
     ("LazyLinear LazyConv2d",                              "layers state their sizes: `nn.Linear(3, 2)`"),
     ("EmbeddingBag",                                       "`np.mean(nn.Embedding(3, 2)(labels), axis=-2)`"),
     ("TransformerEncoder TransformerDecoder TransformerDecoderLayer multi_head_attention_forward", "attention is a program: `nn.scaled_dot_product_attention(q, k, v)`"),
+    ("state",                                              "`model.parameters()`, `model.state_dict()`"),
     ("parameter modules grad",                             "`nn.Module`, and a Tensor attribute is a parameter"),
     ("relu_ elu_ selu_ leaky_relu_",                       "a function makes a new array: `nn.relu(x)`"),
     # Keras and Flax

@@ -193,3 +193,18 @@ def test_numerical_gradient_refusals():
     with pytest.raises(ValueError, match=r"the function must return a number, not shape \(2,\)"):
         numerical_gradient(lambda: w * 2, [w])
     assert w.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: np.sum(x**2), np.ones(2)),
+        (lambda x: x**2, [np.ones(2)]),
+        (lambda: 1.0, np.ones(2)),
+        (lambda: 1.0, Tensor(1.0)),
+        (lambda: 1.0, 1.0),
+    ],
+)
+def test_the_form_of_numerical_gradient_is_explained(f, x):
+    with pytest.raises(TypeError, match=r"write numerical_gradient\(lambda: f\(x\), \[x\]\)"):
+        numerical_gradient(f, x)

@@ -126,6 +126,9 @@ V, S = Tensor([1.0, 2.0]), Tensor([[2.0, 1.0], [1.0, 3.0]])
         (lambda: np.cumsum([V[0], V[1]]), "as in np.cumsum(np.stack(list))"),
         (lambda: np.dot([V, V], V), "np.stack, not np.array"),
         (lambda: np.exp([V, V]), "np.stack, not np.array"),
+        (lambda: np.vectorize(abs)(V), "np.stack, not np.array"),
+        (lambda: np.ndenumerate(V), "np.stack, not np.array"),
+        (lambda: np.testing.assert_array_equal(V, 1.0), "np.stack, not np.array"),
         (lambda: np.full(3, V[0]), "write value * np.ones(shape) instead of np.full(shape, value)"),
         (lambda: np.full_like(np.ones(2), V), "for np.full_like v * np.ones(shape)"),
         (lambda: np.c_[V, V], "write np.stack(list, axis=1) instead of np.c_"),
@@ -138,7 +141,7 @@ V, S = Tensor([1.0, 2.0]), Tensor([[2.0, 1.0], [1.0, 3.0]])
         (lambda: scipy.sparse.csr_array(np.eye(2)) @ V, "write S.toarray() @ t for a sparse matrix S"),
         (lambda: V @ scipy.sparse.csr_array(np.eye(2)), "; write S.toarray() for a sparse matrix S"),
     ],
-    ids=range(18),
+    ids=range(21),
 )  # fmt: skip
 def test_what_asks_for_an_array_has_a_way_out_of_its_own(call, text):
     with pytest.raises(TypeError) as caught:

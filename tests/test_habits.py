@@ -27,12 +27,14 @@ from autobp.spellings import (
     PACKAGE,
     SCHEDULE,
     TENSOR,
+    TENSOR_CLASS,
     TRAIN,
     TREE,
 )
 
 OWNERS = {
     "Tensor": (TENSOR, lambda: Tensor([1.0, 2.0])),
+    "the class Tensor": (TENSOR_CLASS, lambda: Tensor),
     "At": (AT, lambda: Tensor([1.0, 2.0]).at[0]),
     "autobp": (PACKAGE, lambda: autobp),
     "nn": (NN, lambda: nn),

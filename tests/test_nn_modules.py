@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import pickle
+import types
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -584,3 +587,53 @@ def test_functional_call_takes_what_state_dict_gives():
     moved = nn.functional_call(model, {"1.running_mean": np.ones(3)}, x).numpy()
     np.testing.assert_allclose(moved, model(x).numpy() - 1 / np.sqrt(1 + 1e-5))
     np.testing.assert_array_equal(model.state_dict()["1.running_mean"], np.zeros(3))
+
+
+@dataclass
+class Held:
+    layer: object
+
+
+class Helper:
+    def __init__(self, layer):
+        self.layer = layer
+
+
+HIDING = [
+    lambda x: collections.deque([x]),
+    lambda x: {x},
+    lambda x: frozenset([x]),
+    lambda x: collections.UserList([x]),
+    lambda x: collections.UserDict(a=x),
+    lambda x: types.MappingProxyType({"a": x}),
+    lambda x: types.SimpleNamespace(a=x),
+    lambda x: np.array([x, None], object),
+    Held,
+    Helper,
+    lambda x: [{"a": Helper([x])}],
+]
+
+
+@pytest.mark.parametrize("hide", HIDING)
+def test_layers_in_what_is_not_looked_into_are_warned_of(hide):
+    class Model(nn.Module):
+        pass
+
+    model = Model()
+    for x in (nn.Linear(2, 2), Tensor([1.0, 2.0])):
+        if isinstance(x, Tensor) and hide is HIDING[7]:
+            continue  # an array of objects takes it apart
+        said = r"Model.extra holds layers or parameters that are neither trained nor saved"
+        with pytest.warns(UserWarning, match=said) as caught:
+            model.extra = hide(x)
+        assert caught[0].filename == __file__
+        del model.extra
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model._extra = hide(x)
+            model.layer = [x]
+            model.extra = hide(x)  # of which it is a second place
+            model.other = [{"a": (x,)}]
+            model.optimizer = optim.SGD(model.parameters())
+            model.constant = hide(Tensor(1.0, requires_grad=False))
+            model.helper = Helper(model)

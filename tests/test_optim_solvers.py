@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 from autobp import Tensor, check_gradients, compile, grad, hessian, jacobian, jvp, nn, vjp, vmap
 from autobp.data import xor
@@ -258,3 +259,60 @@ def test_a_model_is_given_by_its_parameters():
             solver(lambda m: loss(m), model)
     found = minimize(loss, {name: p.data for name, p in model.named_parameters()}).x
     np.testing.assert_allclose([found["weight"][0, 0], found["bias"][0]], [2.0, 1.0], atol=1e-4)
+
+
+ENDS = (np.array([0.0, -np.inf, 2.0]), np.array([0.5, np.inf, np.inf]))
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        ENDS,
+        tuple(map(list, ENDS)),
+        [(0, 0.5), None, (2, None)],
+        ((0, 0.5), (None, None), (2, np.inf)),
+        np.transpose(ENDS),
+        scipy.optimize.Bounds(*ENDS),
+    ],
+)
+@pytest.mark.parametrize("x0", [np.array([0.4, 1.0, 3.0]), [0.4, 1, np.float64(3.0)]])
+def test_the_bounds_of_a_vector_are_spelt_as_in_scipy(bounds, x0):
+    for found in (
+        minimize(lambda x: np.sum((x - 1) ** 2), x0, bounds=bounds).x,
+        least_squares(lambda x: x - 1, x0, bounds=bounds).x,
+    ):
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, [0.5, 1, 2], atol=1e-6)
+
+
+def test_two_lists_for_two_numbers_are_read_as_scipy_reads_them():
+    f = lambda x: x - np.array([0.2, 9.0])
+    found = minimize(lambda x: np.sum(f(x) ** 2), [0.5, 0.5], bounds=[[0, 1], [0, 2]])
+    np.testing.assert_allclose(found.x, [0.2, 2], atol=1e-6)
+    found = least_squares(f, [0.5, 1.5], bounds=([0, 1], [1, 2]))
+    np.testing.assert_allclose(found.x, [0.2, 2], atol=1e-6)
+    found = minimize(lambda x: np.sum(f(x) ** 2), [0.0, 0.0], bounds=scipy.optimize.Bounds(0, 1))
+    np.testing.assert_allclose(found.x, [0.2, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "bounds", [[(0, 1)], [(0, 1)] * 3, (np.zeros(3), np.ones(3)), ([0, 0], [1, 1]), "ab", 5]
+)
+def test_bounds_that_do_not_fit_a_vector_are_explained(bounds):
+    said = r"for a vector of n numbers a list of n pairs or \(np.array\(lows\), np.array\(highs\)\)"
+    with pytest.raises(ValueError, match=said):
+        minimize(lambda x: np.sum(x**2), np.ones(2), bounds=bounds)
+
+
+def test_parameters_as_a_start_are_explained():
+    model = nn.Linear(2, 1)
+    for x0, kind in (
+        (dict(model.named_parameters()), "dict of parameters"),
+        (list(model.parameters()), "list of parameters"),
+        (model.parameters(), "generator"),
+        (model, "Linear"),
+    ):
+        for solver in (minimize, least_squares, root):
+            with pytest.raises(TypeError, match=f"not a {kind}: write .name: p.data for"):
+                solver(lambda x: x, x0)
+    assert root(lambda x: x - 1, [0.0, 3.0]).tolist() == [1, 1]

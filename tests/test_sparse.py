@@ -581,3 +581,10 @@ def test_a_dense_network_has_a_dense_pattern():
     blocks = jacobian(loss, sparse=True)(weights)
     for block, expected in zip(blocks, grad(loss)(weights), strict=True):
         np.testing.assert_allclose(block.toarray().reshape(20, 20), expected, rtol=1e-10)
+
+
+def test_triplets_have_what_sparse_matrices_have():
+    matrix = Triplets(np.array([0, 1, 1]), np.array([2, 0, 0]), np.array([5.0, 6.0, 1.0]), (2, 3))
+    assert matrix.nnz == 3
+    np.testing.assert_array_equal(np.asarray(matrix), [[0, 0, 5], [7, 0, 0]])
+    assert np.asarray(matrix, np.float32).dtype == np.float32

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from autobp import Tensor, log_softmax, nn
+from autobp import Tensor, log_softmax, nn, no_grad
 from autobp.data import digits, linear, moons, spiral, split
 from autobp.optim import SGD, Adam, ReduceLROnPlateau, StepLR
 from autobp.train import CheckpointError, DivergedError, History, evaluate, fit, load_checkpoint
@@ -797,3 +797,10 @@ def test_the_history_of_a_run_is_a_history():
     history = trained(nn.MLP([2, 8, 3], rng=0), data=data, epochs=2)
     assert isinstance(history, History)
     assert history["epoch"] == [1, 2]
+
+
+def test_a_fit_without_gradients_is_explained():
+    model = network()
+    said = "the loss does not depend on the parameters, since no_grad\\(\\) is open around fit"
+    with no_grad(), pytest.raises(TypeError, match=said):
+        trained(model, epochs=1)

@@ -851,3 +851,24 @@ def test_an_example_is_of_the_type_that_it_is_in_the_loop():
     mine = ab.custom(array, vjp=lambda g, y, x: g * (2 if isinstance(g, np.ndarray) else 9))
     np.testing.assert_array_equal(vmap(mine)(Y), Y * 2)
     np.testing.assert_array_equal(jacobian(mine)(Y[0]), 2 * np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("f", "kind", "said"),
+    [
+        (lambda x: x[0, 0], IndexError, "array is 1-dimensional, but 2 were indexed"),
+        (lambda x: x[2], IndexError, "index 2 is out of bounds for axis 0 with size 2"),
+        (lambda x: x.reshape(5), ValueError, r"cannot reshape array of size 2 into shape \(5,\)"),
+        (lambda x: np.concatenate([x, x[None]]), ValueError, r"at index 0 has 1 dimension\(s\)"),
+        (lambda x: np.linalg.inv(x), np.linalg.LinAlgError, "1-dimensional array given"),
+    ],
+)
+def test_errors_speak_of_one_example(f, kind, said):
+    with pytest.raises(kind, match=said):
+        vmap(f)(np.ones((3, 2)))
+
+
+def test_metrics_within_a_vmap_are_explained():
+    for metric in (nn.accuracy, nn.confusion_matrix):
+        with pytest.raises(TypeError, match="metrics count over all samples"):
+            vmap(metric)(np.ones((3, 4, 2)), np.zeros((3, 4), int))

@@ -8,9 +8,13 @@ are children. Attributes that begin with an underscore, and results of operation
 from __future__ import annotations
 
 import warnings
+from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from inspect import signature
+from itertools import islice
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
@@ -30,6 +34,9 @@ M = TypeVar("M", bound="Module")
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 _NEST = (dict, list, tuple)
+_SIMPLE = {int, float, bool, str, bytes, type(None), Tensor, FunctionType, type, np.dtype}
+_PLAIN = _SIMPLE - {Tensor}
+_MOST = 1000  # objects that an attribute is searched for layers in
 
 
 class _Forward(Protocol[P, R]):
@@ -122,7 +129,24 @@ class Module:
                 " for a constant",
                 stacklevel=2,
             )
+        elif name[0] != "_" and type(value) not in _SIMPLE:
+            self._check_hidden(name, value)
         object.__setattr__(self, name, value)
+
+    def _check_hidden(self, name: str, value: Any) -> None:
+        """Warn of layers and parameters in what is not looked into, which are neither trained nor saved."""
+        hidden = [x for x in _hidden(value) if x is not self]
+        if not hidden:
+            return
+        known = {id(x) for x in (*self.modules(), *self.parameters())}
+        if any(id(x) not in known for x in hidden):
+            warnings.warn(
+                f"{type(self).__name__}.{name} holds layers or parameters that are neither trained nor saved:"
+                " they are looked for in attributes, and in lists, tuples and dicts there, not in sets, deques"
+                " and other objects; write a list or a Module, or begin the name with an underscore if that"
+                " is meant",
+                stacklevel=3,
+            )
 
     def _check_replaced(self, name: str, old: Tensor, new: Any) -> None:
         if name[0] == "_" or not old.is_leaf or old.params is UNRECORDED:
@@ -523,6 +547,37 @@ def _within(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _within(branch, f"{path}.{i}")
     else:
         yield path, nest
+
+
+def _hidden(value: Any) -> Iterator[Any]:
+    """The layers and parameters in an attribute which are in something else than lists, tuples and dicts."""
+    stack, seen = [(value, False)], {id(value)}
+    while stack and len(seen) < _MOST:
+        x, is_hidden = stack.pop()
+        if isinstance(x, Module) or (isinstance(x, Tensor) and x.level == 0 and x.is_leaf):
+            if is_hidden:
+                yield x
+            continue
+        for part in islice(_parts(x), _MOST):
+            if type(part) not in _PLAIN and id(part) not in seen:
+                seen.add(id(part))
+                stack.append((part, is_hidden or not isinstance(x, _NEST)))
+
+
+def _parts(x: Any) -> Iterable[Any]:
+    """What a container or a helper of the user's holds."""
+    if isinstance(x, dict | MappingProxyType | UserDict):
+        return x.values()
+    if isinstance(x, list | tuple | set | frozenset | deque | UserList):
+        return x
+    if isinstance(x, np.ndarray):
+        return x.flat if x.dtype == object else ()
+    kind = type(x)
+    if isinstance(x, type | ModuleType) or kind.__module__.partition(".")[0] == "autobp":
+        return ()
+    if is_dataclass(x):
+        return [getattr(x, f.name, None) for f in fields(x)]
+    return getattr(x, "__dict__", {}).values()
 
 
 def _is_count_of_batches(path: str, tensors: Mapping[str, Tensor]) -> bool:

@@ -6,7 +6,7 @@ dicts of them, and every derivative that a method asks for is made by this libra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ def minimize(
 
     Gradients, Hessians and their products with vectors are made as the method needs them. `bounds` is
     a pair (low, high) for all numbers, or a nest of pairs; an end is a number, an array, or None for
-    no bound. The callback is called with x after each iteration. `compile=True` compiles the function and its
+    no bound. SciPy's spellings work too: of a vector, `bounds` may be a list of a pair for each number, or a
+    `scipy.optimize.Bounds`, and a list of plain numbers as x0 is a vector. The callback is called with x after each iteration. `compile=True` compiles the function and its
     derivatives; see `autobp.compile`.
 
     The result is SciPy's; in its `x` and `jac` are nests in the form of x0.
@@ -64,6 +65,7 @@ def minimize(
     (array([2.5, 2.5]), -1.0)
     """
     optimize = needed("scipy.optimize", "minimize", "scipy")
+    x0 = _start(x0, "minimize")
     start, unravel = _vector(x0, "minimize")
     flat = lambda v: f(unravel(v))
     made: Callable[[Any], Any] = compiled if compile else lambda function: function
@@ -80,7 +82,7 @@ def minimize(
     if kind in _BY_HESSIANS:
         given["hess"] = made(hessian(flat))
     if bounds is not None:
-        given["bounds"] = optimize.Bounds(*_bounds(bounds, x0))
+        given["bounds"] = optimize.Bounds(*_bounds(bounds, x0, by_pairs=True))
     if callback is not None:
         given["callback"] = lambda v, *_: callback(unravel(np.array(v)))
     found = optimize.minimize(function, start, method=method, tol=tol, options=options, **given)
@@ -99,7 +101,7 @@ def least_squares(
     max_nfev: int | None = None,
 ) -> Any:
     """Minimize the sum of the squares of f(x), an array of residuals or a nest of such, over a nest x,
-    by `scipy.optimize.least_squares`, with the Jacobian made here. Bounds are those of `minimize`.
+    by `scipy.optimize.least_squares`, with the Jacobian made here. Bounds and x0 are those of `minimize`.
 
     The result is SciPy's, with `x` in the form of x0; `fun` and `jac` are of all residuals in a row.
 
@@ -111,6 +113,7 @@ def least_squares(
     (5.0, 0.693147)
     """
     optimize = needed("scipy.optimize", "least_squares", "scipy")
+    x0 = _start(x0, "least_squares")
     start, unravel = _vector(x0, "least_squares")
     flat: Callable[[Array], Array] = lambda v: ravel(f(unravel(v)))[0]
 
@@ -119,7 +122,7 @@ def least_squares(
         _check_plain(found, "least_squares", "write p.detach() in f for a Tensor p")
         return found
 
-    ends = (-np.inf, np.inf) if bounds is None else _bounds(bounds, x0)
+    ends = (-np.inf, np.inf) if bounds is None else _bounds(bounds, x0, by_pairs=False)
     found = optimize.least_squares(
         residuals, start, jacobian(flat), ends, method=method, loss=loss, f_scale=f_scale,
         max_nfev=max_nfev,
@@ -150,7 +153,7 @@ def root(
     (3.0, 0.166667)
     """
     optimize = needed("scipy.optimize", "root", "scipy")
-    start, unravel = _vector(x0, "root")
+    start, unravel = _vector(_start(x0, "root"), "root")
     given, again = ravel(list(args))
 
     def residuals(x: Array, a: Array) -> Array:
@@ -196,14 +199,25 @@ def root(
 # ── nests and vectors ─────────────────────────────────────────────────────────────────────────────
 
 
+def _start(x0: Any, who: str) -> Any:
+    """The start, where a list of plain numbers is a vector, as in SciPy."""
+    if hasattr(x0, "named_parameters") or isinstance(x0, Iterator) or _holds_parameters(x0):
+        raise TypeError(
+            f"{who}: x0 is a nest of numbers and arrays, not a {type(x0).__name__}"
+            + (" of parameters" if isinstance(x0, list | dict | tuple) else "")
+            + ": write {name: p.data for name, p in model.named_parameters()}, and call the model in the"
+            " function by nn.functional_call(model, params, x)"
+        )
+    is_vector = type(x0) is list and all(isinstance(x, int | float | np.number) for x in x0)
+    return np.array(x0, np.float64) if is_vector else x0
+
+
+def _holds_parameters(x0: Any) -> bool:
+    return any(isinstance(x, Tensor) and x.level == 0 and x.is_leaf for _, x in leaves(x0))
+
+
 def _vector(x0: Any, who: str) -> tuple[np.ndarray, Callable[[Any], Any]]:
     """The start as a vector, and the function that makes nests of vectors."""
-    if hasattr(x0, "named_parameters"):
-        raise TypeError(
-            f"{who}: x0 is a nest of numbers and arrays, not a {type(x0).__name__}: write"
-            " {name: p.data for name, p in model.named_parameters()}, and call the model in the function by"
-            " nn.functional_call(model, params, x)"
-        )
     flat, unravel = ravel(x0)
     if not is_batch(flat):
         flat = np.array(flat, np.float64)
@@ -237,8 +251,9 @@ def _nested(found: Any, unravel: Callable[[Any], Any], *names: str) -> Any:
     return found
 
 
-def _bounds(bounds: Any, nest: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The lower and the upper bound of each number, one after the other."""
+def _bounds(bounds: Any, nest: Any, *, by_pairs: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper bound of each number, one after the other. Of a vector of two numbers, SciPy
+    reads two pairs in `minimize`, and two ends in `least_squares`."""
     lows: list[np.ndarray] = []
     highs: list[np.ndarray] = []
 
@@ -247,27 +262,65 @@ def _bounds(bounds: Any, nest: Any) -> tuple[np.ndarray, np.ndarray]:
             ends = (None, None) if given is None else given
             for _, leaf in leaves(branch):
                 for end, without, found in zip(ends, (-np.inf, np.inf), (lows, highs)):
-                    end = without if end is None else end
-                    found.append(np.ravel(np.broadcast_to(end, np.shape(leaf))).astype(np.float64))
+                    found.append(_filled(without if end is None else end, leaf))
+            return
+        if hasattr(given, "lb") and hasattr(given, "ub"):  # SciPy's Bounds
+            add((given.lb, given.ub), branch)
             return
         if isinstance(branch, dict) and isinstance(given, dict) and given.keys() == branch.keys():
             for key, twig in branch.items():
                 add(given[key], twig)
             return
         inside = parts_of(branch)
-        if inside is None or isinstance(branch, dict) or len(given) != len(inside):
-            raise ValueError(
-                "bounds are a pair (low, high), or a nest of such pairs in the form of x0;"
-                f" {given!r:.60} does not fit {branch!r:.60}"
-            )
+        n = np.size(branch) if inside is None and np.ndim(branch) == 1 else 0
+        if n and isinstance(given, list | tuple | np.ndarray):
+            if n == 2 and by_pairs and type(given) is tuple and list in map(type, given):
+                raise _no_bounds(given, branch)  # two pairs to SciPy, and two ends to a reader
+            if len(given) == n and (by_pairs or n != 2) and all(map(_is_one_pair, given)):
+                ends = [(None, None) if pair is None else pair for pair in given]
+                add(tuple(np.array([_end(pair[k], k) for pair in ends]) for k in (0, 1)), branch)
+                return
+            if len(given) == 2 and all(np.ndim(end) == 1 and len(end) == n for end in given):
+                add(
+                    tuple(np.array([_end(e, k) for e in end]) for k, end in enumerate(given)),
+                    branch,
+                )
+                return
+        if not isinstance(given, list | tuple) or isinstance(branch, dict):
+            raise _no_bounds(given, branch)
+        if inside is None or len(given) != len(inside):
+            raise _no_bounds(given, branch)
         for part, twig in zip(given, inside, strict=True):
             add(part, twig)
 
+    def _filled(end: Any, leaf: Any) -> np.ndarray:
+        try:
+            return np.ravel(np.broadcast_to(end, np.shape(leaf))).astype(np.float64)
+        except (ValueError, TypeError):
+            raise _no_bounds(end, leaf) from None
+
     add(bounds, nest)
     return np.concatenate(lows), np.concatenate(highs)
+
+
+def _no_bounds(given: Any, branch: Any) -> ValueError:
+    return ValueError(
+        "bounds are a pair (low, high), or a nest of such pairs in the form of x0, or for a vector of n"
+        " numbers a list of n pairs or (np.array(lows), np.array(highs));"
+        f" {given!r:.60} does not fit {branch!r:.60}"
+    )
 
 
 def _is_pair(given: Any) -> bool:
     """Whether it is a lower and an upper end: numbers, arrays or None."""
     ends = isinstance(given, tuple | list) and len(given) == 2
     return ends and not any(isinstance(end, tuple | list | dict) for end in given)
+
+
+def _is_one_pair(given: Any) -> bool:
+    """Whether it is a lower and an upper end of one number, as SciPy has them."""
+    return given is None or (np.ndim(given) == 1 and len(given) == 2)
+
+
+def _end(end: Any, k: int) -> float:
+    return (-np.inf, np.inf)[k] if end is None else float(end)

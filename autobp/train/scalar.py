@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.context import current
 from autobp.primitive import constant
 from autobp.tensor import Tensor
 
@@ -23,7 +24,8 @@ def number(what: str, value: Any) -> float:
 def differentiable(value: Any) -> Tensor:
     """A loss that backward can start from."""
     if not isinstance(value, Tensor) or not value.requires_grad:
-        raise TypeError("fit: the loss does not depend on the parameters")
+        why = ", since no_grad() is open around fit" if current().threshold else ""
+        raise TypeError(f"fit: the loss does not depend on the parameters{why}")
     if value.size != 1:
         raise ValueError(
             f"fit: the loss must be a single number, not an array of shape {value.shape}"
