@@ -247,7 +247,7 @@ def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> Non
     """Of detect_anomaly too: whether what the rules of an operation read is what it was. An array that was
     written to since makes a wrong derivative."""
     primitive, arrays = node.primitive, (value, *values)
-    if primitive is None or primitive.form == "linear":
+    if primitive is None:
         return
     read = places_read(node)
     for hook in node.hooks:
@@ -273,8 +273,12 @@ def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> Non
 
 def places_read(node: Tensor) -> set[int]:
     """Which of the result and the arguments of an operation its rules read: the result is 0. If any, those
-    that are Tensors are among them: exp reads its result, and that of an argument which is another now."""
-    reverse, args = node.primitive.reverse, node.args  # type: ignore[union-attr]
+    that are Tensors are among them: exp reads its result, and that of an argument which is another now.
+    Linear rules read shapes at most."""
+    primitive, args = node.primitive, node.args
+    if primitive is None or primitive.form == "linear":
+        return set()
+    reverse = primitive.reverse
     needed: list[Any] = [reverse.rule] if isinstance(reverse, Together) else [
         rule
         for a, rule in zip(args, reverse)

@@ -821,5 +821,6 @@ def test_a_buffer_that_is_written_over_before_the_backward_pass_is_refused():
         with pytest.raises(CaptureError, match=said):
             compile(grad(loop(step)))(w)
         np.testing.assert_allclose(compile(loop(step))(w), loop(step)(w))
-    for step in (lambda w, b: (w - b) ** 2, lambda w, b: np.exp(w + b)):
+    joined = lambda w, b: np.concatenate([w, b]) ** 2
+    for step in (lambda w, b: (w - b) ** 2, lambda w, b: np.exp(w + b), joined):
         np.testing.assert_allclose(compile(grad(loop(step)))(w), grad(loop(step))(w))

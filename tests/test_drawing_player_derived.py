@@ -278,6 +278,22 @@ def test_a_result_does_not_tell_how_its_mask_was_computed():
     assert "Play a function and its arguments: play(f, x)." in reason(play(leaky(x)))
     assert "Play a function" in reason(play(np.sum(x[x > 0])))
     assert reason(play(np.sum(x[np.array([0, 2])]))) is None
+    assert reason(play(np.sum(Tensor(M)[np.array([0, 1]), np.array([2, 0])]))) is None
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.sort,
+        np.median,
+        np.maximum.accumulate,
+        lambda x: np.partition(x, 1),
+        lambda x: np.quantile(x, 0.3),
+    ],
+)
+def test_a_result_does_not_tell_how_an_order_was_found(f):
+    for x in (Tensor(V), Tensor(M)):
+        assert "Play a function" in reason(play(np.sum(f(x) ** 2)))
 
 
 def test_data_beside_a_mask_of_unknown_origin_does_not_change():

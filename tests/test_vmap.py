@@ -866,3 +866,9 @@ def test_an_example_is_of_the_type_that_it_is_in_the_loop():
 def test_errors_speak_of_one_example(f, kind, said):
     with pytest.raises(kind, match=said):
         vmap(f)(np.ones((3, 2)))
+
+
+def test_metrics_within_a_vmap_are_explained():
+    for metric in (nn.accuracy, nn.confusion_matrix):
+        with pytest.raises(TypeError, match="metrics count over all samples"):
+            vmap(metric)(np.ones((3, 4, 2)), np.zeros((3, 4), int))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
+from autobp.calculus import is_batch
 from autobp.habits import checks_keywords
 from autobp.nn.losses import as_labels
 from autobp.primitive import constant
@@ -72,6 +73,11 @@ def confusion_matrix(predicted: Any, truth: Any, classes: int | None = None) -> 
 
 def decided(scores: Any) -> np.ndarray:
     """Labels from labels, from scores of every class, or from probabilities of class 1."""
+    if is_batch(scores):
+        raise TypeError(
+            "vmap: metrics count over all samples and take numbers: return the scores from the mapped"
+            " function, and call the metric on the result of the vmap"
+        )
     a = np.asarray(constant(scores))
     if a.ndim == 2 and a.shape[1] > 1:
         return np.argmax(a, axis=1)

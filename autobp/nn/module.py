@@ -35,6 +35,7 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 _NEST = (dict, list, tuple)
 _SIMPLE = {int, float, bool, str, bytes, type(None), Tensor, FunctionType, type, np.dtype}
+_PLAIN = _SIMPLE - {Tensor}
 _MOST = 1000  # objects that an attribute is searched for layers in
 
 
@@ -558,7 +559,7 @@ def _hidden(value: Any) -> Iterator[Any]:
                 yield x
             continue
         for part in islice(_parts(x), _MOST):
-            if type(part) not in _SIMPLE - {Tensor} and id(part) not in seen:
+            if type(part) not in _PLAIN and id(part) not in seen:
                 seen.add(id(part))
                 stack.append((part, is_hidden or not isinstance(x, _NEST)))
 

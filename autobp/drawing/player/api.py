@@ -27,8 +27,8 @@ def play(
     The page is live: it computes everything for the inputs that its reader sets, masks such as `x > 0`
     included. A function with a branch or an index that depends on values is not live, and the page says
     so. A result, without its function, does not tell where its plain arrays came from: they are constants
-    of the page, and with a mask among them it is not live. Its branches and orders are those of its run,
-    also where NumPy found them, as in `np.sort` or `np.median`: play the function of what chooses by values.
+    of the page, and with a mask or an order among them, as `np.sort` finds it, it is not live. Its branches,
+    and indices as of `np.argmax`, are those of its run: play the function of what chooses by values.
     No tensor is changed, and no hook is called. `names=locals()` gives tensors the names of your
     variables. `lang="zh"` writes the page in Traditional Chinese.
 

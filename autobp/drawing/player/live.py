@@ -83,6 +83,9 @@ def _live(script: Script, call: Call | None) -> Live:
         raise Dead(said("dead_long", n=held, most=f"{_NUMBERS:,}"))
     inputs = [n.index for n in diagram.nodes if _may_change(n)]
     derived = Derived(call, diagram, inputs) if call else None
+    for n in diagram.nodes:
+        if derived is None and n.tensor is not None and _has_order(n):
+            raise Dead(said("dead_order", line=place_of(n.tensor.line)))
     fixed = _fixed_mask(diagram, derived)
     if fixed is not None and derived is None:
         raise Dead(said("dead_mask", line=place_of(fixed.tensor.line)))
@@ -134,6 +137,17 @@ def _fixed_mask(diagram: Diagram, derived: Derived | None) -> Any | None:
         ):
             return n
     return None
+
+
+def _has_order(node: Any) -> bool:
+    """Whether elements are taken by an array of indices for each axis, of as many axes, as those are that
+    `np.sort` finds and `np.take_along_axis` is given. They depend on values as a rule."""
+    if node.kind != "result" or type(node.params.get("index")) is not tuple:
+        return False
+    index, axes = node.params["index"], np.ndim(node.args[0])
+    return bool(index) and all(
+        isinstance(i, np.ndarray) and i.dtype.kind in "iu" and i.ndim == axes for i in index
+    )
 
 
 def _run_again(diagram: Diagram, given: Mapping[int, Any], derived: Derived | None) -> Diagram:

@@ -66,6 +66,7 @@ WORDS = {
     "nudge_none": "This is a constant: its gradient is not computed. Nudging it changes the loss all the same.",
     "nudge_kink": "The gradient is {gradient}. The difference does not shrink with the step: there is a kink or a jump nearby, or the numbers are too large for so small a step.",
     "dead_chosen": "This page is not live: at {line} elements are chosen by an index that is computed from the inputs, as by np.sort, np.argmax or x[x > 0].",
+    "dead_order": "This page is not live: at {line} elements are taken in an order, and a result does not tell how it was found. Play a function and its arguments: play(f, x).",
     "dead_mask": "This page is not live: at {line} a mask is used, and a result does not tell how its mask was computed. Play a function and its arguments: play(f, x).",
     "dead_random": "This page is not live: at {line} random numbers are compared with what is computed from the inputs.",
     "dead_other": "This page is not live: the function does not do the same each time it runs.",
