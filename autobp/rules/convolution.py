@@ -125,8 +125,9 @@ def _windows(
 ) -> Iterator[tuple[Block, Array]]:
     """Some places after the others, and for each of a stack of images a matrix with a row for each place
     of the window and sample: what it sees. If the numbers of a pixel are few, or if each image is taken
-    apart from the others as it lies in memory, the matrix is one of planes; if not, pixels are copied whole."""
-    by_planes = apart or not x.size or _is_few(x, size, stride)
+    apart from the others as it lies in memory, the matrix is one of planes; if not, pixels are copied whole.
+    (Numbers that count what is done with them are objects, which have no bytes to copy.)"""
+    by_planes = apart or not x.size or x.dtype.hasobject or _is_few(x, size, stride)
     laid_out = in_planes(x, stride[1]) if by_planes else _pixels(x)
     memory = np.empty(0, x.dtype)
     for block in _blocks(len(x), places, _windows_bytes(x, size)):
