@@ -259,9 +259,7 @@ def _check_unchanged(node: Tensor, value: Array, values: Sequence[Array]) -> Non
         return  # of a user's own, which may draw random numbers or print
     if any(isinstance(v, Variable) for v in arrays):
         return
-    with np.errstate(
-        all="ignore"
-    ):  # recorded outside detect_anomaly(): does it give its result again?
+    with np.errstate(all="ignore"):  # recorded before detect_anomaly() was open
         again = primitive.function(*as_numpy_scalars(*values), **node.params)
         again = again if is_foreign(again) else np.asarray(again)
         finite = np.where(np.isfinite(value), np.abs(value), 0.0)
