@@ -218,6 +218,7 @@ A = np.random.default_rng(0).standard_normal((6, 4))
         lambda a: np.sum(a[np.argsort(a[:, 0])][0] ** 2) + np.sum(a[np.argmax(a[:, 1])]),
         lambda a: np.sum(a[:4][np.argsort(a[:4, 0])] ** 2 * a[:4]),  # as many rows as columns
         lambda a: np.sum(a[np.argmax(a[:, :1], axis=0)] ** 2),
+        lambda a: np.sum(a.at[np.argmax(a[:, 0])].set(0.5) ** 3),
         lambda a: np.sum(np.where(a > 0, a, 0.0) ** 3),
         lambda a: np.sum(np.gradient(a, axis=0, edge_order=2) ** 3),
     ],

@@ -119,10 +119,14 @@ def _unmasked(x: Array, index: Index) -> bool:
 
 
 def _put(x: Array, v: Array, index: Index) -> Array:
-    if not is_foreign(x):
-        z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
-        z[index] = v
-        return z
+    if is_foreign(x):
+        return _put_foreign(x, v, index)
+    z = np.array(x)  # whose dtype it stays, as with NumPy's z[i] = v
+    z[index] = v
+    return z
+
+
+def _put_foreign(x: Array, v: Array, index: Index) -> Array:
     z = x.copy()
     z[_places_known(index)] = v
     return z
