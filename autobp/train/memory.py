@@ -101,6 +101,7 @@ def _view(
         "data": (start, not base.flags.writeable),
         "shape": shape,
         "typestr": f"|V{dtype.itemsize}",
+        "descr": [("", f"|V{dtype.itemsize}")],  # which NumPy 2.1.0 reads without a question
         "strides": tuple(strides),
     }
     return np.asarray(_Memory(base, interface)).view(dtype)
