@@ -20,11 +20,11 @@ from autobp.arrays import plain_array
 from autobp.calculus import operand, watch
 from autobp.context import Context, clock, current, user_line
 from autobp.context import mapped as mapped_over
+from autobp.dag import check_open
 from autobp.dispatch import twin_of
 from autobp.errors import (
     explained,
     label,
-    leaked,
     no_batching,
     no_rule,
     one_by_one,
@@ -543,8 +543,7 @@ def _leaving(path: _Path | str, y: Any, axis: Any, level: int, entering: _Enteri
     else:
         if isinstance(y, Tensor) and y.level == CONSTANT:
             y = y.value
-        elif isinstance(y, Tensor) and y.level > level:
-            raise leaked(y)
+        check_open(y, level)
         if not isinstance(y, Variable | np.ndarray | np.generic | float | int):
             raise TypeError(
                 f"vmap: {path} is a {type(y).__name__}: a function that is mapped returns numbers and"

@@ -116,18 +116,22 @@ def record(
         filled[i] = refilled(given, fresh)
     result = function(*filled)
     if isinstance(result, Tensor):
+        check_open(result, level)
         is_mine = result.level == level
-        if result.level > level:
-            raise leaked(result)
         output, value = (result, result.value) if is_mine else (None, result)
         return Recording(level, inputs, [output], [value], result)
     found = [y for _, y in leaves(result)]
     outputs = [y if isinstance(y, Tensor) and y.level == level else None for y in found]
     for y in found:
-        if isinstance(y, Tensor) and y.level > level:
-            raise leaked(y)
+        check_open(y, level)
     values = [y if t is None else t.value for y, t in zip(found, outputs, strict=True)]
     return Recording(level, inputs, outputs, values, result)
+
+
+def check_open(y: Any, level: int) -> None:
+    """Refuse a result that depends on a variable of an inner derivative or vmap: those have ended."""
+    if isinstance(y, Tensor) and y.level > level:
+        raise leaked(y)
 
 
 def lifted(x: Any, what: str) -> Any:

@@ -15,8 +15,7 @@ import numpy as np
 
 from autobp.calculus import evaluate, push, zeros
 from autobp.context import Context, clock, current
-from autobp.dag import Recording, checked_cotangent, copied, lifted, record
-from autobp.errors import leaked
+from autobp.dag import Recording, check_open, checked_cotangent, copied, lifted, record
 from autobp.habits import checks_keywords
 from autobp.primitive import Array, Primitive
 from autobp.tensor import Tensor, leaf, operands
@@ -85,8 +84,7 @@ def along(
     result = function(*refilled(primals, duals))
     found = [y for _, y in leaves(result)]
     for y in found:
-        if isinstance(y, Tensor) and y.level > level:
-            raise leaked(y)
+        check_open(y, level)
     mine = [isinstance(y, Dual) and y.level == level for y in found]
     values = [y.value if m else _plain(y) for y, m in zip(found, mine, strict=True)]
     slopes = [

@@ -642,19 +642,20 @@ def test_a_nan_of_infinities_and_one_that_comes_in_are_named(make, said):
             run(np.ones((3, 3)))
 
 
+def over_a_buffer(step):
+    """A sum of steps that are given one array, which is filled again for each."""
+
+    def f(w):
+        buffer, total = np.zeros(3), 0.0
+        for x in np.arange(15.0).reshape(5, 3):
+            buffer[:] = x
+            total = total + np.sum(step(w, buffer))
+        return total
+
+    return f
+
+
 def test_a_buffer_that_is_written_over_is_noticed_where_a_rule_reads_it():
-    X = np.arange(15.0).reshape(5, 3)
-
-    def loop(step):
-        def f(w):
-            buffer, total = np.zeros(3), 0.0
-            for x in X:
-                buffer[:] = x
-                total = total + np.sum(step(w, buffer))
-            return total
-
-        return f
-
     harmless = [
         lambda w, b: (w - b) ** 2,
         lambda w, b: np.exp(w + b),
@@ -663,13 +664,13 @@ def test_a_buffer_that_is_written_over_is_noticed_where_a_rule_reads_it():
     wrong = [lambda w, b: w * b, lambda w, b: np.maximum(w, b), lambda w, b: b @ w, lambda w, b: np.where(b > 2, w, 0) * b]  # fmt: skip
     with detect_anomaly():
         for step in harmless:
-            check_gradients(loop(step), np.zeros(3))
+            check_gradients(over_a_buffer(step), np.zeros(3))
         for step in wrong:
             for w in (np.zeros(3), np.ones(3)):  # at 0 the products stay what they are
                 with pytest.raises(
                     RuntimeError, match=r"at .*py:\d+, was given .* was changed in place"
                 ):
-                    grad(loop(step))(w)
+                    grad(over_a_buffer(step))(w)
 
 
 def test_an_array_is_added_to_the_gradient_of_a_part_that_is_itself_differentiated():

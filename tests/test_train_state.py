@@ -595,7 +595,7 @@ class Drawer(random.Random):
     pass
 
 
-UNLIKE = {
+STRANGE = {
     "a tuple with attributes": lambda n: vars(made := Noted((n,))).update(n=n) or made,
     "a subclass of frozenset": lambda n: type("Frozen", (frozenset,), {})([n]),
     "a subclass of Tensor": lambda n: Weight(n),
@@ -604,11 +604,11 @@ UNLIKE = {
 }
 
 
-@pytest.mark.parametrize("what", UNLIKE)
+@pytest.mark.parametrize("what", STRANGE)
 def test_what_could_not_be_made_anew_is_named(what, tmp_path):
     model, path = stateful.Base(), tmp_path / "run.npz"
     model.thing = None
-    put = lambda run: setattr(model, "thing", UNLIKE[what](run.epoch))
+    put = lambda run: setattr(model, "thing", STRANGE[what](run.epoch))
     with pytest.warns(UserWarning, match=r"a checkpoint cannot hold model.thing, of a kind that"):
         trained(model, epochs=3, checkpoint=path, callbacks=[put])
     model = stateful.Base()

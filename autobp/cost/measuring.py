@@ -82,7 +82,7 @@ class Measured:
         each: list[float] = []
         if (
             len(self.sample) < self.method.steps
-        ):  # of a sample, the first step is no slower than the others
+        ):  # the first of a sample is no slower than the others
             self.method.step(state, self.sample[0])
         try:
             for i in self.sample:

@@ -10,9 +10,8 @@ import numpy as np
 
 __all__ = ["LARGE", "in_blocks"]
 
-LARGE = (
-    1 << 20
-)  # bytes: smaller arrays stay in the cache as they are, with what is computed of them
+#: Bytes. Smaller arrays stay in the cache as they are, with what is computed of them.
+LARGE = 1 << 20
 _BLOCK = 1 << 15  # numbers
 
 

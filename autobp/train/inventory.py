@@ -38,7 +38,7 @@ from autobp.compiler.trace.free_variables import (
     of_class,
     same_item,
 )
-from autobp.compiler.trace.search import is_torchs_generator, reachable, slots_of
+from autobp.compiler.trace.search import WRAPPERS, is_torchs_generator, reachable, slots_of
 from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
@@ -65,13 +65,6 @@ _DATA = (
 _QUEUES = ("queue", "_queue", "asyncio.queues", "multiprocessing.queues")
 _MUTABLE = (list, dict, set, collections.deque, bytearray)
 _PYTHONS = (collections.OrderedDict, collections.Counter, collections.defaultdict)
-_WRAPPERS = (
-    collections.UserDict,
-    collections.UserList,
-    collections.ChainMap,
-    types.SimpleNamespace,
-)
-
 
 #: Further classes whose objects a callback keeps for what they say or do.
 _VALUES = (types.FunctionType, re.Pattern, BaseException)
@@ -242,7 +235,7 @@ class Inventory:
         lists: no other is made by a file."""
         kinds = {type(x) for x in self._objects.values()}
         kinds |= {x for x in self._objects.values() if isinstance(x, type)}
-        kinds.update(_WRAPPERS)
+        kinds.update(WRAPPERS, (types.SimpleNamespace,))
         for module in (nn, optim):  # a model may grow, and have a schedule from then on
             kinds |= {x for x in vars(module).values() if isinstance(x, type)}
         return {_class_name(kind): kind for kind in kinds}

@@ -52,7 +52,7 @@ from autobp.primitive import Variable
 from autobp.tensor import Tensor
 from autobp.tree import leaves, parts_of_values
 
-__all__ = ["Executed", "free_variables", "is_torchs_generator", "reachable", "slots_of"]
+__all__ = ["WRAPPERS", "Executed", "free_variables", "is_torchs_generator", "reachable", "slots_of"]
 
 MANY = 1000  # entries of a nest; those of a larger one are neither listed nor checked, if not live
 
@@ -70,7 +70,7 @@ _FIRST, _SECOND = operator.itemgetter(0), operator.itemgetter(1)
 _NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
 
 #: Those whose objects have a nest as their one attribute.
-_WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
+WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
 
 #: What reads a file anew for each question.
 _READERS = (np.lib.npyio.NpzFile,)
@@ -443,7 +443,7 @@ class _Search:
         is an object that is looked into."""
         kind, own = type(x), attributes(x)
         known = self.kinds.get(kind) or _Kind.of(kind)
-        if self.whole and kind in _WRAPPERS:
+        if self.whole and kind in WRAPPERS:
             known = known._replace(is_open=True)
         if (
             (own is None and not known.slots)
