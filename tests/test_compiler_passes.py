@@ -37,7 +37,7 @@ from autobp.compiler.trace.trace import Trace
 from autobp.compiler.trace.tracer import Tracer
 from autobp.context import tracing
 from autobp.kernels.sums import dot
-from autobp.rules import PRIMITIVES
+from autobp.rules import PRIMITIVES, special
 from autobp.tree import leaves, transformed
 from autobp.verify.checks import bound, picked, variables
 from autobp.verify.samples import RECORDS
@@ -231,7 +231,8 @@ def test_no_rule_works_in_double_precision_for_single(name):
             continue
         args = tuple(in_single(a) for a in sample.args)
         assert not doubles(primitive, replace(sample, args=args)), sample
-        if primitive.form == "elementwise" and len(args) == 2:  # and beside a number
+        # And beside a number, which to SciPy's functions is weak in old versions alone.
+        if primitive.form == "elementwise" and len(args) == 2 and not hasattr(special, name):
             for i in variables(sample):
                 beside = [float(np.ravel(a)[0]) if np.size(a) else 0.5 for a in args]
                 beside[i] = args[i]
