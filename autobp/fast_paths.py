@@ -85,7 +85,7 @@ def _as_kept(value: Any, like: Any) -> Any:
     kind = type(value)
     if kind is np.ndarray:
         return value if value.ndim and value.dtype is like.dtype else None
-    return float(value) if kind is float or kind is np.float64 else None
+    return float(value) if kind is np.float64 else None  # a float is a product of objects
 
 
 def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., Any]:

@@ -56,6 +56,7 @@ __all__ = [
     "opaque",
     "part",
     "plainly",
+    "possible",
     "variable_in",
 ]
 
@@ -171,6 +172,13 @@ def anywhere(truth: Any) -> bool:
     """Whether something holds anywhere, in any example of a batch: for checks, and for shortcuts that
     give the same result as what they leave out."""
     return bool(np.any(numbers(truth)))
+
+
+def possible(truth: Any) -> bool:
+    """Whether something may hold anywhere: true of what is traced, for shortcuts that save next to nothing,
+    so that a program has none of them, and serves all values."""
+    truth = numbers(truth)
+    return isinstance(truth, Variable) or bool(np.any(truth))
 
 
 def numbers(value: Any) -> Any:

@@ -481,10 +481,41 @@ def test_a_loss_at_its_limits_has_its_gradient(tmp_path):
 
 @needs_onnx
 def test_what_a_rule_takes_for_granted_is_a_precondition(tmp_path):
-    _, made, _ = saved(lambda x: np.median(x, axis=0), tmp_path, X)
+    _, made, _ = saved(lambda x, q: np.quantile(x, q), tmp_path, X, 0.5)
     (said,) = metadata(made)["precondition"].splitlines()
-    assert said.startswith("np.any(np.isnan(")
+    assert said.startswith("np.any(")
+    assert "< 0 |" in said
     assert ") is False (" in said
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.median, np.nanmedian, np.nanmax, np.nanmin,
+        lambda x, axis: np.quantile(x, 0.3, axis=axis), lambda x, axis: np.nanquantile(x, 0.3, axis=axis),
+        lambda x, axis: grad(lambda x: np.sum(np.median(x, axis=axis)))(x),
+        lambda x, axis: grad(lambda x: np.sum(np.nanmax(x, axis=axis)))(x),
+    ],
+)  # fmt: skip
+def test_a_shortcut_of_a_rule_is_no_precondition(function, tmp_path):
+    """Traced without a nan, the model serves rows with some, and rows of nothing else."""
+    f = lambda x: function(x, axis=1)
+    _, made, running = saved(f, tmp_path, X)
+    assert "is False" not in metadata(made).get("precondition", "")
+    x = np.where(np.median(X) < X, np.nan, X)
+    x[0] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the extrema of nothing
+        agree(*run(made, running, x).values(), f(x), 1e-12, "nan")
+
+
+@needs_onnx
+def test_what_numpy_makes_float64_is_computed_in_float64():
+    x = np.linspace(0.1, 2.0, 12, dtype=np.float32).reshape(3, 4)
+    for f in (lambda x: np.polyval([1.0, -2.0, 3.0], x), lambda x: np.cov(x)):
+        assert f(x).dtype == np.float64
+        agree(computed(f, x), f(x), 1e-14, f)
 
 
 @needs_onnx

@@ -348,3 +348,38 @@ def test_more_elements_are_none():
         grad(lambda x: x**2)(np.ones(2))
     with pytest.raises(ValueError, match=r"grad needs a scalar; this result has shape \(0,\)"):
         grad(lambda x: x**2)(np.ones(0))
+
+
+# ── arrays that are of no real numbers ────────────────────────────────────────────────────────────
+
+OBJECTS = np.array([1.0, 2.0, 3.0], object)
+UNREAL = [OBJECTS, B + 1j, B.astype("m8[s]"), B.astype("M8[s]"), B.astype(str)]
+
+
+@pytest.mark.parametrize("a", UNREAL, ids=lambda a: a.dtype.name)
+def test_layers_and_losses_cast_nothing_silently(a):
+    for f in (
+        lambda: nn.mse(Tensor(B), a),
+        lambda: nn.huber(a, Tensor(B)),
+        lambda: nn.Linear(3, 1, rng=0)(a),
+        lambda: nn.relu(a),
+        lambda: softmax(a),
+        lambda: nn.binary_cross_entropy_with_logits(Tensor(B), a),
+    ):
+        with pytest.raises(
+            TypeError, match=r"numbers are needed here, not an array of .*astype\(float\)"
+        ):
+            f()
+
+
+def test_products_of_objects_are_refused_as_other_operations_are(paths):
+    for f in (
+        lambda t: t @ OBJECTS,
+        lambda t: OBJECTS @ t,
+        lambda t: t + OBJECTS,
+        lambda t: np.matmul(t, OBJECTS),
+    ):
+        with pytest.raises(
+            TypeError, match="a Tensor combines with numbers and arrays, not with array"
+        ):
+            f(Tensor(B))

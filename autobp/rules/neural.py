@@ -45,7 +45,14 @@ def floating(x: Array) -> Array:
     if not isinstance(x, Variable):
         x = _joined(x)
     x = x if isinstance(x, Variable) else plain_array(x)
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+    if x.dtype.kind in "iub":
+        return x.astype(np.float64)
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f"numbers are needed here, not an array of {x.dtype}: write x.astype(float) for objects and texts"
+            " that are numbers, and x.real or np.abs(x) for complex ones"
+        )
+    return x
 
 
 def _relu(x: Array) -> Array:

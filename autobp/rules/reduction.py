@@ -17,12 +17,12 @@ from autobp.primitive import (
     Array,
     Primitive,
     Variable,
-    anywhere,
     fused,
     general,
     implements,
     linear,
     opaque,
+    possible,
 )
 from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
@@ -338,7 +338,7 @@ def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     n = rows.shape[-1]
     result = mean(rows[..., (n - 1) // 2 : n // 2 + 1], -1)
     has_nan = np.isnan(rows[..., -1]) if n else False  # sorting puts a nan last
-    if anywhere(has_nan):
+    if possible(has_nan):
         result = np.where(has_nan, np.nan, result)
     return np.reshape(result, shape) if keepdims else result
 

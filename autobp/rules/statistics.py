@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of, of_its_kind
-from autobp.primitive import Array, anywhere, constant, implements
+from autobp.primitive import Array, anywhere, constant, implements, possible
 from autobp.rules.neural import floating
 from autobp.rules.shape import Axis, axes_of, axis_of
 
@@ -69,7 +69,7 @@ def nanmin(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def _nanextremum(extremum: Any, least: float, a: Array, axis: Axis, keepdims: bool) -> Array:
     result = extremum(_filled(a, least), axis=axis, keepdims=keepdims)
     none = _number(a, axis, keepdims) == 0
-    return np.where(none, np.nan, result) if anywhere(none) else result
+    return np.where(none, np.nan, result) if possible(none) else result
 
 
 @implements(np.nanvar)
@@ -161,7 +161,7 @@ def _quantile(
     part = of_its_kind((place - below).astype(rows.dtype), rows)
     result = np.where(part == 0, low, low + part * (high - low))
     unknown = known == 0 if skips else known < size
-    result = np.where(unknown, np.nan, result) if anywhere(unknown) else result
+    result = np.where(unknown, np.nan, result) if possible(unknown) else result
     result = np.moveaxis(result, -1, 0)
     return np.reshape(result, np.shape(q) + (shape if keepdims else outer))
 

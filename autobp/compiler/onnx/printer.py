@@ -150,6 +150,7 @@ class Printer(Operands):
         if function not in NUMPY or function in self.open:
             raise NotImplementedError(how if function in ELEMENTWISE else "")
         has_floats = any(s.dtype in FLOATS for s in step.operands)
+        wide = step.dtype if step.dtype in FLOATS else None
         if not has_floats and any(s.dtype == bool for s in step.operands):
             raise NotImplementedError(
                 " of truth values"
@@ -161,6 +162,8 @@ class Printer(Operands):
             def lift(x: Tracer) -> Any:
                 if not has_floats:
                     x = x.astype(np.float64)
+                elif wide and x.dtype in FLOATS and np.can_cast(x.dtype, wide):
+                    x = x.astype(wide)  # NumPy computes in float64 where a rule may not
                 return leaf(x.canonical(), level) if x.dtype in FLOATS else x
 
             lifted = mapped(lift, (args, params), Tracer)
