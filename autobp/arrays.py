@@ -23,6 +23,7 @@ from autobp.primitive import Variable, constant, numbers
 
 __all__ = [
     "array_of",
+    "by_its_library",
     "check_numpys",
     "defers_to",
     "full_name",
@@ -59,6 +60,18 @@ def full_name(a: Any) -> str:
 def in_memory(a: Any) -> Any:
     """The numbers of an array of another library as an array of NumPy: a GPU's are asked for by `get`."""
     return np.asarray(a.get() if hasattr(a, "get") else a)
+
+
+def by_its_library(function: Any, a: Any, **options: Any) -> Any:
+    """A function of NumPy's on an array of another library. If that has not all of it, as Dask has not the
+    decompositions of all chunks, NumPy computes it, of all numbers in memory."""
+    try:
+        return function(a, **options)
+    except (NotImplementedError, TypeError, ValueError):
+        if not is_foreign(a):
+            raise
+    found = function(in_memory(a), **options)
+    return [of_its_kind(x, a) for x in found] if isinstance(found, tuple) else of_its_kind(found, a)
 
 
 def of_its_kind(c: Any, primal: Any) -> Any:

@@ -267,17 +267,10 @@ def sinc_(x: Array) -> Array:
 
 
 @implements(np.nan_to_num)
-def nan_to_num_(
-    x: Array,
-    copy: bool = True,
-    *,
-    nan: float = 0.0,
-    posinf: float | None = None,
-    neginf: float | None = None,
-) -> Array:
+def nan_to_num_(x: Array, copy: bool = True, **to: float | None) -> Array:
     if not copy:
         raise TypeError("nan_to_num(copy=False) would change a Tensor in place: leave copy out")
-    return nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    return nan_to_num(x, **to)
 
 
 @implements(np.astype)

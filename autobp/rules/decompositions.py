@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arrays import by_its_library
 from autobp.errors import ragged
 from autobp.habits import checks_keywords
 from autobp.kernels.degenerate import equal_pairs, has_changed, is_asked_for, vanishing
@@ -28,6 +29,7 @@ from autobp.kernels.rounding import noise
 from autobp.primitive import Array, Primitive, Variable, anywhere, constant, general, implements
 from autobp.rules import costs
 from autobp.rules.batching import leading
+from autobp.rules.linalg import transposed
 from autobp.rules.neural import floating
 
 #: The named tuples of NumPy's results.
@@ -37,11 +39,11 @@ _SVD: Any = type(np.linalg.svd(np.eye(1)))
 
 
 def _skew(x: Array) -> Array:
-    return (x - x.mT) / 2
+    return (x - transposed(x)) / 2
 
 
 def _symmetric(x: Array) -> Array:
-    return (x + x.mT) / 2
+    return (x + transposed(x)) / 2
 
 
 def _diagonal(x: Array) -> Array:
@@ -76,17 +78,25 @@ def _eigh(a: Array, UPLO: Any) -> Array:
 
 def _completed(t: Array, UPLO: Any) -> Array:
     """The symmetric matrix of which one triangle is given: the other is not looked at."""
-    return np.tril(t) + np.tril(t, -1).mT if UPLO == "L" else np.triu(t) + np.triu(t, 1).mT
+    return (
+        np.tril(t) + transposed(np.tril(t, -1))
+        if UPLO == "L"
+        else np.triu(t) + transposed(np.triu(t, 1))
+    )
 
 
 def _triangle(g: Array, UPLO: Any) -> Array:
     """The transpose of that: what both triangles get goes to the one that is looked at."""
-    return np.tril(g) + np.tril(g.mT, -1) if UPLO == "L" else np.triu(g) + np.triu(g.mT, 1)
+    return (
+        np.tril(g) + np.tril(transposed(g), -1)
+        if UPLO == "L"
+        else np.triu(g) + np.triu(transposed(g), 1)
+    )
 
 
 def _eigh_forward(t: Array, y: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
-    inner = v.mT @ _completed(t, UPLO) @ v
+    inner = transposed(v) @ _completed(t, UPLO) @ v
     turned = v @ (inner * _reciprocal_gaps(w, has_changed(constant(inner))))
     return np.concatenate([np.expand_dims(_diagonal(inner), -2), turned], axis=-2)
 
@@ -94,8 +104,8 @@ def _eigh_forward(t: Array, y: Array, UPLO: Any) -> Array:
 def _eigh_reverse(g: Array, y: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
     gv = g[..., 1:, :]
-    turned = v @ (v.mT @ gv * _reciprocal_gaps(w, is_asked_for(constant(gv))))
-    return _triangle((turned + _columns(v, g[..., 0, :])) @ v.mT, UPLO)
+    turned = v @ (transposed(v) @ gv * _reciprocal_gaps(w, is_asked_for(constant(gv))))
+    return _triangle((turned + _columns(v, g[..., 0, :])) @ transposed(v), UPLO)
 
 
 def _eigenvectors(a: Array, UPLO: Any) -> Array:
@@ -112,8 +122,8 @@ def _along_vectors(t: Array, v: Array) -> Array:
 
 def _svd(a: Array) -> Array:
     """The left vectors, below them the values in a row, below them the right vectors."""
-    u, s, vh = np.linalg.svd(a, full_matrices=False)
-    return np.concatenate([u, s[..., None, :], vh.mT], axis=-2)
+    u, s, vh = by_its_library(np.linalg.svd, a, full_matrices=False)
+    return np.concatenate([u, s[..., None, :], transposed(vh)], axis=-2)
 
 
 def _svd_parts(y: Array, a: Array) -> tuple[Array, Array, Array]:
@@ -123,7 +133,7 @@ def _svd_parts(y: Array, a: Array) -> tuple[Array, Array, Array]:
 
 def _outside(u: Array, x: Array) -> Array:
     """The part of x that is orthogonal to the columns of u."""
-    return x - u @ (u.mT @ x)
+    return x - u @ (transposed(u) @ x)
 
 
 def _over(x: Array, s: Array) -> Array:
@@ -146,7 +156,7 @@ def _reciprocal_sums(s: Array) -> Array:
 
 def _svd_forward(t: Array, y: Array, a: Array) -> Array:
     u, s, v = _svd_parts(y, a)
-    inner = u.mT @ t @ v
+    inner = transposed(u) @ t @ v
     sides = _symmetric(inner)
     turned = sides * _reciprocal_gaps(s, has_changed(constant(sides)))
     spun = _skew(inner) * _reciprocal_sums(s)
@@ -154,29 +164,29 @@ def _svd_forward(t: Array, y: Array, a: Array) -> Array:
     if a.shape[-2] > a.shape[-1]:
         left = left + _over(_outside(u, t @ v), s)
     if a.shape[-2] < a.shape[-1]:
-        right = right + _over(_outside(v, t.mT @ u), s)
+        right = right + _over(_outside(v, transposed(t) @ u), s)
     return np.concatenate([left, np.expand_dims(_diagonal(inner), -2), right], axis=-2)
 
 
 def _svd_reverse(g: Array, y: Array, a: Array) -> Array:
     u, s, v = _svd_parts(y, a)
     gu, gs, gv = _svd_parts(g, a)
-    left, right = u.mT @ gu, v.mT @ gv
+    left, right = transposed(u) @ gu, transposed(v) @ gv
     turned = _skew(left + right) * _reciprocal_gaps(s, is_asked_for(constant(gu), constant(gv)))
     spun = _skew(left - right) * _reciprocal_sums(s)
-    result = (u @ (turned + spun) + _columns(u, gs)) @ v.mT
+    result = (u @ (turned + spun) + _columns(u, gs)) @ transposed(v)
     if a.shape[-2] > a.shape[-1]:
-        result = result + _over(_outside(u, gu), s) @ v.mT
+        result = result + _over(_outside(u, gu), s) @ transposed(v)
     if a.shape[-2] < a.shape[-1]:
-        result = result + u @ _over(_outside(v, gv), s).mT
+        result = result + u @ transposed(_over(_outside(v, gv), s))
     return result
 
 
 def _singular_vectors(a: Array, y: Array) -> tuple[Array, Array]:
     """The vectors on both sides. Where a value is 0, its kink, the left one is 0 too."""
-    u, _, vh = np.linalg.svd(a, full_matrices=False)
+    u, _, vh = by_its_library(np.linalg.svd, a, full_matrices=False)
     nonzero = np.expand_dims(y > noise(constant(y)), -2)
-    return np.where(nonzero, u, 0.0), vh.mT
+    return np.where(nonzero, u, 0.0), transposed(vh)
 
 
 def _svdvals_forward(t: Array, y: Array, a: Array) -> Array:
@@ -186,13 +196,13 @@ def _svdvals_forward(t: Array, y: Array, a: Array) -> Array:
 
 def _svdvals_reverse(g: Array, y: Array, a: Array) -> Array:
     u, v = _singular_vectors(a, y)
-    return _columns(u, g) @ v.mT
+    return _columns(u, g) @ transposed(v)
 
 
 def _beyond(a: Array, left: bool) -> Array:
     """The vectors that make U (or V) square."""
-    u, s, vh = np.linalg.svd(a)
-    return u[..., s.shape[-1] :] if left else vh.mT[..., s.shape[-1] :]
+    u, s, vh = by_its_library(np.linalg.svd, a)
+    return u[..., s.shape[-1] :] if left else transposed(vh)[..., s.shape[-1] :]
 
 
 def _no_derivative(t: Array, a: Array) -> None:
@@ -209,7 +219,7 @@ def _no_derivative(t: Array, a: Array) -> None:
 
 def _qr(a: Array) -> Array:
     """Q above R, of a matrix with as many rows as columns, or more."""
-    return np.concatenate([*np.linalg.qr(a)], axis=-2)
+    return np.concatenate([*by_its_library(np.linalg.qr, a)], axis=-2)
 
 
 def _divided(x: Array, r: Array) -> Array:
@@ -220,14 +230,14 @@ def _divided(x: Array, r: Array) -> Array:
             "qr: a column is a combination of those before it, so that Q is not determined and has no"
             " derivative; np.linalg.svd and np.linalg.pinv take such matrices"
         )
-    return np.linalg.solve(r.mT, x.mT).mT
+    return transposed(np.linalg.solve(transposed(r), transposed(x)))
 
 
 def _qr_forward(t: Array, y: Array, a: Array) -> Array:
     q, r = y[..., : a.shape[-2], :], y[..., a.shape[-2] :, :]
-    inner = q.mT @ _divided(t, r)
+    inner = transposed(q) @ _divided(t, r)
     below = np.tril(inner, -1)
-    spin = below - below.mT
+    spin = below - transposed(below)
     turned = q @ spin + _outside(q, _divided(t, r))
     return np.concatenate([turned, np.triu((inner - spin) @ r)], axis=-2)
 
@@ -235,9 +245,9 @@ def _qr_forward(t: Array, y: Array, a: Array) -> Array:
 def _qr_reverse(g: Array, y: Array, a: Array) -> Array:
     q, r = y[..., : a.shape[-2], :], y[..., a.shape[-2] :, :]
     gq, gr = g[..., : a.shape[-2], :], np.triu(g[..., a.shape[-2] :, :])
-    inner = r @ gr.mT - gq.mT @ q
+    inner = r @ transposed(gr) - transposed(gq) @ q
     below = np.tril(inner, -1)
-    return _divided(gq + q @ (np.tril(inner) + below.mT), r.mT)
+    return _divided(gq + q @ (np.tril(inner) + transposed(below)), transposed(r))
 
 
 # ── pseudo-inverses ───────────────────────────────────────────────────────────────────────────────
@@ -245,13 +255,13 @@ def _qr_reverse(g: Array, y: Array, a: Array) -> Array:
 
 def _pinv_forward(t: Array, y: Array, a: Array) -> Array:
     """The rank is taken to stay the same."""
-    left, right = t.mT - t.mT @ a @ y, t.mT @ y.mT
-    return y @ y.mT @ left - y @ t @ y + (right - y @ (a @ right)) @ y
+    left, right = transposed(t) - transposed(t) @ a @ y, transposed(t) @ transposed(y)
+    return y @ transposed(y) @ left - y @ t @ y + (right - y @ (a @ right)) @ y
 
 
 def _pinv_reverse(g: Array, y: Array, a: Array) -> Array:
-    left, right = g.mT @ y @ y.mT, y.mT @ y @ g.mT
-    return left - a @ (y @ left) - y.mT @ g @ y.mT + right - right @ y @ a
+    left, right = transposed(g) @ y @ transposed(y), transposed(y) @ y @ transposed(g)
+    return left - a @ (y @ left) - transposed(y) @ g @ transposed(y) + right - right @ y @ a
 
 
 # fmt: off
@@ -261,13 +271,13 @@ eigh:     Primitive = general(_eigh,
                               cost=costs.eigh, batch=leading)
 eigvalsh: Primitive = general(np.linalg.eigvalsh,
                               forward=lambda t, y, a, UPLO: _along_vectors(_completed(t, UPLO), _eigenvectors(a, UPLO)),
-                              reverse=lambda g, y, a, UPLO: _triangle(_columns(_eigenvectors(a, UPLO), g) @ _eigenvectors(a, UPLO).mT, UPLO),
+                              reverse=lambda g, y, a, UPLO: _triangle(_columns(_eigenvectors(a, UPLO), g) @ transposed(_eigenvectors(a, UPLO)), UPLO),
                               cost=costs.eigvalsh, static=True, fresh=True, batch=leading)
 svd:      Primitive = general(_svd,
                               forward=_svd_forward,
                               reverse=_svd_reverse,
                               cost=costs.svd, batch=leading)
-svdvals:  Primitive = general(lambda a: np.linalg.svd(a, compute_uv=False),
+svdvals:  Primitive = general(lambda a: by_its_library(np.linalg.svd, a, compute_uv=False),
                               forward=_svdvals_forward,
                               reverse=_svdvals_reverse,
                               name="svdvals", cost=costs.svdvals, batch=leading)
@@ -321,7 +331,7 @@ def svd_(
         u = np.concatenate([u, _BEYOND[0](a, left=True)], axis=-1)
     if full_matrices and m < n:
         v = np.concatenate([v, _BEYOND[0](a, left=False)], axis=-1)
-    return _SVD(u, s, v.mT)
+    return _SVD(u, s, transposed(v))
 
 
 @implements(np.linalg.svdvals)
@@ -339,7 +349,7 @@ def qr_(a: Array, mode: str = "reduced") -> Any:
     y = qr(a if m >= n else a[..., :m])
     q, r = y[..., :m, :], y[..., m:, :]
     if m < n:  # the other columns, in the basis that the first ones give
-        r = np.concatenate([r, q.mT @ a[..., m:]], axis=-1)
+        r = np.concatenate([r, transposed(q) @ a[..., m:]], axis=-1)
     return r if mode == "r" else _QR(q, r)
 
 
@@ -431,7 +441,7 @@ def solve_triangular(
     triangle = np.tril(a, -k) if lower else np.triu(a, k)
     if unit_diagonal:
         triangle = triangle + np.eye(a.shape[-1], dtype=a.dtype)
-    return np.linalg.solve(triangle.mT if trans in (1, "T") else triangle, b)
+    return np.linalg.solve(transposed(triangle) if trans in (1, "T") else triangle, b)
 
 
 @checks_keywords

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.arrays import array_of
+from autobp.arrays import array_of, in_memory, is_foreign
 from autobp.extras import needed
 from autobp.operation import operation
 from autobp.primitive import Array, anywhere, constant, implements, plainly
@@ -45,7 +45,8 @@ def interp(
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
     known, points = array_of(x), array_of(xp)
-    after = np.clip(np.searchsorted(points, known, "right"), 1, max(len(points) - 1, 1))
+    edges, places = (in_memory(a) if is_foreign(a) else a for a in (points, known))
+    after = np.clip(np.searchsorted(edges, places, "right"), 1, max(len(points) - 1, 1))
     if len(points) == 1:
         y = fp[0] + 0.0 * x
     else:
