@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -16,6 +18,7 @@ __all__ = [
     "argument_changed",
     "changed_in_model",
     "explained",
+    "file_path",
     "label",
     "no_batching",
     "no_rule",
@@ -52,6 +55,17 @@ def leaked(a: Any) -> TypeError:
         f"{label(a)} depends on a variable of a derivative or a vmap within this function, which has ended:"
         " such a variable was kept in an outer place and is used after it. Return it from the inner function"
         " instead, as with has_aux=True"
+    )
+
+
+def file_path(path: Any, who: str) -> Path:
+    """The path of a file, as it is given to a function that writes or reads one."""
+    if isinstance(path, str | os.PathLike):
+        return Path(path)
+    kind = "an open file" if hasattr(path, "read") or hasattr(path, "write") else "an object"
+    raise TypeError(
+        f"{who} takes the path of a file, not {kind} of type {type(path).__name__}: give it a path, in a"
+        " tempfile.TemporaryDirectory() if need be, and use the bytes of that file"
     )
 
 

@@ -1,12 +1,15 @@
 """Errors say what happened, to which tensors, and what to do."""
 
+import io
+
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.sparse
 import scipy.special
 
-from autobp import NoRuleError, Tensor, compile, custom, grad, hvp, nn, softmax
+from autobp import NoRuleError, Tensor, compile, custom, draw, grad, hvp, nn, play, softmax
+from autobp.train import load_checkpoint, load_weights, save_checkpoint, save_weights
 
 x = Tensor(np.ones((3, 4)), name="x")
 w = Tensor(np.ones((5, 2)), name="w")
@@ -166,3 +169,33 @@ def test_a_sparse_product_gets_a_rule():
     product = custom(lambda t: sparse @ t, vjp=lambda g, y, t: sparse.T @ g)
     np.testing.assert_array_equal(grad(lambda t: np.sum(product(t)))(np.ones(2)), [3.0, 3.0])
     np.testing.assert_array_equal((sparse.toarray() @ V).numpy(), [1.0, 8.0])
+
+
+@pytest.mark.parametrize("opened", [io.BytesIO(), io.StringIO(), None, 3])
+def test_what_is_no_path_is_refused_by_all_that_write_files(opened):
+    step = compile(np.sin)
+    step(np.ones(2))
+    loss = np.sum(unnamed)
+    for who, write in {
+        "save": lambda: step.save(opened),
+        "save ": lambda: draw(loss).save(opened),
+        "save  ": lambda: play(loss).save(opened),
+        "frames": lambda: play(loss).frames(opened),
+        "save_weights": lambda: save_weights(opened, {}),
+        "load_weights": lambda: load_weights(opened),
+        "save_checkpoint": lambda: save_checkpoint(opened, {}),
+        "load_checkpoint": lambda: load_checkpoint(opened),
+    }.items():
+        kind = "an open file" if hasattr(opened, "read") else "an object"
+        said = f"{who.strip()} takes the path of a file, not {kind} of type {type(opened).__name__}: give it a"
+        with pytest.raises(TypeError, match=said):
+            write()
+
+
+def test_a_program_has_a_name_that_says_what_it_is(tmp_path):
+    step = compile(np.sin)
+    step(np.ones(2))
+    with pytest.raises(
+        ValueError, match=r"step\.pt: the name of a program must end in \.py, or in \.onnx"
+    ):
+        step.save(tmp_path / "step.pt")

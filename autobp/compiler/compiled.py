@@ -21,6 +21,7 @@ from autobp.compiler.terms import (
     differentiated,
 )
 from autobp.context import current
+from autobp.errors import file_path
 from autobp.habits import checks_keywords
 from autobp.locks import fork_safe
 from autobp.tree import leaves
@@ -215,7 +216,7 @@ class Compiled(Generic[P, R]):
 
         The inputs of the model have the names of the arguments, with their paths (`params.W`). Modules
         that the function closes over are in it, with their weights of now. The first axis of the
-        arguments is free where the program allows it: the function is traced for three more sizes, from
+        arguments is free where the program allows it: the function is traced for four more sizes, from
         1 to a thousand, to find out. What it does for other sizes alone is not seen. `metadata_props`
         says so under `batch`, and under `precondition` what held for the arguments and must hold for
         others.
@@ -230,13 +231,17 @@ class Compiled(Generic[P, R]):
         ...     slope.save(f"{folder}/slope.py")
         ...     slope.save(f"{folder}/slope.onnx")
         """
-        path = Path(path)
+        path = file_path(path, "save")
         if path.suffix.lower() == ".onnx":
             from autobp.compiler import onnx  # late: few save a model
 
             with _tracing:
                 onnx.save(self._latest(), path)
             return
+        if path.suffix.lower() not in ("", ".py"):
+            raise ValueError(
+                f"{path.name}: the name of a program must end in .py, or in .onnx for an ONNX model"
+            )
         path.write_text(self._latest().text(whole=True), encoding="utf-8")
 
     def _latest(self) -> Entry:

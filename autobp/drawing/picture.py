@@ -22,6 +22,7 @@ from autobp.drawing.layout import SECONDS, GraphvizMissing, LayoutTimeout, forma
 from autobp.drawing.maps import behind, inserted
 from autobp.drawing.program import backward_program
 from autobp.drawing.theme import THEMES
+from autobp.errors import file_path
 from autobp.owner import warn
 from autobp.tensor import Tensor
 
@@ -217,7 +218,7 @@ class Picture:
         A PNG without a `size` is fitted to a slide if it is larger than that. `dpi` is the number of
         pixels per inch, 96 by default.
         """
-        path = Path(path)
+        path = file_path(path, "save")
         suffix = path.suffix.lower()
         if suffix not in _SUFFIXES:
             raise ValueError(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autobp.errors import file_path
 from autobp.files import written
 from autobp.habits import checks_keywords
 from autobp.train.values import are_plain
@@ -46,6 +46,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any) -> None:
     ...     load_checkpoint(f"{folder}/run.npz")["w"]
     array([1., 2.])
     """
+    path = file_path(path, "save_checkpoint")
     arrays: dict[str, Any] = {}
     try:
         form = _form(state, "", arrays)
@@ -69,8 +70,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     Every byte of the arrays is checked. A file that is damaged, cut short or something else is
     refused with a `CheckpointError`, which says what is wrong.
     """
-    name = os.fspath(path)
-    data = Path(path).read_bytes()
+    path = file_path(path, "load_checkpoint")
+    name, data = os.fspath(path), path.read_bytes()
     if not data:
         raise CheckpointError(f"{name} is empty")
     if not data.startswith(_ZIP):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autobp.errors import file_path
 from autobp.extras import needed
 from autobp.files import written
 from autobp.habits import checks_keywords
@@ -33,6 +33,7 @@ def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) ->
     ...     load_weights(f"{folder}/model.safetensors")
     {'layer.bias': array([0., 0.])}
     """
+    path = file_path(path, "save_weights")
     safetensors = needed("safetensors.numpy", "save_weights", "safetensors")
     if not isinstance(state_dict, Mapping):
         raise TypeError(
@@ -78,7 +79,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     in a checkpoint, a flipped bit in a number goes unnoticed.
     """
     safetensors = needed("safetensors.numpy", "load_weights", "safetensors")
-    data = Path(path).read_bytes()
+    data = file_path(path, "load_weights").read_bytes()
     try:
         return safetensors.load(data)
     except KeyError as error:  # of a type that NumPy lacks

@@ -27,7 +27,7 @@ from autobp.drawing.player.plan import plan
 from autobp.drawing.player.steps import STYLE, Script
 from autobp.drawing.player.views import Views, views
 from autobp.drawing.player.words import speaking
-from autobp.errors import replaced
+from autobp.errors import file_path, replaced
 from autobp.tensor import Tensor
 from autobp.tree import leaves, refilled
 
@@ -158,7 +158,7 @@ class Player:
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the page: one HTML file that needs no network and no other file."""
-        path = Path(path)
+        path = file_path(path, "save")
         if path.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"{path.name}: the name of a player must end in .html")
         path.write_bytes(self.page.encode())
@@ -168,7 +168,7 @@ class Player:
         """Write a picture of each step in a directory, as SVG, all with one layout; where Graphviz's
         `dot` is installed also as PNG, and all of them as `steps.gif`."""
         with speaking(self._lang):
-            return film(self._script, self._folded, Path(directory))
+            return film(self._script, self._folded, file_path(directory, "frames"))
 
     def _repr_mimebundle_(
         self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
