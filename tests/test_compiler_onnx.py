@@ -542,6 +542,8 @@ def test_what_numpy_makes_float64_is_computed_in_float64():
         )),
         (lambda x: np.ptp(x, axis=0), (np.array([[3, 250], [9, 1]], np.uint8),)),
         *((lambda x, f=f: f([x, x * 2]), (X,)) for f in (np.hstack, np.vstack, np.dstack, np.column_stack)),
+        (lambda x: np.tensordot(x, x, 1), (np.array([65000, 3], np.uint16),)),  # wraps around
+        (lambda x: np.diff(x), (np.array([2**31 - 1, -5, 7], np.int32),)),
         (lambda x: np.hstack([x, x * 2]), (np.arange(3),)),
         (lambda x: np.gradient(x[0])[1:] + np.block([[x[:1, 1:]], [x[:1, :3]]])[1], (X,)),
         (lambda x: np.unstack(x)[1], (X,)),

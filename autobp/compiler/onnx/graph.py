@@ -189,6 +189,17 @@ class Builder:
             return self.value(value.constant.astype(dtype))
         return self.emit("Cast", [value], dtype, value.shape, to=dtype)
 
+    def wrapped(self, x: Value, dtype: Any) -> Value:
+        """Whole numbers of a short type. Those that do not fit wrap around: a cast alone would be fused with
+        the one from floats before it, which has other rules."""
+        x, dtype = self.cast(x, np.int64), np.dtype(dtype)
+        if dtype.itemsize == 8:
+            return self.cast(x, dtype)
+        bits = 8 * dtype.itemsize
+        half = 1 << (bits - 1) if dtype.kind == "i" else 0
+        low = self.BitwiseAnd(self.Add(x, half) if half else x, (1 << bits) - 1)
+        return self.cast(self.Sub(low, half) if half else low, dtype)
+
     # ── shapes ────────────────────────────────────────────────────────────────────────────────────
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:

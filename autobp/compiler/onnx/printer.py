@@ -179,7 +179,7 @@ class Printer(Operands):
         finally:
             self.open.pop()
         is_whole = step.dtype is not None and step.dtype.kind in "iu"
-        return self.o.cast(found, np.int64) if is_whole and isinstance(found, Value) else found
+        return self.o.wrapped(found, step.dtype) if is_whole and isinstance(found, Value) else found
 
     def inlined(self, step: Step, function: Callable[..., Any]) -> Any:
         """What a function makes of the arguments of a step, by the program of it."""
