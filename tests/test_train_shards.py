@@ -572,7 +572,15 @@ def test_how_many_workers_there_are(threads):
     class OfMPI:
         num_workers = 7
 
-    assert [workers_of(e) for e in (OfDask(), OfMPI(), object())] == [5, 7, os.cpu_count()]
+    class Closed:
+        def nthreads(self):
+            raise AttributeError("'NoneType' object has no attribute 'ncores'")
+
+    class OfClosed:
+        _client = Closed()
+
+    executors = OfDask(), OfMPI(), OfClosed(), object()
+    assert [workers_of(e) for e in executors] == [5, 7, 1, os.cpu_count()]
 
 
 # ── means that are no means over samples ──────────────────────────────────────────────────────────

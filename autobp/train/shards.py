@@ -14,6 +14,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -293,7 +294,9 @@ def workers_of(executor: Any) -> int:
     """How many tasks an executor runs at a time. There is no common way to ask."""
     client = getattr(executor, "_client", None)
     if client is not None and hasattr(client, "nthreads"):  # Dask's
-        return max(1, sum(client.nthreads().values()))
+        with suppress(Exception):  # of a client that is closed, to which no task can be sent either
+            return max(1, sum(client.nthreads().values()))
+        return 1
     for name in ("_max_workers", "num_workers"):  # of concurrent.futures and loky; of mpi4py
         if isinstance(found := getattr(executor, name, None), int):
             return max(1, found)

@@ -56,7 +56,7 @@ def exported(entry: Any) -> Any:
         whole, weights = _with_weights(graph, shapes, names)
         return model(whole, entry.name, weights, shapes, {"batch": batch, **metadata}, text)
 
-    said = ""
+    why: list[str] = []
     used, arguments = read(traced), names.of(traced)
     for group in groups(traced):
         if used.isdisjoint(step for step, _ in group):
@@ -64,16 +64,21 @@ def exported(entry: Any) -> Any:
         what = " and ".join(arguments[step] for step, _ in group)
         try:
             free, shapes, least = _freed(traced, names, graph, group)
-            others = f"all other sizes are {said or 'fixed'}"
+            others = f"all other sizes are {_fixed(why)}"
             return finished(
                 free, shapes, f"free: the first axis of {what}, of {least} or more; {others}"
             )
         except Exception as error:
             reason = str(error) if isinstance(error, Fixed) else f"{type(error).__name__}: {error}"
             reason = without_folders(reason.splitlines()[0])
-            said = said or f"fixed: for {what} of another length, {reason}"
+            why.append(f"for {what} of another length, {reason}")
     shapes = {v.name: v.shape for v in (*graph.inputs, *graph.outputs)}
-    return finished(graph, shapes, said or "fixed: no argument is an array with rows")
+    why = why or ["no argument is an array with rows"]
+    return finished(graph, shapes, _fixed(why))
+
+
+def _fixed(why: list[str]) -> str:
+    return f"fixed: {'; '.join(why)}" if why else "fixed"
 
 
 def _graph(traced: Traced, names: Names, printer: Printer) -> Graph:
