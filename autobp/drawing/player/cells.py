@@ -124,7 +124,7 @@ class OpenCells(Cells):
 
 
 def _form(array: Array, image: bool) -> tuple[str, Array]:
-    """The form of an array ("cells", "grey", "rgb", or "rgb last" where the colours of a pixel lie side by
+    """The form of an array ("cells", "grey", "rgb", or "rgb_last" where the colours of a pixel lie side by
     side), and the array as (…, rows, columns), or as (…, 3, rows, columns) for colours."""
     pictures = images(array) if image else None
     if pictures is None:
@@ -132,7 +132,7 @@ def _form(array: Array, image: bool) -> tuple[str, Array]:
     planes = np.moveaxis(pictures, -1, 1)
     if planes.shape[1] == 1:
         return "grey", planes[:, 0]
-    return "rgb last" if array.shape[1:] == pictures.shape[1:] else "rgb", planes
+    return "rgb_last" if array.shape[1:] == pictures.shape[1:] else "rgb", planes
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> tuple[int, int]:

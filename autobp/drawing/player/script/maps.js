@@ -109,7 +109,7 @@ const sidesOf = (shape) => [shape.length > 1 ? shape.at(-2) : 1, shape.at(-1)];
 // side by side in the array.
 function elementAt({ form, shape }, plane, y, x) {
   const [height, width] = sidesOf(shape), at = y * width + x, size = height * width;
-  return form === "rgb last" ? 3 * (Math.floor(plane / 3) * size + at) + (plane % 3) : plane * size + at;
+  return form === "rgb_last" ? 3 * (Math.floor(plane / 3) * size + at) + (plane % 3) : plane * size + at;
 }
 
 // where the largest number of a block is, the one that the cell tells
