@@ -27,6 +27,8 @@ from autobp.kernels.factors import multiplied, others
 from autobp.kernels.layout import alike, contiguous, laid_out
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
+from autobp.rules.linalg import matmul
+from autobp.rules.linalg import product as matrix_product
 from autobp.rules.neural import normal_cdf, softplus_
 
 RNG = np.random.default_rng(0)
@@ -58,6 +60,36 @@ def test_sums_are_numpys(x, axes, dtype, keepdims):
         assert found.dtype == expected.dtype
         scale = max(1.0, np.abs(expected).max(initial=0.0))
         np.testing.assert_allclose(found, expected, 0, np.finfo(dtype).eps * 64 * scale)
+
+
+# fmt: off
+PRODUCTS = [
+    ((5,), (5,)), ((4, 5), (5,)), ((5,), (5, 3)), ((4, 5), (5, 3)), ((2, 4, 5), (5,)), ((2, 4, 5), (5, 3)),
+    ((2, 7, 4, 5), (5, 3)), ((4, 5), (2, 5, 3)), ((2, 4, 5), (2, 5, 3)), ((0, 4, 5), (5, 3)), ((2, 4, 0), (0, 3)),
+    ((2, 0, 5), (5,)), ((2, 4, 5), (5, 0)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("first", "second"), PRODUCTS)
+def test_products_of_matrices_are_numpys(first, second, dtype):
+    a, b = RNG.normal(size=first).astype(dtype), RNG.normal(size=second).astype(dtype)
+    turned = np.asfortranarray(a)  # whose rows do not lie one behind the other
+    expected = np.matmul(a, b)
+    for x, y in ((a, b), (turned, b), (a, np.asfortranarray(b)), (a.astype(np.float32), b)):
+        found = matrix_product(x, y)
+        assert found.shape == expected.shape
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("columns", [(), (3,)])
+def test_a_matrix_that_many_are_multiplied_by_has_one_cotangent(columns):
+    """Not one for each of them, to be added up."""
+    a, b, g = (RNG.normal(size=shape) for shape in ((6, 4, 5), (5, *columns), (6, 4, *columns)))
+    found = matmul.reverse[1](g, None, a, b)
+    np.testing.assert_allclose(found, np.einsum("ijk,ij...->k...", a, g), strict=True)
 
 
 @pytest.mark.parametrize("n", [0, 3, LONGER, 3 * LONGER + 5])

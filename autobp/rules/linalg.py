@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import string
 from collections.abc import Callable, Sequence
@@ -37,10 +38,18 @@ from autobp.rules.shape import Axis, axes_of, axis_of
 
 
 def product(a: Array, b: Array) -> Array:
-    """Of two matrices dot is the same, and sooner at BLAS."""
-    if type(a) is np.ndarray is type(b) and a.ndim == 2 == b.ndim:
-        return a.dot(b)
+    """Of matrices and vectors dot is the same, and sooner at BLAS. Many matrices by one are one product."""
+    if type(a) is np.ndarray is type(b) and 0 < b.ndim <= 2:
+        if 0 < a.ndim <= 2:
+            return a.dot(b)
+        if a.flags.c_contiguous and a.ndim:
+            return rows(a).dot(b).reshape(a.shape[:-1] + b.shape[1:])
     return np.matmul(a, b)
+
+
+def rows(a: Array) -> Array:
+    """All rows of many matrices as those of one."""
+    return a if a.ndim == 2 else np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
 def transposed(a: Array) -> Array:
@@ -61,6 +70,8 @@ def _right(g: Array, a: Array, b: Array) -> Array:
     """g ↦ aᵀ·g."""
     if a.ndim == 1:
         return g * a if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
+    if a.ndim > 2 >= b.ndim and not is_foreign(a):  # b is what all matrices of a have in common
+        a, g = rows(a), rows(g) if b.ndim == 2 else np.ravel(g)
     if b.ndim == 1:
         return _times_vectors(transposed(a), g)
     return product(transposed(a), g)

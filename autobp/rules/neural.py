@@ -27,7 +27,7 @@ from autobp.primitive import (
 )
 from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
-from autobp.rules.linalg import product
+from autobp.rules.linalg import product, rows
 from autobp.rules.reduction import spread
 from autobp.rules.shape import Axis, axes_of
 
@@ -117,11 +117,7 @@ def _linear(x: Array, w: Array) -> Array:
     """One product of matrices, however many axes there are in front."""
     if x.ndim <= 2:
         return product(x, w.T)
-    return product(_rows(x), w.T).reshape(*x.shape[:-1], w.shape[0])
-
-
-def _rows(x: Array) -> Array:
-    return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return product(rows(x), w.T).reshape(*x.shape[:-1], w.shape[0])
 
 
 _FAR = 40.0  # Φ(−40) is 0 in floating point
@@ -220,7 +216,7 @@ sigmoid_:     Primitive = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 
 softplus_:    Primitive = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x),                         cost=each(0, 4, 2))
 normal_cdf:   Primitive = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI), cost=each(len(_ABOVE) + len(_BELOW) + 6, len(_ABOVE) + len(_BELOW) + 2, 1))
 linear_:      Primitive = bilinear(_linear,         lambda g, y, x, w: product(g, w),
-                                                    lambda g, y, x, w: product(_rows(g).T, _rows(x)),        cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
+                                                    lambda g, y, x, w: product(rows(g).T, rows(x)),         cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
 # (so that w's gradient is contiguous: through w.T it comes transposed, and copying that costs as much)
 softmax_:     Primitive = general(_softmax,
                                   forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
