@@ -240,6 +240,8 @@ INDICES = [
     (..., RNG.integers(0, 20, 70)),
     (None, RNG.integers(0, 50, 500), slice(3, 20, 2)),
     (RNG.random(50) < 0.5, slice(None), 3),
+    (np.arange(50)[:, None], RNG.integers(-30, 30, (50, 20)), np.arange(20)),
+    (RNG.integers(0, 50, (40, 20)).astype(np.uint8), RNG.integers(-30, 30, 20).astype(np.int8)),
 ]
 
 
@@ -259,6 +261,21 @@ def test_rows_are_added_up_in_numpys_order(i, dtype, scipy, monkeypatch):
     found = indexing.scatter(x, index=index, shape=shape)
     assert found.dtype == dtype
     assert np.array_equal(found, expected)
+
+
+def test_labels_of_pixels_are_numbered():
+    """Without an array of all places to look them up in."""
+    shape = (4, 7, 5, 6)
+    i, j, k = np.indices((4, 5, 6), sparse=True)
+    index = i, RNG.integers(-7, 7, (4, 5, 6)), j, k
+    expected = np.arange(4 * 7 * 5 * 6).reshape(shape)[index]
+    np.testing.assert_array_equal(indexed._numbered(index, shape), expected)
+    for other in ((slice(None), index[1]), (i, 3), (np.zeros(0, int),), (i > 0,), (None, i)):
+        assert indexed._numbered(other, shape[: len(other)]) is None
+    x = np.ones(indexed._SMALL)
+    for beyond in (50, -51):
+        with pytest.raises(IndexError, match=f"index {beyond} is out of bounds"):
+            indexing.scatter(x, index=(np.full(len(x), beyond),), shape=(50,))
 
 
 def test_the_gradient_of_an_embedding():
@@ -287,7 +304,7 @@ def test_whole_powers_of_either_sign(n):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lower", [True, False])
 @pytest.mark.parametrize("shape", [(150, 150), (2, 100, 100), (97, 97)])
-@pytest.mark.parametrize("columns", [(), (1,), (40,)])
+@pytest.mark.parametrize("columns", [(), (1,), (40,), (140,)])
 def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dtype, monkeypatch):
     n = shape[-1]
     a = RNG.normal(size=shape) / n + 2 * np.eye(n)
@@ -311,6 +328,17 @@ def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dt
     a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
     triangular.solved(a, b)
     assert max(whole) == n
+
+
+@pytest.mark.parametrize("n", [100, 128, 129, 300])
+def test_one_number_in_the_other_triangle_is_seen(n):
+    for i, j in ((0, 1), (n - 2, n - 1), (0, n - 1), (0, n // 2), (n // 2, n - 1), (90, 98)):
+        a = np.tril(np.ones((2, n, n)))
+        a[1, n - 1, n - 2] = np.nan
+        assert triangular._is_triangular(a, True)
+        a[1, i, j] = np.nan
+        assert not triangular._is_triangular(a, True)
+        assert not triangular._is_triangular(a.mT, False)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
