@@ -208,6 +208,26 @@ def _sum(x: Array, axis: Axis) -> Array:
     return total(x, axis, keepdims=True)
 
 
+def _mean(x: Array, axis: Axis) -> Array:
+    return _sum(x, axis) / math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
+
+
+def _standardized(x: Array, axis: Axis, eps: float) -> Array:
+    centred = x - _mean(x, axis)
+    centred *= _scale(centred, axis, eps)
+    return centred
+
+
+def _scale(centred: Array, axis: Axis, eps: float) -> Array:
+    return 1.0 / np.sqrt(_mean(centred * centred, axis) + eps)
+
+
+def _standardized_slope(t: Array, y: Array, x: Array, axis: Axis, eps: float) -> Array:
+    """The Jacobian is symmetric."""
+    across = t - _mean(t, axis) - y * _mean(y * t, axis)
+    return across * _scale(x - _mean(x, axis), axis, eps)
+
+
 # fmt: off
 relu_:        Primitive = elementwise(_relu,        lambda t, y, x: t * (x > 0),                             cost=PLUS, python=lambda x: 0.0 if x <= 0 else x)
 leaky_relu_:  Primitive = elementwise(_leaky_relu,  lambda t, y, x, slope: t * _slopes(x, slope),             cost=each(1, 1, 0))
@@ -218,6 +238,11 @@ normal_cdf:   Primitive = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(
 linear_:      Primitive = bilinear(_linear,         lambda g, y, x, w: product(g, w),
                                                     lambda g, y, x, w: product(rows(g).T, rows(x)),         cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
 # (so that w's gradient is contiguous: through w.T it comes transposed, and copying that costs as much)
+standardized_: Primitive \
+              = general(_standardized,
+                                  forward=_standardized_slope,
+                                  reverse=_standardized_slope,
+                                  cost=costs.grouped((2, 3, 0), (3, -1, 1)), batch=along_axis, pattern=patterns.along)
 softmax_:     Primitive = general(_softmax,
                                   forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
                                   reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)),
