@@ -25,10 +25,10 @@ from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.factors import multiplied, others
 from autobp.kernels.layout import alike, contiguous, laid_out
+from autobp.kernels.products import product as matrix_product
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
 from autobp.rules.linalg import matmul
-from autobp.rules.linalg import product as matrix_product
 from autobp.rules.neural import normal_cdf, softplus_
 
 RNG = np.random.default_rng(0)

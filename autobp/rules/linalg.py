@@ -14,6 +14,7 @@ from autobp.arrays import is_foreign
 from autobp.errors import no_rule
 from autobp.kernels import cofactors as kernels
 from autobp.kernels.contraction import contracted
+from autobp.kernels.products import product
 from autobp.kernels.triangular import solved
 from autobp.operation import operation
 from autobp.primitive import (
@@ -35,16 +36,6 @@ from autobp.rules.batching import leading
 from autobp.rules.indexing import scatter
 from autobp.rules.reduction import norm_
 from autobp.rules.shape import Axis, axes_of, axis_of
-
-
-def product(a: Array, b: Array) -> Array:
-    """Of matrices and vectors dot is the same, and sooner at BLAS. Many matrices by one are one product."""
-    if type(a) is np.ndarray is type(b) and 0 < b.ndim <= 2:
-        if 0 < a.ndim <= 2:
-            return a.dot(b)
-        if a.flags.c_contiguous and a.ndim:
-            return rows(a).dot(b).reshape(a.shape[:-1] + b.shape[1:])
-    return np.matmul(a, b)
 
 
 def rows(a: Array) -> Array:

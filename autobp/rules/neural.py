@@ -12,6 +12,7 @@ from autobp.arrays import plain_array, single
 from autobp.habits import checks_keywords, foreign_keyword
 from autobp.kernels.blocks import in_blocks
 from autobp.kernels.extrema import greatest
+from autobp.kernels.products import product
 from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
 from autobp.primitive import (
@@ -27,7 +28,7 @@ from autobp.primitive import (
 )
 from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
-from autobp.rules.linalg import product, rows
+from autobp.rules.linalg import rows
 from autobp.rules.reduction import spread
 from autobp.rules.shape import Axis, axes_of
 
@@ -208,21 +209,21 @@ def _sum(x: Array, axis: Axis) -> Array:
     return total(x, axis, keepdims=True)
 
 
-def _mean(x: Array, axis: Axis) -> Array:
-    return _sum(x, axis) / math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
+def _mean(x: Array, axis: tuple[int, ...]) -> Array:
+    return _sum(x, axis) / math.prod(x.shape[a] for a in axis)
 
 
-def _standardized(x: Array, axis: Axis, eps: float) -> Array:
+def _standardized(x: Array, axis: tuple[int, ...], eps: float) -> Array:
     centred = x - _mean(x, axis)
     centred *= _scale(centred, axis, eps)
     return centred
 
 
-def _scale(centred: Array, axis: Axis, eps: float) -> Array:
+def _scale(centred: Array, axis: tuple[int, ...], eps: float) -> Array:
     return 1.0 / np.sqrt(_mean(centred * centred, axis) + eps)
 
 
-def _standardized_slope(t: Array, y: Array, x: Array, axis: Axis, eps: float) -> Array:
+def _standardized_slope(t: Array, y: Array, x: Array, axis: tuple[int, ...], eps: float) -> Array:
     """The Jacobian is symmetric."""
     across = t - _mean(t, axis) - y * _mean(y * t, axis)
     return across * _scale(x - _mean(x, axis), axis, eps)

@@ -1004,10 +1004,10 @@ def _neural() -> dict[str, Record]:
             tuple(
                 Sample((draw(rng, shape, NONZERO),), {"axis": axis, "eps": eps})
                 for shape, axis, eps in (
-                    ((2, 3), -1, 0.1),
+                    ((2, 3), (-1,), 0.1),
                     ((3, 2, 2), (1, 2), 1e-3),
-                    ((3, 2), 0, 0.5),
-                    ((2, 2), None, 0.2),
+                    ((3, 2), (0,), 0.5),
+                    ((2, 2), (0, 1), 0.2),
                 )
             ),
             reference=lambda x, axis, eps: (
