@@ -96,7 +96,7 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
 
     def compute(self: Tracer, x: Any, y: Any) -> Any:
         if sign.total and _is_float(x) and _is_float(y):
-            return self.tracing.call(python, (x, y), {})
+            return self.tracing.arithmetic(python, (x, y))
         if not _operand(x) or not _operand(y):
             return NotImplemented
         kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}
@@ -126,6 +126,8 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
 
     return forward, reflected, in_place
 
+
+_FLOAT64 = np.dtype(np.float64)
 
 #: Python's operators that never raise for floats, by NumPy's ufuncs that give the same bits.
 _TOTAL: dict[Any, Any] = {sign.ufunc: sign.python for sign in SIGNS.values() if sign.total}
@@ -161,6 +163,8 @@ def _comparison(sign: Sign) -> Any:
 
 def _prefix(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
     def operator_(self: Tracer) -> Any:
+        if type(self.now) is float and python is operator.neg:
+            return self.tracing.arithmetic(python, (self,))
         function = python if _is_pythons(self.now) else ufunc
         return self.tracing.call(function, (self,), {})
 
@@ -243,7 +247,7 @@ class Tracer(Variable):
         if primitive.facts.opaque:
             return trace.call(primitive.function, args, params)
         if (python := _TOTAL.get(primitive.function)) and all(_is_float(a) for a in args):
-            return trace.call(python, args, params)
+            return trace.arithmetic(python, args)
         before, refusal = len(trace.steps), trace.refusal
         try:
             result = trace.run(primitive.function, args, params)
@@ -269,16 +273,22 @@ class Tracer(Variable):
         trace = self.tracing
         if get_ident() != trace.thread:
             return super().computed(primitive, args, values, params)
-        heard = trace.listens and trace.listen(False)
-        try:
-            trace.check_origins(args)
-            python = _TOTAL.get(primitive.function)
-            if python and _is_float(values[0]) and _is_float(values[-1]):  # of one number or of two
-                return trace.call(python, values, params)
-            return super().computed(primitive, args, values, params)
-        finally:
-            if trace.listens is not heard:
-                trace.listen(heard)
+        if not trace.listens:
+            return self._computed(primitive, args, values, params)
+        return trace.unheard(self._computed, primitive, args, values, params)
+
+    def _computed(
+        self,
+        primitive: Primitive,
+        args: Sequence[Any],
+        values: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Any:
+        self.tracing.check_origins(args)
+        python = _TOTAL.get(primitive.function)
+        if python and _is_float(values[0]) and _is_float(values[-1]):  # of one number or of two
+            return self.tracing.arithmetic(python, values)
+        return super().computed(primitive, args, values, params)
 
     def primal_value(self) -> Any:
         return self.now if self.tracing.is_elsewhere else self
@@ -512,9 +522,9 @@ class Tracer(Variable):
     @property
     def dtype(self) -> np.dtype[Any]:
         now = self.now
-        return (
-            now.dtype if type(now) is not float and hasattr(now, "dtype") else np.dtype(type(now))
-        )
+        if type(now) is float:
+            return _FLOAT64
+        return now.dtype if hasattr(now, "dtype") else np.dtype(type(now))
 
     @property
     def itemsize(self) -> int:
