@@ -20,7 +20,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any, TypeVar, cast
 
-from autobp.owner import outside
+from autobp.owner import Owner, outside, owner_of_frame
 
 __all__ = [
     "clock",
@@ -410,9 +410,11 @@ class lines(_Block):
 
 
 def user_line(frame: FrameType | None = None) -> str:
-    """Where the running operation was called from: the innermost frame outside the library, from this one
-    outwards."""
+    """Where the running operation was called from: the innermost frame outside the library and Python's own
+    modules, from this one outwards."""
     frame = outside(frame or sys._getframe(1))
-    while frame.f_globals is vars(contextlib) and frame.f_back is not None:
+    while (
+        frame.f_back is not None and owner_of_frame(frame) is Owner.PYTHON
+    ):  # called by the user's
         frame = outside(frame.f_back)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -9,6 +9,7 @@ program would be wrong for other values.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import math
 import operator
@@ -60,7 +61,7 @@ _FLAT = {
 _OWN = {SCAN.function, *(p.function for p in PRIMITIVES.values())}
 
 #: Holds another object when NumPy's errors are set otherwise: to look takes a tenth of the time of asking.
-_ERRORS: Any = getattr(np._core.umath, "_extobj_contextvar", None)
+_ERRORS: Any = getattr(importlib.import_module("numpy._core.umath"), "_extobj_contextvar", None)
 
 _FLOAT64, _BOOL = np.dtype(np.float64), np.dtype(bool)
 _NO_PARAMS: dict[str, Any] = {}

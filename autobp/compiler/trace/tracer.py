@@ -145,7 +145,7 @@ def _is_pythons(x: Any) -> bool:
 def _operand(x: Any) -> bool:
     if isinstance(x, Tensor):  # a batch says that it is an array; it takes the operation over
         return False
-    return isinstance(x, Tracer | np.ndarray | np.generic | float | int | list | tuple)
+    return isinstance(x, Tracer | np.ndarray | np.generic | float | int | complex | list | tuple)
 
 
 def _comparison(sign: Sign) -> Any:
@@ -405,7 +405,13 @@ class Tracer(Variable):
 
     # ── what would need the value ─────────────────────────────────────────────────────────────────
 
-    def _decides(self, what: str, value: Any, by: str = "if, while, range or math") -> Any:
+    def _decides(
+        self,
+        what: str,
+        value: Any,
+        by: str = "if, while, range, max or sorted",
+        instead: str = "choose with np.where (np.maximum for max, np.sort for sorted)",
+    ) -> Any:
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
         if self.tracing.is_elsewhere:
             return value
@@ -414,8 +420,10 @@ class Tracer(Variable):
                 return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
             return value
-        way_out = "choose with np.where, or keep what decides out of the compiled function"
-        raise _refused(self, f"{what} was asked for, as by {by}, {_OTHER_VALUES}", way_out)
+        way_out = "or keep it out of the compiled function"
+        raise _refused(
+            self, f"{what} was asked for, as by {by}, {_OTHER_VALUES}", f"{instead}, {way_out}"
+        )
 
     def condition(self) -> bool:
         now = bool(self.current().now)
@@ -430,13 +438,16 @@ class Tracer(Variable):
         return self._decides("its value as an index", operator.index(self.current().now))
 
     def __int__(self) -> int:
-        return self._decides("its value as an int", int(self.current().now))
+        return self._decides("its value as an int", int(self.current().now), instead=_AS_NUMBER)
 
     def __float__(self) -> float:
-        return self._decides("its value as a float", float(self.current().now))
+        now = float(self.current().now)
+        by = "math.sin or an assignment into an array"
+        return self._decides("its value as a float", now, by, _AS_NUMBER)
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return self._decides("its value as a rounded number", round(self.current().now, ndigits))
+        rounded = round(self.current().now, ndigits)
+        return self._decides("its value as a rounded number", rounded, "round", "use np.round")
 
     def item(self, *args: Any) -> Any:
         return self._decides("its value", self.current().now)
@@ -643,6 +654,7 @@ def _asked_by_library(trace: Trace) -> bool:
 
 
 #: Why a value cannot be told while a function is traced.
+_AS_NUMBER = "use NumPy's function (np.sin for math.sin), collect what is to be an array in a list for np.stack"
 _OTHER_VALUES = "and a program that is traced once must serve other values too"
 
 
