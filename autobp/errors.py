@@ -67,7 +67,7 @@ _INSTEAD = {
     "copyto": "t.at[...].set(v), or for np.full_like v * np.ones(shape)",
     "eig": "np.linalg.eigh, for symmetric matrices",
     "eigvals": "np.linalg.eigvalsh, for symmetric matrices",
-    "polyfit": "np.linalg.lstsq(np.vander(x, n + 1), y)",
+    "polymul": "np.convolve(p, q)",
 }
 
 

@@ -198,13 +198,15 @@ def written_keyword(hint: str) -> str:
 
 def checks_keywords(function: F, kind: str = "") -> F:
     """Let a function, or the constructor of a class of this kind, explain keywords of other libraries,
-    and arguments of which Python's own error says less: too many by position, or one given twice."""
+    and arguments of which Python's own error says less: too many by position, one given twice, or none."""
     innermost: Any = function
     while hasattr(innermost, "__wrapped__"):
         innermost = innermost.__wrapped__
     code = innermost.__code__
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     places = own[: code.co_argcount]
+    needed = places[: len(places) - len(innermost.__defaults__ or ())]
+    least = len(needed)
     most = float("inf") if code.co_flags & _TAKES_ARGS else len(places)
     name = function.__name__
     who = function.__qualname__.split(".")[-2] if name == "__init__" else name
@@ -222,6 +224,8 @@ def checks_keywords(function: F, kind: str = "") -> F:
                 raise _given_twice(who, places[: len(args)], kwargs)
         if len(args) > most:
             raise _too_many(who, len(args), own, len(places))
+        if len(args) < least and not kwargs.keys() >= {*needed[len(args) :]}:
+            raise _missing(who, needed, len(args), kwargs)
         return function(*args, **kwargs)
 
     return cast(F, checked)
@@ -244,6 +248,12 @@ def _too_many(who: str, count: int, own: tuple[str, ...], most: int) -> TypeErro
         f"{who} takes {most} argument{'s' * (most != 1)} by position ({', '.join(own[:most])}), not {count}"
         + (f": write the others by name, {rest}" if rest else "")
     )
+
+
+def _missing(who: str, needed: tuple[str, ...], count: int, kwargs: Mapping[str, Any]) -> TypeError:
+    missing = " and ".join(name for name in needed[count:] if name not in kwargs)
+    called = ", ".join(needed[needed[:1] == ("self",) :])
+    return TypeError(f"{who} is called without {missing}: write {who}({called}, …)")
 
 
 def check_set_to_none(set_to_none: bool) -> None:

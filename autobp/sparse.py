@@ -24,6 +24,9 @@ from autobp.primitive import Variable, constant
 from autobp.sparsity import Entries, Structure, detected, ordered
 from autobp.tensor import Tensor
 
+#: Bytes of the directions of all sweeps that a plan keeps for the calls that follow.
+_KEPT = 1 << 20
+
 __all__ = ["PatternError", "Plan", "SparseDerivative", "Triplets"]
 
 
@@ -69,7 +72,8 @@ class _Block:
     chosen: Any  # of all entries
     rows: np.ndarray
     columns: np.ndarray
-    starts: np.ndarray  # of each row among the entries
+    indices: np.ndarray  # the columns, as SciPy takes them
+    starts: np.ndarray  # of each row among the entries, as SciPy takes them
     shape: tuple[int, int]
     dtype: Any
 
@@ -81,7 +85,7 @@ class _Block:
             return Triplets(self.rows.copy(), self.columns.copy(), mine, self.shape)
         if mine.dtype == np.float16:  # of which SciPy has no sparse matrices
             mine = mine.astype(np.float32)
-        return csr_array((mine, self.columns.copy(), self.starts.copy()), shape=self.shape)
+        return csr_array((mine, self.indices.copy(), self.starts.copy()), shape=self.shape)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Plan:
     colours: np.ndarray  # of the columns in forward mode, of the rows in reverse mode
     places: np.ndarray  # of the entries among the results of the sweeps, a row for each colour
     blocks: list[list[_Block]]
+    units: Seeds
 
     @classmethod
     def made(
@@ -123,7 +128,9 @@ class Plan:
         place, colour = (rows, colours[columns]) if forward else (columns, colours[rows])
         places = colour * shape[0 if forward else 1] + place
         blocks = _blocks(traced, entries, forward)
-        return cls(Structure(traced, order), entries, forward, colours, places, blocks)
+        ends = [x.value for x in traced.inputs] if forward else traced.values
+        units = _seeds(colours, ends)
+        return cls(Structure(traced, order), entries, forward, colours, places, blocks, units)
 
     @property
     def count(self) -> int:
@@ -139,9 +146,7 @@ class Plan:
         chunk: int | None = None,
     ) -> np.ndarray:
         """The results of the sweeps for some of the colours, a row for each."""
-        ends = [x.value for x in traced.inputs] if self.forward else traced.values
-        units = _seeds(self.colours, ends)
-        seeds = lambda i, j: units(start + i, start + j)
+        seeds = lambda i, j: self.units(start + i, start + j)
         found = (pushed_all if self.forward else pulled_all)(
             traced, order, seeds, stop - start, chunk
         )
@@ -160,21 +165,28 @@ def _number(colours: np.ndarray) -> int:
 
 
 def _seeds(colours: np.ndarray, ends: Sequence[Any]) -> Seeds:
-    """For each colour the sum of the units that have it."""
+    """For each colour the sum of the units that have it. They are made once, unless they are large."""
+    shapes = [(np.shape(x), floating_dtype(x)) for x in ends]
 
     def seeds(start: int, stop: int) -> list[np.ndarray]:
         found, first = [], 0
-        for x in ends:
-            size = math.prod(np.shape(x))
+        for shape, dtype in shapes:
+            size = math.prod(shape)
             colour = colours[first : first + size]
             place = np.flatnonzero((colour >= start) & (colour < stop))
-            mine = np.zeros((stop - start, size), floating_dtype(x))
+            mine = np.zeros((stop - start, size), dtype)
             mine[colour[place] - start, place] = 1
-            found.append(mine.reshape(stop - start, *np.shape(x)))
+            found.append(mine.reshape(stop - start, *shape))
             first += size
         return found
 
-    return seeds
+    count = _number(colours)
+    if count * sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes) > _KEPT:
+        return seeds
+    whole = seeds(0, count)
+    for x in whole:
+        x.flags.writeable = False
+    return lambda start, stop: [x[start:stop] for x in whole]
 
 
 class SparseDerivative:
@@ -316,13 +328,17 @@ def _blocks(traced: Recording, entries: Entries, forward: bool) -> list[list[_Bl
             inside = (entries.rows >= top) & (entries.rows < bottom)
             inside &= (entries.columns >= left) & (entries.columns < right)
             chosen: Any = slice(None) if inside.all() else np.flatnonzero(inside)
-            rows = entries.rows[chosen] - top
+            rows, columns = entries.rows[chosen] - top, entries.columns[chosen] - left
+            starts = np.searchsorted(rows, np.arange(bottom - top + 1))
+            small = max(len(rows), right - left) <= np.iinfo(np.int32).max
+            index = np.int32 if small else np.int64  # SciPy would look for the largest at each call
             row.append(
                 _Block(
                     chosen,
                     rows,
-                    entries.columns[chosen] - left,
-                    np.searchsorted(rows, np.arange(bottom - top + 1)),
+                    columns,
+                    columns.astype(index),
+                    starts.astype(index),
                     (int(bottom - top), int(right - left)),
                     floating_dtype(value if forward else x.value),
                 )

@@ -360,7 +360,9 @@ def _alike_steps(pair: tuple[_Step | None, _Step | None]) -> bool:
 def _form(traced: Recording) -> Any:
     """The shapes and dtypes of inputs and outputs."""
     values = (*(x.value for x in traced.inputs), *traced.values)
-    return len(traced.inputs), [(np.shape(v), np.result_type(v)) for v in values]
+    return len(traced.inputs), [
+        (np.shape(v), v.dtype if hasattr(v, "dtype") else np.result_type(v)) for v in values
+    ]
 
 
 def _places(traced: Recording, place: dict[Tensor, int]) -> list[int | None]:

@@ -127,7 +127,7 @@ TENSOR = _table(
     ("polygamma",                                          "`polygamma(n, t)`"),
     ("xlogy",                                              "SciPy's functions take Tensors, `scipy.special.xlogy(a, b)`"),
     ("logit",                                              "SciPy's functions take Tensors, `scipy.special.logit(t)`"),
-    ("mvlgamma igamma igammac",                            "this function has no rule here; `custom(f, vjp=rule)` gives one of SciPy a rule"),
+    ("mvlgamma igamma igammac matrix_exp",                            "this function has no rule here; `custom(f, vjp=rule)` gives one of SciPy a rule"),
     ("logcumsumexp",                                       "`np.logaddexp.accumulate(t, axis)`"),
     ("cummax cummin",                                      "`np.maximum.accumulate(t)`, `np.minimum.accumulate(t)`"),
     ("svd",                                                "`np.linalg.svd(t)`, where PyTorch's V is the transpose of NumPy's last result"),
@@ -164,7 +164,7 @@ TENSOR = _table(
     ("is_floating_point is_complex",                       "a Tensor holds real floats: leave it out"),
     ("is_nonzero",                                         "`bool(loss)`"),
     ("to",                                                 _COPY + "; for devices, " + CPU),
-    ("cuda cpu device is_cuda get_device pin_memory xpu mps is_cpu",      CPU),
+    ("cuda cpu device is_cuda get_device pin_memory xpu mps is_cpu share_memory_ sharding",      CPU),
     ("element_size itemsize",                              "`t.dtype.itemsize`"),
     ("new_zeros new_ones new_full new_tensor new_empty",   "`np.zeros(shape, t.dtype)`, `np.full(shape, value, t.dtype)`"),
     # PyTorch: in place
@@ -189,7 +189,7 @@ TENSOR = _table(
     ("block_until_ready realize",                          "results are there when a call returns: leave it out"),
     ("aval weak_type",                                     "`t.shape`, `t.dtype`"),
     # tinygrad
-    ("dropout linear conv2d max_pool2d avg_pool2d batchnorm layernorm", "a layer of `nn`, as `nn.Dropout(0.5)(t)`"),
+    ("dropout linear conv2d max_pool2d avg_pool2d batchnorm layernorm batch_norm layer_norm", "a layer of `nn`, as `nn.Dropout(0.5)(t)`"),
     ("cross_entropy sparse_categorical_crossentropy binary_crossentropy nll_loss", "a loss of `nn`, as `nn.cross_entropy(logits, labels)`"),
     ("one_hot",                                            "`np.eye(10)[labels]`"),
     ("sequential",                                         "`nn.Sequential(nn.Linear(2, 4), 'relu')`"),
@@ -198,9 +198,9 @@ TENSOR = _table(
     ("assign_add assign_sub",                              _UPDATE),
     ("get_shape",                                          "`t.shape`"),
     # pandas and xarray
-    ("values to_numpy array",                              "the value as a constant is `t.numpy()`"),
+    ("values to_numpy array eval",                              "the value as a constant is `t.numpy()`"),
     # micrograd and other small engines
-    ("_prev parents children",              "`t.args`, or all of the graph: `graph(t)`"),
+    ("_prev parents children creator",              "`t.args`, or all of the graph: `graph(t)`"),
     ("draw draw_dot plot show visualize render",            "`draw(t)`"),
     ("graph topo topological_sort",                        "`graph(t)`"),
     ("_op op",                                             "`t.primitive`, or its name in `graph(t)`"),
@@ -208,6 +208,11 @@ TENSOR = _table(
     ("null_grad null_gradients clear_graph",               "`t.grad = None`"),
     ("constant",                                           "`not t.requires_grad`"),
     ("_value primal",                                      "`t.data`"),
+    ("diag_embed",                                          "`np.diag(v)`"),
+    ("trainable",                                           "`t.requires_grad = True`"),
+    ("hardtanh",                                            "`np.clip(t, -1, 1)`"),
+    ("mish",                                                "`t * np.tanh(nn.softplus(t))`"),
+    ("set_shape",                                           "`t.reshape(shape)`"),
 )
 
 AT = _table(  # of t.at[i]
@@ -223,7 +228,7 @@ AT = _table(  # of t.at[i]
 PACKAGE = _table(
     # PyTorch
     ("as_tensor asarray array from_numpy FloatTensor DoubleTensor", "`Tensor(x)` to differentiate by it; a constant is a plain array"),
-    ("LongTensor IntTensor BoolTensor long int64 int32",   "integers are plain arrays: `np.array(labels)`"),
+    ("LongTensor IntTensor BoolTensor long int64 int32 bool",   "integers are plain arrays: `np.array(labels)`"),
     ("Variable Value Parameter constant",                  "`Tensor(x)`, or for a constant `Tensor(x, requires_grad=False)`"),
     ("randn normal",                                       "`np.random.default_rng(0).normal(size=shape)`"),
     ("rand uniform",                                       "`np.random.default_rng(0).uniform(size=shape)`"),
@@ -249,7 +254,7 @@ PACKAGE = _table(
     ("distributions",                                      "a log-density is a formula of Tensors; samples are constants, `np.random.default_rng(0)`"),
     ("linalg",                                             "NumPy's and SciPy's functions, `np.linalg.inv(W)`"),
     ("fft",                                                "numbers are real here, and Fourier transforms have no rule; a convolution is `np.convolve(t[0], v[1])`"),
-    ("value_and_jacfwd value_and_jacrev",                  "`jacobian(f)`"),
+    ("value_and_jacfwd value_and_jacrev value_and_jacobian",                  "`jacobian(f)`"),
     ("unsqueeze",                                          "`np.expand_dims(t, axis)`"),
     ("permute",                                            "`np.transpose(t, axes)`"),
     ("movedim",                                            "`np.moveaxis(t, 0, 1)`"),
@@ -276,16 +281,16 @@ PACKAGE = _table(
     ("load",                                               "`model.load_state_dict(train.load_weights(path))`"),
     ("device cuda cpu mps backends set_default_device device_put devices default_device", CPU),
     ("float32",                                            "`np.float32`, as in `Tensor(x, dtype=np.float32)`"),
-    ("float64",                                            "`np.float64`, as in `Tensor(x, dtype=np.float64)`, which is what numbers are unless you say otherwise"),
+    ("float64 double",                                            "`np.float64`, as in `Tensor(x, dtype=np.float64)`, which is what numbers are unless you say otherwise"),
     ("float16",                                            "`np.float16`, as in `Tensor(x, dtype=np.float16)`"),
     ("bfloat16",                                           "NumPy has no bfloat16: `Tensor(x, dtype=np.float32)`"),
     ("dtype",                                              "NumPy's, as in `np.dtype(np.float64)`; that of a Tensor is `t.dtype`"),
     ("finfo",                                              "`np.finfo(np.float64)`"),
     ("set_default_dtype get_default_dtype",                "a Tensor is float64 unless it is made of float32: `Tensor(x, dtype=np.float32)`; a model is converted by `model = model.astype(np.float32)`"),
-    ("utils",                                              "batches are in autobp.data: `data.batches(X, labels, size=4)`"),
+    ("utils Dataset DataLoader TensorDataset",                                              "batches are in autobp.data: `data.batches(X, labels, size=4)`"),
     ("Module Linear Sequential",                           "`nn.Module`, `nn.Linear(3, 2)`, `nn.Sequential(model)`"),
     ("SGD Adam",                                           "`optim.SGD(params)`, `optim.Adam(params)`"),
-    ("gradcheck gradgradcheck check_grads test_util",      "`check_gradients(f, x, order=2)`"),
+    ("gradcheck gradgradcheck check_grads test_util checkgrad check_grad",      "`check_gradients(f, x, order=2)`"),
     ("backward",                                           "`loss.backward()`"),
     ("max_pool conv",                                      "`max_pool2d(images, 2)`, `conv2d(images, kernels)`"),
     # JAX
@@ -296,7 +301,7 @@ PACKAGE = _table(
     ("cond switch",                                        "Python's if, or `np.where(mask, a, b)`; the condition number of a matrix is `np.linalg.cond(W)`"),
     ("fori_loop while_loop associative_scan",              "a loop of Python's, or `scan(lambda c, x: (c + np.sum(x), c), 0.0, t)`"),
     ("segment_sum",                                        "`t.at[i].add(value)`, where t has a zero for each segment"),
-    ("checkpoint checkpoint_sequential",                   "`remat(f)`, which is computed again in the backward pass"),
+    ("checkpoint checkpoint_sequential ad_checkpoint",                   "`remat(f)`, which is computed again in the backward pass"),
     ("custom_vjp custom_gradient defvjp defvjps Function", "`custom(f, vjp=rule)`"),
     ("custom_jvp defjvp",                          "`custom(f, jvp=rule)`"),
     ("jacfwd make_jvp_jacobian",                           "`jacobian(f, mode='forward')`"),
@@ -304,7 +309,7 @@ PACKAGE = _table(
     ("jacrev",                                             "`jacobian(f, mode='reverse')`"),
     ("make_jaxpr xla_computation",                         "`graph(f(t))`, or the program `compiled.source`"),
     ("tree_map",                                           "`tree.map(np.sin, params_nest)`"),
-    ("tree_util tree_leaves tree_flatten flatten_util flatten ravel_pytree", "`tree.ravel(params_nest)`, or `[leaf for _, leaf in tree.leaves(params_nest)]`"),
+    ("tree_util tree_leaves tree_flatten flatten_util flatten ravel_pytree flatten_func", "`tree.ravel(params_nest)`, or `[leaf for _, leaf in tree.leaves(params_nest)]`"),
     ("named_scope named_call profiler",                    "`scope('layer')`"),
     ("debug_nans debug disable_jit config",                "`detect_anomaly()`; without `compile` nothing is traced"),
     ("lax_stop_gradient zero_gradient",                    "`stop_gradient(t)`"),
@@ -333,6 +338,16 @@ PACKAGE = _table(
     ("engine MLP Neuron Layer",                            "`Tensor(x)`, and `nn.MLP([2, 4, 1])`, `nn.Layer(2, 3)`, `nn.Neuron(2)`"),
     ("draw_dot plot_graph make_dot viz",                   "`draw(t)`"),
     ("nnet execute_op",                                    "`nn.cross_entropy(logits, labels)` and others are in autobp.nn"),
+    ("functional_call",                                     "`nn.functional_call(model, model.state_dict(), x)`"),
+    ("eval_shape",                                          "`f(t).shape`"),
+    ("block_until_ready",                                   "results are there when a call returns: leave it out"),
+    ("Dense",                                               "`nn.Linear(3, 2)`"),
+    ("detach",                                              "`t.detach()`"),
+    ("Dual dual_level make_dual ForwardAccumulator",        "forward mode is `jvp(f, (x,), (x,))`"),
+    ("Tape",                                                "a Tensor records by itself: `f(t).backward()`"),
+    ("einops rearrange",                                    "`t.reshape(shape)`, `np.transpose(t, axes)`, `np.repeat(t, 2, axis)`"),
+    ("unique",                                              "this has no derivative: NumPy's function of the value, `np.unique(t.numpy())`"),
+    ("iinfo",                                               "`np.iinfo(np.int64)`"),
 )
 
 NN = _table(
@@ -340,12 +355,12 @@ NN = _table(
     ("Parameter Buffer UninitializedParameter",            "a Tensor attribute of a Module is a parameter: `Tensor(x)`; one that is not trained is `Tensor(x, requires_grad=False)`"),
     ("ModuleList ModuleDict ParameterList ParameterDict",  "plain lists and dicts hold layers and parameters: `[nn.Linear(2, 2)]`"),
     ("CrossEntropyLoss softmax_cross_entropy",              "`nn.cross_entropy(logits, labels)`"),
-    ("CategoricalCrossentropy SparseCategoricalCrossentropy", "`nn.cross_entropy(logits, labels)` takes logits; for probabilities, as is Keras' default, `nn.nll(np.log(np.tile(share, (4, 1))), labels)`"),
+    ("CategoricalCrossentropy SparseCategoricalCrossentropy categorical_crossentropy sparse_categorical_crossentropy", "`nn.cross_entropy(logits, labels)` takes logits; for probabilities, as is Keras' default, `nn.nll(np.log(np.tile(share, (4, 1))), labels)`"),
     ("MSELoss MeanSquaredError mse_loss mean_squared_error l2_loss", "`nn.mse(x, y)`"),
     ("L1Loss l1_loss MeanAbsoluteError mae",               "`np.mean(np.abs(x - y))`"),
     ("HuberLoss huber_loss",                               "`nn.huber(x, y, delta=1.0)`"),
     ("SmoothL1Loss smooth_l1_loss",                        "`nn.huber(x, y, delta=n) / n`, where n is PyTorch's beta, by default 1"),
-    ("BCELoss BinaryCrossentropy",                         "`nn.binary_cross_entropy(share, share)`"),
+    ("BCELoss BinaryCrossentropy binary_crossentropy bce_loss",                         "`nn.binary_cross_entropy(share, share)`"),
     ("BCEWithLogitsLoss sigmoid_cross_entropy sigmoid_binary_cross_entropy", "`nn.binary_cross_entropy_with_logits(x, share)`"),
     ("NLLLoss nll_loss",                                   "`nn.nll(log_shares, labels)`"),
     ("Hinge hinge_loss",                                   "`nn.hinge(x, signs)`"),
@@ -358,7 +373,7 @@ NN = _table(
     ("PoissonNLLLoss poisson_nll_loss",                    "`np.mean(np.exp(x) - a * x)`"),
     ("CTCLoss ctc_loss",                                   "this loss does not exist here; a program of `logsumexp(x)` can be differentiated"),
     ("KLDivLoss kl_div",                                   "`np.mean(scipy.special.xlogy(share, share) - share * log_of_share)`, PyTorch's mean over all elements; for the divergence, sum over the classes"),
-    ("CosineSimilarity cosine_similarity",                 "`np.sum(a * b, axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))`"),
+    ("CosineSimilarity cosine_similarity CosineEmbeddingLoss cosine_embedding_loss",                 "`np.sum(a * b, axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))`"),
     ("PairwiseDistance pairwise_distance",                 "`np.linalg.norm(a - b, axis=-1)`"),
     ("log_loss",                                           "of probabilities `nn.binary_cross_entropy(share, share)`, of several classes `nn.nll(log_shares, labels)`"),
     ("functional F",                                       "functions are in nn itself: `nn.relu(x)`, `nn.cross_entropy(logits, labels)`"),
@@ -370,8 +385,8 @@ NN = _table(
     ("normal_ uniform_ zeros_",                            "as init=, `nn.normal()`, `nn.uniform()`, `nn.zeros()`; for a parameter that exists, `p.data = np.full(p.shape, value)`"),
     ("ones_ constant_",                                    "`nn.Linear(3, 2, init=lambda shape, rng: np.full(shape, value))`; for a parameter that exists, `p.data = np.full(p.shape, value)`"),
     ("utils",                                              "`optim.clip_grad_norm(params, 1.0)`; `tree.ravel(params_nest)` makes one vector"),
-    ("RNN LSTM GRU RNNCell LSTMCell GRUCell SimpleRNN",    "a recurrent cell is a program: `np.tanh(x @ W + h @ W)` in a loop"),
-    ("Transformer TransformerEncoderLayer MultiheadAttention MultiHeadAttention", "attention is a program around `nn.scaled_dot_product_attention(q, k, v)`"),
+    ("RNN LSTM GRU RNNCell LSTMCell GRUCell SimpleRNN Bidirectional",    "a recurrent cell is a program: `np.tanh(x @ W + h @ W)` in a loop"),
+    ("Transformer TransformerEncoderLayer MultiheadAttention MultiHeadAttention SelfAttention Attention", "attention is a program around `nn.scaled_dot_product_attention(q, k, v)`"),
     ("Conv1d Conv1D",                                      "a Module of your own around `conv1d(np.ones((2, 1, 4)), np.ones((2, 1, 3)))`"),
     ("conv1d",                                             "`conv1d(np.ones((2, 1, 4)), np.ones((2, 1, 3)))` of autobp itself"),
     ("ConvTranspose1d ConvTranspose2d ConvTranspose3d Conv3d conv_transpose1d conv_transpose2d conv3d", "this layer does not exist here; what enlarges images is `np.repeat(np.repeat(images, 2, axis=2), 2, axis=3)`, before `nn.Conv2d(1, 2, 3, padding='same')`"),
@@ -386,7 +401,7 @@ NN = _table(
     ("max_pool2d",                                         "`max_pool2d(images, 2)` of autobp itself"),
     ("avg_pool2d",                                         "`avg_pool2d(images, 2)` of autobp itself"),
     ("dropout",                                            "`nn.Dropout(0.5)(x)`, which drops out until its eval()"),
-    ("Dropout1d Dropout2d Dropout3d SpatialDropout2D AlphaDropout", "`nn.Dropout(0.5)` drops single numbers; whole channels are a formula, `images * (rng.random((2, 1, 1, 1)) > 0.5) / 0.5`"),
+    ("Dropout1d Dropout2d Dropout3d SpatialDropout2D AlphaDropout SpatialDropout1D FeatureAlphaDropout", "`nn.Dropout(0.5)` drops single numbers; whole channels are a formula, `images * (rng.random((2, 1, 1, 1)) > 0.5) / 0.5`"),
     ("batch_norm layer_norm",                              "`nn.BatchNorm1d(3)`, `nn.LayerNorm(3)`"),
     ("GroupNorm InstanceNorm1d InstanceNorm2d group_norm instance_norm", "this layer is a formula, over the axes of a group: `(x - np.mean(x, axis=1, keepdims=True)) / np.sqrt(np.var(x, axis=1, keepdims=True) + 1e-5)`"),
     ("RMSNorm rms_norm",                                   "`x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-6)`, and a Tensor of weights"),
@@ -436,6 +451,13 @@ NN = _table(
     # scores
     ("Accuracy accuracy_score",                            "`nn.accuracy(logits, labels)`"),
     ("to_categorical",                                     "`nn.one_hot(labels)`"),
+    ("GlobalAveragePooling2D",                              "`np.mean(images, axis=(2, 3))`"),
+    ("GlobalMaxPooling2D",                                  "`np.max(images, axis=(2, 3))`"),
+    ("Add Concatenate",                                     "layers are joined in a `forward`: `x + x`, `np.concatenate([x, x], axis=1)`"),
+    ("TimeDistributed",                                     "layers take any axes in front: `nn.Linear(3, 2)`"),
+    ("GaussianNoise",                                       "`x + rng.normal(size=(2, 3))`"),
+    ("Embed",                                               "`nn.Embedding(3, 2)`"),
+    ("weight_norm spectral_norm parametrizations",          "a formula of the weights, `W / np.linalg.norm(W, axis=1, keepdims=True)`"),
 )
 
 OPTIMIZER = _table(
@@ -448,6 +470,8 @@ OPTIMIZER = _table(
     ("learning_rate iterations variables",                 "`optimizer.param_groups[0]['lr']`, `optimizer.state_dict()`"),
     ("init",                                               "the state begins by itself at the first `optimizer.step()`"),
     ("get_config from_config",                             "`optimizer.state_dict()`"),
+    ("get_lr get_last_lr",                                  "`optimizer.param_groups[0]['lr']`"),
+    ("set_lr",                                              "`optimizer.param_groups[0]['lr'] = 0.1`"),
 )
 
 SCHEDULE = _table(
@@ -465,7 +489,13 @@ TREE = _table(
     ("structure tree_structure",                           "a nest is its own structure: `tree.refilled(params_nest, [1.0, 2.0])`"),
     ("transpose",                                          "of nests `tree.map(lambda *many: list(many), params_nest, params_nest)`"),
     ("all",                                                "`all(np.all(leaf) for _, leaf in tree.leaves(params_nest))`"),
-    ("reduce sum",                                         "`sum(leaf for _, leaf in tree.leaves(params_nest))`"),
+    ("reduce sum tree_reduce",                                         "`sum(leaf for _, leaf in tree.leaves(params_nest))`"),
+    ("ravel_pytree",                                        "`tree.ravel(params_nest)`"),
+    ("register_pytree_node register_dataclass",             "lists, tuples, dicts and dataclasses are nests: leave it out"),
+    ("zeros_like",                                          "`tree.map(np.zeros_like, params_nest)`"),
+    ("add",                                                 "`tree.map(np.add, params_nest, params_nest)`"),
+    ("norm global_norm",                                    "`np.linalg.norm(tree.ravel(params_nest)[0])`"),
+    ("stack",                                               "`tree.map(lambda *many: np.stack(many), params_nest, params_nest)`"),
 )
 
 MODULE = _table(
@@ -503,13 +533,20 @@ MODULE = _table(
     ("layers",                                             "`list(model.children())`"),
     ("forward",                                            "a subclass of Module defines it: def forward(self, x)"),
     ("inference",                                          "`train.predict(model, X)`"),
+    ("get_config from_config",                              "`model.state_dict()`"),
+    ("unfreeze",                                            "`for p in model.parameters(): p.requires_grad = True`"),
+    ("clone copy",                                          "`model.astype(np.float64)` makes a copy, and so does Python's copy.deepcopy"),
+    ("input_shape output_shape compute_output_shape tabulate", "`model.summary((1, 3))`"),
+    ("to_empty",                                            CPU),
+    ("non_trainable_weights non_trainable_variables",       "`[p for p in model.parameters() if not p.requires_grad]`"),
+    ("dtype",                                               "`next(iter(model.parameters())).dtype`"),
 )
 
 OPTIM = _table(
     ("lr_scheduler schedulers learning_rate_schedule",     "schedules are in optim itself: `optim.StepLR(optimizer, 10)`"),
     ("ConstantLR MultiplicativeLR CosineAnnealingWarmRestarts", "`optim.LambdaLR(optimizer, lambda epoch: 0.5)`"),
-    ("Adafactor Muon SparseAdam Adadelta NAdam RAdam Adamax Lion ASGD Rprop Nadam Lamb", "this update does not exist here: write it as a subclass of `optim.Optimizer`, or take another, such as `optim.Adam(params)`"),
-    ("LBFGS",                                              "`optim.minimize(f, x)`, over SciPy's methods"),
+    ("Adafactor Muon SparseAdam Adadelta NAdam RAdam Adamax Lion ASGD Rprop Nadam Lamb Ftrl lion lamb adafactor", "this update does not exist here: write it as a subclass of `optim.Optimizer`, or take another, such as `optim.Adam(params)`"),
+    ("LBFGS lbfgs fmin line_search",                                              "`optim.minimize(f, x)`, over SciPy's methods"),
     ("Momentum SGDMomentum momentum",                      "`optim.SGD(params, lr=0.1, momentum=0.9)`"),
     ("Nesterov",                                           "`optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)`"),
     ("RMSProp rmsprop",                                    "`optim.RMSprop(params)`"),
@@ -520,13 +557,15 @@ OPTIM = _table(
     ("clip_grad_norm_ clip_by_global_norm",                "`optim.clip_grad_norm(params, 1.0)`"),
     ("apply_updates chain",                                "`optimizer.step()`"),
     ("CosineAnnealing CosineDecay cosine_decay_schedule",  "`optim.CosineAnnealingLR(optimizer, 10)`"),
-    ("OneCycleLR CyclicLR WarmupLR PolynomialLR ChainedScheduler", "`optim.SequentialLR` of `optim.LinearLR(optimizer)` and `optim.CosineAnnealingLR(optimizer, 10)`"),
+    ("OneCycleLR CyclicLR WarmupLR PolynomialLR ChainedScheduler warmup_cosine_decay_schedule", "`optim.SequentialLR` of `optim.LinearLR(optimizer)` and `optim.CosineAnnealingLR(optimizer, 10)`"),
     ("LRScheduler _LRScheduler LearningRateSchedule",      "`optim.Schedule`"),
-    ("swa_utils AveragedModel",                            "an average of weights: `average *= 0.9` and `average += 0.1 * t` under `no_grad()`"),
+    ("swa_utils AveragedModel ExponentialMovingAverage EMA SWALR",                            "an average of weights: `average *= 0.9` and `average += 0.1 * t` under `no_grad()`"),
+    ("exponential_decay ExponentialDecay",                  "`optim.ExponentialLR(optimizer, 0.9)`"),
+    ("multi_transform partition",                           "groups of parameters, `optim.SGD([{'params': params, 'lr': 0.1}])`"),
 )
 
 DATA = _table(
-    ("DataLoader Dataset TensorDataset IterableDataset Subset", "`data.batches(X, labels, size=4, shuffle=True)`"),
+    ("DataLoader Dataset TensorDataset IterableDataset Subset shuffle batch", "`data.batches(X, labels, size=4, shuffle=True)`"),
     ("random_split train_test_split",                      "`data.split(X, labels)`"),
     ("KFold cross_val_score",                              "`data.k_folds(8, 2)`"),
     ("StandardScaler scale",                               "`data.standardize(X)`"),
@@ -534,8 +573,11 @@ DATA = _table(
     ("make_moons",                                         "`data.moons()`"),
     ("make_circles",                                       "`data.circles()`"),
     ("load_digits",                                        "`data.digits()`"),
-    ("MNIST FashionMNIST datasets",                        "`data.mnist`, `data.fashion_mnist`, or what needs no network: `data.digits()`"),
+    ("MNIST FashionMNIST datasets load_data",                        "`data.mnist`, `data.fashion_mnist`, or what needs no network: `data.digits()`"),
     ("transforms",                                         "NumPy's functions: `(X - X.mean()) / X.std()`"),
+    ("CIFAR10 CIFAR100 ImageNet ImageFolder",               "pictures that another package loads are arrays, `data.split(X, labels)`"),
+    ("make_blobs blobs load_iris iris",                     "these points do not exist here; `data.moons()`, `data.circles()` and `data.xor()` do"),
+    ("one_hot",                                             "`nn.one_hot(labels)`"),
 )
 
 TRAIN = _table(
@@ -546,6 +588,12 @@ TRAIN = _table(
     ("load load_model",                                    "`model.load_state_dict(train.load_weights(path))`"),
     ("GridSearchCV",                                       "`train.sweep`"),
     ("KFold cross_val_score",                              "`train.cross_validate`"),
+    ("Callback callbacks TensorBoard CSVLogger",            "callbacks are functions, which `train.fit` takes as callbacks="),
+    ("resume",                                              "`train.fit` has checkpoint= and resume="),
+    ("DataLoader",                                          "`data.batches(X, labels, size=4)`"),
+    ("validate test",                                       "`train.evaluate(model, (X, labels), nn.cross_entropy)`"),
+    ("train_test_split",                                    "`data.split(X, labels)`"),
+    ("LightningModule",                                     "`nn.Module`, and `train.fit`"),
 )
 
 #: Keywords of other libraries: what to write instead.

@@ -12,6 +12,7 @@ import pathlib
 import random
 import signal
 import sys
+import threading
 import time
 import types
 import weakref
@@ -246,6 +247,42 @@ def a_default_and_a_partial():
 
     bound = functools.partial(loss, np.zeros(2))
     return model, bound, SGD(model.parameters(), 0.05), {}
+
+
+class Weighted:
+    """A decorator that is a class."""
+
+    def __init__(self, f):
+        functools.update_wrapper(self, f)
+        self.f, self.calls = f, 0
+
+    def __call__(self, p, y):
+        self.calls += 1
+        return self.f(p, y) / (1 + 0.1 * self.calls)
+
+
+@case
+def a_decorator_that_is_a_class():
+    model = Base()
+    return model, Weighted(nn.mse), SGD(model.parameters(), 0.05), {}
+
+
+class OfThread(threading.local):
+    def __init__(self):
+        self.seen = []
+
+
+@case
+def locals_of_a_thread():
+    model, plain, own = Base(), threading.local(), OfThread()
+    plain.calls = 0
+
+    def loss(p, y):
+        plain.calls += 1
+        own.seen.append(plain.calls)
+        return nn.mse(p, y) / (1 + 0.1 * len(own.seen) + 0.01 * plain.calls)
+
+    return model, loss, SGD(model.parameters(), 0.05), {}
 
 
 @loss_case

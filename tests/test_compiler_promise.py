@@ -221,6 +221,30 @@ def test_constants_tell_name_place_and_value():
     assert "0.25" in compiled.source
 
 
+class Scaled:
+    """A decorator that is a class."""
+
+    def __init__(self, f):
+        functools.update_wrapper(self, f)
+        self.f, self.factor = f, 2.0
+
+    def __call__(self, x):
+        return self.factor * self.f(x)
+
+
+def test_attributes_of_a_wrapper_and_of_a_thread_are_constants_that_are_watched():
+    thread, twice = threading.local(), Scaled(np.sin)
+    thread.rate = 1.0
+    compiled, found = constants(lambda x: twice(x) * thread.rate, 1.0)
+    assert found["twice.factor"].value == 2.0
+    assert found["thread.rate"].value == 1.0
+    assert not {"twice.__name__", "twice.__wrapped__"} & set(found)
+    twice.factor = 3.0
+    assert compiled(1.0) == 3 * np.sin(1.0)
+    thread.rate = 5.0
+    np.testing.assert_allclose(compiled(1.0), 15 * np.sin(1.0))
+
+
 def test_constants_of_modules_and_of_the_environment(monkeypatch):
     monkeypatch.setenv("RATE", "2.0")
     _, found = constants(lambda x: x * LIBRARY.level * float(os.environ["RATE"]), 1.0)

@@ -61,7 +61,8 @@ def test_errors_of_numpys_own_kinds_stay_what_they_are():
     [
         (lambda: np.fft.fft(x), "np.fft.fft has no rule of differentiation; pass t.numpy()"),
         (lambda: np.linalg.eig(x), "np.linalg.eig has no rule of differentiation; use np.linalg.eigh, for symmetric matrices;"),
-        (lambda: np.polyfit(unnamed, unnamed, 1), "np.polyfit has no rule of differentiation; use np.linalg.lstsq(np.vander(x, n + 1), y);"),
+        (lambda: np.polymul(unnamed, unnamed), "np.polymul has no rule of differentiation; use np.convolve(p, q);"),
+        (lambda: np.polyfit(unnamed, unnamed, 1, full=True), "np.polyfit(full=…) has no rule of differentiation; call it without full"),
         (lambda: np.frexp(x), "np.frexp has no rule of differentiation"),
         (lambda: np.add.at(x, 0, 1), "np.add.at has no rule of differentiation; use t.at[i].add(v);"),
         (lambda: np.divide.reduce(x), "np.divide.reduce has no rule"),

@@ -677,6 +677,16 @@ def test_writing_into_an_array_says_what_to_do():
 T = Tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
+class Samples:
+    """As PyTorch's data sets are: samples that one asks for by number."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return np.ones(1), 1.0
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -712,8 +722,11 @@ T = Tensor([[1.0, 2.0], [3.0, 4.0]])
         (lambda: optim.SGD([T], maximize=True), "SGD has no maximize=: write `(-loss).backward()`"),
         (lambda: T.sum().backward(create_graph=True), "derivatives write grad(grad(f)), hessian(f) or hvp("),
         (lambda: T.sum().backward(inputs=[T]), "backward() has no inputs; grad(f, argnums) takes"),
+        (lambda: optim.SGD([T]).step(closure=print), "SGD.step() takes no closure: compute the loss and call"),
+        (lambda: train.fit(nn.Linear(1, 1), T.data, T.data, epochs=1), "fit is called without optimizer: write fit(model, data, loss, optimizer, …)"),
+        (lambda: train.fit(nn.Linear(1, 1), Samples(), nn.mse, optim.SGD([T])), "data is a Samples of samples, and must be a pair of arrays (X, y) or give batches"),
     ],
-    ids=range(32),
+    ids=range(35),
 )  # fmt: skip
 def test_a_foreign_keyword_is_explained(call, said):
     with pytest.raises(TypeError) as caught:

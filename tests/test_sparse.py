@@ -588,3 +588,17 @@ def test_triplets_have_what_sparse_matrices_have():
     assert matrix.nnz == 3
     np.testing.assert_array_equal(np.asarray(matrix), [[0, 0, 5], [7, 0, 0]])
     assert np.asarray(matrix, np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 20])
+def test_what_a_plan_keeps_is_not_given_away(kept, monkeypatch):
+    monkeypatch.setattr(sparse, "_KEPT", kept)
+    f = jacobian(lambda x: (x, x[1:] * x[:-1], 2.0 * x), sparse=True)
+    x = np.arange(1.0, 6.0)
+    wanted = [block.toarray() for block in f(x)]
+    for block in f(x):
+        for part in (block.data, block.indices, block.indptr):
+            part[:] = 0
+    for found, block in zip(f(x), wanted, strict=True):
+        np.testing.assert_array_equal(found.toarray(), block)
+    np.testing.assert_array_equal(wanted[0], np.eye(5))

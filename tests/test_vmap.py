@@ -260,6 +260,9 @@ PLAINLY = {
     "lexsort": lambda x: (np.lexsort((x[0], np.round(x[1]))), np.lexsort(x)),
     "searchsorted": lambda x: (np.searchsorted(np.sort(x[0]), x), np.searchsorted([0.0, 0.5], x, "right"), np.searchsorted(np.sort(x[0]), x[0], side="right")),
     "digitize": lambda x: (np.digitize(x, [0.0, 0.5]), np.digitize(x, np.sort(x[0])), np.digitize(0.1, -np.sort(-x[0]), right=True)),
+    "histogram": lambda x: (np.histogram(x, 3), np.histogram(x, [-1.0, 0.0, 0.5, 2.0]), np.histogram(x[0], np.sort(x[1])), np.histogram(x, 4, (-1, 1)), np.histogram(0 * x, 3)),
+    "weighted histogram": lambda x: (np.histogram(x, 3, weights=x * x, density=True), np.histogram([0.0, 0.1, 0.2, 1.0], 2, weights=x[0]), np.histogram(x, 3, weights=x > 0), np.histogram_bin_edges(x, 4), np.histogram_bin_edges((9 * x).astype(int), 2)),
+    "rank": lambda x: (np.linalg.matrix_rank(x), np.linalg.matrix_rank(x, tol=1.0), np.linalg.matrix_rank(np.stack([x, 0 * x]), np.abs(x[0, 0])), np.linalg.matrix_rank(x[0]), np.linalg.matrix_rank(0 * x[0, 0]), np.linalg.matrix_rank(x @ x.T, hermitian=True)),
     "isin": lambda x: (np.isin(x, [0.1, -0.1]), np.isin(x[0], x[1]), np.isin(0.3, x, invert=True)),
     "options": lambda x: (np.isclose(x, 0.1, atol=x[0, 0] ** 2), np.isclose([0.1, 0.2], 0.0, atol=x[0, 0] ** 2), np.allclose(0.1, np.ones(2), rtol=x[0, 0]), np.searchsorted([0.0, 0.5], v=x)),
     "allclose": lambda x: (np.allclose(x, x + 1e-12), np.allclose(x, 0.3, atol=2.0), np.array_equal(x, x), np.array_equal(x, x[0])),
@@ -275,6 +278,13 @@ PLAINLY = {
 @pytest.mark.filterwarnings("ignore")
 def test_functions_with_plain_results(name):
     check(PLAINLY[name], T)
+
+
+def test_bins_as_the_values_ask_for_are_refused():
+    with pytest.raises(
+        TypeError, match=r"np.histogram\(bins='auto'\) of a batch .* use a number of bins"
+    ):
+        vmap(lambda x: np.histogram(x, "auto"))(X)
 
 
 # ── axes and nests ────────────────────────────────────────────────────────────────────────────────

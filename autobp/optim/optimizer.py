@@ -126,9 +126,9 @@ class Optimizer(_Declared):
             self.add_param_group(group)
 
     @updates
-    def step(self, *closure: Any) -> None:
+    def step(self, closure: None = None) -> None:
         """Update every parameter that has a gradient. After an error, none has changed."""
-        if closure:
+        if closure is not None:
             raise TypeError(
                 f"{self._name}.step() takes no closure: compute the loss and call backward() before it; for"
                 " L-BFGS there is optim.minimize"

@@ -28,6 +28,7 @@ array([[3., 3., 3., 3.],
 from __future__ import annotations
 
 import math
+import operator
 import string
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -647,6 +648,89 @@ def binning(run: Run, args: Sequence[Array], mapped: Sequence[bool], right: bool
     falling = _counted(-bins, -x, mapped[0], np.less_equal if right else np.less)
     falls = bins[:, -1] < bins[:, 0] if bins.shape[1] else np.zeros(bins.shape[0], bool)
     return np.where(widened(falls, rising.ndim - 1), falling, rising)
+
+
+def in_bins(
+    run: Run,
+    args: Sequence[Array],
+    mapped: Sequence[bool],
+    bins: Any = 10,
+    range: Any = None,
+    density: Any = None,
+    weights: Any = None,
+) -> tuple[Array, Array]:
+    """`np.histogram(x, bins)`: below each edge, the elements of each example are counted."""
+    x, bins, limits, density, weights = completed(args, 1, bins, range, density, weights)
+    own = [*mapped, *(False,) * 5]
+    n = examples(args, mapped)
+    x = _rows(x, own[0], n)
+    edges = _edges(x, bins, own[1], limits)
+    w: Array = 1 if weights is None else _rows(weights, own[4], n)
+    inner_edges, last = np.moveaxis(edges[:, :-1], 1, 0), edges[:, -1:]
+    below = [np.sum((x < np.reshape(edge, (n, 1))) * w, axis=1) for edge in inner_edges]
+    below.append(np.sum((x <= last) * w, axis=1))
+    counts = np.diff(np.stack(below, axis=1))
+    if weights is not None and w.dtype.kind == "b":  # as NumPy has it
+        counts = counts != 0
+    if density:
+        counts = counts / np.diff(edges) / np.sum(counts, axis=1, keepdims=True)
+    return counts, edges
+
+
+def bin_edges(
+    run: Run,
+    args: Sequence[Array],
+    mapped: Sequence[bool],
+    bins: Any = 10,
+    range: Any = None,
+    weights: Any = None,
+) -> Array:
+    """`np.histogram_bin_edges(x, bins)`, which depend on no weights."""
+    x, bins, limits, _ = completed(args, 1, bins, range, weights)
+    own = [*mapped, False]
+    return _edges(_rows(x, own[0], examples(args, mapped)), bins, own[1], limits)
+
+
+def _rows(x: Array, is_mapped: bool, n: int) -> Array:
+    """All elements of each example in a row."""
+    x = repeated(x, is_mapped, n)
+    return np.reshape(x, (n, math.prod(x.shape[1:])))
+
+
+def _edges(x: Array, bins: Any, is_mapped: bool, limits: Any) -> Array:
+    """The edges of the bins of each row: those that are given, or between its extrema."""
+    if isinstance(bins, str):
+        raise ragged(f"np.histogram(bins={bins!r})", "a number of bins")
+    if is_mapped or np.ndim(bins):
+        return repeated(bins if is_mapped else np.asarray(bins), is_mapped, x.shape[0])
+    if limits is not None:
+        low, high = (np.full(x.shape[0], float(limit)) for limit in limits)
+    elif x.shape[1]:
+        low, high = np.min(x, axis=1), np.max(x, axis=1)
+    else:
+        low, high = np.zeros(x.shape[0]), np.ones(x.shape[0])
+    half = 0.5 * (low == high)
+    half = half.astype(low.dtype) if low.dtype.kind == "f" else half
+    edges = np.linspace(low - half, high + half, operator.index(bins) + 1, axis=1)
+    return edges.astype(x.dtype) if x.dtype.kind == "f" else edges
+
+
+def ranked(
+    run: Run,
+    args: Sequence[Array],
+    mapped: Sequence[bool],
+    tol: Any = None,
+    hermitian: bool = False,
+    **params: Any,
+) -> Array:
+    """`np.linalg.matrix_rank(a)`. A vector has rank 1, unless it is 0."""
+    a, tol, hermitian = completed(args, 1, tol, hermitian)
+    ndim = ndim_of(a, mapped[0])
+    if ndim < 2:
+        return np.any(_rows(a, mapped[0], examples(args, mapped)) != 0, axis=1).astype(int)
+    if len(mapped) > 1 and mapped[1]:
+        tol = widened(tol, ndim - 2)
+    return run(a, tol, hermitian, **params)
 
 
 def belonging(

@@ -38,6 +38,7 @@ PLAIN = (
     # positions
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort,
     np.nonzero, np.flatnonzero, np.argwhere, np.searchsorted, np.digitize,
+    np.linalg.matrix_rank,
     # properties
     np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like,
     np.array2string, np.array_str, np.array_repr,
@@ -87,6 +88,9 @@ operation(np.argpartition,                                              static=T
 operation(np.lexsort,                                                                            batch=batching.by_keys)
 operation(np.searchsorted,                                              static=True,             batch=batching.placing)
 operation(np.digitize,                                                  static=True,             batch=batching.binning)
+operation(np.histogram,                                                                          batch=batching.in_bins)
+operation(np.histogram_bin_edges,                                                                batch=batching.bin_edges)
+operation(np.linalg.matrix_rank,                                        static=True, fresh=True, batch=batching.ranked)
 operation(np.isclose, np.isneginf, np.isposinf, np.isreal, np.iscomplex, static=True,            batch=batching.elementwise)
 operation(np.isin,                                                      static=True,             batch=batching.belonging)
 operation(np.allclose, np.array_equal, np.array_equiv,                                           batch=batching.of_all)

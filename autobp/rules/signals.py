@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from autobp.arrays import array_of
+from autobp.errors import no_rule
 from autobp.extras import needed
 from autobp.operation import operation
 from autobp.primitive import Array, anywhere, constant, implements, plainly
@@ -164,6 +165,73 @@ def polyval(p: Array, x: Array) -> Array:
     for coefficient in floating(p):
         y = y * x + coefficient
     return y
+
+
+@implements(np.polyadd)
+def polyadd(a1: Array, a2: Array) -> Array:
+    return _of_degree(a1, a2) + _of_degree(a2, a1)
+
+
+@implements(np.polysub)
+def polysub(a1: Array, a2: Array) -> Array:
+    return _of_degree(a1, a2) - _of_degree(a2, a1)
+
+
+def _of_degree(p: Array, other: Array) -> Array:
+    """The coefficients, with zeros in front as the other polynomial has more."""
+    p, other = np.atleast_1d(floating(p)), np.atleast_1d(floating(other))
+    more = other.shape[0] - p.shape[0]
+    return np.concatenate([np.zeros(more, p.dtype), p]) if more > 0 else p
+
+
+@implements(np.polyder)
+def polyder(p: Array, m: int = 1) -> Array:
+    if (m := operator.index(m)) < 0:
+        raise ValueError(f"polyder takes 0 derivatives or more, not {m}")
+    p = floating(p)
+    for _ in range(m):
+        p = p[:-1] * np.arange(p.shape[0] - 1, 0, -1)
+    return p
+
+
+@implements(np.polyint)
+def polyint(p: Array, m: int = 1, k: Array = None) -> Array:
+    if (m := operator.index(m)) < 0:
+        raise ValueError(f"polyint takes 0 integrals or more, not {m}")
+    p = floating(p)
+    k = np.zeros(m, p.dtype) if k is None else np.atleast_1d(floating(k))
+    if k.shape[0] == 1 < m:
+        k = k * np.ones(m, k.dtype)
+    if k.shape[0] < m:
+        raise ValueError(f"polyint takes one constant, or one for each of {m} integrals")
+    for i in range(m):
+        p = np.concatenate([p / np.arange(p.shape[0], 0, -1), k[i : i + 1]])
+    return p
+
+
+@implements(np.polyfit)
+def polyfit(
+    x: Array, y: Array, deg: int, rcond: float | None = None, full: bool = False, w: Array = None,
+    cov: Any = False,
+) -> Array:  # fmt: skip
+    """By least squares, of columns that are divided by their norms, as in NumPy."""
+    if full or cov:
+        raise no_rule(np.polyfit, {"full" if full else "cov": True})
+    x, y = floating(x), floating(y)
+    if x.ndim != 1 or y.ndim not in (1, 2) or x.shape[0] != y.shape[0] or not x.shape[0]:
+        raise ValueError(
+            f"polyfit takes points x, and values y of as many rows, not shapes {x.shape} and {y.shape}"
+        )
+    if (deg := operator.index(deg)) < 0:
+        raise ValueError(f"polyfit takes a degree of 0 or more, not {deg}")
+    columns = np.vander(x, deg + 1)
+    if w is not None:
+        w = floating(w)[:, None]
+        columns, y = columns * w, y * (w if y.ndim == 2 else w[:, 0])
+    norms = np.sqrt(np.sum(columns * columns, axis=0))
+    rcond = x.shape[0] * np.finfo(x.dtype).eps if rcond is None else rcond
+    found = np.linalg.lstsq(columns / norms, y, rcond)[0]
+    return found / (norms if y.ndim == 1 else norms[:, None])
 
 
 @implements(np.vander)

@@ -207,6 +207,10 @@ def one_blas_thread() -> None:
         library.threadpool_limits(1, user_api="blas")
 
 
+if hasattr(os, "register_at_fork"):  # a forked process may be one where threads were allowed again
+    os.register_at_fork(after_in_child=one_blas_thread.cache_clear)
+
+
 @contextmanager
 def _one_blas_thread_within(processes: bool) -> Iterator[None]:
     """Use one BLAS thread here, and in processes that start within the block."""

@@ -672,6 +672,8 @@ def _is_plain_object(x: Any) -> bool:
     """Whether an object is no more than its attributes."""
     kind: Any = type(x)
     makes = kind.__new__
+    if owner(kind) is Owner.INSTALLED and of_class(kind, "__setstate__") is not GONE:
+        return False  # the frames of pandas, which are made otherwise
     return kind is types.SimpleNamespace or (
         (makes is object.__new__ or owner(makes) is Owner.AUTOBP)
         and kind.__reduce_ex__ is object.__reduce_ex__

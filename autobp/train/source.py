@@ -97,6 +97,11 @@ def source(name: str, value: Any) -> Source:
         return pair(name, value)
     if isinstance(value, Iterable) or (callable(value) and not hasattr(value, "forward")):
         return Stream(name, value)
+    if hasattr(type(value), "__getitem__"):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} of samples, and must be a pair of arrays (X, y) or give batches:"
+            " stack its samples, or pass PyTorch's DataLoader of it, or a function that returns batches"
+        )
     return pair(name, value)
 
 

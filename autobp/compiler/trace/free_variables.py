@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import collections
 import enum
+import functools
 import operator
 import random
+import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +62,9 @@ FUNCTIONS = (
 #: Of these equal ones are the same, so that one `==` compares many of one owner.
 _ATOMS = (*FUNCTIONS, types.ModuleType, type, str, bytes, type(None))
 
+#: What an object has of the function that it wraps.
+_OF_WRAPPERS = (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__")
+
 Known = Callable[[Any], str]  # gives an object a name, by which expressions speak of it
 Places = set[tuple[int, Any]]  # ids of owners, and keys
 
@@ -104,6 +109,8 @@ def attribute_of(x: Any, name: str, default: Any = GONE) -> Any:
 
 def attributes(x: Any) -> dict[str, Any] | None:
     """The dict of the attributes of an object, if it has one. The object is not asked."""
+    if is_kind(x, threading.local):  # each thread has one of its own
+        return threading.local.__getattribute__(x, "__dict__")
     found = attribute_of(x, "__dict__", None)
     return found if is_kind(found, dict) else None
 
@@ -303,6 +310,8 @@ def _is_named(v: FreeVariable) -> bool:
     value = v.value
     if v.key == "__code__" or (value is GONE and v.kind == "entry"):
         return v.key == "__code__"
+    if v.key in _OF_WRAPPERS:
+        return True
     if is_kind(value, (types.ModuleType, property, staticmethod, classmethod)):
         return True
     if is_live_kind(type(value)):

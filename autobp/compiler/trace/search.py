@@ -67,7 +67,7 @@ _PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 _FIRST, _SECOND = operator.itemgetter(0), operator.itemgetter(1)
 
 #: Classes of Python's own whose objects have the attributes that the user gives them.
-_NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
+_NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace"), ("_thread", "_local")}
 
 #: Those whose objects have a nest as their one attribute.
 WRAPPERS = (collections.UserDict, collections.UserList, collections.ChainMap)
@@ -291,6 +291,8 @@ class _Search:
             self.members(value, name, live)
         elif "__wrapped__" in (attributes(value) or ()):  # a compiled function, or a cached one
             self.visit(attribute_of(value, "__wrapped__"), name, where, live)
+            if owner(type(value)) is Owner.USER:  # a decorator that is a class
+                self.members(value, name, live)
         elif of_class(type(value), "__next__") is not GONE and attributes(value) is None:
             self.iterators.append((value, name))
         elif not self.members(value, name, live):
@@ -443,15 +445,13 @@ class _Search:
         is an object that is looked into."""
         kind, own = type(x), attributes(x)
         known = self.kinds.get(kind) or _Kind.of(kind)
-        if self.whole and kind in WRAPPERS:
-            known = known._replace(is_open=True)
         if (
             (own is None and not known.slots)
-            or not known.is_open
+            or not (known.is_open or (self.whole and (kind in WRAPPERS or _holds_numbers(x))))
             or (known.hides and (live or self.whole))
         ):
             return False
-        if not known.hides and not is_kind(x, (*NESTS, *_DESCRIPTORS)):
+        if known.is_open and not known.hides and not is_kind(x, (*NESTS, *_DESCRIPTORS)):
             self.kinds[kind] = known
         live = live or known.is_live
         if known.has_live_entries:
@@ -578,6 +578,19 @@ def _is_open(kind: type) -> bool:
         owner(kind) is Owner.USER
         or (kind.__module__, kind.__name__) in _NAMESPACES
         or any(owner(c).is_library for c in kind.__mro__)
+    )
+
+
+def _holds_numbers(x: Any) -> bool:
+    """Whether an object of an installed package has nothing but numbers, texts and arrays of numbers,
+    as the sparse matrices of SciPy."""
+    own = attributes(x) or {}
+    return (
+        len(own) > 0
+        and owner(type(x)) is Owner.INSTALLED
+        and all(
+            _is_plain(v) or (type(v) is np.ndarray and v.dtype.kind in "biuf") for v in own.values()
+        )
     )
 
 
