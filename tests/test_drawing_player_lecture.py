@@ -89,6 +89,7 @@ def test_the_keys_of_a_clicker(neurons):
     neurons.press(".", ".", "f")
     neurons.until(lambda: neurons("return document.fullscreenElement !== null"))
     neurons.press("f")
+    neurons.until(lambda: neurons("return document.fullscreenElement === null"))
 
 
 # ── pictures of the steps ─────────────────────────────────────────────────────────────────────────
