@@ -158,6 +158,10 @@ class Batched(Tensor):
         """The examples in another dtype; whole numbers and truth values take no part in derivatives."""
         if np.dtype(dtype).kind == "f":
             return super().astype(dtype)
+        if np.dtype(dtype).kind not in "biu":
+            raise TypeError(
+                f"vmap: {label(self)} holds numbers, which do not become {np.dtype(dtype)}"
+            )
         bare = self.primal_value()
         return batched(bare.value.astype(dtype), self.level)
 

@@ -38,7 +38,7 @@ import pytest
 from autobp import Tensor, nn
 from autobp.compiler.trace.search import reachable
 from autobp.optim import SGD, Adam, AdamW, ExponentialLR, ReduceLROnPlateau, StepLR
-from autobp.train import CheckpointError, DivergedError, fit, load_checkpoint
+from autobp.train import CheckpointError, DivergedError, fit, frames, load_checkpoint
 from autobp.train.fingerprint import UNSEEN, fingerprint
 from autobp.train.inventory import Inventory
 from autobp.train.memory import Area, view_within
@@ -1312,3 +1312,95 @@ def test_views_of_parameters_are_views_after_a_resume(tmp_path):
     run(2)
     for a, b in zip(run(4, resume=True), whole, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# ── frames of pandas ──────────────────────────────────────────────────────────────────────────────
+
+#: Frames of which equal ones are made, and others that hold what a file does not.
+FRAMES = {
+    "numbers": lambda p: p.DataFrame({"a": [1.5, math.nan], "b": [1, 2]}),
+    "float32": lambda p: p.DataFrame(np.ones((2, 2), np.float32), columns=["a", "a"]),
+    "a column": lambda p: p.Series([1.0, -0.0], index=["x", "y"], name="n"),
+    "nothing": lambda p: p.DataFrame(),
+    "texts": lambda p: p.DataFrame({"a": ["x", None]}, index=p.Index([3, 1], name="k")),
+    "objects": lambda p: p.Series(["x", None, 1.5, True], dtype=object),
+    "categories": lambda p: p.Series(p.Categorical(["b", None, "a"], ["b", "a"], ordered=True)),
+    "missing": lambda p: p.DataFrame({"i": p.array([1, None], "Int64"), "t": p.array(["a", None], "string")}),
+    "times": lambda p: p.Series([1.0, 2.0], index=p.to_datetime(["2020-01-02", "2020-01-05"])),
+    "levels": lambda p: p.DataFrame({"a": [1, 2]}, index=p.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=["k", "l"])),
+    "levels of columns": lambda p: p.DataFrame({("a", 1): [1.0], ("b", 2): [2.0]}),
+}  # fmt: skip
+STRANGE_FRAMES = {
+    "lists": lambda p: p.Series([[1], [2]]),
+    "arrays": lambda p: p.DataFrame({"a": [np.zeros(2)]}),
+    "zones": lambda p: p.Series(p.to_datetime(["2020"]).tz_localize("UTC")),
+    "too much": lambda p: p.Series(np.zeros(frames._MOST + 1)),
+    "a frequency": lambda p: p.Series([1.0, 2.0], index=p.date_range("2020", periods=2)),
+    "attributes": lambda p: p.Series([1.0]).set_flags(allows_duplicate_labels=False),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_are_made_again(name):
+    pandas = pytest.importorskip("pandas")
+    x = FRAMES[name](pandas)
+    parts = frames.frame_parts(x)
+    changed = pandas.Series([7.0]) if x.ndim == 1 else pandas.DataFrame({"q": [7.0]})
+    frames.write_frame(changed, frames.frame_of(parts))
+    for made in (frames.frame_of(parts), changed):
+        check = (
+            pandas.testing.assert_series_equal if x.ndim == 1 else pandas.testing.assert_frame_equal
+        )
+        check(made, x, check_exact=True)
+
+
+@pytest.mark.parametrize("name", STRANGE_FRAMES)
+def test_other_frames_have_no_form(name):
+    pandas = pytest.importorskip("pandas")
+    assert frames.frame_parts(STRANGE_FRAMES[name](pandas)) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_frames_that_a_callback_keeps_go_on(tmp_path):
+    """Those that are changed in place, and one that is another in each epoch."""
+    pandas = pytest.importorskip("pandas")
+
+    def run(epochs, **options):
+        model = stateful.Base()
+        held = {"log": pandas.DataFrame({"epoch": [0.0]})}
+        table, column = pandas.DataFrame({"a": [1.0, 2.0]}), pandas.Series([0.0], index=["n"])
+
+        def callback(run):
+            row = pandas.DataFrame({"epoch": [float(run.epoch)]})
+            held["log"] = pandas.concat([held["log"], row], ignore_index=True)
+            table.loc[len(table)] = float(len(table))
+            column["n"] += table["a"].sum() + len(held["log"])
+            model.linear.weight.data = model.linear.weight.data * (1 + 0.001 * column["n"])
+
+        trained(model, epochs=epochs, callbacks=[callback], **options)
+        numbers = [held["log"].to_numpy(), table.to_numpy(), column.to_numpy()]
+        return [*numbers, model.linear.weight.data]
+
+    whole = run(5)
+    path = tmp_path / "run.npz"
+    run(3, checkpoint=path)
+    for a, b in zip(run(5, checkpoint=path, resume=True), whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_frame_without_a_form_is_named(tmp_path):
+    pandas = pytest.importorskip("pandas")
+
+    def run(epochs, **options):
+        held = {"log": pandas.Series([[0]])}
+
+        def callback(run):
+            held["log"] = pandas.Series([[run.epoch], [1]])
+
+        trained(stateful.Base(), epochs=epochs, callbacks=[callback], **options)
+        return held["log"].tolist()
+
+    with pytest.warns(UserWarning, match=r"a checkpoint cannot hold held\['log'\]"):
+        run(2, checkpoint=tmp_path / "run.npz")
+    with pytest.warns(UserWarning, match=r"resumed without held\['log'\]"):
+        assert run(2, checkpoint=tmp_path / "run.npz", resume=True) == [[0]]

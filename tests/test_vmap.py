@@ -280,6 +280,11 @@ def test_functions_with_plain_results(name):
     check(PLAINLY[name], T)
 
 
+def test_numbers_do_not_become_complex():
+    with pytest.raises(TypeError, match="vmap: .* holds numbers, which do not become complex128"):
+        vmap(lambda x: x.astype(complex).real)(X)
+
+
 def test_bins_as_the_values_ask_for_are_refused():
     with pytest.raises(
         TypeError, match=r"np.histogram\(bins='auto'\) of a batch .* use a number of bins"

@@ -43,6 +43,7 @@ from autobp.in_place import overwrite
 from autobp.owner import Owner, owner
 from autobp.tensor import Tensor, kept_grad
 from autobp.train.fingerprint import UNSEEN, fingerprint
+from autobp.train.frames import frame_of, frame_parts, is_frame, write_frame
 from autobp.train.memory import Area, hull, together, view_within
 from autobp.train.values import are_plain, can_be_new, new, subclass, value_form, value_of
 from autobp.tree import leaves
@@ -407,7 +408,7 @@ class _Taking:
             self.unknown[name] = UNSEEN
 
     def opaque(self, x: Any, path: str, live: bool) -> None:
-        if is_kind(x, (np.random.BitGenerator, np.random.SeedSequence, bytearray)):
+        if is_kind(x, (np.random.BitGenerator, np.random.SeedSequence, bytearray)) or is_frame(x):
             self.todo.append((x, path, live))
         elif value_form(x) is None:  # the place where it stands holds its form
             self.lose(path, x)
@@ -458,6 +459,12 @@ class _Taking:
             kind, content = "set", [_sorted([self.form(v, path, live) for v in elements(x)])]
         elif is_kind(x, bytearray):
             kind, content = "bytearray", [bytes(x).hex()]
+        elif is_frame(x):
+            parts = frame_parts(x)
+            if parts is None:
+                self.lose(path, x)
+                return
+            kind, content = "frame", [parts]
         elif is_kind(x, list | collections.deque):
             forms = held = elements(x)
             if not are_plain(held):
@@ -550,7 +557,7 @@ class _Taking:
         if _is_drawn(x) or is_kind(x, (Tensor, np.ndarray, *_MUTABLE)):
             plain = self.can_be_made(x)
             return self.reference(x, path) if plain else self.lose(path, x)
-        if self.is_known(kind) and _is_plain_object(x):
+        if is_frame(x) or (self.is_known(kind) and _is_plain_object(x)):
             self.todo.append((x, path, live))
             return self.reference(x, path)
         return self.lose(path, x)
@@ -763,6 +770,10 @@ class _Putting:
             if content[0] is not None and x.shape != content[0].shape:
                 raise StrangeError(f"{name} has shape {content[0].shape}, not {x.shape}")
             return x
+        if kind == "frame":
+            if type(x).__name__ != content[0][0]:
+                raise StrangeError(f"{name} was a {content[0][0]}, not {type(x).__name__}")
+            return x
         if kind == "generator":
             if content[0] != _class_name(type(x)):
                 raise StrangeError(f"{name} was drawn from {content[0]}, not {type(x).__name__}")
@@ -787,6 +798,8 @@ class _Putting:
             return t if content[4] else np.positive(t)  # a result is no parameter
         if kind == "generator":
             return _generator(content[0], content[1])
+        if kind == "frame":
+            return GONE if (frame := frame_of(content[0])) is None else frame
         plain = {_class_name(x): x for x in (*_MUTABLE, *_PYTHONS)}
         made = plain.get(class_name) or self.classes.get(class_name)
         if made is None:
@@ -825,6 +838,9 @@ class _Putting:
             self.plan_tensor(x, content)
         elif kind == "generator":
             self.writes.append(lambda: _redraw(x, content[1], content[2]))
+        elif kind == "frame":
+            made = frame_of(content[0])
+            self.writes.append(lambda: write_frame(x, made))
         elif kind == "bytearray":
             self.writes.append(lambda: operator.setitem(x, slice(None), bytes.fromhex(content[0])))
         elif kind in ("dict", "attributes"):
