@@ -341,6 +341,7 @@ def test_themes(small):
 
 def test_nothing_moves_where_motion_is_reduced(small):
     running = "return document.getAnimations().length"
+    small.emulate(prefers_reduced_motion="no-preference")
     small.go(1)
     assert small(running) > 0
     small.emulate(prefers_reduced_motion="reduce")

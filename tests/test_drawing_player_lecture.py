@@ -37,11 +37,6 @@ def state(page):
     )
 
 
-def link(page):
-    page.driver.execute_async_script("setTimeout(arguments[0], 500)")
-    return page("return location.hash")
-
-
 @needs_browser[0]
 @needs_browser[1]
 def test_a_link_reopens_the_exact_state(neurons):
@@ -50,7 +45,7 @@ def test_a_link_reopens_the_exact_state(neurons):
     move(neurons, "w1", -2.5)
     move(neurons, "b", 6.25)
     neurons.release()
-    before, address = state(neurons), link(neurons)
+    before, address = state(neurons), neurons.link()
     assert address == "#step=4&mode=forward&set=2.0.-2.5,4.0.6.25"
     reopen(neurons, address)
     neurons.settle()
@@ -63,10 +58,10 @@ def test_a_link_reopens_the_exact_state(neurons):
 def test_a_link_can_ask_for_a_prediction(neurons):
     reopen(neurons, "#step=3&predict")
     assert neurons.text("sentence").endswith("= ?")
-    assert link(neurons) == "#step=3&predict"
+    assert neurons.link() == "#step=3&predict"
     neurons.click("reveal")
     assert neurons.text("sentence").endswith("= −6")
-    reopen(neurons, link(neurons))
+    reopen(neurons, neurons.link())
     assert neurons.text("sentence").endswith("= −6")
 
 

@@ -1,5 +1,7 @@
 """The live page: an input changes, and everything that depends on it follows."""
 
+import itertools
+import math
 import re
 
 import numpy as np
@@ -97,6 +99,19 @@ def test_what_has_not_changed_keeps_its_text_and_what_has_four_digits(moved):
     slopes = moved("return [...document.querySelectorAll('.back text')].map((e) => e.textContent)")
     assert "∂t5/∂x1 = −2.500" in slopes
     assert "∂t5/∂w1 = 2" in slopes
+
+
+@pytest.mark.parametrize(("x", "says"), [(1.0, "1.000"), (np.nan, "NaN")])
+def test_an_arrow_says_equal_ends_once(page, tmp_path, x, says):
+    page.open(play(lambda x, y: np.sum(x * y), np.full(5, x), np.arange(5.0)), tmp_path / "x.html")
+    page.go(page.steps)
+    move(page, "y", 2.0)
+    if x == 1:
+        move(page, "x", 1 + 1e-9)  # of which four digits are those of the others
+    arrows = page(
+        "return [...document.querySelectorAll('.view:not([hidden]) .back text')].map((e) => e.textContent)"
+    )
+    assert f"∂t2/∂y = {says}" in [t.strip() for t in arrows]
 
 
 def test_forward_mode_follows(moved):
@@ -356,6 +371,69 @@ def test_a_cell_of_a_heat_map_is_clicked_and_changed(page, tmp_path):
     low, high = page.facts()["gradient at the end"].split(" … ")
     close(low, gradient.min())
     close(high, gradient.max())
+
+
+def point(page, selector, u, v):
+    """Of something in the page a point, both parts of which are between 0 and 1."""
+    left, top, right, bottom = page.rect(selector)
+    return left + u * (right - left), top + v * (bottom - top)
+
+
+def click(page, selector, u, v):
+    page("document.querySelector(arguments[0]).scrollIntoView({ block: 'center' })", selector)
+    for kind in ("mousePressed", "mouseReleased"):
+        page.mouse(kind, *point(page, selector, u, v), button="left", clickCount=1)
+
+
+@pytest.mark.parametrize("shape", [(5,), (300,), (12, 1), (3, 4, 5)])
+def test_a_click_on_the_frame_of_a_map_is_one_on_the_cell_beside_it(page, tmp_path, shape):
+    x = np.linspace(-1, 1, math.prod(shape)).reshape(shape)
+    page.open(play(lambda x: np.sum(np.tanh(x)), x), tmp_path / "x.html")
+    page.focus("n0")
+    for u, v in itertools.product((0.01, 0.99), (0.01, 0.99)):
+        page("document.querySelector('dd.map canvas').style.borderWidth = '6px'")  # to be hit
+        click(page, "dd.map canvas", u, v)
+        place = re.fullmatch(r"x\[([\d, ]+)\]", page.text("changed"))
+        assert place is not None, page.text("changed")
+        inside = zip(map(int, place[1].split(",")), shape, strict=True)
+        assert all(k < n for k, n in inside)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_pixel_of_a_colour_image_is_clicked_and_changed(page, tmp_path, last):
+    """Its largest colour is chosen; afterwards it is still an image."""
+    images = np.random.default_rng(0).random((2, 8, 9, 3))
+    if not last:
+        images = images.transpose(0, 3, 1, 2).copy()
+    pixels = images if last else images.transpose(0, 2, 3, 1)
+
+    def loss(x):
+        return np.sum(np.sin(3 * x) ** 2)
+
+    page.open(play(loss, images), tmp_path / "x.html")
+    page.focus("n0")
+    changed = images.copy()
+    for k, (r, c) in ((0, (2, 3)), (1, (7, 8))):
+        down, across = page(
+            "const c = document.querySelector('dd.map canvas');"
+            "return [c.height > 1.5 * c.width, c.width > 1.5 * c.height]"
+        )
+        rows, columns = (17, 9) if down else (8, 19)
+        assert down != across
+        v, u = ((k * 9 * down + r) + 0.5) / rows, ((k * 10 * across + c) + 0.5) / columns
+        click(page, "dd.map canvas", u, v)
+        p = int(np.argmax(pixels[k, r, c]))
+        place = (k, r, c, p) if last else (k, p, r, c)
+        assert page.text("changed") == f"x[{', '.join(map(str, place))}]"
+        changed[place] = 0.125
+        page(SLIDE, 0.125)
+        page.settle()
+        close(page.text("found").removeprefix(" = "), loss(changed))
+        page.mouse("mouseMoved", 2, 2)
+        colours = [*(changed[k, r, c] if last else changed[k, :, r, c])]
+        page.mouse("mouseMoved", *point(page, "dd.map canvas", u, v))
+        told = page.text("tip").split("  ")[1].split(", ")
+        assert [float(x) for x in told] == pytest.approx(colours, rel=6e-4)
 
 
 def test_a_click_on_a_block_chooses_its_largest_number(page, tmp_path):

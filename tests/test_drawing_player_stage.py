@@ -185,7 +185,6 @@ def test_dragging_moves_the_picture_and_chooses_nothing(wide):
 
 
 def test_the_stage_follows_the_step(wide):
-    wide.emulate(prefers_reduced_motion="reduce")
     wide.set("view", len(wide.data["views"]) and wide("return view.options.length - 1"), "change")
     for _ in range(8):
         wide.click("larger")
@@ -196,7 +195,6 @@ def test_the_stage_follows_the_step(wide):
         assert inner[2] > outer[0]
         assert inner[1] < outer[3]
         assert inner[3] > outer[1]
-    wide.emulate()
 
 
 # ── keys ──────────────────────────────────────────────────────────────────────────────────────────

@@ -184,7 +184,7 @@ def test_a_step_is_opened_and_training_goes_on_from_there(page, tmp_path):
     region = page("return document.getElementById('region').toDataURL()")
     page.set("rate", -1.5, "input")
     page.click("run")
-    page.driver.execute_async_script("setTimeout(arguments[0], 700)")
+    page.until(lambda: page.text("epoch-says").split()[0] != "20")
     page.click("run")
     at = int(page.text("epoch-says").split()[0])
     assert at > 20
@@ -230,9 +230,8 @@ def test_a_link_reopens_a_step_of_training(page, tmp_path):
 
 
 def reopened(page, path):
-    """The link to what the page shows, which is written a little later; the page is reopened by it."""
-    page.driver.execute_async_script("setTimeout(arguments[0], 600)")
-    link = page("return location.hash")
+    """The link to what the page shows; the page is reopened by it."""
+    link = page.link()
     page.driver.get("about:blank")
     page.visit(path.as_uri() + link)
     return link

@@ -36,10 +36,10 @@ def grid(shape: Sequence[int], strides: Sequence[int]) -> Any:
     return at
 
 
-def strides(x: Step) -> list[int]:
+def strides(x: Step | float) -> list[int]:
     """How far apart elements are along each axis; along one of length 1, which spreads, not at all."""
     found, step = [], 1
-    for n in reversed(x.shape):
+    for n in reversed(np.shape(x)):
         found.append(step * (n > 1))
         step *= n
     return found[::-1]

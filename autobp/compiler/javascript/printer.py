@@ -47,7 +47,7 @@ _TAKEN = frozenset(
     await break case catch class const continue debugger default delete do else enum export extends
     false finally for function if implements import in instanceof interface let new null package
     private protected public return static super switch this throw true try typeof var void while
-    with yield undefined NaN Infinity Math Number Object Array Float64Array Int32Array eval arguments i
+    with yield undefined NaN Infinity Math Number Object Array Float64Array Int32Array eval arguments i j
     """.split()  # noqa: SIM905
 ) | {
     name
@@ -295,9 +295,10 @@ class _Printer:
         x, index, shape = *step.args, *step.params.values()
         index = self.fixed(step, index)
         at = np.arange(math.prod(shape)).reshape(shape)[index]
-        if isinstance(x, Step) and x.shape != at.shape:
-            raise self.refused(step, " of another shape")
-        found = f"scatter({step.size}, {self.name(x)}, {self.places(np.asarray(at))})"
+        source = self.name(x)
+        if isinstance(x, Step) and x.shape not in ((), at.shape):
+            source = f"each({at.size}, (i) => {self.element(x, at.shape)})"
+        found = f"scatter({step.size}, {source}, {self.places(np.asarray(at))})"
         return found if step.shape else f"{found}[0]"
 
     # ── reductions ────────────────────────────────────────────────────────────────────────────────
@@ -369,7 +370,7 @@ class _Printer:
 
     def einsum(self, step: Step) -> str:
         subscripts = step.args[0]
-        if not isinstance(subscripts, str) or "." in subscripts or len(step.args) > 3:
+        if not isinstance(subscripts, str) or "." in subscripts:
             raise self.refused(step, f" of {subscripts!r}")
         inputs, arrow, out = subscripts.replace(" ", "").partition("->")
         if not arrow:
@@ -377,10 +378,10 @@ class _Printer:
         return self.contracted(step.with_(args=step.args[1:]), inputs.split(","), out)
 
     def contracted(self, step: Step, letters: Sequence[str], out: str) -> str:
-        """Sums of products of one or two arrays, whose axes have letters. Axes of length 1 spread."""
+        """Sums of products of arrays, whose axes have letters. Axes of length 1 spread."""
         sizes: dict[str, int] = {}
         for x, axes in zip(step.args, letters):
-            for c, n in zip(axes, x.shape, strict=True):
+            for c, n in zip(axes, np.shape(x), strict=True):
                 sizes[c] = max(sizes.get(c, 1), n) if n else 0
         inner = [c for c in sizes if c not in out]
         given = []
@@ -388,16 +389,20 @@ class _Printer:
             apart = dict.fromkeys(sizes, 0)
             for c, stride in zip(axes, strides(x)):
                 apart[c] += stride
-            source = self.name(x) if x.shape else f"[{self.name(x)}]"
-            for some in (out, inner):
-                source += ", " + self.places(
-                    grid([sizes[c] for c in some], [apart[c] for c in some])
-                )
-            given.append(source)
+            source = self.name(x) if np.shape(x) else f"[{self.name(x)}]"
+            places = (
+                grid([sizes[c] for c in some], [apart[c] for c in some]) for some in (out, inner)
+            )
+            given.append((source, *map(self.places, places)))
         if len(given) == 1:
-            found = f"reduce(sum, 0, {given[0]})"
+            found = f"reduce(sum, 0, {', '.join(*given)})"
+        elif len(given) == 2:
+            found = f"contract({', '.join(sum(given, ()))})"
         else:
-            found = f"contract({', '.join(given)})"
+            count = math.prod(sizes[c] for c in inner)
+            term = " * ".join(f"{x}[{outer}[i] + {own}[j]]" for x, outer, own in given)
+            whole = f"each({count}, (j) => {term}), [0], {self.places(np.arange(count))}"
+            found = f"each({step.size}, (i) => reduce(sum, 0, {whole})[0])"
         if step.dtype == bool:
             found += ".map((x) => +(x !== 0))"
         return found if step.shape else f"{found}[0]"

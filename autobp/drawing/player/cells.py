@@ -83,14 +83,14 @@ class Cells:
         flat = array.ndim == 1
         form, array = _form(array, image)
         lead, planes = list(array.shape[:-2]), 1
-        if form == "rgb":
+        if form.startswith("rgb"):
             planes = lead.pop()
         tiles = array.reshape(-1, planes, *array.shape[-2:])
         room = max(cells, 784 * planes if form != "cells" and cells > 200 else 0)
         tall, wide = _blocks(tiles.shape[-2:], room // planes)
         rows, columns = -(-tiles.shape[-2] // tall), -(-tiles.shape[-1] // wide)
         most = max(1, (room if form == "cells" else 4 * room) // (rows * columns * planes))
-        if lead and lead[-1] <= most and form != "rgb":
+        if lead and lead[-1] <= most and planes == 1:
             most -= most % lead[-1]  # whole rows of tiles
         tiles = tiles[:most]
         size = len(tiles) * planes * rows * columns
@@ -116,24 +116,23 @@ class OpenCells(Cells):
         key = (self._holes(value), image)
         if key not in self._known:
             array = np.asarray(value.now, float)
-            header, tiles = self._tiles(
-                array, image, min(_GOOD, self._most) if least else self._most
-            )
-            if header[0] == "rgb":  # whose planes lie between the numbers
-                header, tiles = self._tiles(array, False, self._most)
+            cells = min(_GOOD, self._most) if least else self._most
+            header, tiles = self._tiles(array, image, cells)
             self._known[key] = len(self.maps)
             self.maps.append([*header, len(tiles), key[0]])
         return self._known[key]
 
 
 def _form(array: Array, image: bool) -> tuple[str, Array]:
-    """The form of an array ("cells", "grey" or "rgb"), and the array as (…, rows, columns), or as
-    (…, 3, rows, columns) for colours."""
+    """The form of an array ("cells", "grey", "rgb", or "rgb_last" where the colours of a pixel lie side by
+    side), and the array as (…, rows, columns), or as (…, 3, rows, columns) for colours."""
     pictures = images(array) if image else None
     if pictures is None:
         return "cells", array.reshape((1,) * (2 - array.ndim) + array.shape)
     planes = np.moveaxis(pictures, -1, 1)
-    return ("rgb", planes) if planes.shape[1] == 3 else ("grey", planes[:, 0])
+    if planes.shape[1] == 1:
+        return "grey", planes[:, 0]
+    return "rgb_last" if array.shape[1:] == pictures.shape[1:] else "rgb", planes
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> tuple[int, int]:

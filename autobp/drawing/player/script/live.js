@@ -28,9 +28,10 @@ function written(k, form) {
   const nested = (axis, from, step) => (axis === shape.length ? digit(flat[from]) : `[${Array.from({ length: shape[axis] }, (_, i) => nested(axis + 1, from + (i * step) / shape[axis], step / shape[axis])).join(", ")}]`);
   const few = () => nested(0, 0, size);
   if (form === "n" || (form !== "r" && shape.length === 0)) return digit(flat[0]);
-  const [low, high] = extremes(flat), range = low === high ? `${form === "r" ? "" : "all "}${digit(low)}` : `${digit(low)} … ${digit(high)}`;
+  const [low, high] = extremes(flat), ends = [...new Set([digit(low), digit(high)])].join(" … "); // an arrow says equal ends once
+  const range = low === high ? `all ${digit(low)}` : `${digit(low)} … ${digit(high)}`;
   const name = `(${shape.join(",")}${shape.length === 1 ? "," : ""})`;
-  if (form === "r") return range;
+  if (form === "r") return ends;
   if (form === "f") return few();
   if (form === "b") return size <= 4 ? few() : flat.some(Number.isNaN) ? `${name} with NaN` : `${name} ${range}`;
   if (size === 1) return shape.length === 1 ? few() : digit(flat[0]);
@@ -116,15 +117,16 @@ function compute() {
 }
 
 // the cells of a map of a value that was computed
-function pooled([form, , , rows, columns, tall, wide, tiles, k], [height, width]) {
-  const cells = new Float64Array(tiles * rows * columns), value = numbers[k];
-  for (let t = 0; t < tiles; t++)
+function pooled(map) {
+  const { form, shape, rows, columns, tall, wide, planes, tiles, value } = map, [height, width] = sidesOf(shape);
+  const cells = new Float64Array(tiles * planes * rows * columns);
+  for (let t = 0; t < tiles * planes; t++)
     for (let r = 0; r < rows; r++)
       for (let c = 0; c < columns; c++) {
         let found = form === "cells" ? 0 : NaN, n = 0;
         for (let y = r * tall; y < Math.min((r + 1) * tall, height); y++)
           for (let x = c * wide; x < Math.min((c + 1) * wide, width); x++) {
-            const v = value[(t * height + y) * width + x];
+            const v = value[elementAt(map, t, y, x)];
             if (form !== "cells") found = n++ ? found + (v - found) / n : v;
             else if (Number.isNaN(v) || Math.abs(v) > Math.abs(found)) found = Number.isNaN(found) ? found : v;
           }

@@ -10,8 +10,9 @@ const decoded = new Map();
 function cellsOf(k) {
   if (decoded.has(k)) return decoded.get(k);
   const [form, shape, lead, rows, columns, tall, wide, exponent, text] = data.maps[k];
-  const open = typeof text === "number", sides = [shape.length > 1 ? shape.at(-2) : 1, shape.at(-1)];
-  const n = open ? exponent * rows * columns : text.length / 3, values = open ? pooled(data.maps[k], sides) : new Float64Array(n);
+  const open = typeof text === "number", planes = form.startsWith("rgb") ? 3 : 1;
+  const n = open ? exponent * planes * rows * columns : text.length / 3;
+  const values = open ? pooled({ form, shape, rows, columns, tall, wide, planes, tiles: exponent, value: numbers[text] }) : new Float64Array(n);
   for (let i = 0; !open && i < n; i++) {
     let code = 0;
     for (let j = 0; j < 3; j++) code = code * ALPHABET.length + ALPHABET.indexOf(text[3 * i + j]);
@@ -28,8 +29,8 @@ function cellsOf(k) {
       low = Math.min(low, v);
       high = Math.max(high, v);
     }
-  const planes = form === "rgb" ? 3 : 1, tiles = n / (rows * columns * planes);
-  const across = Math.ceil(Math.sqrt((tiles * rows) / columns)) || 1, over = lead.length > 1 && tiles % lead.at(-1) === 0 && form !== "rgb" ? lead.at(-1) : Math.min(tiles, Math.max(across, 1));
+  const tiles = n / (rows * columns * planes);
+  const across = Math.ceil(Math.sqrt((tiles * rows) / columns)) || 1, over = lead.length > 1 && tiles % lead.at(-1) === 0 && planes === 1 ? lead.at(-1) : Math.min(tiles, Math.max(across, 1));
   const found = { form, shape, lead, rows, columns, tall, wide, values, low, high, planes, tiles, over, down: Math.ceil(tiles / over), picture: null };
   // a line of one pixel between the tiles
   found.width = over * (columns + 1) - 1;
@@ -72,12 +73,19 @@ function canvasOf(k) {
   return (map.picture = context.canvas);
 }
 
-// the number at a point of a map, both parts of which are between 0 and 1: where it is, and what
-function numberAt(k, u, v) {
-  const map = cellsOf(k), { rows, columns, over, lead, planes, values } = map;
-  const x = Math.min(Math.floor(u * map.width), map.width - 1), y = Math.min(Math.floor(v * map.height), map.height - 1);
+// the cell at a point of a map, both parts of which are between 0 and 1: its tile, row and column. A
+// point of the frame is one of the cell beside it, a line between tiles is none.
+function cellAt({ width, height, rows, columns, over, tiles }, u, v) {
+  const [x, y] = [[u, width], [v, height]].map(([part, n]) => Math.min(Math.max(Math.floor(part * n), 0), n - 1));
   const t = Math.floor(y / (rows + 1)) * over + Math.floor(x / (columns + 1)), r = y % (rows + 1), c = x % (columns + 1);
-  if (r === rows || c === columns || t >= map.tiles || u < 0 || v < 0 || u > 1 || v > 1) return null;
+  return r === rows || c === columns || t >= tiles ? null : [t, r, c];
+}
+
+// what is there: its place and its number
+function numberAt(k, u, v) {
+  const map = cellsOf(k), { rows, columns, lead, planes, values } = map, cell = cellAt(map, u, v);
+  if (!cell) return null;
+  const [t, r, c] = cell;
   const at = (p) => digits(values[(t * planes + p) * rows * columns + r * columns + c]);
   const place = [];
   for (let i = lead.length - 1, rest = t; i >= 0; i--) {
@@ -91,21 +99,29 @@ function numberAt(k, u, v) {
 
 // a cell of an input that was clicked is the one to be changed
 function cellClicked(event, map, canvas) {
-  const r = canvas.getBoundingClientRect(), { rows, columns, over, tiles } = map;
-  const x = Math.floor(((event.clientX - r.left) / r.width) * map.width), y = Math.floor(((event.clientY - r.top) / r.height) * map.height);
-  const t = Math.floor(y / (rows + 1)) * over + Math.floor(x / (columns + 1)), row = y % (rows + 1), column = x % (columns + 1);
-  if (row < rows && column < columns && t < tiles && canvas.dataset.input) chooseCell(largestIn(given[chosenInput], map, t, row, column));
+  const r = canvas.getBoundingClientRect(), cell = cellAt(map, (event.clientX - r.left) / r.width, (event.clientY - r.top) / r.height);
+  if (cell && canvas.dataset.input) chooseCell(largestIn(given[chosenInput], map, ...cell));
+}
+
+const sidesOf = (shape) => [shape.length > 1 ? shape.at(-2) : 1, shape.at(-1)];
+
+// where an element of a plane is in its array. Tiles have a plane each, or three, whose colours may lie
+// side by side in the array.
+function elementAt({ form, shape }, plane, y, x) {
+  const [height, width] = sidesOf(shape), at = y * width + x, size = height * width;
+  return form === "rgb_last" ? 3 * (Math.floor(plane / 3) * size + at) + (plane % 3) : plane * size + at;
 }
 
 // where the largest number of a block is, the one that the cell tells
-function largestIn(value, { shape, tall, wide }, t, row, column) {
-  const height = shape.length > 1 ? shape.at(-2) : 1, width = shape.at(-1);
-  let found = (t * height + row * tall) * width + column * wide;
-  for (let y = row * tall; y < Math.min((row + 1) * tall, height); y++)
-    for (let x = column * wide; x < Math.min((column + 1) * wide, width); x++) {
-      const at = (t * height + y) * width + x;
-      if (Math.abs(value[at]) > Math.abs(value[found]) || Number.isNaN(value[at])) found = at;
-    }
+function largestIn(value, map, t, row, column) {
+  const { shape, tall, wide, planes } = map, [height, width] = sidesOf(shape);
+  let found = elementAt(map, t * planes, row * tall, column * wide);
+  for (let p = t * planes; p < (t + 1) * planes; p++)
+    for (let y = row * tall; y < Math.min((row + 1) * tall, height); y++)
+      for (let x = column * wide; x < Math.min((column + 1) * wide, width); x++) {
+        const at = elementAt(map, p, y, x);
+        if (Math.abs(value[at]) > Math.abs(value[found]) || Number.isNaN(value[at])) found = at;
+      }
   return found;
 }
 
@@ -154,7 +170,7 @@ function inNode(g, kind, k, name) {
   const image = drawnAs("image", { ...place, href: canvasOf(k).toDataURL(), preserveAspectRatio: "none", class: "map" });
   group.append(image, drawnAs("rect", { ...place, class: "frame" }));
   told(image, k, () => `${name} `);
-  if (kind === "value" && map.planes === 1 && inputOf.has(scene(view).members.get(g)[0])) {
+  if (kind === "value" && inputOf.has(scene(view).members.get(g)[0])) {
     image.dataset.input = "yes";
     image.addEventListener("click", (event) => {
       g.focus({ preventScroll: true });
@@ -184,7 +200,7 @@ function largeMap(k, what) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", word("map", said));
   told(canvas, k, () => "");
-  if (map.planes === 1) canvas.addEventListener("click", (event) => cellClicked(event, map, canvas));
+  canvas.addEventListener("click", (event) => cellClicked(event, map, canvas));
   box.append(canvas, scaleBar(map));
   const notes = [];
   if (map.tall * map.wide > 1) notes.push(word(map.form === "cells" ? "map_part" : "map_mean", { block: `${map.tall} × ${map.wide}` }));

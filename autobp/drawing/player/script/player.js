@@ -368,7 +368,7 @@ function draw(moving) {
   picture(state, step);
   say(step);
   // how large the gradients are would tell what is asked for
-  $("health-of").textContent = numbers ? word("health_recorded") : "";
+  for (const of of document.querySelectorAll(".health-of")) of.textContent = numbers ? word("health_recorded") : "";
   $("health").hidden = $("layers").hidden = Boolean(training) || !worth(data.health) || (predicting() && !ended());
   $("found").hidden = predicting() && (state.values[data.output] === null || state.values[data.output] === "?");
   panel(state, step);
