@@ -135,6 +135,8 @@ BY_HAND = {
     "norm":              (lambda a: np.linalg.norm(a),      A,         (6,     5,          1)),
     "softmax":           (lambda a: softmax(a, axis=1),     A,         (6,     2*2+6+2*2,  6)),  # −max, exp, Σ, ÷
     "log_softmax":       (lambda a: log_softmax(a, axis=1), A,         (0,     2*2+6+2*2+6, 8)),
+    # mean, −mean, ², mean, +ε √ 1/, ×
+    "standardized":      (lambda a: PRIMITIVES["standardized"](a, axis=(1,), eps=0.1), A,         (2+6+2+2+6, 2*2+6+2*2+2, 2)),
     "sigmoid":           (sigmoid,                          V,         (3,     6,          3)),
     "normal_cdf":        (lambda v: PRIMITIVES["normal_cdf"](v), V,   (3 * 29, 3 * 25,         3)),
     "square":            (lambda v: v ** 2,                 V,         (3,     0,          0)),

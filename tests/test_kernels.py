@@ -25,8 +25,10 @@ from autobp.kernels.exponential import logaddexp
 from autobp.kernels.extrema import greatest, least
 from autobp.kernels.factors import multiplied, others
 from autobp.kernels.layout import alike, contiguous, laid_out
+from autobp.kernels.products import product as matrix_product
 from autobp.kernels.sums import LONG, LONGER, dot, total
 from autobp.rules import indexing
+from autobp.rules.linalg import matmul
 from autobp.rules.neural import normal_cdf, softplus_
 
 RNG = np.random.default_rng(0)
@@ -58,6 +60,36 @@ def test_sums_are_numpys(x, axes, dtype, keepdims):
         assert found.dtype == expected.dtype
         scale = max(1.0, np.abs(expected).max(initial=0.0))
         np.testing.assert_allclose(found, expected, 0, np.finfo(dtype).eps * 64 * scale)
+
+
+# fmt: off
+PRODUCTS = [
+    ((5,), (5,)), ((4, 5), (5,)), ((5,), (5, 3)), ((4, 5), (5, 3)), ((2, 4, 5), (5,)), ((2, 4, 5), (5, 3)),
+    ((2, 7, 4, 5), (5, 3)), ((4, 5), (2, 5, 3)), ((2, 4, 5), (2, 5, 3)), ((0, 4, 5), (5, 3)), ((2, 4, 0), (0, 3)),
+    ((2, 0, 5), (5,)), ((2, 4, 5), (5, 0)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("first", "second"), PRODUCTS)
+def test_products_of_matrices_are_numpys(first, second, dtype):
+    a, b = RNG.normal(size=first).astype(dtype), RNG.normal(size=second).astype(dtype)
+    turned = np.asfortranarray(a)  # whose rows do not lie one behind the other
+    expected = np.matmul(a, b)
+    for x, y in ((a, b), (turned, b), (a, np.asfortranarray(b)), (a.astype(np.float32), b)):
+        found = matrix_product(x, y)
+        assert found.shape == expected.shape
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("columns", [(), (3,)])
+def test_a_matrix_that_many_are_multiplied_by_has_one_cotangent(columns):
+    """Not one for each of them, to be added up."""
+    a, b, g = (RNG.normal(size=shape) for shape in ((6, 4, 5), (5, *columns), (6, 4, *columns)))
+    found = matmul.reverse[1](g, None, a, b)
+    np.testing.assert_allclose(found, np.einsum("ijk,ij...->k...", a, g), strict=True)
 
 
 @pytest.mark.parametrize("n", [0, 3, LONGER, 3 * LONGER + 5])
@@ -208,6 +240,8 @@ INDICES = [
     (..., RNG.integers(0, 20, 70)),
     (None, RNG.integers(0, 50, 500), slice(3, 20, 2)),
     (RNG.random(50) < 0.5, slice(None), 3),
+    (np.arange(50)[:, None], RNG.integers(-30, 30, (50, 20)), np.arange(20)),
+    (RNG.integers(0, 50, (40, 20)).astype(np.uint8), RNG.integers(-30, 30, 20).astype(np.int8)),
 ]
 
 
@@ -227,6 +261,21 @@ def test_rows_are_added_up_in_numpys_order(i, dtype, scipy, monkeypatch):
     found = indexing.scatter(x, index=index, shape=shape)
     assert found.dtype == dtype
     assert np.array_equal(found, expected)
+
+
+def test_labels_of_pixels_are_numbered():
+    """Without an array of all places to look them up in."""
+    shape = (4, 7, 5, 6)
+    i, j, k = np.indices((4, 5, 6), sparse=True)
+    index = i, RNG.integers(-7, 7, (4, 5, 6)), j, k
+    expected = np.arange(4 * 7 * 5 * 6).reshape(shape)[index]
+    np.testing.assert_array_equal(indexed._numbered(index, shape), expected)
+    for other in ((slice(None), index[1]), (i, 3), (np.zeros(0, int),), (i > 0,), (None, i)):
+        assert indexed._numbered(other, shape[: len(other)]) is None
+    x = np.ones(indexed._SMALL)
+    for beyond in (50, -51):
+        with pytest.raises(IndexError, match=f"index {beyond} is out of bounds"):
+            indexing.scatter(x, index=(np.full(len(x), beyond),), shape=(50,))
 
 
 def test_the_gradient_of_an_embedding():
@@ -255,7 +304,7 @@ def test_whole_powers_of_either_sign(n):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lower", [True, False])
 @pytest.mark.parametrize("shape", [(150, 150), (2, 100, 100), (97, 97)])
-@pytest.mark.parametrize("columns", [(), (1,), (40,)])
+@pytest.mark.parametrize("columns", [(), (1,), (40,), (140,)])
 def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dtype, monkeypatch):
     n = shape[-1]
     a = RNG.normal(size=shape) / n + 2 * np.eye(n)
@@ -279,6 +328,17 @@ def test_triangular_systems_are_solved_by_substitution(shape, columns, lower, dt
     a[..., 3, 7] = a[..., 90, 20] = 0.5  # now it is not triangular
     triangular.solved(a, b)
     assert max(whole) == n
+
+
+@pytest.mark.parametrize("n", [100, 128, 129, 300])
+def test_one_number_in_the_other_triangle_is_seen(n):
+    for i, j in ((0, 1), (n - 2, n - 1), (0, n - 1), (0, n // 2), (n // 2, n - 1), (90, 98)):
+        a = np.tril(np.ones((2, n, n)))
+        a[1, n - 1, n - 2] = np.nan
+        assert triangular._is_triangular(a, True)
+        a[1, i, j] = np.nan
+        assert not triangular._is_triangular(a, True)
+        assert not triangular._is_triangular(a.mT, False)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -669,6 +669,14 @@ def test_dropout_keeps_sums_on_average():
     np.testing.assert_array_equal(nn.Dropout(0.75, rng=0)(np.ones(9, int)) % 4, 0)
 
 
+def test_layer_normalization_is_three_operations():
+    """Nine took most of the time of a small layer."""
+    layer = nn.LayerNorm((2, 3))
+    x = Tensor(np.random.default_rng(0).normal(size=(4, 2, 3)))
+    made = [t.primitive.name for t in graph(layer(x)).operations]
+    assert made == ["standardized", "multiply", "add"]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (3, 1, 0, 2)], ids=str)
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 2e-6)])
 def test_batch_normalization_of_images_is_its_formula(order, dtype, rtol):

@@ -4,6 +4,7 @@ libraries that know no other."""
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,9 @@ def added_at(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
         z = np.zeros(shape, x.dtype)
         np.add.at(z, index, x)
         return z
-    axes = _axes_named(index, len(shape))
-    n = math.prod(shape[:axes])
-    places = np.arange(n).reshape(shape[:axes])[index].ravel()
-    return _sum_of_rows(x.reshape(places.size, -1), places, n).reshape(shape)
+    places, rest = _rows(index, shape)
+    n = math.prod(shape[: len(shape) - len(rest)])
+    return _sum_of_rows(x.reshape(places.size, -1), places.ravel(), n).reshape(shape)
 
 
 def _sum_of_rows(rows: Array, places: Array, n: int) -> Array:
@@ -77,7 +77,28 @@ def rows_added_at(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
 def _rows(index: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
     """The places that an index names, where the axes that it names are one; and the axes after them."""
     axes = _axes_named(index, len(shape))
-    return np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index], shape[axes:]
+    places = _numbered(index, shape[:axes])
+    if places is None:
+        places = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index]
+    return places, shape[axes:]
+
+
+def _numbered(index: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The places that arrays of whole numbers name together. To look them up takes several times as long,
+    above all if each array has lengths along axes of its own, as labels of pixels have. None for any other
+    index, and for one that names no place."""
+    parts = index if isinstance(index, tuple) else (index,)
+    terms, step = [], math.prod(shape)
+    for i, n in zip(parts, shape):
+        if not isinstance(i, np.ndarray) or i.dtype.kind not in "iu" or not i.size:
+            return None
+        least, most = np.min(i), np.max(i)
+        if least < -n or most >= n:
+            return None
+        step //= n
+        i = i.astype(np.intp, copy=False)
+        terms.append((i if least >= 0 else np.where(i < 0, i + n, i)) * step)
+    return reduce(np.add, sorted(terms, key=np.size)) if terms else None  # small ones first
 
 
 def _axes_named(index: Any, ndim: int) -> int:

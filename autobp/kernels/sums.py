@@ -31,6 +31,10 @@ _FEW = 1 << 12  # ones that are kept
 def total(x: Array, axis: Axis, keepdims: bool = False) -> Array:
     """`np.sum`, to rounding, where it is faster as a product with ones; else NumPy's reduction."""
     if type(x) is np.ndarray and x.size >= MANY and x.dtype in BLAS and axis is not None:
+        n = x.shape[-1]
+        if axis in (-1, (-1,)) and x.size > n <= LONG and x.flags.c_contiguous:  # as in networks
+            found = x.reshape(-1, n).dot(ones(n, x.dtype))
+            return found.reshape((*x.shape[:-1], 1) if keepdims else x.shape[:-1])
         axes = normalize_axis_tuple(axis, x.ndim)
         if 0 < len(axes) < x.ndim:
             found = _product(x, axes)

@@ -16,6 +16,9 @@ Array = Any
 _BLOCK = 32  # rows that are solved at once
 _LARGEST = 3 * _BLOCK  # rows of a matrix that is solved as any other is, if it is alone
 _MANY = 1 << 10  # rows of all matrices: of as many the rows are solved one after the other
+_COLUMNS = 4 * _BLOCK  # of more, the inverse of a block takes less than its solution
+_SEEN = 1 << 7  # rows that are looked at at once
+_ABOVE = np.triu(np.ones((_SEEN, _SEEN), bool), 1)
 
 
 def by_substitution(shape: tuple[int, ...]) -> bool:
@@ -40,9 +43,10 @@ def _is_triangular(a: Array, lower: bool) -> bool:
     if a[..., 0, -1].any():
         return False
     n = a.shape[-1]
-    for i in range(0, n, _BLOCK):
-        j = i + _BLOCK
-        if a[..., i:j, j:].any() or np.triu(a[..., i:j, i:j], 1).any():
+    for i in range(0, n, _SEEN):
+        j = min(i + _SEEN, n)
+        above = np.logical_and(a[..., i:j, i:j], _ABOVE[: j - i, : j - i])
+        if above.any() or a[..., i:j, j:].any():
             return False
     return True
 
@@ -58,7 +62,9 @@ def _substituted(a: Array, b: Array, lower: bool) -> Array:
     for i in starts if lower else reversed(starts):
         here = slice(i, i + some)
         known = slice(0, i) if lower else slice(i + some, n)
-        rest = b[..., here, :] - a[..., here, known] @ x[..., known, :]
+        rest = b[..., here, :]
+        if known.start < known.stop:
+            rest = rest - a[..., here, known] @ x[..., known, :]
         block = a[..., here, here]
         x[..., here, :] = rest / block if some == 1 else _block_solved(block, rest)
     return x
@@ -67,7 +73,7 @@ def _substituted(a: Array, b: Array, lower: bool) -> Array:
 def _block_solved(a: Array, b: Array) -> Array:
     """For many columns by the inverse, which is quick for a small matrix. One step of refinement makes
     up for its rounding."""
-    if b.shape[-1] <= _BLOCK:
+    if b.shape[-1] <= _COLUMNS:
         return np.linalg.solve(a, b)
     inverse = np.linalg.inv(a)
     x = inverse @ b

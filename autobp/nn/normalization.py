@@ -10,7 +10,7 @@ from autobp.nn.layers import located
 from autobp.nn.module import Module
 from autobp.optim.option import count
 from autobp.primitive import Array, Variable, constant
-from autobp.rules.neural import floating
+from autobp.rules.neural import floating, standardized_
 from autobp.rules.normalization import batch_norm, channel_moments
 from autobp.tensor import Tensor
 
@@ -153,9 +153,7 @@ class LayerNorm(Module):
                 f"{located(self)} takes an input whose last axes are {self.normalized_shape}, not {shape}"
             )
         axes = tuple(range(-len(self.normalized_shape), 0))
-        centred = x - np.mean(x, axis=axes, keepdims=True)
-        variance = np.mean(centred**2, axis=axes, keepdims=True)
-        return centred / np.sqrt(variance + self.eps) * self.weight + self.bias
+        return standardized_(floating(x), axis=axes, eps=self.eps) * self.weight + self.bias
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import string
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from autobp.arrays import is_foreign
 from autobp.errors import no_rule
 from autobp.kernels import cofactors as kernels
 from autobp.kernels.contraction import contracted
+from autobp.kernels.products import product
 from autobp.kernels.triangular import solved
 from autobp.operation import operation
 from autobp.primitive import (
@@ -36,11 +38,9 @@ from autobp.rules.reduction import norm_
 from autobp.rules.shape import Axis, axes_of, axis_of
 
 
-def product(a: Array, b: Array) -> Array:
-    """Of two matrices dot is the same, and sooner at BLAS."""
-    if type(a) is np.ndarray is type(b) and a.ndim == 2 == b.ndim:
-        return a.dot(b)
-    return np.matmul(a, b)
+def rows(a: Array) -> Array:
+    """All rows of many matrices as those of one."""
+    return a if a.ndim == 2 else np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
 def transposed(a: Array) -> Array:
@@ -61,6 +61,8 @@ def _right(g: Array, a: Array, b: Array) -> Array:
     """g ↦ aᵀ·g."""
     if a.ndim == 1:
         return g * a if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
+    if a.ndim > 2 >= b.ndim and not is_foreign(a):  # b is what all matrices of a have in common
+        a, g = rows(a), rows(g) if b.ndim == 2 else np.ravel(g)
     if b.ndim == 1:
         return _times_vectors(transposed(a), g)
     return product(transposed(a), g)

@@ -12,6 +12,7 @@ from autobp.arrays import plain_array, single
 from autobp.habits import checks_keywords, foreign_keyword
 from autobp.kernels.blocks import in_blocks
 from autobp.kernels.extrema import greatest
+from autobp.kernels.products import product
 from autobp.kernels.sums import total
 from autobp.operation import PLUS, each
 from autobp.primitive import (
@@ -27,7 +28,7 @@ from autobp.primitive import (
 )
 from autobp.rules import batching, costs, patterns
 from autobp.rules.batching import along_axis
-from autobp.rules.linalg import product
+from autobp.rules.linalg import rows
 from autobp.rules.reduction import spread
 from autobp.rules.shape import Axis, axes_of
 
@@ -117,11 +118,7 @@ def _linear(x: Array, w: Array) -> Array:
     """One product of matrices, however many axes there are in front."""
     if x.ndim <= 2:
         return product(x, w.T)
-    return product(_rows(x), w.T).reshape(*x.shape[:-1], w.shape[0])
-
-
-def _rows(x: Array) -> Array:
-    return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return product(rows(x), w.T).reshape(*x.shape[:-1], w.shape[0])
 
 
 _FAR = 40.0  # Φ(−40) is 0 in floating point
@@ -212,6 +209,26 @@ def _sum(x: Array, axis: Axis) -> Array:
     return total(x, axis, keepdims=True)
 
 
+def _mean(x: Array, axis: tuple[int, ...]) -> Array:
+    return _sum(x, axis) / math.prod(x.shape[a] for a in axis)
+
+
+def _standardized(x: Array, axis: tuple[int, ...], eps: float) -> Array:
+    centred = x - _mean(x, axis)
+    centred *= _scale(centred, axis, eps)
+    return centred
+
+
+def _scale(centred: Array, axis: tuple[int, ...], eps: float) -> Array:
+    return 1.0 / np.sqrt(_mean(centred * centred, axis) + eps)
+
+
+def _standardized_slope(t: Array, y: Array, x: Array, axis: tuple[int, ...], eps: float) -> Array:
+    """The Jacobian is symmetric."""
+    across = t - _mean(t, axis) - y * _mean(y * t, axis)
+    return across * _scale(x - _mean(x, axis), axis, eps)
+
+
 # fmt: off
 relu_:        Primitive = elementwise(_relu,        lambda t, y, x: t * (x > 0),                             cost=PLUS, python=lambda x: 0.0 if x <= 0 else x)
 leaky_relu_:  Primitive = elementwise(_leaky_relu,  lambda t, y, x, slope: t * _slopes(x, slope),             cost=each(1, 1, 0))
@@ -220,8 +237,13 @@ sigmoid_:     Primitive = elementwise(_sigmoid,     lambda t, y, x: t * (y * (1 
 softplus_:    Primitive = elementwise(_softplus,    lambda t, y, x: t * sigmoid_(x),                         cost=each(0, 4, 2))
 normal_cdf:   Primitive = elementwise(_normal_cdf,  lambda t, y, x: t * (np.exp(-0.5 * x * x) / _ROOT_2_PI), cost=each(len(_ABOVE) + len(_BELOW) + 6, len(_ABOVE) + len(_BELOW) + 2, 1))
 linear_:      Primitive = bilinear(_linear,         lambda g, y, x, w: product(g, w),
-                                                    lambda g, y, x, w: product(_rows(g).T, _rows(x)),        cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
+                                                    lambda g, y, x, w: product(rows(g).T, rows(x)),         cost=costs.matmul, blas=True, batch=batching.linear, pattern=patterns.product_with_rows)
 # (so that w's gradient is contiguous: through w.T it comes transposed, and copying that costs as much)
+standardized_: Primitive \
+              = general(_standardized,
+                                  forward=_standardized_slope,
+                                  reverse=_standardized_slope,
+                                  cost=costs.grouped((2, 3, 0), (3, -1, 1)), batch=along_axis, pattern=patterns.along)
 softmax_:     Primitive = general(_softmax,
                                   forward=lambda t, y, x, axis: y * (t - _sum(y * t, axis)),
                                   reverse=lambda g, y, x, axis: y * (g - _sum(y * g, axis)),

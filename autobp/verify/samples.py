@@ -1000,6 +1000,21 @@ def _neural() -> dict[str, Record]:
             ),
             reference=standardized,
         ),
+        "standardized": Record(
+            tuple(
+                Sample((draw(rng, shape, NONZERO),), {"axis": axis, "eps": eps})
+                for shape, axis, eps in (
+                    ((2, 3), (-1,), 0.1),
+                    ((3, 2, 2), (1, 2), 1e-3),
+                    ((3, 2), (0,), 0.5),
+                    ((2, 2), (0, 1), 0.2),
+                )
+            ),
+            reference=lambda x, axis, eps: (
+                (x - np.mean(x, axis=axis, keepdims=True))
+                / np.sqrt(np.var(x, axis=axis, keepdims=True) + eps)
+            ),
+        ),
         "softmax": Record(
             tuple(over),
             (kink(far, to=[np.zeros(3)], axis=0),),

@@ -182,7 +182,9 @@ def vgg(
         ),
         *linear(batch, *shapes[-2][::-1]),
     ]
-    return Problem("training", program, weights(rng, shapes, dtype), data, products=products)
+    # one kink that rounding crosses changes a gradient in the third digit
+    start = weights(rng, shapes, dtype)
+    return Problem("training", program, start, data, rtol=3e-2, products=products)
 
 
 def mlp(
