@@ -19,6 +19,7 @@ import sys
 import textwrap
 import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -242,6 +243,14 @@ def test_attributes_of_a_wrapper_and_of_a_thread_are_constants_that_are_watched(
     twice.factor = 3.0
     assert compiled(1.0) == 3 * np.sin(1.0)
     thread.rate = 5.0
+    np.testing.assert_allclose(compiled(1.0), 15 * np.sin(1.0))
+
+    def in_another_thread():
+        thread.rate = 7.0
+        return compiled(1.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        np.testing.assert_allclose(pool.submit(in_another_thread).result(), 21 * np.sin(1.0))
     np.testing.assert_allclose(compiled(1.0), 15 * np.sin(1.0))
 
 

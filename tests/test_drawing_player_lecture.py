@@ -16,8 +16,9 @@ PAGE_DOWN = "\ue00f"
 
 @pytest.fixture
 def neurons(page, tmp_path):
-    page.open(play(neuron()), tmp_path / "neuron.html")
-    page.address = page.driver.current_url
+    path = tmp_path / "neuron.html"
+    page.open(play(neuron()), path)
+    page.address = path.as_uri()  # to which the page adds what it shows, after a while
     return page
 
 
@@ -89,6 +90,7 @@ def test_the_keys_of_a_clicker(neurons):
     neurons.press(".", ".", "f")
     neurons.until(lambda: neurons("return document.fullscreenElement !== null"))
     neurons.press("f")
+    neurons.until(lambda: neurons("return document.fullscreenElement === null"))
 
 
 # ── pictures of the steps ─────────────────────────────────────────────────────────────────────────

@@ -97,8 +97,9 @@ def _set_entry(owner: Any, key: Any, value: Any) -> None:
 def attribute_of(x: Any, name: str, default: Any = GONE) -> Any:
     """As getattr, but the user's `__getattr__` and `__getattribute__` are not asked: some make an
     answer for every name, or change with each question."""
+    base: Any = threading.local if is_kind(x, threading.local) else object
     try:
-        return object.__getattribute__(x, name)
+        return base.__getattribute__(x, name)
     except AttributeError:
         return default
     except Exception as error:  # a property raises what it likes
@@ -109,8 +110,6 @@ def attribute_of(x: Any, name: str, default: Any = GONE) -> Any:
 
 def attributes(x: Any) -> dict[str, Any] | None:
     """The dict of the attributes of an object, if it has one. The object is not asked."""
-    if is_kind(x, threading.local):  # each thread has one of its own
-        return threading.local.__getattribute__(x, "__dict__")
     found = attribute_of(x, "__dict__", None)
     return found if is_kind(found, dict) else None
 

@@ -20,6 +20,7 @@ import operator
 import os
 import random
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -458,6 +459,10 @@ class _Search:
             self.live |= {(id(nest), key) for nest, key in x.live_entries()}
             self.add("optimizer", x, None, x, name, "", True)
         where = f"attribute of {name}"
+        if is_kind(x, threading.local) and not self.whole:  # each thread has attributes of its own
+            self.add(
+                "attribute", x, "__dict__", own, f"{name}.__dict__", where, live, is_listed=False
+            )
         if own is not None:
             hidden = (*known.not_state, *self.hidden.get(id(x), ()))
             self.contents(own, name, where, live, attributes=True, hidden=hidden)
