@@ -17,9 +17,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
+from types import FrameType
 from typing import Any, TypeVar, cast
 
-from autobp.owner import outside
+from autobp.owner import Owner, outside, owner_of_frame
 
 __all__ = [
     "clock",
@@ -34,6 +35,7 @@ __all__ = [
     "value_listener",
     "scope",
     "tracing",
+    "unheard",
     "unwatched",
     "updates",
     "user_line",
@@ -105,6 +107,17 @@ def updates(function: F) -> F:
         return trace.update(function, *args, **kwargs)
 
     return cast(F, told)
+
+
+def unheard(function: F) -> F:
+    """Let a trace not hear what a function does, which calls none of the user's: to hear takes time."""
+
+    @wraps(function)
+    def run(*args: Any) -> Any:
+        trace = tracing.get()
+        return function(*args) if trace is None else trace.unheard(function, *args)
+
+    return cast(F, run)
 
 
 class _Block(contextlib.ContextDecorator):
@@ -396,9 +409,12 @@ class lines(_Block):
         return Context(outer.threshold, outer.scope, outer.anomaly, True, outer, self)
 
 
-def user_line() -> str:
-    """Where the running operation was called from: the innermost frame outside the library."""
-    frame = outside(sys._getframe(1))
-    while frame.f_globals is vars(contextlib) and frame.f_back is not None:
+def user_line(frame: FrameType | None = None) -> str:
+    """Where the running operation was called from: the innermost frame outside the library and Python's own
+    modules, from this one outwards."""
+    frame = outside(frame or sys._getframe(1))
+    while (
+        frame.f_back is not None and owner_of_frame(frame) is Owner.PYTHON
+    ):  # called by the user's
         frame = outside(frame.f_back)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from autobp.arrays import is_foreign
 from autobp.calculus import as_value, project
-from autobp.context import clock, current
+from autobp.context import clock, current, unheard
 from autobp.errors import leaked
 from autobp.primitive import Variable
 from autobp.tensor import CONSTANT, Tensor, leaf
@@ -31,6 +31,7 @@ __all__ = ["Edge", "Graph", "Recording", "ancestors", "graph", "record", "record
 _born = attrgetter("born")
 
 
+@unheard
 def ancestors(outputs: Iterable[Tensor], level: int) -> list[Tensor]:
     """The outputs and everything they were computed from at one level, in the order of birth.
 

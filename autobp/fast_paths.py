@@ -44,6 +44,8 @@ _NUMBERS = (*_PLAIN, np.float64, np.float32)
 _KNOWN = (Tensor, np.ndarray, float, int)  # which let a Tensor take an operation over
 #: What stands for a value in a derivative, or in a batch, further out.
 _OUTER = (Tensor, Dual, Batched)
+#: These and what stands for an array that is traced.
+_VARIABLES = Variable.kinds
 #: What a sweep computes with.
 _VALUES = (*_PLAIN, *_OUTER)
 _NONE: dict[str, Any] = {}
@@ -114,11 +116,11 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
                         value = _of_outer(primitive, other, self, y, x, level)
                     else:
                         value = _of_outer(primitive, self, other, x, y, level)
-                elif (type(y) is float or type(y) is type(x)) and isinstance(x, Variable):
-                    if reflected:  # as a function is traced
-                        value = x.computed(primitive, (other, self), (y, x), _NONE)
-                    else:
-                        value = x.computed(primitive, (self, other), (x, y), _NONE)
+                elif (type(y) is float or type(y) is type(x)) and type(x) in _VARIABLES:
+                    args, values = ((other, self), (y, x)) if reflected else ((self, other), (x, y))
+                    found = x.tracing.unheard(_recorded, x, primitive, args, values, level, context)
+                    if found is not None:  # as a function is traced
+                        return found
             except (ArithmeticError, ValueError):
                 pass
             if value is not None:
@@ -130,6 +132,18 @@ def _operator(primitive: Primitive, reflected: bool = False) -> Callable[..., An
         return _general_apply(self, primitive, (other, self) if reflected else (self, other), _NONE)
 
     return operator_
+
+
+def _recorded(
+    x: Variable,
+    primitive: Primitive,
+    args: tuple[Any, Any],
+    values: tuple[Any, Any],
+    level: int,
+    context: Context,
+) -> Any:
+    value = x.computed(primitive, args, values, _NONE)
+    return None if value is None else node(value, primitive, *args, _NONE, level, context)
 
 
 def _apply(self: Tensor, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -526,14 +540,14 @@ def _step(
         u = x
     else:
         x = u = _constant_value(x, node)
-    if type(u) not in _VALUES:
+    if type(u) not in _VALUES and not isinstance(u, Variable):
         return False
     if y is not None:
         if isinstance(y, Tensor) and y.level == level:
             v = y.value
         else:
             y = v = _constant_value(y, node)
-        if type(v) not in _VALUES or params:
+        if params or (type(v) not in _VALUES and not isinstance(v, Variable)):
             return False
     if primitive.form != "elementwise":
         if type(u) is float or (y is not None and type(v) is float):

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -99,11 +99,19 @@ class Variable(Shaped):
 
     __slots__ = ()
 
+    #: All kinds of them, among which a type is found without a call, which a profiler would be told of.
+    kinds: ClassVar[set[type]] = set()
+
     #: Whether it stands for a batch of examples, of which no single value can be told.
     is_batch = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Variable.kinds.add(cls)
+
     dtype: Any
     shape: Any
+    tracing: Any  # of one that is traced, the trace: see `context.tracing`
 
     def apply(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         raise NotImplementedError

@@ -84,7 +84,7 @@ def _sweep(
     watched = kept is None and current().anomaly
     if kept is not None:
         reached = kept.cotangents.__setitem__
-    fast = None if watched or reached is not None else shortcut if along is None else shortcut_along
+    fast = None if watched or kept is not None else shortcut if along is None else shortcut_along
     cotangents = dict(seeds)
     owned: set[Tensor] = set()  # those whose cotangent is a buffer of our own
     found: dict[Tensor, Array] = {}

@@ -98,7 +98,21 @@ def operands(args: Sequence[Any], level: int) -> tuple[list[Any], list[Any]]:
             a = operand(a)
             values.append(a)
         parents.append(a)
+    for i, a in enumerate(parents):
+        if type(a) in _NARROW and _has_wide_number(parents):
+            parents[i] = values[i] = float(a)
     return parents, values
+
+
+_NARROW = (np.float32, np.float16)
+
+
+def _has_wide_number(args: Sequence[Any]) -> bool:
+    """Whether all arguments are numbers, and one of them a tensor in double precision. It is a float of
+    Python's, which beside a constant of NumPy's in single precision would be no more than that; what NumPy
+    makes of a number is. Such a constant is taken for a float, and nothing becomes less precise."""
+    shapes = {getattr(a, "shape", ()) for a in args}
+    return shapes == {()} and any(isinstance(a, Tensor) and a.dtype == np.float64 for a in args)
 
 
 def index_tensors(index: Any) -> Iterator[Tensor]:
@@ -285,7 +299,8 @@ class Tensor(ArrayMethods, metaclass=ListsWhatItHas):
             if isinstance(i, Tensor):
                 top = max(i, *index_tensors(params["index"]), top, key=_level)
         if (top.level < context.threshold and not top.is_batch) or top.level == CONSTANT:
-            values = [a.primal_value() if isinstance(a, Tensor) else operand(a) for a in args]
+            args, _ = operands(args, CONSTANT)
+            values = [a.primal_value() if isinstance(a, Tensor) else a for a in args]
             value = evaluate(primitive, args, values, params, context)
             if isinstance(value, Tensor):  # a batch, which no derivative is taken of
                 return value

@@ -19,6 +19,7 @@ import numpy as np
 
 from autobp.habits import absent_from_module, checks_keywords
 from autobp.owner import Owner, owner
+from autobp.primitive import Variable
 from autobp.spellings import TREE
 from autobp.tensor import Tensor
 
@@ -64,7 +65,7 @@ def fields_of(x: Any) -> tuple[str, ...] | None:
 
 def parts_of(x: Any) -> list[Any] | tuple[Any, ...] | None:
     """The branches of a nest; None for a leaf."""
-    if type(x) in _LEAVES or isinstance(x, Tensor):  # a batch tells isinstance what it stands for
+    if type(x) in _LEAVES or isinstance(x, Variable):  # others tell isinstance what they stand for
         return None
     if isinstance(x, dict):
         return list(x.values())

@@ -278,3 +278,38 @@ def test_who_waits_long_is_told_for_how_long(monkeypatch, capsys):
         r"compile: value_and_grad makes [\d,]+ calls one by one; its program is ready in about 1 s\n",
         capsys.readouterr().err,
     )
+
+
+def test_powers_with_the_number_of_an_iteration_are_pythons():
+    def series(x):
+        return sum(x**k * v for k, v in enumerate([0.5] * 100))
+
+    def falling(x):
+        return sum(x ** (3 - k) * 0.5 for k in range(100))
+
+    for f, points in ((series, (0.3, -1.2, 0.0, 1e9)), (falling, (0.3, -1.3, 0.0, 1e-9))):
+        expected, program = value_and_grad(f), compile(value_and_grad(f))
+        for x in points:
+            with np.errstate(all="ignore"):
+                np.testing.assert_allclose(program(x), expected(x), rtol=1e-14)
+        assert re.search(r"\n +t\d+ = x \*\* t\d+\n", program.source)
+
+
+def test_what_a_loop_goes_through_is_not_collected_again():
+    def discounted(rewards, gamma):
+        total, factor = 0.0, 1.0
+        for r in rewards:
+            total = total + factor * r
+            factor = factor * gamma
+        return total
+
+    rewards = np.random.default_rng(0).random(200).tolist()
+    program = compile(value_and_grad(discounted, (0, 1)))
+    value, (by_rewards, by_gamma) = program(rewards, 0.99)
+    expected = value_and_grad(discounted, (0, 1))(rewards, 0.99)
+    np.testing.assert_allclose(value, expected[0])
+    np.testing.assert_allclose(by_rewards, expected[1][0])
+    np.testing.assert_allclose(by_gamma, expected[1][1])
+    assert program.source.count(".append(") == 1
+    by_rewards[3] = 0.0  # the caller's
+    np.testing.assert_allclose(program(rewards, 0.99)[1][0], expected[1][0])

@@ -225,6 +225,17 @@ def scaled(given, /, *, by=SCALE):
     return reduce(add, [inner(given), np.sum(given) * by, math.pi, given.real])
 
 
+def test_a_saved_module_tells_lists_of_another_length(tmp_path):
+    program = compile(value_and_grad(lambda xs: xs[0] * xs[1] + sum(xs)))
+    program([1.0, 2.0, 3.0])
+    program.save(tmp_path / "saved.py")
+    saved = runpy.run_path(str(tmp_path / "saved.py"))[program.__name__]
+    assert saved([1.0, 2.0, 3.0])[0] == 8.0
+    for other in ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0]):
+        with pytest.raises(ValueError, match=f"xs has {len(other)} parts, not 3"):
+            saved(other)
+
+
 def test_helpers_bring_along_what_they_call():
     """Names are changed where they are names, and nowhere else."""
     imports, texts = helper_sources({scaled: "doubled"}, "program")

@@ -5,9 +5,12 @@ import cProfile
 import enum
 import functools
 import importlib
+import math
 import signal
+import statistics
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -396,3 +399,55 @@ def test_lists_are_repeated_as_often_as_an_argument_says():
 
     compiled = compile(total)
     assert [compiled(2.0, n) for n in (3, 5, 3)] == [total(2.0, n) for n in (3, 5, 3)]
+
+
+MESSAGES = {
+    "math": (lambda x: math.sin(x), "by math.sin or an assignment.*use NumPy's function"),
+    "an assignment": (lambda x: np.zeros(3).__setitem__(0, x), "in a list for np.stack"),
+    "round": (lambda x: round(x), "use np.round"),
+    "max": (lambda x: max(x, 2.0), "np.maximum for max"),
+    "Python's own module": (lambda x: statistics.mean([x, 1.0]), r"test_compiler_trace.py:\d+"),
+    "a fraction": (lambda x: x * Fraction(1, 3), r"test_compiler_trace.py:\d+"),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_refusals_name_the_users_line_and_the_way_out(name):
+    function, message = MESSAGES[name]
+    with pytest.raises(CaptureError, match=message) as caught:
+        compile(function)(1.0)
+    assert "/lib/python" not in str(caught.value)
+
+
+def test_complex_numbers_of_python_are_as_numpys():
+    assert compile(lambda x: abs(1j + x) ** 2)(2.0) == pytest.approx(5.0)
+
+
+def test_errors_that_are_silenced_are_those_around_each_call():
+    def f(x):
+        y = x / 3.0
+        with np.errstate(over="ignore"):
+            z = np.exp(y) * 2.0
+            with np.errstate(divide="ignore"):
+                z = z + np.log(y)
+        return np.sum(z / x)
+
+    program = compile(f, check=0)
+    program(np.ones(3))
+    errors = {s.function: dict(s.errors) for s in program._entries[0].traced.program.steps}
+    assert errors[np.exp] == {"over": "ignore"}
+    assert errors[np.log] == {"over": "ignore", "divide": "ignore"}
+    assert errors[np.sum] == errors[np.divide] == {}
+
+
+def test_effects_are_seen_between_operations_on_numbers(capsys):
+    """The library is not listened to, the user's function is, also right after an operation."""
+
+    def f(x, y):
+        z = x * y
+        print("seen")
+        return z
+
+    with pytest.raises(CaptureError, match="print"):
+        compile(value_and_grad(f))(2.0, 3.0)
+    assert not capsys.readouterr().out

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import Tensor, grad, no_grad, relu
+from autobp import Tensor, grad, jvp, no_grad, relu, value_and_grad
 
 
 def test_values_are_floats_and_float32_stays():
@@ -46,6 +46,26 @@ def test_a_number_is_weak_as_in_python():
     (half * x).sum().backward()
     assert type(half.grad) is float
     assert x.grad.dtype == np.float32
+
+
+def test_beside_a_constant_in_single_precision_a_number_stays_in_double():
+    x, narrow = np.float64(0.3), np.float32(0.1)
+    functions = {
+        "a product": lambda x: np.tanh(x) * narrow,
+        "reflected": lambda x: narrow - np.tanh(x),
+        "a choice": lambda x: np.where(x > 1, np.sqrt(x), narrow),
+        "half precision": lambda x: np.sqrt(x) + np.tanh(True),
+        "an array without axes": lambda x: np.sqrt(x) / np.array(0.1, np.float32),
+    }
+    for name, f in functions.items():
+        for value in (value_and_grad(f)(x)[0], jvp(f, (x,), (1.0,))[0]):
+            assert type(value) is float, name
+            assert value == f(x), name
+        with no_grad():
+            assert f(Tensor(x)).item() == f(x), name
+    single = Tensor(np.float32(2))
+    assert (single * narrow).dtype == np.float32
+    assert (Tensor(2.0) * np.ones(2, np.float32) * narrow).dtype == np.float32
 
 
 @pytest.mark.parametrize("bad", [True, [True], 1j, "3", ["a"], None, object(), [[1], [1, 2]]])

@@ -21,6 +21,7 @@ __all__ = [
     "Loop",
     "Program",
     "Step",
+    "arithmetic",
     "check",
     "evaluated",
     "form_of",
@@ -118,12 +119,40 @@ class Step(Shaped):
         return self.is_elementwise or all(alike)
 
     def with_(self, **changes: Any) -> Step:
-        return Step(**{**dict(zip(_FIELDS, _values(self))), **changes})
+        assert changes.keys() <= _FIELDS
+        get = changes.get  # written out: a dict of all fields takes twice as long
+        return Step(
+            get("function", self.function), get("args", self.args), get("params", self.params),
+            get("shape", self.shape), get("dtype", self.dtype), get("kind", self.kind),
+            get("name", self.name), get("scope", self.scope), get("phase", self.phase),
+            get("line", self.line), get("errors", self.errors), get("constant", self.constant),
+            get("run", self.run),
+        )  # fmt: skip
 
 
+def arithmetic(function: Callable[..., Any], args: tuple[Any, ...], operands: list[Step]) -> Step:
+    """A call of Python's with floats, of which `operands` are steps. Programs of single numbers have so many
+    that the constructor, which looks for steps in nests, would take a tenth of the time of tracing."""
+    step = _new(Step)
+    step.function = function
+    step.args = args
+    step.params = _NO_PARAMS
+    step.shape = ()
+    step.dtype = _FLOAT64
+    step.kind = float
+    step.name = step.scope = step.line = step.constant = None
+    step.phase = "forward"
+    step.errors = ()
+    step.run = 0
+    step.operands = operands
+    return step
+
+
+_FIELDS = {f.name for f in fields(Step) if f.init}
+_new = object.__new__
+_NO_PARAMS: dict[str, Any] = {}
+_FLOAT64 = np.dtype(np.float64)
 _NESTS = frozenset((tuple, list, dict, slice))
-_FIELDS = [f.name for f in fields(Step) if f.init]
-_values = operator.attrgetter(*_FIELDS)
 
 
 @dataclass(repr=False)

@@ -140,24 +140,28 @@ class Module:
                 raise
             return set(), [f"# {', '.join(helpers.values())}: {error}"]
 
-    def _checks(self) -> Iterator[str]:
-        """Lines of a saved module that tell calls which it is not for."""
+    def _checked_lengths(self) -> Iterator[str]:
+        """Lines of a saved module that tell calls with lists which it is not for, before it reads them."""
+        for text, length in self.lengths:
+            if text in self.parameters:
+                yield f"if len({text}) != {length}:"
+                yield f'    raise Changed(f"{text} has {{len({text})}} parts, not {length}")'
+
+    def _checked_shapes(self) -> Iterator[str]:
+        """The same of arrays."""
         used = {s for step in self.program.steps for s in step.operands}
         for step in self.program.arguments:
             if step.is_array and step in used and step in self.names:
                 name = self.names[step]
                 yield f"if np.shape({name}) != {step.shape!r}:"
                 yield f'    raise Changed(f"{name} has shape {{np.shape({name})}}, not {step.shape!r}")'
-        for text, length in self.lengths:
-            if text in self.parameters:
-                yield f"if len({text}) != {length}:"
-                yield f'    raise Changed(f"{text} has {{len({text})}} parts, not {length}")'
 
     def _parts(self, saved: bool, checked: bool = False) -> Iterator[list[str]]:
         """The arena, the pieces of the function if it is long, and the function. In a saved module, what
         the function finds around it is handed over: the arrays of Tensors, the numbers and averages of
         optimizers, generators."""
-        parameters, body = list(self.parameters), []
+        parameters = list(self.parameters)
+        body = [*self._checked_lengths()] if checked else []
         for step, owner, attribute, is_literal, _ in self.bound:
             name = self.names[step]
             if saved and not is_literal:
@@ -165,7 +169,7 @@ class Module:
             else:
                 is_given = saved and attribute == ".value"  # the array, in place of the Tensor
                 body.append(f"{name} = {owner if is_given else owner + attribute}")
-        body += self._checks() if checked else []
+        body += self._checked_shapes() if checked else []
         functions = []
         for piece, name in zip(self._pieces, self._names_of_pieces, strict=True):
             gives = ", ".join(piece.gives)

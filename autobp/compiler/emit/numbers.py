@@ -16,7 +16,7 @@ import numpy as np
 from autobp.compiler.program import Step
 from autobp.operation import of
 
-__all__ = ["is_float_call", "is_quotient", "python_text"]
+__all__ = ["is_float_call", "is_quotient", "is_whole_power", "python_text"]
 
 _EXACT = 1 << 53  # whole numbers up to here are floats too
 
@@ -47,6 +47,8 @@ def is_float_call(step: Any) -> bool:
         return False
     steps = [a for a in step.args if isinstance(a, Step)]
     others = [a for a in step.args if not isinstance(a, Step)]
+    if step.function is np.power and steps and steps[-1] is step.args[1] and steps[-1].kind is int:
+        steps.pop()  # a whole number of the loop that it is in
     return (
         step.dtype == float
         and not step.shape
@@ -60,6 +62,15 @@ def is_quotient(step: Step) -> bool:
     caught, which costs nothing where it does not happen; to ask for a 0 each time does."""
     x: Any = step.args[0] if step.function is float else None
     return is_float_call(x) and x.function is np.divide and isinstance(x.args[1], Step)
+
+
+def is_whole_power(step: Step) -> bool:
+    """Whether a step makes a float of a power of one whose exponent is a whole number of the loop."""
+    x: Any = step.args[0] if step.function is float else None
+    if not is_float_call(x) or x.function is not np.power:
+        return False
+    base, exponent = x.args
+    return isinstance(exponent, Step) and exponent.kind is int and isinstance(base, Step)
 
 
 def python_text(step: Step, args: Sequence[str]) -> str | None:

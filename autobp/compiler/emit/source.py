@@ -15,7 +15,7 @@ import numpy.lib.stride_tricks
 from autobp.compiler.emit.inline import inlined, is_turn
 from autobp.compiler.emit.literals import literal
 from autobp.compiler.emit.names import Names
-from autobp.compiler.emit.numbers import is_quotient, python_text
+from autobp.compiler.emit.numbers import is_quotient, is_whole_power, python_text
 from autobp.compiler.emit.plan import Buffer, Home, Plan
 from autobp.compiler.images import Order
 from autobp.compiler.passes.exact import SMALL
@@ -306,14 +306,20 @@ class Printer:
         if step in self.assigned:
             return [f"{name} {step.operation.sign}= {self.text(step.args[1])}"]
         if self.repeats and is_quotient(step) and step.args[0] in self.inline:
-            quotient = step.args[0]
-            return [
-                "try:",
-                f"    {name} = {self.infix('/', *quotient.args)}",
-                "except ZeroDivisionError:",
-                f"    {name} = float({self.called('np.divide', quotient.args, {})})",
-            ]
+            return self.tried(name, "/", step.args[0], "ZeroDivisionError")
+        if self.repeats and is_whole_power(step) and step.args[0] in self.inline:
+            return self.tried(name, "**", step.args[0], "ArithmeticError")
         return [f"{name} = {self.call(step, self.target(step))}"]
+
+    def tried(self, name: str, sign: str, call: Step, error: str) -> list[str]:
+        """Python's operator, and NumPy's function where that raises."""
+        numpys = f"np.{call.function.__name__}"  # type: ignore[union-attr]
+        return [
+            "try:",
+            f"    {name} = {self.infix(sign, *call.args)}",
+            f"except {error}:",
+            f"    {name} = float({self.called(numpys, call.args, {})})",
+        ]
 
     def guard(self, step: Step) -> list[str]:
         guarded_step, expected = step.args

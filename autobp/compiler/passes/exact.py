@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from itertools import pairwise
 from types import EllipsisType, NoneType
 from typing import Any
@@ -39,8 +40,9 @@ def is_pure(step: Step) -> bool:
     return step.function not in (draw, guarded)
 
 
-def is_plain_call(step: Step) -> bool:
-    return bool(step.args) and not step.params
+def is_simplified(step: Step) -> bool:
+    """Whether there is algebra for a call."""
+    return step.function in _SIMPLIFICATIONS and not step.params
 
 
 def is_scatter(step: Step) -> bool:
@@ -156,38 +158,87 @@ def _order(step: Step) -> tuple[int, ...]:
 
 def algebraic_simplification(step: Step, rewrite: Rewrite) -> Step | None:
     """Algebra that is exact: x·1, −−x, transposes of transposes, reshapes of reshapes."""
-    f, (x, *others) = step.function, step.args
-    if is_same(x, step) and (
-        f in (np.positive, np.copy, np.broadcast_to, np.reshape, np.ravel, as_type, float)
-        or (f is np.conjugate and x.dtype is not None and x.dtype.kind == "f")
-        or (f in (*_PRODUCTS, np.divide, operator.pow, np.power) and is_number(others[0], 1))
-        or (f in (np.subtract, operator.sub) and is_number(others[0], 0))
-    ):
+    return _SIMPLIFICATIONS[step.function](step, rewrite)
+
+
+def _identity(step: Step, rewrite: Rewrite) -> Step | None:
+    """A call that returns what it is given, if that has the form already."""
+    x = step.args[0]
+    return x if is_same(x, step) else None
+
+
+def _without_conjugation(step: Step, rewrite: Rewrite) -> Step | None:
+    x = step.args[0]
+    is_real = is_same(x, step) and x.dtype is not None and x.dtype.kind == "f"
+    return x if is_real else None
+
+
+def _without_one(step: Step, rewrite: Rewrite) -> Step | None:
+    x, one = step.args
+    return x if is_number(one, 1) and is_same(x, step) else None
+
+
+def _product_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    x, y = step.args
+    return y if is_number(x, 1) and is_same(y, step) else _without_one(step, rewrite)
+
+
+def _double_negation(step: Step, rewrite: Rewrite) -> Step | None:
+    x = step.args[0]
+    return x.args[0] if _calls(x, step.function) and is_same(x.args[0], step) else None
+
+
+def _sum_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    f, (x, y) = step.function, step.args
+    if f in (np.subtract, operator.sub) and is_number(y, 0) and is_same(x, step):
         return x
-    if f in _PRODUCTS and is_number(x, 1) and is_same(others[0], step):
-        return others[0]
-    if f in (np.negative, operator.neg) and _calls(x, f) and is_same(x.args[0], step):
-        return x.args[0]
-    if f in (np.add, np.subtract) and step.is_array and _calls(others[0], np.negative):
-        return rewrite.call(step, _OPPOSITE[f], x, others[0].args[0])
-    if f is np.add and step.is_array and _calls(x, np.negative):
-        return rewrite.call(step, np.subtract, others[0], x.args[0])
-    if f is np.transpose and is_array(x):
-        order, unmoved = _order(step), tuple(range(step.ndim))
-        if order == unmoved:
-            return x
-        if _calls(x, np.transpose):
-            order = tuple(_order(x)[i] for i in order)
-            return x.args[0] if order == unmoved else rewrite.call(step, f, x.args[0], order)
-    if f is np.matrix_transpose and _calls(x, np.matrix_transpose):
-        return x.args[0]
-    if (f is np.ravel or (f is np.reshape and len(others) == 1)) and _calls(x, np.reshape):
+    if step.is_array and f in _OPPOSITE and _calls(y, np.negative):
+        return rewrite.call(step, _OPPOSITE[f], x, y.args[0])
+    if step.is_array and f is np.add and _calls(x, np.negative):
+        return rewrite.call(step, np.subtract, y, x.args[0])
+    return None
+
+
+def _transpose_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    x = step.args[0]
+    if not is_array(x):
+        return None
+    order, unmoved = _order(step), tuple(range(step.ndim))
+    if order == unmoved:
+        return x
+    if _calls(x, np.transpose):
+        order = tuple(_order(x)[i] for i in order)
+        return x.args[0] if order == unmoved else rewrite.call(step, np.transpose, x.args[0], order)
+    return None
+
+
+def _matrix_transpose_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    x = step.args[0]
+    return x.args[0] if _calls(x, np.matrix_transpose) else None
+
+
+def _reshape_simplification(step: Step, rewrite: Rewrite) -> Step | None:
+    x, *others = step.args
+    if is_same(x, step):
+        return x
+    is_plain = step.function is np.ravel or len(others) == 1
+    if is_plain and _calls(x, np.reshape):
         return rewrite.call(step, np.reshape, x.args[0], step.shape)
     return None
 
 
-_PRODUCTS = (np.multiply, operator.mul)
 _OPPOSITE = {np.add: np.subtract, np.subtract: np.add}
+_SIMPLIFICATIONS: dict[Any, Callable[[Step, Rewrite], Step | None]] = {
+    **dict.fromkeys((np.positive, np.copy, np.broadcast_to, as_type, float), _identity),
+    np.conjugate: _without_conjugation,
+    **dict.fromkeys((np.multiply, operator.mul), _product_simplification),
+    **dict.fromkeys((np.divide, operator.pow, np.power), _without_one),
+    **dict.fromkeys((np.negative, operator.neg), _double_negation),
+    **dict.fromkeys((np.add, np.subtract, operator.sub), _sum_simplification),
+    np.transpose: _transpose_simplification,
+    np.matrix_transpose: _matrix_transpose_simplification,
+    **dict.fromkeys((np.reshape, np.ravel), _reshape_simplification),
+}
 
 
 def _calls(x: Any, function: Any) -> bool:

@@ -194,14 +194,15 @@ class _Optimization:
     def replaced(self, hoisted: Sequence[Step]) -> Program:
         """The program with the new loop in place of the old one."""
         program, step = self.program, self.step
-        rows = list(dict.fromkeys(self.rows))
+        given = self.given_rows()
+        rows = [row for row in dict.fromkeys(self.rows) if row not in given]
         body = self.body.with_(
             arguments=[a for kind in self.arguments for a in kind],
             returns=(tuple(self.becomes), tuple(rows)),
         )
         body = with_carried_last(body, self.arguments[0])
-        given = tuple(map(tuple, self.given))
-        loop = step.with_(function=replace(self.loop, body=body), args=given)
+        args = tuple(map(tuple, self.given))
+        loop = step.with_(function=replace(self.loop, body=body), args=args)
         instead = {step: loop}
         carried = {old: new for new, old in enumerate(self.carried_at)}
         before = len(self.step.args[0])
@@ -212,12 +213,15 @@ class _Optimization:
                 sums[part] = self.summed(part, loop, rows, carried.get(old))
                 instead[part] = sums[part][-1]
                 continue
-            new = (
-                carried[old]
-                if old < before
-                else len(self.carried_at) + rows.index(self.rows[self.rows_at.index(old - before)])
-            )
-            instead[part] = part.with_(args=(loop, new))
+            if old < before:
+                instead[part] = part.with_(args=(loop, carried[old]))
+                continue
+            row = self.rows[self.rows_at.index(old - before)]
+            if row in given:
+                instead[part] = given[row]
+            else:
+                new = len(self.carried_at) + rows.index(row)
+                instead[part] = part.with_(args=(loop, new))
         steps: list[Step] = []
         for s in program.steps:
             if s is step:
@@ -228,10 +232,30 @@ class _Optimization:
             made = instead.get(s) or rebuilt(s, instead)
             if made is not s:
                 instead[s] = made
-            steps.append(made)
+            if made.is_loop_result or not s.is_loop_result:  # else it is there already
+                steps.append(made)
         returns = mapped(lambda s: instead.get(s, s), program.returns)
         effects = {instead.get(s, s) for s in program.effects}
         return program.with_(steps=steps, returns=returns, effects=effects)
+
+    def given_rows(self) -> dict[Step, Step]:
+        """Rows that are elements of a list which the loop goes through, with the list: it is there
+        already. One that is returned is the caller's, who may change it."""
+        before = len(self.step.args[0])
+        added = {
+            self.rows[t.at] for total in self.sums.values() for t in total.terms if t.is_stacked
+        }
+        results = {part.args[1] for part in self.parts if part in self.program.results}
+        added.update(row for row, at in zip(self.rows, self.rows_at) if at + before in results)
+        pairs = zip(self.arguments[1], self.given[1], strict=True)
+        return {
+            a: x
+            for a, x in pairs
+            if isinstance(x, Step)
+            and x.kind is list
+            and x.shape == (self.count,)
+            and a not in added
+        }
 
     def summed(
         self, part: Step, loop: Step, rows: Sequence[Any], carried: int | None

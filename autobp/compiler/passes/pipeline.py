@@ -26,7 +26,7 @@ __all__ = ["PASSES", "optimized", "owned_results"]
 PASSES = (
     Pass(same.dead_code_elimination,            requires=same.is_call),
     each(same.canonicalization,                 requires=same.is_call),
-    each(same.algebraic_simplification,         requires=same.is_plain_call,        numbers=True),
+    each(same.algebraic_simplification,         requires=same.is_simplified,        numbers=True),
     each(single.python_arithmetic,              requires=single.is_number_call,     numbers=True),
     each(single.sign_simplification,            requires=single.is_float_arithmetic, numbers=True),
     each(near.broadcast_elimination,            requires=near.is_binary,            exact=False),

@@ -150,7 +150,10 @@ class Rewrite:
 
     def call(self, like: Step, function: Any, *args: Any, **params: Any) -> Step:
         """A call in place of a step whose result it has."""
-        step = like.with_(function=function, args=args, params=params)
+        step = Step(
+            function, args, params, like.shape, like.dtype, like.kind, like.name, like.scope,
+            like.phase, like.line, like.errors, like.constant, like.run,
+        )  # fmt: skip
         self.steps.append(step)
         return step
 
@@ -183,11 +186,12 @@ class Rewrite:
         key = self.keys.get(step)
         if key is None:
             constants = [s for s in step.operands if s.function is None and s.is_constant]
-            alike = {s: self.constant(s) for s in constants} if constants else {}
-            if any(s is not c for s, c in alike.items()):
-                made = rebuilt(step, alike)
-                self.steps.append(made)
-                return self.known_call(made) or made
+            if constants:
+                alike = {s: self.constant(s) for s in constants}
+                if any(s is not c for s, c in alike.items()):
+                    made = rebuilt(step, alike)
+                    self.steps.append(made)
+                    return self.known_call(made) or made
             key = self.keys[step] = self.key(step)
         self.asked.append(key)
         return self.known.get(key)
@@ -195,7 +199,8 @@ class Rewrite:
     def key(self, step: Step) -> Any:
         """What tells a call from others."""
         args = tuple([a if type(a) is Step else frozen(a) for a in step.args])
-        return step.function, args, frozen(step.params), step.errors, max(step.run, 0)
+        params = frozen(step.params) if step.params else None
+        return step.function, args, params, step.errors, step.run if step.run > 0 else 0
 
     def constant(self, c: Step) -> Step:
         """The first constant that holds the same."""
@@ -232,7 +237,12 @@ def is_number(x: Any, value: float | None = None) -> bool:
 
 def has_arrays(step: Step) -> bool:
     """Whether a step makes an array, or is called with one."""
-    return step.kind is np.ndarray or np.ndarray in [s.kind for s in step.operands]
+    if step.kind is np.ndarray:
+        return True
+    for s in step.operands:  # noqa: SIM110 (a loop takes half the time of any())
+        if s.kind is np.ndarray:
+            return True
+    return False
 
 
 def is_array(x: Any) -> bool:
@@ -242,4 +252,9 @@ def is_array(x: Any) -> bool:
 
 def is_same(x: Any, step: Step) -> bool:
     """Whether an operand has the form of a result, and so can stand in for it."""
-    return isinstance(x, Step) and (x.shape, x.dtype, x.kind) == (step.shape, step.dtype, step.kind)
+    return (
+        isinstance(x, Step)
+        and x.kind is step.kind
+        and x.shape == step.shape
+        and x.dtype == step.dtype
+    )

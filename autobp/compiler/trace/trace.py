@@ -9,6 +9,7 @@ program would be wrong for other values.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import math
 import operator
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.program import Program, Step, mapped, steps_in
+from autobp.compiler.program import Program, Step, arithmetic, mapped, steps_in
 from autobp.compiler.terms import CaptureError, Changed
 from autobp.compiler.trace.calls import draw, guarded, numbers
 from autobp.compiler.trace.effects import check_call
@@ -58,6 +59,9 @@ _FLAT = {
 
 #: The functions of primitives that are the library's own; those given to `custom` are watched.
 _OWN = {SCAN.function, *(p.function for p in PRIMITIVES.values())}
+
+#: Holds another object when NumPy's errors are set otherwise: to look takes a tenth of the time of asking.
+_ERRORS: Any = getattr(importlib.import_module("numpy._core.umath"), "_extobj_contextvar", None)
 
 _FLOAT64, _BOOL = np.dtype(np.float64), np.dtype(bool)
 _NO_PARAMS: dict[str, Any] = {}
@@ -115,6 +119,8 @@ class Trace:
         self.began: int = clock()
         self.known: set[Tensor] = set()  # Tensors whose values are arguments
         self.errors: dict[str, Any] = {**np.geterr()}
+        self.settings: Any = _ERRORS and _ERRORS.get(None)  # what stands for them
+        self.unusual: tuple[tuple[str, str], ...] = ()  # errors that are not as they were
         self.unnamed: set[Step] = set()  # arguments without a name of their own
         self.thread: int = get_ident()
         self.closed: bool = False
@@ -122,6 +128,7 @@ class Trace:
         self.switches: bool = False  # whether the profiler can be switched
         self.listens: bool = True  # whether code of the user's may run, and so it is on
         self.line: str | None = None  # of the user's that runs, while the library computes
+        self.frame: FrameType | None = None  # that the library has computed from since then
         self.refusal: CaptureError | None = None  # why no program will come of it
         self.asked: Step | None = None  # whose value was asked for, and refused
         self.is_too_long: bool = False  # with many single numbers, side by side
@@ -195,6 +202,40 @@ class Trace:
             if self.listens is not heard:
                 self.listen(heard)
 
+    def arithmetic(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        """A call of one of Python's operators that never raise, with floats, as most are in loops: `call`,
+        without the questions whose answers are known."""
+        over = self.over
+        operands: list[Any] = []
+        steps: list[Step] = []
+        plain: list[float] = []
+        static = True
+        for a in args:
+            if type(a) is float:
+                operands.append(a)
+                plain.append(a)
+                continue
+            step = a.step
+            if a.tracing is not self or (over and step in over):
+                return self.call(function, args, _NO_PARAMS)
+            static = static and a.static
+            operands.append(step)
+            steps.append(step)
+            plain.append(a.now)
+        if self.closed or get_ident() != self.thread:
+            return self.call(function, args, _NO_PARAMS)
+        heard = self.listens and self.listen(False)
+        try:
+            made = arithmetic(function, tuple(operands), steps)
+            self.record(made)
+            self._count(made)
+        finally:
+            if self.listens is not heard:
+                self.listen(heard)
+        tracer = Tracer(self, made, function(*plain))
+        tracer.static = static
+        return tracer
+
     def _flat_call(self, function: Any, args: Sequence[Any]) -> Any:
         """A call of a ufunc of NumPy's or of an operator with arrays and plain numbers alone, as nearly
         all are in loops: `_call`, without the questions whose answers are known."""
@@ -233,7 +274,7 @@ class Trace:
         else:
             return None
         self.record(step)
-        self._check_length(step)
+        self._count(step)
         tracer = Tracer(self, step, result)
         tracer.static = static
         return tracer
@@ -260,14 +301,14 @@ class Trace:
         result = self._run(function, plain_args, plain_params)
         step = _step(function, *operands, result)
         self.record(step)
-        self._check_length(step)
+        self._count(step)
         traced = self._traced(step, result, call, seen, _has_static_shape(call, seen, result))
         if function is draw:
             self.effects.add(step)
             self.drawn.append(traced)
         return traced
 
-    def _check_length(self, step: Step) -> None:
+    def _count(self, step: Step) -> None:
         if len(self.steps) > self.calls:
             raise self.refuse(
                 f"the program may have {self.calls} calls at most, and at {user_line()} it has more"
@@ -310,7 +351,7 @@ class Trace:
 
     def user_line(self) -> str:
         """The user's line that runs: one for all that the library computes until it returns."""
-        line = user_line()
+        line = user_line(self.frame)
         if not self.listens:
             self.line = line
         return line
@@ -326,10 +367,16 @@ class Trace:
                 self.cotangents.setdefault(g.step, node.value.step)
         elif name == "forward":
             step.scope = current().scope
-        errors: Any = np.geterr()
-        if errors != self.errors:
-            step.errors = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
+        if _ERRORS is None or _ERRORS.get(None) is not self.settings:
+            self._ask_errors()
+        step.errors = self.unusual
         self.steps.append(step)
+
+    def _ask_errors(self) -> None:
+        """Ask NumPy which errors it raises or is silent about; they are other ones in `np.errstate`."""
+        errors: Any = np.geterr()
+        self.settings = _ERRORS and _ERRORS.get(None)
+        self.unusual = tuple((k, v) for k, v in errors.items() if v != self.errors[k])
 
     def _traced(
         self, step: Step, result: Any, call: Call, seen: Sequence[Tracer], has_static_shape: bool
@@ -529,11 +576,11 @@ class Trace:
         heard = self.listens
         try:
             found = self._during("backward", run, *args, self._reached)
+            for leaf, g in found.items():
+                if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
+                    self.cotangents[g.step] = leaf.value.step
         finally:
             self.listen(heard)
-        for leaf, g in found.items():
-            if isinstance(g, Tracer) and isinstance(leaf.value, Tracer):
-                self.cotangents[g.step] = leaf.value.step
         return found
 
     def update(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -590,10 +637,26 @@ class Trace:
         """Switch the profiler off, while the library computes, or on again. Tell whether it was on."""
         heard = self.listens
         if listens is not heard:
-            self.listens, self.line = listens, None
+            self.listens, self.line, self.frame = listens, None, None
             if self.switches:
                 sys.setprofile(self.profiler if listens else None)
         return heard
+
+    def unheard(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of a function of the library that calls none of the user's."""
+        if not self.listens or get_ident() != self.thread:
+            return function(*args)
+        if (
+            self.switches
+        ):  # here, not by `listen`: until it is off, each call of ours takes a microsecond
+            sys.setprofile(None)
+        self.listens, self.frame = False, sys._getframe(1)
+        try:
+            return function(*args)
+        finally:
+            self.listens, self.line, self.frame = True, None, None
+            if self.switches:
+                sys.setprofile(self.profiler)
 
     def listen_again(self) -> None:
         """Put the profiler back, which Python removes when it raises an exception."""

@@ -96,7 +96,7 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
 
     def compute(self: Tracer, x: Any, y: Any) -> Any:
         if sign.total and _is_float(x) and _is_float(y):
-            return self.tracing.call(python, (x, y), {})
+            return self.tracing.arithmetic(python, (x, y))
         if not _operand(x) or not _operand(y):
             return NotImplemented
         kinds = {type(v.now) if isinstance(v, Tracer) else type(v) for v in (x, y)}
@@ -127,6 +127,8 @@ def _infix(sign: Sign) -> tuple[Any, Any, Any]:
     return forward, reflected, in_place
 
 
+_FLOAT64 = np.dtype(np.float64)
+
 #: Python's operators that never raise for floats, by NumPy's ufuncs that give the same bits.
 _TOTAL: dict[Any, Any] = {sign.ufunc: sign.python for sign in SIGNS.values() if sign.total}
 _TOTAL[np.negative] = operator.neg
@@ -143,7 +145,7 @@ def _is_pythons(x: Any) -> bool:
 def _operand(x: Any) -> bool:
     if isinstance(x, Tensor):  # a batch says that it is an array; it takes the operation over
         return False
-    return isinstance(x, Tracer | np.ndarray | np.generic | float | int | list | tuple)
+    return isinstance(x, Tracer | np.ndarray | np.generic | float | int | complex | list | tuple)
 
 
 def _comparison(sign: Sign) -> Any:
@@ -161,6 +163,8 @@ def _comparison(sign: Sign) -> Any:
 
 def _prefix(ufunc: np.ufunc, python: Callable[..., Any]) -> Any:
     def operator_(self: Tracer) -> Any:
+        if type(self.now) is float and python is operator.neg:
+            return self.tracing.arithmetic(python, (self,))
         function = python if _is_pythons(self.now) else ufunc
         return self.tracing.call(function, (self,), {})
 
@@ -243,7 +247,7 @@ class Tracer(Variable):
         if primitive.facts.opaque:
             return trace.call(primitive.function, args, params)
         if (python := _TOTAL.get(primitive.function)) and all(_is_float(a) for a in args):
-            return trace.call(python, args, params)
+            return trace.arithmetic(python, args)
         before, refusal = len(trace.steps), trace.refusal
         try:
             result = trace.run(primitive.function, args, params)
@@ -269,16 +273,22 @@ class Tracer(Variable):
         trace = self.tracing
         if get_ident() != trace.thread:
             return super().computed(primitive, args, values, params)
-        heard = trace.listens and trace.listen(False)
-        try:
-            trace.check_origins(args)
-            python = _TOTAL.get(primitive.function)
-            if python and _is_float(values[0]) and _is_float(values[-1]):  # of one number or of two
-                return trace.call(python, values, params)
-            return super().computed(primitive, args, values, params)
-        finally:
-            if trace.listens is not heard:
-                trace.listen(heard)
+        if not trace.listens:
+            return self._computed(primitive, args, values, params)
+        return trace.unheard(self._computed, primitive, args, values, params)
+
+    def _computed(
+        self,
+        primitive: Primitive,
+        args: Sequence[Any],
+        values: Sequence[Any],
+        params: dict[str, Any],
+    ) -> Any:
+        self.tracing.check_origins(args)
+        python = _TOTAL.get(primitive.function)
+        if python and _is_float(values[0]) and _is_float(values[-1]):  # of one number or of two
+            return self.tracing.arithmetic(python, values)
+        return super().computed(primitive, args, values, params)
 
     def primal_value(self) -> Any:
         return self.now if self.tracing.is_elsewhere else self
@@ -395,7 +405,13 @@ class Tracer(Variable):
 
     # ── what would need the value ─────────────────────────────────────────────────────────────────
 
-    def _decides(self, what: str, value: Any, by: str = "if, while, range or math") -> Any:
+    def _decides(
+        self,
+        what: str,
+        value: Any,
+        by: str = "if, while, range, max or sorted",
+        instead: str = "choose with np.where (np.maximum for max, np.sort for sorted)",
+    ) -> Any:
         """A condition: allowed in the library, and on whole numbers, where the program guards it."""
         if self.tracing.is_elsewhere:
             return value
@@ -404,8 +420,10 @@ class Tracer(Variable):
                 return bool(operator.ne(self, 0))
             self.tracing.guard(self.current().step, value)
             return value
-        way_out = "choose with np.where, or keep what decides out of the compiled function"
-        raise _refused(self, f"{what} was asked for, as by {by}, {_OTHER_VALUES}", way_out)
+        way_out = "or keep it out of the compiled function"
+        raise _refused(
+            self, f"{what} was asked for, as by {by}, {_OTHER_VALUES}", f"{instead}, {way_out}"
+        )
 
     def condition(self) -> bool:
         now = bool(self.current().now)
@@ -420,13 +438,16 @@ class Tracer(Variable):
         return self._decides("its value as an index", operator.index(self.current().now))
 
     def __int__(self) -> int:
-        return self._decides("its value as an int", int(self.current().now))
+        return self._decides("its value as an int", int(self.current().now), instead=_AS_NUMBER)
 
     def __float__(self) -> float:
-        return self._decides("its value as a float", float(self.current().now))
+        now = float(self.current().now)
+        by = "math.sin or an assignment into an array"
+        return self._decides("its value as a float", now, by, _AS_NUMBER)
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return self._decides("its value as a rounded number", round(self.current().now, ndigits))
+        rounded = round(self.current().now, ndigits)
+        return self._decides("its value as a rounded number", rounded, "round", "use np.round")
 
     def item(self, *args: Any) -> Any:
         return self._decides("its value", self.current().now)
@@ -512,9 +533,9 @@ class Tracer(Variable):
     @property
     def dtype(self) -> np.dtype[Any]:
         now = self.now
-        return (
-            now.dtype if type(now) is not float and hasattr(now, "dtype") else np.dtype(type(now))
-        )
+        if type(now) is float:
+            return _FLOAT64
+        return now.dtype if hasattr(now, "dtype") else np.dtype(type(now))
 
     @property
     def itemsize(self) -> int:
@@ -633,6 +654,7 @@ def _asked_by_library(trace: Trace) -> bool:
 
 
 #: Why a value cannot be told while a function is traced.
+_AS_NUMBER = "use NumPy's function (np.sin for math.sin), collect what is to be an array in a list for np.stack"
 _OTHER_VALUES = "and a program that is traced once must serve other values too"
 
 
