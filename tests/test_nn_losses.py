@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autobp import Tensor, check_gradients, compile, grad, jacobian, nn, vmap
+from autobp import Tensor, check_gradients, compile, grad, jacobian, nn, value_and_grad, vmap
 from autobp.verify.samples import generator
 from tests.test_nn_layers import weights_of
 
@@ -556,3 +556,11 @@ def test_the_textbooks_squared_error_has_a_name_of_its_own():
     assert nn.mse(p, t).item() == 1.0
     nn.squared_error(p, t, half=True).backward()
     np.testing.assert_array_equal(p.grad, np.full((4, 3), 1 / 4))  # (F − Y)/m
+
+
+def test_probabilities_in_single_precision_are_not_compared_in_double():
+    p, y = np.float32([0.2, 0.0, 1.0]), np.float32([0.0, 1.0, 1.0])
+    loss = compile(value_and_grad(lambda p: nn.binary_cross_entropy(p, y)))
+    value, slope = loss(p)
+    assert value.dtype == slope.dtype == np.float32
+    assert "float64" not in loss.source

@@ -7,6 +7,7 @@ opens a scope of its name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -141,7 +142,7 @@ def binary_cross_entropy(
     return _reduced(who, _weighted(y * if_true + (1 - y) * if_false, weight), reduction)
 
 
-_LEAST, _STEEP = np.exp(-100.0), 1e12
+_LEAST, _STEEP = math.exp(-100.0), 1e12  # of Python, so that float32 is compared as it is
 
 
 def _within_unit(who: str, what: str, a: Any) -> None:
