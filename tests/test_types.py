@@ -3,6 +3,7 @@
 import ast
 import inspect
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,27 +19,30 @@ PROGRAM = ROOT / "tests/typed_program.py"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """What mypy knows of the package, once it has read it."""
-    return tmp_path_factory.mktemp("mypy")
+def checked(tmp_path_factory):
+    """What mypy says of a file. What it has read of the package it keeps for the next."""
+    cache = tmp_path_factory.mktemp("mypy")
+    limit = sys.getrecursionlimit()
+    yield lambda path: api.run(["--strict", f"--cache-dir={cache}", str(path)])
+    sys.setrecursionlimit(limit)  # which mypy raises, for all tests after these
 
 
 @pytest.mark.skipif(
     np.lib.NumpyVersion(np.__version__) < "2.2.0", reason="NumPy's own stubs say less of an array"
 )
-def test_programs_of_users_have_the_types_that_they_say(cache):
-    said, errors, status = api.run(["--strict", f"--cache-dir={cache}", str(PROGRAM)])
+def test_programs_of_users_have_the_types_that_they_say(checked):
+    said, errors, status = checked(PROGRAM)
     assert (status, errors) == (0, ""), said
     assert said.startswith("Success: no issues found in 1 source file")
 
 
-def test_a_wrong_type_is_found(cache, tmp_path):
+def test_a_wrong_type_is_found(checked, tmp_path):
     path = tmp_path / "program.py"
     path.write_text(
         "from typing import assert_type\nfrom autobp import Tensor\n"
         "x = Tensor(1.0)\nassert_type(x + 1, float)\nx.backwards()\n"
     )
-    said, _, status = api.run(["--strict", f"--cache-dir={cache}", str(path)])
+    said, _, status = checked(path)
     assert status == 1
     assert 'Expression is of type "Tensor", not "float"' in said
     assert '"Tensor" has no attribute "backwards"; maybe "backward"?' in said
