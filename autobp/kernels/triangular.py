@@ -18,7 +18,6 @@ _LARGEST = 3 * _BLOCK  # rows of a matrix that is solved as any other is, if it 
 _MANY = 1 << 10  # rows of all matrices: of as many the rows are solved one after the other
 _COLUMNS = 4 * _BLOCK  # of more, the inverse of a block takes less than its solution
 _SEEN = 1 << 7  # rows that are looked at at once
-_ABOVE = np.triu(np.ones((_SEEN, _SEEN), bool), 1)
 
 
 def by_substitution(shape: tuple[int, ...]) -> bool:
@@ -45,8 +44,8 @@ def _is_triangular(a: Array, lower: bool) -> bool:
     n = a.shape[-1]
     for i in range(0, n, _SEEN):
         j = min(i + _SEEN, n)
-        above = np.logical_and(a[..., i:j, i:j], _ABOVE[: j - i, : j - i])
-        if above.any() or a[..., i:j, j:].any():
+        within = np.tri(j - i, dtype=bool)
+        if np.logical_and(a[..., i:j, i:j], ~within).any() or a[..., i:j, j:].any():
             return False
     return True
 

@@ -84,7 +84,9 @@ def nanvar(
 ) -> Array:
     around = nanmean(a, axis, keepdims=True) if mean is None else mean
     none = np.isnan(a)
-    squares = np.where(none, 0.0, np.square(np.where(none, 0.0, a) - np.where(none, 0.0, around)))
+    if not isinstance(around, int | float):  # which stays a number, that does not widen float32
+        around = np.where(none, 0.0, around)
+    squares = np.where(none, 0.0, np.square(np.where(none, 0.0, a) - around))
     freedom = (_number(a, axis, keepdims) - (ddof or correction)).astype(a.dtype)
     return np.sum(squares, axis=axis, keepdims=keepdims) / np.where(freedom > 0, freedom, np.nan)
 
