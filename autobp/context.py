@@ -413,8 +413,6 @@ def user_line(frame: FrameType | None = None) -> str:
     """Where the running operation was called from: the innermost frame outside the library and Python's own
     modules, from this one outwards."""
     frame = outside(frame or sys._getframe(1))
-    while (
-        frame.f_back is not None and owner_of_frame(frame) is Owner.PYTHON
-    ):  # called by the user's
+    while frame.f_back is not None and owner_of_frame(frame) is Owner.PYTHON:
         frame = outside(frame.f_back)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

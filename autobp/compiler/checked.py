@@ -166,10 +166,9 @@ def _value(y: Any) -> Any:
 def _fingerprint(values: Sequence[Any]) -> int:
     """A number that is another for other values, in all likelihood."""
     floats = [x for x in values if type(x) is float]
+    others = [x for x in values if type(x) is not float]
     parts: list[Any] = [np.array(floats).tobytes()]  # one by one, thousands would take long
-    for x in values:
-        if type(x) is float:
-            continue
+    for x in others:
         if isinstance(x, np.ndarray):
             if x.size > 2 * _SAMPLE:
                 is_flat = x.flags.c_contiguous

@@ -238,7 +238,7 @@ def transposed(run: Run, args: Sequence[Array], mapped: Sequence[bool], axes: An
 def rolled(run: Run, args: Sequence[Array], mapped: Sequence[bool], shift: Any, axis: Any) -> Array:
     (x,) = args
     if axis is None:
-        rows = np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        rows = _rows(x)
         return np.reshape(run(rows, shift=shift, axis=1), x.shape)
     return run(x, shift=shift, axis=inner(axis, x.ndim - 1))
 
@@ -578,7 +578,7 @@ def _on_rows(run: Run, args: Sequence[Array], axis: Any, params: Any) -> Array:
     if more:
         raise TypeError("options of this function are given by name, after the axis")
     if axis is None:
-        rows = np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        rows = _rows(x)
         kept = bool(params.pop("keepdims", False))
         found = run(rows, axis=1, **params)
         return np.reshape(found, (x.shape[0], *(1,) * (x.ndim - 1))) if kept else found
@@ -663,9 +663,9 @@ def in_bins(
     x, bins, limits, density, weights = completed(args, 1, bins, range, density, weights)
     own = [*mapped, *(False,) * 5]
     n = examples(args, mapped)
-    x = _rows(x, own[0], n)
+    x = _rows(repeated(x, own[0], n))
     edges = _edges(x, bins, own[1], limits)
-    w: Array = 1 if weights is None else _rows(weights, own[4], n)
+    w: Array = 1 if weights is None else _rows(repeated(weights, own[4], n))
     inner_edges, last = np.moveaxis(edges[:, :-1], 1, 0), edges[:, -1:]
     below = [np.sum((x < np.reshape(edge, (n, 1))) * w, axis=1) for edge in inner_edges]
     below.append(np.sum((x <= last) * w, axis=1))
@@ -688,13 +688,13 @@ def bin_edges(
     """`np.histogram_bin_edges(x, bins)`, which depend on no weights."""
     x, bins, limits, _ = completed(args, 1, bins, range, weights)
     own = [*mapped, False]
-    return _edges(_rows(x, own[0], examples(args, mapped)), bins, own[1], limits)
+    x = repeated(x, own[0], examples(args, mapped))
+    return _edges(_rows(x), bins, own[1], limits)
 
 
-def _rows(x: Array, is_mapped: bool, n: int) -> Array:
+def _rows(x: Array) -> Array:
     """All elements of each example in a row."""
-    x = repeated(x, is_mapped, n)
-    return np.reshape(x, (n, math.prod(x.shape[1:])))
+    return np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 def _edges(x: Array, bins: Any, is_mapped: bool, limits: Any) -> Array:
@@ -727,7 +727,8 @@ def ranked(
     a, tol, hermitian = completed(args, 1, tol, hermitian)
     ndim = ndim_of(a, mapped[0])
     if ndim < 2:
-        return np.any(_rows(a, mapped[0], examples(args, mapped)) != 0, axis=1).astype(int)
+        vectors = repeated(a, mapped[0], examples(args, mapped))
+        return np.any(_rows(vectors) != 0, axis=1).astype(int)
     if len(mapped) > 1 and mapped[1]:
         tol = widened(tol, ndim - 2)
     return run(a, tol, hermitian, **params)

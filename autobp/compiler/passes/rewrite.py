@@ -150,10 +150,7 @@ class Rewrite:
 
     def call(self, like: Step, function: Any, *args: Any, **params: Any) -> Step:
         """A call in place of a step whose result it has."""
-        step = Step(
-            function, args, params, like.shape, like.dtype, like.kind, like.name, like.scope,
-            like.phase, like.line, like.errors, like.constant, like.run,
-        )  # fmt: skip
+        step = like.with_(function=function, args=args, params=params)
         self.steps.append(step)
         return step
 

@@ -646,9 +646,8 @@ class Trace:
         """The result of a function of the library that calls none of the user's."""
         if not self.listens or get_ident() != self.thread:
             return function(*args)
-        if (
-            self.switches
-        ):  # here, not by `listen`: until it is off, each call of ours takes a microsecond
+        # Switched here, not by `listen`: until it is off, each call of ours takes a microsecond.
+        if self.switches:
             sys.setprofile(None)
         self.listens, self.frame = False, sys._getframe(1)
         try:

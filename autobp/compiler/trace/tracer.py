@@ -273,8 +273,6 @@ class Tracer(Variable):
         trace = self.tracing
         if get_ident() != trace.thread:
             return super().computed(primitive, args, values, params)
-        if not trace.listens:
-            return self._computed(primitive, args, values, params)
         return trace.unheard(self._computed, primitive, args, values, params)
 
     def _computed(
